@@ -1,0 +1,1 @@
+"""Takes jobs off the queue, separates their songs, stores the stems. Knows nothing of HTTP."""

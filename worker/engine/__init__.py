@@ -1,0 +1,1 @@
+"""Separation on plain arrays: no files, no queue, no network."""
