@@ -1,0 +1,163 @@
+"""Every error that has a name here: its stable code, and whether trying again can help.
+
+Owns the codes that clients see in `error.code` and `code`; owns no HTTP status (api/problems.py does).
+
+    StemqueueError
+    |-- InputError                 the audio or the request is at fault; never retried
+    |   |-- AudioEmptyError, AudioUnreadableError, AudioUnsupportedError,
+    |   |   AudioTooLongError, AudioTooShortError, SourceMissingError
+    |   `-- RequestInvalidError
+    |-- PassingError               something around us is at fault; retried with backoff
+    |   |-- StorageUnavailableError, StoreUnavailableError, ScratchFullError
+    |-- ResourceError              the job asked too much of the worker
+    |   |-- OutOfMemoryError       retried, three times in all
+    |   |-- SeparationTimeoutError
+    |   `-- SeparationFailedError  a defect of ours
+    `-- LifeCycleError             the job's state does not allow it
+        |-- JobNotFoundError, IllegalTransitionError, FenceLostError, QueueFullError, QueueDrainingError
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class StemqueueError(Exception):
+    """Something went wrong that has a name; the message is one sentence for the person who asked."""
+
+    code: ClassVar[str] = "internal_error"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class InputError(StemqueueError):
+    """What the client gave cannot be worked on, now or later."""
+
+
+class AudioEmptyError(InputError):
+    """The file holds no bytes, or no samples."""
+
+    code = "audio_empty"
+
+
+class AudioUnreadableError(InputError):
+    """The file is no audio, or too damaged to decode."""
+
+    code = "audio_unreadable"
+
+
+class AudioUnsupportedError(InputError):
+    """The audio is sound but outside what is taken: rate, channels, codec."""
+
+    code = "audio_unsupported"
+
+
+class AudioTooLongError(InputError):
+    """The audio, or what it decodes to, is longer than allowed."""
+
+    code = "audio_too_long"
+
+
+class AudioTooShortError(InputError):
+    """The audio, or the excerpt of it, is shorter than the engine needs."""
+
+    code = "audio_too_short"
+
+
+class SourceMissingError(InputError):
+    """The object that holds the mixture is gone or was replaced since the job was made."""
+
+    code = "source_missing"
+
+
+class RequestInvalidError(InputError):
+    """The request asks for something that does not exist or is out of range."""
+
+    code = "request_invalid"
+
+
+class PassingError(StemqueueError):
+    """A fault that passes by itself; the same attempt may succeed later."""
+
+    retryable = True
+
+
+class StorageUnavailableError(PassingError):
+    """The object storage is away, slow, or refuses for now."""
+
+    code = "storage_unavailable"
+
+
+class StoreUnavailableError(PassingError):
+    """Redis is away, hung, or full."""
+
+    code = "queue_unavailable"
+
+
+class ScratchFullError(PassingError):
+    """The worker's scratch disk is full, or the job passed its share of it."""
+
+    code = "scratch_full"
+
+
+class ResourceError(StemqueueError):
+    """The job took more of the worker than it may."""
+
+
+class OutOfMemoryError(ResourceError):
+    """The child passed its memory limit, or the system killed it for memory."""
+
+    code = "out_of_memory"
+    retryable = True
+
+
+class SeparationTimeoutError(ResourceError):
+    """The job ran longer than its audio's duration allows."""
+
+    code = "timed_out"
+
+
+class SeparationFailedError(ResourceError):
+    """The child stopped with an error that has no name: a defect of ours."""
+
+    code = "separation_failed"
+    retryable = True
+
+
+class LifeCycleError(StemqueueError):
+    """The job is not in a state that allows this."""
+
+
+class JobNotFoundError(LifeCycleError):
+    """There is no such job, or it is somebody else's."""
+
+    code = "job_not_found"
+
+
+class IllegalTransitionError(LifeCycleError):
+    """The job's state forbids it."""
+
+    code = "job_state_conflict"
+
+
+class FenceLostError(LifeCycleError):
+    """Another claim has taken the job over, or it was canceled; this attempt must write nothing more."""
+
+    code = "fence_lost"
+
+
+class QueueFullError(LifeCycleError):
+    """As many jobs wait as are allowed to."""
+
+    code = "queue_full"
+    retryable = True
+
+
+class QueueDrainingError(LifeCycleError):
+    """The queue takes no new jobs for now: an operator drains it."""
+
+    code = "queue_draining"
+    retryable = True
