@@ -1,0 +1,178 @@
+"""The job and its life cycle: the states, who moves a job between them, and what its record holds.
+
+Owns the domain values; owns no Redis (job_store.py writes them) and no JSON for clients (api/schemas.py renders them).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+SCHEMA_VERSION = 1
+"""Written into each record, so that old and new workers can share a Redis during an upgrade."""
+
+
+class JobState(StrEnum):
+    """Where a job stands; `stage` and `progress` say where a running one is."""
+
+    QUEUED = "queued"
+    """Entered on submit, on retry, and when a claim is handed back or lost. Left by a claim or a cancel.
+    A crash means nothing: the record stands in line, and lost messages are published again."""
+
+    RUNNING = "running"
+    """Entered by a worker's claim, which holds a lease and a fence. Left by that claim's own end, by a cancel,
+    or by the rescuer once the lease has run out. A crash ends the heartbeat, and so the lease."""
+
+    SUCCEEDED = "succeeded"
+    """Entered by one atomic write that carries the list of outputs and the claim's fence. Final."""
+
+    FAILED = "failed"
+    """Entered when the input is at fault, retries are used up, or workers were lost too often.
+    Left only by a retry by hand."""
+
+    CANCELED = "canceled"
+    """Entered by a cancel, at once, whatever the worker does. Left only by a retry by hand."""
+
+
+TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
+    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.CANCELED}),
+    JobState.RUNNING: frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELED, JobState.QUEUED}),
+    JobState.SUCCEEDED: frozenset(),
+    JobState.FAILED: frozenset({JobState.QUEUED}),
+    JobState.CANCELED: frozenset({JobState.QUEUED}),
+}
+
+TERMINAL = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELED})
+
+CLASSES = ("interactive", "bulk")
+"""The two classes of jobs: somebody waits for the first, nobody in particular for the second."""
+
+STAGES = ("fetch", "probe", "decode", "separate", "encode", "illustrate", "upload")
+"""The pipeline's steps in their order; `stage` of a running job is one of them."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The mixture of a job: an object in storage, pinned by its ETag."""
+
+    key: str
+    filename: str
+    size_bytes: int
+    sha256: str | None = None
+    etag: str | None = None
+    upload_id: str | None = None
+    bucket: str | None = None
+
+
+@dataclass(frozen=True)
+class JobRequest:
+    """What was asked for. Never changes after submission; read by the worker word for word."""
+
+    source: Source
+    engine: str
+    preset: str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    stems: tuple[str, ...] | None = None
+    format: str = "flac"
+    format_options: Mapping[str, Any] = field(default_factory=dict)
+    excerpt_start_seconds: float | None = None
+    excerpt_duration_seconds: float | None = None
+    priority: str = "interactive"
+    owner: str = "local"
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    webhook_url: str | None = None
+    request_id: str | None = None
+
+    def to_json(self) -> str:
+        """Return the request as JSON, for the record."""
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> JobRequest:
+        """Read what `to_json` wrote; fields that are unknown here (a newer version's) are passed over."""
+        values = json.loads(text)
+        known = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
+        source = {
+            name: known["source"][name] for name in Source.__dataclass_fields__ if name in known["source"]
+        }
+        known["source"] = Source(**source)
+        if known.get("stems") is not None:
+            known["stems"] = tuple(known["stems"])
+        return cls(**known)
+
+
+@dataclass(frozen=True)
+class Output:
+    """One object that a job made: a stem, a picture, a waveform, the report."""
+
+    name: str
+    kind: str
+    key: str
+    filename: str
+    content_type: str
+    size_bytes: int
+    sha256: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as its record tells it, read at one moment. Times are seconds since 1970 by Redis's clock."""
+
+    id: str
+    state: JobState
+    request: JobRequest
+    version: int
+    created_at: float
+    stage: str | None = None
+    progress: float = 0.0
+    attempt: int = 0
+    losses: int = 0
+    fence: int = 0
+    started_at: float | None = None
+    finished_at: float | None = None
+    expires_at: float | None = None
+    outputs: tuple[Output, ...] = ()
+    probed: Mapping[str, Any] | None = None
+    report: Mapping[str, Any] | None = None
+    error: Mapping[str, Any] | None = None
+    attempt_errors: tuple[Mapping[str, Any], ...] = ()
+    queue_position: int | None = None
+    eta_seconds: float | None = None
+
+    def output(self, kind: str, name: str) -> Output | None:
+        """Return the output of this kind and name, or None."""
+        return next((o for o in self.outputs if o.kind == kind and o.name == name), None)
+
+    @classmethod
+    def from_record(cls, job_id: str, record: Mapping[str, str]) -> Job:
+        """Read the fields of a job's hash in Redis; see `lua/common.lua` for who writes which."""
+        return cls(
+            id=job_id,
+            state=JobState(record["state"]),
+            request=JobRequest.from_json(record["request"]),
+            version=int(record.get("version", 0)),
+            created_at=_seconds(record["created_ms"]) or 0.0,
+            stage=record.get("stage") or None,
+            progress=float(record.get("progress", 0)),
+            attempt=int(record.get("attempt", 0)),
+            losses=int(record.get("losses", 0)),
+            fence=int(record.get("fence", 0)),
+            started_at=_seconds(record.get("started_ms")),
+            finished_at=_seconds(record.get("finished_ms")),
+            expires_at=_seconds(record.get("expires_ms")),
+            outputs=tuple(Output(**o) for o in json.loads(record.get("outputs") or "[]")),
+            probed=json.loads(record.get("probed") or "null"),
+            report=json.loads(record.get("report") or "null"),
+            error=json.loads(record.get("error") or "null"),
+            attempt_errors=tuple(json.loads(e) for e in (record.get("attempt_errors") or "").splitlines()),
+            queue_position=int(record["queue_position"]) if record.get("queue_position") else None,
+            eta_seconds=float(record["eta_seconds"]) if record.get("eta_seconds") else None,
+        )
+
+
+def _seconds(milliseconds: str | None) -> float | None:
+    return int(milliseconds) / 1000 if milliseconds else None
