@@ -1,6 +1,7 @@
 """The job and its life cycle: the states, who moves a job between them, and what its record holds.
 
-Owns the domain values; owns no Redis (job_store.py writes them) and no JSON for clients (api/schemas.py renders them).
+Owns the domain values; owns no Redis (job_store.py writes them) and no JSON for clients (api/schemas.py
+renders them).
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ class JobState(StrEnum):
     A crash means nothing: the record stands in line, and lost messages are published again."""
 
     RUNNING = "running"
-    """Entered by a worker's claim, which holds a lease and a fence. Left by that claim's own end, by a cancel,
-    or by the rescuer once the lease has run out. A crash ends the heartbeat, and so the lease."""
+    """Entered by a worker's claim, which holds a lease and a fence. Left by that claim's own end, by a
+    cancel, or by the rescuer once the lease has run out. A crash ends the heartbeat, and so the lease."""
 
     SUCCEEDED = "succeeded"
     """Entered by one atomic write that carries the list of outputs and the claim's fence. Final."""
