@@ -96,9 +96,7 @@ class JobRequest:
         """Read what `to_json` wrote; fields that are unknown here (a newer version's) are passed over."""
         values = json.loads(text)
         known = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
-        source = {
-            name: known["source"][name] for name in Source.__dataclass_fields__ if name in known["source"]
-        }
+        source = {name: known["source"][name] for name in Source.__dataclass_fields__ if name in known["source"]}
         known["source"] = Source(**source)
         if known.get("stems") is not None:
             known["stems"] = tuple(known["stems"])

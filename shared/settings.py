@@ -18,15 +18,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
     # Redis
-    redis_url: str = Field(
-        "redis://127.0.0.1:6379/0", description="Redis or Valkey, with password where it has one"
-    )
-    redis_prefix: str = Field(
-        "sq:", description="Begins every key, so that several deployments can share a Redis"
-    )
-    redis_timeout_seconds: float = Field(
-        1.0, gt=0, description="How long one call may take before it counts as failed"
-    )
+    redis_url: str = Field("redis://127.0.0.1:6379/0", description="Redis or Valkey, with password where it has one")
+    redis_prefix: str = Field("sq:", description="Begins every key, so that several deployments can share a Redis")
+    redis_timeout_seconds: float = Field(1.0, gt=0, description="How long one call may take before it counts as failed")
 
     # Storage
     s3_endpoint_url: str | None = Field(None, description="S3-compatible endpoint; empty means Amazon's own")
@@ -40,19 +34,13 @@ class Settings(BaseSettings):
     s3_timeout_seconds: float = Field(10.0, gt=0, description="Longest silence on a storage connection")
 
     # API
-    api_host: str = Field(
-        "127.0.0.1", description="Address the API listens on; others than loopback want API keys"
-    )
+    api_host: str = Field("127.0.0.1", description="Address the API listens on; others than loopback want API keys")
     api_port: int = Field(8000, ge=1, le=65535, description="Port the API listens on")
     api_processes: int = Field(2, ge=1, description="Processes of the API; more serve more polls at once")
-    api_threads: int = Field(
-        32, ge=1, description="Threads of each API process; each upload or wait holds one"
-    )
+    api_threads: int = Field(32, ge=1, description="Threads of each API process; each upload or wait holds one")
     max_upload_bytes: int = Field(2_000_000_000, gt=0, description="Largest upload taken")
     max_queued_jobs: int = Field(200_000, gt=0, description="Jobs that may wait; past it 503 `queue_full`")
-    retention_days: float = Field(
-        7.0, gt=0, description="Days from a job's end until it and its stems are removed"
-    )
+    retention_days: float = Field(7.0, gt=0, description="Days from a job's end until it and its stems are removed")
     default_engine: str | None = Field(
         None,
         description="Engine when a job names none; empty: unet where a live worker has it, else repetition",
@@ -60,9 +48,7 @@ class Settings(BaseSettings):
 
     # Worker
     worker_slots: int = Field(1, ge=1, description="Jobs that one worker runs at once")
-    threads_per_job: int | None = Field(
-        None, ge=1, description="Threads of one job; empty: cores divided by slots"
-    )
+    threads_per_job: int | None = Field(None, ge=1, description="Threads of one job; empty: cores divided by slots")
     worker_engines: str = Field(
         "", description="Engines this worker takes, comma separated; empty: all that it can run"
     )
@@ -70,29 +56,17 @@ class Settings(BaseSettings):
         Path("var/scratch"),
         description="Where a job's working files lie; wants max_scratch_bytes for each slot",
     )
-    model_folder: Path = Field(
-        Path("var/models"), description="Where set-up puts the networks built for this machine"
-    )
-    ffmpeg_path: str | None = Field(
-        None, description="ffmpeg to decode with; empty: the one that comes along"
-    )
-    max_audio_seconds: float = Field(
-        4 * 3600, gt=0, description="Longest track taken, by its decoded duration"
-    )
+    model_folder: Path = Field(Path("var/models"), description="Where set-up puts the networks built for this machine")
+    ffmpeg_path: str | None = Field(None, description="ffmpeg to decode with; empty: the one that comes along")
+    max_audio_seconds: float = Field(4 * 3600, gt=0, description="Longest track taken, by its decoded duration")
     max_scratch_bytes: int = Field(12_000_000_000, gt=0, description="Scratch disk that one job may use")
     max_child_bytes: int = Field(
         3_000_000_000, gt=0, description="Memory of a job's child; past it the job ends as out_of_memory"
     )
     child_jobs: int = Field(50, ge=1, description="Jobs after which a warm child is replaced")
-    child_idle_bytes: int = Field(
-        900_000_000, gt=0, description="Memory between jobs at which a child is replaced"
-    )
-    job_seconds_base: float = Field(
-        300.0, gt=0, description="Time limit of a job before its audio's duration is added"
-    )
-    job_seconds_per_audio_second: float = Field(
-        5.0, gt=0, description="Time limit added for each second of audio"
-    )
+    child_idle_bytes: int = Field(900_000_000, gt=0, description="Memory between jobs at which a child is replaced")
+    job_seconds_base: float = Field(300.0, gt=0, description="Time limit of a job before its audio's duration is added")
+    job_seconds_per_audio_second: float = Field(5.0, gt=0, description="Time limit added for each second of audio")
 
     # Life cycle
     lease_seconds: float = Field(
@@ -105,12 +79,8 @@ class Settings(BaseSettings):
     unclaimed_seconds: float = Field(
         30.0, gt=0, description="How long a published job may go unclaimed before it is published again"
     )
-    worker_alive_seconds: float = Field(
-        30.0, gt=0, description="Silence after which a worker's slots no longer count"
-    )
-    max_losses: int = Field(
-        3, ge=1, description="Lost workers that a job survives before it ends as worker_lost"
-    )
+    worker_alive_seconds: float = Field(30.0, gt=0, description="Silence after which a worker's slots no longer count")
+    max_losses: int = Field(3, ge=1, description="Lost workers that a job survives before it ends as worker_lost")
     max_retries: int = Field(3, ge=0, description="Retries after passing errors")
     retry_base_seconds: float = Field(
         5.0, gt=0, description="Pause before the first retry; doubles each time, with jitter"

@@ -1,0 +1,165 @@
+"""The line of queued jobs, the window in front of Celery, and the workers that serve it.
+
+Queued jobs wait in our own ordered sets; only about two for each live slot are published as Celery messages.
+So fairness, places in line, pause and drain, and the search for lost messages are questions to our own records.
+A message holds the job's id and nothing else. Owns no record (job_store.py).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import redis
+from celery import Celery
+from kombu.exceptions import KombuError
+
+from shared.errors import StoreUnavailableError
+from shared.redis_connection import Scripts, connect, guarded
+from shared.settings import Settings
+
+TASK_NAME = "stemqueue.separate_job"
+
+BULK_SHARE = 4
+"""Interactive jobs published in a row before a waiting bulk job gets its turn; raising it makes bulk wait longer."""
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A live worker: what it told at its last heartbeat."""
+
+    id: str
+    slots: int
+    engines: tuple[str, ...]
+    descriptions: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Rescue:
+    """What one run of the rescuer mended."""
+
+    leases: int
+    given_up: int
+    retries_due: int
+    republished: int
+
+
+def celery_queue(engine: str) -> str:
+    """Return the Celery queue that carries an engine's jobs."""
+    return f"stemqueue.{engine}"
+
+
+def make_producer(settings: Settings) -> Celery:
+    """Return a Celery app that only sends, and fails at once instead of holding its caller.
+
+    Publishing to a hung Redis blocks for over a minute unless the sockets have a timeout.
+    """
+    app = Celery("stemqueue-producer", broker=settings.redis_url, set_as_current=False)
+    app.conf.update(
+        task_publish_retry=False,
+        task_ignore_result=True,
+        task_serializer="json",
+        broker_connection_timeout=settings.redis_timeout_seconds,
+        broker_transport_options={
+            "socket_timeout": settings.redis_timeout_seconds,
+            "socket_connect_timeout": settings.redis_timeout_seconds,
+            "socket_keepalive": True,
+            "global_keyprefix": settings.redis_prefix,
+            "retry_on_timeout": False,
+        },
+    )
+    return app
+
+
+class JobQueue:
+    """Order, dispatch, rescue. Every method may raise StoreUnavailableError."""
+
+    def __init__(self, settings: Settings, client: redis.Redis | None = None, producer: Celery | None = None) -> None:
+        self._settings = settings
+        self._redis = client or connect(settings)
+        self._prefix = settings.redis_prefix
+        self._scripts = Scripts(self._redis, settings.redis_prefix)
+        self._producer = producer or make_producer(settings)
+
+    def dispatch(self) -> int:
+        """Publish as many waiting jobs as the window has room for; return their number.
+
+        Called on submit, on settle and on a tick. A crash before the messages are out is mended by `rescue`.
+        """
+        alive_ms = int(self._settings.worker_alive_seconds * 1000)
+        return self._send(self._scripts.run("dispatch", alive_ms, BULK_SHARE))
+
+    def rescue(self) -> Rescue:
+        """Mend leases that ran out, retries that are due, and messages that nobody claimed."""
+        answer = self._scripts.run(
+            "rescue",
+            int(self._settings.unclaimed_seconds * 1000),
+            self._settings.max_losses,
+            int(self._settings.retention_days * 86_400_000),
+        )
+        rescue = Rescue(int(answer[0]), int(answer[1]), int(answer[2]), len(answer[3:]) // 2)
+        self._send(answer[3:])
+        return rescue
+
+    def pause(self, engine: str) -> None:
+        """Publish nothing more of an engine's line; what runs, runs on."""
+        self._scripts.run("pause", engine)
+
+    def drain(self, engine: str) -> None:
+        """Accept nothing more for an engine; what waits is still worked off."""
+        guarded(lambda: self._redis.sadd(f"{self._prefix}draining", engine))
+
+    def resume(self, engine: str) -> None:
+        """Lift `pause` and `drain`."""
+        guarded(lambda: self._redis.srem(f"{self._prefix}paused", engine))
+        guarded(lambda: self._redis.srem(f"{self._prefix}draining", engine))
+        self.dispatch()
+
+    def worker_beat(self, worker: Worker) -> None:
+        """Tell that a worker lives, and what it can do."""
+        self._scripts.run(
+            "worker_beat",
+            worker.id,
+            worker.slots,
+            ",".join(worker.engines),
+            json.dumps(worker.descriptions),
+        )
+
+    def worker_gone(self, worker_id: str) -> None:
+        """Take a worker that stops out of the reckoning at once."""
+        guarded(lambda: self._redis.zrem(f"{self._prefix}workers", worker_id))
+
+    def workers(self) -> list[Worker]:
+        """Return the live workers."""
+        now = guarded(self._redis.time)
+        since = int((now[0] - self._settings.worker_alive_seconds) * 1000)
+        ids = cast("list[str]", guarded(lambda: self._redis.zrangebyscore(f"{self._prefix}workers", since, "+inf")))
+        pipeline = self._redis.pipeline(transaction=False)
+        for worker_id in ids:
+            pipeline.hgetall(f"{self._prefix}worker:{worker_id}")
+        records = cast("Sequence[Mapping[str, str]]", guarded(pipeline.execute))
+        return [_worker(i, r) for i, r in zip(ids, records, strict=True) if r]
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of jobs in each state."""
+        raw = cast("dict[str, str]", guarded(lambda: self._redis.hgetall(f"{self._prefix}count")))
+        return {state: int(n) for state, n in raw.items()}
+
+    def _send(self, pairs: Sequence[str]) -> int:
+        for engine, job_id in zip(pairs[::2], pairs[1::2], strict=True):
+            try:
+                self._producer.send_task(TASK_NAME, args=[job_id], queue=celery_queue(engine))
+            except (KombuError, redis.RedisError, OSError) as error:
+                raise StoreUnavailableError("The queue does not take messages.") from error
+        return len(pairs) // 2
+
+
+def _worker(worker_id: str, record: Mapping[str, str]) -> Worker:
+    return Worker(
+        id=worker_id,
+        slots=int(record["slots"]),
+        engines=tuple(e for e in record["engines"].split(",") if e),
+        descriptions=tuple(json.loads(record["descriptions"] or "[]")),
+    )

@@ -1,0 +1,225 @@
+"""Jobs' records in Redis: every way in which one comes to be, changes, and goes.
+
+Each change is one Lua script, so that it is atomic and checks what it relies on (state, fence) where it writes.
+Owns no order of jobs (job_queue.py) and no objects (object_storage.py).
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, cast
+
+import redis
+
+from shared.errors import (
+    IllegalTransitionError,
+    JobNotFoundError,
+    QueueDrainingError,
+    QueueFullError,
+    SourceMissingError,
+)
+from shared.job import Job, JobRequest, JobState, Output
+from shared.redis_connection import Scripts, connect, guarded
+from shared.settings import Settings
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A worker's hold on a job: its number grows with each claim, and every write carries it."""
+
+    job: Job
+    fence: int
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """A job's record is gone; what of it lies in storage is still to be removed."""
+
+    job_id: str
+    source_key: str | None
+
+
+class JobStore:
+    """The records. Every method may raise StoreUnavailableError."""
+
+    def __init__(self, settings: Settings, client: redis.Redis | None = None) -> None:
+        self._settings = settings
+        self._redis = client or connect(settings)
+        self._prefix = settings.redis_prefix
+        self._scripts = Scripts(self._redis, settings.redis_prefix)
+        self._retention_ms = int(settings.retention_days * 86_400_000)
+
+    def ping(self) -> None:
+        """Raise StoreUnavailableError unless Redis answers."""
+        guarded(self._redis.ping)
+
+    # Clients
+
+    def submit(self, request: JobRequest, *, job_id: str | None = None) -> Job:
+        """Accept a job and put it in line.
+
+        Raises QueueFullError, QueueDrainingError; SourceMissingError when its upload was removed meanwhile.
+        """
+        job_id = job_id or new_id()
+        answer = self._scripts.run(
+            "submit",
+            job_id,
+            request.to_json(),
+            request.owner,
+            request.engine,
+            request.priority,
+            self._settings.max_queued_jobs,
+            request.source.upload_id,
+        )
+        if answer == "full":
+            raise QueueFullError("As many jobs are waiting as this server takes. Try again later.")
+        if answer == "draining":
+            raise QueueDrainingError(f"The queue of {request.engine} takes no new jobs for now.")
+        if answer == "upload_gone":
+            raise SourceMissingError("That upload is no longer there.")
+        return self.read(job_id)
+
+    def read(self, job_id: str) -> Job:
+        """Return the job as it stands; one call to Redis. Raises JobNotFoundError."""
+        flat = self._scripts.run("read", job_id, int(self._settings.worker_alive_seconds * 1000))
+        if not flat:
+            raise JobNotFoundError("There is no such job.")
+        return Job.from_record(job_id, dict(zip(flat[::2], flat[1::2], strict=True)))
+
+    def list_ids(self, owner: str | None, *, limit: int, before: str | None = None) -> tuple[list[str], bool]:
+        """Return ids newest first, after the id `before`, and whether there are more."""
+        index = f"{self._prefix}jobs:{owner}" if owner else f"{self._prefix}jobs"
+        start = 0
+        if before is not None:
+            rank = guarded(lambda: self._redis.zrevrank(index, before))
+            if rank is None:
+                raise JobNotFoundError("The job to start after is not there any more.")
+            start = cast(int, rank) + 1
+        ids = cast("list[str]", guarded(lambda: self._redis.zrevrange(index, start, start + limit)))
+        return ids[:limit], len(ids) > limit
+
+    def read_many(self, job_ids: Iterable[str]) -> list[Job]:
+        """Return the jobs that are still there, in the given order, without places in line."""
+        ids = list(job_ids)
+        pipeline = self._redis.pipeline(transaction=False)
+        for job_id in ids:
+            pipeline.hgetall(f"{self._prefix}job:{job_id}")
+        records = cast("list[Mapping[str, str]]", guarded(pipeline.execute))
+        return [Job.from_record(i, r) for i, r in zip(ids, records, strict=True) if r]
+
+    def cancel(self, job_id: str) -> Job:
+        """Cancel a queued or running job. Raises JobNotFoundError, IllegalTransitionError."""
+        before = self._scripts.run("cancel", job_id, self._retention_ms)
+        self._demand(before, {JobState.QUEUED, JobState.RUNNING}, "canceled")
+        return self.read(job_id)
+
+    def retry(self, job_id: str) -> Job:
+        """Put an ended job back in line. Raises JobNotFoundError, IllegalTransitionError, QueueFullError."""
+        before = self._scripts.run("retry", job_id, self._settings.max_queued_jobs)
+        if before == "full":
+            raise QueueFullError("As many jobs are waiting as this server takes. Try again later.")
+        self._demand(before, {JobState.FAILED, JobState.CANCELED}, "retried")
+        return self.read(job_id)
+
+    def delete(self, job_id: str) -> Deletion:
+        """Forget an ended job; the caller removes its objects, then calls `deletion_done`.
+
+        Raises JobNotFoundError, IllegalTransitionError.
+        """
+        before, source_key = self._scripts.run("delete", job_id)
+        self._demand(
+            None if before == "missing" else before,
+            {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELED},
+            "deleted",
+        )
+        return Deletion(job_id, source_key or None)
+
+    def deletion_done(self, deletion: Deletion) -> None:
+        """Say that all objects of a deleted job are gone."""
+        tombstone = f"{deletion.job_id} {deletion.source_key or ''}"
+        guarded(lambda: self._redis.zrem(f"{self._prefix}deleted", tombstone))
+
+    def deletions_pending(self, limit: int = 100) -> list[Deletion]:
+        """Return deletions whose objects may still be there."""
+        tombstones = cast("list[str]", guarded(lambda: self._redis.zrange(f"{self._prefix}deleted", 0, limit - 1)))
+        return [Deletion(t.partition(" ")[0], t.partition(" ")[2] or None) for t in tombstones]
+
+    # Uploads
+
+    def add_upload(self, upload_id: str, fields: dict[str, str]) -> None:
+        """Record a finished upload; it is idle until a job uses it. `implicit` = "1" ties it to its first job."""
+        pipeline = self._redis.pipeline()
+        pipeline.hset(f"{self._prefix}upload:{upload_id}", mapping=cast("dict[Any, Any]", fields))
+        now = guarded(self._redis.time)
+        pipeline.zadd(f"{self._prefix}uploads", {upload_id: now[0] * 1000})
+        guarded(pipeline.execute)
+
+    def read_upload(self, upload_id: str) -> dict[str, str]:
+        """Return an upload's fields. Raises SourceMissingError."""
+        fields = cast("dict[str, str]", guarded(lambda: self._redis.hgetall(f"{self._prefix}upload:{upload_id}")))
+        if not fields:
+            raise SourceMissingError("There is no such upload.")
+        return fields
+
+    # Workers
+
+    def claim(self, job_id: str, worker: str) -> Claim | None:
+        """Take the job, or return None when it is not to be had (done, taken, canceled: a message is only a hint)."""
+        lease_ms = int(self._settings.lease_seconds * 1000)
+        fence = self._scripts.run("claim", job_id, worker, lease_ms)
+        return Claim(self.read(job_id), int(fence)) if fence else None
+
+    def beat(self, claim: Claim, *, stage: str, progress: float, probed: Mapping[str, Any] | None = None) -> bool:
+        """Renew the lease and tell the progress; False when the claim is no longer held."""
+        lease_ms = int(self._settings.lease_seconds * 1000)
+        probed_text = json.dumps(probed) if probed else None
+        return bool(self._scripts.run("beat", claim.job.id, claim.fence, lease_ms, stage, progress, probed_text))
+
+    def succeed(
+        self,
+        claim: Claim,
+        *,
+        outputs: Sequence[Output],
+        probed: Mapping[str, Any],
+        report: Mapping[str, Any],
+    ) -> bool:
+        """Commit the result; False when the claim is no longer held, and then nothing was written."""
+        listed = json.dumps([asdict(o) for o in outputs], separators=(",", ":"))
+        return bool(
+            self._scripts.run(
+                "succeed",
+                claim.job.id,
+                claim.fence,
+                listed,
+                json.dumps(probed),
+                json.dumps(report),
+                self._retention_ms,
+            )
+        )
+
+    def fail(self, claim: Claim, error: Mapping[str, Any], *, retry_in_seconds: float | None) -> bool:
+        """End the attempt with an error: for good (None), or queued again after the pause."""
+        retry_ms = -1 if retry_in_seconds is None else int(retry_in_seconds * 1000)
+        text = json.dumps(error, separators=(",", ":"))
+        return bool(
+            self._scripts.run("fail", claim.job.id, claim.fence, text, error["code"], retry_ms, self._retention_ms)
+        )
+
+    def hand_back(self, claim: Claim) -> bool:
+        """Return the job to the head of its line; no attempt is charged."""
+        return bool(self._scripts.run("hand_back", claim.job.id, claim.fence))
+
+    @staticmethod
+    def _demand(before: str | None, allowed: set[JobState], done: str) -> None:
+        if before is None:
+            raise JobNotFoundError("There is no such job.")
+        if before not in allowed:
+            raise IllegalTransitionError(f"A job that is {before} cannot be {done}.")
+
+
+def new_id() -> str:
+    """Return an id that cannot be guessed, for a job or an upload."""
+    return uuid.uuid4().hex

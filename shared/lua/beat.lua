@@ -1,0 +1,14 @@
+-- Renew the lease and tell how far the work is. -> 1, or 0 when the claim is no longer held.
+local id, fence, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local stage, progress, probed = ARGV[4], tonumber(ARGV[5]), ARGV[6]
+if not holds(id, fence) then return 0 end
+redis.call('ZADD', key('running'), 'XX', int(now_ms() + lease_ms), id)
+local before = get(id, 'stage', 'progress', 'probed')
+-- A second attempt starts over, but what a client sees of it never falls.
+progress = math.max(progress, tonumber(before[2]) or 0)
+local shown = string.format('%.4f', progress)
+if stage ~= before[1] or shown ~= before[2] or (probed ~= '' and probed ~= before[3]) then
+  set(id, 'stage', stage, 'progress', shown)
+  if probed ~= '' then redis.call('HSET', key('job', id), 'probed', probed) end
+end
+return 1

@@ -1,0 +1,44 @@
+-- Mend what died: leases that ran out, retries that are due, messages that nobody claimed.
+-- -> {leases rescued, jobs given up, retries due, engine, id, engine, id, ... to be sent again}
+local unclaimed_ms, max_losses, retention_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local limit = 200 -- bounds how long one run of this script can hold Redis
+local now = now_ms()
+local rescued, given_up, due = 0, 0, 0
+
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', key('running'), '-inf', int(now), 'LIMIT', 0, limit)) do
+  local job = get(id, 'state', 'attempt', 'created_ms', 'worker')
+  redis.call('ZREM', key('running'), id)
+  if job[1] == 'running' then
+    local err = cjson.encode({code = 'worker_lost', attempt = tonumber(job[2]), at_ms = now,
+      message = 'The worker stopped sending heartbeats.', retryable = true})
+    note_error(id, err)
+    if redis.call('HINCRBY', key('job', id), 'losses', 1) >= max_losses then
+      redis.call('HINCRBY', key('failures'), 'worker_lost', 1)
+      settle(id, 'running', 'failed', retention_ms, 'error', err, 'fence', '0')
+      given_up = given_up + 1
+    else
+      move(id, 'running', 'queued', 'stage', '', 'fence', '0')
+      enter_line(id, job[3])
+      rescued = rescued + 1
+    end
+  end
+end
+
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', key('delayed'), '-inf', int(now), 'LIMIT', 0, limit)) do
+  redis.call('ZREM', key('delayed'), id)
+  if get(id, 'state')[1] == 'queued' then
+    enter_line(id, get(id, 'created_ms')[1])
+    due = due + 1
+  end
+end
+
+local answer = {rescued, given_up, due}
+for _, engine in ipairs(redis.call('SMEMBERS', key('engines'))) do
+  local published = key('published', engine)
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', published, '-inf', int(now - unclaimed_ms), 'LIMIT', 0, limit)) do
+    redis.call('ZADD', published, int(now), id)
+    answer[#answer + 1] = engine
+    answer[#answer + 1] = id
+  end
+end
+return answer

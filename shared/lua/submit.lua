@@ -1,0 +1,19 @@
+-- Accept a job: record, line and counters in one step. -> ok | exists | full | draining | upload_gone
+local id, request, owner, engine, class = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local max_queued, upload = tonumber(ARGV[6]), ARGV[7]
+if redis.call('EXISTS', key('job', id)) == 1 then return 'exists' end
+if tonumber(redis.call('HGET', key('count'), 'queued') or 0) >= max_queued then return 'full' end
+if redis.call('SISMEMBER', key('draining'), engine) == 1 then return 'draining' end
+if upload ~= '' then
+  if redis.call('EXISTS', key('upload', upload)) == 0 then return 'upload_gone' end
+  redis.call('SADD', key('upload', upload, 'jobs'), id)
+  redis.call('ZREM', key('uploads'), upload)
+end
+local now = now_ms()
+redis.call('HSET', key('job', id), 'schema', 1, 'request', request, 'owner', owner, 'engine', engine,
+  'class', class, 'created_ms', int(now), 'attempt', 0, 'losses', 0, 'progress', 0)
+redis.call('ZADD', key('jobs'), int(now), id)
+redis.call('ZADD', key('jobs', owner), int(now), id)
+enter_line(id, now)
+move(id, nil, 'queued')
+return 'ok'

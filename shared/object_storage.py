@@ -1,0 +1,311 @@
+"""Audio and results in S3-compatible storage: where each object lies, and how it gets there and back.
+
+Owns the layout of keys and the bounds on time and memory of a transfer; owns no record of what should be there.
+
+    uploads/<upload id>           the mixture as it was sent
+    jobs/<job id>/<fence>/<file>  what one attempt made; garbage unless the job's record lists it
+"""
+
+from __future__ import annotations
+
+import hashlib
+import urllib.parse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from shared.errors import SourceMissingError, StorageUnavailableError
+from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+PART_BYTES = 8 * 1024 * 1024
+"""Size of a multipart upload's parts. Raising it holds more memory per upload and allows larger objects
+(10,000 parts at most: 80 GB at 8 MiB)."""
+
+CHUNK_BYTES = 256 * 1024
+"""How much a download reads at once."""
+
+
+class Body(Protocol):
+    """A stream of an object's bytes."""
+
+    def read(self, amt: int | None = None) -> bytes:
+        """Return at most `amt` bytes, none at the end."""
+
+    def close(self) -> None:
+        """Let the connection go."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An object as it lies in storage."""
+
+    key: str
+    size_bytes: int
+    etag: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An object, or a range of it, that is being read."""
+
+    body: Body
+    length_bytes: int
+    content_range: str | None
+    etag: str
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the bytes; closes the connection at the end, or when the reader goes away."""
+        try:
+            while chunk := self.body.read(CHUNK_BYTES):
+                yield chunk
+        finally:
+            self.body.close()
+
+
+def upload_key(upload_id: str) -> str:
+    """Return where an upload lies."""
+    return f"uploads/{upload_id}"
+
+
+def output_key(job_id: str, fence: int, filename: str) -> str:
+    """Return where an attempt's output lies; the fence keeps attempts apart."""
+    return f"jobs/{job_id}/{fence}/{filename}"
+
+
+def job_prefix(job_id: str) -> str:
+    """Return what begins the keys of all outputs of a job, from whichever attempt."""
+    return f"jobs/{job_id}/"
+
+
+class ObjectStorage:
+    """One bucket. Every method may raise StorageUnavailableError; calls are bounded in time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.bucket = settings.s3_bucket
+        self._client = _client(settings, settings.s3_endpoint_url)
+        self._signer = (
+            _client(settings, settings.s3_public_endpoint_url) if settings.s3_public_endpoint_url else self._client
+        )
+
+    def ping(self) -> None:
+        """Raise StorageUnavailableError unless the bucket answers."""
+        with _faults():
+            self._client.head_bucket(Bucket=self.bucket)
+
+    def open_upload(self, key: str) -> UploadStream:
+        """Begin an upload whose length need not be known."""
+        return UploadStream(self._client, self.bucket, key)
+
+    def put_file(self, path: Path, key: str, content_type: str, stop: Callable[[], None] | None = None) -> Stored:
+        """Upload a file in parts and see that what arrived is what was sent.
+
+        `stop` is called between parts and may raise to give up; the upload is then taken back.
+        """
+        with self.open_upload(key) as upload, path.open("rb") as file:
+            upload.content_type = content_type
+            while block := file.read(PART_BYTES):
+                if stop:
+                    stop()
+                upload.write(block)
+            return upload.finish()
+
+    def put_bytes(self, content: bytes, key: str, content_type: str) -> Stored:
+        """Store a small object in one call."""
+        with _faults():
+            answer = self._client.put_object(Bucket=self.bucket, Key=key, Body=content, ContentType=content_type)
+        return Stored(key, len(content), answer["ETag"], hashlib.sha256(content).hexdigest())
+
+    def fetch(
+        self, key: str, path: Path, *, etag: str | None = None, on_bytes: Callable[[int], None] | None = None
+    ) -> int:
+        """Download an object to a file; return its size. Raises SourceMissingError if it is gone or was replaced.
+
+        `on_bytes` is told how many bytes have come so far, and may raise to give up.
+        """
+        opened = self.open(key, etag=etag)
+        done = 0
+        with path.open("wb") as file, _faults():
+            for chunk in opened.chunks():
+                file.write(chunk)
+                done += len(chunk)
+                if on_bytes:
+                    on_bytes(done)
+        if done != opened.length_bytes:
+            raise StorageUnavailableError("The storage ended a download early.")
+        return done
+
+    def open(self, key: str, *, byte_range: str | None = None, etag: str | None = None) -> Opened:
+        """Open an object for reading, whole or in an HTTP range. Raises SourceMissingError."""
+        wanted: dict[str, Any] = {"Bucket": self.bucket, "Key": key}
+        if byte_range:
+            wanted["Range"] = byte_range
+        if etag:
+            wanted["IfMatch"] = etag
+        with _faults():
+            answer = self._client.get_object(**wanted)
+        return Opened(answer["Body"], answer["ContentLength"], answer.get("ContentRange"), answer["ETag"])
+
+    def size_bytes(self, key: str) -> int | None:
+        """Return an object's size, or None if there is no such object."""
+        try:
+            with _faults():
+                return int(self._client.head_object(Bucket=self.bucket, Key=key)["ContentLength"])
+        except SourceMissingError:
+            return None
+
+    def signed_url(self, key: str, *, filename: str, content_type: str, seconds: int = 3600) -> str:
+        """Return a link that anyone may follow for a while; it downloads under the given name."""
+        disposition = f"attachment; filename*=UTF-8''{urllib.parse.quote(filename, safe='')}"
+        return str(
+            self._signer.generate_presigned_url(
+                "get_object",
+                Params={
+                    "Bucket": self.bucket,
+                    "Key": key,
+                    "ResponseContentDisposition": disposition,
+                    "ResponseContentType": content_type,
+                },
+                ExpiresIn=seconds,
+            )
+        )
+
+    def list_keys(self, prefix: str) -> Iterator[tuple[str, int, float]]:
+        """Yield key, size in bytes and time of change (seconds since 1970) of the objects below a prefix."""
+        with _faults():
+            for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
+                for item in page.get("Contents", []):
+                    yield item["Key"], item["Size"], item["LastModified"].timestamp()
+
+    def delete(self, keys: list[str]) -> None:
+        """Remove objects; those that are gone already do not matter."""
+        with _faults():
+            for first in range(0, len(keys), 1000):
+                batch = [{"Key": k} for k in keys[first : first + 1000]]
+                self._client.delete_objects(Bucket=self.bucket, Delete={"Objects": batch, "Quiet": True})  # type: ignore[typeddict-item]
+
+    def delete_below(self, prefix: str) -> int:
+        """Remove every object whose key begins so; return their number."""
+        keys = [key for key, _, _ in self.list_keys(prefix)]
+        self.delete(keys)
+        return len(keys)
+
+
+class UploadStream:
+    """An upload under way: bytes go in by `write`, one part is held in memory; unless finished, it is taken back.
+
+    Small objects are stored in one call, so that no multipart upload is begun for them.
+    """
+
+    def __init__(self, client: S3Client, bucket: str, key: str) -> None:
+        self.content_type = "application/octet-stream"
+        self.size_bytes = 0
+        self._client = client
+        self._bucket = bucket
+        self._key = key
+        self._buffer = bytearray()
+        self._digest = hashlib.sha256()
+        self._upload_id: str | None = None
+        self._parts: list[dict[str, Any]] = []
+        self._done = False
+
+    def __enter__(self) -> UploadStream:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self._done:
+            self.abort()
+
+    def write(self, block: bytes) -> int:
+        """Take bytes; sends a part whenever one is full."""
+        self.size_bytes += len(block)
+        self._digest.update(block)
+        self._buffer += block
+        while len(self._buffer) >= PART_BYTES:
+            self._send(bytes(self._buffer[:PART_BYTES]))
+            del self._buffer[:PART_BYTES]
+        return len(block)
+
+    def finish(self) -> Stored:
+        """Make the object visible, and see that the storage holds as much as was sent."""
+        with _faults():
+            if self._upload_id is None:
+                self._client.put_object(
+                    Bucket=self._bucket, Key=self._key, Body=bytes(self._buffer), ContentType=self.content_type
+                )
+            else:
+                if self._buffer:
+                    self._send(bytes(self._buffer))
+                self._client.complete_multipart_upload(
+                    Bucket=self._bucket,
+                    Key=self._key,
+                    UploadId=self._upload_id,
+                    MultipartUpload={"Parts": self._parts},  # type: ignore[typeddict-item]
+                )
+            self._done = True
+            self._buffer.clear()
+            head = self._client.head_object(Bucket=self._bucket, Key=self._key)
+        if head["ContentLength"] != self.size_bytes:
+            raise StorageUnavailableError("The storage holds another size than was sent.")
+        return Stored(self._key, self.size_bytes, head["ETag"], self._digest.hexdigest())
+
+    def abort(self) -> None:
+        """Take the upload back; parts left behind by an unreachable storage are the collector's."""
+        self._done = True
+        self._buffer.clear()
+        if self._upload_id is not None:
+            with _faults():
+                self._client.abort_multipart_upload(Bucket=self._bucket, Key=self._key, UploadId=self._upload_id)
+
+    def _send(self, part: bytes) -> None:
+        with _faults():
+            if self._upload_id is None:
+                begun = self._client.create_multipart_upload(
+                    Bucket=self._bucket, Key=self._key, ContentType=self.content_type
+                )
+                self._upload_id = begun["UploadId"]
+            number = len(self._parts) + 1
+            answer = self._client.upload_part(
+                Bucket=self._bucket, Key=self._key, UploadId=self._upload_id, PartNumber=number, Body=part
+            )
+        self._parts.append({"PartNumber": number, "ETag": answer["ETag"]})
+
+
+def _client(settings: Settings, endpoint: str | None) -> S3Client:
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name=settings.s3_region,
+        aws_access_key_id=settings.s3_access_key_id,
+        aws_secret_access_key=settings.s3_secret_access_key,
+        config=Config(
+            signature_version="s3v4",
+            s3={"addressing_style": "path" if endpoint else "auto"},
+            connect_timeout=min(2.0, settings.s3_timeout_seconds),
+            read_timeout=settings.s3_timeout_seconds,
+            retries={"mode": "standard", "max_attempts": 2},
+            max_pool_connections=64,
+        ),
+    )
+
+
+@contextmanager
+def _faults() -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "")
+        if code in {"NoSuchKey", "404", "PreconditionFailed", "412"}:
+            raise SourceMissingError("The stored object is gone, or was replaced.") from error
+        raise StorageUnavailableError(f"The storage refuses ({code}).") from error
+    except (BotoCoreError, OSError) as error:
+        raise StorageUnavailableError(f"The storage does not answer ({type(error).__name__}).") from error

@@ -1,0 +1,77 @@
+"""Connections to Redis and the Lua scripts on it.
+
+Owns how a call to Redis may fail: soon, and as `StoreUnavailableError`. Owns no meaning of any key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import resources
+from typing import Any, TypeVar
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from shared.errors import StoreUnavailableError
+from shared.settings import Settings
+
+T = TypeVar("T")
+
+
+def connect(settings: Settings) -> redis.Redis:
+    """Return a client whose calls fail within `redis_timeout_seconds`; nothing is sent yet.
+
+    redis-py's default retries hold a refused call for 3.8 s; whoever calls here has a better idea of what to do next.
+    """
+    return redis.Redis.from_url(
+        settings.redis_url,
+        decode_responses=True,
+        socket_timeout=settings.redis_timeout_seconds,
+        socket_connect_timeout=settings.redis_timeout_seconds,
+        socket_keepalive=True,
+        health_check_interval=0,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+class Scripts:
+    """The Lua scripts beside this module, each a method-like callable by its file's name."""
+
+    def __init__(self, client: redis.Redis, prefix: str) -> None:
+        self._client = client
+        self._prefix = prefix
+        self._loaded: dict[str, Callable[..., Any]] = {}
+
+    def run(self, name: str, *args: object) -> Any:
+        """Run the script `name` with the arguments; None travels as an empty string.
+
+        Raises StoreUnavailableError when Redis is away, hung, or full.
+        """
+        script = self._loaded.get(name)
+        if script is None:
+            script = self._loaded[name] = self._client.register_script(_source(name))
+        values = ["" if a is None else str(a) for a in args]
+        return guarded(lambda: script(keys=[self._prefix], args=values))
+
+
+def guarded(call: Callable[[], T]) -> T:
+    """Make a call to Redis; a stale connection is replaced once, any other fault is a StoreUnavailableError.
+
+    A connection that the server closed while it lay in the pool says nothing about the server now. Scripts are
+    atomic and fenced, so that sending one twice does what sending it once does.
+    """
+    try:
+        try:
+            return call()
+        except redis.ConnectionError as error:
+            if isinstance(error, redis.TimeoutError):
+                raise
+            return call()
+    except redis.RedisError as error:
+        raise StoreUnavailableError(f"The queue does not answer ({type(error).__name__}).") from error
+
+
+def _source(name: str) -> str:
+    folder = resources.files("shared") / "lua"
+    return (folder / "common.lua").read_text() + (folder / f"{name}.lua").read_text()
