@@ -74,7 +74,9 @@ class Settings(BaseSettings):
         gt=0,
         description="How long a claim holds without a heartbeat; lower rescues sooner",
     )
-    heartbeat_seconds: float = Field(10.0, gt=0, description="How often a running job renews its lease")
+    heartbeat_seconds: float = Field(
+        1.0, gt=0, description="How often a running job renews its lease, tells its progress and hears of a cancel"
+    )
     rescue_seconds: float = Field(15.0, gt=0, description="How often lost jobs are looked for")
     unclaimed_seconds: float = Field(
         30.0, gt=0, description="How long a published job may go unclaimed before it is published again"

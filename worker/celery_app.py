@@ -1,0 +1,95 @@
+"""The Celery application of the worker: every setting with its reason, and the signals that start and stop our parts.
+
+    celery -A worker.celery_app worker --pool threads --concurrency SLOTS --without-gossip --without-mingle
+
+Owns no logic: service.py holds the parts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+from celery import Celery, signals
+from kombu import Queue
+
+from shared.job_queue import celery_queue
+from shared.settings import Settings
+from worker.service import WorkerService
+from worker.tasks import register
+
+settings = Settings()
+app = Celery("stemqueue", broker=settings.redis_url)
+app.conf.update(
+    # Leases and the rescuer own recovery. Late acknowledgement only adds second runs: after the visibility
+    # timeout, and after every lost connection.
+    task_acks_late=False,
+    # Nobody hoards: a slot takes a message when it is free, and not before.
+    worker_prefetch_multiplier=1,
+    worker_disable_prefetch=True,
+    # The job's record holds the result; Celery's would answer PENDING for jobs that never were.
+    task_ignore_result=True,
+    result_backend=None,
+    # A worker that starts before Redis, or outlives it, waits.
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    # Redis over maxmemory would otherwise end the worker.
+    broker_channel_error_retry=True,
+    # Running jobs go on through a lost connection; their fences guard them.
+    worker_cancel_long_running_tasks_on_connection_loss=False,
+    # Messages are ids: nothing that could run code is ever read.
+    task_serializer="json",
+    accept_content=["json"],
+    broker_transport_options={
+        # Early acknowledgement makes this almost meaningless; a day keeps it out of the way.
+        "visibility_timeout": 86_400,
+        # A hung Redis is noticed instead of waited for.
+        "socket_timeout": 10,
+        "socket_connect_timeout": 3,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+        "global_keyprefix": settings.redis_prefix,
+    },
+    # Logs are ours.
+    worker_hijack_root_logger=False,
+    worker_send_task_events=False,
+    enable_utc=True,
+)
+
+
+@signals.celeryd_init.connect
+def _learn_engines(**_: Any) -> None:
+    """Ask a child which engines run here, so that this process never imports the signal-processing stack."""
+    global service  # noqa: PLW0603 - Celery's signals carry nothing of ours
+    wanted = [e.strip() for e in settings.worker_engines.split(",") if e.strip()]
+    printed = subprocess.run(
+        [sys.executable, "-m", "worker.registry", str(settings.model_folder.resolve()), *wanted],
+        check=True,
+        stdout=subprocess.PIPE,
+        timeout=120,
+        env={k: v for k, v in os.environ.items() if not k.startswith(("S3_", "AWS_", "REDIS_"))},
+    ).stdout
+    service = WorkerService(settings, json.loads(printed))
+    app.conf.task_queues = [Queue(celery_queue(engine)) for engine in service.worker.engines]
+    register(app, service)
+
+
+@signals.worker_ready.connect
+def _start(**_: Any) -> None:
+    service.start()
+
+
+@signals.worker_shutting_down.connect
+def _stop(**_: Any) -> None:
+    service.stop()
+
+
+@signals.worker_shutdown.connect
+def _close(**_: Any) -> None:
+    service.close()
+
+
+service: WorkerService

@@ -1,0 +1,122 @@
+"""The supervisor's side of a child: start it, give it work, hear it, measure it, end it.
+
+Owns the process and its pipes; owns no job. A child gets none of the worker's credentials and no more threads
+than its share; it leads a process group of its own, so that what it started ends with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any, cast
+
+import psutil
+
+from worker.work import Work
+
+INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "OPENBLAS_CORETYPE", "NUMBA_CACHE_DIR")
+"""The only variables of the worker's environment that a child sees."""
+
+NICE = 10
+"""Separation yields to whatever answers people; lowering it makes polls slower while songs are worked on."""
+
+
+class ChildGoneError(Exception):
+    """The child ended by itself or was killed by somebody else."""
+
+    def __init__(self, return_code: int | None) -> None:
+        super().__init__(f"the child ended with {return_code}")
+        self.return_code = return_code
+
+
+class ChildProcess:
+    """One warm child. Start it from a thread that lives as long as it should: the kernel ties their lives."""
+
+    def __init__(self, *, threads: int, scratch_folder: Path) -> None:
+        self.jobs_done = 0
+        self._pending = b""
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "worker.child", str(os.getpid())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=_environment(threads, scratch_folder),
+            start_new_session=True,
+        )
+        self._output = cast(IO[bytes], self._process.stdout)
+        os.set_blocking(self._output.fileno(), False)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._output, selectors.EVENT_READ)
+        with contextlib.suppress(ProcessLookupError):
+            os.setpriority(os.PRIO_PROCESS, self._process.pid, NICE)
+
+    @property
+    def pid(self) -> int:
+        """The process's id, which is also its group's."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._process.poll() is None
+
+    def give(self, work: Work) -> None:
+        """Hand over one separation. Raises ChildGoneError."""
+        stdin = cast(IO[bytes], self._process.stdin)
+        try:
+            stdin.write(json.dumps({"work": work.to_json()}).encode() + b"\n")
+            stdin.flush()
+        except BrokenPipeError:
+            raise ChildGoneError(self._process.poll()) from None
+
+    def hear(self, timeout_seconds: float) -> Mapping[str, Any] | None:
+        """Return the next event, or None when none came in time. Raises ChildGoneError."""
+        deadline = time.monotonic() + timeout_seconds
+        while b"\n" not in self._pending:
+            if not self._selector.select(max(0.0, deadline - time.monotonic())):
+                return None
+            block = self._output.read(65536)
+            if block == b"":
+                raise ChildGoneError(self._process.wait())
+            self._pending += block or b""
+        line, _, self._pending = self._pending.partition(b"\n")
+        return cast("Mapping[str, Any]", json.loads(line))
+
+    def memory_bytes(self) -> int:
+        """Return the resident memory of the child and of all that it started."""
+        total = 0
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child = psutil.Process(self._process.pid)
+            for process in [child, *child.children(recursive=True)]:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    total += process.memory_info().rss
+        return total
+
+    def end(self) -> None:
+        """Kill the child and its whole group, and wait until it is gone; may be called more than once."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._selector.close()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
+
+
+def _environment(threads: int, scratch_folder: Path) -> dict[str, str]:
+    environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    for name in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
+        environment[f"{name}_NUM_THREADS"] = str(threads)
+    # glibc gives each thread an arena that keeps what was freed; two bound what a warm child holds on to.
+    environment["MALLOC_ARENA_MAX"] = "2"
+    environment["TMPDIR"] = environment["MPLCONFIGDIR"] = str(scratch_folder)
+    environment["PYTHONUNBUFFERED"] = "1"
+    return environment

@@ -1,0 +1,60 @@
+"""Keeps a claim alive while its job is worked on, and notices when it is lost.
+
+Owns the rhythm. Runs in a thread of its own, so that a slow transfer cannot cost the lease. While Redis is away the
+work goes on: whether the claim was lost meanwhile is asked when Redis is back, and the fence guards the commit.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+import structlog
+
+from shared.errors import StoreUnavailableError
+from shared.job_store import Claim, JobStore
+
+log = structlog.get_logger(__name__)
+
+
+class Heartbeat:
+    """A context: beats begin on entry and end on exit. `lost` is set once the claim is no longer held."""
+
+    def __init__(self, store: JobStore, claim: Claim, every_seconds: float) -> None:
+        self.lost = threading.Event()
+        self._store = store
+        self._claim = claim
+        self._every_seconds = every_seconds
+        self._stopped = threading.Event()
+        self._stage = "fetch"
+        self._progress = 0.0
+        self._probed: Mapping[str, Any] | None = None
+        self._thread = threading.Thread(target=self._run, name=f"heartbeat-{claim.job.id[:8]}", daemon=True)
+
+    def tell(self, stage: str, progress: float, probed: Mapping[str, Any] | None = None) -> None:
+        """Say how far the work is; sent with the next beat."""
+        self._stage, self._progress = stage, progress
+        self._probed = probed or self._probed
+
+    def __enter__(self) -> Heartbeat:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopped.wait(self._every_seconds):
+            try:
+                held = self._store.beat(self._claim, stage=self._stage, progress=self._progress, probed=self._probed)
+            except StoreUnavailableError as error:
+                log.warning("heartbeat not taken", job=self._claim.job.id, error=error.message)
+                continue
+            if not held:
+                self.lost.set()
+                return

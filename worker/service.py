@@ -1,0 +1,113 @@
+"""What a worker process is made of, and what it does besides jobs: tell that it lives, keep the line moving, rescue.
+
+Owns the wiring and the background thread. Any number of workers may do the same at once: each step is one atomic
+script, so that none doubles another's work.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import structlog
+
+from shared.errors import StoreUnavailableError
+from shared.job_queue import JobQueue, Worker
+from shared.job_store import JobStore
+from shared.object_storage import ObjectStorage
+from shared.redis_connection import connect
+from shared.settings import Settings
+from worker.children import Children
+from worker.supervisor import Supervisor
+
+log = structlog.get_logger(__name__)
+
+TICK_SECONDS = 1.0
+"""How often the line is looked at; raising it delays jobs whose submission could not publish them."""
+
+
+class WorkerService:
+    """One worker process: its parts, and its background thread."""
+
+    def __init__(self, settings: Settings, descriptions: Sequence[Mapping[str, Any]]) -> None:
+        self.stopping = threading.Event()
+        self.settings = settings
+        self.worker = Worker(
+            id=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}",
+            slots=settings.worker_slots,
+            engines=tuple(d["name"] for d in descriptions),
+            descriptions=tuple(descriptions),
+        )
+        client = connect(settings)
+        self.store = JobStore(settings, client)
+        self.queue = JobQueue(settings, client)
+        self.children = Children(settings)
+        self.supervisor = Supervisor(settings, self.store, ObjectStorage(settings), self.children, self.stopping)
+        self._thread = threading.Thread(target=self._background, name="background", daemon=True)
+        self._wake = threading.Event()
+
+    def start(self) -> None:
+        """Start the children and the background thread. Call it from the main thread."""
+        self.children.warm()
+        self._thread.start()
+
+    def run_job(self, job_id: str) -> None:
+        """Do what a message asks for, if the job is still to be had."""
+        if self.stopping.is_set():
+            return
+        claim = self.store.claim(job_id, self.worker.id)
+        if claim is None:
+            log.info("message without a job to claim", job=job_id)
+            return
+        self.supervisor.run(claim)
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Have running jobs handed back."""
+        self.stopping.set()
+        self._wake.set()
+
+    def close(self) -> None:
+        """End the children and take this worker out of the reckoning."""
+        self.stop()
+        self.children.close()
+        try:
+            self.queue.worker_gone(self.worker.id)
+            self.queue.dispatch()
+        except StoreUnavailableError as error:
+            log.warning("left without a word", error=error.message)
+
+    def _background(self) -> None:
+        tell_at = rescue_at = 0.0
+        while not self.stopping.is_set():
+            now = time.monotonic()
+            try:
+                if now >= tell_at:
+                    self.queue.worker_beat(self.worker)
+                    tell_at = now + self.settings.worker_alive_seconds / 4
+                if now >= rescue_at:
+                    self._rescue()
+                    rescue_at = now + self.settings.rescue_seconds
+                self.queue.dispatch()
+            except StoreUnavailableError as error:
+                log.warning("queue away", error=error.message)
+                tell_at = 0.0
+                # Leases that ran out while Redis was away belong to workers that still live: let them beat first.
+                rescue_at = time.monotonic() + min(self.settings.lease_seconds, 10.0)
+            self._wake.wait(TICK_SECONDS)
+            self._wake.clear()
+
+    def _rescue(self) -> None:
+        rescue = self.queue.rescue()
+        if rescue.leases or rescue.given_up or rescue.republished:
+            log.warning(
+                "rescued",
+                leases=rescue.leases,
+                given_up=rescue.given_up,
+                republished=rescue.republished,
+            )
