@@ -11,24 +11,14 @@ from __future__ import annotations
 import hashlib
 import urllib.parse
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-
-from shared.errors import SourceMissingError, StorageUnavailableError
+from shared.errors import ScratchFullError, SourceMissingError, StorageUnavailableError
 from shared.settings import Settings
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
-PART_BYTES = 8 * 1024 * 1024
-"""Size of a multipart upload's parts. Raising it holds more memory per upload and allows larger objects
-(10,000 parts at most: 80 GB at 8 MiB)."""
+from shared.storage_connection import connect_storage, storage_faults
+from shared.upload_stream import PART_BYTES, Stored, UploadStream
 
 CHUNK_BYTES = 256 * 1024
 """How much a download reads at once."""
@@ -45,16 +35,6 @@ class Body(Protocol):
 
 
 @dataclass(frozen=True)
-class Stored:
-    """An object as it lies in storage."""
-
-    key: str
-    size_bytes: int
-    etag: str
-    sha256: str
-
-
-@dataclass(frozen=True)
 class Opened:
     """An object, or a range of it, that is being read."""
 
@@ -66,10 +46,14 @@ class Opened:
     def chunks(self) -> Iterator[bytes]:
         """Yield the bytes; closes the connection at the end, or when the reader goes away."""
         try:
-            while chunk := self.body.read(CHUNK_BYTES):
+            while chunk := self._read():
                 yield chunk
         finally:
             self.body.close()
+
+    def _read(self) -> bytes:
+        with storage_faults():
+            return self.body.read(CHUNK_BYTES)
 
 
 def upload_key(upload_id: str) -> str:
@@ -92,14 +76,16 @@ class ObjectStorage:
 
     def __init__(self, settings: Settings) -> None:
         self.bucket = settings.s3_bucket
-        self._client = _client(settings, settings.s3_endpoint_url)
+        self._client = connect_storage(settings, settings.s3_endpoint_url)
         self._signer = (
-            _client(settings, settings.s3_public_endpoint_url) if settings.s3_public_endpoint_url else self._client
+            connect_storage(settings, settings.s3_public_endpoint_url)
+            if settings.s3_public_endpoint_url
+            else self._client
         )
 
     def ping(self) -> None:
         """Raise StorageUnavailableError unless the bucket answers."""
-        with _faults():
+        with storage_faults():
             self._client.head_bucket(Bucket=self.bucket)
 
     def open_upload(self, key: str) -> UploadStream:
@@ -121,7 +107,7 @@ class ObjectStorage:
 
     def put_bytes(self, content: bytes, key: str, content_type: str) -> Stored:
         """Store a small object in one call."""
-        with _faults():
+        with storage_faults():
             answer = self._client.put_object(Bucket=self.bucket, Key=key, Body=content, ContentType=content_type)
         return Stored(key, len(content), answer["ETag"], hashlib.sha256(content).hexdigest())
 
@@ -134,9 +120,9 @@ class ObjectStorage:
         """
         opened = self.open(key, etag=etag)
         done = 0
-        with path.open("wb") as file, _faults():
+        with path.open("wb") as file:
             for chunk in opened.chunks():
-                file.write(chunk)
+                _write(file, chunk)
                 done += len(chunk)
                 if on_bytes:
                     on_bytes(done)
@@ -151,14 +137,14 @@ class ObjectStorage:
             wanted["Range"] = byte_range
         if etag:
             wanted["IfMatch"] = etag
-        with _faults():
+        with storage_faults():
             answer = self._client.get_object(**wanted)
         return Opened(answer["Body"], answer["ContentLength"], answer.get("ContentRange"), answer["ETag"])
 
     def size_bytes(self, key: str) -> int | None:
         """Return an object's size, or None if there is no such object."""
         try:
-            with _faults():
+            with storage_faults():
                 return int(self._client.head_object(Bucket=self.bucket, Key=key)["ContentLength"])
         except SourceMissingError:
             return None
@@ -181,14 +167,14 @@ class ObjectStorage:
 
     def list_keys(self, prefix: str) -> Iterator[tuple[str, int, float]]:
         """Yield key, size in bytes and time of change (seconds since 1970) of the objects below a prefix."""
-        with _faults():
+        with storage_faults():
             for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
                 for item in page.get("Contents", []):
                     yield item["Key"], item["Size"], item["LastModified"].timestamp()
 
     def delete(self, keys: list[str]) -> None:
         """Remove objects; those that are gone already do not matter."""
-        with _faults():
+        with storage_faults():
             for first in range(0, len(keys), 1000):
                 batch = [{"Key": k} for k in keys[first : first + 1000]]
                 self._client.delete_objects(Bucket=self.bucket, Delete={"Objects": batch, "Quiet": True})  # type: ignore[typeddict-item]
@@ -200,112 +186,8 @@ class ObjectStorage:
         return len(keys)
 
 
-class UploadStream:
-    """An upload under way: bytes go in by `write`, one part is held in memory; unless finished, it is taken back.
-
-    Small objects are stored in one call, so that no multipart upload is begun for them.
-    """
-
-    def __init__(self, client: S3Client, bucket: str, key: str) -> None:
-        self.content_type = "application/octet-stream"
-        self.size_bytes = 0
-        self._client = client
-        self._bucket = bucket
-        self._key = key
-        self._buffer = bytearray()
-        self._digest = hashlib.sha256()
-        self._upload_id: str | None = None
-        self._parts: list[dict[str, Any]] = []
-        self._done = False
-
-    def __enter__(self) -> UploadStream:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if not self._done:
-            self.abort()
-
-    def write(self, block: bytes) -> int:
-        """Take bytes; sends a part whenever one is full."""
-        self.size_bytes += len(block)
-        self._digest.update(block)
-        self._buffer += block
-        while len(self._buffer) >= PART_BYTES:
-            self._send(bytes(self._buffer[:PART_BYTES]))
-            del self._buffer[:PART_BYTES]
-        return len(block)
-
-    def finish(self) -> Stored:
-        """Make the object visible, and see that the storage holds as much as was sent."""
-        with _faults():
-            if self._upload_id is None:
-                self._client.put_object(
-                    Bucket=self._bucket, Key=self._key, Body=bytes(self._buffer), ContentType=self.content_type
-                )
-            else:
-                if self._buffer:
-                    self._send(bytes(self._buffer))
-                self._client.complete_multipart_upload(
-                    Bucket=self._bucket,
-                    Key=self._key,
-                    UploadId=self._upload_id,
-                    MultipartUpload={"Parts": self._parts},  # type: ignore[typeddict-item]
-                )
-            self._done = True
-            self._buffer.clear()
-            head = self._client.head_object(Bucket=self._bucket, Key=self._key)
-        if head["ContentLength"] != self.size_bytes:
-            raise StorageUnavailableError("The storage holds another size than was sent.")
-        return Stored(self._key, self.size_bytes, head["ETag"], self._digest.hexdigest())
-
-    def abort(self) -> None:
-        """Take the upload back; parts left behind by an unreachable storage are the collector's."""
-        self._done = True
-        self._buffer.clear()
-        if self._upload_id is not None:
-            with _faults():
-                self._client.abort_multipart_upload(Bucket=self._bucket, Key=self._key, UploadId=self._upload_id)
-
-    def _send(self, part: bytes) -> None:
-        with _faults():
-            if self._upload_id is None:
-                begun = self._client.create_multipart_upload(
-                    Bucket=self._bucket, Key=self._key, ContentType=self.content_type
-                )
-                self._upload_id = begun["UploadId"]
-            number = len(self._parts) + 1
-            answer = self._client.upload_part(
-                Bucket=self._bucket, Key=self._key, UploadId=self._upload_id, PartNumber=number, Body=part
-            )
-        self._parts.append({"PartNumber": number, "ETag": answer["ETag"]})
-
-
-def _client(settings: Settings, endpoint: str | None) -> S3Client:
-    return boto3.client(
-        "s3",
-        endpoint_url=endpoint,
-        region_name=settings.s3_region,
-        aws_access_key_id=settings.s3_access_key_id,
-        aws_secret_access_key=settings.s3_secret_access_key,
-        config=Config(
-            signature_version="s3v4",
-            s3={"addressing_style": "path" if endpoint else "auto"},
-            connect_timeout=min(2.0, settings.s3_timeout_seconds),
-            read_timeout=settings.s3_timeout_seconds,
-            retries={"mode": "standard", "max_attempts": 2},
-            max_pool_connections=64,
-        ),
-    )
-
-
-@contextmanager
-def _faults() -> Iterator[None]:
+def _write(file: BinaryIO, chunk: bytes) -> None:
     try:
-        yield
-    except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "")
-        if code in {"NoSuchKey", "404", "PreconditionFailed", "412"}:
-            raise SourceMissingError("The stored object is gone, or was replaced.") from error
-        raise StorageUnavailableError(f"The storage refuses ({code}).") from error
-    except (BotoCoreError, OSError) as error:
-        raise StorageUnavailableError(f"The storage does not answer ({type(error).__name__}).") from error
+        file.write(chunk)
+    except OSError as error:
+        raise ScratchFullError("The worker's scratch disk is full.") from error

@@ -1,0 +1,53 @@
+"""The connection to S3-compatible storage: how a call may fail, and how long it may take.
+
+Owns the mapping of its faults to our errors; owns no key and no object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from shared.errors import SourceMissingError, StorageUnavailableError
+from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+def connect_storage(settings: Settings, endpoint: str | None) -> S3Client:
+    """Return a client of the given endpoint (None: Amazon's own); nothing is sent yet."""
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name=settings.s3_region,
+        aws_access_key_id=settings.s3_access_key_id,
+        aws_secret_access_key=settings.s3_secret_access_key,
+        config=Config(
+            signature_version="s3v4",
+            s3={"addressing_style": "path" if endpoint else "auto"},
+            connect_timeout=min(2.0, settings.s3_timeout_seconds),
+            read_timeout=settings.s3_timeout_seconds,
+            retries={"mode": "standard", "max_attempts": 2},
+            max_pool_connections=64,
+        ),
+    )
+
+
+@contextmanager
+def storage_faults() -> Iterator[None]:
+    """Turn the faults of S3 calls within into SourceMissingError or StorageUnavailableError."""
+    try:
+        yield
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "")
+        if code in {"NoSuchKey", "404", "PreconditionFailed", "412"}:
+            raise SourceMissingError("The stored object is gone, or was replaced.") from error
+        raise StorageUnavailableError(f"The storage refuses ({code}).") from error
+    except (BotoCoreError, OSError) as error:
+        raise StorageUnavailableError(f"The storage does not answer ({type(error).__name__}).") from error
