@@ -1,0 +1,216 @@
+"""The Lua scripts against a model: whatever order things happen in, record, line and counters agree."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, precondition, rule
+from hypothesis.stateful import run_state_machine_as_test
+
+from shared.errors import IllegalTransitionError, JobNotFoundError
+from shared.job import TERMINAL, TRANSITIONS, JobRequest, JobState, Source
+from shared.job_queue import JobQueue, Worker
+from shared.job_store import Claim, JobStore
+from shared.redis_connection import connect
+from shared.settings import Settings
+
+SLOTS = 2
+ENGINE = "model"
+
+
+class Silent:
+    """Stands in for Celery's producer: messages are hints, and here none of them arrives by itself."""
+
+    def send_task(self, *_: Any, **__: Any) -> None:
+        """Take the message and forget it."""
+
+
+class LifeCycle(RuleBasedStateMachine):
+    """Does what clients, workers and the rescuer do, in any order, and keeps its own books."""
+
+    redis_url = ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.settings = Settings(redis_url=self.redis_url, redis_prefix="model:", max_losses=3)
+        self.redis = connect(self.settings)
+        self.redis.flushdb()
+        self.store = JobStore(self.settings, self.redis)
+        self.queue = JobQueue(self.settings, self.redis, producer=Silent())  # type: ignore[arg-type]
+        self.queue.worker_beat(Worker("w", SLOTS, (ENGINE,), ()))
+        self.states: dict[str, JobState] = {}
+        self.losses: Counter[str] = Counter()
+        self.fences: dict[str, int] = {}
+        self.versions: dict[str, int] = {}
+        self.progress: dict[str, float] = {}
+        self.succeeded_by: dict[str, int] = {}
+
+    jobs = Bundle("jobs")
+    claims = Bundle("claims")
+
+    @rule(target=jobs, owner=st.sampled_from("ab"), priority=st.sampled_from(["interactive", "bulk"]))
+    def submit(self, owner: str, priority: str) -> str:
+        source = Source("uploads/x", "x.wav", 1)
+        job = self.store.submit(JobRequest(source=source, engine=ENGINE, owner=owner, priority=priority))
+        self.states[job.id] = JobState.QUEUED
+        return job.id
+
+    @rule()
+    def dispatch(self) -> None:
+        self.queue.dispatch()
+
+    @rule(target=claims, job=jobs)
+    def claim(self, job: str) -> Any:
+        published = self.redis.zscore(f"model:published:{ENGINE}", job) is not None
+        claim = self.store.claim(job, "w")
+        assert (claim is not None) == (published and self.states.get(job) is JobState.QUEUED)
+        if claim is None:
+            return multiple()
+        assert claim.fence > max(self.fences.values(), default=0), "fences only grow"
+        self._move(job, JobState.RUNNING)
+        self.fences[job] = claim.fence
+        return claim
+
+    @rule(claim=claims, progress=st.floats(0, 1))
+    def beat(self, claim: Claim, progress: float) -> None:
+        held = self.store.beat(claim, stage="separate", progress=progress)
+        assert held == self._holds(claim)
+
+    @rule(claim=claims)
+    def succeed(self, claim: Claim) -> None:
+        if self.store.succeed(claim, outputs=[], probed={}, report={}):
+            assert self._holds(claim)
+            assert claim.job.id not in self.succeeded_by, "committed twice"
+            self.succeeded_by[claim.job.id] = claim.fence
+            self._move(claim.job.id, JobState.SUCCEEDED)
+        else:
+            assert not self._holds(claim)
+
+    @rule(claim=claims, again=st.booleans())
+    def fail(self, claim: Claim, again: bool) -> None:
+        error = {"code": "storage_unavailable", "message": "away"}
+        if self.store.fail(claim, error, retry_in_seconds=0.0 if again else None):
+            assert self._holds(claim)
+            self._move(claim.job.id, JobState.QUEUED if again else JobState.FAILED)
+        else:
+            assert not self._holds(claim)
+
+    @rule(claim=claims)
+    def hand_back(self, claim: Claim) -> None:
+        before = self.store.read(claim.job.id).attempt if claim.job.id in self.states else None
+        if self.store.hand_back(claim):
+            assert self._holds(claim)
+            assert self.store.read(claim.job.id).attempt == (before or 0) - 1, "no attempt is charged"
+            self._move(claim.job.id, JobState.QUEUED)
+        else:
+            assert not self._holds(claim)
+
+    @rule(job=jobs)
+    def lease_runs_out(self, job: str) -> None:
+        if self.states.get(job) is not JobState.RUNNING:
+            return
+        self.redis.zadd("model:running", {job: 1})
+        self.queue.rescue()
+        self.losses[job] += 1
+        lost_for_good = self.losses[job] >= self.settings.max_losses
+        self._move(job, JobState.FAILED if lost_for_good else JobState.QUEUED)
+
+    @rule()
+    def rescue_finds_what_is_due(self) -> None:
+        self.queue.rescue()
+        assert self.redis.zcount("model:delayed", "-inf", self.redis.time()[0] * 1000 - 1000) == 0
+
+    @rule(job=jobs)
+    def cancel(self, job: str) -> None:
+        before = self.states.get(job)
+        if before in {JobState.QUEUED, JobState.RUNNING}:
+            assert self.store.cancel(job).state is JobState.CANCELED
+            self._move(job, JobState.CANCELED)
+        else:
+            with pytest.raises(IllegalTransitionError if before else JobNotFoundError):
+                self.store.cancel(job)
+
+    @rule(job=jobs)
+    def retry(self, job: str) -> None:
+        before = self.states.get(job)
+        if before in {JobState.FAILED, JobState.CANCELED}:
+            assert self.store.retry(job).state is JobState.QUEUED
+            self._move(job, JobState.QUEUED)
+            self.losses[job] = 0
+            self.progress[job] = 0.0
+        else:
+            with pytest.raises(IllegalTransitionError if before else JobNotFoundError):
+                self.store.retry(job)
+
+    @rule(job=jobs)
+    def delete(self, job: str) -> None:
+        before = self.states.get(job)
+        if before in TERMINAL:
+            self.store.deletion_done(self.store.delete(job))
+            for book in (self.states, self.versions, self.progress):
+                book.pop(job, None)  # type: ignore[attr-defined]
+        else:
+            with pytest.raises(IllegalTransitionError if before else JobNotFoundError):
+                self.store.delete(job)
+
+    @precondition(lambda self: self.states)
+    @rule()
+    def pause_and_resume(self) -> None:
+        self.queue.pause(ENGINE)
+        assert self.queue.dispatch() == 0
+        assert self.redis.zcard(f"model:published:{ENGINE}") == 0
+        self.queue.resume(ENGINE)
+
+    @invariant()
+    def records_agree_with_the_model(self) -> None:
+        for job_id, state in self.states.items():
+            job = self.store.read(job_id)
+            assert job.state is state
+            assert job.version >= self.versions.get(job_id, 0)
+            assert job.progress >= self.progress.get(job_id, 0.0), "progress never falls"
+            self.versions[job_id], self.progress[job_id] = job.version, job.progress
+
+    @invariant()
+    def each_job_stands_in_exactly_one_place(self) -> None:
+        places: Counter[str] = Counter()
+        for name in self.redis.scan_iter("model:line:*"):
+            places.update(self.redis.zrange(name, 0, -1))
+        places.update(self.redis.zrange(f"model:published:{ENGINE}", 0, -1))
+        places.update(self.redis.zrange("model:delayed", 0, -1))
+        queued = [i for i, s in self.states.items() if s is JobState.QUEUED]
+        assert places == Counter(queued)
+        running = {i for i, s in self.states.items() if s is JobState.RUNNING}
+        assert set(self.redis.zrange("model:running", 0, -1)) == running
+        ended = {i for i, s in self.states.items() if s in TERMINAL}
+        assert set(self.redis.zrange("model:settled", 0, -1)) == ended
+
+    @invariant()
+    def counters_and_window_hold(self) -> None:
+        counted = {s: n for s, n in self.queue.counts().items() if n}
+        assert counted == dict(Counter(s.value for s in self.states.values()))
+        assert self.redis.zcard(f"model:published:{ENGINE}") <= 2 * SLOTS
+
+    def _holds(self, claim: Claim) -> bool:
+        job = claim.job.id
+        return self.states.get(job) is JobState.RUNNING and self.fences[job] == claim.fence
+
+    def _move(self, job: str, state: JobState) -> None:
+        assert state in TRANSITIONS[self.states[job]]
+        self.states[job] = state
+
+
+def test_any_order_of_events_keeps_records_lines_and_counters_in_agreement(valkey_url: str) -> None:
+    LifeCycle.redis_url = valkey_url
+    run_state_machine_as_test(
+        LifeCycle,
+        settings=settings(
+            max_examples=60,
+            stateful_step_count=40,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
