@@ -17,6 +17,7 @@ from celery import Celery
 from kombu.exceptions import KombuError
 
 from shared.errors import StoreUnavailableError
+from shared.job import CLASSES
 from shared.redis_connection import Scripts, connect, guarded
 from shared.settings import Settings
 
@@ -34,6 +35,18 @@ class Worker:
     slots: int
     engines: tuple[str, ...]
     descriptions: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One engine's and class's line, as metrics and operators see it."""
+
+    engine: str
+    priority: str
+    waiting: int
+    oldest_age_seconds: float
+    paused: bool
+    draining: bool
 
 
 @dataclass(frozen=True)
@@ -141,6 +154,20 @@ class JobQueue:
             pipeline.hgetall(f"{self._prefix}worker:{worker_id}")
         records = cast("Sequence[Mapping[str, str]]", guarded(pipeline.execute))
         return [_worker(i, r) for i, r in zip(ids, records, strict=True) if r]
+
+    def lines(self) -> list[Line]:
+        """Return all lines, the window's share of each included in none of them."""
+        now_ms = guarded(self._redis.time)[0] * 1000
+        paused = cast("set[str]", guarded(lambda: self._redis.smembers(f"{self._prefix}paused")))
+        draining = cast("set[str]", guarded(lambda: self._redis.smembers(f"{self._prefix}draining")))
+        engines = cast("set[str]", guarded(lambda: self._redis.smembers(f"{self._prefix}engines")))
+        lines = []
+        for engine in sorted(engines):
+            for priority in CLASSES:
+                waiting, oldest_ms = self._scripts.run("line", engine, priority)
+                age = max(0.0, (now_ms - int(oldest_ms)) / 1000) if int(waiting) else 0.0
+                lines.append(Line(engine, priority, int(waiting), age, engine in paused, engine in draining))
+        return lines
 
     def counts(self) -> dict[str, int]:
         """Return the number of jobs in each state."""

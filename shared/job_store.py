@@ -164,6 +164,58 @@ class JobStore:
             raise SourceMissingError("There is no such upload.")
         return fields
 
+    # Collection
+
+    def expired_ids(self, limit: int = 500) -> list[str]:
+        """Return ended jobs that are past their retention."""
+        now_ms = guarded(self._redis.time)[0] * 1000
+        settled = f"{self._prefix}settled"
+        return cast("list[str]", guarded(lambda: self._redis.zrangebyscore(settled, "-inf", now_ms, 0, limit)))
+
+    def take_abandoned_uploads(self, age_seconds: float) -> list[str]:
+        """Forget uploads that no job has used for so long; return the keys of their objects."""
+        return cast("list[str]", self._scripts.run("take_abandoned_uploads", int(age_seconds * 1000)))
+
+    def known_uploads(self, upload_ids: Sequence[str]) -> set[str]:
+        """Return those of the uploads that have a record."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for upload_id in upload_ids:
+            pipeline.exists(f"{self._prefix}upload:{upload_id}")
+        return {i for i, known in zip(upload_ids, guarded(pipeline.execute), strict=True) if known}
+
+    def lock(self, name: str, seconds: float) -> bool:
+        """Take a lock that lets go by itself; False when somebody holds it."""
+        key = f"{self._prefix}lock:{name}"
+        return bool(guarded(lambda: self._redis.set(key, "1", nx=True, px=max(1, int(seconds * 1000)))))
+
+    def instance(self, set_to: str | None = None) -> str | None:
+        """Return the id by which Redis and storage know that they belong together, after setting it if given."""
+        key = f"{self._prefix}instance"
+        if set_to is not None:
+            guarded(lambda: self._redis.set(key, set_to))
+        return cast("str | None", guarded(lambda: self._redis.get(key)))
+
+    def restore(self, document: Mapping[str, Any]) -> bool:
+        """Put an ended job's record back from its document; False when there is a record already."""
+        request = document["request"]
+        answer = self._scripts.run(
+            "restore",
+            document["id"],
+            request["owner"],
+            request["engine"],
+            request["priority"],
+            json.dumps(request),
+            document["state"],
+            int(document["created_at"] * 1000),
+            int(document["finished_at"] * 1000),
+            self._retention_ms,
+            json.dumps(document["outputs"]),
+            *(json.dumps(document[name]) if document[name] else "" for name in ("probed", "report", "error")),
+            document["fence"],
+            document["attempt"],
+        )
+        return bool(answer == "restored")
+
     # Workers
 
     def claim(self, job_id: str, worker: str) -> Claim | None:

@@ -4,6 +4,7 @@ Owns the layout of keys and the bounds on time and memory of a transfer; owns no
 
     uploads/<upload id>           the mixture as it was sent
     jobs/<job id>/<fence>/<file>  what one attempt made; garbage unless the job's record lists it
+    instance                      the id by which Redis and storage know that they belong together
 """
 
 from __future__ import annotations
@@ -178,6 +179,19 @@ class ObjectStorage:
             for first in range(0, len(keys), 1000):
                 batch = [{"Key": k} for k in keys[first : first + 1000]]
                 self._client.delete_objects(Bucket=self.bucket, Delete={"Objects": batch, "Quiet": True})  # type: ignore[typeddict-item]
+
+    def abort_uploads_begun_before(self, moment: float) -> int:
+        """Take back multipart uploads that were begun before then (seconds since 1970); return their number."""
+        aborted = 0
+        with storage_faults():
+            for page in self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket):
+                for upload in page.get("Uploads", []):
+                    if upload["Initiated"].timestamp() < moment:
+                        self._client.abort_multipart_upload(
+                            Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+                        )
+                        aborted += 1
+        return aborted
 
     def delete_below(self, prefix: str) -> int:
         """Remove every object whose key begins so; return their number."""

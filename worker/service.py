@@ -12,11 +12,13 @@ import socket
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import structlog
 
-from shared.errors import StoreUnavailableError
+from shared.collector import Collector
+from shared.errors import StemqueueError, StoreUnavailableError
 from shared.job_queue import JobQueue, Worker
 from shared.job_store import JobStore
 from shared.object_storage import ObjectStorage
@@ -47,14 +49,19 @@ class WorkerService:
         self.store = JobStore(settings, client)
         self.queue = JobQueue(settings, client)
         self.children = Children(settings)
-        self.supervisor = Supervisor(settings, self.store, ObjectStorage(settings), self.children, self.stopping)
+        storage = ObjectStorage(settings)
+        self.collector = Collector(settings, self.store, storage)
+        self.supervisor = Supervisor(settings, self.store, storage, self.children, self.stopping)
         self._thread = threading.Thread(target=self._background, name="background", daemon=True)
+        # Collecting waits on storage, and must not hold up heartbeats and rescue.
+        self._collecting = threading.Thread(target=self._collect, name="collector", daemon=True)
         self._wake = threading.Event()
 
     def start(self) -> None:
         """Start the children and the background thread. Call it from the main thread."""
         self.children.warm()
         self._thread.start()
+        self._collecting.start()
 
     def run_job(self, job_id: str) -> None:
         """Do what a message asks for, if the job is still to be had."""
@@ -101,6 +108,16 @@ class WorkerService:
                 rescue_at = time.monotonic() + min(self.settings.lease_seconds, 10.0)
             self._wake.wait(TICK_SECONDS)
             self._wake.clear()
+
+    def _collect(self) -> None:
+        while not self.stopping.wait(min(10.0, self.settings.collect_seconds)):
+            try:
+                done = self.collector.run()
+            except StemqueueError as error:
+                log.warning("collection put off", error=error.message)
+                continue
+            if done:
+                log.info("collected", **asdict(done))
 
     def _rescue(self) -> None:
         rescue = self.queue.rescue()

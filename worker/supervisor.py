@@ -24,7 +24,8 @@ from shared.errors import (
     StorageUnavailableError,
     StoreUnavailableError,
 )
-from shared.job import Job, Output
+from shared.job import Job, JobState, Output
+from shared.job_document import write_document
 from shared.job_store import Claim, JobStore
 from shared.object_storage import ObjectStorage, job_prefix, output_key
 from shared.settings import Settings
@@ -110,7 +111,14 @@ class Supervisor:
     def _settle(self, attempt: Attempt) -> str:
         try:
             outcome, outputs = self._attempt(attempt)
-            attempt.deadline = float("inf")
+            write_document(
+                self._storage,
+                attempt.claim,
+                JobState.SUCCEEDED,
+                outputs=outputs,
+                probed=outcome.source,
+                report=outcome.report,
+            )
             won = self._persist(
                 attempt,
                 lambda: self._store.succeed(
@@ -252,8 +260,16 @@ class Supervisor:
         self._discard(attempt.claim)
         pause = retry_pause_seconds(job, code, retryable=retryable, settings=self._settings)
         error = {"code": code, "message": message, "retryable": retryable, "attempt": job.attempt}
+        if pause is None:
+            self._remember_failure(attempt.claim, error)
         self._persist(attempt, lambda: self._store.fail(attempt.claim, error, retry_in_seconds=pause))
         return f"failed: {code}" if pause is None else f"retries after {code}"
+
+    def _remember_failure(self, claim: Claim, error: Mapping[str, Any]) -> None:
+        try:
+            write_document(self._storage, claim, JobState.FAILED, error=error)
+        except StemqueueError as away:
+            log.warning("failure not told to the storage", job=claim.job.id, error=away.message)
 
     def _persist(self, attempt: Attempt, write: Callable[[], bool]) -> bool:
         """Write the end of an attempt, waiting for Redis if it is away; a worker that stops waits no longer."""

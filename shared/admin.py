@@ -1,0 +1,96 @@
+"""`stemqueue-admin`: what an operator does to a running system. Needs Redis and storage, nothing else.
+
+Owns the command line alone; what it calls lies in job_queue.py, collector.py and job_document.py.
+"""
+
+from __future__ import annotations
+
+import click
+
+from shared.collector import Collector
+from shared.errors import StemqueueError
+from shared.job_document import rebuild
+from shared.job_queue import JobQueue
+from shared.job_store import JobStore
+from shared.object_storage import ObjectStorage
+from shared.settings import Settings
+
+
+class Commands(click.Group):
+    """Commands whose errors end in one line, never in a traceback."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except StemqueueError as error:
+            raise click.ClickException(error.message) from error
+
+
+@click.group(cls=Commands)
+@click.pass_context
+def main(ctx: click.Context) -> None:
+    """Pause queues, look at them, collect garbage, restore records."""
+    ctx.obj = Settings()
+
+
+@main.command()
+@click.argument("engine")
+@click.pass_obj
+def pause(settings: Settings, engine: str) -> None:
+    """Start nothing more of ENGINE's line; what runs, runs on."""
+    JobQueue(settings).pause(engine)
+    click.echo(f"{engine}: paused")
+
+
+@main.command()
+@click.argument("engine")
+@click.pass_obj
+def drain(settings: Settings, engine: str) -> None:
+    """Accept nothing more for ENGINE; what waits is still worked off."""
+    JobQueue(settings).drain(engine)
+    click.echo(f"{engine}: draining")
+
+
+@main.command()
+@click.argument("engine")
+@click.pass_obj
+def resume(settings: Settings, engine: str) -> None:
+    """Lift pause and drain."""
+    JobQueue(settings).resume(engine)
+    click.echo(f"{engine}: running")
+
+
+@main.command()
+@click.pass_obj
+def status(settings: Settings) -> None:
+    """Show jobs by state, queues, and live workers."""
+    queue = JobQueue(settings)
+    for state, count in sorted(queue.counts().items()):
+        click.echo(f"{state:10} {count}")
+    for line in queue.lines():
+        stopped = " paused" * line.paused + " draining" * line.draining
+        click.echo(f"queue {line.engine} {line.priority}: {line.waiting} waiting{stopped}")
+    for worker in queue.workers():
+        click.echo(f"worker {worker.id}: {worker.slots} slots, {', '.join(worker.engines)}")
+
+
+@main.command()
+@click.pass_obj
+def collect(settings: Settings) -> None:
+    """Remove what no job needs from storage, now."""
+    done = Collector(settings, JobStore(settings), ObjectStorage(settings)).run()
+    click.echo("A worker is collecting just now." if done is None else str(done))
+
+
+@main.command(name="rebuild")
+@click.pass_obj
+def rebuild_records(settings: Settings) -> None:
+    """Restore the records of ended jobs from storage, after Redis was lost."""
+    store, storage = JobStore(settings), ObjectStorage(settings)
+    restored = known = 0
+    for _, was_restored in rebuild(store, storage):
+        restored += was_restored
+        known += not was_restored
+    Collector(settings, store, storage).adopt()
+    click.echo(f"{restored} jobs restored, {known} known already")

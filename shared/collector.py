@@ -1,0 +1,157 @@
+"""Removes from storage what no job needs: other attempts' outputs, abandoned uploads, jobs past their retention.
+
+Owns the rule for what is garbage. It never trusts an empty Redis: objects of jobs without a record are removed only
+while Redis and storage know each other (`instance`), so that a lost Redis cannot take the storage with it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import structlog
+
+from shared.errors import IllegalTransitionError, JobNotFoundError, SourceMissingError
+from shared.job import Job, JobState
+from shared.job_document import FILENAME
+from shared.job_store import Deletion, JobStore, new_id
+from shared.object_storage import ObjectStorage, job_prefix
+from shared.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+INSTANCE_KEY = "instance"
+
+BATCH = 500
+"""Objects whose records are read together; raising it holds Redis longer at a time."""
+
+
+@dataclass
+class Collection:
+    """What one run removed."""
+
+    expired_jobs: int = 0
+    deletions_finished: int = 0
+    outputs: int = 0
+    uploads: int = 0
+    multipart_uploads: int = 0
+
+
+class Collector:
+    """One run at a time over all workers: a lock in Redis sees to it."""
+
+    def __init__(self, settings: Settings, store: JobStore, storage: ObjectStorage) -> None:
+        self._settings = settings
+        self._store = store
+        self._storage = storage
+
+    def run(self) -> Collection | None:
+        """Collect once; None when another worker is at it. Raises the adapters' errors."""
+        if not self._store.lock("collector", self._settings.collect_seconds):
+            return None
+        done = Collection()
+        done.deletions_finished = sum(1 for d in self._store.deletions_pending() if self.remove(d))
+        done.expired_jobs = self._expire()
+        done.uploads = self._abandoned_uploads()
+        knows_storage = self.introduce()
+        done.outputs = self._outputs(knows_storage)
+        if knows_storage:
+            done.uploads += self._unrecorded_uploads()
+            age = self._settings.upload_abandoned_seconds
+            done.multipart_uploads = self._storage.abort_uploads_begun_before(time.time() - age)
+        return done
+
+    def introduce(self) -> bool:
+        """Return whether Redis knows this storage; a new pair is introduced.
+
+        A storage with an id and a Redis without one means that Redis was lost: `stemqueue-admin rebuild` mends it.
+        """
+        known = self._store.instance()
+        try:
+            found = b"".join(self._storage.open(INSTANCE_KEY).chunks()).decode()
+        except SourceMissingError:
+            found = None
+        if found is None:
+            known = known or self._store.instance(set_to=new_id())
+            self._storage.put_bytes((known or "").encode(), INSTANCE_KEY, "text/plain")
+            return True
+        if known != found:
+            log.error("redis does not know this storage: run stemqueue-admin rebuild", storage=found, redis=known)
+        return known == found
+
+    def adopt(self) -> None:
+        """Make Redis know this storage, once its records are rebuilt."""
+        try:
+            found = b"".join(self._storage.open(INSTANCE_KEY).chunks()).decode()
+        except SourceMissingError:
+            self.introduce()
+        else:
+            self._store.instance(set_to=found)
+
+    def remove(self, deletion: Deletion) -> bool:
+        """Remove the objects of a job whose record is gone."""
+        self._storage.delete_below(job_prefix(deletion.job_id))
+        if deletion.source_key:
+            self._storage.delete([deletion.source_key])
+        self._store.deletion_done(deletion)
+        return True
+
+    def _expire(self) -> int:
+        expired = 0
+        for job_id in self._store.expired_ids():
+            try:
+                self.remove(self._store.delete(job_id))
+                expired += 1
+            except (JobNotFoundError, IllegalTransitionError):
+                # Deleted or retried since it was listed.
+                continue
+        return expired
+
+    def _abandoned_uploads(self) -> int:
+        keys = self._store.take_abandoned_uploads(self._settings.upload_abandoned_seconds)
+        self._storage.delete(keys)
+        return len(keys)
+
+    def _outputs(self, knows_storage: bool) -> int:
+        removed = 0
+        for batch in _batches(self._storage.list_keys("jobs/")):
+            jobs = {j.id: j for j in self._store.read_many(sorted({key.split("/")[1] for key, _ in batch}))}
+            garbage = [
+                key for key, changed_at in batch if self._is_garbage(key, changed_at, jobs, knows_storage=knows_storage)
+            ]
+            self._storage.delete(garbage)
+            removed += len(garbage)
+        return removed
+
+    def _is_garbage(self, key: str, changed_at: float, jobs: dict[str, Job], *, knows_storage: bool) -> bool:
+        _, job_id, fence, filename = [*key.split("/", 3), "", "", ""][:4]
+        job = jobs.get(job_id)
+        if job is None:
+            # Perhaps a stalled worker's last upload after a delete; perhaps somebody else's: old enough to tell.
+            return knows_storage and changed_at < time.time() - self._settings.upload_abandoned_seconds
+        if fence == str(job.fence) and (job.state is JobState.RUNNING or filename == FILENAME):
+            return False
+        return key not in {o.key for o in job.outputs}
+
+    def _unrecorded_uploads(self) -> int:
+        removed = 0
+        before = time.time() - self._settings.upload_abandoned_seconds
+        for batch in _batches(self._storage.list_keys("uploads/")):
+            old = [key for key, changed_at in batch if changed_at < before]
+            known = self._store.known_uploads([key.removeprefix("uploads/") for key in old])
+            garbage = [key for key in old if key.removeprefix("uploads/") not in known]
+            self._storage.delete(garbage)
+            removed += len(garbage)
+        return removed
+
+
+def _batches(listing: Iterator[tuple[str, int, float]]) -> Iterator[list[tuple[str, float]]]:
+    batch: list[tuple[str, float]] = []
+    for key, _, changed_at in listing:
+        batch.append((key, changed_at))
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

@@ -1,0 +1,81 @@
+"""The `job.json` beside a job's outputs: all that its record tells, so that records outlive a lost Redis.
+
+Owns the document's form, and `rebuild`, which makes records of documents again.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from shared.errors import SourceMissingError
+from shared.job import SCHEMA_VERSION, Job, JobState, Output
+from shared.job_store import Claim, JobStore
+from shared.object_storage import ObjectStorage, output_key
+
+FILENAME = "job.json"
+
+
+def write_document(
+    storage: ObjectStorage,
+    claim: Claim,
+    state: JobState,
+    *,
+    outputs: Sequence[Output] = (),
+    probed: Mapping[str, Any] | None = None,
+    report: Mapping[str, Any] | None = None,
+    error: Mapping[str, Any] | None = None,
+) -> None:
+    """Store what the record is about to say of an ended job. Raises StorageUnavailableError."""
+    job: Job = claim.job
+    document = {
+        "schema": SCHEMA_VERSION,
+        "id": job.id,
+        "state": state.value,
+        "request": json.loads(job.request.to_json()),
+        "created_at": job.created_at,
+        "started_at": job.started_at,
+        "finished_at": time.time(),
+        "attempt": job.attempt,
+        "fence": claim.fence,
+        "attempt_errors": [*job.attempt_errors],
+        "outputs": [asdict(o) for o in outputs],
+        "probed": probed,
+        "report": report,
+        "error": error,
+    }
+    content = json.dumps(document, indent=1).encode()
+    storage.put_bytes(content, output_key(job.id, claim.fence, FILENAME), "application/json")
+
+
+def rebuild(store: JobStore, storage: ObjectStorage) -> Iterator[tuple[str, bool]]:
+    """Restore the records of all jobs that storage knows and Redis does not; yield (job id, restored).
+
+    Of several attempts' documents the one with the highest fence counts.
+    """
+    for job_id, key in _newest_documents(storage):
+        opened = storage.open(key)
+        try:
+            document = json.loads(b"".join(opened.chunks()))
+        except SourceMissingError:
+            continue
+        yield job_id, store.restore(document)
+
+
+def _newest_documents(storage: ObjectStorage) -> Iterator[tuple[str, str]]:
+    current, best_fence, best_key = "", -1, ""
+    for key, _, _ in storage.list_keys("jobs/"):
+        _, job_id, fence, filename = [*key.split("/", 3), "", "", ""][:4]
+        if filename != FILENAME:
+            continue
+        if job_id != current:
+            if best_key:
+                yield current, best_key
+            current, best_fence, best_key = job_id, -1, ""
+        if int(fence) > best_fence:
+            best_fence, best_key = int(fence), key
+    if best_key:
+        yield current, best_key
