@@ -1,0 +1,91 @@
+"""Counters of the whole deployment, kept in Redis: what `/metrics` shows of processes that serve no HTTP.
+
+Owns the names of what is counted. Counting is a memory write; a flush sends the sums. What a killed process had not
+flushed is lost: these are figures to watch, not books.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import redis
+
+from shared.redis_connection import guarded
+
+STAGE_SECONDS_BUCKETS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)
+"""Upper bounds of the histogram of stage durations, in seconds."""
+
+NAMES: Mapping[str, str] = {
+    "attempts_total": "Attempts by how they ended",
+    "stage_seconds_bucket": "Stage durations: attempts at most this long",
+    "stage_seconds_sum": "Seconds spent in each stage",
+    "stage_seconds_count": "Attempts that passed through each stage",
+    "audio_seconds_total": "Seconds of audio separated, by engine",
+    "separation_seconds_total": "Seconds of separation work, by engine; audio over work is the real-time factor",
+    "leases_lost_total": "Claims whose holder found them lost",
+    "rescues_total": "What rescuers mended, by kind",
+    "retries_total": "Attempts put back in line, by code",
+    "child_restarts_total": "Children replaced, by reason",
+    "faults_total": "Calls that failed, by what was called",
+    "collected_total": "Objects and jobs removed by the collector, by kind",
+}
+
+
+@dataclass(frozen=True)
+class Count:
+    """One counter with its labels."""
+
+    name: str
+    labels: tuple[tuple[str, str], ...]
+    value: float
+
+
+class Tally:
+    """The counters of one process; any thread may count."""
+
+    def __init__(self, client: redis.Redis, prefix: str) -> None:
+        self._redis = client
+        self._key = f"{prefix}tally"
+        self._lock = threading.Lock()
+        self._pending: Counter[str] = Counter()
+
+    def add(self, name: str, value: float = 1.0, **labels: str) -> None:
+        """Count; `name` is one of NAMES."""
+        field = "|".join([NAMES[name] and name, *(f"{k}={v}" for k, v in sorted(labels.items()))])
+        with self._lock:
+            self._pending[field] += value  # type: ignore[assignment]
+
+    def stage(self, stage: str, seconds: float) -> None:
+        """Count one passage through a stage."""
+        self.add("stage_seconds_sum", seconds, stage=stage)
+        self.add("stage_seconds_count", stage=stage)
+        for bound in STAGE_SECONDS_BUCKETS:
+            if seconds <= bound:
+                self.add("stage_seconds_bucket", stage=stage, le=str(bound))
+
+    def flush(self) -> None:
+        """Send what was counted since the last flush. Raises StoreUnavailableError; the counts are then kept."""
+        with self._lock:
+            pending, self._pending = self._pending, Counter()
+        if not pending:
+            return
+        pipeline = self._redis.pipeline(transaction=True)
+        for field, value in pending.items():
+            pipeline.hincrbyfloat(self._key, field, value)
+        try:
+            guarded(pipeline.execute)
+        except BaseException:
+            with self._lock:
+                self._pending.update(pending)
+            raise
+
+    def read(self) -> Iterator[Count]:
+        """Yield the sums over all processes."""
+        raw = cast("dict[str, str]", guarded(lambda: self._redis.hgetall(self._key)))
+        for field, value in sorted(raw.items()):
+            name, *labels = field.split("|")
+            yield Count(name, tuple(cast("tuple[str, str]", tuple(x.split("=", 1))) for x in labels), float(value))
