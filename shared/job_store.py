@@ -188,6 +188,10 @@ class JobStore:
         key = f"{self._prefix}lock:{name}"
         return bool(guarded(lambda: self._redis.set(key, "1", nx=True, px=max(1, int(seconds * 1000)))))
 
+    def unlock(self, name: str) -> None:
+        """Let go of a lock."""
+        guarded(lambda: self._redis.delete(f"{self._prefix}lock:{name}"))
+
     def instance(self, set_to: str | None = None) -> str | None:
         """Return the id by which Redis and storage know that they belong together, after setting it if given."""
         key = f"{self._prefix}instance"

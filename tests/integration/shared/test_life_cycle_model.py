@@ -210,8 +210,8 @@ class LifeCycle(RuleBasedStateMachine):
         self.states[job] = state
 
 
-def test_any_order_of_events_keeps_records_lines_and_counters_in_agreement(valkey_url: str) -> None:
-    LifeCycle.redis_url = valkey_url
+def test_any_order_of_events_keeps_records_lines_and_counters_in_agreement(redis_url: str) -> None:
+    LifeCycle.redis_url = redis_url
     run_state_machine_as_test(
         LifeCycle,
         settings=settings(

@@ -1,0 +1,82 @@
+"""Fixtures of the fault tests: a song, a deployment, and a watcher on it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.fault.deployment import Deployment
+from tests.fault.invariants import Watcher
+
+SAMPLE_RATE_HZ = 22_050
+
+
+def make_song(path: Path, seconds: float) -> Path:
+    """Write a little music: a beat that repeats, and a voice-like glide over it."""
+    t = np.arange(int(seconds * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
+    beat = np.sin(2 * np.pi * 110 * t) * np.exp(-6 * (t % 0.5))
+    voice = 0.3 * np.sin(2 * np.pi * (440 * t + 30 * np.sin(2 * np.pi * 0.7 * t)))
+    soundfile.write(path, np.stack([beat + voice, beat - voice], axis=1) * 0.5, SAMPLE_RATE_HZ, subtype="PCM_16")
+    return path
+
+
+@pytest.fixture(scope="session")
+def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A song of six seconds."""
+    return make_song(tmp_path_factory.mktemp("songs") / "song.flac", 6.0)
+
+
+@pytest.fixture
+def deploy(tmp_path: Path) -> Iterator[Callable[..., Deployment]]:
+    """A function that starts a deployment with the given settings; all of it ends with the test."""
+    started: list[Deployment] = []
+
+    def start(*, workers: int = 1, **overrides: str) -> Deployment:
+        deployment = Deployment(tmp_path / f"deployment{len(started)}", **overrides)
+        started.append(deployment)
+        deployment.start_api()
+        for _ in range(workers):
+            deployment.start_worker()
+        return deployment
+
+    yield start
+    for deployment in started:
+        deployment.close()
+
+
+@pytest.fixture
+def deployment(deploy: Callable[..., Deployment]) -> Deployment:
+    """A deployment with one worker."""
+    return deploy()
+
+
+@pytest.fixture
+def watcher(deployment: Deployment) -> Iterator[Watcher]:
+    """A client that polls the deployment's jobs all the time."""
+    with Watcher(deployment) as watching:
+        yield watching
+
+
+@pytest.fixture(scope="session")
+def faketime() -> tuple[str, ...]:
+    """The beginning of a command line that shifts the program's clock by an hour."""
+    found = shutil.which("faketime")
+    if found is None:
+        if os.environ.get("CI"):
+            pytest.fail("faketime is missing in CI: .ci/run installs it")
+        pytest.skip("faketime is not installed (Debian: apt install faketime)")
+    return ("/usr/bin/env", "FAKETIME_DONT_FAKE_MONOTONIC=1", found, "-f", "+1h")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_exception_interact(node: pytest.Item) -> None:
+    """Show what the processes logged, when a test fails."""
+    for value in getattr(node, "funcargs", {}).values():
+        if isinstance(value, Deployment):
+            print("\n".join(value.lines[-80:]))

@@ -1,0 +1,208 @@
+"""A whole deployment of real processes that a test may hurt: Valkey, SeaweedFS, the API, any number of workers.
+
+Owns starting, killing and stopping by process id. API and workers reach Valkey and SeaweedFS through proxies, so that
+the cables can be cut; the test itself has connections of its own. What must hold afterwards: invariants.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import httpx
+import psutil
+from shared.embedded.ports import find_free
+from shared.embedded.processes import RunningService, Service
+from shared.embedded.seaweedfs import storage_url
+from tests.fixtures.servers import make_storage, make_valkey
+
+from shared.job_queue import JobQueue
+from shared.job_store import JobStore
+from shared.object_storage import ObjectStorage
+from shared.settings import Settings
+from tests.fault.proxy import Proxy
+
+TERMINAL = {"succeeded", "failed", "canceled"}
+
+QUICK = {
+    "LEASE_SECONDS": "3",
+    "HEARTBEAT_SECONDS": "0.5",
+    "RESCUE_SECONDS": "1",
+    "UNCLAIMED_SECONDS": "2",
+    "WORKER_ALIVE_SECONDS": "5",
+    "RETRY_BASE_SECONDS": "0.3",
+    "S3_TIMEOUT_SECONDS": "3",
+    "COLLECT_SECONDS": "3600",
+    "UPLOAD_ABANDONED_SECONDS": "1",
+    "WORKER_SLOTS": "1",
+    "THREADS_PER_JOB": "1",
+}
+"""Life-cycle settings of the tests: everything that waits, waits seconds."""
+
+
+def wait_until(question: Callable[[], Any], seconds: float = 60.0, what: str = "an answer") -> Any:
+    """Return the first true answer; fail the test when none comes in time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if answer := question():
+            return answer
+        time.sleep(0.05)
+    raise AssertionError(f"waited {seconds:.0f} s for {what}")
+
+
+class Deployment:
+    """All parts, each a process of its own."""
+
+    def __init__(self, folder: Path, **overrides: str) -> None:
+        self.folder = folder
+        self.lines: list[str] = []
+        self.workers: list[RunningService] = []
+        self.accepted: list[str] = []
+        self.api: RunningService | None = None
+        self.valkey, self.seaweedfs = make_valkey(folder / "valkey"), make_storage(folder / "storage")
+        self.valkey.start()
+        self.seaweedfs.start()
+        self.redis_proxy = Proxy(int(self.valkey.url.rsplit(":", 1)[1].split("/")[0]))
+        self.storage_proxy = Proxy(self.seaweedfs.port)
+        self.overrides = {**QUICK, **overrides}
+        self.api_port = find_free()
+        self.settings = self._direct_settings()
+        self.store, self.queue = JobStore(self.settings), JobQueue(self.settings)
+        self.storage = ObjectStorage(self.settings)
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.api_port}", timeout=30)
+
+    # Parts
+
+    def start_api(self) -> None:
+        """Start the API under gunicorn and wait until it is alive."""
+        command = ("gunicorn", "-c", "python:api.gunicorn_conf", "api.wsgi:app")
+        self.api = self._start("api", command, self._alive, {})
+
+    def start_worker(
+        self, *, wait: bool = True, command_prefix: tuple[str, ...] = (), **overrides: str
+    ) -> RunningService:
+        """Start a worker; waiting means: until its slots count."""
+        command = (
+            *f"celery -A worker.celery_app worker --pool threads --concurrency {self._slots(overrides)}".split(),
+        )
+        command = (*command, "--without-gossip", "--without-mingle", "--loglevel", "INFO")
+        before = {w.id for w in self.queue.workers()}
+        known: Callable[[], bool] = lambda: bool({w.id for w in self.queue.workers()} - before)
+        name = f"worker{len(self.workers)}"
+        worker = self._start(name, command, known if wait else lambda: True, overrides, command_prefix)
+        self.workers.append(worker)
+        return worker
+
+    def close(self) -> None:
+        """End every process that was started here."""
+        self.client.close()
+        for part in [*self.workers, self.api]:
+            if part is not None:
+                os_kill(part.pid, signal.SIGCONT)
+                part.stop()
+        self.redis_proxy.close()
+        self.storage_proxy.close()
+        for server in (self.seaweedfs, self.valkey):
+            server.stop()
+
+    # Jobs
+
+    def submit(self, song: Path, **fields: str) -> str:
+        """Submit a song over HTTP; return the job's id."""
+        with song.open("rb") as file:
+            answer = self.client.post("/v1/jobs", files={"file": (song.name, file)}, data=fields)
+        assert answer.status_code == 202, answer.text
+        job_id = cast(str, answer.json()["id"])
+        self.accepted.append(job_id)
+        return job_id
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """Return the job as a client sees it."""
+        answer = self.client.get(f"/v1/jobs/{job_id}")
+        assert answer.status_code == 200, answer.text
+        return cast("dict[str, Any]", answer.json())
+
+    def until(self, job_id: str, *states: str, seconds: float = 90.0) -> dict[str, Any]:
+        """Return the job once it is in one of the states."""
+        reached = wait_until(
+            lambda: (job := self.job(job_id))["state"] in states and job, seconds, f"{job_id} to be {states}"
+        )
+        return cast("dict[str, Any]", reached)
+
+    def until_separating(self, job_id: str) -> None:
+        """Return once the child works on the job."""
+        wait_until(lambda: self.job(job_id)["stage"] in {"separate", "encode"}, 60, f"{job_id} to be separated")
+
+    def child_pids(self, worker: RunningService) -> list[int]:
+        """Return the ids of a worker's children and of all that they started."""
+        try:
+            return [p.pid for p in psutil.Process(worker.pid).children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
+    # Inner
+
+    def _alive(self) -> bool:
+        try:
+            return self.client.get("/healthz").status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def _slots(self, overrides: dict[str, str]) -> str:
+        return {**self.overrides, **overrides}["WORKER_SLOTS"]
+
+    def _direct_settings(self) -> Settings:
+        values: dict[str, Any] = {name.lower(): value for name, value in self.overrides.items()}
+        known = {name: value for name, value in values.items() if name in Settings.model_fields}
+        return Settings(**{**known, **self.seaweedfs.settings(), "redis_url": self.valkey.url})
+
+    def _environment(self, overrides: dict[str, str], scratch: Path) -> dict[str, str]:
+        storage = {k.upper(): str(v) for k, v in self.seaweedfs.settings().items()}
+        storage["S3_ENDPOINT_URL"] = storage_url(port=self.storage_proxy.port)
+        own_port = self.valkey.url.rsplit(":", 1)[1].split("/")[0]
+        inherited = {n: os.environ[n] for n in ("PATH", "HOME", "PYTHONPATH", "OPENBLAS_CORETYPE") if n in os.environ}
+        return {
+            **inherited,
+            **storage,
+            "REDIS_URL": self.valkey.url.replace(f":{own_port}/", f":{self.redis_proxy.port}/"),
+            "API_PORT": str(self.api_port),
+            "API_PROCESSES": "1",
+            "SCRATCH_FOLDER": str(scratch),
+            **self.overrides,
+            **overrides,
+        }
+
+    def _start(
+        self,
+        name: str,
+        command: tuple[str, ...],
+        answers: Callable[[], bool],
+        overrides: dict[str, str],
+        command_prefix: tuple[str, ...] = (),
+    ) -> RunningService:
+        scratch = self.folder / "scratch" / name
+        scratch.mkdir(parents=True, exist_ok=True)
+        service = Service(
+            name=name,
+            command=(*command_prefix, sys.executable, "-m", *command),
+            folder=self.folder,
+            environment=self._environment(overrides, scratch),
+            answers=answers,
+            start_seconds=60,
+            stop_seconds=15,
+        )
+        running = RunningService(service, lambda line: self.lines.append(f"{name}: {line}"))
+        running.wait_until_it_answers()
+        return running
+
+
+def os_kill(pid: int, number: int) -> None:
+    """Send a signal; a process that is gone already does not matter."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)

@@ -1,0 +1,118 @@
+"""What must hold after every fault, whatever it was."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import httpx
+import psutil
+
+from shared.collector import Collector
+from tests.fault.deployment import TERMINAL, Deployment, wait_until
+
+
+class Watcher:
+    """A client that polls all accepted jobs: progress never falls, an end is final, the API answers in time."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self.faults: list[str] = []
+        self.slowest_seconds = 0.0
+        self._deployment = deployment
+        self._progress: dict[str, float] = {}
+        self._ends: dict[str, str] = {}
+        self._stop = Event()
+        self._thread = Thread(target=self._run, name="watcher", daemon=True)
+
+    def __enter__(self) -> Watcher:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        base = f"http://127.0.0.1:{self._deployment.api_port}"
+        with httpx.Client(base_url=base, timeout=10) as client:
+            while not self._stop.wait(0.1):
+                for job_id in list(self._deployment.accepted):
+                    self._look(client, job_id)
+
+    def _look(self, client: httpx.Client, job_id: str) -> None:
+        begun = time.monotonic()
+        try:
+            answer = client.get(f"/v1/jobs/{job_id}")
+        except httpx.ConnectError:
+            return
+        except httpx.HTTPError as error:
+            self.faults.append(f"the API hung: {error!r}")
+            return
+        self.slowest_seconds = max(self.slowest_seconds, time.monotonic() - begun)
+        if answer.status_code == 503:
+            if "Retry-After" not in answer.headers:
+                self.faults.append("503 without Retry-After")
+            return
+        job = answer.json()
+        if job["progress"] < self._progress.get(job_id, 0.0):
+            self.faults.append(f"progress of {job_id} fell to {job['progress']}")
+        self._progress[job_id] = job["progress"]
+        end = self._ends.get(job_id)
+        if end and job["state"] != end:
+            self.faults.append(f"{job_id} left {end} for {job['state']}")
+        if job["state"] in TERMINAL:
+            self._ends[job_id] = job["state"]
+
+
+def check(deployment: Deployment, watcher: Watcher | None = None) -> list[dict[str, Any]]:
+    """Assert (a) to (f) of the fault matrix over all accepted jobs; return the jobs."""
+    jobs = [deployment.job(i) for i in deployment.accepted]
+    for job in jobs:
+        assert job["state"] in TERMINAL, (job["id"], job["state"])
+        if job["state"] == "succeeded":
+            _check_outputs(deployment, job)
+    collection = Collector(deployment.settings, deployment.store, deployment.storage)
+    time.sleep(1.1)  # past the age at which an upload counts as abandoned
+    deployment.store.unlock("collector")
+    assert collection.run() is not None
+    _check_no_garbage(deployment)
+    if watcher:
+        assert watcher.faults == []
+    for worker in deployment.workers:
+        scratch = Path(worker.service.environment["SCRATCH_FOLDER"])
+        wait_until(lambda s=scratch: not _jobs_below(s), 10, f"{scratch} to be empty")
+    _check_no_strangers(deployment)
+    return jobs
+
+
+def _check_outputs(deployment: Deployment, job: dict[str, Any]) -> None:
+    stems = {s["name"] for s in job["stems"]}
+    assert {"vocals", "accompaniment"} <= stems
+    for stem in job["stems"]:
+        content = deployment.client.get(stem["url"]).raise_for_status().content
+        assert len(content) == stem["size_bytes"]
+        assert hashlib.sha256(content).hexdigest() == stem["sha256"]
+
+
+def _check_no_garbage(deployment: Deployment) -> None:
+    listed = set()
+    for job in deployment.store.read_many(deployment.accepted):
+        listed |= {o.key for o in job.outputs} | {job.request.source.key, f"jobs/{job.id}/{job.fence}/job.json"}
+    found = {key for key, _, _ in deployment.storage.list_keys("")}
+    assert found - listed <= {"instance"}, "objects that no job lists"
+    uploads = deployment.seaweedfs.client().list_multipart_uploads(Bucket=deployment.storage.bucket)
+    assert uploads.get("Uploads", []) == []
+
+
+def _jobs_below(scratch: Path) -> list[Path]:
+    return [p for p in scratch.iterdir() if p.is_dir() and "-" in p.name]
+
+
+def _check_no_strangers(deployment: Deployment) -> None:
+    ours = {str(w.service.environment["SCRATCH_FOLDER"]) for w in deployment.workers if w.exit_code is not None}
+    for process in psutil.process_iter(["cmdline", "environ"]):
+        environment = process.info["environ"] or {}
+        assert environment.get("TMPDIR") not in ours or process.status() == psutil.STATUS_ZOMBIE, process.info

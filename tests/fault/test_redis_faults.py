@@ -1,0 +1,163 @@
+"""Redis restarts, hangs, cuts connections and fills up: nothing is lost, and nobody hangs with it."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.fault.deployment import Deployment, os_kill, wait_until
+from tests.fault.invariants import Watcher, check
+
+SLOW = {"engine": "slow", "parameters": '{"seconds": 3}'}
+
+
+def answers_503_in_time(deployment: Deployment) -> bool:
+    """Ask for a job while Redis is away; assert what the promise says, whatever the answer."""
+    begun = time.monotonic()
+    answer = deployment.client.get(f"/v1/jobs/{deployment.accepted[0]}")
+    took = time.monotonic() - begun
+    if answer.status_code != 503:
+        return False
+    assert took < 2, f"503 took {took:.1f} s"
+    assert int(answer.headers["Retry-After"]) > 0
+    assert answer.headers["Content-Type"].startswith("application/problem+json")
+    return True
+
+
+def test_a_killed_redis_comes_back_with_everything_and_nothing_commits_twice(
+    deployment: Deployment, song: Path, watcher: Watcher
+) -> None:
+    jobs = [deployment.submit(song, **SLOW) for _ in range(3)]
+    deployment.until_separating(jobs[0])
+    deployment.valkey.kill()
+    wait_until(lambda: answers_503_in_time(deployment), 10, "503 while Redis is away")
+    assert deployment.client.get("/readyz").status_code == 503
+    time.sleep(2)
+    deployment.valkey.start()
+    for job_id in jobs:
+        job = deployment.until(job_id, "succeeded", seconds=60)
+        assert job["attempt"] == 1, "the running job went on, the others waited"
+    check(deployment, watcher)
+
+
+def test_a_hung_redis_hangs_nobody_and_workers_resume_by_themselves(
+    deployment: Deployment, song: Path, watcher: Watcher
+) -> None:
+    jobs = [deployment.submit(song, **SLOW) for _ in range(2)]
+    deployment.until_separating(jobs[0])
+    os_kill(deployment.valkey.pid, signal.SIGSTOP)
+    try:
+        wait_until(lambda: answers_503_in_time(deployment), 10, "503 while Redis hangs")
+        begun = time.monotonic()
+        with song.open("rb") as file:
+            answer = deployment.client.post("/v1/jobs", files={"file": ("song.flac", file)}, data=SLOW)
+        assert answer.status_code == 503
+        assert time.monotonic() - begun < 2.5, "submitting does not hang either"
+        time.sleep(4)  # past every lease
+    finally:
+        os_kill(deployment.valkey.pid, signal.SIGCONT)
+    for job_id in jobs:
+        deployment.until(job_id, "succeeded", seconds=60)
+    check(deployment, watcher)
+
+
+@pytest.mark.slow
+def test_redis_unreachable_for_a_minute(deployment: Deployment, song: Path, watcher: Watcher) -> None:
+    jobs = [deployment.submit(song, **SLOW) for _ in range(2)]
+    deployment.until_separating(jobs[0])
+    deployment.redis_proxy.mode = "swallow"
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        wait_until(lambda: answers_503_in_time(deployment), 10, "503 while Redis is unreachable")
+        time.sleep(1)
+    deployment.redis_proxy.mode = "pass"
+    for job_id in jobs:
+        deployment.until(job_id, "succeeded", seconds=90)
+    check(deployment, watcher)
+
+
+def test_cut_connections_make_no_second_run(deployment: Deployment, song: Path, watcher: Watcher) -> None:
+    jobs = [deployment.submit(song, **SLOW) for _ in range(3)]
+    deployment.until_separating(jobs[0])
+    for _ in range(5):
+        deployment.redis_proxy.reset_all()
+        time.sleep(0.5)
+    for job_id in jobs:
+        assert deployment.until(job_id, "succeeded", seconds=60)["attempt"] == 1
+    check(deployment, watcher)
+
+
+def test_a_full_redis_refuses_and_recovers(deployment: Deployment, song: Path) -> None:
+    deployment.submit(song, **SLOW)
+    deployment.until(deployment.accepted[0], "succeeded")
+    redis = deployment.store._redis
+    redis.config_set("maxmemory", "1mb")
+    try:
+        with song.open("rb") as file:
+            answer = deployment.client.post("/v1/jobs", files={"file": ("song.flac", file)}, data=SLOW)
+        assert answer.status_code == 503, answer.text
+        assert "Retry-After" in answer.headers
+        time.sleep(2)
+    finally:
+        redis.config_set("maxmemory", "256mb")
+    assert deployment.workers[0].exit_code is None, "the worker is alive"
+    job_id = deployment.submit(song, **SLOW)
+    assert deployment.until(job_id, "succeeded", seconds=60)["attempt"] == 1
+    check(deployment)
+
+
+def test_a_publication_that_never_happened_is_made_up_for(deploy: Callable[..., Deployment], song: Path) -> None:
+    deployment = deploy(workers=1)
+    job_id = deployment.submit(song, engine="slow", parameters='{"seconds": 0.5}')
+    deployment.until(job_id, "succeeded")
+    # The API dies between the record and the message: the window holds the job, and no message is out.
+    deployment.queue.pause("slow")
+    lost = deployment.submit(song, engine="slow", parameters='{"seconds": 0.5}')
+    deployment.store._redis.srem("sq:paused", "slow")
+    deployment.queue._scripts.run("dispatch", 30_000, 4)
+    deployment.until(lost, "succeeded", seconds=30)
+    check(deployment)
+
+
+def test_clocks_an_hour_apart_leave_leases_alone(
+    deploy: Callable[..., Deployment], song: Path, faketime: tuple[str, ...]
+) -> None:
+    deployment = deploy(workers=0)
+    deployment.start_worker(command_prefix=faketime)
+    jobs = [deployment.submit(song, engine="slow", parameters='{"seconds": 5}') for _ in range(2)]
+    for job_id in jobs:
+        assert deployment.until(job_id, "succeeded", seconds=60)["attempt"] == 1
+    check(deployment)
+
+
+def test_fifty_submissions_with_one_key_are_one_job(deployment: Deployment, song: Path) -> None:
+    content = song.read_bytes()
+
+    def submit(_: int) -> httpx.Response:
+        with httpx.Client(base_url=deployment.client.base_url, timeout=30) as client:
+            return client.post(
+                "/v1/jobs",
+                files={"file": ("song.flac", content)},
+                data={"engine": "slow", "parameters": '{"seconds": 0.5}'},
+                headers={"Idempotency-Key": "the-same"},
+            )
+
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(submit, range(50)))
+    accepted = {a.json()["id"] for a in answers if a.status_code == 202}
+    assert len(accepted) == 1
+    assert {a.status_code for a in answers} <= {202, 409}, "the same again, or still in flight"
+    other = deployment.client.post(
+        "/v1/jobs", files={"file": ("song.flac", content[:-1])}, headers={"Idempotency-Key": "the-same"}
+    )
+    assert other.status_code == 422
+    deployment.accepted.extend(accepted)
+    deployment.until(accepted.pop(), "succeeded")
+    check(deployment)

@@ -1,0 +1,100 @@
+"""Storage goes away, drags, refuses and cuts: retries are bounded, and nothing dangles."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.fault.conftest import make_song
+from tests.fault.deployment import Deployment, wait_until
+from tests.fault.invariants import Watcher, check
+
+SLOW = {"engine": "slow", "parameters": '{"seconds": 2}'}
+
+
+@pytest.fixture(scope="module")
+def long_song(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A song whose stems take several parts to upload."""
+    return make_song(tmp_path_factory.mktemp("songs") / "long.wav", 150.0)
+
+
+@pytest.mark.parametrize("mode", ["refuse", "slow_down"])
+def test_storage_away_while_outputs_are_stored_is_retried(
+    deployment: Deployment, song: Path, watcher: Watcher, mode: str
+) -> None:
+    job_id = deployment.submit(song, **SLOW)
+    deployment.until_separating(job_id)
+    deployment.storage_proxy.mode = mode
+    deployment.storage_proxy.reset_all()
+    wait_until(lambda: deployment.job(job_id)["attempt_errors"], 30, "the attempt to fail")
+    assert deployment.client.get("/readyz").status_code == 503
+    begun = time.monotonic()
+    with song.open("rb") as file:
+        answer = deployment.client.post("/v1/jobs", files={"file": ("song.flac", file)}, data=SLOW)
+    assert (answer.status_code, "Retry-After" in answer.headers) == (503, True), answer.text
+    assert time.monotonic() - begun < 2.5
+    deployment.storage_proxy.mode = "pass"
+    job = deployment.until(job_id, "succeeded", "failed")
+    assert {e["code"] for e in job["attempt_errors"]} == {"storage_unavailable"}
+    if job["state"] == "failed":
+        assert job["attempt"] == 4, "three retries, then an end"
+    check(deployment, watcher)
+
+
+def test_storage_away_for_good_ends_the_job_with_its_code(deployment: Deployment, song: Path) -> None:
+    job_id = deployment.submit(song, **SLOW)
+    deployment.until_separating(job_id)
+    deployment.storage_proxy.mode = "refuse"
+    deployment.storage_proxy.reset_all()
+    job = deployment.until(job_id, "failed", seconds=60)
+    assert (job["error"]["code"], job["attempt"]) == ("storage_unavailable", 4)
+    deployment.storage_proxy.mode = "pass"
+    check(deployment)
+
+
+def test_a_connection_cut_in_mid_body_leaves_no_upload_dangling(
+    deployment: Deployment, long_song: Path, watcher: Watcher
+) -> None:
+    job_id = deployment.submit(long_song, format="wav", **SLOW)
+    deployment.until_separating(job_id)
+    deployment.storage_proxy.reset_after_bytes = 3_000_000
+    wait_until(lambda: deployment.storage_proxy.resets > 1, 60, "connections to be cut")
+    deployment.storage_proxy.reset_after_bytes = None
+    assert deployment.until(job_id, "succeeded", "failed")["state"] == "succeeded"
+    check(deployment, watcher)
+
+
+def test_a_slow_storage_costs_no_lease(deployment: Deployment, long_song: Path, watcher: Watcher) -> None:
+    job_id = deployment.submit(long_song, **SLOW)
+    deployment.until_separating(job_id)
+    deployment.storage_proxy.bytes_per_second = 3_000_000
+    assert deployment.until(job_id, "succeeded")["attempt"] == 1
+    deployment.storage_proxy.bytes_per_second = None
+    check(deployment, watcher)
+
+
+def test_a_full_scratch_disk_is_a_passing_fault_and_is_cleaned(
+    deploy: Callable[..., Deployment], song: Path, long_song: Path
+) -> None:
+    deployment = deploy(MAX_SCRATCH_BYTES=str(10_000_000))
+    job_id = deployment.submit(long_song, **SLOW)
+    job = deployment.until(job_id, "failed", seconds=60)
+    assert (job["error"]["code"], job["error"]["retryable"]) == ("scratch_full", True)
+    follower = deployment.submit(song, **SLOW)
+    deployment.until(follower, "succeeded")
+    check(deployment)
+
+
+def test_a_child_past_its_memory_ends_as_out_of_memory_and_others_go_on(
+    deploy: Callable[..., Deployment], song: Path
+) -> None:
+    deployment = deploy(MAX_CHILD_BYTES=str(600_000_000))
+    hungry = deployment.submit(song, engine="slow", parameters='{"seconds": 3, "grow_bytes": 2000000000}')
+    modest = deployment.submit(song, **SLOW)
+    job = deployment.until(hungry, "failed")
+    assert (job["error"]["code"], job["attempt"]) == ("out_of_memory", 3)
+    assert deployment.until(modest, "succeeded")["attempt"] == 1
+    check(deployment)
