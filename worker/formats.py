@@ -1,0 +1,103 @@
+"""The formats that stems come in: names, extensions, options and what each can hold.
+
+Owns the table and the reading of options; encoding.py writes the files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from shared.errors import RequestInvalidError
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format. `bit_depths` is empty for lossy ones, `bitrates_kbps` (lowest, default, highest) None for
+    lossless ones. `sample_rates_hz` empty means any rate."""
+
+    name: str
+    extension: str
+    content_type: str
+    bit_depths: tuple[int, ...] = ()
+    default_bit_depth: int | None = None
+    bitrates_kbps: tuple[int, int, int] | None = None
+    sample_rates_hz: tuple[int, ...] = ()
+    max_channels: int = 8
+
+
+MPEG_RATES_HZ = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
+AAC_RATES_HZ = (7_350, *MPEG_RATES_HZ, 64_000, 88_200, 96_000)
+
+FORMATS: Mapping[str, Format] = {
+    f.name: f
+    for f in (
+        Format("wav", "wav", "audio/wav", bit_depths=(16, 24, 32), default_bit_depth=24),
+        Format("flac", "flac", "audio/flac", bit_depths=(16, 24), default_bit_depth=24),
+        Format(
+            *("mp3", "mp3", "audio/mpeg"),
+            bitrates_kbps=(32, 256, 320),
+            sample_rates_hz=MPEG_RATES_HZ,
+            max_channels=2,
+        ),
+        Format("ogg", "ogg", "audio/ogg", bitrates_kbps=(48, 224, 480)),
+        Format("opus", "opus", "audio/ogg", bitrates_kbps=(16, 160, 510), sample_rates_hz=(48_000,)),
+        Format("m4a", "m4a", "audio/mp4", bitrates_kbps=(32, 256, 512), sample_rates_hz=AAC_RATES_HZ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """A format with its options resolved, and the shape that the files will have."""
+
+    format: Format
+    sample_rate_hz: int
+    channels: int
+    bit_depth: int | None = None
+    bitrate_kbps: int | None = None
+
+    @property
+    def holds_any_level(self) -> bool:
+        """Return whether samples beyond full scale survive: only floats do."""
+        return self.bit_depth == 32
+
+
+def check_options(name: str, options: Mapping[str, Any]) -> tuple[int | None, int | None]:
+    """Return bit depth and bitrate in kbit/s (one of them None) for a format's name and options.
+
+    Raises RequestInvalidError if the format or an option is unknown or out of range.
+    """
+    if name not in FORMATS:
+        raise RequestInvalidError(f"The format {name!r} is unknown; there are {', '.join(FORMATS)}.")
+    wanted = FORMATS[name]
+    option = "bitrate_kbps" if wanted.bitrates_kbps else "bit_depth"
+    unknown = set(options) - {option}
+    if unknown:
+        raise RequestInvalidError(f"The format {name} has no option {sorted(unknown)[0]!r}; it has {option!r}.")
+    if wanted.bitrates_kbps:
+        lowest, default, highest = wanted.bitrates_kbps
+        bitrate = options.get(option) or default
+        if not isinstance(bitrate, int) or not lowest <= bitrate <= highest:
+            raise RequestInvalidError(f"The bitrate of {name} goes from {lowest} to {highest} kbit/s.")
+        return None, bitrate
+    depth = options.get(option) or wanted.default_bit_depth
+    if depth not in wanted.bit_depths:
+        raise RequestInvalidError(f"The bit depth of {name} is one of {', '.join(str(d) for d in wanted.bit_depths)}.")
+    return depth, None
+
+
+def resolve(name: str, options: Mapping[str, Any], *, sample_rate_hz: int, channels: int) -> Encoding:
+    """Return how stems of this shape are encoded: at the source's rate and channels where the format can.
+
+    Raises RequestInvalidError as `check_options` does.
+    """
+    depth, bitrate = check_options(name, options)
+    wanted = FORMATS[name]
+    rates = wanted.sample_rates_hz
+    rate = sample_rate_hz
+    if rates and rate not in rates:
+        # The next higher rate keeps all of the sound; past the highest, the highest is what there is.
+        rate = min((r for r in rates if r >= rate), default=max(rates))
+    return Encoding(wanted, rate, min(channels, wanted.max_channels), depth, bitrate)

@@ -1,0 +1,229 @@
+"""One separation from file to files, in this process: probe, decode, separate, encode, illustrate.
+
+Owns the order of the stages and what passes between them; each stage is a module of its own. Knows no job, no
+queue and no storage: the supervisor's child and `stemqueue-separate` call `run` alike. Audio passes in blocks;
+nothing here holds a whole song.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shared.errors import RequestInvalidError
+from worker.decoding import decode
+from worker.engine.errors import EngineError, TrackTooLongError
+from worker.engine.interface import Engine, FloatArray
+from worker.formats import Encoding, check_options, resolve
+from worker.illustrating import illustrate
+from worker.measuring import Measures
+from worker.probing import Probe, probe
+from worker.registry import Registry, engines_here, make_engine
+from worker.report import Findings, conclude
+from worker.separating import select, separate, stem_blocks
+from worker.spool import Spool
+from worker.stage_clock import StageClock, reset_peak_memory
+from worker.stem_files import StemFiles
+from worker.tags import carry_tags
+from worker.track import Excerpt, Track, cut
+from worker.work import Outcome, ReportProgress, Work
+from worker.workspace import Workspace, open_workspace
+
+ReportProbed = Callable[[Mapping[str, Any]], None]
+
+# What the highest peak of all stems becomes where it would clip: just below full scale.
+LOUDEST_PEAK = 0.9999
+
+SPOOL_NAME = "stems.f32"
+
+
+def warm() -> None:
+    """Import and initialise what the first run would otherwise wait for."""
+    from worker import spectrogram_image  # noqa: PLC0415 - half a second of librosa and matplotlib
+
+    spectrogram_image.warm()
+    engines_here()
+
+
+def run(
+    work: Work,
+    report_progress: ReportProgress,
+    *,
+    report_probed: ReportProbed | None = None,
+    registry: Registry | None = None,
+) -> Outcome:
+    """Do the work and return what came of it; `report_probed` hears early what the source claims to be.
+
+    Raises StemqueueError or EngineError, with the code that the client sees.
+    """
+    reset_peak_memory()
+    plan = _plan(work, registry)
+    clock = StageClock(report_progress)
+    Path(work.output_folder).mkdir(parents=True, exist_ok=True)
+    with open_workspace(Path(work.scratch_folder), max_bytes=work.limits.max_scratch_bytes) as workspace:
+        with clock.stage("probe"):
+            found = _probe(plan, workspace)
+            if report_probed:
+                report_probed(found.to_json())
+        with clock.stage("decode"):
+            track = _decode(plan, found, workspace, clock)
+        made = _separate_and_encode(plan, track, workspace, clock)
+        tag_notes = carry_tags(work, found, made.paths, workspace)
+        with clock.stage("illustrate"):
+            stems = {name: made.measures.stems[index] for index, name in plan.wanted.items()}
+            pictures = illustrate(made.measures.mixture, stems, track, Path(work.output_folder))
+        findings = Findings(
+            work=work,
+            engine=plan.engine,
+            probe=found,
+            track=track,
+            encoding=made.encoding,
+            mixture=made.measures.mixture.levels(),
+            stems={name: signal.levels(made.gain) for name, signal in stems.items()},
+            residual_db=made.measures.residual.relative_db(),
+            gain=made.gain,
+            notes=tag_notes,
+            seconds=clock.seconds,
+        )
+        return conclude(findings, made.paths, pictures)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What was asked for, checked as far as it can be before any audio is seen.
+
+    `wanted` names the stems to deliver by their place in the engine's blocks.
+    """
+
+    work: Work
+    engine: Engine
+    wanted: Mapping[int, str]
+    excerpt: Excerpt
+
+
+def _plan(work: Work, registry: Registry | None) -> Plan:
+    if registry is None:
+        registry = engines_here(model_folder=Path(work.model_folder) if work.model_folder else None)
+    engine = make_engine(registry, work.engine, work.preset, work.parameters)
+    check_options(work.format, work.format_options)
+    names = engine.stems if work.stems is None else work.stems
+    unknown = [name for name in names if name not in engine.stems]
+    if unknown or not names:
+        raise RequestInvalidError(f"The engine {work.engine} has the stems {', '.join(engine.stems)}.")
+    wanted = {index: name for index, name in enumerate(engine.stems) if name in names}
+    excerpt = Excerpt(work.excerpt_start_seconds or 0.0, work.excerpt_duration_seconds)
+    return Plan(work, engine, wanted, excerpt)
+
+
+def _probe(plan: Plan, workspace: Workspace) -> Probe:
+    work = plan.work
+    found = probe(
+        Path(work.input_path),
+        workspace=workspace,
+        ffmpeg_path=work.ffmpeg_path,
+        max_seconds=work.limits.max_audio_seconds,
+    )
+    _refuse_what_the_engine_will(plan, found)
+    return found
+
+
+def _refuse_what_the_engine_will(plan: Plan, found: Probe) -> None:
+    """Spare the decoding of a song that is far too long for the engine. Near the limit, only decoding tells."""
+    start, stop = plan.excerpt.span_seconds(context_seconds=plan.engine.description.context_seconds)
+    seconds = found.walked_seconds
+    if seconds is None or found.sample_rate_hz is None:
+        return
+    seconds = min(seconds, stop or seconds) - start
+    try:
+        plan.engine.check(
+            sample_rate_hz=found.sample_rate_hz, channels=2, n_samples=int(0.98 * seconds * found.sample_rate_hz)
+        )
+    except TrackTooLongError:
+        raise
+    except EngineError:
+        # Too short, perhaps, by the header's word: what decoding yields decides.
+        return
+
+
+def _decode(plan: Plan, found: Probe, workspace: Workspace, clock: StageClock) -> Track:
+    span = plan.excerpt.span_seconds(context_seconds=plan.engine.description.context_seconds)
+    audio = decode(
+        Path(plan.work.input_path),
+        found,
+        workspace=workspace,
+        ffmpeg_path=plan.work.ffmpeg_path,
+        max_seconds=plan.work.limits.max_audio_seconds,
+        span_seconds=None if plan.excerpt.whole else span,
+        progress=clock.progress,
+    )
+    plan.engine.check(sample_rate_hz=audio.sample_rate_hz, channels=audio.channels, n_samples=audio.n_samples)
+    return cut(audio, plan.excerpt)
+
+
+@dataclass(frozen=True)
+class Made:
+    """The stems' files, and what was measured on their way."""
+
+    paths: Mapping[str, Path]
+    encoding: Encoding
+    measures: Measures
+    gain: float
+
+
+def _separate_and_encode(plan: Plan, track: Track, workspace: Workspace, clock: StageClock) -> Made:
+    """Separate, learn the peaks, then encode with one gain that keeps every stem below full scale.
+
+    The stems wait on the scratch disk as floats: one write and one read of 0.1 s a song, where encoding first
+    and again after a clip would cost a whole second pass on every loud master. A song whose stems do not fit
+    the disk's share (about three hours of stereo) is separated twice instead. A 32-bit WAV needs no gain, but
+    takes the same way.
+    """
+    work, audio = plan.work, track.audio
+    encoding = resolve(work.format, work.format_options, sample_rate_hz=audio.sample_rate_hz, channels=audio.channels)
+    spool_bytes = 4 * len(plan.wanted) * audio.channels * track.n_samples
+    spool = Spool(workspace.path(SPOOL_NAME)) if spool_bytes <= workspace.free_bytes() else None
+    with clock.stage("separate"):
+        measures = separate(
+            plan.engine,
+            track,
+            wanted=list(plan.wanted),
+            threads=work.limits.threads,
+            progress=clock.progress,
+            consume=spool.append if spool else lambda _: None,
+        )
+    gain = 1.0 if encoding.holds_any_level or measures.peak <= 1 else LOUDEST_PEAK / measures.peak
+    blocks = spool.blocks() if spool else _separated_again(plan, track)
+    with clock.stage("encode"):
+        paths = _encode(plan, track, encoding, blocks, gain=gain, clock=clock)
+    if spool:
+        spool.remove()
+    return Made(paths, encoding, measures, gain)
+
+
+def _separated_again(plan: Plan, track: Track) -> Iterator[FloatArray]:
+    threads = plan.work.limits.threads
+    for _, stems in stem_blocks(plan.engine, track, threads=threads, progress=lambda _: None):
+        yield select(stems, list(plan.wanted))
+
+
+def _encode(
+    plan: Plan, track: Track, encoding: Encoding, blocks: Iterator[FloatArray], *, gain: float, clock: StageClock
+) -> Mapping[str, Path]:
+    n_written = 0
+    with StemFiles(
+        Path(plan.work.output_folder),
+        list(plan.wanted.values()),
+        encoding,
+        source_rate_hz=track.audio.sample_rate_hz,
+        source_channels=track.audio.channels,
+        n_samples=track.n_samples,
+        threads=plan.work.limits.threads,
+        ffmpeg_path=plan.work.ffmpeg_path,
+    ) as files:
+        for block in blocks:
+            files.write(block, gain)
+            n_written += block.shape[2]
+            clock.progress(n_written / track.n_samples)
+    return files.paths

@@ -1,0 +1,163 @@
+"""What a file claims to be, before it is decoded: format, codec, rate, channels, length.
+
+One ffmpeg process reads the header and walks over the packets without decoding them, within a few
+seconds. The header may lie, so its claims decide only what is refused early; what counts is what
+decoding yields (decoding.py).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from shared.errors import AudioEmptyError, AudioTooLongError, AudioUnreadableError, AudioUnsupportedError
+from worker import ffmpeg
+from worker.workspace import Workspace
+
+# How long the walk may take. Longer counts the packets of longer files; a refusal is promised within 5 s.
+PROBE_SECONDS = 4.0
+
+# What of ffmpeg's talk is read. A file with a thousand tags prints them all before its streams.
+MAX_LOG_BYTES = 4 << 20
+
+MIN_SAMPLE_RATE_HZ = 4_000
+MAX_SAMPLE_RATE_HZ = 192_000
+MAX_CHANNELS = 8
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A file's claims. None where it makes none.
+
+    `declared_seconds` is the header's word, unless it is a guess from the bitrate; `walked_seconds` is where
+    the last packet ends, if the walk got that far. `cover_stream` is the place of an attached JPEG or PNG.
+    """
+
+    container: str
+    codec: str
+    sample_rate_hz: int | None
+    channel_layout: str | None
+    bits_per_sample: int | None
+    bitrate_kbps: int | None
+    declared_seconds: float | None
+    walked_seconds: float | None
+    audio_streams: int
+    cover_stream: int | None
+    ffmpeg_version: str
+
+    @property
+    def expected_seconds(self) -> float | None:
+        """Return the best guess of the length before decoding."""
+        return self.walked_seconds or self.declared_seconds
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values for the report."""
+        return asdict(self)
+
+
+def probe(path: Path, *, workspace: Workspace, ffmpeg_path: str | None, max_seconds: float) -> Probe:
+    """Return what the file claims to be.
+
+    Raises AudioEmptyError, AudioUnreadableError, AudioUnsupportedError or AudioTooLongError.
+    """
+    if path.stat().st_size == 0:
+        raise AudioEmptyError("The file is empty.")
+    log, walked_seconds, finished = _walk(path, workspace=workspace, ffmpeg_path=ffmpeg_path)
+    found = _read_log(log, walked_seconds if finished else None)
+    _refuse_unsupported(found)
+    # A finished walk is better evidence than the header; a cut one shows at least how far the file goes.
+    longest = walked_seconds if finished else max(walked_seconds or 0.0, found.declared_seconds or 0.0)
+    if longest is not None and longest > max_seconds:
+        raise AudioTooLongError(f"The audio is {longest:,.0f} s long; at most {max_seconds:,.0f} s are taken.")
+    return found
+
+
+def _walk(path: Path, *, workspace: Workspace, ffmpeg_path: str | None) -> tuple[str, float | None, bool]:
+    """Return ffmpeg's log, where the last packet seen ends in seconds, and whether it was the file's last."""
+    log_path, progress_path = workspace.path("probe.log"), workspace.path("probe.progress")
+    with path.open("rb") as source, log_path.open("wb") as log, progress_path.open("wb") as progress:
+        process = ffmpeg.start(
+            [
+                *("-v", "info", "-nostats", "-progress", "pipe:1", *ffmpeg.untrusted_input()),
+                *("-map", "0:a:0", "-c", "copy", "-f", "null", "-"),
+            ],
+            ffmpeg_path=ffmpeg_path,
+            confinement=ffmpeg.Confinement(cpu_seconds=10, file_bytes=MAX_LOG_BYTES),
+            stdin=source,
+            stdout=progress,
+            stderr=log,
+        )
+        try:
+            finished = ffmpeg.wait(process, seconds=PROBE_SECONDS) and process.returncode == 0
+        finally:
+            process.kill()
+            process.wait()
+    ends = re.findall(r"^out_time_us=(\d+)$", progress_path.read_text("ascii", "replace"), re.MULTILINE)
+    with log_path.open("rb") as log:
+        text = log.read(MAX_LOG_BYTES).decode("utf-8", "replace")
+    return text, int(ends[-1]) / 1e6 if ends else None, finished
+
+
+def _read_log(log: str, walked_seconds: float | None) -> Probe:
+    """Read the lines in which ffmpeg describes its input. Two spaces begin them; tags are indented further."""
+    opened = re.search(r"^Input #0, (\S+), from 'fd:':$", log, re.MULTILINE)
+    # The output's streams are told further down, in the same words.
+    described, _, _ = log.partition("\nStream mapping:")
+    streams = re.findall(r"^  Stream #0:\d+.*?: Audio: (.*)$", described, re.MULTILINE)
+    if opened is None:
+        raise AudioUnreadableError("The file is no audio that can be read.")
+    if not streams:
+        raise AudioUnreadableError("The file holds no audio.")
+    stream = streams[0]
+    rate = re.search(r", (\d+) Hz(?:, ([^,]+))?", stream)
+    bits = (
+        re.search(r"\((\d+) bit\)", stream) or re.search(r"pcm_[suf](\d+)", stream) or re.search(r", s(16)p?\b", stream)
+    )
+    bitrate = re.search(r", (\d+) kb/s", stream)
+    cover = re.search(r"^  Stream #0:(\d+).*?: Video: (?:mjpeg|png)\b.*\(attached pic\)$", log, re.MULTILINE)
+    version = re.search(r"^ffmpeg version (\S+)", log)
+    return Probe(
+        container=opened[1].rstrip(","),
+        codec=re.split(r"[ ,]", stream, maxsplit=1)[0],
+        sample_rate_hz=int(rate[1]) if rate else None,
+        channel_layout=rate[2] if rate else None,
+        bits_per_sample=int(bits[1]) if bits else None,
+        bitrate_kbps=int(bitrate[1]) if bitrate else None,
+        declared_seconds=_declared_seconds(log),
+        walked_seconds=walked_seconds,
+        audio_streams=len(streams),
+        cover_stream=int(cover[1]) if cover else None,
+        ffmpeg_version=version[1] if version else "unknown",
+    )
+
+
+def _declared_seconds(log: str) -> float | None:
+    duration = re.search(r"^  Duration: (\d+):(\d\d):(\d\d\.\d+),", log, re.MULTILINE)
+    if duration is None or "Estimating duration from bitrate" in log:
+        return None
+    return int(duration[1]) * 3600 + int(duration[2]) * 60 + float(duration[3])
+
+
+def _refuse_unsupported(found: Probe) -> None:
+    if found.codec == "none":
+        raise AudioUnsupportedError("The audio's codec is not known here.")
+    check_shape(sample_rate_hz=found.sample_rate_hz, channels=_channels(found.channel_layout))
+
+
+def _channels(layout: str | None) -> int | None:
+    """Return the number of channels of a layout that ffmpeg words as `N channels`; the others have up to 8 or
+    are seen when the decoder's output begins."""
+    counted = re.match(r"(\d+) channels", layout or "")
+    return int(counted[1]) if counted else None
+
+
+def check_shape(*, sample_rate_hz: int | None, channels: int | None) -> None:
+    """Raise AudioUnsupportedError if the rate or the number of channels, where known, is out of range."""
+    if sample_rate_hz is not None and not MIN_SAMPLE_RATE_HZ <= sample_rate_hz <= MAX_SAMPLE_RATE_HZ:
+        raise AudioUnsupportedError(
+            f"The sample rate is {sample_rate_hz} Hz; {MIN_SAMPLE_RATE_HZ} to {MAX_SAMPLE_RATE_HZ} Hz are taken."
+        )
+    if channels is not None and not 1 <= channels <= MAX_CHANNELS:
+        raise AudioUnsupportedError(f"The audio has {channels} channels; 1 to {MAX_CHANNELS} are taken.")

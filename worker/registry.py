@@ -1,0 +1,61 @@
+"""The engines that can run here: a name, what the engine tells of itself, and how to make one.
+
+The only place that names engines. An engine whose packages or model are missing is not in the list.
+Run as a module it prints the descriptions as JSON: the worker's parent process asks this way, because it
+never imports the signal processing itself.
+
+    python -m worker.registry MODEL_FOLDER [ENGINE...]
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from worker.engine import repetition
+from worker.engine.errors import EngineUnavailableError
+from worker.engine.interface import Engine, EngineDescription
+
+MakeEngine = Callable[[str | None, Mapping[str, Any]], Engine]
+"""Takes a preset (None: the default one) and parameters; raises InvalidParameterError for what it does not know."""
+
+
+@dataclass(frozen=True)
+class RegisteredEngine:
+    """An engine that can run here."""
+
+    description: EngineDescription
+    make: MakeEngine
+
+
+Registry = Mapping[str, RegisteredEngine]
+
+
+def engines_here(*, model_folder: Path | None = None) -> Registry:
+    """Return the engines that can run on this machine; those with a network look for it in `model_folder`."""
+    del model_folder
+    engines = [RegisteredEngine(repetition.DESCRIPTION, repetition.create)]
+    return {engine.description.name: engine for engine in engines}
+
+
+def make_engine(registry: Registry, name: str, preset: str | None, parameters: Mapping[str, Any]) -> Engine:
+    """Return an engine, ready to separate. Raises EngineUnavailableError or InvalidParameterError."""
+    if name not in registry:
+        raise EngineUnavailableError(f"The engine {name!r} cannot run here; there are: {', '.join(registry)}.")
+    return registry[name].make(preset, parameters)
+
+
+def main() -> None:
+    """Print the descriptions of the engines that run here, or of those named that do."""
+    model_folder, *names = sys.argv[1:]
+    engines = engines_here(model_folder=Path(model_folder))
+    chosen = [e for name, e in engines.items() if not names or name in names]
+    sys.stdout.write(json.dumps([asdict(engine.description) for engine in chosen]) + "\n")
+
+
+if __name__ == "__main__":
+    main()
