@@ -52,6 +52,10 @@ class Settings(BaseSettings):
     worker_engines: str = Field(
         "", description="Engines this worker takes, comma separated; empty: all that it can run"
     )
+    extra_engines: str = Field(
+        "",
+        description="Modules with engines of your own, comma separated (`package.module` with DESCRIPTION and create)",
+    )
     scratch_folder: Path = Field(
         Path("var/scratch"),
         description="Where a job's working files lie; wants max_scratch_bytes for each slot",
@@ -102,3 +106,8 @@ class Settings(BaseSettings):
     # Logs
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
     log_format: str = Field("json", description="`json`, or `text` to be read by people")
+
+
+def split_names(setting: str) -> tuple[str, ...]:
+    """Return the names in a comma separated setting."""
+    return tuple(name.strip() for name in setting.split(",") if name.strip())

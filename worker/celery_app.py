@@ -17,7 +17,7 @@ from celery import Celery, signals
 from kombu import Queue
 
 from shared.job_queue import celery_queue
-from shared.settings import Settings
+from shared.settings import Settings, split_names
 from worker.service import WorkerService
 from worker.tasks import register
 
@@ -64,9 +64,10 @@ app.conf.update(
 def _learn_engines(**_: Any) -> None:
     """Ask a child which engines run here, so that this process never imports the signal-processing stack."""
     global service  # noqa: PLW0603 - Celery's signals carry nothing of ours
-    wanted = [e.strip() for e in settings.worker_engines.split(",") if e.strip()]
+    extra = [f"--extra={module}" for module in split_names(settings.extra_engines)]
+    wanted = split_names(settings.worker_engines)
     printed = subprocess.run(
-        [sys.executable, "-m", "worker.registry", str(settings.model_folder.resolve()), *wanted],
+        [sys.executable, "-m", "worker.registry", f"--model-folder={settings.model_folder.resolve()}", *extra, *wanted],
         check=True,
         stdout=subprocess.PIPE,
         timeout=120,

@@ -105,7 +105,8 @@ class Plan:
 
 def _plan(work: Work, registry: Registry | None) -> Plan:
     if registry is None:
-        registry = engines_here(model_folder=Path(work.model_folder) if work.model_folder else None)
+        model_folder = Path(work.model_folder) if work.model_folder else None
+        registry = engines_here(model_folder=model_folder, extra_modules=work.extra_engines)
     engine = make_engine(registry, work.engine, work.preset, work.parameters)
     check_options(work.format, work.format_options)
     names = engine.stems if work.stems is None else work.stems

@@ -4,14 +4,16 @@ The only place that names engines. An engine whose packages or model are missing
 Run as a module it prints the descriptions as JSON: the worker's parent process asks this way, because it
 never imports the signal processing itself.
 
-    python -m worker.registry MODEL_FOLDER [ENGINE...]
+    python -m worker.registry --model-folder FOLDER [--extra MODULE]... [ENGINE...]
 """
 
 from __future__ import annotations
 
+import argparse
+import importlib
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -35,10 +37,16 @@ class RegisteredEngine:
 Registry = Mapping[str, RegisteredEngine]
 
 
-def engines_here(*, model_folder: Path | None = None) -> Registry:
-    """Return the engines that can run on this machine; those with a network look for it in `model_folder`."""
+def engines_here(*, model_folder: Path | None = None, extra_modules: Sequence[str] = ()) -> Registry:
+    """Return the engines that can run on this machine; those with a network look for it in `model_folder`.
+
+    An extra module holds an engine of the operator's own: `DESCRIPTION`, and `create` as in `worker.engine.repetition`.
+    """
     del model_folder
     engines = [RegisteredEngine(repetition.DESCRIPTION, repetition.create)]
+    for name in extra_modules:
+        module = importlib.import_module(name)
+        engines.append(RegisteredEngine(module.DESCRIPTION, module.create))
     return {engine.description.name: engine for engine in engines}
 
 
@@ -51,9 +59,13 @@ def make_engine(registry: Registry, name: str, preset: str | None, parameters: M
 
 def main() -> None:
     """Print the descriptions of the engines that run here, or of those named that do."""
-    model_folder, *names = sys.argv[1:]
-    engines = engines_here(model_folder=Path(model_folder))
-    chosen = [e for name, e in engines.items() if not names or name in names]
+    parser = argparse.ArgumentParser(description="Print the engines that can run here, as JSON.")
+    parser.add_argument("--model-folder", type=Path)
+    parser.add_argument("--extra", action="append", default=[])
+    parser.add_argument("engines", nargs="*")
+    asked = parser.parse_args()
+    engines = engines_here(model_folder=asked.model_folder, extra_modules=asked.extra)
+    chosen = [e for name, e in engines.items() if not asked.engines or name in asked.engines]
     sys.stdout.write(json.dumps([asdict(engine.description) for engine in chosen]) + "\n")
 
 

@@ -28,7 +28,7 @@ from shared.job import Job, JobState, Output
 from shared.job_document import write_document
 from shared.job_store import Claim, JobStore
 from shared.object_storage import ObjectStorage, job_prefix, output_key
-from shared.settings import Settings
+from shared.settings import Settings, split_names
 from worker.child_process import ChildGoneError, ChildProcess
 from worker.children import Children
 from worker.heartbeat import Heartbeat
@@ -253,6 +253,7 @@ class Supervisor:
             ),
             model_folder=str(settings.model_folder.resolve()),
             ffmpeg_path=settings.ffmpeg_path,
+            extra_engines=split_names(settings.extra_engines),
         )
 
     def _fail(self, attempt: Attempt, code: str, message: str, *, retryable: bool) -> str:

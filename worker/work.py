@@ -47,7 +47,8 @@ class Work:
 
     `input_path` may have any name; `source_filename` is what its owner called it.
     `output_folder` receives the files that the outcome lists; `scratch_folder` is emptied at the end.
-    `stems` None means all that the engine has. `format_options` holds `bit_depth` or `bitrate_kbps`.
+    `extra_engines` names modules with engines of the operator's own. `stems` None means all that the engine has.
+    `format_options` holds `bit_depth` or `bitrate_kbps`.
     """
 
     input_path: str
@@ -64,6 +65,7 @@ class Work:
     excerpt_duration_seconds: float | None = None
     limits: Limits = field(default_factory=Limits)
     model_folder: str | None = None
+    extra_engines: tuple[str, ...] = ()
     ffmpeg_path: str | None = None
 
     def to_json(self) -> dict[str, Any]:
