@@ -14,7 +14,7 @@ import sys
 from typing import Any
 
 from celery import Celery, signals
-from kombu import Queue
+from kombu import Exchange, Queue
 
 from shared.job_queue import celery_queue
 from shared.settings import Settings, split_names
@@ -74,7 +74,9 @@ def _learn_engines(**_: Any) -> None:
         env={k: v for k, v in os.environ.items() if not k.startswith(("S3_", "AWS_", "REDIS_"))},
     ).stdout
     service = WorkerService(settings, json.loads(printed))
-    app.conf.task_queues = [Queue(celery_queue(engine)) for engine in service.worker.engines]
+    # Each queue has an exchange of its own: Celery's default would bind them all to one.
+    names = [celery_queue(engine) for engine in service.worker.engines]
+    app.conf.task_queues = [Queue(name, Exchange(name), routing_key=name) for name in names]
     register(app, service)
 
 

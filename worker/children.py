@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import structlog
 
 from shared.settings import Settings
+from shared.tally import Tally
 from worker.child_process import ChildProcess
 from worker.threads import threads_per_job
 
@@ -22,7 +23,8 @@ log = structlog.get_logger(__name__)
 class Children:
     """A pool as large as the worker has slots. Children start on first use, or all at once by `warm`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, tally: Tally) -> None:
+        self._tally = tally
         self._settings = settings
         self._idle: queue.LifoQueue[ChildProcess] = queue.LifoQueue()
         self._all: set[ChildProcess] = set()
@@ -72,6 +74,7 @@ class Children:
             self._idle.put(self._replace(child, reason) if reason else child)
 
     def _replace(self, child: ChildProcess, reason: str) -> ChildProcess:
+        self._tally.add("child_restarts_total", reason=reason)
         log.info("child replaced", pid=child.pid, reason=reason, jobs=child.jobs_done)
         self._end(child)
         return self._start()

@@ -24,6 +24,7 @@ from shared.job_store import JobStore
 from shared.object_storage import ObjectStorage
 from shared.redis_connection import connect
 from shared.settings import Settings
+from shared.tally import Tally
 from worker.children import Children
 from worker.supervisor import Supervisor
 
@@ -48,10 +49,18 @@ class WorkerService:
         client = connect(settings)
         self.store = JobStore(settings, client)
         self.queue = JobQueue(settings, client)
-        self.children = Children(settings)
+        self.tally = Tally(client, settings.redis_prefix)
+        self.children = Children(settings, self.tally)
         storage = ObjectStorage(settings)
         self.collector = Collector(settings, self.store, storage)
-        self.supervisor = Supervisor(settings, self.store, storage, self.children, self.stopping)
+        self.supervisor = Supervisor(
+            settings=settings,
+            store=self.store,
+            storage=storage,
+            children=self.children,
+            tally=self.tally,
+            stopping=self.stopping,
+        )
         self._thread = threading.Thread(target=self._background, name="background", daemon=True)
         # Collecting waits on storage, and must not hold up heartbeats and rescue.
         self._collecting = threading.Thread(target=self._collect, name="collector", daemon=True)
@@ -84,6 +93,7 @@ class WorkerService:
         self.stop()
         self.children.close()
         try:
+            self.tally.flush()
             self.queue.worker_gone(self.worker.id)
             self.queue.dispatch()
         except StoreUnavailableError as error:
@@ -101,7 +111,9 @@ class WorkerService:
                     self._rescue()
                     rescue_at = now + self.settings.rescue_seconds
                 self.queue.dispatch()
+                self.tally.flush()
             except StoreUnavailableError as error:
+                self.tally.add("faults_total", part="redis")
                 log.warning("queue away", error=error.message)
                 tell_at = 0.0
                 # Leases that ran out while Redis was away belong to workers that still live: let them beat first.
@@ -118,9 +130,14 @@ class WorkerService:
                 continue
             if done:
                 log.info("collected", **asdict(done))
+                for kind, number in asdict(done).items():
+                    self.tally.add("collected_total", number, kind=kind)
 
     def _rescue(self) -> None:
         rescue = self.queue.rescue()
+        for kind, number in asdict(rescue).items():
+            if number:
+                self.tally.add("rescues_total", number, kind=kind)
         if rescue.leases or rescue.given_up or rescue.republished:
             log.warning(
                 "rescued",

@@ -1,0 +1,185 @@
+"""One run of a claimed job, up to outputs that lie in storage: fetch, separate in a child, upload.
+
+Owns what bounds a run: the claim, the worker's stop, time, memory. Settles nothing: whatever ends a run comes out
+as an error, and supervisor.py writes the end.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from shared.errors import OutOfMemoryError, SeparationFailedError, SeparationTimeoutError, StorageUnavailableError
+from shared.job import Output
+from shared.job_store import Claim
+from shared.object_storage import ObjectStorage, output_key
+from shared.settings import Settings, split_names
+from worker.child_process import ChildGoneError, ChildProcess
+from worker.children import Children
+from worker.heartbeat import Heartbeat
+from worker.threads import threads_per_job
+from worker.work import Limits, Outcome, OutputFile, Work
+
+LISTEN_SECONDS = 0.1
+"""How long a run listens to its child before it looks at the clock, the memory and the signals again."""
+
+MEMORY_PAUSE_SECONDS = 0.5
+"""How often the child's memory is looked at; a child can overshoot its limit for this long."""
+
+FETCHED, SEPARATED = 0.03, 0.95
+"""Where on the bar the fetch ends and the upload begins."""
+
+
+class AttemptFailedError(Exception):
+    """The child reports an error; code and text are the pipeline's."""
+
+    def __init__(self, code: str, message: str, *, retryable: bool) -> None:
+        super().__init__(message)
+        self.code, self.message, self.retryable = code, message, retryable
+
+
+class ClaimLostError(Exception):
+    """The job was canceled, or another worker holds it: nothing more may be written."""
+
+
+class WorkerStoppingError(Exception):
+    """The worker was asked to stop: the job goes back to its line."""
+
+
+class Attempt:
+    """One run of one job; `folder` is its scratch folder, which the caller makes and removes."""
+
+    def __init__(
+        self, claim: Claim, settings: Settings, *, folder: Path, heartbeat: Heartbeat, stopping: Event
+    ) -> None:
+        self.claim = claim
+        self.heartbeat = heartbeat
+        self._settings = settings
+        self._folder = folder
+        self._output_folder = folder / "out"
+        self._source_path = folder / "source"
+        self._stopping = stopping
+        self._deadline = float("inf")
+
+    def check(self) -> None:
+        """Raise if the run must end now: the claim is lost, the worker stops, time is up."""
+        if self.heartbeat.lost.is_set():
+            raise ClaimLostError
+        if self._stopping.is_set():
+            raise WorkerStoppingError
+        if time.monotonic() > self._deadline:
+            raise SeparationTimeoutError("The separation took longer than the track's length allows.")
+
+    def fetch(self, storage: ObjectStorage) -> None:
+        """Download the mixture, as it was when the job was made."""
+        source = self.claim.job.request.source
+        self._output_folder.mkdir(parents=True)
+
+        def on_bytes(done: int) -> None:
+            self.check()
+            self.heartbeat.tell("fetch", FETCHED * done / max(1, source.size_bytes))
+
+        storage.fetch(source.key, self._source_path, etag=source.etag, on_bytes=on_bytes)
+
+    def separate(self, children: Children) -> Outcome:
+        """Have a child do the work; it is killed if the run must end before it does."""
+        with children.lend() as child:
+            try:
+                child.give(self._work())
+                outcome = self._listen(child)
+            except AttemptFailedError:
+                # The child said so itself: it is sound and stays.
+                child.jobs_done += 1
+                raise
+            except BaseException:
+                child.end()
+                raise
+            child.jobs_done += 1
+        return outcome
+
+    def upload(self, storage: ObjectStorage, outcome: Outcome) -> list[Output]:
+        """Store what the child made, under this claim's fence, and see that it arrived as it was made."""
+        total = sum(f.size_bytes for f in outcome.outputs) or 1
+        outputs, done = [], 0
+        for file in outcome.outputs:
+            self.heartbeat.tell("upload", SEPARATED + (1 - SEPARATED) * done / total)
+            outputs.append(self._store(storage, file))
+            done += file.size_bytes
+        return outputs
+
+    def _listen(self, child: ChildProcess) -> Outcome:
+        self._deadline = time.monotonic() + self._settings.job_seconds_base
+        look_at_memory = 0.0
+        while True:
+            try:
+                event = child.hear(LISTEN_SECONDS)
+            except ChildGoneError as gone:
+                message = f"The separation ended without a word (status {gone.return_code})."
+                raise SeparationFailedError(message) from gone
+            self.check()
+            if time.monotonic() > look_at_memory:
+                look_at_memory = time.monotonic() + MEMORY_PAUSE_SECONDS
+                if child.memory_bytes() > self._settings.max_child_bytes:
+                    raise OutOfMemoryError("The separation took more memory than a job may.")
+            if event and (outcome := self._hear(event)):
+                self._deadline = float("inf")
+                return outcome
+
+    def _hear(self, event: Mapping[str, Any]) -> Outcome | None:
+        if event["event"] == "progress":
+            self.heartbeat.tell(event["stage"], FETCHED + (SEPARATED - FETCHED) * event["progress"])
+        elif event["event"] == "probed":
+            source = event["source"]
+            self.heartbeat.tell("decode", FETCHED, source)
+            seconds = source.get("walked_seconds") or source.get("declared_seconds") or self._settings.max_audio_seconds
+            seconds = min(seconds, self._settings.max_audio_seconds)
+            self._deadline += self._settings.job_seconds_per_audio_second * seconds
+        elif event["event"] == "error":
+            raise AttemptFailedError(event["code"], event["message"], retryable=event["retryable"])
+        elif event["event"] == "done":
+            return Outcome.from_json(event["outcome"])
+        return None
+
+    def _store(self, storage: ObjectStorage, file: OutputFile) -> Output:
+        key = output_key(self.claim.job.id, self.claim.fence, file.filename)
+        stored = storage.put_file(self._output_folder / file.filename, key, file.content_type, self.check)
+        if (stored.size_bytes, stored.sha256) != (file.size_bytes, file.sha256):
+            raise StorageUnavailableError("An output changed on its way to the storage.")
+        return Output(
+            name=file.name,
+            kind=file.kind,
+            key=key,
+            filename=file.filename,
+            content_type=file.content_type,
+            size_bytes=file.size_bytes,
+            sha256=file.sha256,
+            details=file.details,
+        )
+
+    def _work(self) -> Work:
+        request, settings = self.claim.job.request, self._settings
+        return Work(
+            input_path=str(self._source_path),
+            output_folder=str(self._output_folder),
+            scratch_folder=str(self._folder / "scratch"),
+            source_filename=request.source.filename,
+            engine=request.engine,
+            preset=request.preset,
+            parameters=request.parameters,
+            stems=request.stems,
+            format=request.format,
+            format_options=request.format_options,
+            excerpt_start_seconds=request.excerpt_start_seconds,
+            excerpt_duration_seconds=request.excerpt_duration_seconds,
+            limits=Limits(
+                max_audio_seconds=settings.max_audio_seconds,
+                max_scratch_bytes=settings.max_scratch_bytes,
+                threads=threads_per_job(settings),
+            ),
+            model_folder=str(settings.model_folder.resolve()),
+            ffmpeg_path=settings.ffmpeg_path,
+            extra_engines=split_names(settings.extra_engines),
+        )
