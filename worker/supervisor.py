@@ -30,6 +30,7 @@ from worker.work import Outcome
 log = structlog.get_logger(__name__)
 
 CLAIM_LOST = "claim lost"
+UNKNOWN = "unknown: redis is away"
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Supervisor:
             return self._let_go(attempt)
         except WorkerStoppingError:
             self._discard(attempt.claim)
-            self._persist(attempt, lambda: self.store.hand_back(attempt.claim))
+            self._persist(lambda: self.store.hand_back(attempt.claim))
             return "handed back"
         except (AttemptFailedError, StemqueueError) as error:
             return self._fail(attempt, error.code, error.message, retryable=error.retryable)
@@ -101,8 +102,9 @@ class Supervisor:
             self.tally.add("faults_total", part="storage")
         if pause is None:
             self._remember_failure(attempt.claim, error)
-        if not self._persist(attempt, lambda: self.store.fail(attempt.claim, error, retry_in_seconds=pause)):
-            return self._let_go(attempt)
+        taken = self._persist(lambda: self.store.fail(attempt.claim, error, retry_in_seconds=pause))
+        if not taken:
+            return self._let_go(attempt) if taken is False else UNKNOWN
         if pause is None:
             return f"failed: {code}"
         self.tally.add("retries_total", code=code)
@@ -114,15 +116,18 @@ class Supervisor:
         except StemqueueError as away:
             log.warning("failure not told to the storage", error=away.message)
 
-    def _persist(self, attempt: Attempt, write: Callable[[], bool]) -> bool:
-        """Write the end of an attempt, waiting for Redis if it is away; a worker that stops waits no longer."""
+    def _persist(self, write: Callable[[], bool]) -> bool | None:
+        """Write the end of an attempt, waiting for Redis if it is away; a worker that stops waits no longer.
+
+        None means that nobody knows whether it was taken: then nothing may be discarded, and the rescuer decides.
+        """
         while True:
             try:
                 return write()
             except StoreUnavailableError as error:
                 log.warning("end of an attempt not taken yet", error=error.message)
-                if attempt.heartbeat.lost.is_set() or self.stopping.wait(1.0):
-                    return False
+                if self.stopping.wait(1.0):
+                    return None
 
     def _discard(self, claim: Claim) -> None:
         """Remove what this attempt stored; what cannot be removed now is the collector's."""

@@ -67,6 +67,11 @@ local function holds(id, fence)
   return job[1] == 'running' and job[2] == fence
 end
 
+local function ended_by(id, fence, state)
+  local job = get(id, 'state', 'fence')
+  return job[1] == state and job[2] == fence
+end
+
 local function settle(id, from, state, retention_ms, ...)
   local now = now_ms()
   redis.call('ZREM', key('running'), id)

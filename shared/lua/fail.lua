@@ -1,6 +1,7 @@
 -- End an attempt with an error: for good, or back to the line after a pause. -> 1 | 0
 local id, fence, err, code = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local retry_ms, retention_ms = tonumber(ARGV[5]), tonumber(ARGV[6])
+if ended_by(id, fence, 'failed') then return 1 end
 if not holds(id, fence) then return 0 end
 note_error(id, err)
 if retry_ms >= 0 then

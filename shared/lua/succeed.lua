@@ -1,6 +1,8 @@
 -- Commit: outputs and state in one write, if the claim still holds. -> 1 | 0
+-- Said twice it is still true: a writer whose answer got lost must not take its own commit for somebody else's.
 local id, fence, outputs, probed, report = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local retention_ms = tonumber(ARGV[6])
+if ended_by(id, fence, 'succeeded') then return 1 end
 if not holds(id, fence) then return 0 end
 local job = get(id, 'engine', 'started_ms')
 local took = now_ms() - job[2]

@@ -55,6 +55,7 @@ class LifeCycle(RuleBasedStateMachine):
         self.versions: dict[str, int] = {}
         self.progress: dict[str, float] = {}
         self.succeeded_by: dict[str, int] = {}
+        self.failed_by: dict[str, int] = {}
 
     jobs = Bundle("jobs")
     claims = Bundle("claims")
@@ -89,7 +90,9 @@ class LifeCycle(RuleBasedStateMachine):
 
     @rule(claim=claims)
     def succeed(self, claim: Claim) -> None:
-        if self.store.succeed(claim, outputs=[], probed={}, report={}):
+        if self.succeeded_by.get(claim.job.id) == claim.fence and claim.job.id in self.states:
+            assert self.store.succeed(claim, outputs=[], probed={}, report={}), "said twice it is still true"
+        elif self.store.succeed(claim, outputs=[], probed={}, report={}):
             assert self._holds(claim)
             assert claim.job.id not in self.succeeded_by, "committed twice"
             self.succeeded_by[claim.job.id] = claim.fence
@@ -100,8 +103,11 @@ class LifeCycle(RuleBasedStateMachine):
     @rule(claim=claims, again=st.booleans())
     def fail(self, claim: Claim, again: bool) -> None:
         error = {"code": "storage_unavailable", "message": "away"}
-        if self.store.fail(claim, error, retry_in_seconds=0.0 if again else None):
+        if self.failed_by.get(claim.job.id) == claim.fence and self.states.get(claim.job.id) is JobState.FAILED:
+            assert self.store.fail(claim, error, retry_in_seconds=None), "said twice it is still true"
+        elif self.store.fail(claim, error, retry_in_seconds=0.0 if again else None):
             assert self._holds(claim)
+            self.failed_by[claim.job.id] = claim.fence
             self._move(claim.job.id, JobState.QUEUED if again else JobState.FAILED)
         else:
             assert not self._holds(claim)
@@ -210,8 +216,8 @@ class LifeCycle(RuleBasedStateMachine):
         self.states[job] = state
 
 
-def test_any_order_of_events_keeps_records_lines_and_counters_in_agreement(redis_url: str) -> None:
-    LifeCycle.redis_url = redis_url
+def test_any_order_of_events_keeps_records_lines_and_counters_in_agreement(valkey_url: str) -> None:
+    LifeCycle.redis_url = valkey_url
     run_state_machine_as_test(
         LifeCycle,
         settings=settings(
