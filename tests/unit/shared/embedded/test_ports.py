@@ -1,0 +1,25 @@
+"""Ports that are taken are told from ports that are free."""
+
+from __future__ import annotations
+
+import socket
+
+from shared.embedded.ports import find_free, is_free
+
+
+def test_a_port_is_taken_while_a_server_listens_and_free_at_once_after() -> None:
+    port = find_free()
+    with socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind(("127.0.0.1", port))
+        server.listen()
+        assert not is_free(port)
+        with socket.create_connection(("127.0.0.1", port)):
+            connection, _ = server.accept()
+            connection.close()  # the server's end closes first, and stays in TIME_WAIT
+    assert is_free(port)
+
+
+def test_a_run_of_ports_is_free_at_every_offset() -> None:
+    port = find_free((0, 1, 10_000))
+    assert all(is_free(port + offset) for offset in (0, 1, 10_000))
