@@ -1,0 +1,32 @@
+"""The command `python -m worker.model_setup --cache DIR`: prints the model folder, or one line on what is
+missing."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from worker.model_setup.errors import SetupError
+from worker.model_setup.setup import set_up
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Set the models up; return the exit code: 0 when they are ready, 1 when something is missing."""
+    parser = argparse.ArgumentParser(prog="python -m worker.model_setup", description=main.__doc__)
+    parser.add_argument("--cache", type=Path, required=True, help="the folder that holds the model folders")
+    cache = parser.parse_args(arguments).cache
+    try:
+        folder, built = set_up(cache)
+    except SetupError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    except OSError as error:
+        sys.stderr.write(f"The models cannot be set up in {cache}: {error.strerror or error}.\n")
+        return 1
+    sys.stdout.write(f"{folder} {'built' if built else 'is ready'}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""Makes the model folder of `unet` in a cache, once per machine.
+
+The folder is built under a name of its own and renamed when it is whole, so an engine never finds half of
+one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from worker.engine.errors import EngineUnavailableError
+from worker.engine.unet.machine import this_machine
+from worker.engine.unet.manifest import Manifest, read_manifest, sha256_of, verify_files, write_manifest
+from worker.engine.unet.network import RUNTIMES
+from worker.model_setup import spleeter
+from worker.model_setup.weights import find_weights
+
+
+def set_up(cache: Path) -> tuple[Path, bool]:
+    """Return the model folder in this cache, and whether it had to be built.
+
+    Raises SetupError when the weights are missing, OSError when the cache cannot be written.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    folder = cache / "unet"
+    with _lock(cache):
+        if _is_current(folder):
+            return folder, False
+        with tempfile.TemporaryDirectory(prefix=".unet-", dir=cache) as scratch:
+            built = Path(scratch) / "unet"
+            built.mkdir()
+            build(built)
+            if folder.exists():
+                folder.rename(Path(scratch) / "old")
+            built.rename(folder)
+    return folder, True
+
+
+def build(folder: Path) -> Manifest:
+    """Build the network and its manifest into an empty folder. Raises SetupError when the weights are
+    missing."""
+    paths = find_weights(spleeter.DISTRIBUTION, spleeter.CHECKPOINTS, spleeter.DIGESTS)
+    # onnx costs 60 MB and half a second, which a set-up that finds all done should not pay.
+    from worker.model_setup.optimised import build_network  # noqa: PLC0415
+
+    networks = build_network(paths, folder)
+    files = {path.name: sha256_of(path) for path in sorted(folder.iterdir())}
+    manifest = spleeter.manifest(files, networks, this_machine(RUNTIMES))
+    write_manifest(folder, manifest)
+    return manifest
+
+
+def _is_current(folder: Path) -> bool:
+    """Tell whether the folder holds what `build` would make, undamaged."""
+    try:
+        found = read_manifest(folder)
+        verify_files(folder, found)
+    except EngineUnavailableError:
+        return False
+    expected = spleeter.manifest(dict(found.files), dict(found.networks), this_machine(RUNTIMES))
+    return (found.version, found.origin, found.built_for) == (
+        expected.version,
+        expected.origin,
+        expected.built_for,
+    )
+
+
+@contextmanager
+def _lock(cache: Path) -> Iterator[None]:
+    """Let one set-up work in a cache at a time; the kernel frees the lock when its process ends, however
+    it ends."""
+    with (cache / ".set-up.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

