@@ -13,14 +13,16 @@ import argparse
 import importlib
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from worker.engine import repetition
+from worker.engine import repetition, unet
 from worker.engine.errors import EngineUnavailableError
 from worker.engine.interface import Engine, EngineDescription
+from worker.engine.unet.manifest import MANIFEST_NAME
 
 MakeEngine = Callable[[str | None, Mapping[str, Any]], Engine]
 """Takes a preset (None: the default one) and parameters; raises InvalidParameterError for what it does not know."""
@@ -42,12 +44,25 @@ def engines_here(*, model_folder: Path | None = None, extra_modules: Sequence[st
 
     An extra module holds an engine of the operator's own: `DESCRIPTION`, and `create` as in `worker.engine.repetition`.
     """
-    del model_folder
-    engines = [RegisteredEngine(repetition.DESCRIPTION, repetition.create)]
+    engines = [RegisteredEngine(repetition.DESCRIPTION, repetition.create), *_networks(model_folder)]
     for name in extra_modules:
         module = importlib.import_module(name)
         engines.append(RegisteredEngine(module.DESCRIPTION, module.create))
     return {engine.description.name: engine for engine in engines}
+
+
+def _networks(model_folder: Path | None) -> Iterator[RegisteredEngine]:
+    """Yield an engine for each network that was set up; one that was not, or for other software, is left out."""
+    if model_folder is None or not model_folder.is_dir():
+        return
+    for folder in sorted(model_folder.iterdir()):
+        if (folder / MANIFEST_NAME).exists():
+            try:
+                description = unet.describe(folder)
+            except EngineUnavailableError as error:
+                sys.stderr.write(f"{folder.name} is left out: {error.message}\n")
+                continue
+            yield RegisteredEngine(description, partial(unet.create, model_folder=folder))
 
 
 def make_engine(registry: Registry, name: str, preset: str | None, parameters: Mapping[str, Any]) -> Engine:

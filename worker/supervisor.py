@@ -83,8 +83,9 @@ class Supervisor:
         claim, probed, report = attempt.claim, outcome.source, outcome.report
         outputs = attempt.upload(self.storage, outcome)
         write_document(self.storage, claim, JobState.SUCCEEDED, outputs=outputs, probed=probed, report=report)
-        if not self._persist(attempt, lambda: self.store.succeed(claim, outputs=outputs, probed=probed, report=report)):
-            return self._let_go(attempt)
+        taken = self._persist(lambda: self.store.succeed(claim, outputs=outputs, probed=probed, report=report))
+        if not taken:
+            return self._let_go(attempt) if taken is False else UNKNOWN
         self._count(claim.job, outcome)
         return "succeeded"
 

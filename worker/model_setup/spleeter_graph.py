@@ -185,9 +185,7 @@ def block_kernel(weight: FloatArray) -> FloatArray:
     - 2 d + 1, for d from -1 to 2.
     """
     kernel = np.zeros((BLOCK, BLOCK, weight.shape[0], 4, 4), np.float32)
-    for (q_row, q_column), (d_row, d_column) in product(
-        product(range(BLOCK), repeat=2), product(range(4), repeat=2)
-    ):
+    for (q_row, q_column), (d_row, d_column) in product(product(range(BLOCK), repeat=2), product(range(4), repeat=2)):
         row, column = q_row - 2 * (d_row - 1) + 1, q_column - 2 * (d_column - 1) + 1
         if 0 <= row < 5 and 0 <= column < 5:
             kernel[q_row, q_column, :, d_row, d_column] = weight[:, 0, row, column]
@@ -205,7 +203,5 @@ def dilated_block_kernel(weight: FloatArray) -> FloatArray:
     for (q_row, q_column), (t_row, t_column) in product(product(range(BLOCK), repeat=2), repeat=2):
         block_row, row = divmod(q_row + 2 * t_row - 3, BLOCK)
         block_column, column = divmod(q_column + 2 * t_column - 3, BLOCK)
-        kernel[q_row, q_column, :, row, column, block_row + 1, block_column + 1] = weight[
-            :, 0, t_row, t_column
-        ]
+        kernel[q_row, q_column, :, row, column, block_row + 1, block_column + 1] = weight[:, 0, t_row, t_column]
     return kernel.reshape(BLOCK**2 * outputs, BLOCK**2, 3, 3)

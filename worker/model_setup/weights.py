@@ -27,9 +27,7 @@ def find_weights(distribution: str, files: dict[str, str], digests: dict[str, st
         try:
             digest = sha256_of(path)
         except OSError:
-            raise WeightsMissingError(
-                f"{distribution} is installed without {file}; install it again."
-            ) from None
+            raise WeightsMissingError(f"{distribution} is installed without {file}; install it again.") from None
         if digest != digests[name]:
             raise WeightsMissingError(f"{file} is not the file that {distribution} was published with.")
         paths[name] = path

@@ -39,9 +39,7 @@ def create(preset: str | None, parameters: Mapping[str, Any], *, model_folder: P
     """
     manifest = read_manifest(model_folder)
     if preset not in {None, DEFAULT_PRESET}:
-        raise InvalidParameterError(
-            f"The engine {manifest.name} has no preset {preset!r}; it has {DEFAULT_PRESET!r}."
-        )
+        raise InvalidParameterError(f"The engine {manifest.name} has no preset {preset!r}; it has {DEFAULT_PRESET!r}.")
     if parameters:
         raise InvalidParameterError(f"The engine {manifest.name} takes no parameters.")
     return MaskEngine(model_folder, manifest)

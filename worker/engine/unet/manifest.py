@@ -96,9 +96,7 @@ def verify_files(folder: Path, manifest: Manifest) -> None:
         except OSError as error:
             raise EngineUnavailableError(f"The model in {folder} lacks {name}; set it up again.") from error
         if found != digest:
-            raise EngineUnavailableError(
-                f"{name} in {folder} is damaged; remove the folder and set it up again."
-            )
+            raise EngineUnavailableError(f"{name} in {folder} is damaged; remove the folder and set it up again.")
 
 
 def sha256_of(path: Path) -> str:

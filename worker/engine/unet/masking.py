@@ -81,9 +81,7 @@ class Masker:
             faded *= self._rising
             faded += (1 - self._rising) * before.result()
         n_frames = self._grid.segment_frames if last else self._grid.step_frames
-        stems = [
-            self._fourier.synthesise(D[:, :n_frames], self._extended(mask[:, :n_frames])) for mask in masks
-        ]
+        stems = [self._fourier.synthesise(D[:, :n_frames], self._extended(mask[:, :n_frames])) for mask in masks]
         return np.stack(stems)
 
     def _masks(self, y: FloatArray) -> tuple[ComplexArray, FloatArray]:

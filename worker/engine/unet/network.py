@@ -51,13 +51,9 @@ class OnnxNetwork:
         options.enable_mem_pattern = False
         options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
-            )
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except (RuntimeError, ValueError) as error:
-            raise EngineUnavailableError(
-                f"onnxruntime cannot load {path.name}; set the model up again."
-            ) from error
+            raise EngineUnavailableError(f"onnxruntime cannot load {path.name}; set the model up again.") from error
 
     def masks(self, magnitudes: FloatArray) -> FloatArray:
         """Turn magnitudes (channels, frames, bins) into masks (masked stems, channels, frames, bins)."""

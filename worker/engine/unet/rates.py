@@ -70,9 +70,7 @@ class ModelRateReader:
     def __init__(self, source: Source, rates: RatePair, first: int) -> None:
         self._source = source
         self._position = first
-        self._blocks = (
-            _Plain(source, max(0, first)) if rates.same else _Resampled(source, rates, max(0, first))
-        )
+        self._blocks = _Plain(source, max(0, first)) if rates.same else _Resampled(source, rates, max(0, first))
 
     def read(self, n: int) -> FloatArray:
         """Return the next n samples, shape (channels, n), float32."""

@@ -42,9 +42,7 @@ class Separation:
         self._masker = Masker(manifest, network)
         self._grid = SegmentGrid.of(manifest)
         native = manifest.sample_rate_hz <= source.sample_rate_hz <= manifest.highest_rate_hz
-        self._rates = RatePair(
-            source.sample_rate_hz, source.sample_rate_hz if native else manifest.sample_rate_hz
-        )
+        self._rates = RatePair(source.sample_rate_hz, source.sample_rate_hz if native else manifest.sample_rate_hz)
 
     def blocks(self, threads: int, progress: Progress) -> Iterator[FloatArray]:
         """Yield consecutive samples of all stems, shape (stems, channels, n), at the source's rate."""
