@@ -1,0 +1,164 @@
+"""Garbage is what no job needs; everything else stays, above all when Redis is lost."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from shared.collector import Collector
+from shared.errors import JobNotFoundError
+from shared.job import JobRequest, JobState, Output, Source
+from shared.job_document import rebuild, write_document
+from shared.job_queue import JobQueue, Worker
+from shared.job_store import Claim, JobStore, new_id
+from shared.object_storage import ObjectStorage, output_key, upload_key
+from shared.settings import Settings
+
+
+class World:
+    """Store, queue and storage on real servers, with retention short enough to see it pass."""
+
+    def __init__(self, settings: Settings, **changes: object) -> None:
+        self.settings = settings.model_copy(
+            update={"upload_abandoned_seconds": 0.05, "collect_seconds": 0.001, **changes}
+        )
+        self.store = JobStore(self.settings)
+        self.queue = JobQueue(self.settings)
+        self.storage = ObjectStorage(self.settings)
+        self.collector = Collector(self.settings, self.store, self.storage)
+        self.queue.worker_beat(Worker("w", 8, ("repetition",), ()))
+
+    def upload(self, *, implicit: bool = True) -> Source:
+        upload_id = new_id()
+        stored = self.storage.put_bytes(b"song", upload_key(upload_id), "audio/wav")
+        fields = {"key": stored.key, "filename": "song.wav", "implicit": "1" if implicit else "0"}
+        self.store.add_upload(upload_id, fields)
+        return Source(stored.key, "song.wav", 4, stored.sha256, stored.etag, upload_id)
+
+    def running(self, source: Source | None = None) -> Claim:
+        job = self.store.submit(JobRequest(source=source or self.upload(), engine="repetition"))
+        self.queue.dispatch()
+        claim = self.store.claim(job.id, "w")
+        assert claim
+        return claim
+
+    def put_stem(self, claim: Claim, fence: int | None = None) -> Output:
+        key = output_key(claim.job.id, fence or claim.fence, "vocals.wav")
+        stored = self.storage.put_bytes(b"stem", key, "audio/wav")
+        return Output("vocals", "stem", key, "vocals.wav", "audio/wav", 4, stored.sha256)
+
+    def succeed(self, claim: Claim) -> Output:
+        output = self.put_stem(claim)
+        write_document(
+            self.storage, claim, JobState.SUCCEEDED, outputs=[output], probed={"channels": 2}, report={"a": 1}
+        )
+        assert self.store.succeed(claim, outputs=[output], probed={"channels": 2}, report={"a": 1})
+        return output
+
+    def stored(self) -> set[str]:
+        return {key for key, _, _ in self.storage.list_keys("")} - {"instance"}
+
+    def collect(self) -> None:
+        time.sleep(0.1)
+        self.store.unlock("collector")
+        assert self.collector.run() is not None
+
+
+@pytest.fixture
+def world(settings: Settings) -> World:
+    return World(settings)
+
+
+def test_what_a_losing_attempt_stored_is_removed_and_what_the_job_lists_stays(world: World) -> None:
+    claim = world.running()
+    lost = world.put_stem(claim, fence=claim.fence + 1000)
+    kept = world.succeed(claim)
+    world.collect()
+    assert kept.key in world.stored()
+    assert output_key(claim.job.id, claim.fence, "job.json") in world.stored()
+    assert lost.key not in world.stored()
+
+
+def test_what_a_running_attempt_stores_is_left_alone(world: World) -> None:
+    claim = world.running()
+    under_way = world.put_stem(claim)
+    world.collect()
+    assert {under_way.key, claim.job.request.source.key} <= world.stored()
+
+
+def test_an_upload_without_a_job_is_removed_once_it_is_old(world: World) -> None:
+    abandoned = world.upload(implicit=False)
+    used = world.running().job.request.source
+    world.collect()
+    assert abandoned.key not in world.stored()
+    assert used.key in world.stored()
+
+
+def test_an_object_whose_record_never_came_to_be_is_removed(world: World) -> None:
+    world.storage.put_bytes(b"song", upload_key(new_id()), "audio/wav")
+    world.collect()
+    assert world.stored() == set()
+
+
+def test_an_upload_broken_off_in_mid_way_is_taken_back(world: World) -> None:
+    upload = world.storage.open_upload(upload_key(new_id()))
+    upload.write(bytes(9 * 1024 * 1024))
+    world.collect()
+    assert world.storage.abort_uploads_begun_before(time.time() + 10) == 0
+
+
+def test_a_job_past_its_retention_goes_with_all_its_objects(settings: Settings) -> None:
+    world = World(settings, retention_days=0.05 / 86_400)
+    claim = world.running()
+    world.succeed(claim)
+    time.sleep(1)
+    world.collect()
+    assert world.stored() == set()
+    with pytest.raises(JobNotFoundError):
+        world.store.read(claim.job.id)
+
+
+def test_a_deletion_cut_short_is_finished(world: World) -> None:
+    claim = world.running()
+    world.succeed(claim)
+    world.store.delete(claim.job.id)
+    assert world.stored()
+    world.collect()
+    assert world.stored() == set()
+    assert world.store.deletions_pending() == []
+
+
+def test_an_upload_that_two_jobs_use_stays_until_the_second_is_deleted(world: World) -> None:
+    source = world.upload()
+    first, second = world.running(source), world.running(source)
+    for claim in (first, second):
+        world.succeed(claim)
+    assert world.store.delete(first.job.id).source_key is None
+    assert world.store.delete(second.job.id).source_key == source.key
+
+
+def test_a_lost_redis_takes_nothing_with_it_and_records_are_rebuilt(world: World) -> None:
+    claim = world.running()
+    output = world.succeed(claim)
+    world.collect()
+    before = world.store.read(claim.job.id)
+    world.store._redis.flushall()
+    world.collect()
+    assert output.key in world.stored(), "an empty Redis is not believed"
+    assert list(rebuild(world.store, world.storage)) == [(claim.job.id, True)]
+    world.collector.adopt()
+    after = world.store.read(claim.job.id)
+    assert (after.state, after.outputs, after.report, after.probed) == (
+        before.state,
+        before.outputs,
+        before.report,
+        before.probed,
+    )
+    assert after.request == before.request
+    assert abs((after.created_at or 0) - (before.created_at or 0)) < 0.01
+    assert list(rebuild(world.store, world.storage)) == [(claim.job.id, False)]
+    world.collect()
+    assert output.key in world.stored()
+    world.queue.worker_beat(Worker("w", 8, ("repetition",), ()))
+    assert world.running().fence > claim.fence, "fences go on above those that storage knows"
