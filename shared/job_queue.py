@@ -174,6 +174,11 @@ class JobQueue:
         raw = cast("dict[str, str]", guarded(lambda: self._redis.hgetall(f"{self._prefix}count")))
         return {state: int(n) for state, n in raw.items()}
 
+    def failures(self) -> dict[str, int]:
+        """Return how many attempts ended a job for good, by code; `retried:<code>` counts those that did not."""
+        raw = cast("dict[str, str]", guarded(lambda: self._redis.hgetall(f"{self._prefix}failures")))
+        return {code: int(n) for code, n in raw.items()}
+
     def _send(self, pairs: Sequence[str]) -> int:
         for engine, job_id in zip(pairs[::2], pairs[1::2], strict=True):
             try:

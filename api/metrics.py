@@ -1,0 +1,103 @@
+"""The figures that `/metrics` shows, asked of Redis when somebody looks: queues, jobs, workers, and every process's counts.
+
+Owns their names and help texts. Nothing is kept in this process, so that any number of API processes show the same.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from shared.job_queue import JobQueue
+from shared.tally import NAMES, STAGE_SECONDS_BUCKETS, Count, Tally
+
+PREFIX = "stemqueue_"
+
+
+def render(queue: JobQueue, tally: Tally) -> bytes:
+    """Return all figures in Prometheus's text format. Raises StoreUnavailableError."""
+    registry = CollectorRegistry()
+    registry.register(DeploymentCollector(queue, tally))
+    return generate_latest(registry)
+
+
+class DeploymentCollector(Collector):
+    """Reads the deployment once for each scrape."""
+
+    def __init__(self, queue: JobQueue, tally: Tally) -> None:
+        self._queue = queue
+        self._tally = tally
+
+    def describe(self) -> list[Metric]:
+        """Promise nothing beforehand, so that registering does not ask Redis."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the families."""
+        yield from self._lines()
+        yield from self._jobs()
+        yield from self._workers()
+        yield from self._counts()
+
+    def _lines(self) -> Iterator[Metric]:
+        labels = ["engine", "priority"]
+        depth = GaugeMetricFamily(f"{PREFIX}queue_depth", "Jobs waiting to be published", labels=labels)
+        age = GaugeMetricFamily(f"{PREFIX}queue_oldest_age_seconds", "Age of the job waiting longest", labels=labels)
+        paused = GaugeMetricFamily(f"{PREFIX}queue_paused", "1 while an operator holds the queue", labels=["engine"])
+        for line in self._queue.lines():
+            depth.add_metric([line.engine, line.priority], line.waiting)
+            age.add_metric([line.engine, line.priority], line.oldest_age_seconds)
+            if line.priority == "interactive":
+                paused.add_metric([line.engine], float(line.paused))
+        yield from (depth, age, paused)
+
+    def _jobs(self) -> Iterator[Metric]:
+        jobs = GaugeMetricFamily(f"{PREFIX}jobs", "Jobs by state", labels=["state"])
+        for state, number in sorted(self._queue.counts().items()):
+            jobs.add_metric([state], number)
+        failures = CounterMetricFamily(f"{PREFIX}job_failures", "Jobs that failed for good, by code", labels=["code"])
+        for code, number in sorted(self._queue.failures().items()):
+            if not code.startswith("retried:"):
+                failures.add_metric([code], number)
+        yield from (jobs, failures)
+
+    def _workers(self) -> Iterator[Metric]:
+        live = self._queue.workers()
+        yield GaugeMetricFamily(f"{PREFIX}workers", "Live workers", value=len(live))
+        slots = GaugeMetricFamily(f"{PREFIX}slots", "Slots of live workers, by engine", labels=["engine"])
+        by_engine: dict[str, int] = defaultdict(int)
+        for worker in live:
+            for engine in worker.engines:
+                by_engine[engine] += worker.slots
+        for engine, number in sorted(by_engine.items()):
+            slots.add_metric([engine], number)
+        yield slots
+
+    def _counts(self) -> Iterator[Metric]:
+        by_name: dict[str, list[Count]] = defaultdict(list)
+        for count in self._tally.read():
+            by_name[count.name].append(count)
+        for name, help_text in NAMES.items():
+            if name.startswith("stage_seconds"):
+                continue
+            labels = sorted({label for count in by_name[name] for label, _ in count.labels})
+            family = CounterMetricFamily(PREFIX + name.removesuffix("_total"), help_text, labels=labels)
+            for count in by_name[name]:
+                family.add_metric([dict(count.labels).get(label, "") for label in labels], count.value)
+            yield family
+        yield _stages(by_name)
+
+
+def _stages(by_name: dict[str, list[Count]]) -> Metric:
+    family = HistogramMetricFamily(f"{PREFIX}stage_seconds", "How long the pipeline's stages take", labels=["stage"])
+    sums = {dict(c.labels)["stage"]: c.value for c in by_name["stage_seconds_sum"]}
+    counts = {dict(c.labels)["stage"]: c.value for c in by_name["stage_seconds_count"]}
+    within = {(dict(c.labels)["stage"], dict(c.labels)["le"]): c.value for c in by_name["stage_seconds_bucket"]}
+    for stage, number in sorted(counts.items()):
+        buckets = [(str(bound), within.get((stage, str(bound)), 0.0)) for bound in STAGE_SECONDS_BUCKETS]
+        family.add_metric([stage], [*buckets, ("+Inf", number)], sums.get(stage, 0.0))
+    return family
