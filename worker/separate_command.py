@@ -1,0 +1,174 @@
+"""`stemqueue-separate`: the worker's pipeline on one file, without any server.
+
+Owns the command line and where results go; the work is pipeline.py's. Exit codes: 0 done, 1 the song or the
+machine would not have it, 2 wrong usage, 130 stopped by Ctrl-C. Results appear in OUT complete or not at all.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from shared.errors import StemqueueError
+from shared.settings import Settings
+from worker import pipeline
+from worker.engine.errors import EngineError
+from worker.engine.interface import EngineDescription
+from worker.formats import FORMATS
+from worker.registry import Registry, engines_here
+from worker.threads import threads_per_job
+from worker.work import Limits, Outcome, Work, overall_progress
+
+BEST_FIRST = ("unet", "repetition")
+"""The engine that is taken when none is named: the first of these that can run here."""
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("source", metavar="INPUT", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("out", metavar="OUT", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--engine", help="Which engine separates; the best that can run here if not given.")
+@click.option("--preset", help="A preset of the engine; its default if not given.")
+@click.option("--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="One parameter; repeatable.")
+@click.option("--stems", help="Which stems to write, separated by commas; all if not given.")
+@click.option("--format", "format_name", type=click.Choice(list(FORMATS)), default="flac", show_default=True)
+@click.option("--bit-depth", type=int, help="Bits a sample, for wav (16, 24, 32) and flac (16, 24).")
+@click.option("--bitrate", "bitrate_kbps", type=int, help="kbit/s, for mp3, ogg, opus and m4a.")
+@click.option("--excerpt", metavar="START+LENGTH", help="A part only, in seconds: 90+20.")
+@click.option("--threads", type=click.IntRange(min=1), help="Threads to use; all cores if not given.")
+def main(source: Path, out: Path, **options: Any) -> None:
+    """Separate the song INPUT into stems and write them, with report and pictures, into the folder OUT."""
+    settings = Settings()
+    registry = engines_here(model_folder=settings.model_folder)
+    console = Console(stderr=True)
+    # Unwinds like an exception, so that folders are cleaned up; ffmpeg dies with this process anyhow.
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        with _partial_folder(out) as folder:
+            work = _work(source, folder, registry, settings, options)
+            with _progress_bar(console) as report_progress:
+                outcome = pipeline.run(work, report_progress, registry=registry)
+            _publish(outcome, Path(work.output_folder), out)
+    except (StemqueueError, EngineError) as error:
+        _fail(error.message)
+    except OSError as error:
+        _fail(f"{error.strerror or error}: {error.filename or out}")
+    except KeyboardInterrupt:
+        click.echo("stopped", err=True)
+        sys.exit(130)
+    _tell(outcome, out)
+
+
+def _work(source: Path, folder: Path, registry: Registry, settings: Settings, options: Mapping[str, Any]) -> Work:
+    engine = options["engine"] or next(name for name in BEST_FIRST if name in registry)
+    described = registry[engine].description if engine in registry else None
+    start, duration = _excerpt(options["excerpt"])
+    given = {"bit_depth": options["bit_depth"], "bitrate_kbps": options["bitrate_kbps"]}
+    return Work(
+        input_path=str(source.resolve()),
+        output_folder=str(folder / "out"),
+        scratch_folder=str(folder / "scratch"),
+        source_filename=source.name,
+        engine=engine,
+        preset=options["preset"],
+        parameters=_parameters(options["parameters"], described),
+        stems=tuple(options["stems"].split(",")) if options["stems"] else None,
+        format=options["format_name"],
+        format_options={name: value for name, value in given.items() if value is not None},
+        excerpt_start_seconds=start,
+        excerpt_duration_seconds=duration,
+        limits=Limits(
+            max_audio_seconds=settings.max_audio_seconds,
+            max_scratch_bytes=settings.max_scratch_bytes,
+            threads=options["threads"] or threads_per_job(settings),
+        ),
+        model_folder=str(settings.model_folder.resolve()),
+        ffmpeg_path=settings.ffmpeg_path,
+    )
+
+
+def _excerpt(text: str | None) -> tuple[float | None, float | None]:
+    if text is None:
+        return None, None
+    parts = re.fullmatch(r"(\d+(?:\.\d+)?)\+(\d+(?:\.\d+)?)", text)
+    if parts is None:
+        raise click.BadParameter("give start and length in seconds, like 90+20", param_hint="--excerpt")
+    return float(parts[1]), float(parts[2])
+
+
+def _parameters(given: Sequence[str], engine: EngineDescription | None) -> dict[str, Any]:
+    """Return the parameters as the kinds that the engine declares; those it does not know stay text."""
+    kinds: dict[str, Callable[[str], Any]] = {"number": float, "integer": int}
+    declared = {p.name: p.kind for p in engine.parameters} if engine else {}
+    values = {}
+    for item in given:
+        name, equals, value = item.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{item!r} is not NAME=VALUE", param_hint="--parameter")
+        try:
+            values[name] = kinds.get(declared.get(name, ""), str)(value)
+        except ValueError:
+            raise click.BadParameter(f"{value!r} is no {declared[name]}", param_hint="--parameter") from None
+    return values
+
+
+@contextmanager
+def _partial_folder(out: Path) -> Iterator[Path]:
+    """Hand out a folder beside OUT, on its disk, for the working files; remove it whatever happens."""
+    out.resolve().parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.resolve().parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _progress_bar(console: Console) -> Iterator[Callable[[str, float], None]]:
+    """Show a bar with stage and time left, if somebody is there to see it."""
+    columns = (TextColumn("{task.description:<10}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task("probe", total=1.0)
+
+        def report(stage: str, fraction: float) -> None:
+            bar.update(task, description=stage, completed=overall_progress(stage, fraction))
+
+        yield report
+
+
+def _publish(outcome: Outcome, made: Path, out: Path) -> None:
+    """Move the finished files to where they were asked for."""
+    out.mkdir(parents=True, exist_ok=True)
+    for file in outcome.outputs:
+        (made / file.filename).replace(out / file.filename)
+
+
+def _tell(outcome: Outcome, out: Path) -> None:
+    for file in outcome.outputs:
+        if file.kind == "stem":
+            click.echo(out / file.filename)
+    for note in outcome.report["notes"]:
+        click.echo(f"note: {note}", err=True)
+
+
+def _fail(message: str) -> NoReturn:
+    click.echo(f"stemqueue-separate: {message}", err=True)
+    sys.exit(1)
+
+
+def _terminated(number: int, _frame: object) -> NoReturn:
+    sys.exit(128 + number)
+
+
+if __name__ == "__main__":
+    main()
