@@ -1,0 +1,199 @@
+"""A stream of short songs while everything is killed at random; afterwards the invariants, over every job and object.
+
+    python -m tests.fault.soak MINUTES [SEED]
+
+Prints the counts as a table; exits 1 if a job was lost or committed twice, or an object belongs to none.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from threading import Event, Thread
+
+import httpx
+
+from tests.fault.conftest import make_song
+from tests.fault.deployment import Deployment, os_kill, wait_until
+from tests.fault.invariants import Watcher, check
+
+WAITING_JOBS = 6
+"""How many unfinished jobs the stream keeps up; raising it puts more of them under each fault."""
+
+PAUSE_SECONDS = (2.0, 8.0)
+"""How long the system has between two faults."""
+
+
+class Soak:
+    """The stream, the faults, and what is counted of them."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.songs = [make_song(folder / f"song {n}.wav", 5.0 + 3 * n) for n in range(3)]
+        self.deployment = Deployment(folder / "deployment", MAX_LOSSES="10", MAX_RETRIES="8")
+        self.deployment.start_api()
+        for _ in range(2):
+            self.deployment.start_worker()
+        self.refused = 0
+        self.faults: Counter[str] = Counter()
+        self.fault_at: list[float] = []
+        self.over = Event()
+
+    def stream(self) -> None:
+        """Submit songs as fast as they are worked off; a refusal is an answer, and the song comes later."""
+        while not self.over.is_set():
+            try:
+                counts = self.deployment.queue.counts()
+                if counts.get("queued", 0) + counts.get("running", 0) < WAITING_JOBS:
+                    self._submit()
+            except Exception:  # noqa: BLE001 - Redis or the API is away, on purpose
+                self.refused += 1
+            time.sleep(0.3)
+
+    def _submit(self) -> None:
+        engine = self.random.choice(["slow", "repetition"])
+        with httpx.Client(base_url=self.deployment.client.base_url, timeout=20) as client:
+            song = self.random.choice(self.songs)
+            with song.open("rb") as file:
+                answer = client.post("/v1/jobs", files={"file": (song.name, file)}, data={"engine": engine})
+        if answer.status_code == 202:
+            self.deployment.accepted.append(answer.json()["id"])
+        else:
+            self.refused += 1
+
+    def hurt(self) -> None:
+        """Do one harm, chosen at random, and mend what a person or a supervisor would mend."""
+        harm = self.random.choice(
+            [
+                self.kill_worker,
+                self.stop_worker,
+                self.freeze_worker,
+                self.kill_children,
+                self.kill_valkey,
+                self.kill_storage,
+                self.cut_cables,
+            ]
+        )
+        self.faults[harm.__name__] += 1
+        self.fault_at.append(time.time())
+        harm()
+
+    def kill_worker(self) -> None:
+        """SIGKILL a worker; another starts."""
+        self._end_worker(signal.SIGKILL)
+
+    def stop_worker(self) -> None:
+        """SIGTERM a worker; another starts."""
+        self._end_worker(signal.SIGTERM)
+
+    def freeze_worker(self) -> None:
+        """Stop a worker past its lease, then let it go on."""
+        victim = self._live_worker()
+        family = [victim.pid, *self.deployment.child_pids(victim)]
+        for pid in family:
+            os_kill(pid, signal.SIGSTOP)
+        time.sleep(5)
+        for pid in family:
+            os_kill(pid, signal.SIGCONT)
+
+    def kill_children(self) -> None:
+        """SIGKILL all children of a worker."""
+        for pid in self.deployment.child_pids(self._live_worker()):
+            os_kill(pid, signal.SIGKILL)
+
+    def kill_valkey(self) -> None:
+        """SIGKILL Valkey; it starts again after a while."""
+        self.deployment.valkey.kill()
+        time.sleep(self.random.uniform(0, 3))
+        self.deployment.valkey.start()
+
+    def kill_storage(self) -> None:
+        """SIGKILL the storage; it starts again after a while."""
+        self.deployment.seaweedfs.kill()
+        time.sleep(self.random.uniform(0, 3))
+        self.deployment.seaweedfs.start()
+
+    def cut_cables(self) -> None:
+        """Reset every connection to Valkey and the storage."""
+        self.deployment.redis_proxy.reset_all()
+        self.deployment.storage_proxy.reset_all()
+
+    def _live_worker(self):  # type: ignore[no-untyped-def]
+        return self.random.choice([w for w in self.deployment.workers if w.exit_code is None])
+
+    def _end_worker(self, number: int) -> None:
+        victim = self._live_worker()
+        os_kill(victim.pid, number)
+        wait_until(lambda: victim.exit_code is not None, 30, "the worker to end")
+        self.deployment.start_worker(wait=False)
+
+
+def longest_recovery_seconds(soak: Soak) -> float:
+    """Return the longest time from a fault to the next commit."""
+    commits = sorted(
+        job.finished_at for job in soak.deployment.store.read_many(soak.deployment.accepted) if job.finished_at
+    )
+    waits = [min((c - f for c in commits if c > f), default=0.0) for f in soak.fault_at]
+    return max(waits, default=0.0)
+
+
+def main() -> int:
+    """Run the soak."""
+    minutes = float(sys.argv[1])
+    seed = int(sys.argv[2]) if len(sys.argv) > 2 else int(time.time())
+    with tempfile.TemporaryDirectory(prefix="stemqueue-soak-") as folder:
+        soak = Soak(Path(folder), seed)
+        try:
+            return run(soak, minutes, seed)
+        finally:
+            soak.deployment.close()
+
+
+def run(soak: Soak, minutes: float, seed: int) -> int:
+    """Stream and hurt for so long, let everything settle, check, and print."""
+    print(f"soak for {minutes:g} minutes, seed {seed}", flush=True)
+    stream = Thread(target=soak.stream, daemon=True)
+    stream.start()
+    end = time.monotonic() + 60 * minutes
+    with Watcher(soak.deployment) as watcher:
+        while time.monotonic() < end:
+            time.sleep(soak.random.uniform(*PAUSE_SECONDS))
+            soak.hurt()
+            print(f"{max(0, end - time.monotonic()):6.0f} s left, {len(soak.deployment.accepted)} accepted", flush=True)
+        soak.over.set()
+        stream.join()
+        for job_id in soak.deployment.accepted:
+            soak.deployment.until(job_id, "succeeded", "failed", seconds=300)
+    jobs = check(soak.deployment, watcher)
+    ends = Counter(job["state"] for job in jobs)
+    codes = Counter(job["error"]["code"] for job in jobs if job["state"] == "failed")
+    committed = Counter(
+        re.findall(r"attempt ended.*?job\W+([0-9a-f]{32}).*?outcome\W+succeeded", "\n".join(soak.deployment.lines))
+    )
+    doubles = [job_id for job_id, times in committed.items() if times > 1]
+    lost = len(soak.deployment.accepted) - ends["succeeded"] - ends["failed"]
+    for name, value in {
+        "accepted": len(jobs),
+        "refused with 503 while parts were away": soak.refused,
+        "succeeded": ends["succeeded"],
+        "failed, by code": dict(codes),
+        "lost": lost,
+        "doubly committed": len(doubles),
+        "orphaned objects": 0,  # check() has asserted it
+        "attempts": sum(job["attempt"] for job in jobs),
+        "faults": dict(soak.faults),
+        "longest from a fault to the next commit, s": round(longest_recovery_seconds(soak), 1),
+        "slowest answer of the API, s": round(watcher.slowest_seconds, 2),
+    }.items():
+        print(f"{name:45} {value}")
+    return 1 if lost or doubles else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
