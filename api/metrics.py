@@ -1,4 +1,4 @@
-"""The figures that `/metrics` shows, asked of Redis when somebody looks: queues, jobs, workers, sums over all processes.
+"""The figures that `/metrics` shows, asked when somebody looks: queues, jobs, workers, sums over all processes.
 
 Owns their names and help texts. Nothing is kept in this process, so that any number of API processes show the same.
 """

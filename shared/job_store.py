@@ -241,8 +241,12 @@ class JobStore:
         outputs: Sequence[Output],
         probed: Mapping[str, Any],
         report: Mapping[str, Any],
+        busy_seconds: float = 0.0,
     ) -> bool:
-        """Commit the result; False when the claim is no longer held, and then nothing was written."""
+        """Commit the result; False when the claim is no longer held, and then nothing was written.
+
+        `busy_seconds`, how long the job held a slot, goes into the engine's pace, from which waiting times are told.
+        """
         listed = json.dumps([asdict(o) for o in outputs], separators=(",", ":"))
         return bool(
             self._scripts.run(
@@ -253,6 +257,7 @@ class JobStore:
                 json.dumps(probed),
                 json.dumps(report),
                 self._retention_ms,
+                int(busy_seconds * 1000),
             )
         )
 

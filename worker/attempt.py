@@ -50,7 +50,10 @@ class WorkerStoppingError(Exception):
 
 
 class Attempt:
-    """One run of one job; `folder` is its scratch folder, which the caller makes and removes."""
+    """One run of one job; `folder` is its scratch folder, which the caller makes and removes.
+
+    `busy_seconds` tells how long it held a child.
+    """
 
     def __init__(
         self, claim: Claim, settings: Settings, *, folder: Path, heartbeat: Heartbeat, stopping: Event
@@ -63,6 +66,7 @@ class Attempt:
         self._source_path = folder / "source"
         self._stopping = stopping
         self._deadline = float("inf")
+        self.busy_seconds = 0.0
 
     def check(self) -> None:
         """Raise if the run must end now: the claim is lost, the worker stops, time is up."""
@@ -86,7 +90,9 @@ class Attempt:
 
     def separate(self, children: Children) -> Outcome:
         """Have a child do the work; it is killed if the run must end before it does."""
-        with children.lend() as child:
+        urgent = self.claim.job.request.priority == "interactive"
+        with children.lend(urgent=urgent, check=self.check) as child:
+            begun = time.monotonic()
             try:
                 child.give(self._work())
                 outcome = self._listen(child)
@@ -98,6 +104,7 @@ class Attempt:
                 child.end()
                 raise
             child.jobs_done += 1
+            self.busy_seconds = time.monotonic() - begun
         return outcome
 
     def upload(self, storage: ObjectStorage, outcome: Outcome) -> list[Output]:

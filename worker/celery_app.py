@@ -1,6 +1,6 @@
 """The Celery application of the worker: every setting with its reason, and the signals that start and stop our parts.
 
-    celery -A worker.celery_app worker --pool threads --concurrency SLOTS --without-gossip --without-mingle
+    celery -A worker.celery_app worker --pool threads --without-gossip --without-mingle
 
 Owns no logic: service.py holds the parts.
 """
@@ -30,6 +30,9 @@ app.conf.update(
     # Nobody hoards: a slot takes a message when it is free, and not before.
     worker_prefetch_multiplier=1,
     worker_disable_prefetch=True,
+    # More threads than slots: while a child separates one song, others are fetched and uploaded, and one more
+    # is always there for an urgent job. The children, one a slot, are what is scarce (children.py).
+    worker_concurrency=2 * settings.worker_slots + 1,
     # The job's record holds the result; Celery's would answer PENDING for jobs that never were.
     task_ignore_result=True,
     result_backend=None,

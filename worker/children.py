@@ -1,13 +1,15 @@
 """The warm children of a worker: one for each slot, lent out and taken back, replaced when they have grown.
 
-Owns how many there are and when one is replaced; owns nothing that runs in them (child_process.py).
+Owns how many there are, who gets the next one, and when one is replaced; owns nothing that runs in them
+(child_process.py). More jobs than children may ask: they have fetched their songs meanwhile, so that no child waits.
 """
 
 from __future__ import annotations
 
-import queue
+import heapq
+import itertools
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import structlog
@@ -20,43 +22,73 @@ from worker.threads import threads_per_job
 log = structlog.get_logger(__name__)
 
 
+WAIT_SECONDS = 0.2
+"""How long a job waits for a child before it looks whether it still should."""
+
+
 class Children:
     """A pool as large as the worker has slots. Children start on first use, or all at once by `warm`."""
 
     def __init__(self, settings: Settings, tally: Tally) -> None:
         self._tally = tally
         self._settings = settings
-        self._idle: queue.LifoQueue[ChildProcess] = queue.LifoQueue()
+        self._idle: list[ChildProcess] = []
         self._all: set[ChildProcess] = set()
-        self._lock = threading.Lock()
+        self._free = settings.worker_slots
+        self._waiting: list[tuple[int, int]] = []
+        self._tickets = itertools.count()
+        self._changed = threading.Condition()
         self._closed = False
 
     def warm(self) -> None:
         """Start a child for each slot, so that no job waits for imports. Call it from the main thread."""
         for _ in range(self._settings.worker_slots):
-            self._idle.put(self._start())
+            self._idle.append(self._start())
 
     @contextmanager
-    def lend(self) -> Iterator[ChildProcess]:
-        """Lend a child that lives; what comes back dead, worn out or swollen is replaced before its next use."""
-        child = self._take()
+    def lend(self, *, urgent: bool, check: Callable[[], None]) -> Iterator[ChildProcess]:
+        """Lend a child that lives, to urgent jobs first; what comes back dead, worn out or swollen is replaced.
+
+        `check` is called while the job waits, and may raise to give up.
+        """
+        self._wait_for_turn(urgent=urgent, check=check)
+        child = None
         try:
+            child = self._take()
             yield child
         finally:
-            self._take_back(child)
+            if child:
+                self._take_back(child)
+            with self._changed:
+                self._free += 1
+                self._changed.notify_all()
 
     def close(self) -> None:
         """End all children, lent ones too."""
-        with self._lock:
+        with self._changed:
             self._closed = True
             children = list(self._all)
         for child in children:
             child.end()
 
+    def _wait_for_turn(self, *, urgent: bool, check: Callable[[], None]) -> None:
+        ticket = (0 if urgent else 1, next(self._tickets))
+        with self._changed:
+            heapq.heappush(self._waiting, ticket)
+            try:
+                while self._free == 0 or self._waiting[0] != ticket:
+                    self._changed.wait(WAIT_SECONDS)
+                    check()
+                self._free -= 1
+            finally:
+                self._waiting.remove(ticket)
+                heapq.heapify(self._waiting)
+                self._changed.notify_all()
+
     def _take(self) -> ChildProcess:
-        try:
-            child = self._idle.get_nowait()
-        except queue.Empty:
+        with self._changed:
+            child = self._idle.pop() if self._idle else None
+        if child is None:
             return self._start()
         return child if child.alive else self._replace(child, "died while idle")
 
@@ -70,8 +102,10 @@ class Children:
             reason = "kept too much memory"
         if self._closed:
             self._end(child)
-        else:
-            self._idle.put(self._replace(child, reason) if reason else child)
+            return
+        kept = self._replace(child, reason) if reason else child
+        with self._changed:
+            self._idle.append(kept)
 
     def _replace(self, child: ChildProcess, reason: str) -> ChildProcess:
         self._tally.add("child_restarts_total", reason=reason)
@@ -84,7 +118,7 @@ class Children:
         child = ChildProcess(
             threads=threads_per_job(self._settings), scratch_folder=self._settings.scratch_folder.resolve()
         )
-        with self._lock:
+        with self._changed:
             self._all.add(child)
             closed = self._closed
         if closed:
@@ -93,5 +127,5 @@ class Children:
 
     def _end(self, child: ChildProcess) -> None:
         child.end()
-        with self._lock:
+        with self._changed:
             self._all.discard(child)

@@ -83,7 +83,10 @@ class Supervisor:
         claim, probed, report = attempt.claim, outcome.source, outcome.report
         outputs = attempt.upload(self.storage, outcome)
         write_document(self.storage, claim, JobState.SUCCEEDED, outputs=outputs, probed=probed, report=report)
-        taken = self._persist(lambda: self.store.succeed(claim, outputs=outputs, probed=probed, report=report))
+        busy = attempt.busy_seconds
+        taken = self._persist(
+            lambda: self.store.succeed(claim, outputs=outputs, probed=probed, report=report, busy_seconds=busy)
+        )
         if not taken:
             return self._let_go(attempt) if taken is False else UNKNOWN
         self._count(claim.job, outcome)

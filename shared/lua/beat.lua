@@ -4,6 +4,8 @@ local stage, progress, probed = ARGV[4], tonumber(ARGV[5]), ARGV[6]
 if not holds(id, fence) then return 0 end
 redis.call('ZADD', key('running'), 'XX', int(now_ms() + lease_ms), id)
 local before = get(id, 'stage', 'progress', 'probed')
+-- The time left is reckoned from when the work began: a job may have waited for its turn after its fetch.
+if before[1] == 'fetch' and stage ~= 'fetch' then redis.call('HSET', key('job', id), 'working_ms', int(now_ms())) end
 -- A second attempt starts over, but what a client sees of it never falls.
 progress = math.max(progress, tonumber(before[2]) or 0)
 local shown = string.format('%.4f', progress)

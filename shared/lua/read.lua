@@ -3,7 +3,7 @@ local id = ARGV[1]
 local since_ms = now_ms() - tonumber(ARGV[2])
 local record = redis.call('HGETALL', key('job', id))
 if #record == 0 then return record end
-local job = get(id, 'state', 'engine', 'class', 'owner', 'started_ms', 'progress')
+local job = get(id, 'state', 'engine', 'class', 'owner', 'working_ms', 'progress')
 local state, engine, class, owner = job[1], job[2], job[3], job[4]
 local pace = tonumber(redis.call('GET', key('pace', engine)) or 0)
 
@@ -50,8 +50,8 @@ if state == 'queued' then
     end
   end
 elseif state == 'running' then
-  local elapsed, progress = (now_ms() - job[5]) / 1000, tonumber(job[6])
-  if progress >= 0.05 then
+  local elapsed, progress = (now_ms() - (job[5] or now_ms())) / 1000, tonumber(job[6])
+  if job[5] and progress >= 0.05 then
     add('eta_seconds', tostring(elapsed * (1 - progress) / progress))
   elseif pace > 0 then
     add('eta_seconds', tostring(math.max(pace / 1000 - elapsed, 1)))

@@ -1,13 +1,12 @@
 -- Commit: outputs and state in one write, if the claim still holds. -> 1 | 0
 -- Said twice it is still true: a writer whose answer got lost must not take its own commit for somebody else's.
 local id, fence, outputs, probed, report = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local retention_ms = tonumber(ARGV[6])
+local retention_ms, took = tonumber(ARGV[6]), tonumber(ARGV[7])
 if ended_by(id, fence, 'succeeded') then return 1 end
 if not holds(id, fence) then return 0 end
-local job = get(id, 'engine', 'started_ms')
-local took = now_ms() - job[2]
-local pace = tonumber(redis.call('GET', key('pace', job[1])) or took)
-redis.call('SET', key('pace', job[1]), int(0.8 * pace + 0.2 * took))
+local engine = get(id, 'engine')[1]
+local pace = tonumber(redis.call('GET', key('pace', engine)) or took)
+redis.call('SET', key('pace', engine), int(0.8 * pace + 0.2 * took))
 settle(id, 'running', 'succeeded', retention_ms,
   'outputs', outputs, 'probed', probed, 'report', report, 'progress', '1', 'error', '')
 return 1

@@ -88,10 +88,7 @@ class Deployment:
         self, *, wait: bool = True, command_prefix: tuple[str, ...] = (), **overrides: str
     ) -> RunningService:
         """Start a worker; waiting means: until its slots count."""
-        command = (
-            *f"celery -A worker.celery_app worker --pool threads --concurrency {self._slots(overrides)}".split(),
-        )
-        command = (*command, "--without-gossip", "--without-mingle", "--loglevel", "INFO")
+        command = tuple("celery -A worker.celery_app worker --pool threads --without-gossip --without-mingle".split())
         before = {w.id for w in self.queue.workers()}
         known: Callable[[], bool] = lambda: bool({w.id for w in self.queue.workers()} - before)
         name = f"worker{len(self.workers)}"
@@ -153,9 +150,6 @@ class Deployment:
             return self.client.get("/healthz").status_code == 200
         except httpx.HTTPError:
             return False
-
-    def _slots(self, overrides: dict[str, str]) -> str:
-        return {**self.overrides, **overrides}["WORKER_SLOTS"]
 
     def _direct_settings(self) -> Settings:
         values: dict[str, Any] = {name.lower(): value for name, value in self.overrides.items()}
