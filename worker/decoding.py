@@ -35,14 +35,19 @@ from worker.workspace import Workspace
 DECODE_SECONDS_BASE = 15.0
 DECODE_SECONDS_PER_AUDIO_SECOND = 1 / 30
 
-# Samples further out than this (120 dB over full scale) are damage, not music: their squares would overflow.
+# Samples further out than this are damage, not music. Files of floats may hold any scale, up to where squares
+# overflow; what a codec of music gives 24 dB over full scale comes from flipped bits.
 MAX_ABSOLUTE_SAMPLE = 1e6
+MAX_ABSOLUTE_SAMPLE_CODED = 16.0
 
 # Bytes looked at together when the samples are checked: fits the second-level cache.
 CHECK_BYTES = 1 << 20
 
 # Shorter than this is a click or a broken header; no engine has anything to hold on to.
 MIN_AUDIO_SECONDS = 0.01
+
+# What ffmpeg says once for each packet that gave no samples.
+PACKET_LOST = ("Error submitting packet to decoder", "Decoding error")
 
 DECODED_NAME = "mixture.wav"
 
@@ -52,8 +57,8 @@ class DecodedAudio:
     """The mixture as float32 samples in a file: the `Source` that engines read.
 
     `first_sample` is the place in the track of the first sample here (above 0 only for an excerpt).
-    `repaired_samples` counts those that were not finite, or absurd, and are now 0; `decoder_complaints` the
-    decoder's errors on the way.
+    `repaired_samples` counts those that were not finite, or absurd, and are now 0; `lost_packets` those
+    that the decoder could make nothing of (counted up to some hundreds).
     """
 
     path: Path
@@ -63,7 +68,7 @@ class DecodedAudio:
     offset_bytes: int
     first_sample: int = 0
     repaired_samples: int = 0
-    decoder_complaints: int = 0
+    lost_packets: int = 0
 
     @property
     def duration_seconds(self) -> float:
@@ -101,7 +106,7 @@ def decode(
     """
     target = workspace.path(DECODED_NAME)
     first_sample, end_sample = _in_samples(span_seconds or (0.0, None), found.sample_rate_hz or 0)
-    complaints = _run_decoder(
+    lost_packets = _run_decoder(
         path,
         target,
         found=found,
@@ -123,8 +128,10 @@ def decode(
         )
     if n_samples > max_seconds * sample_rate_hz:
         raise AudioTooLongError(f"The audio is longer than the {max_seconds:,.0f} s that are taken.")
-    repaired = _repair(target, offset_bytes, n_samples * channels)
-    return DecodedAudio(target, sample_rate_hz, channels, n_samples, offset_bytes, first_sample, repaired, complaints)
+    stores_floats = found.codec.startswith("pcm_f") or found.codec == "wavpack"
+    bound = MAX_ABSOLUTE_SAMPLE if stores_floats else MAX_ABSOLUTE_SAMPLE_CODED
+    repaired = _repair(target, offset_bytes, n_samples * channels, bound=bound)
+    return DecodedAudio(target, sample_rate_hz, channels, n_samples, offset_bytes, first_sample, repaired, lost_packets)
 
 
 def _run_decoder(
@@ -138,7 +145,7 @@ def _run_decoder(
     max_seconds: float,
     progress: Callable[[float], None],
 ) -> int:
-    """Let ffmpeg write the samples into `target`, within time and bytes; return how often it complained."""
+    """Let ffmpeg write the samples into `target`, within time and bytes; return how many packets were lost."""
     expected_seconds = min(found.expected_seconds or max_seconds, max_seconds)
     patience_seconds = DECODE_SECONDS_BASE + expected_seconds * DECODE_SECONDS_PER_AUDIO_SECOND
     log_path = workspace.path("decode.log")
@@ -188,7 +195,7 @@ def _wait(
     progress: Callable[[float], None],
 ) -> None:
     """Wait for the decoder and tell how far it is, by the bytes that it wrote."""
-    expected_bytes = 8 * (found.expected_seconds or 0.0) * (found.sample_rate_hz or 0)
+    expected_bytes = 4 * (found.channels or 2) * (found.expected_seconds or 0.0) * (found.sample_rate_hz or 0)
     deadline = time.monotonic() + seconds
     while True:
         if ffmpeg.wait(process, seconds=0.2):
@@ -200,7 +207,7 @@ def _wait(
 
 
 def _explain(returncode: int, log_path: Path, target: Path) -> int:
-    """Return how many errors the decoder told of; raise what its end means, unless it left usable samples.
+    """Return how many packets were lost; raise what the decoder's end means, unless it left usable samples.
 
     A damaged file may end in an error and still have given minutes of music; the report tells what is short.
     """
@@ -212,7 +219,7 @@ def _explain(returncode: int, log_path: Path, target: Path) -> int:
         raise ScratchFullError("The worker's scratch disk is full.")
     if target.stat().st_size == 0:
         raise AudioUnreadableError("The audio cannot be decoded.")
-    return len(text.splitlines())
+    return sum(text.count(words) for words in PACKET_LOST)
 
 
 def _read_header(path: Path) -> tuple[int, int, int]:
@@ -230,8 +237,8 @@ def _read_header(path: Path) -> tuple[int, int, int]:
     raise AudioUnreadableError("The audio cannot be decoded.")
 
 
-def _repair(path: Path, offset_bytes: int, n_values: int) -> int:
-    """Set samples that are not finite, or absurd, to 0, and return how many there were."""
+def _repair(path: Path, offset_bytes: int, n_values: int, *, bound: float) -> int:
+    """Set samples that are not finite, or beyond `bound`, to 0, and return how many there were."""
     repaired = 0
     buffer = np.empty(CHECK_BYTES // 4, dtype=np.float32)
     with path.open("r+b", buffering=0) as file:
@@ -240,9 +247,9 @@ def _repair(path: Path, offset_bytes: int, n_values: int) -> int:
             file.seek(offset_bytes + 4 * start)
             _read_fully(file.fileno(), values.data.cast("B"))
             # A NaN makes both comparisons false, so one look at the extremes finds every kind of damage.
-            if values.min() >= -MAX_ABSOLUTE_SAMPLE and values.max() <= MAX_ABSOLUTE_SAMPLE:
+            if -bound <= values.min() and values.max() <= bound:
                 continue
-            bad = ~(np.abs(values) <= MAX_ABSOLUTE_SAMPLE)
+            bad = ~(np.abs(values) <= bound)
             repaired += int(bad.sum())
             values[bad] = 0.0
             file.seek(offset_bytes + 4 * start)

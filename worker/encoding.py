@@ -15,7 +15,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from shared.errors import SeparationFailedError
+from shared.errors import ScratchFullError, SeparationFailedError
 from worker import ffmpeg
 from worker.engine.interface import FloatArray
 from worker.formats import Encoding
@@ -97,7 +97,11 @@ class _LosslessEncoder:
         """Append samples of shape (channels, n), a second at a time."""
         step = self._file.samplerate
         for start in range(0, block.shape[1], step):
-            self._file.write(self._quantize(np.ascontiguousarray(block[:, start : start + step].T)))
+            samples = self._quantize(np.ascontiguousarray(block[:, start : start + step].T))
+            try:
+                self._file.write(samples)
+            except soundfile.LibsndfileError as error:
+                raise ScratchFullError("The stems cannot be written: the disk is full.") from error
 
     def _quantize(self, samples: FloatArray) -> NDArray[Any]:
         """Return what libsndfile stores bit by bit: floats, or integers aligned to the left."""
@@ -149,7 +153,7 @@ class _LossyEncoder:
                 [
                     *("-v", "error", "-f", "f32le", "-ar", str(source_rate_hz)),
                     *("-ch_layout", _layout(source_channels), "-i", "pipe:0"),
-                    *("-ar", str(encoding.sample_rate_hz), "-ac", str(encoding.channels)),
+                    *("-ar", str(encoding.sample_rate_hz), "-ch_layout", _layout(encoding.channels)),
                     *(*_codec_options(encoding), "-y", f"file:{path}"),
                 ],
                 ffmpeg_path=ffmpeg_path,
@@ -185,8 +189,10 @@ class _LossyEncoder:
     def _fail(self) -> None:
         self.abort()
         with self._log_path.open("rb") as log:
-            last = log.read(1 << 16).decode("utf-8", "replace").strip().splitlines()[-1:]
-        raise SeparationFailedError(f"The {self._name} encoder failed: {' '.join(last) or 'no message'}")
+            text = log.read(1 << 16).decode("utf-8", "replace").strip()
+        if "No space left on device" in text or "File too large" in text:
+            raise ScratchFullError("The stems cannot be written: the disk is full.")
+        raise SeparationFailedError(f"The {self._name} encoder failed: {text[:200] or 'no message'}")
 
 
 def _codec_options(encoding: Encoding) -> tuple[str, ...]:
@@ -204,5 +210,9 @@ def _vorbis_quality(bitrate_kbps: int) -> float:
 
 
 def _layout(channels: int) -> str:
-    """Return the arrangement of loudspeakers that WAV, and so the decoded file, implies for a count."""
+    """Return the usual arrangement of loudspeakers for a count.
+
+    A source that has another keeps its channels in their order, under this name: not every codec knows all
+    arrangements, and naming in and output alike keeps ffmpeg from mixing one into the other.
+    """
     return ("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1")[channels - 1]

@@ -25,6 +25,7 @@ class Format:
     bitrates_kbps: tuple[int, int, int] | None = None
     sample_rates_hz: tuple[int, ...] = ()
     max_channels: int = 8
+    max_kbps_per_channel: int = 512
 
 
 MPEG_RATES_HZ = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
@@ -42,7 +43,12 @@ FORMATS: Mapping[str, Format] = {
             max_channels=2,
         ),
         Format("ogg", "ogg", "audio/ogg", bitrates_kbps=(48, 224, 480)),
-        Format("opus", "opus", "audio/ogg", bitrates_kbps=(16, 160, 510), sample_rates_hz=(48_000,)),
+        Format(
+            *("opus", "opus", "audio/ogg"),
+            bitrates_kbps=(16, 160, 510),
+            sample_rates_hz=(48_000,),
+            max_kbps_per_channel=256,
+        ),
         Format("m4a", "m4a", "audio/mp4", bitrates_kbps=(32, 256, 512), sample_rates_hz=AAC_RATES_HZ),
     )
 }
@@ -100,4 +106,7 @@ def resolve(name: str, options: Mapping[str, Any], *, sample_rate_hz: int, chann
     if rates and rate not in rates:
         # The next higher rate keeps all of the sound; past the highest, the highest is what there is.
         rate = min((r for r in rates if r >= rate), default=max(rates))
-    return Encoding(wanted, rate, min(channels, wanted.max_channels), depth, bitrate)
+    channels = min(channels, wanted.max_channels)
+    if bitrate is not None:
+        bitrate = min(bitrate, channels * wanted.max_kbps_per_channel)
+    return Encoding(wanted, rate, channels, depth, bitrate)

@@ -48,6 +48,11 @@ class Probe:
     ffmpeg_version: str
 
     @property
+    def channels(self) -> int | None:
+        """Return the number of channels, as far as the name of their arrangement tells."""
+        return _channels(self.channel_layout)
+
+    @property
     def expected_seconds(self) -> float | None:
         """Return the best guess of the length before decoding."""
         return self.walked_seconds or self.declared_seconds
@@ -71,6 +76,11 @@ def probe(path: Path, *, workspace: Workspace, ffmpeg_path: str | None, max_seco
     longest = walked_seconds if finished else max(walked_seconds or 0.0, found.declared_seconds or 0.0)
     if longest is not None and longest > max_seconds:
         raise AudioTooLongError(f"The audio is {longest:,.0f} s long; at most {max_seconds:,.0f} s are taken.")
+    expected_bytes = 4 * (longest or 0.0) * (found.sample_rate_hz or 0) * (found.channels or 1)
+    if expected_bytes > workspace.max_bytes:
+        raise AudioTooLongError(
+            f"The audio decodes to {expected_bytes / 1e9:.1f} GB; one job may use {workspace.max_bytes / 1e9:.1f} GB."
+        )
     return found
 
 
@@ -143,14 +153,19 @@ def _declared_seconds(log: str) -> float | None:
 def _refuse_unsupported(found: Probe) -> None:
     if found.codec == "none":
         raise AudioUnsupportedError("The audio's codec is not known here.")
-    check_shape(sample_rate_hz=found.sample_rate_hz, channels=_channels(found.channel_layout))
+    check_shape(sample_rate_hz=found.sample_rate_hz, channels=found.channels)
 
 
 def _channels(layout: str | None) -> int | None:
-    """Return the number of channels of a layout that ffmpeg words as `N channels`; the others have up to 8 or
-    are seen when the decoder's output begins."""
-    counted = re.match(r"(\d+) channels", layout or "")
-    return int(counted[1]) if counted else None
+    """Return the number of channels that ffmpeg's name for an arrangement means, None for rare names."""
+    named = {"mono": 1, "stereo": 2, "downmix": 2, "quad": 4, "hexagonal": 6, "octagonal": 8}
+    if layout is None or layout in named:
+        return named.get(layout or "")
+    if counted := re.match(r"(\d+) channels", layout):
+        return int(counted[1])
+    # 5.1, 7.1(wide), 7.1.4: ear level, bass, height.
+    parts = re.match(r"\d+(?:\.\d+)+", layout)
+    return sum(int(n) for n in parts[0].split(".")) if parts else None
 
 
 def check_shape(*, sample_rate_hz: int | None, channels: int | None) -> None:

@@ -62,8 +62,8 @@ def _stem_file(findings: Findings, name: str, path: Path) -> OutputFile:
 
 def _stem(findings: Findings, name: str) -> dict[str, Any]:
     encoding, track = findings.encoding, findings.track
-    # A format at another rate than the source's has another count; it plays as long.
-    n_samples = round(track.n_samples * encoding.sample_rate_hz / track.audio.sample_rate_hz)
+    # Resampling ends with the first sample at or past the source's end.
+    n_samples = -(-track.n_samples * encoding.sample_rate_hz // track.audio.sample_rate_hz)
     return {
         "sample_rate_hz": encoding.sample_rate_hz,
         "channels": encoding.channels,
@@ -146,10 +146,10 @@ def _notes(findings: Findings) -> list[str]:
         notes.append(
             f"The file claims {declared:.2f} s but holds {audio.duration_seconds:.2f} s: it may be cut or damaged."
         )
-    if audio.decoder_complaints:
-        notes.append(f"The decoder met damaged data ({audio.decoder_complaints} complaints).")
+    if audio.lost_packets:
+        notes.append(f"{audio.lost_packets} packets were damaged and could not be decoded.")
     if audio.repaired_samples:
-        notes.append(f"{audio.repaired_samples} samples were not finite and were set to silence.")
+        notes.append(f"{audio.repaired_samples} samples were not finite, or absurd, and were set to silence.")
     if probe.audio_streams > 1:
         notes.append(f"The file has {probe.audio_streams} audio streams; the first was taken.")
     if _excerpt_was_cut(findings):

@@ -55,7 +55,7 @@ def carry_tags(work: Work, found: Probe, stems: Mapping[str, Path], workspace: W
     tags = _read(work, found, workspace)
     if tags is None:
         return ["The source's tags could not be read."]
-    title = tags.fields.get("title") or Path(work.source_filename).stem
+    title = tags.fields.get("title") or _printable(Path(work.source_filename).stem)
     notes = []
     for name, path in stems.items():
         fields = {**tags.fields, "title": f"{title} ({name})"}
@@ -108,10 +108,14 @@ def parse_ffmetadata(text: str) -> dict[str, str]:
         head = re.split(r"^\[", part, maxsplit=1, flags=re.MULTILINE)[0]
         for key, value in re.findall(r"^((?:[^=\\\n]|\\.)+)=((?:[^\\\n]|\\.|\\\n)*)$", head, re.MULTILINE):
             plain = re.sub(r"\\(.)", r"\1", value, flags=re.DOTALL)
-            printable = "".join(c for c in plain if c.isprintable())[:MAX_VALUE_CHARACTERS].strip()
+            printable = _printable(plain)
             if key.lower() in FIELDS and printable:
                 fields.setdefault(key.lower(), printable)
     return fields
+
+
+def _printable(text: str) -> str:
+    return "".join(c for c in text if c.isprintable())[:MAX_VALUE_CHARACTERS].strip()
 
 
 def _write(path: Path, format_name: str, tags: Tags) -> None:
