@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +39,11 @@ class Service:
     stop_seconds: float
 
 
+def dying_with_us(command: Sequence[str]) -> list[str]:
+    """Return the command such that the kernel kills it when this thread's process dies."""
+    return [sys.executable, "-I", "-S", _DIE_WITH_PARENT, str(os.getpid()), *command]
+
+
 class ServiceStartError(Exception):
     """A service ended, or did not answer in time; the message says which, in one sentence."""
 
@@ -49,7 +54,7 @@ class RunningService:
     def __init__(self, service: Service, on_line: Callable[[str], None]) -> None:
         self.service = service
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", _DIE_WITH_PARENT, str(os.getpid()), *service.command],
+            dying_with_us(service.command),
             cwd=service.folder,
             env=dict(service.environment),
             stdin=subprocess.DEVNULL,

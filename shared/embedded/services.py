@@ -1,0 +1,133 @@
+"""Which programs make up the stack with the given settings, in the order in which they start.
+
+Servers that the settings name are used, and not started. Everything that our own programs are told goes through
+their environment.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from http.client import HTTPException
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import ProxyHandler, build_opener
+
+from shared.embedded.ports import is_free
+from shared.embedded.private_files import load_or_make_credentials, make_private_folder
+from shared.embedded.processes import Service
+from shared.embedded.seaweedfs import PORT_OFFSETS, seaweedfs_service, storage_url
+from shared.embedded.valkey import valkey_service, valkey_url
+from shared.settings import Settings
+
+# Any of these says that the storage is somebody else's.
+_STORAGE_SETTINGS = {"s3_endpoint_url", "s3_access_key_id", "s3_secret_access_key", "s3_region"}
+
+# After kill -9 the API's processes notice within a second that their parent is gone, and hold their port until then.
+_PORT_PATIENCE_SECONDS = 3.0
+
+API_COMMAND = ("-m", "gunicorn", "--config", "python:api.gunicorn_conf", "api.wsgi:app")
+WORKER_COMMAND = ("-m", "celery", "--app", "worker.celery_app", "worker", "--pool", "threads")
+WORKER_OPTIONS = ("--without-gossip", "--without-mingle", "--loglevel", "WARNING")
+
+
+class PortTakenError(Exception):
+    """Another program listens where one of ours should; the message names the setting that helps."""
+
+
+def api_url(settings: Settings) -> str:
+    """Return where a browser on this machine finds the API."""
+    host = settings.api_host
+    if host in {"0.0.0.0", "::", ""}:  # noqa: S104 - compared, not listened on
+        host = "127.0.0.1"
+    return f"http://[{host}]:{settings.api_port}" if ":" in host else f"http://{host}:{settings.api_port}"
+
+
+def plan_servers(settings: Settings) -> tuple[list[Service], dict[str, str]]:
+    """Return the servers to start, and what our programs must be told of them.
+
+    Raises PortTakenError.
+    """
+    make_private_folder(settings.state_folder)
+    credentials = load_or_make_credentials(settings.state_folder / "credentials.json")
+    servers: list[Service] = []
+    told: dict[str, str] = {}
+    if "redis_url" not in settings.model_fields_set:
+        _check_port("VALKEY_PORT", settings.valkey_port)
+        password = credentials.redis_password
+        folder = settings.state_folder / "valkey"
+        servers.append(valkey_service(folder=folder, port=settings.valkey_port, password=password))
+        told["REDIS_URL"] = valkey_url(port=settings.valkey_port, password=password)
+    if not _STORAGE_SETTINGS & settings.model_fields_set:
+        _check_port("STORAGE_PORT", settings.storage_port, PORT_OFFSETS)
+        servers.append(
+            seaweedfs_service(
+                folder=settings.state_folder / "storage",
+                port=settings.storage_port,
+                bucket=settings.s3_bucket,
+                credentials=credentials,
+                allowed_origin=api_url(settings),
+            )
+        )
+        told["S3_ENDPOINT_URL"] = storage_url(port=settings.storage_port)
+        told["S3_ACCESS_KEY_ID"] = credentials.storage_access_key_id
+        told["S3_SECRET_ACCESS_KEY"] = credentials.storage_secret_access_key
+    return servers, told
+
+
+def plan_programs(settings: Settings, told: dict[str, str]) -> list[Service]:
+    """Return the API and the worker.
+
+    Raises PortTakenError.
+    """
+    _check_port("API_PORT", settings.api_port, host=settings.api_host)
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", **told}
+    if "log_format" not in settings.model_fields_set:
+        environment["LOG_FORMAT"] = "text"  # people read it here
+    ready_url = f"{api_url(settings)}/readyz"
+    concurrency = ("--concurrency", str(settings.worker_slots))
+    return [
+        Service(
+            name="api",
+            command=(sys.executable, *API_COMMAND),
+            folder=Path.cwd(),
+            environment=environment,
+            answers=lambda: _answers(ready_url),
+            start_seconds=120,
+            stop_seconds=6,  # event streams would stay open for ever
+        ),
+        Service(
+            name="worker",
+            command=(sys.executable, *WORKER_COMMAND, *concurrency, *WORKER_OPTIONS),
+            folder=Path.cwd(),
+            environment=environment,
+            answers=lambda: True,  # the API's /readyz tells when a worker has come
+            start_seconds=120,
+            stop_seconds=8,  # it hands its jobs back within 5
+        ),
+    ]
+
+
+def _check_port(setting: str, port: int, offsets: Sequence[int] = (0,), host: str = "127.0.0.1") -> None:
+    """Wait a moment for ports to become free.
+
+    Raises PortTakenError.
+    """
+    deadline = time.monotonic() + _PORT_PATIENCE_SECONDS
+    while taken := [port + offset for offset in offsets if not is_free(port + offset, host)]:
+        if time.monotonic() > deadline:
+            needs = (
+                "" if len(offsets) == 1 else f", and {setting} {port} needs {port} to {port + 4} and the same + 10000"
+            )
+            raise PortTakenError(f"port {taken[0]} is taken{needs}; set {setting} to another")
+        time.sleep(0.1)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with build_opener(ProxyHandler({})).open(url, timeout=2) as response:
+            return bool(response.status == 200)
+    except (URLError, HTTPException, OSError):
+        return False

@@ -1,0 +1,160 @@
+"""`make run`: Valkey, SeaweedFS, API and worker under one supervisor, until it is told to stop.
+
+The log goes to standard error. On standard output stands one line, `ready URL`, once a job would be taken.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+from types import FrameType
+
+from pydantic import ValidationError
+
+from shared.embedded.console import Console
+from shared.embedded.processes import RunningService, Service, ServiceStartError
+from shared.embedded.services import PortTakenError, api_url, plan_programs, plan_servers
+from shared.embedded.stack_lock import AlreadyRunningError, hold_stack_lock
+from shared.settings import Settings
+
+# A program that ends is started again after 1, 2, 4, … seconds; the count starts anew once it has held for a minute.
+_LONGEST_PAUSE_SECONDS = 30.0
+_HELD_SECONDS = 60.0
+
+# Those who make work stop before those who keep it.
+_STOP_ORDER = ("api", "worker", "storage", "valkey")
+
+
+@dataclass
+class _Watched:
+    running: RunningService
+    started_at: float = field(default_factory=time.monotonic)
+    losses: int = 0
+    starts_again_at: float | None = None
+
+
+class Stack:
+    """The programs of one stack: starts them, starts again what ends, stops them in order."""
+
+    def __init__(self, settings: Settings, console: Console) -> None:
+        self.url = api_url(settings)
+        self.stopping = Event()
+        self._settings = settings
+        self._console = console
+        self._watched: dict[str, _Watched] = {}
+
+    def start(self) -> None:
+        """Start everything and return when jobs are taken, or when `stopping` is set.
+
+        Raises PortTakenError, ServiceStartError.
+        """
+        servers, told = plan_servers(self._settings)
+        programs = plan_programs(self._settings, told)
+        for group in (servers, programs):
+            if self.stopping.is_set():
+                return
+            for service in group:
+                self._watched[service.name] = _Watched(self._run(service))
+            for service in group:
+                self._watched[service.name].running.wait_until_it_answers(self.stopping.is_set)
+
+    def look_after(self) -> None:
+        """Start again what has ended; to be called several times a second."""
+        now = time.monotonic()
+        for name, watched in self._watched.items():
+            exit_code = watched.running.exit_code
+            if exit_code is None:
+                continue
+            if watched.starts_again_at is None:
+                watched.running.kill()  # what it left behind
+                watched.losses = 0 if now - watched.started_at > _HELD_SECONDS else watched.losses
+                pause_seconds = min(2.0**watched.losses, _LONGEST_PAUSE_SECONDS)
+                watched.losses += 1
+                watched.starts_again_at = now + pause_seconds
+                self._say(f"{name} ended with exit code {exit_code}; it starts again in {pause_seconds:.0f} s")
+            elif now >= watched.starts_again_at:
+                watched.running = self._run(watched.running.service)
+                watched.started_at, watched.starts_again_at = now, None
+
+    def stop(self) -> None:
+        """Stop everything, each program in its turn; at the latest after the sum of their `stop_seconds`."""
+        self._say("stopping")
+        for name in _STOP_ORDER:
+            if name in self._watched:
+                self._watched[name].running.stop()
+        self._say("stopped")
+
+    def kill(self) -> None:
+        """End everything at once."""
+        for watched in self._watched.values():
+            watched.running.kill()
+
+    def stop_on_signals(self) -> None:
+        """Let SIGINT, SIGTERM and SIGHUP set `stopping`; whoever asks twice is in a hurry."""
+
+        def on_signal(_number: int, _frame: FrameType | None) -> None:
+            if self.stopping.is_set():
+                self.kill()
+            self.stopping.set()
+
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, on_signal)
+
+    def _run(self, service: Service) -> RunningService:
+        return RunningService(service, lambda line: self._console.write(service.name, line))
+
+    def _say(self, line: str) -> None:
+        self._console.write("stack", line)
+
+
+def read_settings() -> Settings:
+    """Return the settings with absolute folders, or end with a line for each that is wrong."""
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        lines = [f"make: {'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()]
+        sys.exit("\n".join(lines))
+    return settings.model_copy(update={"state_folder": Path(settings.state_folder).absolute()})
+
+
+def run_stack(settings: Settings, console: Console, use: Callable[[Stack], int]) -> int:
+    """Start a stack, call `use` with it, stop it whatever happens, and return what `use` did.
+
+    Raises AlreadyRunningError, PortTakenError, ServiceStartError.
+    """
+    stack = Stack(settings, console)
+    with hold_stack_lock(settings.state_folder, stack.url):
+        stack.stop_on_signals()
+        try:
+            stack.start()
+            return use(stack)
+        finally:
+            stack.stop()
+
+
+def main() -> None:
+    """Run the stack until a signal stops it."""
+    sys.exit(_main())
+
+
+def _main() -> int | str:
+    def look_after_it(stack: Stack) -> int:
+        if not stack.stopping.is_set():
+            print(f"ready {stack.url}", flush=True)
+        while not stack.stopping.wait(0.2):
+            stack.look_after()
+        return 0
+
+    try:
+        return run_stack(read_settings(), Console(sys.stderr), look_after_it)
+    except (AlreadyRunningError, PortTakenError, ServiceStartError) as error:
+        return f"make: {error}"
+
+
+if __name__ == "__main__":
+    main()
