@@ -73,13 +73,16 @@ def job_prefix(job_id: str) -> str:
 
 
 class ObjectStorage:
-    """One bucket. Every method may raise StorageUnavailableError; calls are bounded in time."""
+    """One bucket. Every method may raise StorageUnavailableError; calls are bounded in time.
 
-    def __init__(self, settings: Settings) -> None:
+    A prompt one gives up within two seconds, for calls that a client waits for; others are patient with a slow server.
+    """
+
+    def __init__(self, settings: Settings, *, prompt: bool = False) -> None:
         self.bucket = settings.s3_bucket
-        self._client = connect_storage(settings, settings.s3_endpoint_url)
+        self._client = connect_storage(settings, settings.s3_endpoint_url, prompt=prompt)
         self._signer = (
-            connect_storage(settings, settings.s3_public_endpoint_url)
+            connect_storage(settings, settings.s3_public_endpoint_url, prompt=prompt)
             if settings.s3_public_endpoint_url
             else self._client
         )

@@ -36,6 +36,11 @@ class Settings(BaseSettings):
     # API
     api_host: str = Field("127.0.0.1", description="Address the API listens on; others than loopback want API keys")
     api_port: int = Field(8000, ge=1, le=65535, description="Port the API listens on")
+    api_allowed_hosts: str = Field(
+        "",
+        description="Names beside the loopback ones that requests may call the API by, comma separated; "
+        "a proxy's or a tunnel's, for example",
+    )
     api_processes: int = Field(2, ge=1, description="Processes of the API; more serve more polls at once")
     api_threads: int = Field(32, ge=1, description="Threads of each API process; each upload or wait holds one")
     max_upload_bytes: int = Field(2_000_000_000, gt=0, description="Largest upload taken")

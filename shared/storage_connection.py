@@ -20,8 +20,16 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 
-def connect_storage(settings: Settings, endpoint: str | None) -> S3Client:
-    """Return a client of the given endpoint (None: Amazon's own); nothing is sent yet."""
+PROMPT_SECONDS = 1.5
+"""How long a prompt call waits for a connection or an answer; the API promises its own within 2 s."""
+
+
+def connect_storage(settings: Settings, endpoint: str | None, *, prompt: bool = False) -> S3Client:
+    """Return a client of the given endpoint (None: Amazon's own); nothing is sent yet.
+
+    A prompt client tries once, and briefly.
+    """
+    patience_seconds = min(PROMPT_SECONDS, settings.s3_timeout_seconds) if prompt else settings.s3_timeout_seconds
     return boto3.client(
         "s3",
         endpoint_url=endpoint,
@@ -31,9 +39,9 @@ def connect_storage(settings: Settings, endpoint: str | None) -> S3Client:
         config=Config(
             signature_version="s3v4",
             s3={"addressing_style": "path" if endpoint else "auto"},
-            connect_timeout=min(2.0, settings.s3_timeout_seconds),
-            read_timeout=settings.s3_timeout_seconds,
-            retries={"mode": "standard", "max_attempts": 2},
+            connect_timeout=min(2.0, patience_seconds),
+            read_timeout=patience_seconds,
+            retries={"mode": "standard", "max_attempts": 1 if prompt else 2},
             max_pool_connections=64,
         ),
     )

@@ -16,7 +16,7 @@ from shared.errors import RequestInvalidError
 from worker.decoding import decode
 from worker.engine.errors import EngineError, TrackTooLongError
 from worker.engine.interface import Engine, FloatArray
-from worker.formats import Encoding, check_options, resolve
+from shared.formats import Encoding, check_options, resolve
 from worker.illustrating import illustrate
 from worker.measuring import Measures
 from worker.probing import Probe, probe

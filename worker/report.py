@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from worker.engine.interface import Engine
-from worker.formats import Encoding
+from shared.formats import Encoding
 from worker.measuring import Levels
 from worker.probing import Probe
 from worker.stage_clock import peak_memory_bytes

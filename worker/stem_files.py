@@ -14,7 +14,7 @@ import numpy as np
 
 from worker.encoding import open_encoder
 from worker.engine.interface import FloatArray
-from worker.formats import Encoding
+from shared.formats import Encoding
 
 
 class StemFiles:

@@ -1,0 +1,217 @@
+"""The command `stemqueue`: jobs from the shell. Exit code 0: done; 1: one line on standard error says why not.
+
+Owns options and exit codes; what is shown while one waits is in progress.py.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from api.client.errors import ApiError, ClientError
+from api.client.http_client import Client, failure
+from api.client.models import Excerpt, Job
+from api.client.progress import JobProgress
+
+FORMATS = ("wav", "flac", "mp3", "ogg", "opus", "m4a")
+
+
+class Commands(click.Group):
+    """Commands whose errors end in one line, never in a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except ApiError as error:
+            request = f" (request {error.request_id})" if error.status >= 500 and error.request_id else ""
+            raise click.ClickException(f"{error.detail}{request}") from error
+        except ClientError as error:
+            raise click.ClickException(str(error)) from error
+        except TimeoutError as error:
+            raise click.ClickException(str(error)) from error
+        except OSError as error:
+            raise click.ClickException(f"{error.filename or 'A file'}: {error.strerror or error}") from error
+
+
+class ExcerptType(click.ParamType[Excerpt]):
+    """`90+20`."""
+
+    name = "START+SECONDS"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Excerpt:
+        """Read the option's value."""
+        if isinstance(value, Excerpt):
+            return value
+        try:
+            return Excerpt.parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--url", envvar="STEMQUEUE_URL", show_envvar=True, help="The server; http://127.0.0.1:8000 otherwise.")
+@click.option("--api-key", envvar="STEMQUEUE_API_KEY", show_envvar=True, help="For servers that want one.")
+@click.pass_context
+def main(ctx: click.Context, url: str | None, api_key: str | None) -> None:
+    """Take songs apart into vocals and accompaniment, on a stemqueue server."""
+    ctx.obj = ctx.with_resource(Client(url, api_key=api_key))
+
+
+def wishes(command: Any) -> Any:
+    """Add the options that say what a job should do."""
+    for option in reversed(
+        (
+            click.option("--engine", help="One of `stemqueue engines`."),
+            click.option("--preset", help="One of the engine's."),
+            click.option("--format", type=click.Choice(FORMATS), help="Of the stems; flac otherwise."),
+            click.option("--excerpt", type=ExcerptType(), help="90+20: 20 s from 1:30 on."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@main.command()
+@click.argument("song", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder; stems/<song's name> otherwise.")
+@click.option("--url", "server", help="The server, if not that of `stemqueue --url`.")
+@wishes
+@click.pass_context
+def run(ctx: click.Context, /, song: Path, out: Path | None, server: str | None, **wanted: Any) -> None:
+    """Separate SONG and write its stems: submit, wait, download."""
+    client: Client = ctx.with_resource(Client(server)) if server else ctx.obj
+    folder = out or Path("stems") / song.stem
+    with JobProgress() as shown:
+        job = client.submit(song, **wanted, on_bytes=shown.uploading)
+        try:
+            job = client.wait(job.id, on_change=shown.job)
+        except KeyboardInterrupt:
+            # Nobody waits for it any more.
+            client.cancel(job.id)
+            raise
+        if job.state != "succeeded":
+            raise failure(job)
+        paths = client.download_job(job, folder, on_bytes=shown.downloading)
+    for path in paths:
+        click.echo(path)
+
+
+@main.command()
+@click.argument("song", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@wishes
+@click.pass_obj
+def submit(client: Client, /, song: Path, **wanted: Any) -> None:
+    """Put SONG in line and print the job's id."""
+    click.echo(client.submit(song, **wanted).id)
+
+
+@main.command()
+@click.argument("job_id")
+@click.option("--json", "as_json", is_flag=True, help="All that the server tells.")
+@click.pass_obj
+def status(client: Client, job_id: str, as_json: bool) -> None:
+    """Show how a job stands."""
+    job = client.job(job_id)
+    click.echo(json.dumps(job.raw, indent=2, ensure_ascii=False) if as_json else describe(job))
+
+
+@main.command()
+@click.argument("job_id")
+@click.option("--timeout", type=float, help="Seconds; then exit code 1.")
+@click.pass_obj
+def wait(client: Client, job_id: str, timeout: float | None) -> None:
+    """Wait until a job has ended; exit code 1 unless it succeeded."""
+    with JobProgress() as shown:
+        job = client.wait(job_id, timeout_seconds=timeout, on_change=shown.job)
+    if job.state != "succeeded":
+        raise failure(job)
+    click.echo(describe(job))
+
+
+@main.command()
+@click.argument("job_id")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Folder; this one.")
+@click.pass_obj
+def download(client: Client, job_id: str, out: Path) -> None:
+    """Write a job's stems, report and spectrogram into a folder."""
+    with JobProgress() as shown:
+        paths = client.download_job(client.job(job_id), out, on_bytes=shown.downloading)
+    for path in paths:
+        click.echo(path)
+
+
+@main.command(name="list")
+@click.option("--state", type=click.Choice(["queued", "running", "succeeded", "failed", "canceled"]))
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="One job a line, as JSON.")
+@click.pass_obj
+def list_jobs(client: Client, state: str | None, limit: int, as_json: bool) -> None:
+    """Show the newest jobs."""
+    jobs = client.jobs(state=state, limit=limit)
+    if as_json:
+        for job in jobs:
+            click.echo(json.dumps(job.raw, ensure_ascii=False))
+        return
+    table = Table("id", "state", "progress", "engine", "song", box=None)
+    for job in jobs:
+        table.add_row(job.id, job.state, f"{job.progress:.0%}", job.engine, printable(job.filename))
+    Console(width=None if sys.stdout.isatty() else 160, highlight=False, markup=False).print(table)
+
+
+@main.command()
+@click.argument("job_id")
+@click.pass_obj
+def cancel(client: Client, job_id: str) -> None:
+    """End a queued or running job."""
+    click.echo(describe(client.cancel(job_id)))
+
+
+@main.command()
+@click.argument("job_id")
+@click.pass_obj
+def retry(client: Client, job_id: str) -> None:
+    """Put a failed or canceled job back in line."""
+    click.echo(describe(client.retry(job_id)))
+
+
+@main.command()
+@click.argument("job_id")
+@click.pass_obj
+def delete(client: Client, job_id: str) -> None:
+    """Remove an ended job and its stems."""
+    client.delete(job_id)
+
+
+@main.command()
+@click.pass_obj
+def engines(client: Client) -> None:
+    """Show what the server can do."""
+    for engine in client.engines():
+        click.echo(f"{engine.name}{' (default)' if engine.is_default else ''}: {engine.summary}")
+        click.echo(f"  presets: {', '.join(engine.presets)}; stems: {', '.join(engine.stems)}")
+
+
+def describe(job: Job) -> str:
+    """Return one line on a job."""
+    parts = [job.id, job.state]
+    if job.state == "running":
+        parts += [job.stage or "", f"{job.progress:.0%}"]
+    if job.queue_position:
+        parts.append(f"place {job.queue_position} in line")
+    if not job.ended and job.eta_seconds is not None:
+        parts.append(f"about {job.eta_seconds:.0f} s left")
+    if job.error:
+        parts.append(printable(job.error.message))
+    return "  ".join(part for part in [*parts, printable(job.filename)] if part)
+
+
+def printable(text: str) -> str:
+    """Return text that cannot steer a terminal."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -1,0 +1,126 @@
+"""The server's answers as values. Fields that a newer server adds are passed over; `raw` holds everything."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+ENDED = frozenset({"succeeded", "failed", "canceled"})
+
+
+@dataclass(frozen=True)
+class OutputFile:
+    """One file that a job made. `url` is a path of the API."""
+
+    name: str
+    url: str
+    filename: str
+    size_bytes: int
+    sha256: str
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> OutputFile:
+        """Read one of a job's outputs."""
+        return cls(**{name: values[name] for name in cls.__dataclass_fields__})
+
+
+@dataclass(frozen=True)
+class JobError:
+    """Why a job failed."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as the server told it at one moment."""
+
+    id: str
+    state: str
+    stage: str | None
+    progress: float
+    attempt: int
+    queue_position: int | None
+    eta_seconds: float | None
+    engine: str
+    preset: str | None
+    filename: str
+    stems: tuple[OutputFile, ...]
+    pictures: tuple[OutputFile, ...]
+    report: OutputFile | None
+    error: JobError | None
+    created_at: str
+    raw: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen by itself."""
+        return self.state in ENDED
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Job:
+        """Read a job."""
+        error, report = values["error"], values["report"]
+        return cls(
+            id=values["id"],
+            state=values["state"],
+            stage=values["stage"],
+            progress=values["progress"],
+            attempt=values["attempt"],
+            queue_position=values["queue_position"],
+            eta_seconds=values["eta_seconds"],
+            engine=values["engine"],
+            preset=values["preset"],
+            filename=values["source"]["filename"],
+            stems=tuple(OutputFile.from_json(s) for s in values["stems"]),
+            pictures=tuple(OutputFile.from_json(p) for p in values["pictures"]),
+            report=OutputFile.from_json(report) if report else None,
+            error=JobError(error["code"], error["message"]) if error else None,
+            created_at=values["times"]["created_at"],
+            raw=values,
+        )
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An engine of the server."""
+
+    name: str
+    title: str
+    summary: str
+    stems: tuple[str, ...]
+    presets: tuple[str, ...]
+    is_default: bool
+    raw: Mapping[str, Any] = field(repr=False)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any], *, default: str) -> Engine:
+        """Read an engine."""
+        return cls(
+            name=values["name"],
+            title=values["title"],
+            summary=values["summary"],
+            stems=tuple(values["stems"]),
+            presets=tuple(p["name"] for p in values["presets"]),
+            is_default=values["name"] == default,
+            raw=values,
+        )
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """A part of a track; without a duration it goes to the end."""
+
+    start_seconds: float = 0.0
+    duration_seconds: float | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Excerpt:
+        """Read `90+20`: 20 s from 1:30 on; `90+` to the end. Raises ValueError."""
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)?\+(\d+(?:\.\d+)?)?", text.strip())
+        if not found or not any(found.groups()):
+            raise ValueError("an excerpt is START+DURATION in seconds, such as 90+20")
+        return cls(float(found[1] or 0), float(found[2]) if found[2] else None)

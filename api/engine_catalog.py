@@ -1,0 +1,120 @@
+"""Which engines there are, as the live workers tell it, and what a job's wishes for one come to.
+
+Owns the default engine and the check of preset, parameters and stems. The API imports no engine: all it knows of one
+is the description that a worker left in Redis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from api.errors import FieldsInvalidError, WorkersUnavailableError
+from shared.job_queue import JobQueue
+from shared.settings import Settings
+
+PREFERRED, FALLBACK = "unet", "repetition"
+"""The engine that sounds best, and the one that needs no trained weights and so runs everywhere."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An engine and its preset, as they stand in the job. The preset is None where no worker could name it yet."""
+
+    engine: str
+    preset: str | None
+
+
+class EngineCatalog:
+    """Asks Redis each time: workers come and go. Every method may raise StoreUnavailableError."""
+
+    def __init__(self, settings: Settings, queue: JobQueue) -> None:
+        self._settings = settings
+        self._queue = queue
+
+    def descriptions(self) -> dict[str, Mapping[str, Any]]:
+        """Return what live workers tell of their engines, by name."""
+        found = {d["name"]: d for worker in self._queue.workers() for d in worker.descriptions}
+        return dict(sorted(found.items()))
+
+    def default(self, descriptions: Mapping[str, Any]) -> str:
+        """Return the engine of jobs that name none."""
+        return self._settings.default_engine or (PREFERRED if PREFERRED in descriptions else FALLBACK)
+
+    def choose(
+        self,
+        *,
+        engine: str | None,
+        preset: str | None,
+        parameters: Mapping[str, Any],
+        stems: tuple[str, ...] | None,
+    ) -> Choice:
+        """Settle what a new job runs on.
+
+        Raises FieldsInvalidError for what no live worker knows; WorkersUnavailableError when none lives to say.
+        """
+        descriptions = self.descriptions()
+        if not descriptions:
+            return self._choose_blindly(engine, preset)
+        name = engine or self.default(descriptions)
+        if name not in descriptions:
+            if engine is None:
+                # The operator's default, whose workers are away: its jobs wait for them.
+                return Choice(name, preset)
+            raise FieldsInvalidError([_unknown("engine", name, list(descriptions))])
+        description = descriptions[name]
+        errors = [
+            *_check_preset(description, preset),
+            *_check_parameters(description, parameters),
+            *_check_stems(description, stems),
+        ]
+        if errors:
+            raise FieldsInvalidError(errors)
+        return Choice(name, preset or description["default_preset"])
+
+    def _choose_blindly(self, engine: str | None, preset: str | None) -> Choice:
+        # Jobs may wait for workers that start later, but only for an engine that there is sure to be.
+        known = {self.default({}), PREFERRED, FALLBACK, *(line.engine for line in self._queue.lines())}
+        if engine is not None and engine not in known:
+            raise WorkersUnavailableError(f"No worker runs that could say whether there is an engine {engine!r}.")
+        return Choice(engine or self.default({}), preset)
+
+
+def _check_preset(description: Mapping[str, Any], preset: str | None) -> list[dict[str, Any]]:
+    names = [p["name"] for p in description["presets"]]
+    return [] if preset is None or preset in names else [_unknown("preset", preset, names)]
+
+
+def _check_stems(description: Mapping[str, Any], stems: tuple[str, ...] | None) -> list[dict[str, Any]]:
+    return [_unknown("stems", s, list(description["stems"])) for s in stems or () if s not in description["stems"]]
+
+
+def _check_parameters(description: Mapping[str, Any], parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+    known = {p["name"]: p for p in description["parameters"]}
+    errors = []
+    for name, value in parameters.items():
+        if name not in known:
+            errors.append(_unknown(f"parameters.{name}", name, list(known)))
+        elif complaint := _complaint(known[name], value):
+            errors.append({"field": f"parameters.{name}", "message": complaint})
+    return errors
+
+
+def _complaint(parameter: Mapping[str, Any], value: object) -> str | None:
+    if parameter["kind"] == "choice":
+        choices = parameter["choices"]
+        return None if value in choices else f"must be one of {', '.join(choices)}"
+    if parameter["kind"] == "integer" and (isinstance(value, bool) or not isinstance(value, int)):
+        return "must be a whole number"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "must be a number"
+    low, high = parameter["minimum"], parameter["maximum"]
+    if (low is not None and value < low) or (high is not None and value > high):
+        return f"must be between {low:g} and {high:g}" if None not in (low, high) else "is out of range"
+    return None
+
+
+def _unknown(field: str, value: str, allowed: list[str]) -> dict[str, Any]:
+    there = f"there are {', '.join(allowed)}" if allowed else "there is none"
+    return {"field": field, "message": f"{value!r} is unknown; {there}", "allowed": allowed}

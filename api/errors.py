@@ -1,0 +1,96 @@
+"""Errors that only HTTP has: what is wrong with a request before any job is concerned.
+
+Owns their codes; problems.py gives them a status. Everything else that can go wrong is in shared/errors.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from shared.errors import InputError, PassingError, RequestInvalidError, StemqueueError
+
+
+class FieldsInvalidError(RequestInvalidError):
+    """Fields of the request are unknown, missing or out of range; `errors` names each."""
+
+    def __init__(self, errors: Sequence[dict[str, Any]]) -> None:
+        first = errors[0]
+        super().__init__(f"{first['field']}: {first['message']}" if first["field"] else first["message"])
+        self.errors = list(errors)
+
+
+class BodyMalformedError(InputError):
+    """The body is not what its Content-Type says."""
+
+    code = "body_malformed"
+
+
+class BodyIncompleteError(InputError):
+    """The client went away, or sent less than it announced."""
+
+    code = "body_incomplete"
+
+
+class BodyStalledError(InputError):
+    """The client stopped sending in mid-body."""
+
+    code = "body_stalled"
+
+
+class UploadTooLargeError(InputError):
+    """The file is larger than this server takes."""
+
+    code = "upload_too_large"
+
+
+class FormTooLargeError(InputError):
+    """The form's fields, or a JSON body, are larger than any honest request's."""
+
+    code = "form_too_large"
+
+
+class MediaTypeUnsupportedError(InputError):
+    """The body's Content-Type is none of those that the call takes."""
+
+    code = "media_type_unsupported"
+
+
+class HostRefusedError(StemqueueError):
+    """The request names a host that this server does not go by: some web page's trick, or a missing setting."""
+
+    code = "host_refused"
+
+
+class OriginRefusedError(StemqueueError):
+    """The request comes from a web page of another site."""
+
+    code = "origin_refused"
+
+
+class OutputNotFoundError(StemqueueError):
+    """The job has no such output, and will not get it."""
+
+    code = "output_not_found"
+
+
+class OutputGoneError(StemqueueError):
+    """The output was there once; the storage has it no longer."""
+
+    code = "output_gone"
+
+
+class RangeUnsatisfiableError(StemqueueError):
+    """The wanted range lies beyond the end of the object."""
+
+    code = "range_unsatisfiable"
+
+    def __init__(self, size_bytes: int) -> None:
+        super().__init__(f"The range lies outside the {size_bytes} bytes that there are.")
+        self.size_bytes = size_bytes
+
+
+class WorkersUnavailableError(PassingError):
+    """No worker is there to say whether it could do what is asked."""
+
+    code = "workers_unavailable"

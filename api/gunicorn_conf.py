@@ -1,0 +1,47 @@
+"""Settings of gunicorn, each with its reason; ours come from the environment.
+
+`gunicorn -c python:api.gunicorn_conf api.wsgi:app`
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from shared.logs import configure_logging
+from shared.settings import Settings
+
+_settings = Settings()
+
+bind = [
+    f"[{_settings.api_host}]:{_settings.api_port}"
+    if ":" in _settings.api_host
+    else f"{_settings.api_host}:{_settings.api_port}"
+]
+workers = _settings.api_processes
+threads = _settings.api_threads
+# Threads and not an event loop: hashing an upload must not hold up polls.
+worker_class = "gthread"
+# A stop waits this long for answers under way; clients of longer uploads come back.
+graceful_timeout = 20
+# The longest silence of a whole process, not of a request: its main loop beats even while every thread works.
+timeout = 60
+# Between two polls of one client; its connection costs a descriptor and no thread.
+keepalive = 20
+# Heartbeats in a file on disk can stall with the disk.
+worker_tmp_dir = "/dev/shm"  # noqa: S108 - gunicorn makes its file there in a safe way
+# Nobody talks to it here, and it would leave a socket in the home folder.
+control_socket_disable = True
+# Requests are logged by the application, with their ids.
+accesslog = None
+# Whose X-Forwarded-* to believe: nobody's, until there is a setting for it.
+forwarded_allow_ips = ""
+
+
+def on_starting(server: Any) -> None:
+    """Bring gunicorn's own messages into our form."""
+    del server
+    configure_logging(_settings, "api")
+    gunicorn = logging.getLogger("gunicorn.error")
+    gunicorn.handlers.clear()
+    gunicorn.propagate = True

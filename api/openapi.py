@@ -1,0 +1,192 @@
+"""The OpenAPI 3.1 document, made of what stands beside the routes.
+
+Owns the form of the document; the models in schemas.py and resources.py are its schemas, so that it cannot say
+anything else than the code does. Not flask-openapi3: it makes a schema anew on each request with a query, reads whole
+forms into memory, and knows one body type a call.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+from flask import Flask
+from pydantic import BaseModel, Field
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+
+from api import problems
+from api.resources import Resource
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+ATTRIBUTE = "openapi_operation"
+
+ALWAYS = (403, 500)
+"""Problems that any call can end in."""
+
+INTRODUCTION = """\
+Songs in, vocals and accompaniment out. `POST /v1/jobs` takes a file and answers at once; poll the job, or wait for it,
+then fetch its stems. Errors are problem details (RFC 9457) with a stable `code`.
+"""
+
+
+class FieldProblem(Resource):
+    """What is wrong with one field."""
+
+    field: str
+    message: str
+    allowed: Any = Field(None, description="What is allowed instead, where that is a list")
+
+
+class Problem(Resource):
+    """An error (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str = Field(description="Stable; programs decide by it")
+    request_id: str | None = Field(description="The same as in X-Request-ID and in the server's logs")
+    errors: list[FieldProblem] = Field([], description="With 422: the fields at fault")
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What the document says of a call beside its docstring.
+
+    `bodies` and `answers` are models by media type and by status; `media_in` and `media` are raw bodies; `empty` are
+    statuses without one. `conditional` calls take If-None-Match.
+    """
+
+    summary: str
+    tag: str
+    query: type[BaseModel] | None = None
+    bodies: Mapping[str, type[BaseModel]] = field(default_factory=dict)
+    media_in: tuple[str, ...] = ()
+    answers: Mapping[int, type[BaseModel]] = field(default_factory=dict)
+    media: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    empty: tuple[int, ...] = ()
+    problems: tuple[int, ...] = ()
+    conditional: bool = False
+
+
+def describes(operation: Operation) -> Callable[[F], F]:
+    """Tie an operation's description to its view."""
+
+    def mark(view: F) -> F:
+        setattr(view, ATTRIBUTE, operation)
+        return view
+
+    return mark
+
+
+def document(app: Flask, version: str) -> dict[str, Any]:
+    """Return the document of the application's described routes."""
+    paths: dict[str, dict[str, Any]] = {}
+    models: dict[tuple[type[BaseModel], JsonSchemaMode], None] = {(Problem, "serialization"): None}
+    for path, method, arguments, view in _described(app):
+        operation: Operation = getattr(view, ATTRIBUTE)
+        models.update(dict.fromkeys([(m, "validation") for m in operation.bodies.values()]))
+        models.update(dict.fromkeys([(m, "serialization") for m in operation.answers.values()]))
+        paths.setdefault(path, {})[method] = _operation(operation, path, method, arguments, view)
+    _, schemas = _schemas(tuple(models))
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "stemqueue", "version": version, "description": INTRODUCTION},
+        "paths": paths,
+        "components": {"schemas": schemas["$defs"]},
+    }
+
+
+def _described(app: Flask) -> Iterator[tuple[str, str, set[str], Callable[..., Any]]]:
+    for rule in sorted(app.url_map.iter_rules(), key=lambda r: r.rule):
+        view = app.view_functions[rule.endpoint]
+        if hasattr(view, ATTRIBUTE):
+            path = re.sub(r"<(?:[^:<>]+:)?([^<>]+)>", r"{\1}", rule.rule)
+            for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+                yield path, method.lower(), set(re.findall(r"{(.+?)}", path)), view
+
+
+def _operation(
+    operation: Operation, path: str, method: str, arguments: set[str], view: Callable[..., Any]
+) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "operationId": _operation_id(method, path),
+        "summary": operation.summary,
+        "description": inspect.getdoc(view) or "",
+        "tags": [operation.tag],
+        "parameters": [*_path_parameters(arguments), *_query_parameters(operation), *_headers(operation)],
+        "responses": _responses(operation),
+    }
+    content: dict[str, Any] = {m: {"schema": _reference(model, "validation")} for m, model in operation.bodies.items()}
+    content.update({m: {"schema": {"type": "string", "format": "binary"}} for m in operation.media_in})
+    if content:
+        described["requestBody"] = {"required": True, "content": content}
+    return described
+
+
+def _responses(operation: Operation) -> dict[str, Any]:
+    responses: dict[str, Any] = {}
+    for status, model in operation.answers.items():
+        responses[str(status)] = _answer(status, {"application/json": _reference(model, "serialization")})
+    for status, kinds in operation.media.items():
+        responses[str(status)] = _answer(status, {kind: {"type": "string", "format": "binary"} for kind in kinds})
+    for status in operation.empty:
+        responses[str(status)] = _answer(status, {})
+    for status in (*operation.problems, *ALWAYS):
+        responses.setdefault(str(status), _answer(status, {problems.MEDIA_TYPE: _reference(Problem, "serialization")}))
+    return dict(sorted(responses.items()))
+
+
+def _answer(status: int, content: Mapping[str, Any]) -> dict[str, Any]:
+    answer: dict[str, Any] = {"description": HTTPStatus(status).phrase}
+    if content:
+        answer["content"] = {kind: {"schema": schema} for kind, schema in content.items()}
+    return answer
+
+
+def _path_parameters(arguments: set[str]) -> list[dict[str, Any]]:
+    return [{"name": a, "in": "path", "required": True, "schema": {"type": "string"}} for a in sorted(arguments)]
+
+
+def _query_parameters(operation: Operation) -> list[dict[str, Any]]:
+    if operation.query is None:
+        return []
+    schema = operation.query.model_json_schema()
+    parameters = []
+    for name, described in schema["properties"].items():
+        alternatives = [s for s in described.get("anyOf", [described]) if s.get("type") != "null"]
+        inner = {k: v for k, v in alternatives[0].items() if k not in {"title", "description"}}
+        if "$ref" in inner:
+            inner = {k: v for k, v in schema["$defs"][inner["$ref"].rsplit("/", 1)[-1]].items() if k != "description"}
+        parameters.append(
+            {"name": name, "in": "query", "description": described.get("description", ""), "schema": inner}
+        )
+    return parameters
+
+
+def _headers(operation: Operation) -> list[dict[str, Any]]:
+    if not operation.conditional:
+        return []
+    schema = {"type": "string"}
+    return [{"name": "If-None-Match", "in": "header", "description": "An ETag from before", "schema": schema}]
+
+
+def _operation_id(method: str, path: str) -> str:
+    words = [word for word in re.split(r"[/{}_]+", path) if word and word != "v1"]
+    return "_".join([method, *words])
+
+
+@lru_cache(maxsize=8)
+def _schemas(models: tuple[tuple[type[BaseModel], JsonSchemaMode], ...]) -> tuple[Any, dict[str, Any]]:
+    return models_json_schema(models, ref_template="#/components/schemas/{model}")
+
+
+def _reference(model: type[BaseModel], mode: JsonSchemaMode) -> dict[str, str]:
+    del mode
+    return {"$ref": f"#/components/schemas/{model.__name__}"}

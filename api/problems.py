@@ -1,0 +1,119 @@
+"""Errors as clients see them: problem details (RFC 9457) with a stable code and the request's id.
+
+Owns the table from error to HTTP status, and that no error of any kind leaves in another form.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import HTTPException
+
+from api import errors as http_errors
+from api.errors import FieldsInvalidError, RangeUnsatisfiableError
+from shared import errors
+
+log = structlog.get_logger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+STATUSES: Mapping[type[errors.StemqueueError], int] = {
+    errors.InputError: 422,
+    errors.SourceMissingError: 410,
+    errors.PassingError: 503,
+    errors.StemqueueError: 500,
+    errors.JobNotFoundError: 404,
+    errors.IllegalTransitionError: 409,
+    errors.FenceLostError: 409,
+    errors.QueueFullError: 503,
+    errors.QueueDrainingError: 503,
+    http_errors.BodyMalformedError: 400,
+    http_errors.BodyIncompleteError: 400,
+    http_errors.BodyStalledError: 408,
+    http_errors.UploadTooLargeError: 413,
+    http_errors.FormTooLargeError: 413,
+    http_errors.MediaTypeUnsupportedError: 415,
+    http_errors.HostRefusedError: 403,
+    http_errors.OriginRefusedError: 403,
+    http_errors.OutputNotFoundError: 404,
+    http_errors.OutputGoneError: 410,
+    http_errors.RangeUnsatisfiableError: 416,
+}
+"""The status of each error; a class that is not listed has that of its nearest listed parent."""
+
+FRAMEWORK_CODES: Mapping[int, str] = {
+    400: "bad_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: http_errors.FormTooLargeError.code,
+    415: http_errors.MediaTypeUnsupportedError.code,
+}
+"""The codes of errors that the framework raises by itself, by status."""
+
+RETRY_AFTER_SECONDS = 2
+"""When a client may come back after a 503. Lower brings a crowd back to a server that is still ill."""
+
+
+def register_problems(app: Flask) -> None:
+    """Answer every error of the application with problem details."""
+    app.register_error_handler(errors.StemqueueError, _named)
+    app.register_error_handler(HTTPException, _framework)
+    app.register_error_handler(Exception, _defect)
+
+
+def status_of(error: errors.StemqueueError) -> int:
+    """Return the HTTP status of an error."""
+    return next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
+
+
+def problem(status: int, code: str, detail: str, **members: Any) -> Response:
+    """Return problem details as a response."""
+    body = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "request_id": g.get("request_id"),
+        **members,
+    }
+    response = Response(json.dumps(body) + "\n", status=status, content_type=MEDIA_TYPE)
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return response
+
+
+def _named(error: errors.StemqueueError) -> Response:
+    status = status_of(error)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.warning("request not served", code=error.code, error=error.message)
+    members = {"errors": error.errors} if isinstance(error, FieldsInvalidError) else {}
+    response = problem(status, error.code, error.message, **members)
+    if isinstance(error, RangeUnsatisfiableError):
+        response.headers["Content-Range"] = f"bytes */{error.size_bytes}"
+    return response
+
+
+def _framework(error: HTTPException) -> Response:
+    answer = error.get_response()
+    status = answer.status_code
+    if status < HTTPStatus.BAD_REQUEST:
+        # Redirects travel as exceptions too.
+        return Response(answer.get_data(), status, answer.headers)
+    detail = "There is nothing at this address." if status == HTTPStatus.NOT_FOUND else error.description or ""
+    response = problem(status, FRAMEWORK_CODES.get(status, "bad_request"), detail)
+    for name in ("Allow", "Retry-After", "WWW-Authenticate"):
+        if name in answer.headers:
+            response.headers[name] = answer.headers[name]
+    return response
+
+
+def _defect(error: Exception) -> Response:
+    # What an unexpected error says may hold anything: it goes to the log, and only its id to the client.
+    log.error("request failed", path=request.path, exc_info=error)
+    return problem(500, errors.StemqueueError.code, "The server made a mistake. The request's id finds it in the logs.")

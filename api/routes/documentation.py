@@ -1,0 +1,48 @@
+"""The API's description: for programs as OpenAPI, for people as pages that load nothing from elsewhere."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from importlib import metadata, resources
+
+from flask import Blueprint, Flask, Response, current_app, render_template, send_from_directory
+
+from api.openapi import document
+
+blueprint = Blueprint("documentation", __name__, template_folder="../web/templates")
+
+SWAGGER = resources.files("flask_openapi3_swagger") / "templates" / "swagger"
+
+
+@blueprint.get("/v1/openapi.json")
+def openapi() -> Response:
+    """Send the OpenAPI document."""
+    return Response(_document(current_app._get_current_object()), content_type="application/json")  # type: ignore[attr-defined]
+
+
+@blueprint.get("/docs")
+def docs() -> str:
+    """Show the document with Swagger UI."""
+    return render_template("docs.html")
+
+
+@blueprint.get("/docs/<path:name>")
+def docs_file(name: str) -> Response:
+    """Send a file of Swagger UI, which comes along as a package."""
+    response = send_from_directory(str(SWAGGER), name)
+    response.headers["Cache-Control"] = "public, max-age=86400"
+    return response
+
+
+@lru_cache(maxsize=4)
+def _document(app: Flask) -> str:
+    return json.dumps(document(app, _version()), indent=1)
+
+
+def _version() -> str:
+    try:
+        return metadata.version("stemqueue")
+    except metadata.PackageNotFoundError:
+        # Run from a checkout that is not installed.
+        return "0"

@@ -1,0 +1,182 @@
+"""Jobs over HTTP: submit, read, list, cancel, retry, delete."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, g, request
+
+from api.errors import FieldsInvalidError, MediaTypeUnsupportedError
+from api.openapi import Operation, describes
+from api.resources import JobListResource, JobResource, etag_of, job_resource
+from api.schemas import (
+    JobForm,
+    JobListQuery,
+    JobSubmission,
+    clean_filename,
+    form_options,
+    parse_json,
+    validate,
+)
+from api.services import services
+from api.streaming_upload import MAX_FORM_BYTES, body_blocks, read_small_body, receive_form
+from api.submission import LOCAL_OWNER, new_upload_id
+from shared.errors import JobNotFoundError
+from shared.job import TERMINAL, Job, JobState
+
+blueprint = Blueprint("jobs", __name__, url_prefix="/v1/jobs")
+
+SCAN_JOBS = 200
+"""Records read at a time while a list looks for jobs of one state."""
+
+MAX_SCANS = 10
+"""How often one list call reads on; past it the client asks for the next page."""
+
+MAX_RETRY_AFTER_SECONDS = 15
+"""The longest pause between polls that is asked for; raising it shows an end later."""
+
+
+@blueprint.post("")
+@describes(
+    Operation(
+        "Submit a job",
+        tag="jobs",
+        bodies={"multipart/form-data": JobForm, "application/json": JobSubmission},
+        answers={202: JobResource},
+        problems=(400, 408, 410, 413, 415, 422, 503),
+    )
+)
+def submit() -> Response:
+    """Take a mixture and put its separation in line.
+
+    As a form the file is streamed to storage; as JSON the job names an upload that is there.
+    """
+    job = _submit_form() if request.mimetype == "multipart/form-data" else _submit_json()
+    response = _answer(job, 202)
+    response.headers["Location"] = f"/v1/jobs/{job.id}"
+    return response
+
+
+def _submit_form() -> Job:
+    boundary = request.mimetype_params.get("boundary")
+    if not boundary:
+        raise MediaTypeUnsupportedError("The Content-Type of a form needs a boundary.")
+    submission, limit = services().submission, services().settings.max_upload_bytes
+    blocks = body_blocks(request.environ, max_bytes=limit + MAX_FORM_BYTES)
+    submission.demand_ready()
+    upload_id = new_upload_id()
+    form = receive_form(blocks, boundary, lambda: submission.open_upload(upload_id), max_file_bytes=limit)
+    assert form.stored is not None  # noqa: S101 - a form without a file was refused
+    try:
+        options = form_options(form.fields)
+    except FieldsInvalidError:
+        submission.take_back(form.stored)
+        raise
+    return submission.submit_stored(options, upload_id, clean_filename(form.filename or ""), form.stored, g.request_id)
+
+
+def _submit_json() -> Job:
+    if request.mimetype != "application/json":
+        raise MediaTypeUnsupportedError("A job comes as multipart/form-data or as application/json.")
+    wanted = validate(JobSubmission, parse_json(read_small_body(request.environ)))
+    return services().submission.submit_known(wanted, wanted.source.upload_id, g.request_id)
+
+
+@blueprint.get("/<job_id>")
+@describes(
+    Operation("Read a job", tag="jobs", answers={200: JobResource}, empty=(304,), problems=(404, 503), conditional=True)
+)
+def read(job_id: str) -> Response:
+    """Tell how a job stands; one read of Redis. An ETag makes polling cheaper still."""
+    return _answer(find_job(job_id))
+
+
+@blueprint.get("")
+@describes(Operation("List jobs", tag="jobs", query=JobListQuery, answers={200: JobListResource}, problems=(422, 503)))
+def list_jobs() -> Response:
+    """Show jobs, newest first."""
+    query = validate(JobListQuery, request.args.to_dict())
+    jobs, cursor = _scan(query)
+    page = JobListResource(
+        jobs=[job_resource(job) for job in jobs], has_more=cursor is not None, next_starting_after=cursor
+    )
+    return Response(page.model_dump_json(), content_type="application/json")
+
+
+def _scan(query: JobListQuery) -> tuple[list[Job], str | None]:
+    """Return the jobs of a page, and where the next one starts (None: at the end)."""
+    store, found, cursor = services().store, list[Job](), query.starting_after
+    size = SCAN_JOBS if query.state else query.limit
+    for _ in range(MAX_SCANS):
+        try:
+            ids, more = store.list_ids(LOCAL_OWNER, limit=size, before=cursor)
+        except JobNotFoundError as error:
+            raise FieldsInvalidError([{"field": "starting_after", "message": "is no job any more"}]) from error
+        for job in store.read_many(ids):
+            if query.state in {None, job.state}:
+                if len(found) == query.limit:
+                    return found, found[-1].id
+                found.append(job)
+        if not more:
+            return found, None
+        cursor = ids[-1]
+        if query.state is None:
+            break
+    return found, cursor
+
+
+@blueprint.delete("/<job_id>")
+@describes(Operation("Delete a job", tag="jobs", empty=(204,), problems=(404, 409, 503)))
+def delete(job_id: str) -> Response:
+    """Forget an ended job and remove its stems, and its mixture unless other jobs use it."""
+    find_job(job_id)
+    services().submission.remove(job_id)
+    return Response(status=204)
+
+
+@blueprint.post("/<job_id>/cancel")
+@describes(Operation("Cancel a job", tag="jobs", answers={200: JobResource}, problems=(404, 409, 503)))
+def cancel(job_id: str) -> Response:
+    """End a queued or running job; a running one is stopped within seconds."""
+    find_job(job_id)
+    job = services().store.cancel(job_id)
+    services().submission.dispatch()
+    return _answer(job)
+
+
+@blueprint.post("/<job_id>/retry")
+@describes(Operation("Retry a job", tag="jobs", answers={202: JobResource}, problems=(404, 409, 503)))
+def retry(job_id: str) -> Response:
+    """Put a failed or canceled job back in line."""
+    find_job(job_id)
+    job = services().store.retry(job_id)
+    services().submission.dispatch()
+    return _answer(job, 202)
+
+
+def find_job(job_id: str) -> Job:
+    """Return a job of the caller's. Raises JobNotFoundError, for somebody else's too."""
+    if len(job_id) != 32 or not job_id.isalnum():
+        raise JobNotFoundError("There is no such job.")
+    job = services().store.read(job_id)
+    if job.request.owner != LOCAL_OWNER:
+        raise JobNotFoundError("There is no such job.")
+    return job
+
+
+def retry_after_seconds(job: Job) -> int:
+    """Return when it is worth to ask again: often near the end, seldom at the far end of a queue."""
+    if job.eta_seconds is None:
+        return 1 if job.state is JobState.RUNNING else 2
+    return max(1, min(MAX_RETRY_AFTER_SECONDS, round(job.eta_seconds / 10)))
+
+
+def _answer(job: Job, status: int = 200) -> Response:
+    response = Response(status=status, content_type="application/json")
+    response.set_etag(etag_of(job), weak=True)
+    response.headers["Cache-Control"] = "private, no-cache"
+    if job.state not in TERMINAL:
+        response.headers["Retry-After"] = str(retry_after_seconds(job))
+    if request.method == "GET" and request.if_none_match.contains_weak(response.get_etag()[0] or ""):
+        response.status_code = 304
+        return response
+    response.set_data(job_resource(job).model_dump_json())
+    return response

@@ -1,0 +1,154 @@
+"""What a job made, and what it was made from: stems, pictures, waveforms, report, mixture, with ranges.
+
+Streamed from storage by default, so that one address serves everything; where the storage has a public address of its
+own, a redirect to a signed link instead. Owns what is answered for outputs that are not there yet, or never will be.
+"""
+
+from __future__ import annotations
+
+import mimetypes
+
+from flask import Blueprint, Response, redirect, request
+
+from api.errors import OutputGoneError, OutputNotFoundError, RangeUnsatisfiableError
+from api.openapi import Operation, describes
+from api.resources import JobResource, job_resource
+from api.routes.jobs import find_job, retry_after_seconds
+from api.services import services
+from shared.errors import SourceMissingError
+from shared.job import TERMINAL, Job, Output
+
+blueprint = Blueprint("outputs", __name__, url_prefix="/v1/jobs/<job_id>")
+
+LINK_SECONDS = 900
+"""How long a signed link works; raising it lets slower clients start later, and leaked links live longer."""
+
+KINDS = {"stems": "stem", "pictures": "picture", "waveforms": "waveform"}
+
+DOWNLOAD = Operation(
+    "Read an output",
+    tag="outputs",
+    answers={202: JobResource},
+    media={200: ("audio/*", "image/png", "application/json"), 206: ("audio/*",)},
+    empty=(302, 304),
+    problems=(404, 410, 416, 503),
+    conditional=True,
+)
+
+
+@blueprint.get("/stems/<name>", defaults={"kind": "stems"})
+@blueprint.get("/pictures/<name>", defaults={"kind": "pictures"})
+@blueprint.get("/waveforms/<name>", defaults={"kind": "waveforms"})
+@describes(DOWNLOAD)
+def read_output(job_id: str, kind: str, name: str) -> Response:
+    """Send one output; 202 while the job is not done."""
+    return _send_output(find_job(job_id), KINDS[kind], name)
+
+
+@blueprint.get("/report")
+@describes(DOWNLOAD)
+def read_report(job_id: str) -> Response:
+    """Send the report of the separation."""
+    return _send_output(find_job(job_id), "report", "report")
+
+
+@blueprint.get("/source")
+@describes(DOWNLOAD)
+def read_source(job_id: str) -> Response:
+    """Send the mixture as it was uploaded."""
+    source = find_job(job_id).request.source
+    return _send(
+        key=source.key,
+        filename=source.filename,
+        content_type=_audio_type(source.filename),
+        size_bytes=source.size_bytes,
+        tag=source.sha256 or source.key,
+        pinned=source.etag,
+    )
+
+
+def _send_output(job: Job, kind: str, name: str) -> Response:
+    output = job.output(kind, name)
+    if output is None:
+        return _not_there(job, kind, name)
+    return _send(
+        key=output.key,
+        filename=_download_name(job, output),
+        content_type=output.content_type,
+        size_bytes=output.size_bytes,
+        tag=output.sha256,
+    )
+
+
+def _not_there(job: Job, kind: str, name: str) -> Response:
+    wanted = job.request.stems
+    if job.state in TERMINAL or (kind == "stem" and wanted and name not in wanted):
+        raise OutputNotFoundError(f"The job is {job.state} and has no {kind} {name!r}.")
+    response = Response(job_resource(job).model_dump_json(), status=202, content_type="application/json")
+    response.headers["Retry-After"] = str(retry_after_seconds(job))
+    return response
+
+
+def _send(
+    *, key: str, filename: str, content_type: str, size_bytes: int, tag: str, pinned: str | None = None
+) -> Response:
+    if services().settings.s3_public_endpoint_url:
+        link = services().storage.signed_url(key, filename=filename, content_type=content_type, seconds=LINK_SECONDS)
+        return _as_response(redirect(link, 302))
+    response = Response(content_type=content_type)
+    response.set_etag(tag)
+    response.headers["Accept-Ranges"] = "bytes"
+    # What a job made never changes; but it can be deleted, so every use asks first.
+    response.headers["Cache-Control"] = "private, no-cache"
+    disposition = "inline" if content_type.startswith("image/") else "attachment"
+    response.headers.set("Content-Disposition", disposition, filename=filename)
+    if request.if_none_match.contains(tag):
+        response.status_code = 304
+        return response
+    span = _wanted_span(tag, size_bytes)
+    start, stop = span or (0, size_bytes)
+    response.status_code = 206 if span else 200
+    response.content_length = stop - start
+    if span:
+        response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size_bytes}"
+    if request.method != "HEAD":
+        try:
+            opened = services().prompt_storage.open(key, byte_range=f"bytes={start}-{stop - 1}", etag=pinned)
+        except SourceMissingError as error:
+            raise OutputGoneError("The storage has this object no longer.") from error
+        response.response = opened.chunks()
+        response.call_on_close(opened.body.close)
+    return response
+
+
+def _wanted_span(tag: str, size_bytes: int) -> tuple[int, int] | None:
+    """Return the bytes that are asked for, as start and stop; None for all. Raises RangeUnsatisfiableError."""
+    wanted = request.range
+    if wanted is None or wanted.units != "bytes" or len(wanted.ranges) != 1:
+        # Several ranges at once, and units unknown here, may be answered by the whole.
+        return None
+    condition = request.headers.get("If-Range")
+    if condition is not None and condition.strip('"') != tag:
+        return None
+    span = wanted.range_for_length(size_bytes)
+    if span is None:
+        raise RangeUnsatisfiableError(size_bytes)
+    return span
+
+
+def _download_name(job: Job, output: Output) -> str:
+    if output.kind != "stem":
+        return output.filename
+    song = job.request.source.filename.rpartition(".")[0] or job.request.source.filename
+    return f"{song} - {output.filename}"
+
+
+def _audio_type(filename: str) -> str:
+    guessed = mimetypes.guess_type(filename)[0] or ""
+    # The name is the client's word: it must not make a browser show a page.
+    return guessed if guessed.startswith(("audio/", "video/")) else "application/octet-stream"
+
+
+def _as_response(answer: object) -> Response:
+    assert isinstance(answer, Response)  # noqa: S101 - what Flask's redirect makes by default
+    return answer

@@ -1,0 +1,58 @@
+"""What the server is and how it is: engines, health, readiness."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response
+
+from api.openapi import Operation, describes
+from api.problems import RETRY_AFTER_SECONDS
+from api.resources import EngineResource, EnginesResource, FormatResource, HealthResource
+from api.services import services
+from shared.formats import FORMATS
+
+blueprint = Blueprint("server", __name__)
+
+
+@blueprint.get("/v1/engines")
+@describes(Operation("List engines", tag="server", answers={200: EnginesResource}, problems=(503,)))
+def engines() -> Response:
+    """Tell which engines live workers have, with presets and parameters, and the server's formats and limits."""
+    catalog, settings = services().catalog, services().settings
+    found = catalog.descriptions()
+    resource = EnginesResource(
+        engines=[EngineResource.model_validate(d) for d in found.values()],
+        default_engine=catalog.default(found),
+        formats=[
+            FormatResource(
+                name=f.name,
+                extension=f.extension,
+                content_type=f.content_type,
+                bit_depths=list(f.bit_depths),
+                bitrates_kbps=list(f.bitrates_kbps) if f.bitrates_kbps else None,
+            )
+            for f in FORMATS.values()
+        ],
+        max_upload_bytes=settings.max_upload_bytes,
+        max_audio_seconds=settings.max_audio_seconds,
+    )
+    return Response(resource.model_dump_json(), content_type="application/json")
+
+
+@blueprint.get("/healthz")
+@describes(Operation("Is the server alive", tag="server", answers={200: HealthResource}))
+def health() -> Response:
+    """Say that this process answers; asks nobody else."""
+    return Response(HealthResource(status="ok").model_dump_json(), content_type="application/json")
+
+
+@blueprint.get("/readyz")
+@describes(Operation("Can it take jobs", tag="server", answers={200: HealthResource, 503: HealthResource}))
+def ready() -> Response:
+    """Say whether Redis, storage and a worker are there, and which is not; within two seconds."""
+    faults = services().readiness.faults()
+    resource = HealthResource(status="unavailable" if faults else "ok", faults=faults)
+    response = Response(resource.model_dump_json(), content_type="application/json")
+    if faults:
+        response.status_code = 503
+        response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return response

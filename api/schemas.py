@@ -1,0 +1,190 @@
+"""What clients may ask for: the only validation of requests.
+
+Owns the fields, their ranges, and how a form spells them; what an engine knows is engine_catalog.py's to say, and
+what answers look like is resources.py's.
+"""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
+
+from api.errors import BodyMalformedError, FieldsInvalidError
+from shared.errors import RequestInvalidError
+from shared.formats import check_options
+from shared.job import JobState
+
+M = TypeVar("M", bound=BaseModel)
+
+MAX_METADATA_BYTES = 16_384
+"""What a job's metadata may hold, as JSON; raising it makes every record, and so every poll, larger."""
+
+MAX_FILENAME_CHARACTERS = 200
+
+JSON_FIELDS = frozenset({"parameters", "stems", "excerpt", "metadata", "format_options"})
+"""Fields of the form whose value is JSON."""
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Identifier = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+Seconds = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
+
+
+class Strict(BaseModel):
+    """A request's part: unknown fields are errors, so that a typing mistake is not passed over in silence."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Excerpt(Strict):
+    """The part of the track that is wanted."""
+
+    start_seconds: Seconds = Field(0.0, description="Where it begins")
+    duration_seconds: Seconds | None = Field(None, gt=0, description="How long it is; null: to the end")
+
+
+class FormatOptions(Strict):
+    """How the stems are encoded; which of the two applies depends on the format."""
+
+    bit_depth: int | None = Field(None, description="Of WAV (16, 24, 32) and FLAC (16, 24)")
+    bitrate_kbps: int | None = Field(None, description="Of mp3, ogg, opus and m4a")
+
+
+class JobOptions(Strict):
+    """What a job may ask for beside its mixture."""
+
+    engine: Name | None = Field(None, description="One of GET /v1/engines; null: the server's default")
+    preset: Name | None = Field(None, description="One of the engine's presets; null: its default")
+    parameters: dict[Name, int | float | str] = Field({}, max_length=50, description="The engine's own settings")
+    stems: list[Name] | None = Field(None, min_length=1, max_length=20, description="Which stems; null: all")
+    format: Literal["wav", "flac", "mp3", "ogg", "opus", "m4a"] = Field("flac", description="How stems are encoded")
+    format_options: FormatOptions = Field(FormatOptions(), description="Bit depth or bitrate")
+    excerpt: Excerpt | None = Field(None, description="A part of the track; null: all of it")
+    priority: Literal["interactive", "bulk"] = Field("interactive", description="Whether somebody waits for it")
+    metadata: dict[str, JsonValue] = Field({}, description="The client's own notes, given back with the job")
+
+    @field_validator("metadata")
+    @classmethod
+    def _bound_metadata(cls, metadata: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        if len(json.dumps(metadata)) > MAX_METADATA_BYTES:
+            raise ValueError(f"may hold {MAX_METADATA_BYTES} bytes of JSON at most")
+        return metadata
+
+    @model_validator(mode="after")
+    def _format_has_options(self) -> Self:
+        try:
+            check_options(self.format, self.format_options.model_dump(exclude_none=True))
+        except RequestInvalidError as error:
+            raise ValueError(error.message) from error
+        return self
+
+
+class UploadSource(Strict):
+    """A mixture that was uploaded before."""
+
+    upload_id: Identifier
+
+
+class JobSubmission(JobOptions):
+    """A job as JSON."""
+
+    source: UploadSource = Field(description="Where the mixture lies")
+
+
+class JobListQuery(Strict):
+    """Which jobs a list shows."""
+
+    state: JobState | None = Field(None, description="Only jobs in this state")
+    limit: int = Field(50, ge=1, le=200, description="How many at most")
+    starting_after: Identifier | None = Field(None, description="The `next_starting_after` of the page before")
+
+
+class UploadQuery(Strict):
+    """What is said of a raw upload."""
+
+    filename: str = Field("audio", max_length=1000, description="What the file is called")
+
+
+class JobForm(Strict):
+    """A job as a multipart form. `parameters`, `stems`, `excerpt`, `format_options` and `metadata` hold JSON."""
+
+    file: bytes = Field(description="The audio file", json_schema_extra={"format": "binary"})
+    engine: Name | None = None
+    preset: Name | None = None
+    parameters: dict[Name, int | float | str] | None = None
+    stems: list[Name] | None = None
+    format: Literal["wav", "flac", "mp3", "ogg", "opus", "m4a"] | None = None
+    bit_depth: int | None = None
+    bitrate_kbps: int | None = None
+    excerpt: Excerpt | None = None
+    excerpt_start_seconds: Seconds | None = Field(None, description="Instead of `excerpt`")
+    excerpt_duration_seconds: Seconds | None = Field(None, description="Instead of `excerpt`")
+    priority: Literal["interactive", "bulk"] | None = None
+    metadata: dict[str, JsonValue] | None = None
+
+
+def validate(model: type[M], values: object) -> M:
+    """Return the values as the model. Raises FieldsInvalidError, which names each field at fault."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise FieldsInvalidError([_field_error(e) for e in error.errors(include_url=False)]) from error
+
+
+def parse_json(body: bytes) -> object:
+    """Return a body's JSON. Raises BodyMalformedError."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise BodyMalformedError("The body is no JSON.") from error
+
+
+def form_options(fields: Mapping[str, str]) -> JobOptions:
+    """Return what a form asks for. Raises FieldsInvalidError."""
+    values: dict[str, Any] = {}
+    for name, text in fields.items():
+        # A web form sends its empty fields too.
+        if text.strip():
+            values[name] = _form_value(name, text.strip())
+    for group, names in {
+        "excerpt": {"excerpt_start_seconds": "start_seconds", "excerpt_duration_seconds": "duration_seconds"},
+        "format_options": {"bit_depth": "bit_depth", "bitrate_kbps": "bitrate_kbps"},
+    }.items():
+        flat = {inner: values.pop(name) for name, inner in names.items() if name in values}
+        if flat:
+            values[group] = {**values.get(group, {}), **flat}
+    return validate(JobOptions, values)
+
+
+def clean_filename(name: str) -> str:
+    """Return a name that can be shown and sent in a header: no path, no control characters, not too long."""
+    base = name.replace("\\", "/").rsplit("/", 1)[-1]
+    # Category C: control, format (which can turn text around), surrogate and unassigned characters.
+    shown = "".join(c for c in unicodedata.normalize("NFC", base) if unicodedata.category(c)[0] != "C").strip()
+    if len(shown) > MAX_FILENAME_CHARACTERS:
+        stem, dot, extension = shown.rpartition(".")
+        keep = MAX_FILENAME_CHARACTERS - len(extension) - 1
+        shown = f"{stem[:keep]}{dot}{extension}" if stem and keep > 0 else shown[:MAX_FILENAME_CHARACTERS]
+    return shown or "audio"
+
+
+def _form_value(name: str, text: str) -> object:
+    if name == "stems" and not text.startswith("["):
+        return [s.strip() for s in text.split(",")]
+    if name not in JSON_FIELDS:
+        return text
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise FieldsInvalidError([{"field": name, "message": "must be JSON"}]) from error
+
+
+def _field_error(error: Mapping[str, Any]) -> dict[str, Any]:
+    message = error["msg"].removeprefix("Value error, ")
+    found: dict[str, Any] = {"field": ".".join(str(part) for part in error["loc"]), "message": message}
+    if "expected" in error.get("ctx", {}):
+        found["allowed"] = error["ctx"]["expected"]
+    return found

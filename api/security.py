@@ -1,0 +1,106 @@
+"""Who may talk to the API from where, and what browsers are told to forbid themselves.
+
+Owns the checks of Host and Origin, and the security headers. A keyless API on loopback is open to every program of the
+machine, but must not be to web pages: a multipart POST needs no preflight, and a name can be made to resolve to
+127.0.0.1 (DNS rebinding).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, request
+
+from api.errors import HostRefusedError, OriginRefusedError
+from shared.settings import Settings, split_names
+
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+HEADERS: Mapping[str, str] = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+
+
+def register_security(app: Flask, settings: Settings) -> None:
+    """Check every request and mark every answer."""
+    hosts = allowed_hosts(settings)
+    policy = content_security_policy(settings)
+
+    @app.before_request
+    def check_sender() -> None:
+        _check_host(hosts)
+        _check_origin()
+
+    @app.after_request
+    def add_headers(response: Response) -> Response:
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
+        response.headers.setdefault("Content-Security-Policy", policy)
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+
+def listens_on_loopback(settings: Settings) -> bool:
+    """Return whether only this machine can reach the API."""
+    if settings.api_host in LOOPBACK_NAMES:
+        return True
+    try:
+        return ipaddress.ip_address(settings.api_host).is_loopback
+    except ValueError:
+        return False
+
+
+def allowed_hosts(settings: Settings) -> frozenset[str] | None:
+    """Return the names that a request may call this server by; None where any will do."""
+    named = frozenset(name.lower() for name in split_names(settings.api_allowed_hosts))
+    if listens_on_loopback(settings):
+        return LOOPBACK_NAMES | named | {settings.api_host}
+    return named | LOOPBACK_NAMES if named else None
+
+
+def content_security_policy(settings: Settings) -> str:
+    """Return the policy of every answer: nothing from elsewhere, no inline script or style, no frames."""
+    stems = ""
+    if settings.s3_public_endpoint_url:
+        parts = urlsplit(settings.s3_public_endpoint_url)
+        stems = f" {parts.scheme}://{parts.netloc}"
+    return "; ".join(
+        [
+            "default-src 'none'",
+            "script-src 'self'",
+            "style-src 'self'",
+            f"img-src 'self' data:{stems}",
+            f"media-src 'self' blob:{stems}",
+            f"connect-src 'self'{stems}",
+            "form-action 'self'",
+            "base-uri 'none'",
+            "frame-ancestors 'none'",
+        ]
+    )
+
+
+def _check_host(hosts: frozenset[str] | None) -> None:
+    if hosts is None:
+        return
+    name = urlsplit(f"//{request.host}").hostname
+    if name not in hosts:
+        raise HostRefusedError("This server does not go by that name; the setting API_ALLOWED_HOSTS can add it.")
+
+
+def _check_origin() -> None:
+    origin = request.headers.get("Origin")
+    # Behind a proxy that ends TLS the scheme differs; the name and port cannot.
+    if origin is not None and urlsplit(origin).netloc.lower() != request.host.lower():
+        raise OriginRefusedError("Requests from pages of other sites are refused.")
+    crosses = request.headers.get("Sec-Fetch-Site") in {"cross-site", "same-site"}
+    if crosses and request.method not in SAFE_METHODS:
+        raise OriginRefusedError("Requests from pages of other sites are refused.")

@@ -1,0 +1,63 @@
+"""What the routes call: made once per process by create_app, found again through the application."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+from flask import Flask, current_app
+
+from api.engine_catalog import EngineCatalog
+from api.readiness import Readiness
+from api.submission import Submission
+from shared.job_queue import JobQueue
+from shared.job_store import JobStore
+from shared.object_storage import ObjectStorage
+from shared.redis_connection import connect
+from shared.settings import Settings
+
+EXTENSION = "stemqueue"
+
+
+@dataclass(frozen=True)
+class Services:
+    """The parts of one API process. `prompt_storage` fails fast: for calls that somebody waits for."""
+
+    settings: Settings
+    store: JobStore
+    queue: JobQueue
+    storage: ObjectStorage
+    prompt_storage: ObjectStorage
+    catalog: EngineCatalog
+    submission: Submission
+    readiness: Readiness
+
+
+def make_services(settings: Settings) -> Services:
+    """Wire the parts; nothing is connected yet."""
+    client = connect(settings)
+    store = JobStore(settings, client)
+    queue = JobQueue(settings, client)
+    storage = ObjectStorage(settings)
+    prompt_storage = ObjectStorage(settings, prompt=True)
+    catalog = EngineCatalog(settings, queue)
+    return Services(
+        settings=settings,
+        store=store,
+        queue=queue,
+        storage=storage,
+        prompt_storage=prompt_storage,
+        catalog=catalog,
+        submission=Submission(store, queue, storage, prompt_storage, catalog),
+        readiness=Readiness(store, queue, prompt_storage),
+    )
+
+
+def install(app: Flask, services: Services) -> None:
+    """Tie the services to the application."""
+    app.extensions[EXTENSION] = services
+
+
+def services() -> Services:
+    """Return the services of the application that serves this request."""
+    return cast(Services, current_app.extensions[EXTENSION])

@@ -1,0 +1,166 @@
+"""The use case at the heart: store the mixture, create the job, put it in line.
+
+Owns the order of these steps and what is taken back when one fails: a refused submission leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from api.engine_catalog import EngineCatalog
+from api.schemas import JobOptions
+from shared.errors import LifeCycleError, PassingError, StemqueueError, StoreUnavailableError
+from shared.job import Job, JobRequest, Source
+from shared.job_queue import JobQueue
+from shared.job_store import JobStore, new_id
+from shared.object_storage import ObjectStorage, job_prefix, upload_key
+from shared.upload_stream import Stored, UploadStream
+
+log = structlog.get_logger(__name__)
+
+LOCAL_OWNER = "local"
+"""Who owns jobs as long as the API asks nobody for a key."""
+
+
+class Submission:
+    """Uploads and jobs as they come to be. Every method may raise StoreUnavailableError, StorageUnavailableError."""
+
+    def __init__(
+        self,
+        store: JobStore,
+        queue: JobQueue,
+        storage: ObjectStorage,
+        prompt_storage: ObjectStorage,
+        catalog: EngineCatalog,
+    ) -> None:
+        self._store = store
+        self._queue = queue
+        self._storage = storage
+        self._prompt_storage = prompt_storage
+        self._catalog = catalog
+
+    def demand_ready(self) -> None:
+        """Raise at once if Redis or storage is away, before a client sends its bytes in vain."""
+        self._store.ping()
+        self._prompt_storage.ping()
+
+    def open_upload(self, upload_id: str) -> UploadStream:
+        """Begin to store a mixture."""
+        return self._storage.open_upload(upload_key(upload_id))
+
+    def keep_upload(self, upload_id: str, filename: str, stored: Stored) -> None:
+        """Record an upload that jobs may name later; it is removed once no job has used it for a day."""
+        source = _source(upload_id, filename, stored)
+        try:
+            self._record_upload(source, implicit=False)
+        except StoreUnavailableError:
+            self.take_back(stored)
+            raise
+
+    def submit_stored(self, options: JobOptions, upload_id: str, filename: str, stored: Stored, request_id: str) -> Job:
+        """Create a job with a mixture of its own, which goes when the job goes.
+
+        Raises FieldsInvalidError, WorkersUnavailableError, QueueFullError, QueueDrainingError.
+        """
+        source = _source(upload_id, filename, stored)
+        try:
+            request = self._request(options, source, request_id)
+            self._record_upload(source, implicit=True)
+        except StemqueueError:
+            self.take_back(stored)
+            raise
+        try:
+            return self._enqueue(request)
+        except LifeCycleError:
+            self.take_back(stored)
+            raise
+        # With Redis away there may be a job or not: its mixture stays, and the collector removes what nobody uses.
+
+    def submit_known(self, options: JobOptions, upload_id: str, request_id: str) -> Job:
+        """Create a job on an upload. Raises SourceMissingError and what `submit_stored` raises."""
+        fields = self._store.read_upload(upload_id)
+        source = Source(
+            key=fields["key"],
+            filename=fields["filename"],
+            size_bytes=int(fields["size_bytes"]),
+            sha256=fields["sha256"],
+            etag=fields["etag"],
+            upload_id=upload_id,
+        )
+        return self._enqueue(self._request(options, source, request_id))
+
+    def take_back(self, stored: Stored) -> None:
+        """Remove a mixture that no job will use; what cannot be removed now is the collector's."""
+        try:
+            self._storage.delete([stored.key])
+        except StemqueueError as error:
+            log.warning("upload left for the collector", key=stored.key, error=error.message)
+
+    def remove(self, job_id: str) -> None:
+        """Forget an ended job and remove its objects. Raises JobNotFoundError, IllegalTransitionError."""
+        deletion = self._store.delete(job_id)
+        try:
+            self._storage.delete_below(job_prefix(job_id))
+            if deletion.source_key:
+                self._storage.delete([deletion.source_key])
+            self._store.deletion_done(deletion)
+        except PassingError as error:
+            # The record is gone and a tombstone stands: the collector finishes this.
+            log.warning("objects left for the collector", job=job_id, error=error.message)
+
+    def dispatch(self) -> None:
+        """Have waiting jobs published; should that fail, workers do it on their next tick."""
+        try:
+            self._queue.dispatch()
+        except StoreUnavailableError as error:
+            log.warning("job accepted but not published yet", error=error.message)
+
+    def _enqueue(self, request: JobRequest) -> Job:
+        job = self._store.submit(request)
+        self.dispatch()
+        log.info("job accepted", job=job.id, engine=request.engine, size_bytes=request.source.size_bytes)
+        return job
+
+    def _request(self, options: JobOptions, source: Source, request_id: str) -> JobRequest:
+        stems = tuple(options.stems) if options.stems else None
+        choice = self._catalog.choose(
+            engine=options.engine, preset=options.preset, parameters=options.parameters, stems=stems
+        )
+        excerpt = options.excerpt
+        return JobRequest(
+            source=source,
+            engine=choice.engine,
+            preset=choice.preset,
+            parameters=options.parameters,
+            stems=stems,
+            format=options.format,
+            format_options=options.format_options.model_dump(exclude_none=True),
+            excerpt_start_seconds=excerpt.start_seconds if excerpt else None,
+            excerpt_duration_seconds=excerpt.duration_seconds if excerpt else None,
+            priority=options.priority,
+            owner=LOCAL_OWNER,
+            metadata=options.metadata,
+            request_id=request_id,
+        )
+
+    def _record_upload(self, source: Source, *, implicit: bool) -> None:
+        assert source.upload_id is not None  # noqa: S101 - `_source` set it
+        fields = {
+            "key": source.key,
+            "filename": source.filename,
+            "size_bytes": str(source.size_bytes),
+            "sha256": source.sha256 or "",
+            "etag": source.etag or "",
+            "owner": LOCAL_OWNER,
+            "implicit": "1" if implicit else "",
+        }
+        self._store.add_upload(source.upload_id, fields)
+
+
+def _source(upload_id: str, filename: str, stored: Stored) -> Source:
+    return Source(stored.key, filename, stored.size_bytes, stored.sha256, stored.etag, upload_id)
+
+
+def new_upload_id() -> str:
+    """Return an id that cannot be guessed; the object's key comes from it alone, never from a file's name."""
+    return new_id()

@@ -1,0 +1,11 @@
+"""What gunicorn serves: `gunicorn -c python:api.gunicorn_conf api.wsgi:app`."""
+
+from __future__ import annotations
+
+from api.app import create_app
+from shared.logs import configure_logging
+from shared.settings import Settings
+
+settings = Settings()
+configure_logging(settings, "api")
+app = create_app(settings)

@@ -1,0 +1,78 @@
+"""Logs of every process: one event a line, JSON for machines or text for people, with what is bound to the moment.
+
+Owns the form of a line; owns no file: lines go to standard error, and whoever runs the process keeps them.
+`bind_request` ties a request's id to all that its thread logs until `unbind_request`.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+from shared.settings import Settings
+
+CONTROL_CHARACTERS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160), 0x2028, 0x2029)}
+"""What could forge a line or steer a terminal, and how it is shown instead."""
+
+QUIET = ("botocore", "boto3", "urllib3", "s3transfer", "kombu", "amqp", "httpx", "httpcore")
+"""Libraries that tell of each call at INFO or DEBUG; their warnings are still shown."""
+
+
+def configure_logging(settings: Settings, service: str) -> None:
+    """Send the process's logs, ours and the libraries', to standard error in the form that the settings ask for."""
+    before: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        _service(service),
+    ]
+    structlog.configure(
+        processors=[*before, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[settings.log_level.upper()]),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    render: list[structlog.typing.Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    if settings.log_format == "json":
+        render.append(structlog.processors.JSONRenderer())
+    else:
+        render += [_escape, structlog.dev.ConsoleRenderer(colors=False)]
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=before, processors=render))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(settings.log_level.upper())
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def bind_request(request_id: str) -> None:
+    """Let all that this thread logs carry the request's id, and nothing of an earlier request."""
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(request_id=request_id)
+
+
+def unbind_request() -> None:
+    """End what `bind_request` began."""
+    structlog.contextvars.clear_contextvars()
+
+
+def _service(name: str) -> structlog.typing.Processor:
+    def add(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        event["service"] = name
+        return event
+
+    return add
+
+
+def _escape(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    # JSON escapes by itself; in text a file name with a line break would write a line of its own.
+    for name, value in event.items():
+        if isinstance(value, str) and name != "exception":
+            event[name] = value.translate(CONTROL_CHARACTERS)
+    return event
