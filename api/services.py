@@ -15,6 +15,7 @@ from shared.job_store import JobStore
 from shared.object_storage import ObjectStorage
 from shared.redis_connection import connect
 from shared.settings import Settings
+from shared.tally import Tally
 
 EXTENSION = "stemqueue"
 
@@ -31,6 +32,7 @@ class Services:
     catalog: EngineCatalog
     submission: Submission
     readiness: Readiness
+    tally: Tally
 
 
 def make_services(settings: Settings) -> Services:
@@ -50,6 +52,7 @@ def make_services(settings: Settings) -> Services:
         catalog=catalog,
         submission=Submission(store, queue, storage, prompt_storage, catalog),
         readiness=Readiness(store, queue, prompt_storage),
+        tally=Tally(client, settings.redis_prefix),
     )
 
 

@@ -17,6 +17,7 @@ from celery import Celery, signals
 from kombu import Exchange, Queue
 
 from shared.job_queue import celery_queue
+from shared.logs import configure_logging
 from shared.settings import Settings, split_names
 from worker.service import WorkerService
 from worker.tasks import register
@@ -56,11 +57,14 @@ app.conf.update(
         "health_check_interval": 10,
         "global_keyprefix": settings.redis_prefix,
     },
-    # Logs are ours.
-    worker_hijack_root_logger=False,
     worker_send_task_events=False,
     enable_utc=True,
 )
+
+
+@signals.setup_logging.connect
+def _log(**_: Any) -> None:
+    configure_logging(settings, "worker")
 
 
 @signals.celeryd_init.connect

@@ -11,6 +11,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import structlog
 
@@ -29,7 +30,8 @@ WAIT_SECONDS = 0.2
 class Children:
     """A pool as large as the worker has slots. Children start on first use, or all at once by `warm`."""
 
-    def __init__(self, settings: Settings, tally: Tally) -> None:
+    def __init__(self, settings: Settings, scratch_folder: Path, tally: Tally) -> None:
+        self._scratch_folder = scratch_folder
         self._tally = tally
         self._settings = settings
         self._idle: list[ChildProcess] = []
@@ -114,10 +116,7 @@ class Children:
         return self._start()
 
     def _start(self) -> ChildProcess:
-        self._settings.scratch_folder.mkdir(parents=True, exist_ok=True)
-        child = ChildProcess(
-            threads=threads_per_job(self._settings), scratch_folder=self._settings.scratch_folder.resolve()
-        )
+        child = ChildProcess(threads=threads_per_job(self._settings), scratch_folder=self._scratch_folder)
         with self._changed:
             self._all.add(child)
             closed = self._closed

@@ -16,9 +16,9 @@ import soundfile
 from numpy.typing import NDArray
 
 from shared.errors import ScratchFullError, SeparationFailedError
+from shared.formats import Encoding
 from worker import ffmpeg
 from worker.engine.interface import FloatArray
-from shared.formats import Encoding
 
 # libFLAC's effort, 0 to 1 of 8 levels. Level 5 of 8 is its own default: higher saves 1 % and costs twice the time.
 FLAC_COMPRESSION = 5 / 8

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import RequestInvalidError
+from shared.formats import Encoding, check_options, resolve
 from worker.decoding import decode
 from worker.engine.errors import EngineError, TrackTooLongError
 from worker.engine.interface import Engine, FloatArray
-from shared.formats import Encoding, check_options, resolve
 from worker.illustrating import illustrate
 from worker.measuring import Measures
 from worker.probing import Probe, probe

@@ -14,8 +14,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from worker.engine.interface import Engine
 from shared.formats import Encoding
+from worker.engine.interface import Engine
 from worker.measuring import Levels
 from worker.probing import Probe
 from worker.stage_clock import peak_memory_bytes

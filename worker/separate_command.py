@@ -21,11 +21,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from shared.errors import StemqueueError
+from shared.formats import FORMATS
 from shared.settings import Settings
 from worker import pipeline
 from worker.engine.errors import EngineError
 from worker.engine.interface import EngineDescription
-from worker.formats import FORMATS
 from worker.registry import Registry, engines_here
 from worker.threads import threads_per_job
 from worker.work import Limits, Outcome, Work, overall_progress

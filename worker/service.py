@@ -26,6 +26,7 @@ from shared.redis_connection import connect
 from shared.settings import Settings
 from shared.tally import Tally
 from worker.children import Children
+from worker.scratch import ScratchFolder
 from worker.supervisor import Supervisor
 
 log = structlog.get_logger(__name__)
@@ -50,7 +51,8 @@ class WorkerService:
         self.store = JobStore(settings, client)
         self.queue = JobQueue(settings, client)
         self.tally = Tally(client, settings.redis_prefix)
-        self.children = Children(settings, self.tally)
+        self.scratch = ScratchFolder(settings.scratch_folder, self.worker.id)
+        self.children = Children(settings, self.scratch.path, self.tally)
         storage = ObjectStorage(settings)
         self.collector = Collector(settings, self.store, storage)
         self.supervisor = Supervisor(
@@ -60,6 +62,7 @@ class WorkerService:
             children=self.children,
             tally=self.tally,
             stopping=self.stopping,
+            scratch_folder=self.scratch.path,
         )
         self._thread = threading.Thread(target=self._background, name="background", daemon=True)
         # Collecting waits on storage, and must not hold up heartbeats and rescue.
@@ -92,6 +95,7 @@ class WorkerService:
         """End the children and take this worker out of the reckoning."""
         self.stop()
         self.children.close()
+        self.scratch.close()
         try:
             self.tally.flush()
             self.queue.worker_gone(self.worker.id)
@@ -134,6 +138,8 @@ class WorkerService:
                     self.tally.add("collected_total", number, kind=kind)
 
     def _rescue(self) -> None:
+        if swept := self.scratch.sweep():
+            log.warning("cleared up after dead workers", workers=swept)
         rescue = self.queue.rescue()
         for kind, number in asdict(rescue).items():
             if number:

@@ -12,9 +12,9 @@ from types import TracebackType
 
 import numpy as np
 
+from shared.formats import Encoding
 from worker.encoding import open_encoder
 from worker.engine.interface import FloatArray
-from shared.formats import Encoding
 
 
 class StemFiles:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -43,11 +44,12 @@ class Supervisor:
     children: Children
     tally: Tally
     stopping: Event
+    scratch_folder: Path
 
     def run(self, claim: Claim) -> None:
         """Run the claimed job and settle it."""
         job = claim.job
-        folder = self.settings.scratch_folder.resolve() / f"{job.id}-{claim.fence}"
+        folder = self.scratch_folder / f"{job.id}-{claim.fence}"
         with (
             structlog.contextvars.bound_contextvars(job=job.id, attempt=job.attempt, request_id=job.request.request_id),
             Heartbeat(self.store, claim, self.settings.heartbeat_seconds) as heartbeat,

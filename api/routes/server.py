@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from flask import Blueprint, Response
+from prometheus_client import CONTENT_TYPE_LATEST
 
+from api import metrics
 from api.openapi import Operation, describes
 from api.problems import RETRY_AFTER_SECONDS
 from api.resources import EngineResource, EnginesResource, FormatResource, HealthResource
@@ -56,3 +58,10 @@ def ready() -> Response:
         response.status_code = 503
         response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return response
+
+
+@blueprint.get("/metrics")
+def prometheus() -> Response:
+    """Show the deployment's figures to Prometheus."""
+    body = metrics.render(services().queue, services().tally)
+    return Response(body, content_type=CONTENT_TYPE_LATEST)

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from pip_progress import run_pip  # noqa: E402 - a neighbour, found by the line above
+from pip_progress import run_pip
 
 ROOT = Path(__file__).resolve().parents[2]
 STAMP = "stemqueue-stamp"

@@ -87,7 +87,6 @@ def plan_programs(settings: Settings, told: dict[str, str]) -> list[Service]:
     if "log_format" not in settings.model_fields_set:
         environment["LOG_FORMAT"] = "text"  # people read it here
     ready_url = f"{api_url(settings)}/readyz"
-    concurrency = ("--concurrency", str(settings.worker_slots))
     return [
         Service(
             name="api",
@@ -100,7 +99,7 @@ def plan_programs(settings: Settings, told: dict[str, str]) -> list[Service]:
         ),
         Service(
             name="worker",
-            command=(sys.executable, *WORKER_COMMAND, *concurrency, *WORKER_OPTIONS),
+            command=(sys.executable, *WORKER_COMMAND, *WORKER_OPTIONS),
             folder=Path.cwd(),
             environment=environment,
             answers=lambda: True,  # the API's /readyz tells when a worker has come

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -17,16 +16,16 @@ from typing import Any, cast
 
 import httpx
 import psutil
+
 from shared.embedded.ports import find_free
 from shared.embedded.processes import RunningService, Service
 from shared.embedded.seaweedfs import storage_url
-from tests.fixtures.servers import make_storage, make_valkey
-
 from shared.job_queue import JobQueue
 from shared.job_store import JobStore
 from shared.object_storage import ObjectStorage
 from shared.settings import Settings
 from tests.fault.proxy import Proxy
+from tests.fixtures.servers import make_storage, make_valkey
 
 TERMINAL = {"succeeded", "failed", "canceled"}
 
@@ -40,10 +39,15 @@ QUICK = {
     "S3_TIMEOUT_SECONDS": "3",
     "COLLECT_SECONDS": "3600",
     "UPLOAD_ABANDONED_SECONDS": "1",
+    "EXTRA_ENGINES": "tests.fault.slow_engine",
+    "LOG_FORMAT": "text",
     "WORKER_SLOTS": "1",
     "THREADS_PER_JOB": "1",
 }
 """Life-cycle settings of the tests: everything that waits, waits seconds."""
+
+
+QUIET_CELERY = ("--without-gossip", "--without-mingle")
 
 
 def wait_until(question: Callable[[], Any], seconds: float = 60.0, what: str = "an answer") -> Any:
@@ -61,6 +65,7 @@ class Deployment:
 
     def __init__(self, folder: Path, **overrides: str) -> None:
         self.folder = folder
+        self.scratch_folder = folder / "scratch"
         self.lines: list[str] = []
         self.workers: list[RunningService] = []
         self.accepted: list[str] = []
@@ -88,7 +93,11 @@ class Deployment:
         self, *, wait: bool = True, command_prefix: tuple[str, ...] = (), **overrides: str
     ) -> RunningService:
         """Start a worker; waiting means: until its slots count."""
-        command = tuple("celery -A worker.celery_app worker --pool threads --without-gossip --without-mingle".split())
+        command = (
+            *["celery", "-A", "worker.celery_app", "worker", "--pool", "threads"],
+            "--without-gossip",
+            "--without-mingle",
+        )
         before = {w.id for w in self.queue.workers()}
         known: Callable[[], bool] = lambda: bool({w.id for w in self.queue.workers()} - before)
         name = f"worker{len(self.workers)}"
@@ -101,12 +110,11 @@ class Deployment:
         self.client.close()
         for part in [*self.workers, self.api]:
             if part is not None:
-                os_kill(part.pid, signal.SIGCONT)
-                part.stop()
+                part.kill()
         self.redis_proxy.close()
         self.storage_proxy.close()
         for server in (self.seaweedfs, self.valkey):
-            server.stop()
+            server.kill()
 
     # Jobs
 
@@ -156,18 +164,19 @@ class Deployment:
         known = {name: value for name, value in values.items() if name in Settings.model_fields}
         return Settings(**{**known, **self.seaweedfs.settings(), "redis_url": self.valkey.url})
 
-    def _environment(self, overrides: dict[str, str], scratch: Path) -> dict[str, str]:
+    def _environment(self, overrides: dict[str, str]) -> dict[str, str]:
         storage = {k.upper(): str(v) for k, v in self.seaweedfs.settings().items()}
         storage["S3_ENDPOINT_URL"] = storage_url(port=self.storage_proxy.port)
         own_port = self.valkey.url.rsplit(":", 1)[1].split("/")[0]
-        inherited = {n: os.environ[n] for n in ("PATH", "HOME", "PYTHONPATH", "OPENBLAS_CORETYPE") if n in os.environ}
+        inherited = {n: os.environ[n] for n in ("PATH", "HOME", "OPENBLAS_CORETYPE") if n in os.environ}
         return {
             **inherited,
+            "PYTHONPATH": str(Path(__file__).parents[2]),  # where the stand-in engine is found
             **storage,
             "REDIS_URL": self.valkey.url.replace(f":{own_port}/", f":{self.redis_proxy.port}/"),
             "API_PORT": str(self.api_port),
             "API_PROCESSES": "1",
-            "SCRATCH_FOLDER": str(scratch),
+            "SCRATCH_FOLDER": str(self.scratch_folder),
             **self.overrides,
             **overrides,
         }
@@ -180,13 +189,11 @@ class Deployment:
         overrides: dict[str, str],
         command_prefix: tuple[str, ...] = (),
     ) -> RunningService:
-        scratch = self.folder / "scratch" / name
-        scratch.mkdir(parents=True, exist_ok=True)
         service = Service(
             name=name,
             command=(*command_prefix, sys.executable, "-m", *command),
             folder=self.folder,
-            environment=self._environment(overrides, scratch),
+            environment=self._environment(overrides),
             answers=answers,
             start_seconds=60,
             stop_seconds=15,

@@ -81,9 +81,8 @@ def check(deployment: Deployment, watcher: Watcher | None = None) -> list[dict[s
     _check_no_garbage(deployment)
     if watcher:
         assert watcher.faults == []
-    for worker in deployment.workers:
-        scratch = Path(worker.service.environment["SCRATCH_FOLDER"])
-        wait_until(lambda s=scratch: not _jobs_below(s), 10, f"{scratch} to be empty")
+    if any(w.exit_code is None for w in deployment.workers):
+        wait_until(lambda: not _job_folders(deployment), 10, "scratch folders to be empty")
     _check_no_strangers(deployment)
     return jobs
 
@@ -107,12 +106,15 @@ def _check_no_garbage(deployment: Deployment) -> None:
     assert uploads.get("Uploads", []) == []
 
 
-def _jobs_below(scratch: Path) -> list[Path]:
-    return [p for p in scratch.iterdir() if p.is_dir() and "-" in p.name]
+def _job_folders(deployment: Deployment) -> list[Path]:
+    return [p for p in deployment.scratch_folder.glob("*/*") if p.is_dir()]
 
 
 def _check_no_strangers(deployment: Deployment) -> None:
-    ours = {str(w.service.environment["SCRATCH_FOLDER"]) for w in deployment.workers if w.exit_code is not None}
-    for process in psutil.process_iter(["cmdline", "environ"]):
+    """Assert that nothing runs which a dead worker started."""
+    live = {w.pid for w in deployment.workers if w.exit_code is None}
+    ours = str(deployment.scratch_folder)
+    for process in psutil.process_iter(["environ", "status"]):
         environment = process.info["environ"] or {}
-        assert environment.get("TMPDIR") not in ours or process.status() == psutil.STATUS_ZOMBIE, process.info
+        if environment.get("TMPDIR", "").startswith(ours) and process.info["status"] != psutil.STATUS_ZOMBIE:
+            assert live & {p.pid for p in process.parents()}, process

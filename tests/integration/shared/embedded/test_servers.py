@@ -10,9 +10,9 @@ from urllib.request import urlopen
 import pytest
 import redis
 from botocore.exceptions import ClientError
-from tests.fixtures.servers import BUCKET, StorageServer, ValkeyServer
 
 from shared.embedded.seaweedfs import PORT_OFFSETS
+from tests.fixtures.servers import BUCKET, StorageServer, ValkeyServer
 
 
 def test_valkey_keeps_every_write_through_a_kill(valkey: ValkeyServer) -> None:
