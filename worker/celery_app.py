@@ -68,23 +68,32 @@ def _log(**_: Any) -> None:
 
 
 @signals.celeryd_init.connect
-def _learn_engines(**_: Any) -> None:
-    """Ask a child which engines run here, so that this process never imports the signal-processing stack."""
+def _prepare(**_: Any) -> None:
+    """Make this worker's parts before its queues are chosen; a worker that cannot work ends, and says why."""
     global service  # noqa: PLW0603 - Celery's signals carry nothing of ours
+    try:
+        service = WorkerService(settings, _learn_engines())
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        # Celery logs what a signal's handler raises, and goes on without it; SystemExit it lets through.
+        raise SystemExit(f"The worker cannot start: {error}") from error
+    # Each queue has an exchange of its own: Celery's default would bind them all to one.
+    names = [celery_queue(engine) for engine in service.worker.engines]
+    app.conf.task_queues = [Queue(name, Exchange(name), routing_key=name) for name in names]
+    register(app, service)
+
+
+def _learn_engines() -> list[dict[str, Any]]:
+    """Ask another process which engines run here, so that this one never imports the signal-processing stack."""
     extra = [f"--extra={module}" for module in split_names(settings.extra_engines)]
-    wanted = split_names(settings.worker_engines)
+    folder = f"--model-folder={settings.model_folder.resolve()}"
     printed = subprocess.run(
-        [sys.executable, "-m", "worker.registry", f"--model-folder={settings.model_folder.resolve()}", *extra, *wanted],
+        [sys.executable, "-m", "worker.registry", folder, *extra, *split_names(settings.worker_engines)],
         check=True,
         stdout=subprocess.PIPE,
         timeout=120,
         env={k: v for k, v in os.environ.items() if not k.startswith(("S3_", "AWS_", "REDIS_"))},
     ).stdout
-    service = WorkerService(settings, json.loads(printed))
-    # Each queue has an exchange of its own: Celery's default would bind them all to one.
-    names = [celery_queue(engine) for engine in service.worker.engines]
-    app.conf.task_queues = [Queue(name, Exchange(name), routing_key=name) for name in names]
-    register(app, service)
+    return list(json.loads(printed))
 
 
 @signals.worker_ready.connect

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -76,15 +77,38 @@ def test_a_slow_storage_costs_no_lease(deployment: Deployment, long_song: Path, 
     check(deployment, watcher)
 
 
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 20 MB."""
+    folder = tmp_path / "small disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", folder], check=False).returncode == 0
+    if not mounted:
+        pytest.skip("only root may mount a small disk")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
 def test_a_full_scratch_disk_is_a_passing_fault_and_is_cleaned(
-    deploy: Callable[..., Deployment], song: Path, long_song: Path
+    deploy: Callable[..., Deployment], song: Path, long_song: Path, small_disk: Path
 ) -> None:
-    deployment = deploy(MAX_SCRATCH_BYTES=str(10_000_000))
+    deployment = deploy(SCRATCH_FOLDER=str(small_disk))
     job_id = deployment.submit(long_song, **SLOW)
     job = deployment.until(job_id, "failed", seconds=60)
     assert (job["error"]["code"], job["error"]["retryable"]) == ("scratch_full", True)
+    assert job["attempt"] == 4, "it is tried again: others may have filled the disk"
     follower = deployment.submit(song, **SLOW)
     deployment.until(follower, "succeeded")
+    wait_until(lambda: not [f for f in small_disk.glob("*/*") if f.is_dir()], 10, "the disk to be cleaned")
+    check(deployment)
+
+
+def test_a_song_too_large_for_its_share_of_the_disk_is_refused_for_good(
+    deploy: Callable[..., Deployment], long_song: Path
+) -> None:
+    deployment = deploy(MAX_SCRATCH_BYTES=str(10_000_000))
+    job = deployment.until(deployment.submit(long_song, **SLOW), "failed")
+    assert (job["error"]["code"], job["attempt"]) == ("audio_too_long", 1)
     check(deployment)
 
 
