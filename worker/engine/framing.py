@@ -1,13 +1,14 @@
 """The short-time Fourier transform in pieces: any run of frames can be analysed and put back by itself.
 
 Owns the frame grid, the window and the overlap-add; knows nothing of what is done to the spectrum.
-Frame `t` covers samples `(t - 3) * hop_length` to `(t + 1) * hop_length`, so that every sample of a track lies under
-exactly four frames, the first and the last one too: squared Hann windows a quarter apart then add up to a
+Frame `t` covers samples `(t - 3) * hop_length` to `(t + 1) * hop_length`, so that every sample of a track lies
+under exactly four frames, the first and the last one too: squared Hann windows a quarter apart then add up to a
 constant, and no sample needs a division by a window sum.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 
@@ -20,7 +21,7 @@ from worker.engine.interface import FloatArray, Source
 ComplexArray = NDArray[np.complex64]
 
 OVERLAP = 4
-"""Frames over each sample. Less than 4 does not rebuild the signal from squared Hann windows; more costs time."""
+"""Frames over each sample. Less than 4 does not rebuild the signal from squared Hann windows."""
 
 _WINDOW_SUM = OVERLAP * 3 / 8
 
@@ -74,7 +75,7 @@ class FrameGrid:
 
 def n_fft_near(seconds: float, sample_rate_hz: int) -> int:
     """Return the power of two whose length is nearest to `seconds` on a logarithmic scale, 64 at least."""
-    return max(64, 2 ** round(np.log2(seconds * sample_rate_hz)))
+    return max(64, 1 << round(math.log2(seconds * sample_rate_hz)))
 
 
 @cache

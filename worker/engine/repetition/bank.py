@@ -1,7 +1,7 @@
 """The bank of frames in which a frame's repetitions are looked for, and the search.
 
-Owns a ring of the latest frames' codes and features and which of them resemble a given frame. It holds a bounded
-stretch of the track, so that memory is constant and time linear in the track's length.
+Owns a ring of the latest frames' codes and features, and which of them resemble a given frame. It holds a
+bounded stretch of the track, so that memory is constant and time linear in the track's length.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from worker.engine.interface import FloatArray
 from worker.engine.repetition.medians import CodeArray
 
 CELL_FRAMES = 12
-"""Frames (0.25 s) of which only the one most alike may serve: neighbours that follow each other hold the same note."""
+"""Frames (0.25 s) of which only the one most alike may serve: frames that follow each other hold the same note."""
 
 GAP_CELLS = 4
 """Cells (1 s) to either side of a frame that cannot serve it, for the same reason (Rafii and Pardo 2012)."""
@@ -84,7 +84,7 @@ class Bank:
 
 
 @njit(cache=True, nogil=True)
-def _pick(similarity, first, first_cell, ring_cells, rows, n_rows):  # type: ignore[no-untyped-def]
+def _pick(similarity, first, first_cell, ring_cells, rows, n_rows):  # type: ignore[no-untyped-def] # noqa: PLR0917 (numba)
     """Fill `rows` and `n_rows` from `similarity`, shape (frames, bank rows)."""
     n_valid = similarity.shape[1]
     n_cells = (n_valid + CELL_FRAMES - 1) // CELL_FRAMES

@@ -1,8 +1,8 @@
 """The engine behind all presets but `original`: streams a track of any length through a bank of repetitions.
 
 Owns the order of the work, the tiles and the threads. The track is cut into tiles of fixed frames, whatever
-range is asked for and however it is read, and each tile into chunks that one thread does alone, so that the result
-is the same to the bit for any number of threads and any range.
+range is asked for and however it is read, and each tile into chunks that one thread does alone, so that the
+result is the same to the bit for any number of threads and any range.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ TILE_FRAMES = 4 * CHUNK_FRAMES
 """Frames that are yielded at a time (5.6 s at 44.1 kHz)."""
 
 BANK_TILES = 52
-"""Tiles in which repetitions are looked for (290 s at 44.1 kHz): a whole song mostly. Time per second of audio
-and memory grow with it."""
+"""Tiles in which repetitions are looked for (290 s at 44.1 kHz): a whole song mostly. Memory and the time per
+second of audio grow with it."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Settings:
 
 
 class RepetitionEngine:
-    """Foreground is what exceeds the median of the most alike moments of the track; it is taken for the voice."""
+    """What exceeds the median of the most alike moments of the track is foreground, and taken for the voice."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -129,7 +129,7 @@ class _Separation:
         return (sample // self._grid.hop_length + OVERLAP - 1) // TILE_FRAMES
 
     def _bank_start(self, tile: int) -> int:
-        """Return the first tile of the bank that serves `tile`: around it, but never past the track's ends."""
+        """Return the first tile of the bank that serves `tile`: around it, but not past the track's ends."""
         return min(max(tile - self._bank_tiles // 2, 0), self._n_tiles - self._bank_tiles)
 
     def _fill(self, first_tile: int, stop_tile: int) -> int:
@@ -152,7 +152,7 @@ class _Separation:
         return y[:, :-spill], y[:, -spill:].copy()
 
     def _read_chunks(self, tile: int) -> tuple[list[int], list[FloatArray]]:
-        """Return the first frames and the samples of a tile's chunks; the source is read by this thread alone."""
+        """Return the first frames and the samples of a tile's chunks; only this thread reads the source."""
         y = self._grid.read(self._source, tile * TILE_FRAMES, (tile + 1) * TILE_FRAMES)
         hop_length = self._grid.hop_length
         offsets = range(0, TILE_FRAMES, CHUNK_FRAMES)

@@ -1,6 +1,6 @@
 """From spectra to codes and features, and from backgrounds to gains: the loops that touch every bin once.
 
-Owns what is compiled for that; which frames are compared and what they hold is the business of the modules beside it.
+Owns what is compiled for that; which frames are compared is the business of the modules beside it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def _mel(frequency_hz: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def voice_weight(n_fft: int, sample_rate_hz: int, low_hz: float, high_hz: float) -> FloatArray:
-    """Return how far each bin may belong to a voice, 0 to 1: a slope of 18 dB per octave outside `low_hz` to `high_hz`.
+    """Return how far each bin may belong to a voice: 18 dB per octave less outside `low_hz` to `high_hz`.
 
     Returns
     -------
@@ -91,7 +91,7 @@ def encode(D, band_of_bin, codes, features):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def keep_voice(D, repeating, struck, weight, margin, exponent):  # type: ignore[no-untyped-def]
+def keep_voice(D, repeating, struck, weight, margin, exponent):  # type: ignore[no-untyped-def] # noqa: PLR0917 (numba)
     """Scale each bin of `D` in place to what exceeds the backgrounds.
 
     Parameters
