@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from worker.engine.errors import InvalidParameterError
 from worker.engine.interface import Engine, EngineDescription
 from worker.engine.repetition.description import DESCRIPTION
+from worker.engine.repetition.engine import RepetitionEngine, Settings
 from worker.engine.repetition.original import OriginalEngine
 
 __all__ = ["DESCRIPTION", "EngineDescription", "create"]
@@ -27,4 +28,4 @@ def create(preset: str | None, parameters: Mapping[str, object]) -> Engine:
         raise InvalidParameterError(f"Preset {name!r} is unknown; there are {', '.join(presets)}.")
     if parameters:
         raise InvalidParameterError(f"Parameter {min(parameters)!r} is unknown.")
-    return OriginalEngine()
+    return OriginalEngine() if name == "original" else RepetitionEngine(Settings())

@@ -15,13 +15,17 @@ DESCRIPTION = EngineDescription(
     stems=("vocals", "accompaniment"),
     presets=(
         Preset(
+            name="default",
+            description="The most faithful vocals and accompaniment; tracks of any length.",
+        ),
+        Preset(
             name="original",
             description="The method of librosa's gallery with the margins 3 and 11, as librosa computes it.",
             min_seconds=4.2,
             max_seconds=ORIGINAL_MAX_SECONDS,
         ),
     ),
-    default_preset="original",
+    default_preset="default",
     licence="MIT",
     context_seconds=ORIGINAL_MAX_SECONDS,
 )

@@ -1,0 +1,135 @@
+"""The bank of frames in which a frame's repetitions are looked for, and the search.
+
+Owns a ring of the latest frames' codes and features, and which of them resemble a given frame. It holds a
+bounded stretch of the track, so that memory is constant and time linear in the track's length.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from worker.engine.interface import FloatArray
+from worker.engine.repetition.medians import CodeArray
+
+CELL_FRAMES = 12
+"""Frames (0.25 s) of which only the one most alike may serve: frames that follow each other hold the same note."""
+
+GAP_CELLS = 4
+"""Cells (1 s) to either side of a frame that cannot serve it, for the same reason (Rafii and Pardo 2012)."""
+
+
+class Bank:
+    """A ring of `capacity_frames` frames: frame `t` lies in row `t % capacity_frames`.
+
+    Parameters
+    ----------
+    capacity_frames
+        A multiple of `CELL_FRAMES`. Memory: `capacity_frames * (2 * n_bins + 4 * n_features)` bytes.
+    n_bins
+        Bins of a spectrum.
+    n_features
+        Numbers by which frames are compared.
+    """
+
+    def __init__(self, capacity_frames: int, n_bins: int, n_features: int) -> None:
+        self.capacity_frames = capacity_frames
+        self.first_frame = 0
+        self.stop_frame = 0
+        self.codes: CodeArray = np.zeros((capacity_frames, n_bins), np.uint16)
+        self.features: FloatArray = np.zeros((capacity_frames, n_features), np.float32)
+
+    def rows(self, first: int, stop: int) -> slice:
+        """Return the rows of the frames `first` to `stop`, which must not straddle the ring's seam."""
+        row = first % self.capacity_frames
+        return slice(row, row + stop - first)
+
+    def advance(self, stop_frame: int) -> None:
+        """Declare the rows of all frames below `stop_frame` to be filled."""
+        self.stop_frame = stop_frame
+        self.first_frame = max(0, stop_frame - self.capacity_frames)
+
+    def neighbours(self, first: int, stop: int, most: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Return which rows resemble the frames `first` to `stop`, and how many they are.
+
+        Parameters
+        ----------
+        first, stop
+            Frames in the bank; not across the ring's seam.
+        most
+            How many rows to return at most for a frame.
+
+        Returns
+        -------
+        rows : ndarray, shape (stop - first, most), int32
+            The most alike frame (by the cosine of the features) of each of the `most` most alike cells,
+            the cells near the frame itself left out.
+        n_rows : ndarray, shape (stop - first,), int32
+            How many of `rows` are valid; fewer than `most` where the bank holds fewer cells.
+        """
+        n_valid = min(self.stop_frame, self.capacity_frames)
+        similarity = self.features[self.rows(first, stop)] @ self.features[:n_valid].T
+        rows = np.zeros((stop - first, most), np.int32)
+        n_rows = np.zeros(stop - first, np.int32)
+        _pick(
+            similarity,
+            first,
+            self.first_frame // CELL_FRAMES,
+            self.capacity_frames // CELL_FRAMES,
+            rows,
+            n_rows,
+        )
+        return rows, n_rows
+
+
+@njit(cache=True, nogil=True)
+def _pick(similarity, first, first_cell, ring_cells, rows, n_rows):  # type: ignore[no-untyped-def] # noqa: PLR0917 (numba)
+    """Fill `rows` and `n_rows` from `similarity`, shape (frames, bank rows)."""
+    n_valid = similarity.shape[1]
+    n_cells = (n_valid + CELL_FRAMES - 1) // CELL_FRAMES
+    best = np.zeros(n_cells, np.uint16)
+    for t in range(similarity.shape[0]):
+        own_cell = (first + t) // CELL_FRAMES
+        for c in range(n_cells):
+            highest = np.float32(0)
+            for r in range(c * CELL_FRAMES, min(n_valid, (c + 1) * CELL_FRAMES)):
+                highest = max(highest, similarity[t, r])
+            cell = first_cell + (c - first_cell) % ring_cells
+            near = abs(cell - own_cell) <= GAP_CELLS
+            best[c] = 0 if near else np.uint16(min(highest, np.float32(1)) * np.float32(65535))
+        n_rows[t] = _take_best(similarity[t], best, rows[t])
+
+
+@njit(cache=True, nogil=True)
+def _take_best(similarity, best, rows):  # type: ignore[no-untyped-def]
+    """Write the most alike row of each of the best cells into `rows`, earlier cells first among equals."""
+    most = rows.size
+    # The highest threshold that at least `most` cells reach, bit by bit.
+    threshold = np.uint16(0)
+    for bit in range(15, -1, -1):
+        candidate = threshold | np.uint16(1 << bit)
+        reached = 0
+        for c in range(best.size):
+            reached += best[c] >= candidate
+        if reached >= most:
+            threshold = candidate
+    above = 0
+    for c in range(best.size):
+        above += best[c] > threshold
+    ties_left = most - above
+    n = 0
+    for c in range(best.size):
+        if best[c] == 0 or best[c] < threshold:
+            continue
+        if best[c] == threshold:
+            if ties_left == 0:
+                continue
+            ties_left -= 1
+        row = c * CELL_FRAMES
+        for r in range(row + 1, min(similarity.size, (c + 1) * CELL_FRAMES)):
+            if similarity[r] > similarity[row]:
+                row = r
+        rows[n] = row
+        n += 1
+    return n
