@@ -10,7 +10,7 @@ from worker.engine.errors import EngineError, InvalidParameterError
 from worker.engine.interface import EngineDescription, FloatArray, Preset, Progress, Source
 from worker.engine.unet.frames import FrameGrid
 from worker.engine.unet.manifest import Manifest, read_manifest
-from worker.engine.unet.network import Model, load_model
+from worker.engine.unet.network import Model, check_machine, load_model
 from worker.engine.unet.rates import SETTLING_SECONDS
 from worker.engine.unet.separation import Separation
 
@@ -28,16 +28,19 @@ measured."""
 
 
 def describe(model_folder: Path) -> EngineDescription:
-    """Return what the manifest in a model folder tells of its engine. Raises EngineUnavailableError."""
-    return _description(read_manifest(model_folder))
+    """Return what the manifest in a model folder tells of its engine.
+
+    Raises EngineUnavailableError without a model, or with one that was made for another machine.
+    """
+    return _description(_usable_manifest(model_folder))
 
 
 def create(preset: str | None, parameters: Mapping[str, Any], *, model_folder: Path) -> MaskEngine:
     """Return the engine of a model folder, its networks not loaded yet.
 
-    Raises EngineUnavailableError without a model, InvalidParameterError for an unknown preset or parameter.
+    Raises EngineUnavailableError as `describe` does, InvalidParameterError for an unknown preset or parameter.
     """
-    manifest = read_manifest(model_folder)
+    manifest = _usable_manifest(model_folder)
     if preset not in {None, DEFAULT_PRESET}:
         raise InvalidParameterError(f"The engine {manifest.name} has no preset {preset!r}; it has {DEFAULT_PRESET!r}.")
     if parameters:
@@ -133,6 +136,12 @@ class MaskEngine:
         if self._model is None:
             self._model = load_model(self._folder, self._manifest)
         return self._model
+
+
+def _usable_manifest(model_folder: Path) -> Manifest:
+    manifest = read_manifest(model_folder)
+    check_machine(model_folder, manifest)
+    return manifest
 
 
 def _description(manifest: Manifest) -> EngineDescription:

@@ -117,7 +117,7 @@ def _from_document(document: dict[str, Any], folder: Path) -> Manifest:
     try:
         values = {name: document[name] for name in document if name in known}
         values["stems"] = tuple(values["stems"])
-        values["networks"] = {runtime: tuple(files) for runtime, files in values["networks"].items()}
+        values["networks"] = {runtime: tuple(files) for runtime, files in dict(values["networks"]).items()}
         manifest = Manifest(**values)
         _check(manifest)
     except (KeyError, TypeError, ValueError) as error:

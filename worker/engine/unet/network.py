@@ -39,6 +39,7 @@ class OnnxNetwork:
         try:
             # 40 MB and 0.1 s, which only a worker that runs this engine should pay.
             import onnxruntime  # noqa: PLC0415
+            from onnxruntime.capi import onnxruntime_pybind11_state as reasons  # noqa: PLC0415
         except ImportError as error:
             raise EngineUnavailableError("This engine needs the package onnxruntime.") from error
         options = onnxruntime.SessionOptions()
@@ -52,7 +53,15 @@ class OnnxNetwork:
         options.log_severity_level = 3
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except (RuntimeError, ValueError) as error:
+        except (
+            reasons.Fail,
+            reasons.InvalidArgument,
+            reasons.InvalidGraph,
+            reasons.InvalidProtobuf,
+            reasons.NoSuchFile,
+            reasons.NotImplemented,
+            reasons.RuntimeException,
+        ) as error:
             raise EngineUnavailableError(f"onnxruntime cannot load {path.name}; set the model up again.") from error
         self._outputs = [output.name for output in self._session.get_outputs()]
 
@@ -72,15 +81,16 @@ class Model:
     initial_states: tuple[States, ...]
 
 
-def load_model(folder: Path, manifest: Manifest) -> Model:
-    """Check the files of a model folder and load its networks.
-
-    Raises EngineUnavailableError when a file is missing or damaged, or optimised on another machine.
-    """
+def check_machine(folder: Path, manifest: Manifest) -> None:
+    """Raise EngineUnavailableError if the networks were optimised on another machine than this."""
     if manifest.built_for and this_machine(RUNTIMES) != manifest.built_for:
         raise EngineUnavailableError(
             f"The model in {folder} was optimised for another processor or other packages; set it up again."
         )
+
+
+def load_model(folder: Path, manifest: Manifest) -> Model:
+    """Check the files of a model folder and load its networks. Raises EngineUnavailableError."""
     verify_files(folder, manifest)
     networks = tuple(OnnxNetwork(folder / name) for name in manifest.networks["onnxruntime"])
     return Model(networks, _initial_states(folder / manifest.initial_states, manifest))
