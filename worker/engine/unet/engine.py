@@ -1,4 +1,4 @@
-"""The engine as the pipeline knows it: what it tells of itself and refuses, when it loads the network."""
+"""The engine as the pipeline knows it: what it tells of itself and refuses, when it loads the networks."""
 
 from __future__ import annotations
 
@@ -8,36 +8,39 @@ from typing import Any
 
 from worker.engine.errors import EngineError, InvalidParameterError
 from worker.engine.interface import EngineDescription, FloatArray, Preset, Progress, Source
+from worker.engine.unet.frames import FrameGrid
 from worker.engine.unet.manifest import Manifest, read_manifest
-from worker.engine.unet.network import MaskNetwork, open_network
+from worker.engine.unet.network import Model, check_machine, load_model
 from worker.engine.unet.rates import SETTLING_SECONDS
-from worker.engine.unet.segments import SegmentGrid
 from worker.engine.unet.separation import Separation
 
 DEFAULT_PRESET = "standard"
 
 LOWEST_RATE_HZ = 1000
-"""Below this a track is no music, and the source's few samples would fill segments of minutes."""
+"""Below this a track is no music, and the source's few samples would fill chunks of minutes."""
 
 ACTIVATION_BYTES = 256
-"""What a network holds at once for each bin of a segment, at most; measured, with a quarter to spare."""
+"""What a network holds at once for each bin of a chunk, at most; measured, with a quarter to spare."""
 
 SAMPLE_BYTES = 48
-"""What two segments under way and those that wait take for each sample and stem, spectra included;
+"""What two chunks under way and those that wait take for each sample and stem, spectra included;
 measured."""
 
 
 def describe(model_folder: Path) -> EngineDescription:
-    """Return what the manifest in a model folder tells of its engine. Raises EngineUnavailableError."""
-    return _description(read_manifest(model_folder))
+    """Return what the manifest in a model folder tells of its engine.
+
+    Raises EngineUnavailableError without a model, or with one that was made for another machine.
+    """
+    return _description(_usable_manifest(model_folder))
 
 
 def create(preset: str | None, parameters: Mapping[str, Any], *, model_folder: Path) -> MaskEngine:
-    """Return the engine of a model folder, its network not loaded yet.
+    """Return the engine of a model folder, its networks not loaded yet.
 
-    Raises EngineUnavailableError without a model, InvalidParameterError for an unknown preset or parameter.
+    Raises EngineUnavailableError as `describe` does, InvalidParameterError for an unknown preset or parameter.
     """
-    manifest = read_manifest(model_folder)
+    manifest = _usable_manifest(model_folder)
     if preset not in {None, DEFAULT_PRESET}:
         raise InvalidParameterError(f"The engine {manifest.name} has no preset {preset!r}; it has {DEFAULT_PRESET!r}.")
     if parameters:
@@ -46,11 +49,11 @@ def create(preset: str | None, parameters: Mapping[str, Any], *, model_folder: P
 
 
 class MaskEngine:
-    """An engine that multiplies the mixture's spectrum with the masks of a network.
+    """An engine that multiplies the mixture's spectrum with masks that networks tell.
 
-    Tracks with more channels than the network takes are separated in groups of neighbours (pairs, for a
+    Tracks with more channels than the networks take are separated in groups of neighbours (pairs, for a
     stereo network); a group that is not full repeats its last channel and averages the masks of the copies,
-    so mono is stereo with two equal sides. Tracks at other rates than the network's are resampled; only the
+    so mono is stereo with two equal sides. Tracks at other rates than the networks' are resampled; only the
     masked stems pass through the resampler, the remainder is subtracted at the track's own rate and keeps
     what lies above.
     """
@@ -58,7 +61,7 @@ class MaskEngine:
     def __init__(self, model_folder: Path, manifest: Manifest) -> None:
         self._folder = model_folder
         self._manifest = manifest
-        self._network: MaskNetwork | None = None
+        self._model: Model | None = None
 
     @property
     def description(self) -> EngineDescription:
@@ -80,16 +83,16 @@ class MaskEngine:
 
     def peak_bytes(self, *, sample_rate_hz: int, channels: int, n_samples: int) -> int:  # noqa: ARG002
         """An upper bound of the memory that `separate` allocates on two threads, the network included."""
-        manifest, grid = self._manifest, SegmentGrid.of(self._manifest)
+        manifest, grid = self._manifest, FrameGrid.of(self._manifest)
         weights = sum((self._folder / name).stat().st_size for name in manifest.files)
-        activations = 2 * ACTIVATION_BYTES * manifest.segment_frames * manifest.bins
+        activations = 2 * ACTIVATION_BYTES * manifest.chunk_frames * manifest.bins
         ratio = max(1.0, sample_rate_hz / manifest.sample_rate_hz)
-        per_channel = SAMPLE_BYTES * len(manifest.stems) * int(grid.segment_samples * ratio)
+        per_channel = SAMPLE_BYTES * len(manifest.stems) * int(grid.chunk_samples * ratio)
         return weights + activations + per_channel * channels
 
     def close(self) -> None:
-        """Free the network. The next call of `separate` loads it again."""
-        self._network = None
+        """Free the networks. The next call of `separate` loads them again."""
+        self._model = None
 
     def separate(
         self,
@@ -109,14 +112,14 @@ class MaskEngine:
         start, stop
             The wanted range in samples.
         threads
-            How many segments may be worked on at once. The samples do not depend on it.
+            How many threads work at once. The samples do not depend on it.
         progress
-            Told how far the work is, after each segment.
+            Told how far the work is, after each chunk.
 
         Yields
         ------
         ndarray, shape (len(stems), channels, n), float32
-            Consecutive samples of all stems, as many as a segment completes; n sums to `stop - start`.
+            Consecutive samples of all stems, as many as a chunk completes; n sums to `stop - start`.
 
         Raises
         ------
@@ -126,17 +129,25 @@ class MaskEngine:
         wanted = range(start, source.n_samples if stop is None else stop)
         self.check(sample_rate_hz=source.sample_rate_hz, channels=source.channels, n_samples=source.n_samples)
         if wanted:
-            separation = Separation(self._manifest, self._loaded_network(), source, wanted)
+            separation = Separation(self._manifest, self._loaded_model(), source, wanted)
             yield from separation.blocks(threads, progress or _ignore)
 
-    def _loaded_network(self) -> MaskNetwork:
-        if self._network is None:
-            self._network = open_network(self._folder, self._manifest)
-        return self._network
+    def _loaded_model(self) -> Model:
+        if self._model is None:
+            self._model = load_model(self._folder, self._manifest)
+        return self._model
+
+
+def _usable_manifest(model_folder: Path) -> Manifest:
+    manifest = read_manifest(model_folder)
+    check_machine(model_folder, manifest)
+    return manifest
 
 
 def _description(manifest: Manifest) -> EngineDescription:
-    segment_seconds = SegmentGrid.of(manifest).segment_samples / manifest.sample_rate_hz
+    grid = FrameGrid.of(manifest)
+    frames = max(manifest.settling_frames, manifest.delay_frames) + 2 * manifest.chunk_frames
+    network_seconds = (frames * grid.hop_length + 2 * grid.n_fft) / manifest.sample_rate_hz
     # Where rates differ, streams start at whole seconds at worst and settle, in and out.
     resampling_seconds = 2 * (1 + SETTLING_SECONDS) + 1
     return EngineDescription(
@@ -148,7 +159,7 @@ def _description(manifest: Manifest) -> EngineDescription:
         presets=(Preset(DEFAULT_PRESET, "The network as it was trained.", scores=manifest.scores),),
         default_preset=DEFAULT_PRESET,
         licence=manifest.licence,
-        context_seconds=segment_seconds + resampling_seconds,
+        context_seconds=network_seconds + resampling_seconds,
         real_time_factor=manifest.real_time_factor,
     )
 

@@ -22,17 +22,22 @@ MANIFEST_FORMAT = 1
 
 @dataclass(frozen=True)
 class Manifest:
-    """A network that turns magnitudes into masks, and how to feed it.
+    """A set of networks that tell each stem's share of a spectrogram, and how to feed them.
 
-    The network takes `magnitudes`, float32 of shape (1, channels, segment_frames, bins), from an STFT with a
-    periodic Hann window of `n_fft` samples at `sample_rate_hz` up to `highest_rate_hz`; it gives `masks`,
-    0 to 1, of shape (masked stems, channels, segment_frames, bins). The masked stems are `stems` without
-    `remainder`, which is the mixture less the others. Above `bins` the mask fades out towards
-    `taper_end_hz`.
+    There is one network for each of `stems`. It takes `magnitudes`, float32 of shape (1, channels,
+    chunk_frames, bins), from an STFT with a periodic Hann window of `n_fft` samples at `sample_rate_hz`
+    up to `highest_rate_hz`, chunk by chunk, and gives `gains` of the same shape, 0 to 1: the stem's
+    magnitudes over the mixture's, for the frames `delay_frames` before. What it keeps from chunk to chunk
+    are its states: any further input x, which the output next_x replaces. `initial_states` names the file
+    with their values after silence. From chunks further back than `settling_frames` the gains take
+    nothing.
 
-    `files` maps file names to their SHA-256; `networks` maps runtimes (`onnxruntime`, `openvino`) to the file
-    that each loads. `built_for` names the machine that the files were optimised on, `origin` where the
-    weights come from. `scores` are medians in dB; `real_time_factor` was measured at set-up.
+    A stem's mask is its share of all stems' power, as in Spleeter. Above `bins` it fades out towards
+    `taper_end_hz`. The stem `remainder`, if any, is the mixture less the others instead.
+
+    `files` maps file names to their SHA-256, `networks` each runtime to the files of the stems in order.
+    `built_for` names the machine that the files were optimised on, `origin` where the weights come from.
+    `scores` are medians in dB; `real_time_factor` was measured at set-up.
     """
 
     name: str
@@ -46,12 +51,14 @@ class Manifest:
     n_fft: int
     hop_length: int
     bins: int
-    segment_frames: int
-    overlap_frames: int
+    chunk_frames: int
+    delay_frames: int
+    settling_frames: int
     taper_end_hz: float
     stems: tuple[str, ...]
     remainder: str | None
-    networks: Mapping[str, str]
+    networks: Mapping[str, tuple[str, ...]]
+    initial_states: str
     files: Mapping[str, str]
     scores: Mapping[str, float] = field(default_factory=dict)
     real_time_factor: float | None = None
@@ -60,7 +67,7 @@ class Manifest:
 
     @property
     def masked_stems(self) -> tuple[str, ...]:
-        """The stems that have a mask of their own, in the network's order."""
+        """The stems that are masked, in their order."""
         return tuple(stem for stem in self.stems if stem != self.remainder)
 
 
@@ -110,6 +117,7 @@ def _from_document(document: dict[str, Any], folder: Path) -> Manifest:
     try:
         values = {name: document[name] for name in document if name in known}
         values["stems"] = tuple(values["stems"])
+        values["networks"] = {runtime: tuple(files) for runtime, files in dict(values["networks"]).items()}
         manifest = Manifest(**values)
         _check(manifest)
     except (KeyError, TypeError, ValueError) as error:
@@ -122,14 +130,15 @@ def _from_document(document: dict[str, Any], folder: Path) -> Manifest:
 def _check(manifest: Manifest) -> None:
     if manifest.n_fft % manifest.hop_length or manifest.n_fft < 4 * manifest.hop_length:
         # A squared Hann window only adds up to a constant at these hops.
-        raise ValueError("hop_length must divide n_fft at least four times")
+        raise ValueError("hop_length must divide n_fft, at least four times")
     if not 1 <= manifest.bins <= manifest.n_fft // 2 + 1:
         raise ValueError("bins must lie within the spectrum")
-    if not 0 < manifest.overlap_frames <= manifest.segment_frames // 2:
-        raise ValueError("segments must overlap, by half at most")
+    if manifest.delay_frames % manifest.chunk_frames or manifest.chunk_frames < 1:
+        raise ValueError("networks must lag behind by whole chunks")
     if manifest.remainder is not None and manifest.remainder not in manifest.stems:
         raise ValueError("the remainder must be one of the stems")
     if not manifest.masked_stems or manifest.channels < 1:
         raise ValueError("at least one stem and one channel must be masked")
-    if not set(manifest.networks.values()) <= set(manifest.files):
-        raise ValueError("every network must be one of the files")
+    for files in manifest.networks.values():
+        if len(files) != len(manifest.stems) or not {*files, manifest.initial_states} <= set(manifest.files):
+            raise ValueError("every stem must have a network among the files")

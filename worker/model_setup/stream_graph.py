@@ -1,0 +1,86 @@
+"""Puts an ONNX graph together node by node, with states that pass from one run to the next.
+
+Knows nothing of any network. Data is (1, channels, rows, bins), rows being time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from worker.engine.interface import FloatArray
+
+
+class StreamGraph:
+    """Nodes, constants and states under way, named by count."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+        self.states: dict[str, list[int]] = {}
+
+    def constant(self, values: NDArray[Any]) -> str:
+        """Add a constant; return its name."""
+        name = f"w{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+        return name
+
+    def node(self, kind: str, *inputs: str, **attributes: Any) -> str:
+        """Add a node of one output; return its name."""
+        name = f"{kind}{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
+        return name
+
+    def rows(self, x: str, start: int, stop: int) -> str:
+        """Take rows `start` to `stop`."""
+        limits = [self.constant(np.array([value], np.int64)) for value in (start, stop, 2)]
+        return self.node("Slice", x, *limits)
+
+    def joined(self, state: str, x: str, shape: tuple[int, int, int]) -> str:
+        """Put the rows that were kept in a state of (channels, rows, bins) before those of x."""
+        self.states[state] = [1, *shape]
+        return self.node("Concat", state, x, axis=2)
+
+    def keep(self, state: str, x: str, start: int, n_rows: int) -> None:
+        """Keep rows of x from `start` for the next chunk."""
+        limits = [self.constant(np.array([value], np.int64)) for value in (start, start + n_rows, 2)]
+        self.nodes.append(helper.make_node("Slice", [x, *limits], [f"next_{state}"], name=f"next_{state}"))
+
+    def convolution(
+        self, x: str, weight: FloatArray, bias: FloatArray | None, pads: Sequence[int], stride: int = 1
+    ) -> str:
+        """Add a convolution; `pads` are top, left, bottom, right."""
+        inputs = [x, self.constant(weight)] + ([] if bias is None else [self.constant(bias)])
+        kernel = list(weight.shape[2:])
+        return self.node("Conv", *inputs, kernel_shape=kernel, pads=list(pads), strides=[stride, stride])
+
+    def summed(self, inputs: list[tuple[str, int]], kernel: FloatArray, bias: FloatArray, pads: Sequence[int]) -> str:
+        """Add up convolutions of inputs with their own parts of a kernel, each from the given channel on."""
+        ends = [first for _, first in inputs[1:]] + [kernel.shape[1]]
+        y = ""
+        for (x, first), end in zip(inputs, ends, strict=True):
+            part = self.convolution(x, kernel[:, first:end], None if y else bias, pads)
+            y = self.node("Add", y, part) if y else part
+        return y
+
+    def scaled(self, x: str, scale: FloatArray, shift: FloatArray) -> str:
+        """Multiply each channel by its factor and add its term."""
+        inputs = [x, self.constant(scale.reshape(-1, 1, 1, 1)), self.constant(shift)]
+        return self.node("Conv", *inputs, kernel_shape=[1, 1], group=len(scale))
+
+    def model(self, *, gains: str, magnitudes_shape: list[int]) -> onnx.ModelProto:
+        """Return the model that turns `magnitudes` into `gains`, here the output of a node."""
+        self.nodes.append(helper.make_node("Identity", [gains], ["gains"], name="gains"))
+        shapes = {"magnitudes": magnitudes_shape, **self.states}
+        results = {"gains": magnitudes_shape} | {f"next_{name}": shape for name, shape in self.states.items()}
+        inputs, outputs = (
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in values.items()]
+            for values in (shapes, results)
+        )
+        graph = helper.make_graph(self.nodes, "stream", inputs, outputs, self.constants)
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
