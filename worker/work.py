@@ -76,7 +76,14 @@ class Work:
     def from_json(cls, values: Mapping[str, Any]) -> Work:
         """Read what `to_json` gave."""
         stems = values["stems"]
-        return cls(**{**values, "limits": Limits(**values["limits"]), "stems": None if stems is None else tuple(stems)})
+        return cls(
+            **{
+                **values,
+                "limits": Limits(**values["limits"]),
+                "stems": None if stems is None else tuple(stems),
+                "extra_engines": tuple(values["extra_engines"]),
+            }
+        )
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,255 @@
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shared.errors import (
+    AudioEmptyError,
+    AudioTooLongError,
+    AudioUnreadableError,
+    AudioUnsupportedError,
+    StemqueueError,
+)
+from tests.fixtures.audio import convert, make_song, write_wav
+from tests.fixtures.audio import decode as play
+from worker.decoding import DecodedAudio, decode
+from worker.probing import Probe, probe
+from worker.workspace import Workspace
+
+GENEROUS = 12_000_000_000
+
+
+def take_in(
+    path: Path,
+    folder: Path,
+    *,
+    max_seconds: float = 3600.0,
+    max_bytes: int = GENEROUS,
+    span_seconds: tuple[float, float | None] | None = None,
+) -> tuple[Probe, DecodedAudio]:
+    folder.mkdir(exist_ok=True)
+    workspace = Workspace(folder, max_bytes=max_bytes)
+    found = probe(path, workspace=workspace, ffmpeg_path=None, max_seconds=max_seconds)
+    audio = decode(
+        path,
+        found,
+        workspace=workspace,
+        ffmpeg_path=None,
+        max_seconds=max_seconds,
+        span_seconds=span_seconds,
+        progress=lambda _: None,
+    )
+    return found, audio
+
+
+@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"])
+def test_every_depth_of_wav_comes_through_exactly(tmp_path: Path, subtype: str) -> None:
+    path = write_wav(tmp_path / "song.wav", make_song(), subtype=subtype)
+    _, audio = take_in(path, tmp_path / "s")
+    np.testing.assert_array_equal(audio.read(0, audio.n_samples), play(path, channels=2))
+
+
+@pytest.mark.parametrize("sample_rate_hz", [4_000, 11_025, 35_467, 44_100, 96_000, 192_000])
+@pytest.mark.parametrize("channels", [1, 2, 3, 6, 8])
+def test_rate_and_channels_stay_the_sources_own(tmp_path: Path, sample_rate_hz: int, channels: int) -> None:
+    song = make_song(0.5, sample_rate_hz=sample_rate_hz, channels=channels)
+    _, audio = take_in(write_wav(tmp_path / "song.wav", song, sample_rate_hz), tmp_path / "s")
+    assert (audio.sample_rate_hz, audio.channels, audio.n_samples) == (sample_rate_hz, *song.shape)
+    np.testing.assert_array_equal(audio.read(0, audio.n_samples), song)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("song.mp3", ()),
+        ("song.m4a", ()),
+        ("song.ogg", ("-c:a", "libvorbis")),
+        ("song.flac", ()),
+        ("song.aiff", ()),
+        ("song.wv", ()),
+        ("alac.m4a", ("-c:a", "alac")),
+        ("song.mov", ()),
+        ("song.w64", ()),
+        ("song.caf", ()),
+        ("song.au", ()),
+    ],
+)
+def test_gapless_formats_have_the_exact_length(tmp_path: Path, name: str, options: tuple[str, ...]) -> None:
+    song = make_song(1.2345)
+    path = convert(write_wav(tmp_path / "in.wav", song), tmp_path / name, *options)
+    found, audio = take_in(path, tmp_path / "s")
+    assert audio.n_samples == song.shape[1]
+    assert found.expected_seconds == pytest.approx(1.2345, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("song.opus", ("-c:a", "libopus")),
+        ("song.webm", ("-c:a", "libopus")),
+        ("song.mka", ("-c:a", "aac")),
+        ("song.wma", ()),
+        ("song.ac3", ()),
+        ("song.mp2", ()),
+        ("song.tta", ()),
+        ("song.w64", ()),
+        ("song.ts", ("-c:a", "aac")),
+        ("song.avi", ("-c:a", "mp3")),
+        ("song.flv", ("-c:a", "mp3")),
+        ("song.aac", ()),
+    ],
+)
+def test_other_formats_decode(tmp_path: Path, name: str, options: tuple[str, ...]) -> None:
+    path = convert(write_wav(tmp_path / "in.wav", make_song(1.5)), tmp_path / name, *options)
+    _, audio = take_in(path, tmp_path / "s")
+    assert audio.duration_seconds == pytest.approx(1.5, abs=0.1)
+
+
+def test_the_name_of_a_file_says_nothing(tmp_path: Path) -> None:
+    path = convert(write_wav(tmp_path / "in.wav", make_song()), tmp_path / "song.flac")
+    _, audio = take_in(path.rename(tmp_path / "song.txt"), tmp_path / "s")
+    assert audio.n_samples == 88_200
+
+
+def test_the_sound_of_a_video_is_taken(tmp_path: Path) -> None:
+    wav = write_wav(tmp_path / "in.wav", make_song())
+    video = convert(
+        wav, tmp_path / "clip.mkv", "-f", "lavfi", "-i", "color=s=64x64:d=2", "-map", "1", "-map", "0", "-c:a", "flac"
+    )
+    _, audio = take_in(video, tmp_path / "s")
+    assert (audio.n_samples, audio.channels) == (88_200, 2)
+
+
+@pytest.mark.parametrize("name", ["song.wav", "song.mp3", "song.ogg", "song.m4a"])
+def test_an_excerpt_holds_the_samples_of_the_whole(tmp_path: Path, name: str) -> None:
+    wav = write_wav(tmp_path / "in.wav", make_song(4))
+    path = wav if name.endswith("wav") else convert(wav, tmp_path / name)
+    _, whole = take_in(path, tmp_path / "a")
+    _, part = take_in(path, tmp_path / "b", span_seconds=(1.5, 2.25))
+    assert (part.first_sample, part.n_samples) == (66_150, 33_075)
+    np.testing.assert_array_equal(part.read(0, part.n_samples), whole.read(66_150, 99_225))
+
+
+def test_reads_are_refused_outside_the_audio(tmp_path: Path) -> None:
+    _, audio = take_in(write_wav(tmp_path / "in.wav", make_song(1)), tmp_path / "s")
+    assert audio.read(44_100, 44_100).shape == (2, 0)
+    for start, stop in ((-1, 5), (5, 4), (0, 44_101)):
+        with pytest.raises(ValueError, match="not within"):
+            audio.read(start, stop)
+
+
+def test_samples_that_are_not_finite_are_silenced_and_counted(tmp_path: Path) -> None:
+    song = make_song(1)
+    song[0, 10], song[1, 20], song[0, 44_099], song[1, 5] = np.nan, np.inf, -np.inf, 3e30
+    _, audio = take_in(write_wav(tmp_path / "in.wav", song), tmp_path / "s")
+    samples = audio.read(0, audio.n_samples)
+    assert audio.repaired_samples == 4
+    assert np.isfinite(samples).all()
+    assert samples[0, 10] == samples[1, 20] == samples[0, 44_099] == samples[1, 5] == 0
+    np.testing.assert_array_equal(samples[:, 21:44_000], song[:, 21:44_000])
+
+
+def test_levels_over_full_scale_are_kept(tmp_path: Path) -> None:
+    song = make_song(1, peak=3.6)
+    _, audio = take_in(write_wav(tmp_path / "in.wav", song), tmp_path / "s")
+    np.testing.assert_array_equal(audio.read(0, audio.n_samples), song)
+
+
+def test_a_header_that_shows_too_much_is_refused_before_decoding(tmp_path: Path) -> None:
+    path = convert(write_wav(tmp_path / "in.wav", make_song(10)), tmp_path / "song.flac")
+    with pytest.raises(AudioTooLongError, match="10 s long; at most 5 s"):
+        take_in(path, tmp_path / "s", max_seconds=5)
+    assert not (tmp_path / "s" / "mixture.wav").exists()
+
+
+def test_a_header_that_shows_too_little_does_not_help(tmp_path: Path) -> None:
+    path = write_wav(tmp_path / "in.wav", make_song(10), subtype="PCM_16")
+    content = bytearray(path.read_bytes())
+    place = content.index(b"data") + 4
+    content[place : place + 4] = struct.pack("<I", 0xFFFFFFFF)
+    path.write_bytes(content)
+    with pytest.raises(AudioTooLongError):
+        take_in(path, tmp_path / "s", max_seconds=5)
+
+
+def test_audio_that_needs_more_disk_than_a_job_has_is_refused(tmp_path: Path) -> None:
+    path = convert(write_wav(tmp_path / "in.wav", make_song(10)), tmp_path / "song.flac")
+    with pytest.raises(AudioTooLongError, match="one job may use"):
+        take_in(path, tmp_path / "s", max_bytes=1_000_000)
+
+
+def test_the_decoder_is_stopped_at_the_disks_share_when_the_header_hides_the_length(tmp_path: Path) -> None:
+    path = convert(write_wav(tmp_path / "in.wav", make_song(10)), tmp_path / "song.flac")
+    folder = tmp_path / "s"
+    folder.mkdir()
+    found = probe(path, workspace=Workspace(folder, max_bytes=GENEROUS), ffmpeg_path=None, max_seconds=3600)
+    with pytest.raises(AudioTooLongError, match="more bytes than one job may use"):
+        decode(
+            path,
+            found,
+            workspace=Workspace(folder, max_bytes=1_000_000),
+            ffmpeg_path=None,
+            max_seconds=3600,
+            progress=lambda _: None,
+        )
+    assert (folder / "mixture.wav").stat().st_size <= 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        (b"", AudioEmptyError),
+        (b"<html>no</html>" * 100, AudioUnreadableError),
+        (os.urandom(5000), AudioUnreadableError),
+    ],
+)
+def test_what_is_no_audio_has_a_name(tmp_path: Path, content: bytes, error: type[StemqueueError]) -> None:
+    path = tmp_path / "song.mp3"
+    path.write_bytes(content)
+    with pytest.raises(error):
+        take_in(path, tmp_path / "s")
+
+
+def test_rates_and_channels_out_of_range_are_unsupported(tmp_path: Path) -> None:
+    song = np.zeros((1, 3000), dtype=np.float32)
+    with pytest.raises(AudioUnsupportedError, match="3000 Hz"):
+        take_in(write_wav(tmp_path / "slow.wav", song, 3_000), tmp_path / "s")
+    many = write_wav(tmp_path / "many.wav", np.zeros((9, 3000), dtype=np.float32))
+    with pytest.raises(AudioUnsupportedError, match="9 channels"):
+        take_in(many, tmp_path / "s")
+
+
+def test_a_playlist_opens_neither_files_nor_connections(tmp_path: Path) -> None:
+    write_wav(tmp_path / "secret.wav", make_song(1))
+    server = socket.create_server(("127.0.0.1", 0))
+    server.settimeout(0.2)
+    port = server.getsockname()[1]
+    asked = threading.Event()
+
+    def accept() -> None:
+        try:
+            server.accept()[0].close()
+            asked.set()
+        except TimeoutError:
+            return
+
+    listener = threading.Thread(target=accept)
+    listener.start()
+    playlists = {
+        "concat.mp3": f"ffconcat version 1.0\nfile '{tmp_path}/secret.wav'\n",
+        "hls.m4a": f"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nhttp://127.0.0.1:{port}/a.ts\n",
+        "local.mp3": f"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n{tmp_path}/secret.wav\n",
+    }
+    for name, text in playlists.items():
+        (tmp_path / name).write_text(text)
+        with pytest.raises(AudioUnreadableError):
+            take_in(tmp_path / name, tmp_path / "s")
+    listener.join()
+    server.close()
+    assert not asked.is_set()

@@ -1,0 +1,105 @@
+"""Every odd and hostile file goes through one real child, one after the other, with a stand-in engine."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from worker.child_process import ChildProcess
+from worker.work import Work
+
+MAX_SECONDS = 30
+MAX_MEMORY_BYTES = 900_000_000
+
+REFUSALS = {"audio_empty", "audio_unreadable", "audio_unsupported", "audio_too_long", "audio_too_short"}
+
+# Expected to decode because its tags can be read, but it was cut before its first packet.
+WITHOUT_SAMPLES = {"mutagen_nero-chapters.m4b"}
+
+
+@pytest.fixture(scope="module")
+def child(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChildProcess]:
+    """One child for all files: what harms it harms the next job."""
+    child = ChildProcess(threads=1, scratch_folder=tmp_path_factory.mktemp("scratch"))
+    assert child.hear(60) == {"event": "ready"}
+    yield child
+    child.end()
+
+
+def run(child: ChildProcess, path: Path, folder: Path) -> Mapping[str, Any]:
+    child.give(
+        Work(
+            input_path=str(path),
+            output_folder=str(folder / "out"),
+            scratch_folder=str(folder / "scratch"),
+            source_filename=path.name,
+            engine="share",
+            extra_engines=("tests.fixtures.engines",),
+        )
+    )
+    while True:
+        event = child.hear(MAX_SECONDS)
+        assert event is not None, f"{path.name} took more than {MAX_SECONDS} s"
+        if event["event"] in {"done", "error"}:
+            return event
+
+
+def test_each_file_ends_as_expected_and_none_harms_the_next(
+    shared_audio: Path, child: ChildProcess, tmp_path: Path
+) -> None:
+    folder = shared_audio / "hostile"
+    wrong = []
+    for number, expectation in enumerate(json.loads((folder / "expectations.json").read_text())):
+        name, expect = expectation["file"], expectation["expect"]
+        started = time.monotonic()
+        event = run(child, folder / name, tmp_path / str(number))
+        assert time.monotonic() - started < MAX_SECONDS, name
+        assert child.memory_bytes() < MAX_MEMORY_BYTES, name
+        assert not (tmp_path / str(number) / "scratch").exists(), name
+        refused = event["event"] == "error"
+        if refused:
+            assert event["code"] in REFUSALS, (name, event)
+            assert not event["retryable"], name
+            assert "\n" not in event["message"], name
+        else:
+            assert_sound(tmp_path / str(number) / "out", event["outcome"], name)
+        free = "EITHER" in expect or " or " in expect
+        if not free and refused != expect.startswith("REJECT") and name not in WITHOUT_SAMPLES:
+            wrong.append((name, expect, event.get("code", "decoded")))
+    assert wrong == []
+
+
+def assert_sound(folder: Path, outcome: Mapping[str, Any], name: str) -> None:
+    """Check that the stems are there, finite, and as long as the report says."""
+    stems = [output for output in outcome["outputs"] if output["kind"] == "stem"]
+    assert [stem["name"] for stem in stems] == ["vocals", "accompaniment"], name
+    for stem in stems:
+        samples, _ = soundfile.read(folder / stem["filename"], always_2d=True)
+        assert len(samples) == stem["details"]["n_samples"], name
+        assert np.isfinite(samples).all(), name
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("gen_empty.wav", "audio_empty"),
+        ("gen_html.wav", "audio_unreadable"),
+        ("gen_hls_local.mp3", "audio_unreadable"),
+        ("gen_1hz.wav", "audio_unsupported"),
+        ("gen_32ch.wav", "audio_unsupported"),
+        ("gen_silence_24h.flac", "audio_too_long"),
+        ("gen_silence_10h.ogg", "audio_too_long"),
+        ("hound_crash-e5471f5b.wav", "audio_too_short"),
+    ],
+)
+def test_the_code_says_what_is_wrong(
+    shared_audio: Path, child: ChildProcess, tmp_path: Path, name: str, code: str
+) -> None:
+    assert run(child, shared_audio / "hostile" / name, tmp_path)["code"] == code

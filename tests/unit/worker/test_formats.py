@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from shared.errors import RequestInvalidError
+from worker.formats import check_options, resolve
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("aiff", {}, "unknown"),
+        ("flac", {"bit_depth": 32}, "16, 24"),
+        ("flac", {"bitrate_kbps": 256}, "bit_depth"),
+        ("mp3", {"bit_depth": 16}, "bitrate_kbps"),
+        ("mp3", {"bitrate_kbps": 512}, "32 to 320"),
+        ("mp3", {"bitrate_kbps": "high"}, "32 to 320"),
+        ("opus", {"speed": 1}, "speed"),
+    ],
+)
+def test_what_a_format_does_not_have_is_refused_in_a_sentence(name: str, options: Any, words: str) -> None:
+    with pytest.raises(RequestInvalidError, match=words):
+        check_options(name, options)
+
+
+@pytest.mark.parametrize(
+    ("name", "source_rate_hz", "rate_hz"),
+    [
+        ("flac", 35_467, 35_467),
+        ("wav", 192_000, 192_000),
+        ("ogg", 11_025, 11_025),
+        ("mp3", 44_100, 44_100),
+        ("mp3", 35_467, 44_100),
+        ("mp3", 96_000, 48_000),
+        ("m4a", 96_000, 96_000),
+        ("m4a", 4_000, 7_350),
+        ("opus", 44_100, 48_000),
+    ],
+)
+def test_stems_keep_the_rate_where_the_format_can(name: str, source_rate_hz: int, rate_hz: int) -> None:
+    assert resolve(name, {}, sample_rate_hz=source_rate_hz, channels=2).sample_rate_hz == rate_hz
+
+
+def test_mp3_has_two_channels_at_most_and_the_others_eight() -> None:
+    assert resolve("mp3", {}, sample_rate_hz=48_000, channels=6).channels == 2
+    assert resolve("opus", {}, sample_rate_hz=48_000, channels=8).channels == 8
+
+
+def test_opus_gets_no_more_bits_than_its_channels_can_take() -> None:
+    assert resolve("opus", {"bitrate_kbps": 510}, sample_rate_hz=48_000, channels=1).bitrate_kbps == 256

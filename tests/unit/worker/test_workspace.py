@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shared.errors import ScratchFullError
+from worker.spool import Spool
+from worker.workspace import open_workspace
+
+
+def test_the_folder_is_gone_afterwards_whatever_happened(tmp_path: Path) -> None:
+    folder = tmp_path / "scratch"
+    with pytest.raises(KeyboardInterrupt), open_workspace(folder, max_bytes=100) as workspace:
+        workspace.path("a").write_bytes(b"x" * 60)
+        assert workspace.free_bytes() == 40
+        raise KeyboardInterrupt
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_is_an_error_that_passes(tmp_path: Path, number: int) -> None:
+    with pytest.raises(ScratchFullError) as caught, open_workspace(tmp_path / "s", max_bytes=100):
+        raise OSError(number, "full")
+    assert caught.value.retryable
+
+
+def test_other_faults_of_the_disk_keep_their_name(tmp_path: Path) -> None:
+    with pytest.raises(PermissionError), open_workspace(tmp_path / "s", max_bytes=100):
+        raise PermissionError(errno.EACCES, "no")
+
+
+def test_a_spool_gives_back_the_same_blocks(tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    blocks = [random.random((2, 2, n), dtype=np.float32) for n in (5, 0, 70_000, 1)]
+    spool = Spool(tmp_path / "spool")
+    for block in blocks:
+        spool.append(block)
+    for _ in range(2):
+        for given, kept in zip(blocks, spool.blocks(), strict=True):
+            np.testing.assert_array_equal(given, kept)
+    spool.remove()
+    assert not (tmp_path / "spool").exists()
