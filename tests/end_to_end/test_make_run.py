@@ -178,9 +178,10 @@ def test_a_running_stack_is_used_and_a_second_start_finds_its_jobs_and_stems(clo
     vocals = (clone.folder / "my stems/vocals.flac").read_bytes()
     with running(clone):
         with urlopen(f"{clone.url}/v1/jobs?limit=1", timeout=10) as answer:
-            (job,) = json.load(answer)["data"]
+            (job,) = json.load(answer)["jobs"]
         assert job["state"] == "succeeded"
-        with urlopen(f"{clone.url}/v1/jobs/{job['id']}/stems/vocals", timeout=10) as answer:
+        links = {stem["name"]: stem["url"] for stem in job["stems"]}
+        with urlopen(f"{clone.url}{links['vocals']}", timeout=10) as answer:
             assert answer.read() == vocals
 
 
