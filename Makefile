@@ -5,7 +5,7 @@ IS_NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 PYTHON ?= $(or $(shell for python in python3 python3.11 python3.12 python3.13 python3.14; do \
 	$$python $(IS_NEW_ENOUGH) 2>/dev/null && echo $$python && break; done), \
 	$(error Python 3.11 or newer is needed, and none is on the PATH: apt install python3 python3-venv))
-SET_UP = $(PYTHON) shared/embedded/bootstrap.py
+SET_UP = $(PYTHON) -m shared.embedded.bootstrap
 
 # Whatever is in a name, it travels through the environment, unexpanded, and never through a shell's line.
 override SONG := $(value SONG)

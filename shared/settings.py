@@ -106,7 +106,12 @@ class Settings(BaseSettings):
         Path("var"), description="Where `make run` keeps credentials, logs and the embedded servers' files"
     )
     valkey_port: int = Field(6479, ge=1, le=65535, description="Port of the embedded Valkey")
-    storage_port: int = Field(8333, ge=1, le=65535, description="Port of the embedded storage's S3 interface")
+    storage_port: int = Field(
+        8333,
+        ge=1,
+        le=55_531,
+        description="Port of the embedded storage's S3 interface; it takes the next four as well, and all five + 10000",
+    )
 
     # Logs
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")

@@ -7,6 +7,7 @@ own, a redirect to a signed link instead. Owns what is answered for outputs that
 from __future__ import annotations
 
 import mimetypes
+from urllib.parse import quote
 
 from flask import Blueprint, Response, redirect, request
 
@@ -101,7 +102,9 @@ def _send(
     # What a job made never changes; but it can be deleted, so every use asks first.
     response.headers["Cache-Control"] = "private, no-cache"
     disposition = "inline" if content_type.startswith("image/") else "attachment"
-    response.headers.set("Content-Disposition", disposition, filename=filename)
+    # Percent-encoded: gunicorn refuses header values beyond Latin-1, and a name may hold anything.
+    encoded = quote(filename, safe="", errors="replace")
+    response.headers["Content-Disposition"] = f"{disposition}; filename*=UTF-8''{encoded}"
     if request.if_none_match.contains(tag):
         response.status_code = 304
         return response

@@ -27,7 +27,7 @@ def client_command(url: str) -> list[str]:
     """Return the client's command line for the song and the options that make was given."""
     song = os.environ["SONG"]
     out = os.environ.get("OUT") or str(Path("stems") / Path(song).stem)
-    command = [sys.executable, "-m", "api.client.cli", "run", f"--url={url}", f"--out={out}"]
+    command = [sys.executable, "-m", "api.client", "run", f"--url={url}", f"--out={out}"]
     for option in ("engine", "format", "excerpt"):
         if value := os.environ.get(option.upper()):
             command.append(f"--{option}={value}")

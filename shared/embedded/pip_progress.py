@@ -18,6 +18,7 @@ _SECONDS_BETWEEN_LINES = 10.0
 def run_pip(command: Sequence[str], what: str) -> str | None:
     """Run the command and return None, or its last words if it failed."""
     output: list[str] = []
+    begin = time.monotonic()
     with subprocess.Popen(
         [*command, "--no-input", "--disable-pip-version-check", "--progress-bar", "off"],
         stdin=subprocess.DEVNULL,
@@ -29,8 +30,11 @@ def run_pip(command: Sequence[str], what: str) -> str | None:
         reader.start()
         _show_until_it_ends(reader, output, what)
         reader.join()
+    end = "\r\033[K" if sys.stdout.isatty() else ""
     if process.returncode == 0:
+        print(f"{end}  {what}: done in {time.monotonic() - begin:.0f} s", flush=True)
         return None
+    print(end, end="", flush=True)
     errors = [line for line in output if line.startswith("ERROR:")] or output[-1:] or ["it said nothing"]
     return errors[0].removeprefix("ERROR:").strip()
 
@@ -52,8 +56,6 @@ def _show_until_it_ends(reader: Thread, output: list[str], what: str) -> None:
         elif now - shown >= _SECONDS_BETWEEN_LINES:
             shown = now
             print(f"  {what}: {_stage(output)}, {now - begin:.0f} s", flush=True)
-    end = "\r\033[K" if is_terminal else ""
-    print(f"{end}  {what}: done in {time.monotonic() - begin:.0f} s", flush=True)
 
 
 def _stage(output: Sequence[str]) -> str:

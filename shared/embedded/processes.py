@@ -28,6 +28,7 @@ class Service:
 
     `command` starts with an absolute path; `environment` is all that the program gets.
     `start_seconds` is how long it may take to answer, `stop_seconds` how long from SIGTERM to SIGKILL.
+    `is_noise` tells which of its lines nobody wants to read.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Service:
     answers: Callable[[], bool]
     start_seconds: float
     stop_seconds: float
+    is_noise: Callable[[str], bool] = lambda _: False
 
 
 def dying_with_us(command: Sequence[str]) -> list[str]:
@@ -109,4 +111,6 @@ class RunningService:
         assert self._process.stdout is not None  # noqa: S101 - asked for above
         with self._process.stdout as lines:
             for line in lines:
-                on_line(line.decode(errors="replace").rstrip())
+                text = line.decode(errors="replace").rstrip()
+                if not self.service.is_noise(text):
+                    on_line(text)

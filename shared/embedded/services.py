@@ -29,7 +29,7 @@ _STORAGE_SETTINGS = {"s3_endpoint_url", "s3_access_key_id", "s3_secret_access_ke
 _PORT_PATIENCE_SECONDS = 3.0
 
 API_COMMAND = ("-m", "gunicorn", "--config", "python:api.gunicorn_conf", "api.wsgi:app")
-WORKER_COMMAND = ("-m", "celery", "--app", "worker.celery_app", "worker", "--pool", "threads")
+WORKER_COMMAND = ("-m", "celery", "--quiet", "--app", "worker.celery_app", "worker", "--pool", "threads")
 WORKER_OPTIONS = ("--without-gossip", "--without-mingle", "--loglevel", "WARNING")
 
 
@@ -95,7 +95,7 @@ def plan_programs(settings: Settings, told: dict[str, str]) -> list[Service]:
             environment=environment,
             answers=lambda: _answers(ready_url),
             start_seconds=120,
-            stop_seconds=6,  # event streams would stay open for ever
+            stop_seconds=8,  # event streams would stay open for ever
         ),
         Service(
             name="worker",

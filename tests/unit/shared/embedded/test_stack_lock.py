@@ -1,0 +1,18 @@
+"""One stack a clone, and whoever comes second learns where the first is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from shared.embedded.stack_lock import AlreadyRunningError, hold_stack_lock
+
+
+def test_the_second_stack_of_a_clone_learns_where_the_first_is(tmp_path: Path) -> None:
+    with hold_stack_lock(tmp_path, "http://127.0.0.1:8000"):
+        with pytest.raises(AlreadyRunningError) as refused, hold_stack_lock(tmp_path, "http://127.0.0.1:9000"):
+            pass
+        assert refused.value.url == "http://127.0.0.1:8000"
+    with hold_stack_lock(tmp_path, "http://127.0.0.1:9000"):
+        pass
