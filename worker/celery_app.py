@@ -87,6 +87,12 @@ def _learn_engines(**_: Any) -> None:
     register(app, service)
 
 
+@signals.setup_logging.connect
+def _log(**_: Any) -> None:
+    # A receiver here keeps Celery from setting up handlers of its own.
+    configure_logging(settings, "worker")
+
+
 @signals.worker_ready.connect
 def _start(**_: Any) -> None:
     service.start()
