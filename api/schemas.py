@@ -7,6 +7,7 @@ what answers look like is resources.py's.
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -185,6 +186,6 @@ def _form_value(name: str, text: str) -> object:
 def _field_error(error: Mapping[str, Any]) -> dict[str, Any]:
     message = error["msg"].removeprefix("Value error, ")
     found: dict[str, Any] = {"field": ".".join(str(part) for part in error["loc"]), "message": message}
-    if "expected" in error.get("ctx", {}):
-        found["allowed"] = error["ctx"]["expected"]
+    if error["type"] in {"literal_error", "enum"}:
+        found["allowed"] = re.findall(r"'([^']*)'", error["ctx"]["expected"])
     return found

@@ -50,23 +50,26 @@ class Form:
     stored: Stored | None = None
 
 
-def body_blocks(environ: dict[str, Any], *, max_bytes: int) -> Iterator[bytes]:
-    """Yield the body of a request.
+def body_blocks(environ: dict[str, Any], *, max_file_bytes: int, form_bytes: int = 0) -> Iterator[bytes]:
+    """Yield the body of a request: a file, and perhaps a form around it.
 
     Raises UploadTooLargeError, at once where the client announces the size; BodyIncompleteError, BodyStalledError.
     """
-    announced = get_content_length(environ)
-    if announced is not None and announced > max_bytes:
-        raise UploadTooLargeError(f"The file is larger than the {max_bytes} bytes that this server takes.")
-    received = 0
+    announced, received = get_content_length(environ), 0
+    if announced is not None:
+        _refuse_beyond(max_file_bytes, announced - form_bytes)
     for block in _read(environ):
         received += len(block)
-        if received > max_bytes:
-            raise UploadTooLargeError(f"The file is larger than the {max_bytes} bytes that this server takes.")
+        _refuse_beyond(max_file_bytes, received - form_bytes)
         yield block
     # A client that goes away in mid-body raises nothing: the server just has no more bytes.
     if announced is not None and received != announced:
         raise BodyIncompleteError("The client sent less than it announced.")
+
+
+def _refuse_beyond(max_bytes: int, size_bytes: int) -> None:
+    if size_bytes > max_bytes:
+        raise UploadTooLargeError(f"The file is larger than the {max_bytes:,} bytes that this server takes.")
 
 
 def _read(environ: dict[str, Any]) -> Iterator[bytes]:
@@ -88,7 +91,7 @@ def _read(environ: dict[str, Any]) -> Iterator[bytes]:
 def read_small_body(environ: dict[str, Any]) -> bytes:
     """Return a body that is meant for memory. Raises FormTooLargeError and what `body_blocks` raises."""
     try:
-        return b"".join(body_blocks(environ, max_bytes=MAX_FORM_BYTES))
+        return b"".join(body_blocks(environ, max_file_bytes=MAX_FORM_BYTES))
     except UploadTooLargeError as error:
         raise FormTooLargeError(f"The body is larger than {MAX_FORM_BYTES} bytes.") from error
 
@@ -175,9 +178,7 @@ class _FormReceiver:
 
     def _write_file(self, data: bytes) -> None:
         assert self._upload is not None  # noqa: S101 - data follows the head of its part
-        if self._upload.size_bytes + len(data) > self._max_file_bytes:
-            limit = self._max_file_bytes
-            raise UploadTooLargeError(f"The file is larger than the {limit} bytes that this server takes.")
+        _refuse_beyond(self._max_file_bytes, self._upload.size_bytes + len(data))
         self._upload.write(data)
 
     def _begin_field(self, name: str | None) -> None:

@@ -60,7 +60,7 @@ def _submit_form() -> Job:
     if not boundary:
         raise MediaTypeUnsupportedError("The Content-Type of a form needs a boundary.")
     submission, limit = services().submission, services().settings.max_upload_bytes
-    blocks = body_blocks(request.environ, max_bytes=limit + MAX_FORM_BYTES)
+    blocks = body_blocks(request.environ, max_file_bytes=limit, form_bytes=MAX_FORM_BYTES)
     submission.demand_ready()
     upload_id = new_upload_id()
     form = receive_form(blocks, boundary, lambda: submission.open_upload(upload_id), max_file_bytes=limit)
