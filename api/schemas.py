@@ -155,8 +155,10 @@ def form_options(fields: Mapping[str, str]) -> JobOptions:
         "format_options": {"bit_depth": "bit_depth", "bitrate_kbps": "bitrate_kbps"},
     }.items():
         flat = {inner: values.pop(name) for name, inner in names.items() if name in values}
+        if flat and group in values:
+            raise FieldsInvalidError([{"field": group, "message": f"is there twice: as {group} and as its parts"}])
         if flat:
-            values[group] = {**values.get(group, {}), **flat}
+            values[group] = flat
     return validate(JobOptions, values)
 
 

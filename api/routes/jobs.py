@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, g, request
 
 from api.errors import FieldsInvalidError, MediaTypeUnsupportedError
+from api.multipart_form import receive_form
 from api.openapi import Operation, describes
 from api.resources import JobListResource, JobResource, etag_of, job_resource
 from api.schemas import (
@@ -17,7 +18,7 @@ from api.schemas import (
     validate,
 )
 from api.services import services
-from api.streaming_upload import MAX_FORM_BYTES, body_blocks, read_small_body, receive_form
+from api.streaming_upload import MAX_FORM_BYTES, body_blocks, read_small_body
 from api.submission import LOCAL_OWNER, new_upload_id
 from shared.errors import JobNotFoundError
 from shared.job import TERMINAL, Job, JobState

@@ -7,6 +7,7 @@ own, a redirect to a signed link instead. Owns what is answered for outputs that
 from __future__ import annotations
 
 import mimetypes
+from urllib.parse import quote
 
 from flask import Blueprint, Response, redirect, request
 
@@ -101,7 +102,7 @@ def _send(
     # What a job made never changes; but it can be deleted, so every use asks first.
     response.headers["Cache-Control"] = "private, no-cache"
     disposition = "inline" if content_type.startswith("image/") else "attachment"
-    response.headers.set("Content-Disposition", disposition, filename=filename)
+    response.headers["Content-Disposition"] = f"{disposition}; {_filename_parameter(filename)}"
     if request.if_none_match.contains(tag):
         response.status_code = 304
         return response
@@ -141,6 +142,14 @@ def _download_name(job: Job, output: Output) -> str:
         return output.filename
     song = job.request.source.filename.rpartition(".")[0] or job.request.source.filename
     return f"{song} - {output.filename}"
+
+
+def _filename_parameter(filename: str) -> str:
+    """Return a name for Content-Disposition (RFC 6266): headers are ASCII, other names are percent-encoded."""
+    if filename.isascii():
+        escaped = filename.replace("\\", "\\\\").replace('"', '\\"')
+        return f'filename="{escaped}"'
+    return f"filename*=UTF-8''{quote(filename, safe='')}"
 
 
 def _audio_type(filename: str) -> str:

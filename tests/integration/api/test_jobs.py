@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 from flask.testing import FlaskClient
+from werkzeug.http import parse_options_header
 
 from api.app import create_app
 from shared.job_store import JobStore
@@ -298,4 +299,6 @@ def test_file_names_are_kept_as_harmless_text(web: FlaskClient, stand_in: StandI
     stand_in.succeed(job["id"])
     stem = web.get(f"/v1/jobs/{job['id']}/stems/vocals")
     assert stem.status_code == 200
-    assert stem.headers["Content-Disposition"].startswith("attachment; filename")
+    disposition = stem.headers["Content-Disposition"]
+    assert disposition.isascii()
+    assert parse_options_header(disposition)[1]["filename"] == f"{kept.rpartition('.')[0] or kept} - vocals.flac"
