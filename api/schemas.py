@@ -7,6 +7,7 @@ what answers look like is resources.py's.
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -154,8 +155,10 @@ def form_options(fields: Mapping[str, str]) -> JobOptions:
         "format_options": {"bit_depth": "bit_depth", "bitrate_kbps": "bitrate_kbps"},
     }.items():
         flat = {inner: values.pop(name) for name, inner in names.items() if name in values}
+        if flat and group in values:
+            raise FieldsInvalidError([{"field": group, "message": f"is there twice: as {group} and as its parts"}])
         if flat:
-            values[group] = {**values.get(group, {}), **flat}
+            values[group] = flat
     return validate(JobOptions, values)
 
 
@@ -185,6 +188,6 @@ def _form_value(name: str, text: str) -> object:
 def _field_error(error: Mapping[str, Any]) -> dict[str, Any]:
     message = error["msg"].removeprefix("Value error, ")
     found: dict[str, Any] = {"field": ".".join(str(part) for part in error["loc"]), "message": message}
-    if "expected" in error.get("ctx", {}):
-        found["allowed"] = error["ctx"]["expected"]
+    if error["type"] in {"literal_error", "enum"}:
+        found["allowed"] = re.findall(r"'([^']*)'", error["ctx"]["expected"])
     return found

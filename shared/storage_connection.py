@@ -41,7 +41,8 @@ def connect_storage(settings: Settings, endpoint: str | None, *, prompt: bool = 
             s3={"addressing_style": "path" if endpoint else "auto"},
             connect_timeout=min(2.0, patience_seconds),
             read_timeout=patience_seconds,
-            retries={"mode": "standard", "max_attempts": 1 if prompt else 2},
+            # Tries in all: `max_attempts` would count those after the first.
+            retries={"mode": "standard", "total_max_attempts": 1 if prompt else 3},
             max_pool_connections=64,
         ),
     )

@@ -1,3 +1,3 @@
 """Fixtures for every test."""
 
-pytest_plugins = ["tests.fixtures.audio", "tests.fixtures.servers"]
+pytest_plugins = ["tests.fixtures.api", "tests.fixtures.audio", "tests.fixtures.servers"]

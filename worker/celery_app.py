@@ -96,6 +96,12 @@ def _learn_engines() -> list[dict[str, Any]]:
     return list(json.loads(printed))
 
 
+@signals.setup_logging.connect
+def _log(**_: Any) -> None:
+    # A receiver here keeps Celery from setting up handlers of its own.
+    configure_logging(settings, "worker")
+
+
 @signals.worker_ready.connect
 def _start(**_: Any) -> None:
     service.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, g, request
 
 from api.errors import FieldsInvalidError, MediaTypeUnsupportedError
+from api.multipart_form import receive_form
 from api.openapi import Operation, describes
 from api.resources import JobListResource, JobResource, etag_of, job_resource
 from api.schemas import (
@@ -17,7 +18,7 @@ from api.schemas import (
     validate,
 )
 from api.services import services
-from api.streaming_upload import MAX_FORM_BYTES, body_blocks, read_small_body, receive_form
+from api.streaming_upload import MAX_FORM_BYTES, body_blocks, read_small_body
 from api.submission import LOCAL_OWNER, new_upload_id
 from shared.errors import JobNotFoundError
 from shared.job import TERMINAL, Job, JobState
@@ -60,7 +61,7 @@ def _submit_form() -> Job:
     if not boundary:
         raise MediaTypeUnsupportedError("The Content-Type of a form needs a boundary.")
     submission, limit = services().submission, services().settings.max_upload_bytes
-    blocks = body_blocks(request.environ, max_bytes=limit + MAX_FORM_BYTES)
+    blocks = body_blocks(request.environ, max_file_bytes=limit, form_bytes=MAX_FORM_BYTES)
     submission.demand_ready()
     upload_id = new_upload_id()
     form = receive_form(blocks, boundary, lambda: submission.open_upload(upload_id), max_file_bytes=limit)

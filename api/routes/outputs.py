@@ -102,9 +102,7 @@ def _send(
     # What a job made never changes; but it can be deleted, so every use asks first.
     response.headers["Cache-Control"] = "private, no-cache"
     disposition = "inline" if content_type.startswith("image/") else "attachment"
-    # Percent-encoded: gunicorn refuses header values beyond Latin-1, and a name may hold anything.
-    encoded = quote(filename, safe="", errors="replace")
-    response.headers["Content-Disposition"] = f"{disposition}; filename*=UTF-8''{encoded}"
+    response.headers["Content-Disposition"] = f"{disposition}; {_filename_parameter(filename)}"
     if request.if_none_match.contains(tag):
         response.status_code = 304
         return response
@@ -144,6 +142,14 @@ def _download_name(job: Job, output: Output) -> str:
         return output.filename
     song = job.request.source.filename.rpartition(".")[0] or job.request.source.filename
     return f"{song} - {output.filename}"
+
+
+def _filename_parameter(filename: str) -> str:
+    """Return a name for Content-Disposition (RFC 6266): headers are ASCII, other names are percent-encoded."""
+    if filename.isascii():
+        escaped = filename.replace("\\", "\\\\").replace('"', '\\"')
+        return f'filename="{escaped}"'
+    return f"filename*=UTF-8''{quote(filename, safe='')}"
 
 
 def _audio_type(filename: str) -> str:

@@ -29,7 +29,7 @@ def upload() -> Response:
     """Store the request's body; jobs name it by `source.upload_id`. Unused, it is removed after a day."""
     filename = clean_filename(validate(UploadQuery, request.args.to_dict()).filename)
     submission = services().submission
-    blocks = body_blocks(request.environ, max_bytes=services().settings.max_upload_bytes)
+    blocks = body_blocks(request.environ, max_file_bytes=services().settings.max_upload_bytes)
     submission.demand_ready()
     upload_id = new_upload_id()
     stored = store_body(blocks, submission.open_upload(upload_id))

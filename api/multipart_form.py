@@ -1,0 +1,161 @@
+"""A multipart form whose one file goes to storage while it comes in.
+
+Owns which parts a form may have, and their bounds. The parsing is python-multipart's push parser: werkzeug's decoder
+appends a stray carriage return to a file when a read ends within the bytes that follow its boundary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser
+from werkzeug.http import parse_options_header
+
+from api.errors import BodyMalformedError, FieldsInvalidError, FormTooLargeError
+from api.streaming_upload import MAX_FORM_BYTES, refuse_beyond
+from shared.errors import AudioEmptyError
+from shared.upload_stream import Stored, UploadStream
+
+MAX_PARTS = 40
+"""Parts of a form; more than there are fields, so that an honest mistake is told as such."""
+
+
+@dataclass
+class Form:
+    """What a form held: its fields, and its one file once that is stored."""
+
+    fields: dict[str, str] = field(default_factory=dict)
+    filename: str | None = None
+    stored: Stored | None = None
+
+
+def receive_form(
+    blocks: Iterator[bytes], boundary: str, open_upload: Callable[[], UploadStream], *, max_file_bytes: int
+) -> Form:
+    """Read a form; its part `file` goes to storage while it comes in, and is taken back on any error.
+
+    Raises FieldsInvalidError, FormTooLargeError, UploadTooLargeError, AudioEmptyError, BodyMalformedError,
+    StorageUnavailableError, and what the blocks raise.
+    """
+    with ExitStack() as stack:
+        receiver = _Receiver(lambda: stack.enter_context(open_upload()), max_file_bytes)
+        try:
+            parser = receiver.parser(boundary)
+            for block in blocks:
+                parser.write(block)
+        except (FormParserError, UnicodeError) as error:
+            raise BodyMalformedError("The body is no well-formed multipart form.") from error
+        return receiver.finish()
+
+
+class _Receiver:
+    """Hears the parser's events; raises from within them."""
+
+    def __init__(self, open_upload: Callable[[], UploadStream], max_file_bytes: int) -> None:
+        self._open_upload = open_upload
+        self._max_file_bytes = max_file_bytes
+        self._form = Form()
+        self._upload: UploadStream | None = None
+        self._header = b""
+        self._value = b""
+        self._headers: dict[str, str] = {}
+        self._field: str | None = None
+        self._text = bytearray()
+        self._parts = self._form_bytes = 0
+        self._ended = False
+
+    def parser(self, boundary: str) -> MultipartParser:
+        """Return a parser that tells this receiver."""
+        return MultipartParser(
+            boundary.encode(),
+            {
+                "on_part_begin": self._begin_part,
+                "on_header_field": self._take_header,
+                "on_header_value": self._take_value,
+                "on_header_end": self._end_header,
+                "on_headers_finished": self._end_headers,
+                "on_part_data": self._take_data,
+                "on_part_end": self._end_part,
+                "on_end": self._end,
+            },
+        )
+
+    def finish(self) -> Form:
+        """Finish the upload and return the form."""
+        if not self._ended:
+            raise BodyMalformedError("The form breaks off before its end.")
+        if self._upload is None:
+            raise _wrong("file", "is missing: the audio file, as multipart/form-data")
+        if not self._upload.size_bytes:
+            raise AudioEmptyError("The file is empty.")
+        self._form.stored = self._upload.finish()
+        return self._form
+
+    def _begin_part(self) -> None:
+        self._parts += 1
+        if self._parts > MAX_PARTS:
+            raise FormTooLargeError(f"The form has more than {MAX_PARTS} parts.")
+        self._headers = {}
+
+    def _take_header(self, data: bytes, start: int, end: int) -> None:
+        self._header += data[start:end]
+
+    def _take_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _end_header(self) -> None:
+        self._headers[self._header.decode("ascii").lower()] = self._value.decode()
+        self._header = self._value = b""
+
+    def _end_headers(self) -> None:
+        _, options = parse_options_header(self._headers.get("content-disposition"))
+        name, filename = options.get("name"), options.get("filename")
+        if not name:
+            raise BodyMalformedError("A part of the form has no name.")
+        if filename is None:
+            self._begin_field(name)
+        else:
+            self._begin_file(name, filename)
+
+    def _begin_file(self, name: str, filename: str) -> None:
+        if name != "file":
+            raise _wrong(name, "is no field for a file; the audio goes into `file`")
+        if self._upload is not None:
+            raise _wrong("file", "is there more than once; a job takes one file")
+        self._field = None
+        # Browsers and HTTP libraries write a quote in a file name as %22, and escape nothing else.
+        self._form.filename = filename.replace("%22", '"')
+        self._upload = self._open_upload()
+
+    def _begin_field(self, name: str) -> None:
+        if name == "file":
+            raise _wrong("file", "holds no file: its part has no file name")
+        if name in self._form.fields:
+            raise _wrong(name, "is there more than once")
+        self._field = name
+
+    def _take_data(self, data: bytes, start: int, end: int) -> None:
+        if self._field is not None:
+            self._form_bytes += end - start
+            if self._form_bytes > MAX_FORM_BYTES:
+                raise FormTooLargeError(f"The form's fields hold more than {MAX_FORM_BYTES:,} bytes.")
+            self._text += data[start:end]
+        elif self._upload is not None:
+            refuse_beyond(self._max_file_bytes, self._upload.size_bytes + end - start)
+            self._upload.write(data[start:end])
+
+    def _end_part(self) -> None:
+        if self._field is not None:
+            self._form.fields[self._field] = self._text.decode()
+            self._text.clear()
+            self._field = None
+
+    def _end(self) -> None:
+        self._ended = True
+
+
+def _wrong(name: str, message: str) -> FieldsInvalidError:
+    return FieldsInvalidError([{"field": name, "message": message}])

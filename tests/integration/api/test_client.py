@@ -1,0 +1,175 @@
+"""The Python client and the command `stemqueue`, against the API under gunicorn."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from api.client import ApiError, Client, ConnectionFailedError, DownloadError, Excerpt
+from api.client.cli import main
+from shared.embedded.ports import find_free
+from tests.fixtures.api import StandIn
+
+STEM = bytes(range(256)) * 40
+
+
+@pytest.fixture
+def song(tmp_path: Path) -> Path:
+    path = tmp_path / 'it\'s "$HOME" — 日本 100%.mp3'
+    path.write_bytes(b"a song " * 1000)
+    return path
+
+
+@pytest.fixture
+def client(api_url: str, stand_in: StandIn) -> Iterator[Client]:
+    del stand_in
+    with Client(api_url, patience_seconds=2) as client:
+        yield client
+
+
+@contextmanager
+def working(stand_in: StandIn, *, good: bool = True) -> Iterator[None]:
+    """Have every job done as it comes in."""
+    done = threading.Event()
+
+    def work() -> None:
+        while not done.wait(0.05):
+            for job_id in stand_in.store.list_ids("local", limit=10)[0]:
+                if stand_in.store.read(job_id).state == "queued":
+                    stand_in.queue.dispatch()
+                    stand_in.succeed(job_id, STEM) if good else stand_in.fail(job_id)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def command(url: str, *arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, ["--url", url, *map(str, arguments)])
+
+
+def test_a_song_makes_the_whole_way(client: Client, stand_in: StandIn, song: Path, tmp_path: Path) -> None:
+    sent: list[tuple[int, int]] = []
+    job = client.submit(
+        song,
+        preset="fast",
+        parameters={"neighbours": 7},
+        stems=["vocals", "accompaniment"],
+        format="wav",
+        bit_depth=16,
+        excerpt=Excerpt(90, 20),
+        metadata={"track": 1},
+        on_bytes=lambda done, total: sent.append((done, total)),
+    )
+    assert job.filename == song.name
+    assert sent[-1] == (7000, 7000)
+    request = stand_in.store.read(job.id).request
+    assert (request.preset, request.format, dict(request.format_options)) == ("fast", "wav", {"bit_depth": 16})
+    assert (request.excerpt_start_seconds, request.excerpt_duration_seconds) == (90, 20)
+    seen: list[str] = []
+    with working(stand_in):
+        job = client.wait(job.id, on_change=lambda j: seen.append(j.state), timeout_seconds=30)
+    assert seen[-1] == job.state == "succeeded"
+    paths = client.download_job(job, tmp_path / "out")
+    assert [p.name for p in paths] == ["vocals.flac", "accompaniment.flac", "report.json", "spectrogram.png"]
+    assert paths[0].read_bytes() == STEM
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(p.name for p in paths)
+
+
+def test_a_damaged_download_is_noticed_and_leaves_nothing(
+    client: Client, stand_in: StandIn, song: Path, tmp_path: Path
+) -> None:
+    job = client.submit(song)
+    stand_in.succeed(job.id, STEM)
+    key = stand_in.store.read(job.id).outputs[0].key
+    stand_in.storage.put_bytes(STEM[:-1] + b"!", key, "audio/flac")
+    with pytest.raises(DownloadError, match="SHA-256"):
+        client.download(client.job(job.id).stems[0], tmp_path / "vocals.flac")
+    assert not list(tmp_path.glob("*vocals.flac*"))
+
+
+def test_refusals_carry_code_and_request_id(client: Client, song: Path) -> None:
+    with pytest.raises(ApiError) as refused:
+        client.submit(song, engine="nope")
+    assert (refused.value.status, refused.value.code) == (422, "request_invalid")
+    assert refused.value.request_id
+    with pytest.raises(ApiError) as missing:
+        client.job("0" * 32)
+    assert missing.value.code == "job_not_found"
+
+
+def test_a_call_that_is_put_off_is_made_again(client: Client, stand_in: StandIn, song: Path) -> None:
+    from redis import Redis
+
+    redis = Redis.from_url(stand_in.settings.redis_url)
+    redis.sadd(f"{stand_in.settings.redis_prefix}draining", "repetition")
+    threading.Timer(0.5, lambda: stand_in.queue.resume("repetition")).start()
+    with Client(client.url, patience_seconds=20) as patient:
+        assert patient.submit(song).state == "queued"
+    assert len(stand_in.store.list_ids("local", limit=10)[0]) == 1
+
+
+def test_a_server_that_is_not_there_is_told_in_one_line(song: Path) -> None:
+    url = f"http://127.0.0.1:{find_free()}"
+    with Client(url, patience_seconds=0) as client, pytest.raises(ConnectionFailedError, match="No server answers"):
+        client.submit(song)
+
+
+def test_run_writes_stems_and_exits_0(api_url: str, stand_in: StandIn, song: Path, tmp_path: Path) -> None:
+    with working(stand_in):
+        result = command(api_url, "run", song, "--out", tmp_path / "out", "--excerpt", "1+2", "--format", "flac")
+    assert result.exit_code == 0, result.output
+    names = [Path(line).name for line in result.stdout.splitlines()]
+    assert names == ["vocals.flac", "accompaniment.flac", "report.json", "spectrogram.png"]
+    assert (tmp_path / "out" / "vocals.flac").read_bytes() == STEM
+
+
+def test_run_on_no_audio_ends_with_one_line_and_1(api_url: str, stand_in: StandIn, song: Path, tmp_path: Path) -> None:
+    with working(stand_in, good=False):
+        result = command(api_url, "run", song, "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1] == "Error: The file is no audio."
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_other_commands(api_url: str, stand_in: StandIn, song: Path, tmp_path: Path) -> None:
+    job_id = command(api_url, "submit", song).stdout.strip()
+    assert "queued" in command(api_url, "status", job_id).stdout
+    assert "canceled" in command(api_url, "cancel", job_id).stdout
+    waited = command(api_url, "wait", job_id)
+    assert (waited.exit_code, waited.stderr.splitlines()[-1]) == (1, "Error: The job is canceled.")
+    assert "queued" in command(api_url, "retry", job_id).stdout
+    stand_in.queue.dispatch()
+    stand_in.succeed(job_id, STEM)
+    assert json.loads(command(api_url, "status", job_id, "--json").stdout)["state"] == "succeeded"
+    assert command(api_url, "wait", job_id).exit_code == 0
+    assert song.name in command(api_url, "list").stdout
+    assert json.loads(command(api_url, "list", "--json", "--state", "succeeded").stdout)["id"] == job_id
+    assert command(api_url, "download", job_id, "--out", tmp_path / "d").exit_code == 0
+    assert command(api_url, "delete", job_id).exit_code == 0
+    gone = command(api_url, "status", job_id)
+    assert (gone.exit_code, gone.stderr) == (1, "Error: There is no such job.\n")
+    assert "repetition (default)" in command(api_url, "engines").stdout
+
+
+@pytest.mark.parametrize(
+    ("excerpt", "read"), [("90+20", Excerpt(90, 20)), ("+20", Excerpt(0, 20)), ("1.5+", Excerpt(1.5, None))]
+)
+def test_excerpts_are_read(excerpt: str, read: Excerpt) -> None:
+    assert Excerpt.parse(excerpt) == read
+
+
+@pytest.mark.parametrize("excerpt", ["", "+", "90", "a+b", "-1+5", "1+2+3"])
+def test_other_excerpts_are_refused(excerpt: str) -> None:
+    with pytest.raises(ValueError, match="START"):
+        Excerpt.parse(excerpt)

@@ -1,0 +1,105 @@
+"""What the API says of itself, above all while what it needs is away: soon, and with a code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import pytest
+from flask.testing import FlaskClient
+
+from api.app import create_app
+from shared.settings import Settings
+from tests.fixtures.api import StandIn, submit
+from tests.fixtures.servers import Server, StorageServer, ValkeyServer
+
+
+@pytest.fixture
+def frail(valkey: ValkeyServer, storage: StorageServer) -> Settings:
+    """Servers of the test's own."""
+    return Settings(redis_url=valkey.url, **storage.settings())
+
+
+@contextmanager
+def hung(server: Server) -> Iterator[None]:
+    """Stop a server as a debugger does: it takes connections and answers none."""
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+
+
+@contextmanager
+def within_two_seconds() -> Iterator[None]:
+    began = time.monotonic()
+    yield
+    assert time.monotonic() - began < 2.0
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_a_whole_stack_is_ready(web: FlaskClient) -> None:
+    assert web.get("/healthz").json == {"status": "ok", "faults": {}}
+    ready = web.get("/readyz")
+    assert (ready.status_code, ready.json) == (200, {"status": "ok", "faults": {}})
+
+
+def test_without_a_worker_it_is_not_ready_and_says_so(web: FlaskClient) -> None:
+    ready = web.get("/readyz")
+    assert (ready.status_code, list(ready.json["faults"])) == (503, ["workers"])
+    assert ready.headers["Retry-After"]
+
+
+def test_a_hung_redis_is_told_within_two_seconds(frail: Settings, valkey: ValkeyServer) -> None:
+    web, worker = create_app(frail).test_client(), StandIn(frail)
+    worker.announce()
+    path = submit(web).headers["Location"]
+    with hung(valkey):
+        for call in (
+            lambda: web.get(path),
+            lambda: submit(web),
+            lambda: web.get("/v1/jobs"),
+            lambda: web.get("/v1/engines"),
+        ):
+            with within_two_seconds():
+                answer = call()
+            assert (answer.status_code, answer.json["code"]) == (503, "queue_unavailable")
+            assert answer.headers["Retry-After"]
+        with within_two_seconds():
+            faults = web.get("/readyz").json["faults"]
+        assert set(faults) == {"redis", "workers"}
+        assert web.get("/healthz").status_code == 200
+    assert web.get(path).status_code == 200
+    assert len(worker.keys()) == 1
+
+
+def test_a_dead_redis_is_told_and_forgiven(frail: Settings, valkey: ValkeyServer) -> None:
+    web, worker = create_app(frail).test_client(), StandIn(frail)
+    worker.announce()
+    path = submit(web).headers["Location"]
+    valkey.kill()
+    with within_two_seconds():
+        assert submit(web).json["code"] == "queue_unavailable"
+    valkey.start()
+    assert web.get(path).status_code == 200
+    assert submit(web).status_code == 202
+
+
+def test_a_hung_storage_is_told_within_two_seconds(frail: Settings, storage: StorageServer) -> None:
+    web, worker = create_app(frail).test_client(), StandIn(frail)
+    worker.announce()
+    path = submit(web).headers["Location"]
+    worker.succeed(path.rsplit("/", 1)[1])
+    with hung(storage):
+        for call in (partial(submit, web), partial(web.get, f"{path}/stems/vocals")):
+            with within_two_seconds():
+                answer = call()
+            assert (answer.status_code, answer.json["code"]) == (503, "storage_unavailable")
+        with within_two_seconds():
+            assert set(web.get("/readyz").json["faults"]) == {"storage"}
+        assert web.get(path).status_code == 200
+    assert web.get(f"{path}/stems/vocals").status_code == 200

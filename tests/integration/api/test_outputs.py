@@ -1,0 +1,131 @@
+"""Stems, pictures and the rest over HTTP, streamed from real storage."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from flask.testing import FlaskClient
+
+from api.app import create_app
+from shared.job_store import JobStore
+from shared.settings import Settings
+from tests.fixtures.api import StandIn, submit
+
+STEM = bytes(range(256)) * 40
+
+
+@pytest.fixture
+def path(web: FlaskClient, stand_in: StandIn) -> str:
+    """The path of a job that is done."""
+    path: str = submit(web, b"the mixture", "song.mp3").headers["Location"]
+    stand_in.succeed(path.rsplit("/", 1)[1], STEM)
+    return path
+
+
+def test_each_output_is_sent_with_its_type_and_name(web: FlaskClient, path: str) -> None:
+    stem = web.get(f"{path}/stems/vocals")
+    assert (stem.status_code, stem.data, stem.mimetype) == (200, STEM, "audio/flac")
+    assert stem.headers["Content-Disposition"] == 'attachment; filename="song - vocals.flac"'
+    assert stem.headers["Accept-Ranges"] == "bytes"
+    assert web.get(f"{path}/pictures/spectrogram").mimetype == "image/png"
+    assert web.get(f"{path}/waveforms/vocals").json == []
+    assert web.get(f"{path}/report").json == {"a": 1}
+    mixture = web.get(f"{path}/source")
+    assert (mixture.data, mixture.mimetype) == (b"the mixture", "audio/mpeg")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "start", "stop"),
+    [("bytes=0-0", 0, 1), ("bytes=100-199", 100, 200), ("bytes=10200-", 10200, 10240), ("bytes=-5", 10235, 10240)],
+)
+def test_a_range_is_sent_alone(web: FlaskClient, path: str, wanted: str, start: int, stop: int) -> None:
+    answer = web.get(f"{path}/stems/vocals", headers={"Range": wanted})
+    assert (answer.status_code, answer.data) == (206, STEM[start:stop])
+    assert answer.headers["Content-Range"] == f"bytes {start}-{stop - 1}/{len(STEM)}"
+
+
+@pytest.mark.parametrize("wanted", ["bytes=0-1,5-6", "lines=1-2", "nonsense"])
+def test_a_range_that_is_not_understood_is_answered_by_the_whole(web: FlaskClient, path: str, wanted: str) -> None:
+    assert web.get(f"{path}/stems/vocals", headers={"Range": wanted}).data == STEM
+
+
+def test_a_range_beyond_the_end_is_416(web: FlaskClient, path: str) -> None:
+    answer = web.get(f"{path}/stems/vocals", headers={"Range": "bytes=20000-"})
+    assert (answer.status_code, answer.json["code"]) == (416, "range_unsatisfiable")
+    assert answer.headers["Content-Range"] == f"bytes */{len(STEM)}"
+
+
+def test_ranges_of_another_version_are_answered_by_the_whole(web: FlaskClient, path: str) -> None:
+    tag = web.get(f"{path}/stems/vocals").headers["ETag"]
+    headers = {"Range": "bytes=0-9", "If-Range": tag}
+    assert web.get(f"{path}/stems/vocals", headers=headers).status_code == 206
+    headers["If-Range"] = '"other"'
+    assert web.get(f"{path}/stems/vocals", headers=headers).status_code == 200
+
+
+def test_what_a_client_has_already_is_not_sent_again(web: FlaskClient, path: str) -> None:
+    tag = web.get(f"{path}/stems/vocals").headers["ETag"]
+    answer = web.get(f"{path}/stems/vocals", headers={"If-None-Match": tag})
+    assert (answer.status_code, answer.data) == (304, b"")
+
+
+def test_head_tells_the_size_and_sends_nothing(web: FlaskClient, path: str) -> None:
+    answer = web.head(f"{path}/stems/vocals")
+    assert (answer.status_code, answer.content_length, answer.data) == (200, len(STEM), b"")
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_outputs_of_a_job_under_way_are_202_with_the_job(web: FlaskClient) -> None:
+    path = submit(web, stems="vocals").headers["Location"]
+    answer = web.get(f"{path}/stems/vocals")
+    assert (answer.status_code, answer.json["state"]) == (202, "queued")
+    assert answer.headers["Retry-After"]
+    assert web.get(f"{path}/stems/accompaniment").status_code == 404
+
+
+def test_outputs_that_will_never_be_are_404(web: FlaskClient, stand_in: StandIn, path: str) -> None:
+    for wanted in ("stems/drums", "pictures/vocals", "waveforms/x"):
+        answer = web.get(f"{path}/{wanted}")
+        assert (answer.status_code, answer.json["code"]) == (404, "output_not_found")
+    failed = submit(web).headers["Location"]
+    stand_in.fail(failed.rsplit("/", 1)[1])
+    assert web.get(f"{failed}/stems/vocals").status_code == 404
+
+
+def test_outputs_that_the_storage_lost_are_410(web: FlaskClient, stand_in: StandIn, path: str) -> None:
+    stand_in.storage.delete_below("jobs/")
+    answer = web.get(f"{path}/stems/vocals")
+    assert (answer.status_code, answer.json["code"]) == (410, "output_gone")
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_a_public_storage_is_linked_to_instead(settings: Settings, path: str) -> None:
+    public = settings.model_copy(update={"s3_public_endpoint_url": settings.s3_endpoint_url})
+    answer = create_app(public).test_client().get(f"{path}/stems/vocals")
+    assert answer.status_code == 302
+    followed = httpx.get(answer.headers["Location"], headers={"Range": "bytes=0-9"})
+    assert (followed.status_code, followed.content) == (206, STEM[:10])
+    assert "vocals.flac" in followed.headers["Content-Disposition"]
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_a_file_named_like_a_page_is_not_sent_as_one(web: FlaskClient) -> None:
+    path = submit(web, b"<script>alert(1)</script>", "evil.html").headers["Location"]
+    answer = web.get(f"{path}/source")
+    assert (answer.mimetype, answer.headers["X-Content-Type-Options"]) == ("application/octet-stream", "nosniff")
+    assert answer.headers["Content-Disposition"].startswith("attachment")
+
+
+def test_reading_a_job_is_one_call_to_redis(web: FlaskClient, stand_in: StandIn, path: str) -> None:
+    web.get(path)
+    client = JobStore(stand_in.settings)._redis
+    before = client.info("commandstats")
+    web.get(path)
+    after = client.info("commandstats")
+    calls = {
+        name: stats["calls"] - before.get(name, {"calls": 0})["calls"]
+        for name, stats in after.items()
+        if name in {"cmdstat_evalsha", "cmdstat_eval", "cmdstat_get", "cmdstat_hgetall"}
+    }
+    assert calls["cmdstat_evalsha"] == 1
+    assert calls.get("cmdstat_eval", 0) == 0
