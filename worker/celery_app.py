@@ -25,9 +25,6 @@ from worker.tasks import register
 settings = Settings()
 app = Celery("stemqueue", broker=settings.redis_url)
 app.conf.update(
-    # One thread a slot: a stop reaches running tasks at once, and a slot's number is written down only once.
-    worker_pool="threads",
-    worker_concurrency=settings.worker_slots,
     # Leases and the rescuer own recovery. Late acknowledgement only adds second runs: after the visibility
     # timeout, and after every lost connection.
     task_acks_late=False,
