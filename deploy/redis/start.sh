@@ -1,0 +1,28 @@
+#!/bin/sh
+# Starts Valkey (or Redis 7) for docker-compose.yml. The configuration goes in by a pipe: it holds the password's
+# digest, and the container's file system is read-only. Arguments come last, and win.
+set -eu
+
+digest=$(printf %s "$REDIS_PASSWORD" | sha256sum | cut -d ' ' -f 1)
+
+# The service's user: its own keys and channels, and no command that stops, empties or rewrites the server.
+#   +@read +@write +@transaction +@pubsub   records, lines, Celery's queues, events; less those in @dangerous
+#   +@connection +info                      redis-py's greeting, and the server's version that kombu asks for
+#   +eval +evalsha +script|load             our Lua; functions and SCRIPT FLUSH stay out
+#   +time                                   leases run by the server's clock
+#   -@dangerous -@admin                     KEYS, FLUSHALL, FLUSHDB, SORT, SWAPDB, MIGRATE, RESTORE, CONFIG, SHUTDOWN,
+#                                           DEBUG, MONITOR, REPLICAOF, CLIENT KILL and the like
+exec valkey-server - "$@" <<EOF
+bind * -::*
+port 6379
+dir /data
+appendonly yes
+# A change is on the disk before it is answered: no accepted job is lost, whatever is killed.
+appendfsync always
+save ""
+maxmemory ${REDIS_MAX_MEMORY:-512mb}
+# A queue must never forget; writes past the limit are refused, and the API answers 503.
+maxmemory-policy noeviction
+user default reset off
+user stemqueue reset on #$digest ~sq:* &sq:* -@all +@read +@write +@transaction +@pubsub +@connection +eval +evalsha +script|load +time -@dangerous -@admin
+EOF

@@ -1,0 +1,188 @@
+"""What docker-compose.yml, the Dockerfiles and .env.example promise, as far as reading them can tell.
+
+tests/integration/test_deployment.py runs what they say.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.settings import Settings
+from tests.fixtures.compose import (
+    ROOT,
+    VariableMissingError,
+    read_compose,
+    read_definition,
+    read_dockerfile,
+    read_env_file,
+    variables_named,
+)
+
+SECRETS = {"REDIS_PASSWORD": "r", "S3_ACCESS_KEY_ID": "a", "S3_SECRET_ACCESS_KEY": "s"}
+SERVICES = ["redis", "storage", "api", "worker"]
+SCRIPTS = sorted((ROOT / "deploy").rglob("*.sh"))
+# What Compose itself reads from the env file.
+OF_COMPOSE = {"COMPOSE_PROFILES"}
+
+
+@pytest.fixture(name="definition")
+def _definition() -> dict[str, Any]:
+    return read_definition(SECRETS)
+
+
+def run_tool(name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    tool = Path(sysconfig.get_path("scripts")) / name
+    return subprocess.run([tool, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_the_compose_file_follows_the_compose_specification() -> None:
+    done = run_tool("check-jsonschema", "--builtin-schema", "vendor.compose-spec", "docker-compose.yml")
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("package", ["api", "worker"])
+def test_hadolint_has_nothing_to_say_about_a_dockerfile(package: str) -> None:
+    done = run_tool("hadolint", f"{package}/Dockerfile")
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: str(script.relative_to(ROOT)))
+def test_a_shell_script_parses(script: Path) -> None:
+    subprocess.run(["sh", "-n", script], check=True)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_runs_without_privileges(definition: dict[str, Any], name: str) -> None:
+    service = definition["services"][name]
+    user = service.get("user") or read_dockerfile(ROOT / name / "Dockerfile")["USER"]
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user), "a number, so that an orchestrator can tell that it is not root"
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert "privileged" not in service
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_is_watched_bounded_and_stopped_gently(definition: dict[str, Any], name: str) -> None:
+    service = definition["services"][name]
+    assert service["healthcheck"]["test"]
+    assert service["mem_limit"]
+    assert service["init"] is True
+    assert int(service["stop_grace_period"].removesuffix("s")) >= 30
+
+
+def test_only_the_api_is_published_and_only_on_loopback_unless_told_otherwise(definition: dict[str, Any]) -> None:
+    published = {name: s["ports"] for name, s in definition["services"].items() if "ports" in s}
+    assert published == {"api": ["127.0.0.1:8000:8000"]}
+    told = read_definition({**SECRETS, "PUBLISH_ADDRESS": "192.0.2.7", "API_PORT": "9000"})
+    assert told["services"]["api"]["ports"] == ["192.0.2.7:9000:8000"]
+
+
+def test_workers_have_no_way_out(definition: dict[str, Any]) -> None:
+    assert definition["services"]["worker"]["networks"] == ["backend"]
+    assert definition["networks"]["backend"]["internal"] == "true"
+
+
+def test_the_api_keeps_checking_hosts_though_it_listens_on_every_address(definition: dict[str, Any]) -> None:
+    assert definition["services"]["api"]["environment"]["API_ALLOWED_HOSTS"]
+
+
+def test_nothing_stands_in_the_way_of_more_workers(definition: dict[str, Any]) -> None:
+    worker = definition["services"]["worker"]
+    assert not {"container_name", "hostname", "ports"} & set(worker)
+    assert "/scratch" in worker["volumes"], "an unnamed volume, so that each worker has its own"
+
+
+def test_every_image_from_elsewhere_is_pinned_to_a_version(definition: dict[str, Any]) -> None:
+    images = [s["image"] for s in definition["services"].values() if "build" not in s]
+    froms = [re.findall(r"^FROM (\S+)", (ROOT / p / "Dockerfile").read_text(), re.M) for p in ("api", "worker")]
+    for image in [*images, *sum(froms, [])]:
+        assert re.search(r":.*\d+\.\d+", image), image
+
+
+@pytest.mark.parametrize("package", ["api", "worker"])
+def test_an_image_alone_runs_and_checks_what_compose_does(definition: dict[str, Any], package: str) -> None:
+    service, image = definition["services"][package], read_dockerfile(ROOT / package / "Dockerfile")
+    assert image["CMD"] == service["command"]
+    assert ["CMD", *image["HEALTHCHECK"]] == service["healthcheck"]["test"]
+
+
+@pytest.mark.parametrize(("package", "other"), [("api", "worker"), ("worker", "api")])
+def test_an_image_installs_its_own_lock_and_copies_its_own_package(package: str, other: str) -> None:
+    text = (ROOT / package / "Dockerfile").read_text()
+    assert f"requirements/{package}.txt" in text
+    assert f"requirements/{other}.txt" not in text
+    assert f"COPY {other} " not in text
+    for line in re.findall(r"pip install.*|pip \S+ \S+ install.*", text):
+        assert "--require-hashes" in line or "--no-index" in line, line
+
+
+@pytest.mark.parametrize("missing", sorted(SECRETS))
+def test_a_missing_secret_ends_in_a_message_that_says_what_to_do(missing: str) -> None:
+    with pytest.raises(VariableMissingError, match=rf"{missing}: run deploy/make-env\.sh first"):
+        read_compose({**SECRETS, missing: ""})
+
+
+def test_redis_sees_no_storage_key_and_storage_no_redis_password(definition: dict[str, Any]) -> None:
+    assert set(definition["services"]["redis"]["environment"]) == {"REDIS_PASSWORD", "REDIS_MAX_MEMORY"}
+    assert "REDIS_PASSWORD" not in definition["services"]["storage"]["environment"]
+
+
+def test_no_secret_stands_in_a_file_of_the_repository() -> None:
+    example = read_env_file(ROOT / ".env.example")
+    assert {name for name, value in example.items() if not value} >= set(SECRETS)
+    assert set(example) == {*SECRETS, *OF_COMPOSE}, "the rest is commented out, with its default"
+    ignored = subprocess.run(["git", "check-ignore", "-q", ".env"], cwd=ROOT, check=False)
+    assert ignored.returncode == 0
+
+
+def test_env_example_names_every_variable_of_the_compose_file_and_none_that_nobody_reads() -> None:
+    text = (ROOT / ".env.example").read_text()
+    named = set(re.findall(r"^#?([A-Z][A-Z0-9_]+)=", text, re.M))
+    settings = {name.upper() for name in Settings.model_fields}
+    assert variables_named() <= named
+    assert named <= variables_named() | settings | OF_COMPOSE
+
+
+def test_the_defaults_that_env_example_shows_are_the_ones_that_hold() -> None:
+    shown = dict(re.findall(r"^#([A-Z][A-Z0-9_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.M))
+    compose = (ROOT / "docker-compose.yml").read_text()
+    for name, value in shown.items():
+        in_compose = re.search(rf"\$\{{{name}:?-([^}}]*)\}}", compose)
+        if in_compose:
+            assert in_compose[1] == value, name
+        else:
+            default = Settings.model_fields[name.lower()].default
+            assert (f"{default:g}" if isinstance(default, float) else str(default or "")) == value, name
+
+
+def test_the_image_context_holds_what_the_dockerfiles_copy_and_no_env_file() -> None:
+    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    copied = set()
+    for package in ("api", "worker"):
+        for sources in re.findall(r"^COPY (?!--from)(?:--\S+ )?(.+) \S+$", (ROOT / package / "Dockerfile").read_text(), re.M):
+            copied |= set(sources.split())
+    for source in copied:
+        assert any(source == a or source.startswith(f"{a}/") for a in allowed), source
+        assert (ROOT / source).exists(), source
+    assert not any(".env" in a for a in allowed)
+
+
+def test_make_env_fills_in_secrets_that_only_the_owner_can_read_and_never_replaces_them(tmp_path: Path) -> None:
+    (tmp_path / ".env.example").write_text((ROOT / ".env.example").read_text())
+    command = ["sh", str(ROOT / "deploy/make-env.sh"), str(tmp_path)]
+    subprocess.run(command, check=True, capture_output=True)
+    made = read_env_file(tmp_path / ".env")
+    assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
+    assert len({made[name] for name in SECRETS}) == len(SECRETS)
+    assert all(re.fullmatch(r"(stems)?[0-9a-f]{48}", made[name]) for name in SECRETS)
+    again = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert again.returncode == 1
+    assert "already" in again.stderr
+    assert read_env_file(tmp_path / ".env") == made
