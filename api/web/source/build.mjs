@@ -3,7 +3,10 @@
 import { context, build } from "esbuild";
 
 const options = {
-  entryPoints: { page: "src/main.tsx" },
+  entryPoints: [
+    { in: "src/main.tsx", out: "page" },
+    { in: "style/page.css", out: "page" },
+  ],
   outdir: "../static",
   bundle: true,
   minify: true,

@@ -45,12 +45,9 @@ export async function requestJson<T>(path: string, init: RequestInit = {}): Prom
 }
 
 export async function postJson<T>(path: string, body?: unknown, headers: Record<string, string> = {}): Promise<T> {
-  const content = body === undefined ? {} : { "Content-Type": "application/json" };
-  return requestJson<T>(path, {
-    method: "POST",
-    headers: { ...content, ...headers },
-    body: body === undefined ? null : JSON.stringify(body),
-  });
+  if (body === undefined) return requestJson<T>(path, { method: "POST", headers });
+  const content = { "Content-Type": "application/json", ...headers };
+  return requestJson<T>(path, { method: "POST", headers: content, body: JSON.stringify(body) });
 }
 
 async function send(path: string, init: RequestInit): Promise<Response> {

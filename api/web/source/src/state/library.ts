@@ -31,8 +31,8 @@ export const found = computed(() => {
 
 /** Puts a job's newer state into the list; a new one on top. */
 export function put(job: Job): void {
-  const at = jobs.value.findIndex((known) => known.id === job.id);
-  jobs.value = at < 0 ? [job, ...jobs.value] : jobs.value.with(at, job);
+  const known = jobs.value.some(({ id }) => id === job.id);
+  jobs.value = known ? jobs.value.map((old) => (old.id === job.id ? job : old)) : [job, ...jobs.value];
 }
 
 export function remove(id: string): void {
