@@ -1,6 +1,7 @@
 """The page: submits, lists, plays. It is a client of the API like any other; owns no state.
 
 Everything it loads comes from this server, and no script or style stands in its HTML: the policy forbids both.
+What is in static/ is built from source/ and committed, so that nobody needs node to run it.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ blueprint = Blueprint("web", __name__, template_folder="templates", static_folde
 STATIC = f"{__path__[0]}/static"
 
 
-@blueprint.get("/")
-def page() -> str:
-    """Show the page."""
+@blueprint.get("/", defaults={"job_id": None})
+@blueprint.get("/jobs/<job_id>")
+def page(job_id: str | None) -> str:
+    """Show the page. The script reads the address: a job's own is the same document."""
+    del job_id
     return render_template("index.html")
 
 

@@ -1,0 +1,47 @@
+// The API key: asked for once, when the server first answers 401, and sent in a header alone.
+
+import { signal } from "@preact/signals";
+
+const STORED_AS = "stemqueue-api-key";
+
+/** Why a key is asked for at the moment; null while none is. */
+export const asking = signal<"missing" | "refused" | null>(null);
+
+/** The key in use, if any. */
+export const key = signal<string | null>(stored());
+
+let answered: Promise<void> | null = null;
+let answer: () => void = () => undefined;
+
+/** Opens the question, and waits until there is an answer to try. */
+export function askForKey(): Promise<void> {
+  asking.value = key.value ? "refused" : "missing";
+  answered ??= new Promise((resolve) => {
+    answer = resolve;
+  });
+  return answered;
+}
+
+/** Takes the answer; `remember` keeps it beyond this tab. */
+export function giveKey(given: string, remember: boolean): void {
+  forget();
+  (remember ? localStorage : sessionStorage).setItem(STORED_AS, given);
+  key.value = given;
+  asking.value = null;
+  answered = null;
+  answer();
+}
+
+export function forgetKey(): void {
+  forget();
+  key.value = null;
+}
+
+function forget(): void {
+  localStorage.removeItem(STORED_AS);
+  sessionStorage.removeItem(STORED_AS);
+}
+
+function stored(): string | null {
+  return sessionStorage.getItem(STORED_AS) ?? localStorage.getItem(STORED_AS);
+}

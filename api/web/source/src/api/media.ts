@@ -1,0 +1,25 @@
+// Addresses for what the browser fetches by itself (pictures, media elements, downloads), which sends no key.
+
+import { request } from "./client";
+import { key } from "./key";
+
+/** Returns an address that works without a header: the server's own, or, where a key is used, a copy's. */
+export async function openAddress(url: string): Promise<string> {
+  if (!key.value) return url;
+  return URL.createObjectURL(await (await request(url)).blob());
+}
+
+/** Gives an address from `openAddress` back. */
+export function closeAddress(address: string): void {
+  if (address.startsWith("blob:")) URL.revokeObjectURL(address);
+}
+
+/** Saves a file as the browser saves any; with a key it is fetched first. */
+export async function download(url: string, filename: string): Promise<void> {
+  const address = await openAddress(url);
+  const link = document.createElement("a");
+  link.href = address;
+  link.download = filename;
+  link.click();
+  window.setTimeout(() => closeAddress(address), 60_000);
+}

@@ -1,0 +1,120 @@
+// Cuts MP3 files: reads the whole file once, which is small, and decodes a few hundred of its frames at a time.
+//
+// A frame leans on those before it (the bit reservoir, the overlap of its transform), so each cut begins some frames
+// early and drops what they decode to. What encoder and decoder add before the music is told by LAME's tag.
+
+import type { ReadRange } from "./ranges";
+import { NotSegmentable, SEGMENT_SECONDS, type Segments } from "./segments";
+
+/** Frames decoded before a cut and dropped: more than the bit reservoir spans at the lowest bitrates. */
+const LEAD_IN_FRAMES = 12;
+
+/** What every decoder adds before the first sample. */
+const DECODER_DELAY = 529;
+
+const RATES = [44100, 48000, 32000];
+const BITRATES_1 = [0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320];
+const BITRATES_2 = [0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160];
+
+interface Header {
+  bytes: number;
+  samples: number;
+  sampleRate: number;
+}
+
+interface Index {
+  /** Where each frame of music begins, and after them where the last one ends. */
+  starts: number[];
+  samplesPerFrame: number;
+  sampleRate: number;
+  /** Decoded samples before the first and after the last of the music. */
+  skip: number;
+  totalSamples: number;
+}
+
+export async function openMp3(read: ReadRange, size: number): Promise<Segments> {
+  const file = await read(0, size);
+  const index = indexFrames(file);
+  const { samplesPerFrame, sampleRate, skip, totalSamples, starts } = index;
+  const segmentSamples = SEGMENT_SECONDS * sampleRate;
+  return {
+    sampleRate,
+    totalSamples,
+    segmentSamples,
+    async decode(segment, context) {
+      const first = segment * segmentSamples + skip;
+      const samples = Math.min(segmentSamples, totalSamples - segment * segmentSamples);
+      const from = Math.max(0, Math.floor(first / samplesPerFrame) - LEAD_IN_FRAMES);
+      const stop = Math.min(starts.length - 1, Math.ceil((first + samples) / samplesPerFrame) + 1);
+      const decoded = await context.decodeAudioData(file.slice(starts[from], starts[stop]).buffer);
+      return cutOut(context, decoded, first - from * samplesPerFrame, samples);
+    },
+  };
+}
+
+function cutOut(context: BaseAudioContext, decoded: AudioBuffer, offset: number, samples: number): AudioBuffer {
+  // A decoder that trims or pads cuts by itself would put the stems out of step.
+  if (decoded.length < offset + samples) throw new NotSegmentable("A cut decoded to fewer samples than it has.");
+  const buffer = context.createBuffer(decoded.numberOfChannels, samples, decoded.sampleRate);
+  for (let channel = 0; channel < buffer.numberOfChannels; channel++) {
+    buffer.copyToChannel(decoded.getChannelData(channel).subarray(offset, offset + samples), channel);
+  }
+  return buffer;
+}
+
+export function indexFrames(file: Uint8Array): Index {
+  let at = skipId3(file);
+  const first = readHeader(file, at);
+  if (!first) throw new NotSegmentable("The MP3 file does not begin with a frame.");
+  const tag = readLameTag(file.subarray(at, at + first.bytes));
+  if (!tag) throw new NotSegmentable("The MP3 file does not tell what its encoder added.");
+  at += first.bytes;
+  const starts: number[] = [];
+  for (let header = readHeader(file, at); header && at + header.bytes <= file.length; header = readHeader(file, at)) {
+    starts.push(at);
+    at += header.bytes;
+  }
+  const decoded = starts.length * first.samples;
+  starts.push(at);
+  return {
+    starts,
+    samplesPerFrame: first.samples,
+    sampleRate: first.sampleRate,
+    skip: tag.delay + DECODER_DELAY,
+    totalSamples: decoded - tag.delay - tag.padding,
+  };
+}
+
+function skipId3(file: Uint8Array): number {
+  if (String.fromCharCode(...file.subarray(0, 3)) !== "ID3") return 0;
+  const [a, b, c, d] = file.subarray(6, 10);
+  return 10 + (a! << 21) + (b! << 14) + (c! << 7) + d!;
+}
+
+function readHeader(file: Uint8Array, at: number): Header | undefined {
+  const [sync, kind, rates] = file.subarray(at, at + 3);
+  // Layer III of MPEG 1 (0xfa) or 2 (0xf2), with or without a checksum.
+  if (sync !== 0xff || kind === undefined || rates === undefined || (kind & 0xe6) !== 0xe2) return undefined;
+  const version = (kind >> 3) & 3;
+  if (version < 2) return undefined;
+  const bitrate = (version === 3 ? BITRATES_1 : BITRATES_2)[rates >> 4];
+  const rate = RATES[(rates >> 2) & 3];
+  if (!bitrate || !rate) return undefined;
+  const sampleRate = version === 3 ? rate : rate / 2;
+  const samples = version === 3 ? 1152 : 576;
+  const padding = (rates >> 1) & 1;
+  return { bytes: Math.floor((samples / 8) * ((bitrate * 1000) / sampleRate)) + padding, samples, sampleRate };
+}
+
+/** Reads how many samples the encoder put before and after the music. */
+function readLameTag(frame: Uint8Array): { delay: number; padding: number } | undefined {
+  const text = String.fromCharCode(...frame.subarray(0, 64));
+  const name = Math.max(text.indexOf("Info"), text.indexOf("Xing"));
+  if (name < 0) return undefined;
+  const flags = frame[name + 7]!;
+  const fields = (flags & 1 ? 4 : 0) + (flags & 2 ? 4 : 0) + (flags & 4 ? 100 : 0) + (flags & 8 ? 4 : 0);
+  const encoder = name + 8 + fields;
+  const [high, middle, low] = frame.subarray(encoder + 21, encoder + 24);
+  if (low === undefined || !frame[encoder]) return undefined;
+  return { delay: (high! << 4) | (middle! >> 4), padding: ((middle! & 15) << 8) | low };
+}

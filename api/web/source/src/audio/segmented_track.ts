@@ -1,0 +1,87 @@
+// A track that plays decoded segments, each at its exact sample.
+
+import type { Segments } from "./segments";
+import type { Track } from "./track";
+
+/** Decoded segments kept: what sounds, what comes next, and one for a seek back. More cost 3 MB each. */
+const KEPT_SEGMENTS = 4;
+
+export class SegmentedTrack implements Track {
+  readonly output: GainNode;
+  private readonly decoded = new Map<number, Promise<AudioBuffer>>();
+  private readonly ready = new Map<number, AudioBuffer>();
+  private sounding = new Set<AudioBufferSourceNode>();
+
+  constructor(
+    private readonly context: AudioContext,
+    private readonly segments: Segments,
+  ) {
+    this.output = context.createGain();
+  }
+
+  get totalSamples(): number {
+    return this.segments.totalSamples;
+  }
+
+  async prepare(from: number, to: number): Promise<void> {
+    await Promise.all(this.covering(from, to).map((index) => this.load(index)));
+  }
+
+  schedule(from: number, to: number, when: number): void {
+    const { segmentSamples, sampleRate } = this.segments;
+    for (const index of this.covering(from, to)) {
+      const buffer = this.ready.get(index);
+      if (!buffer) continue;
+      const begin = Math.max(from, index * segmentSamples);
+      const end = Math.min(to, index * segmentSamples + buffer.length);
+      const source = this.context.createBufferSource();
+      source.buffer = buffer;
+      source.connect(this.output);
+      source.onended = () => {
+        source.disconnect();
+        this.sounding.delete(source);
+      };
+      const offset = (begin - index * segmentSamples) / sampleRate;
+      source.start(when + (begin - from) / sampleRate, offset, (end - begin) / sampleRate);
+      this.sounding.add(source);
+    }
+  }
+
+  stop(when: number): void {
+    for (const source of this.sounding) source.stop(when);
+  }
+
+  close(): void {
+    this.stop(0);
+    this.decoded.clear();
+    this.ready.clear();
+    this.output.disconnect();
+  }
+
+  private covering(from: number, to: number): number[] {
+    const { segmentSamples, totalSamples } = this.segments;
+    const first = Math.floor(from / segmentSamples);
+    const stop = Math.ceil(Math.min(to, totalSamples) / segmentSamples);
+    return Array.from({ length: Math.max(0, stop - first) }, (_, i) => first + i);
+  }
+
+  private load(index: number): Promise<AudioBuffer> {
+    const known = this.decoded.get(index);
+    const loading = known ?? this.segments.decode(index, this.context);
+    // Last in the map is what was used last; a piece's first segment must outlive the loading of its second.
+    this.decoded.delete(index);
+    this.decoded.set(index, loading);
+    if (known) return known;
+    for (const oldest of [...this.decoded.keys()].slice(0, -KEPT_SEGMENTS)) this.drop(oldest);
+    loading.then(
+      (buffer) => this.decoded.has(index) && this.ready.set(index, buffer),
+      () => this.drop(index),
+    );
+    return loading;
+  }
+
+  private drop(index: number): void {
+    this.decoded.delete(index);
+    this.ready.delete(index);
+  }
+}

@@ -1,0 +1,175 @@
+// One play head over all tracks: cuts the song into short pieces, and schedules each on every track at the same sample
+// of the context's clock. Owns play, pause, seek and loop; owns no gains and no drawing.
+
+import { signal } from "@preact/signals";
+
+import type { Track } from "./track";
+
+/** How much is scheduled at once. Shorter pieces cost work; longer ones delay a change of the loop. */
+const PIECE_SECONDS = 2;
+
+/** How far ahead is scheduled: more than a hidden tab's timers sleep. */
+const AHEAD_SECONDS = 4;
+
+/** From the decision to play until the first sample sounds: time to schedule on every track. */
+const LEAD_SECONDS = 0.06;
+
+/** What keeps a stop or a start from clicking. */
+const FADE_SECONDS = 0.01;
+
+/** A part of the song, in samples. */
+export interface Region {
+  from: number;
+  to: number;
+}
+
+interface Piece extends Region {
+  /** The context's frame at which it begins to sound. */
+  frame: number;
+}
+
+export class Transport {
+  readonly playing = signal(false);
+  /** Whether playing waits for samples to arrive. */
+  readonly waiting = signal(false);
+  readonly loop = signal<Region | null>(null);
+  readonly fault = signal<string | null>(null);
+  readonly master: GainNode;
+  private pieces: Piece[] = [];
+  private head = 0;
+  private run = 0;
+
+  constructor(
+    readonly context: AudioContext,
+    readonly totalSamples: number,
+    private readonly tracks: Set<Track>,
+  ) {
+    this.master = context.createGain();
+    this.master.connect(context.destination);
+  }
+
+  /** Returns where the sound is that leaves the speakers now, in samples. */
+  position(): number {
+    if (!this.playing.value) return this.head;
+    const now = (this.context.currentTime - (this.context.outputLatency || 0)) * this.context.sampleRate;
+    while (this.pieces[1] && this.pieces[1].frame <= now) this.pieces.shift();
+    const piece = this.pieces[0];
+    if (!piece) return this.head;
+    return piece.from + Math.max(0, Math.min(now - piece.frame, piece.to - piece.from));
+  }
+
+  play(): void {
+    if (this.playing.value) return;
+    if (this.head >= this.totalSamples) this.head = 0;
+    this.playing.value = true;
+    this.fault.value = null;
+    void this.keepPlaying(++this.run);
+  }
+
+  pause(): void {
+    this.head = this.position();
+    this.playing.value = false;
+    this.silence();
+  }
+
+  seek(sample: number): void {
+    const playing = this.playing.value;
+    if (playing) this.pause();
+    this.head = Math.max(0, Math.min(sample, this.totalSamples));
+    if (playing) this.play();
+  }
+
+  /** Sets what repeats; null plays through. What is scheduled already is scheduled anew. */
+  repeat(region: Region | null): void {
+    this.loop.value = region;
+    if (this.playing.value) this.seek(this.position());
+  }
+
+  /** Starts anew where it stands, for a track that came later. */
+  restart(): void {
+    if (this.playing.value) this.seek(this.position());
+  }
+
+  close(): void {
+    this.pause();
+    for (const track of this.tracks) track.close();
+    void this.context.close();
+  }
+
+  private silence(): void {
+    this.run++;
+    this.waiting.value = false;
+    this.pieces = [];
+    const now = this.context.currentTime;
+    this.master.gain.cancelScheduledValues(now);
+    this.master.gain.setTargetAtTime(0, now, FADE_SECONDS / 3);
+    for (const track of this.tracks) track.stop(now + 2 * FADE_SECONDS);
+  }
+
+  private async keepPlaying(run: number): Promise<void> {
+    try {
+      await this.context.resume();
+      for (let next = this.pieceAt(this.head); next; next = this.pieceAt(this.after(next))) {
+        if (!(await this.playPiece(next, run))) return;
+      }
+      await this.waitUntil(this.end());
+    } catch (error) {
+      if (run !== this.run) return;
+      this.fault.value = error instanceof Error ? error.message : String(error);
+    }
+    if (run !== this.run) return;
+    this.pause();
+  }
+
+  /** Schedules a piece once its samples are there; returns whether this run still goes on. */
+  private async playPiece(region: Region, run: number): Promise<boolean> {
+    const starved = window.setTimeout(() => (this.waiting.value = true), this.pieces.length ? 1000 * PIECE_SECONDS : 150);
+    try {
+      await Promise.all([...this.tracks].map((track) => track.prepare(region.from, region.to)));
+    } finally {
+      window.clearTimeout(starved);
+    }
+    if (run !== this.run) return false;
+    this.waiting.value = false;
+    const { sampleRate, currentTime } = this.context;
+    const soonest = Math.ceil((currentTime + LEAD_SECONDS) * sampleRate);
+    const frame = this.pieces.length ? Math.max(this.end(), Math.ceil(currentTime * sampleRate)) : soonest;
+    if (!this.pieces.length) this.fadeIn(frame / sampleRate);
+    this.pieces.push({ ...region, frame });
+    for (const track of this.tracks) track.schedule(region.from, region.to, frame / sampleRate);
+    await this.waitUntil(this.end() - AHEAD_SECONDS * sampleRate);
+    return run === this.run;
+  }
+
+  private fadeIn(when: number): void {
+    const { gain } = this.master;
+    gain.cancelScheduledValues(this.context.currentTime);
+    gain.setValueAtTime(0, when);
+    gain.linearRampToValueAtTime(1, when + FADE_SECONDS / 2);
+  }
+
+  private pieceAt(sample: number): Region | null {
+    const loop = this.loop.value;
+    const from = Math.floor(sample);
+    const stop = loop && from < loop.to ? loop.to : this.totalSamples;
+    const to = Math.min(stop, from + PIECE_SECONDS * this.context.sampleRate);
+    return to > from ? { from, to } : null;
+  }
+
+  /** Returns where the song goes on after a piece: on, or back to where the loop begins. */
+  private after(piece: Region): number {
+    const loop = this.loop.value;
+    return loop && piece.to === loop.to ? loop.from : piece.to;
+  }
+
+  /** Returns the frame at which all that is scheduled has sounded. */
+  private end(): number {
+    const last = this.pieces.at(-1);
+    return last ? last.frame + last.to - last.from : 0;
+  }
+
+  private waitUntil(frame: number): Promise<void> {
+    const seconds = frame / this.context.sampleRate - this.context.currentTime;
+    return seconds > 0 ? new Promise((resolve) => window.setTimeout(resolve, seconds * 1000)) : Promise.resolve();
+  }
+}

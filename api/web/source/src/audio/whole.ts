@@ -1,0 +1,15 @@
+// A short stem in a format that is not cut: decoded whole, as its only segment.
+
+import type { ReadRange } from "./ranges";
+import type { Segments } from "./segments";
+
+export async function openWhole(read: ReadRange, size: number, context: BaseAudioContext): Promise<Segments> {
+  const file = await read(0, size);
+  const buffer = await context.decodeAudioData(file.slice().buffer);
+  return {
+    sampleRate: buffer.sampleRate,
+    totalSamples: buffer.length,
+    segmentSamples: buffer.length,
+    decode: () => Promise.resolve(buffer),
+  };
+}

@@ -1,0 +1,38 @@
+// What the server can do, read once and again when it was away.
+
+import { computed, effect, signal } from "@preact/signals";
+
+import { awaySince, Problem, requestJson } from "../api/client";
+import type { Engine, Engines } from "../api/types";
+
+export const engines = signal<Engines | null>(null);
+export const enginesFault = signal<string | null>(null);
+
+export const defaultEngine = computed<Engine | undefined>(() => {
+  const known = engines.value;
+  return known?.engines.find((engine) => engine.name === known.default_engine) ?? known?.engines[0];
+});
+
+export function engineTitle(name: string): string {
+  return engines.value?.engines.find((engine) => engine.name === name)?.title ?? name;
+}
+
+/** A server whose workers are still starting knows no engines yet. */
+const ASK_AGAIN_MILLISECONDS = 3000;
+
+export async function loadEngines(): Promise<void> {
+  try {
+    engines.value = await requestJson<Engines>("/v1/engines");
+    enginesFault.value = null;
+  } catch (error) {
+    enginesFault.value = error instanceof Problem ? error.message : String(error);
+  }
+  if (!engines.value?.engines.length) window.setTimeout(() => void loadEngines(), ASK_AGAIN_MILLISECONDS);
+}
+
+let wasAway = false;
+effect(() => {
+  const away = awaySince.value !== null;
+  if (wasAway && !away) void loadEngines();
+  wasAway = away;
+});

@@ -1,0 +1,80 @@
+// The jobs that the server knows, newest first: the first page followed, older ones loaded when they are asked for.
+
+import { computed, signal } from "@preact/signals";
+
+import { Problem, requestJson } from "../api/client";
+import { isActive, type Job, type JobPage } from "../api/types";
+import { pause } from "../api/watch";
+
+const PAGE_JOBS = 100;
+const ACTIVE_SECONDS = 2;
+const IDLE_SECONDS = 15;
+
+export const jobs = signal<readonly Job[]>([]);
+export const loaded = signal(false);
+export const fault = signal<string | null>(null);
+export const search = signal("");
+
+/** Where the next older page starts; null when all are here. */
+const older = signal<string | null>(null);
+export const hasOlder = computed(() => older.value !== null);
+export const loadingOlder = signal(false);
+
+export const found = computed(() => {
+  const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+  if (words.length === 0) return jobs.value;
+  return jobs.value.filter((job) => {
+    const text = `${job.source.filename} ${job.state} ${job.engine}`.toLowerCase();
+    return words.every((word) => text.includes(word));
+  });
+});
+
+/** Puts a job's newer state into the list; a new one on top. */
+export function put(job: Job): void {
+  const known = jobs.value.some(({ id }) => id === job.id);
+  jobs.value = known ? jobs.value.map((old) => (old.id === job.id ? job : old)) : [job, ...jobs.value];
+}
+
+export function remove(id: string): void {
+  jobs.value = jobs.value.filter((job) => job.id !== id);
+}
+
+export async function refresh(signal?: AbortSignal): Promise<void> {
+  try {
+    const page = await requestJson<JobPage>(`/v1/jobs?limit=${PAGE_JOBS}`, signal ? { signal } : {});
+    // What is older than the page stays; what is newer and not in it is gone.
+    const oldest = page.jobs.at(-1)?.times.created_at ?? "";
+    const rest = page.has_more ? jobs.value.filter((job) => job.times.created_at < oldest) : [];
+    if (rest.length === 0) older.value = page.next_starting_after;
+    jobs.value = [...page.jobs, ...rest];
+    loaded.value = true;
+    fault.value = null;
+  } catch (error) {
+    if (signal?.aborted) return;
+    fault.value = error instanceof Problem ? error.message : String(error);
+  }
+}
+
+export async function loadOlder(): Promise<void> {
+  if (older.value === null || loadingOlder.value) return;
+  loadingOlder.value = true;
+  try {
+    const page = await requestJson<JobPage>(`/v1/jobs?limit=${PAGE_JOBS}&starting_after=${older.value}`);
+    const known = new Set(jobs.value.map((job) => job.id));
+    jobs.value = [...jobs.value, ...page.jobs.filter((job) => !known.has(job.id))];
+    older.value = page.next_starting_after;
+  } catch (error) {
+    fault.value = error instanceof Problem ? error.message : String(error);
+    older.value = null;
+  } finally {
+    loadingOlder.value = false;
+  }
+}
+
+/** Follows the list for as long as the page is open; a tab out of sight rests. */
+export async function followLibrary(signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    if (document.visibilityState === "visible") await refresh(signal);
+    await pause(jobs.value.some(isActive) ? ACTIVE_SECONDS : IDLE_SECONDS, signal);
+  }
+}

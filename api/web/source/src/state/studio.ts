@@ -1,0 +1,206 @@
+// A finished job as something to play: the window of time that is looked at, the strips, and the sound once it is
+// wanted. Nothing is fetched but outlines until somebody presses play.
+
+import { effect, signal, type Signal } from "@preact/signals";
+
+import { openAddress } from "../api/media";
+import type { Job, Stem } from "../api/types";
+import { ElementTrack } from "../audio/element_track";
+import { openStem } from "../audio/open_stem";
+import type { Track } from "../audio/track";
+import { Transport } from "../audio/transport";
+
+/** A stretch of the song, in seconds. */
+export interface Span {
+  from: number;
+  to: number;
+}
+
+/** A loop shorter than this is a click that slipped. */
+export const SHORTEST_LOOP_SECONDS = 0.25;
+
+const SHORTEST_WINDOW_SECONDS = 1;
+
+/** How long a gain takes to change: long enough not to click. */
+const GAIN_SECONDS = 0.01;
+
+export class Strip {
+  readonly volume = signal(1);
+  readonly muted = signal(false);
+  readonly solo = signal(false);
+
+  constructor(readonly stem: Stem) {}
+}
+
+export class Studio {
+  readonly duration: number;
+  readonly strips: readonly Strip[];
+  readonly window: Signal<Span>;
+  readonly position = signal(0);
+  readonly playing = signal(false);
+  readonly waiting = signal(false);
+  readonly fault = signal<string | null>(null);
+  readonly loop = signal<Span | null>(null);
+  readonly hearingMixture = signal(false);
+  readonly mixtureFault = signal<string | null>(null);
+  /** What the worker turned the stems down by; the mixture is heard as much quieter. */
+  gainDb = 0;
+
+  private readonly closing = new AbortController();
+  private readonly tracks = new Set<Track>();
+  private transport: Promise<Transport> | null = null;
+  private opened: Transport | null = null;
+  private mixture: ElementTrack | null = null;
+
+  constructor(readonly job: Job) {
+    this.duration = Math.max(...job.stems.map((stem) => stem.duration_seconds ?? 0));
+    this.strips = job.stems.map((stem) => new Strip(stem));
+    this.window = signal({ from: 0, to: this.duration });
+  }
+
+  toggle(): void {
+    if (this.playing.value) this.opened?.pause();
+    else void this.play();
+  }
+
+  async play(): Promise<void> {
+    this.waiting.value = true;
+    this.fault.value = null;
+    try {
+      // Made within the click: later, browsers refuse to let it sound.
+      this.transport ??= this.open(this.newContext());
+      const transport = await this.transport;
+      transport.seek(this.position.value * transport.context.sampleRate);
+      transport.play();
+    } catch (error) {
+      this.transport = null;
+      this.waiting.value = false;
+      this.fault.value = error instanceof Error ? error.message : String(error);
+    }
+  }
+
+  seek(seconds: number): void {
+    this.position.value = Math.max(0, Math.min(seconds, this.duration));
+    this.opened?.seek(this.position.value * this.opened.context.sampleRate);
+    this.show(this.position.value);
+  }
+
+  /** Repeats a stretch, from its start if the play head is elsewhere; null ends that. */
+  repeat(span: Span | null): void {
+    this.loop.value = span && span.to - span.from >= SHORTEST_LOOP_SECONDS ? span : null;
+    const loop = this.loop.value;
+    this.tellLoop();
+    if (loop && (this.position.value < loop.from || this.position.value >= loop.to)) this.seek(loop.from);
+  }
+
+  /** Shows a stretch, as near to what is asked for as the song and the pictures allow. */
+  zoom(span: Span): void {
+    const length = Math.min(this.duration, Math.max(SHORTEST_WINDOW_SECONDS, span.to - span.from));
+    const from = Math.max(0, Math.min(span.from, this.duration - length));
+    this.window.value = { from, to: from + length };
+  }
+
+  zoomBy(factor: number, around = this.position.value): void {
+    const { from, to } = this.window.value;
+    const centre = Math.max(from, Math.min(around, to));
+    this.zoom({ from: centre - (centre - from) * factor, to: centre + (to - centre) * factor });
+  }
+
+  async hearMixture(wanted: boolean): Promise<void> {
+    this.hearingMixture.value = wanted;
+    if (!wanted || this.mixture || !this.opened) return;
+    await this.openMixture(this.opened);
+    this.opened.restart();
+  }
+
+  close(): void {
+    this.closing.abort();
+    this.opened?.close();
+  }
+
+  private newContext(): AudioContext {
+    const sampleRate = this.job.stems[0]?.sample_rate_hz;
+    // At the stems' own rate nothing is resampled, and cuts join without a seam.
+    return new AudioContext({ latencyHint: "playback", ...(sampleRate && { sampleRate }) });
+  }
+
+  private async open(context: AudioContext): Promise<Transport> {
+    const tracks = await Promise.all(
+      this.job.stems.map((stem) => openStem(context, stem, openAddress, this.closing.signal)),
+    ).catch((error: unknown) => {
+      void context.close();
+      throw error;
+    });
+    const transport = new Transport(context, Math.round(this.duration * context.sampleRate), this.tracks);
+    for (const [place, track] of tracks.entries()) this.connect(transport, track, () => this.gainOf(this.strips[place]!));
+    this.opened = transport;
+    this.tellLoop();
+    if (this.hearingMixture.value) await this.openMixture(transport);
+    this.follow(transport);
+    if (this.closing.signal.aborted) transport.close();
+    return transport;
+  }
+
+  private async openMixture(transport: Transport): Promise<void> {
+    try {
+      const offset = this.job.excerpt?.start_seconds ?? 0;
+      const track = new ElementTrack(transport.context, await openAddress(this.job.source.url), offset);
+      await track.prepare(this.position.value * transport.context.sampleRate);
+      this.mixture = track;
+      this.connect(transport, track, () => (this.hearingMixture.value ? 10 ** (this.gainDb / 20) : 0));
+    } catch {
+      this.hearingMixture.value = false;
+      this.mixtureFault.value = "This browser cannot play the original's format.";
+    }
+  }
+
+  private connect(transport: Transport, track: Track, gain: () => number): void {
+    track.output.connect(transport.master);
+    track.output.gain.value = gain();
+    this.tracks.add(track);
+    this.whileOpen(() => track.output.gain.setTargetAtTime(gain(), transport.context.currentTime, GAIN_SECONDS / 3));
+  }
+
+  private gainOf(strip: Strip): number {
+    const soloed = this.strips.some((other) => other.solo.value);
+    const silent = this.hearingMixture.value || (soloed ? !strip.solo.value : strip.muted.value);
+    return silent ? 0 : strip.volume.value;
+  }
+
+  private follow(transport: Transport): void {
+    this.whileOpen(() => {
+      this.playing.value = transport.playing.value;
+      this.waiting.value = transport.waiting.value;
+      this.fault.value = transport.fault.value;
+      if (transport.playing.value) requestAnimationFrame(() => this.track(transport));
+      else this.position.value = transport.position() / transport.context.sampleRate;
+    });
+  }
+
+  private track(transport: Transport): void {
+    if (!transport.playing.peek()) return;
+    this.position.value = transport.position() / transport.context.sampleRate;
+    this.show(this.position.value);
+    requestAnimationFrame(() => this.track(transport));
+  }
+
+  /** Turns the page when the play head leaves the window. */
+  private show(seconds: number): void {
+    const { from, to } = this.window.value;
+    const length = to - from;
+    if (length >= this.duration || (seconds >= from && seconds <= to)) return;
+    this.zoom({ from: seconds - length * 0.05, to: seconds + length * 0.95 });
+  }
+
+  private tellLoop(): void {
+    const { opened, loop } = this;
+    const rate = opened?.context.sampleRate ?? 0;
+    const region = loop.value && { from: Math.round(loop.value.from * rate), to: Math.round(loop.value.to * rate) };
+    opened?.repeat(region);
+  }
+
+  private whileOpen(work: () => void): void {
+    const stop = effect(work);
+    this.closing.signal.addEventListener("abort", stop, { once: true });
+  }
+}

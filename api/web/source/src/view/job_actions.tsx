@@ -1,0 +1,106 @@
+// What can be done with a job: cancel, retry, delete, download all, and the whole song after an excerpt.
+
+import { useSignal } from "@preact/signals";
+
+import { postJson, Problem, request } from "../api/client";
+import { download } from "../api/media";
+import { isActive, type Job } from "../api/types";
+import { go, jobPath } from "../routes";
+import { put, remove } from "../state/library";
+import { submit } from "../state/uploads";
+import { partWords } from "../words";
+import { Icon } from "./icons";
+
+export function JobActions({ job }: { job: Job }) {
+  const { run, busy, fault } = useAction();
+  const sure = useSignal(false);
+  const path = `/v1/jobs/${job.id}`;
+  const cancel = () => run(async () => put(await postJson<Job>(`${path}/cancel`)));
+  const retry = () => run(async () => put(await postJson<Job>(`${path}/retry`)));
+  const save = () => run(() => download(`${path}/archive`, `${songName(job)} - stems.zip`));
+  const erase = () =>
+    run(async () => {
+      await request(path, { method: "DELETE" });
+      remove(job.id);
+      go("/");
+    });
+  return (
+    <div class="job-actions">
+      {isActive(job) && (
+        <button type="button" disabled={busy} onClick={cancel}>
+          Cancel
+        </button>
+      )}
+      {(job.state === "failed" || job.state === "canceled") && (
+        <button type="button" class="primary" disabled={busy} onClick={retry}>
+          Try again
+        </button>
+      )}
+      {job.links.archive && (
+        <button type="button" class="primary" disabled={busy} onClick={save}>
+          <Icon name="download" /> All stems
+        </button>
+      )}
+      {!isActive(job) && !sure.value && (
+        <button type="button" disabled={busy} onClick={() => (sure.value = true)}>
+          Delete
+        </button>
+      )}
+      {sure.value && (
+        <span class="sure" role="group" aria-label="Delete for good?">
+          <button type="button" class="danger" disabled={busy} onClick={erase} ref={(button) => button?.focus()}>
+            Delete song and stems
+          </button>
+          <button type="button" onClick={() => (sure.value = false)}>
+            Keep
+          </button>
+        </span>
+      )}
+      {fault && (
+        <p class="action-fault" role="alert">
+          {fault}
+        </p>
+      )}
+    </div>
+  );
+}
+
+export function WholeSongOffer({ job }: { job: Job }) {
+  const { run, busy, fault } = useAction();
+  const uploadId = job.source.upload_id;
+  if (!uploadId) return null;
+  const fields = { engine: job.engine, ...(job.preset && { preset: job.preset }), format: job.format };
+  const whole = () => run(async () => go(jobPath((await submit(uploadId, fields, null)).id)));
+  return (
+    <section class="panel offer" aria-label="The whole song">
+      <p>
+        You are hearing {partWords(job)}. {fault && <span role="alert">{fault}</span>}
+      </p>
+      <button type="button" class="primary" disabled={busy} onClick={whole}>
+        Do the whole song
+      </button>
+    </section>
+  );
+}
+
+function songName(job: Job): string {
+  return job.source.filename.replace(/\.[^.]+$/, "");
+}
+
+/** Runs one action at a time, and keeps what went wrong to be shown. */
+function useAction() {
+  const busy = useSignal(false);
+  const fault = useSignal<string | null>(null);
+  const run = async (action: () => Promise<void>) => {
+    busy.value = true;
+    fault.value = null;
+    try {
+      await action();
+    } catch (error) {
+      fault.value = error instanceof Problem ? error.message : String(error);
+    } finally {
+      busy.value = false;
+    }
+  };
+  return { run: (action: () => Promise<void>) => void run(action), busy: busy.value, fault: fault.value };
+}

@@ -1,0 +1,134 @@
+// The mixer: transport, one lane for each stem and one for the mixture, all over one time axis.
+
+import { useSignal } from "@preact/signals";
+import { useEffect, useState } from "preact/hooks";
+
+import { download } from "../api/media";
+import { requestJson } from "../api/client";
+import type { Output, Waveform } from "../api/types";
+import type { Strip, Studio } from "../state/studio";
+import { capitalised, formatBytes } from "../words";
+import { Icon } from "./icons";
+import { Lane } from "./lane";
+import { Ruler } from "./ruler";
+import { TransportBar } from "./transport_bar";
+import { WaveformCanvas } from "./waveform";
+
+export function Mixer({ studio }: { studio: Studio }) {
+  const outlines = useOutlines(studio.job.waveforms);
+  return (
+    <section class={`panel mixer${studio.hearingMixture.value ? " hearing-mixture" : ""}`} aria-label="Mixer">
+      <TransportBar studio={studio} />
+      <div class="lanes">
+        <div class="row ruler-row">
+          <div class="lane-head" />
+          <Ruler studio={studio} />
+        </div>
+        {studio.strips.map((strip) => (
+          <StemRow key={strip.stem.name} strip={strip} studio={studio} outline={outlines[strip.stem.name] ?? null} />
+        ))}
+        {studio.job.waveforms.some((waveform) => waveform.name === "mixture") && (
+          <div class="row mixture-row">
+            <div class="lane-head">
+              <span class="stem-name of-mixture">Original</span>
+            </div>
+            <Lane studio={studio} kind="wave of-mixture">
+              <WaveformCanvas outline={outlines.mixture ?? null} window={studio.window} />
+            </Lane>
+          </div>
+        )}
+      </div>
+    </section>
+  );
+}
+
+function StemRow({ strip, studio, outline }: { strip: Strip; studio: Studio; outline: Waveform | null }) {
+  const { name } = strip.stem;
+  const soloed = studio.strips.some((other) => other.solo.value);
+  const silent = soloed ? !strip.solo.value : strip.muted.value;
+  return (
+    <div class={`row stem-row of-${name}${silent ? " silent" : ""}`} role="group" aria-label={capitalised(name)}>
+      <div class="lane-head">
+        <span class={`stem-name of-${name}`}>{capitalised(name)}</span>
+        <span class="strip-buttons">
+          <Toggle label={`Solo ${name}`} short="S" title="Hear this stem alone" state={strip.solo} />
+          <Toggle label={`Mute ${name}`} short="M" title="Silence this stem" state={strip.muted} />
+          <DownloadButton stem={strip.stem} />
+        </span>
+        <VolumeSlider strip={strip} />
+      </div>
+      <Lane studio={studio} kind={`wave of-${name}`}>
+        <WaveformCanvas outline={outline} window={studio.window} />
+        {strip.stem.silent && <p class="lane-note">As good as silent</p>}
+      </Lane>
+    </div>
+  );
+}
+
+interface ToggleProps {
+  label: string;
+  short: string;
+  title: string;
+  state: Strip["solo"];
+}
+
+function Toggle({ label, short, title, state }: ToggleProps) {
+  return (
+    <button
+      type="button"
+      class={`toggle toggle-${short.toLowerCase()}`}
+      aria-label={label}
+      aria-pressed={state.value}
+      title={title}
+      onClick={() => (state.value = !state.value)}
+    >
+      {short}
+    </button>
+  );
+}
+
+function VolumeSlider({ strip }: { strip: Strip }) {
+  const percent = Math.round(strip.volume.value * 100);
+  return (
+    <input
+      class="volume"
+      type="range"
+      min={0}
+      max={100}
+      value={percent}
+      aria-label={`Volume of ${strip.stem.name}`}
+      aria-valuetext={`${percent} percent`}
+      onInput={(event) => (strip.volume.value = Number(event.currentTarget.value) / 100)}
+    />
+  );
+}
+
+function DownloadButton({ stem }: { stem: Output & { format: string } }) {
+  const failed = useSignal(false);
+  const save = () => {
+    failed.value = false;
+    download(stem.url, stem.filename).catch(() => (failed.value = true));
+  };
+  const label = `Download ${stem.name} as ${stem.format.toUpperCase()}, ${formatBytes(stem.size_bytes)}`;
+  return (
+    <button type="button" class={failed.value ? "toggle warned" : "toggle"} aria-label={label} title={label} onClick={save}>
+      <Icon name="download" />
+    </button>
+  );
+}
+
+function useOutlines(waveforms: Output[]): Record<string, Waveform> {
+  const [outlines, setOutlines] = useState<Record<string, Waveform>>({});
+  useEffect(() => {
+    const stop = new AbortController();
+    for (const { name, url } of waveforms) {
+      requestJson<Waveform>(url, { signal: stop.signal }).then(
+        (outline) => setOutlines((known) => ({ ...known, [name]: outline })),
+        // Without its outline a lane shows a line; everything else works.
+        () => undefined,
+      );
+    }
+    return () => stop.abort();
+  }, [waveforms]);
+  return outlines;
+}

@@ -1,0 +1,58 @@
+// The page's frame: head, library at the side, and what is open in the middle.
+
+import { useEffect } from "preact/hooks";
+
+import { awaySince } from "../api/client";
+import { forgetKey, key } from "../api/key";
+import { follow, openJob } from "../routes";
+import { fault } from "../state/library";
+import { Home } from "./home";
+import { Icon } from "./icons";
+import { JobView } from "./job_view";
+import { KeyDialog } from "./key_dialog";
+import { Library } from "./library";
+import { Uploads } from "./uploads";
+
+export function Page() {
+  const id = openJob.value;
+  useEffect(() => {
+    if (id === null) document.title = "stemqueue";
+  }, [id]);
+  return (
+    <div class={id === null ? "shell at-home" : "shell at-job"}>
+      <header class="top">
+        <a class="brand" href="/" onClick={follow}>
+          <img src="/static/icon.svg" alt="" width="28" height="28" />
+          stemqueue
+        </a>
+        <nav aria-label="More" class="button-row">
+          {key.value && (
+            <button type="button" class="small" onClick={forgetKey}>
+              <Icon name="key" /> Forget the key
+            </button>
+          )}
+          <a href="/docs">API</a>
+        </nav>
+      </header>
+      <Banner />
+      <main id="main">
+        {id === null ? <Home /> : <JobView key={id} id={id} />}
+      </main>
+      <aside class="side" aria-label="Library">
+        <Uploads />
+        <Library />
+      </aside>
+      <KeyDialog />
+    </div>
+  );
+}
+
+function Banner() {
+  const away = awaySince.value !== null;
+  const text = away ? "The server does not answer. This page goes on by itself when it is back." : fault.value;
+  return (
+    <div role="status" class="banner-place">
+      {text && <p class="banner">{text}</p>}
+    </div>
+  );
+}

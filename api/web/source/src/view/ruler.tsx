@@ -1,0 +1,65 @@
+// The time axis: ticks, and the slider that seeks by keyboard and for screen readers.
+
+import type { Studio } from "../state/studio";
+import { formatExactTime, formatTime, spokenTime } from "../words";
+import { Lane } from "./lane";
+
+const STEPS_SECONDS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600];
+const MOST_TICKS = 9;
+
+const SMALL_STEP_SECONDS = 1;
+const STEP_SECONDS = 5;
+
+export function Ruler({ studio }: { studio: Studio }) {
+  const { from, to } = studio.window.value;
+  const step = STEPS_SECONDS.find((s) => (to - from) / s <= MOST_TICKS) ?? 3600;
+  const first = Math.ceil(from / step);
+  const count = Math.floor(to / step) - first + 1;
+  const start = studio.job.excerpt?.start_seconds ?? 0;
+  const label = (seconds: number) => (step < 1 ? formatExactTime(seconds) : formatTime(seconds));
+  return (
+    <Lane studio={studio} kind="ruler">
+      <SeekSlider studio={studio} />
+      {Array.from({ length: count }, (_, i) => (first + i) * step).map((seconds) => (
+        <span class="tick" key={seconds} style={{ left: `${((seconds - from) / (to - from)) * 100}%` }} aria-hidden="true">
+          {label(start + seconds)}
+        </span>
+      ))}
+    </Lane>
+  );
+}
+
+function SeekSlider({ studio }: { studio: Studio }) {
+  // Whole seconds: the slider is read out, and need not change sixty times a second.
+  const seconds = Math.floor(studio.position.value);
+  const keys: Record<string, number> = {
+    ArrowRight: seconds + STEP_SECONDS,
+    ArrowLeft: seconds - STEP_SECONDS,
+    ArrowUp: seconds + SMALL_STEP_SECONDS,
+    ArrowDown: seconds - SMALL_STEP_SECONDS,
+    PageUp: seconds + 30,
+    PageDown: seconds - 30,
+    Home: 0,
+    End: studio.duration,
+  };
+  const onKeyDown = (event: KeyboardEvent) => {
+    const target = keys[event.key];
+    if (target === undefined) return;
+    event.preventDefault();
+    event.stopPropagation();
+    studio.seek(target);
+  };
+  return (
+    <div
+      class="seek-slider"
+      role="slider"
+      tabIndex={0}
+      aria-label="Position in the song"
+      aria-valuemin={0}
+      aria-valuemax={Math.floor(studio.duration)}
+      aria-valuenow={seconds}
+      aria-valuetext={`${spokenTime(seconds)} of ${spokenTime(studio.duration)}`}
+      onKeyDown={onKeyDown}
+    />
+  );
+}

@@ -1,0 +1,49 @@
+// The outline of a signal, from the server's peaks: nothing is decoded to draw it.
+
+import type { Signal } from "@preact/signals";
+import { useCallback } from "preact/hooks";
+
+import type { Waveform } from "../api/types";
+import type { Span } from "../state/studio";
+import { Canvas } from "./canvas";
+
+interface WaveformProps {
+  outline: Waveform | null;
+  window: Signal<Span>;
+}
+
+export function WaveformCanvas({ outline, window }: WaveformProps) {
+  const draw = useCallback(
+    (pen: CanvasRenderingContext2D, width: number, height: number) => {
+      const span = window.value;
+      pen.fillStyle = getComputedStyle(pen.canvas).color;
+      const middle = height / 2;
+      pen.fillRect(0, middle - 0.5, width, 1);
+      if (!outline) return;
+      const scale = (middle - 2) / outline.full_scale;
+      for (let x = 0; x < width; x++) {
+        const [low, high] = extremes(outline, span, x / width, (x + 1) / width);
+        const top = middle - Math.min(high * scale, middle);
+        const bottom = middle - Math.max(low * scale, -middle);
+        pen.fillRect(x, top, 1, Math.max(1, bottom - top));
+      }
+    },
+    [outline],
+  );
+  return <Canvas draw={draw} />;
+}
+
+/** Returns the lowest and highest sample between two shares of the window. */
+function extremes({ peaks, duration_seconds: duration }: Waveform, { from, to }: Span, start: number, stop: number) {
+  const spans = peaks.length / 2;
+  const place = (share: number) => ((from + share * (to - from)) / duration) * spans;
+  const first = Math.max(0, Math.floor(place(start)));
+  const last = Math.min(spans - 1, Math.max(first, Math.ceil(place(stop)) - 1));
+  let low = Infinity;
+  let high = -Infinity;
+  for (let i = first; i <= last; i++) {
+    low = Math.min(low, peaks[2 * i]!);
+    high = Math.max(high, peaks[2 * i + 1]!);
+  }
+  return low <= high ? [low, high] : [0, 0];
+}
