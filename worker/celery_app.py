@@ -62,11 +62,6 @@ app.conf.update(
 )
 
 
-@signals.setup_logging.connect
-def _log(**_: Any) -> None:
-    configure_logging(settings, "worker")
-
-
 @signals.celeryd_init.connect
 def _prepare(**_: Any) -> None:
     """Make this worker's parts before its queues are chosen; a worker that cannot work ends, and says why."""

@@ -97,7 +97,9 @@ def _stack(images: dict[str, Path], folder: Path) -> Iterator[Stack]:
             for name in names:
                 containers[name].start()
             for name in names:
-                containers[name].wait_until_healthy([here(word, name, ports, folder) for word in services[name].healthcheck], seconds=120)
+                containers[name].wait_until_healthy(
+                    [here(word, name, ports, folder) for word in services[name].healthcheck], seconds=120
+                )
         yield stack
     finally:
         stack.redis.close()
@@ -134,7 +136,11 @@ def here(text: str, name: str, ports: Mapping[str, int], folder: Path) -> str:
 
 
 def on_this_machine(
-    service: ComposeService, env_file: Mapping[str, str], ports: Mapping[str, int], images: dict[str, Path], folder: Path
+    service: ComposeService,
+    env_file: Mapping[str, str],
+    ports: Mapping[str, int],
+    images: dict[str, Path],
+    folder: Path,
 ) -> Container:
     """Return the service as a process of this machine: its own words, with this machine's ports and folders."""
     name = service.name
@@ -232,7 +238,9 @@ importlib.import_module({ENTRY[package]!r})
 for name in {OTHER[package]!r}:
     assert importlib.util.find_spec(name) is None, name
 """
-    done = subprocess.run([images[package] / "bin/python", "-I", "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [images[package] / "bin/python", "-I", "-c", code], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 

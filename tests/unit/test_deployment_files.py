@@ -166,7 +166,9 @@ def test_the_image_context_holds_what_the_dockerfiles_copy_and_no_env_file() -> 
     allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     copied = set()
     for package in ("api", "worker"):
-        for sources in re.findall(r"^COPY (?!--from)(?:--\S+ )?(.+) \S+$", (ROOT / package / "Dockerfile").read_text(), re.M):
+        for sources in re.findall(
+            r"^COPY (?!--from)(?:--\S+ )?(.+) \S+$", (ROOT / package / "Dockerfile").read_text(), re.M
+        ):
             copied |= set(sources.split())
     for source in copied:
         assert any(source == a or source.startswith(f"{a}/") for a in allowed), source

@@ -102,9 +102,7 @@ def analyse(y: FloatArray, n_fft: int) -> ComplexArray:
         the FFT works on several frames at once. Callers cut tracks at fixed frames.
     """
     frames = np.lib.stride_tricks.sliding_window_view(y, n_fft, axis=1)[:, :: n_fft // OVERLAP]
-    D: ComplexArray = scipy.fft.rfft(
-        frames * (_hann(n_fft) * np.float32(2 / n_fft)), axis=-1, overwrite_x=True
-    )
+    D: ComplexArray = scipy.fft.rfft(frames * (_hann(n_fft) * np.float32(2 / n_fft)), axis=-1, overwrite_x=True)
     return D
 
 

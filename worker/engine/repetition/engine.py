@@ -173,9 +173,7 @@ class _Separation:
         codes = np.empty((2, CHUNK_FRAMES, self._grid.n_bins), np.uint16)
         rows, n_rows = self._bank.neighbours(first, stop, settings.neighbours)
         rank_over_rows(self._bank.codes, rows, n_rows, settings.quantile, codes[0])
-        rank_over_bins(
-            self._bank.codes[self._bank.rows(first, stop)], settings.struck_radius_bins, 0.5, codes[1]
-        )
+        rank_over_bins(self._bank.codes[self._bank.rows(first, stop)], settings.struck_radius_bins, 0.5, codes[1])
         background = np.empty(codes.shape, np.float32)
         decode(codes.ravel(), background.view(np.uint32).ravel())
         D = analyse(y, self._grid.n_fft)
