@@ -26,7 +26,7 @@ def build_networks(checkpoints: Mapping[str, Path], folder: Path) -> tuple[dict[
     """
     states = {}
     for stem, path in checkpoints.items():
-        model = build_network(read_checkpoint(path), CHUNK_FRAMES)
+        model = build_network(read_checkpoint(path))
         optimise(model, folder / f"{stem}.onnx")
         for name, value in _states_of_silence(model, folder / f"{stem}.onnx").items():
             states[f"{stem}/{name}"] = value

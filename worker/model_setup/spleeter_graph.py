@@ -1,7 +1,7 @@
 """The graph of one of Spleeter's U-Nets in ONNX, as a stream, arranged for speed.
 
 A network of convolutions needs no segments: each layer keeps the few rows (of time) that its next outputs
-still need, so a song of any length passes in chunks of `chunk_frames`, nothing is computed twice, and the
+still need, so a song of any length passes in chunks of `CHUNK_FRAMES`, nothing is computed twice, and the
 result is the one of a single segment as long as the song. The kept rows are the graph's states: inputs
 `x` with outputs `next_x`, all zero before the first chunk. The output lags 256 frames behind the input:
 what the layers look ahead, added up.
@@ -32,6 +32,7 @@ import onnx
 
 from worker.engine.interface import FloatArray
 from worker.model_setup.kernels import BLOCK, block_kernel, dilated_block_kernel, phase_kernels
+from worker.model_setup.spleeter import CHUNK_FRAMES
 from worker.model_setup.stream_graph import StreamGraph
 
 Weights = Mapping[str, FloatArray]
@@ -40,14 +41,15 @@ CHANNELS = 2
 BINS = 1024
 LEVELS = 6
 
-CHUNK_MULTIPLE = 64
-"""Six strides of 2: a chunk must be a multiple of this."""
-
 LEAK = 0.2
 VARIANCE_FLOOR = 1e-3
+PADS_DOWN = [0, 1, 0, 2]
 
 INPUT_HISTORY = 267
 """Frames kept of the input: the topmost skip connection, computed again from them, is the furthest behind."""
+
+TOPMOST_AHEAD = 8
+"""Frames of a chunk that the topmost skip connection sees already."""
 
 DOWN_HALO = 23
 """Frames before a chunk from which levels 1 to 3 start, so that only their input has to be kept."""
@@ -59,18 +61,17 @@ SPLIT_LEVELS = (4, 5)
 """Where skip and path below are convolved apart. Here joining them costs more than a second convolution."""
 
 
-def build_network(weights: Weights, chunk_frames: int) -> onnx.ModelProto:
-    """Return the network: `magnitudes` (1, 2, chunk_frames, 1024) to `gains` of the same shape, 0 to 1.
+def build_network(weights: Weights) -> onnx.ModelProto:
+    """Return the network: `magnitudes` (1, 2, CHUNK_FRAMES, 1024) to `gains` of the same shape, 0 to 1.
 
     Raises KeyError when the weights lack an array.
     """
-    if chunk_frames % CHUNK_MULTIPLE:
-        raise ValueError(f"a chunk must be a multiple of {CHUNK_MULTIPLE} frames")
     graph = StreamGraph()
-    history = graph.joined("input", "magnitudes", (CHANNELS, INPUT_HISTORY, BINS))
-    graph.keep("input", history, chunk_frames, INPUT_HISTORY)
-    rows = chunk_frames // 2**LEVELS
-    downs = _way_down(graph, weights, history, chunk_frames)
+    history = graph.state("input", (CHANNELS, INPUT_HISTORY, BINS))
+    kept = graph.node("Concat", graph.rows(history, CHUNK_FRAMES, INPUT_HISTORY), "magnitudes", axis=2)
+    graph.replace("input", kept)
+    rows = CHUNK_FRAMES // 2**LEVELS
+    downs = _way_down(graph, weights, history)
     bottom = graph.joined("bottom", downs[LEVELS], (512, 2, 16))
     graph.keep("bottom", bottom, rows, 2)
     y = _interleaved(graph, _phases(graph, weights, 1, [(bottom, 0)], rows))
@@ -78,20 +79,26 @@ def build_network(weights: Weights, chunk_frames: int) -> onnx.ModelProto:
         rows *= 2
         y = _interleaved(graph, _level_up(graph, weights, level, skip=downs[LEVELS + 1 - level], below=y, rows=rows))
     gains = _top(graph, weights, history, skip=downs[2], below=y, rows=rows * 2)
-    return graph.model(gains=gains, magnitudes_shape=[1, CHANNELS, chunk_frames, BINS])
+    return graph.model(gains=gains, magnitudes_shape=[1, CHANNELS, CHUNK_FRAMES, BINS])
 
 
-def _way_down(graph: StreamGraph, weights: Weights, history: str, chunk_frames: int) -> dict[int, str]:
-    """Add the six convolutions of stride 2; return what each gives, by level, before its normalisation.
+def _way_down(graph: StreamGraph, weights: Weights, history: str) -> dict[int, str]:
+    """Add the six convolutions of stride 2; return what each from level 2 gives, before its normalisation.
 
     Levels 1 and 2 have 9 and 3 rows more than their share of a chunk: those before it, computed again.
     """
+    before = graph.rows(history, INPUT_HISTORY - DOWN_HALO, INPUT_HISTORY)
     # The last two frames are only needed by rows that wait for the next chunk.
-    x = graph.rows(history, INPUT_HISTORY - DOWN_HALO, INPUT_HISTORY + chunk_frames - 2)
+    x = graph.node("Concat", before, graph.rows("magnitudes", 0, CHUNK_FRAMES - 2), axis=2)
+    scale, shift = _normalisation(weights, "down1_act.0")
+    weight, bias = weights["down1_conv.1.weight"], weights["down1_conv.1.bias"]
+    # Nobody needs this level before its normalisation, which therefore can be part of the kernel.
+    y = graph.convolution(x, weight * scale[:, None, None, None], bias * scale + shift, PADS_DOWN, 2)
+    x = graph.node("LeakyRelu", y, alpha=LEAK)
     outputs = {}
-    for level in range(1, LEVELS + 1):
+    for level in range(2, LEVELS + 1):
         name = f"down{level}_conv.1"
-        outputs[level] = graph.convolution(x, weights[f"{name}.weight"], weights[f"{name}.bias"], [0, 1, 0, 2], 2)
+        outputs[level] = graph.convolution(x, weights[f"{name}.weight"], weights[f"{name}.bias"], PADS_DOWN, 2)
         if level == LEVELS:
             break
         normal = _normalised(graph, outputs[level], weights, f"down{level}_act.0")
@@ -99,7 +106,7 @@ def _way_down(graph: StreamGraph, weights: Weights, history: str, chunk_frames: 
         if level >= 3:
             channels = weights[f"{name}.weight"].shape[0]
             x = graph.joined(f"down{level}", x, (channels, 3, BINS // 2**level))
-            graph.keep(f"down{level}", x, chunk_frames // 2**level, 3)
+            graph.keep(f"down{level}", x, CHUNK_FRAMES // 2**level, 3)
     return outputs
 
 
@@ -110,9 +117,7 @@ def _level_up(graph: StreamGraph, weights: Weights, level: int, *, skip: str, be
     """
     channels, bins = weights[f"up{level}.0.weight"].shape[0] // 2, 16 * 2 ** (level - 1)
     lag = 2**level * 2 - 2
-    skip = graph.joined(f"skip{level}", skip, (channels, lag, bins))
-    graph.keep(f"skip{level}", skip, rows, lag)
-    skip = graph.rows(skip, 0, rows + 2)
+    skip = graph.delayed(f"skip{level}", skip, (channels, lag, bins), rows, rows + 2)
     below = graph.joined(f"below{level}", below, (channels, 2, bins))
     graph.keep(f"below{level}", below, rows, 2)
     if level in SPLIT_LEVELS:
@@ -148,9 +153,7 @@ def _top(graph: StreamGraph, weights: Weights, history: str, *, skip: str, below
     All of it works on rows of four frames. It starts from `TOP_ROWS` rows more than it ends with.
     """
     lag = 2**LEVELS - 2
-    skip = graph.joined("skip5", skip, (32, lag, BINS // 4))
-    graph.keep("skip5", skip, rows, lag)
-    skip = graph.rows(skip, 0, rows + TOP_ROWS)
+    skip = graph.delayed("skip5", skip, (32, lag, BINS // 4), rows, rows + TOP_ROWS)
     below = graph.joined("below5", below, (32, TOP_ROWS, BINS // 4))
     graph.keep("below5", below, rows, TOP_ROWS)
     phases = []
@@ -158,7 +161,7 @@ def _top(graph: StreamGraph, weights: Weights, history: str, *, skip: str, below
     for kernel, (_, column) in phase_kernels(weights["up5.0.weight"]):
         y = graph.summed([(skip, 0), (below, 32)], kernel, bias, [0, 1, 0, column])
         phases.append(_normalised(graph, graph.node("Relu", y), weights, "up5.3"))
-    blocks = _last_up(graph, weights, phases, _topmost_skip(graph, weights, history, 4 * rows))
+    blocks = _last_up(graph, weights, phases, _topmost_skip(graph, weights, history))
     bias = np.tile(weights["up7.0.bias"], BLOCK**2)
     y = graph.convolution(blocks, dilated_block_kernel(weights["up7.0.weight"]), bias, [0, 1, 0, 1])
     y = graph.node("DepthToSpace", graph.node("Sigmoid", y), blocksize=BLOCK, mode="DCR")
@@ -166,11 +169,10 @@ def _top(graph: StreamGraph, weights: Weights, history: str, *, skip: str, below
     return graph.rows(y, BLOCK, BLOCK * (rows + 1))
 
 
-def _topmost_skip(graph: StreamGraph, weights: Weights, history: str, chunk_frames: int) -> str:
-    """Compute level 1 of the way down again where the way up needs it, a chunk later: cheaper than
-    keeping it."""
-    x = graph.rows(history, 0, chunk_frames + 19)
-    return graph.convolution(x, weights["down1_conv.1.weight"], weights["down1_conv.1.bias"], [0, 1, 0, 2], 2)
+def _topmost_skip(graph: StreamGraph, weights: Weights, history: str) -> str:
+    """Compute level 1 of the way down again where the way up needs it, a chunk later: cheaper than keeping it."""
+    x = graph.node("Concat", history, graph.rows("magnitudes", 0, TOPMOST_AHEAD), axis=2)
+    return graph.convolution(x, weights["down1_conv.1.weight"], weights["down1_conv.1.bias"], PADS_DOWN, 2)
 
 
 def _last_up(graph: StreamGraph, weights: Weights, phases: list[str], skip: str) -> str:
@@ -189,6 +191,10 @@ def _last_up(graph: StreamGraph, weights: Weights, phases: list[str], skip: str)
 
 def _normalised(graph: StreamGraph, x: str, weights: Weights, name: str, repeats: int = 1) -> str:
     """Add batch normalisation as it is once trained: a factor and a term for each channel."""
-    scale = weights[f"{name}.weight"] / np.sqrt(weights[f"{name}.running_var"] + VARIANCE_FLOOR)
-    shift = weights[f"{name}.bias"] - weights[f"{name}.running_mean"] * scale
+    scale, shift = _normalisation(weights, name)
     return graph.scaled(x, np.tile(scale, repeats), np.tile(shift, repeats))
+
+
+def _normalisation(weights: Weights, name: str) -> tuple[FloatArray, FloatArray]:
+    scale = weights[f"{name}.weight"] / np.sqrt(weights[f"{name}.running_var"] + VARIANCE_FLOOR)
+    return scale, weights[f"{name}.bias"] - weights[f"{name}.running_mean"] * scale

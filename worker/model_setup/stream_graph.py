@@ -41,15 +41,31 @@ class StreamGraph:
         limits = [self.constant(np.array([value], np.int64)) for value in (start, stop, 2)]
         return self.node("Slice", x, *limits)
 
-    def joined(self, state: str, x: str, shape: tuple[int, int, int]) -> str:
+    def state(self, name: str, shape: tuple[int, int, int]) -> str:
+        """Declare a state of (channels, rows, bins); return its name."""
+        self.states[name] = [1, *shape]
+        return name
+
+    def replace(self, state: str, x: str) -> None:
+        """Let x be the state's value for the next chunk."""
+        self.nodes.append(helper.make_node("Identity", [x], [f"next_{state}"], name=f"next_{state}"))
+
+    def joined(self, name: str, x: str, shape: tuple[int, int, int]) -> str:
         """Put the rows that were kept in a state of (channels, rows, bins) before those of x."""
-        self.states[state] = [1, *shape]
-        return self.node("Concat", state, x, axis=2)
+        return self.node("Concat", self.state(name, shape), x, axis=2)
 
     def keep(self, state: str, x: str, start: int, n_rows: int) -> None:
         """Keep rows of x from `start` for the next chunk."""
-        limits = [self.constant(np.array([value], np.int64)) for value in (start, start + n_rows, 2)]
-        self.nodes.append(helper.make_node("Slice", [x, *limits], [f"next_{state}"], name=f"next_{state}"))
+        self.replace(state, self.rows(x, start, start + n_rows))
+
+    def delayed(self, name: str, x: str, shape: tuple[int, int, int], rows: int, n_rows: int) -> str:
+        """Delay x by the rows of a state of (channels, rows, bins); return the first `n_rows`.
+
+        `rows` is by how many rows a chunk moves on, at least as many as the state has.
+        """
+        lag = shape[1]
+        self.keep(name, x, rows - lag, lag)
+        return self.joined(name, self.rows(x, 0, n_rows - lag), shape)
 
     def convolution(
         self, x: str, weight: FloatArray, bias: FloatArray | None, pads: Sequence[int], stride: int = 1
