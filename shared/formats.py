@@ -24,7 +24,7 @@ class Format:
     default_bit_depth: int | None = None
     bitrates_kbps: tuple[int, int, int] | None = None
     sample_rates_hz: tuple[int, ...] = ()
-    max_channels: int = 8
+    channel_counts: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7, 8)
     max_kbps_per_channel: int = 512
 
 
@@ -40,13 +40,15 @@ FORMATS: Mapping[str, Format] = {
             *("mp3", "mp3", "audio/mpeg"),
             bitrates_kbps=(32, 256, 320),
             sample_rates_hz=MPEG_RATES_HZ,
-            max_channels=2,
+            channel_counts=(1, 2),
         ),
         Format("ogg", "ogg", "audio/ogg", bitrates_kbps=(48, 224, 480)),
         Format(
             *("opus", "opus", "audio/ogg"),
             bitrates_kbps=(16, 160, 510),
             sample_rates_hz=(48_000,),
+            # ffmpeg's encoder puts the channels of 5.0 and 6.1 in the wrong places.
+            channel_counts=(1, 2, 3, 4, 6, 8),
             max_kbps_per_channel=256,
         ),
         Format("m4a", "m4a", "audio/mp4", bitrates_kbps=(32, 256, 512), sample_rates_hz=AAC_RATES_HZ),
@@ -106,7 +108,7 @@ def resolve(name: str, options: Mapping[str, Any], *, sample_rate_hz: int, chann
     if rates and rate not in rates:
         # The next higher rate keeps all of the sound; past the highest, the highest is what there is.
         rate = min((r for r in rates if r >= rate), default=max(rates))
-    channels = min(channels, wanted.max_channels)
+    channels = max(n for n in wanted.channel_counts if n <= channels)
     if bitrate is not None:
         bitrate = min(bitrate, channels * wanted.max_kbps_per_channel)
     return Encoding(wanted, rate, channels, depth, bitrate)

@@ -1,3 +1,4 @@
 """Fixtures for every test."""
 
-pytest_plugins = ["tests.fixtures.api", "tests.fixtures.audio", "tests.fixtures.servers"]
+# In this order: pytest must meet a module before another that it loads imports it.
+pytest_plugins = ["tests.fixtures.servers", "tests.fixtures.api", "tests.fixtures.audio"]

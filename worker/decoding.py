@@ -119,6 +119,8 @@ def decode(
     sample_rate_hz, channels, offset_bytes = _read_header(target)
     check_shape(sample_rate_hz=sample_rate_hz, channels=channels)
     n_samples = (target.stat().st_size - offset_bytes) // (4 * channels)
+    if n_samples == 0 and first_sample > 0:
+        raise AudioTooShortError("The audio ends before the excerpt begins.")
     if n_samples == 0:
         raise AudioEmptyError("The file decodes to no samples.")
     if n_samples < MIN_AUDIO_SECONDS * sample_rate_hz:

@@ -7,9 +7,10 @@ the gapless data (LAME tag, edit list, granule positions) that soundfile does no
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
 import soundfile
@@ -28,6 +29,8 @@ MAX_WAV_BYTES = (1 << 32) - (1 << 16)
 
 # How long an encoder may take to finish what it has been given.
 FINISH_SECONDS = 120.0
+
+DISK_FULL = "The stems cannot be written: the disk is full."
 
 SUBTYPES = {16: "PCM_16", 24: "PCM_24", 32: "FLOAT"}
 
@@ -83,7 +86,9 @@ class _LosslessEncoder:
             # Only the extensible header says which loudspeakers more than two channels are for.
             small = "WAV" if encoding.channels <= 2 else "WAVEX"
             container, options = ("RF64" if n_bytes > MAX_WAV_BYTES else small), {}
-        self._file: Any = soundfile.SoundFile(
+        # Python's own error names a folder that is missing or closed; libsndfile's says nothing.
+        path.open("wb").close()
+        self._file: Any = self._open(
             str(path),
             "w",
             samplerate=encoding.sample_rate_hz,
@@ -93,6 +98,13 @@ class _LosslessEncoder:
             **options,
         )
 
+    @staticmethod
+    def _open(path: str, mode: str, **options: Any) -> Any:
+        try:
+            return soundfile.SoundFile(path, mode, **options)
+        except soundfile.LibsndfileError as error:
+            raise ScratchFullError(DISK_FULL) from error
+
     def write(self, block: FloatArray) -> None:
         """Append samples of shape (channels, n), a second at a time."""
         step = self._file.samplerate
@@ -101,7 +113,7 @@ class _LosslessEncoder:
             try:
                 self._file.write(samples)
             except soundfile.LibsndfileError as error:
-                raise ScratchFullError("The stems cannot be written: the disk is full.") from error
+                raise ScratchFullError(DISK_FULL) from error
 
     def _quantize(self, samples: FloatArray) -> NDArray[Any]:
         """Return what libsndfile stores bit by bit: floats, or integers aligned to the left."""
@@ -185,13 +197,21 @@ class _LossyEncoder:
         """Give up; the file is incomplete."""
         self._process.kill()
         self._process.wait()
+        if self._process.stdin is not None:
+            # What is still buffered has nowhere to go.
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
+        self._log_path.unlink(missing_ok=True)
 
-    def _fail(self) -> None:
-        self.abort()
+    def _fail(self) -> NoReturn:
+        # The message is complete only once the process has ended.
+        self._process.kill()
+        self._process.wait()
         with self._log_path.open("rb") as log:
             text = log.read(1 << 16).decode("utf-8", "replace").strip()
+        self.abort()
         if "No space left on device" in text or "File too large" in text:
-            raise ScratchFullError("The stems cannot be written: the disk is full.")
+            raise ScratchFullError(DISK_FULL)
         raise SeparationFailedError(f"The {self._name} encoder failed: {text[:200] or 'no message'}")
 
 

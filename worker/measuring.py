@@ -99,12 +99,12 @@ class Measures:
 
         Raises SeparationFailedError if a stem holds a sample that is not finite.
         """
+        if not np.isfinite(stems.sum(dtype=np.float64)):
+            raise SeparationFailedError("The engine gave samples that are not finite.")
         self.mixture.feed(mixture)
         for index, measure in self.stems.items():
             measure.feed(stems[index])
         self.residual.feed(mixture, stems)
-        if not np.isfinite(stems.sum(dtype=np.float64)):
-            raise SeparationFailedError("The engine gave samples that are not finite.")
 
     @property
     def peak(self) -> float:

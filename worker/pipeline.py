@@ -8,6 +8,7 @@ nothing here holds a whole song.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,7 @@ def _refuse_what_the_engine_will(plan: Plan, found: Probe) -> None:
 
 
 def _decode(plan: Plan, found: Probe, workspace: Workspace, clock: StageClock) -> Track:
+    plan.excerpt.check_begins_before(found.walked_seconds)
     span = plan.excerpt.span_seconds(context_seconds=plan.engine.description.context_seconds)
     audio = decode(
         Path(plan.work.input_path),
@@ -183,24 +185,27 @@ def _separate_and_encode(plan: Plan, track: Track, workspace: Workspace, clock: 
     """
     work, audio = plan.work, track.audio
     encoding = resolve(work.format, work.format_options, sample_rate_hz=audio.sample_rate_hz, channels=audio.channels)
-    spool_bytes = 4 * len(plan.wanted) * audio.channels * track.n_samples
-    spool = Spool(workspace.path(SPOOL_NAME)) if spool_bytes <= workspace.free_bytes() else None
-    with clock.stage("separate"):
-        measures = separate(
-            plan.engine,
-            track,
-            wanted=list(plan.wanted),
-            threads=work.limits.threads,
-            progress=clock.progress,
-            consume=spool.append if spool else lambda _: None,
-        )
-    gain = 1.0 if encoding.holds_any_level or measures.peak <= 1 else LOUDEST_PEAK / measures.peak
-    blocks = spool.blocks() if spool else _separated_again(plan, track)
-    with clock.stage("encode"):
-        paths = _encode(plan, track, encoding, blocks, gain=gain, clock=clock)
-    if spool:
-        spool.remove()
+    with _spool(plan, track, workspace) as spool:
+        with clock.stage("separate"):
+            measures = separate(
+                plan.engine,
+                track,
+                wanted=list(plan.wanted),
+                threads=work.limits.threads,
+                progress=clock.progress,
+                consume=spool.append if spool else lambda _: None,
+            )
+        gain = 1.0 if encoding.holds_any_level or measures.peak <= 1 else LOUDEST_PEAK / measures.peak
+        blocks = spool.blocks() if spool else _separated_again(plan, track)
+        with clock.stage("encode"):
+            paths = _encode(plan, track, encoding, blocks, gain=gain, clock=clock)
     return Made(paths, encoding, measures, gain)
+
+
+def _spool(plan: Plan, track: Track, workspace: Workspace) -> AbstractContextManager[Spool | None]:
+    """Return a place for the stems, or None if the disk's share does not hold them."""
+    n_bytes = 4 * len(plan.wanted) * track.audio.channels * track.n_samples
+    return Spool(workspace.path(SPOOL_NAME)) if n_bytes <= workspace.free_bytes() else nullcontext()
 
 
 def _separated_again(plan: Plan, track: Track) -> Iterator[FloatArray]:

@@ -59,7 +59,7 @@ class Probe:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for the report."""
-        return asdict(self)
+        return {**asdict(self), "channels": self.channels, "duration_seconds": self.expected_seconds}
 
 
 def probe(path: Path, *, workspace: Workspace, ffmpeg_path: str | None, max_seconds: float) -> Probe:

@@ -15,7 +15,7 @@ from worker.engine.interface import FloatArray
 
 
 class Spool:
-    """Blocks of one shape but for their length, read back in the order in which they came."""
+    """Blocks of one shape but for their length, read back in the order in which they came; gone after the context."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -36,7 +36,10 @@ class Spool:
             for shape in self._shapes:
                 yield np.fromfile(file, dtype=np.float32, count=int(np.prod(shape))).reshape(shape)
 
-    def remove(self) -> None:
+    def __enter__(self) -> Spool:
+        return self
+
+    def __exit__(self, *error: object) -> None:
         """Give the disk back."""
         self._file.close()
         self._path.unlink(missing_ok=True)

@@ -30,6 +30,13 @@ class Excerpt:
         """Return whether this is all of the song."""
         return self.start_seconds == 0 and self.duration_seconds is None
 
+    def check_begins_before(self, end_seconds: float | None) -> None:
+        """Raise AudioTooShortError if the audio ends before this begins, where its end is known."""
+        if end_seconds is not None and self.start_seconds >= end_seconds:
+            raise AudioTooShortError(
+                f"The excerpt begins at {self.start_seconds:g} s, but the audio ends at {end_seconds:.2f} s."
+            )
+
     def span_seconds(self, *, context_seconds: float) -> tuple[float, float | None]:
         """Return the part of the song to decode, so that an engine finds `context_seconds` to each side."""
         start = max(0.0, self.start_seconds - context_seconds)
@@ -63,12 +70,8 @@ def cut(audio: DecodedAudio, excerpt: Excerpt) -> Track:
     Raises AudioTooShortError if the audio ends before the excerpt begins.
     """
     rate = audio.sample_rate_hz
-    start = round(excerpt.start_seconds * rate) - audio.first_sample
-    if start >= audio.n_samples:
-        end_seconds = (audio.first_sample + audio.n_samples) / rate
-        raise AudioTooShortError(
-            f"The excerpt begins at {excerpt.start_seconds:g} s, but the audio ends at {end_seconds:.2f} s."
-        )
+    excerpt.check_begins_before((audio.first_sample + audio.n_samples) / rate)
+    start = min(round(excerpt.start_seconds * rate) - audio.first_sample, audio.n_samples - 1)
     stop = audio.n_samples
     if excerpt.duration_seconds is not None:
         stop = min(stop, start + max(1, round(excerpt.duration_seconds * rate)))

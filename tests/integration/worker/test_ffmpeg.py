@@ -19,7 +19,7 @@ def status(pid: int) -> dict[str, str]:
 
 def wait_for_exec(pid: int) -> None:
     for _ in range(200):
-        if "ffmpeg" in os.readlink(f"/proc/{pid}/exe"):
+        if "ffmpeg" in Path(f"/proc/{pid}/exe").readlink().name:
             return
         time.sleep(0.02)
     raise AssertionError("ffmpeg did not start")

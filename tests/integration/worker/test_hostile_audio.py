@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from worker.child_process import ChildProcess
-from worker.work import Work
+from worker.work import Limits, Work
 
 MAX_SECONDS = 30
 MAX_MEMORY_BYTES = 900_000_000
@@ -41,6 +41,8 @@ def run(child: ChildProcess, path: Path, folder: Path) -> Mapping[str, Any]:
             scratch_folder=str(folder / "scratch"),
             source_filename=path.name,
             engine="share",
+            # An hour of sound is honest work that takes longer than this test may: it is refused by the limit.
+            limits=Limits(max_audio_seconds=900),
             extra_engines=("tests.fixtures.engines",),
         )
     )
@@ -94,6 +96,7 @@ def assert_sound(folder: Path, outcome: Mapping[str, Any], name: str) -> None:
         ("gen_hls_local.mp3", "audio_unreadable"),
         ("gen_1hz.wav", "audio_unsupported"),
         ("gen_32ch.wav", "audio_unsupported"),
+        ("gen_tone_opus_1h.opus", "audio_too_long"),
         ("gen_silence_24h.flac", "audio_too_long"),
         ("gen_silence_10h.ogg", "audio_too_long"),
         ("hound_crash-e5471f5b.wav", "audio_too_short"),

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from shared.errors import ScratchFullError
+from tests.fixtures.audio import decode, make_song
+from worker.encoding import open_encoder, quantize_16_bit
+from worker.formats import FORMATS, resolve
+from worker.stem_files import StemFiles
+
+
+def encode(
+    folder: Path, song: np.ndarray, name: str, *, sample_rate_hz: int = 44_100, block: int = 30_011, **options: Any
+) -> Path:
+    encoding = resolve(name, options, sample_rate_hz=sample_rate_hz, channels=len(song))
+    path = folder / f"song.{encoding.format.extension}"
+    encoder = open_encoder(
+        path,
+        encoding,
+        source_rate_hz=sample_rate_hz,
+        source_channels=len(song),
+        n_samples=song.shape[1],
+        seed=3,
+        ffmpeg_path=None,
+    )
+    for start in range(0, song.shape[1], block):
+        encoder.write(song[:, start : start + block])
+    encoder.close()
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "depth", "tolerance"),
+    [("wav", 16, 2.0 / 2**15), ("wav", 24, 0.5001 / 2**23), ("flac", 16, 2.0 / 2**15), ("flac", 24, 0.5001 / 2**23)],
+)
+@pytest.mark.parametrize("channels", [1, 2, 6])
+def test_integers_are_as_near_as_their_depth_allows(
+    tmp_path: Path, name: str, depth: int, tolerance: float, channels: int
+) -> None:
+    song = make_song(1.3, channels=channels)
+    path = encode(tmp_path, song, name, bit_depth=depth)
+    assert soundfile.info(path).subtype == f"PCM_{depth}"
+    heard = decode(path, channels=channels)
+    assert heard.shape == song.shape
+    assert np.abs(heard - song).max() <= tolerance
+
+
+def test_floats_are_exact_even_over_full_scale(tmp_path: Path) -> None:
+    song = make_song(1, peak=2.5)
+    np.testing.assert_array_equal(decode(encode(tmp_path, song, "wav", bit_depth=32), channels=2), song)
+
+
+@pytest.mark.parametrize("name", [n for n, f in FORMATS.items() if f.bitrates_kbps])
+@pytest.mark.parametrize("sample_rate_hz", [8_000, 22_050, 44_100, 48_000])
+def test_lossy_files_are_gapless(tmp_path: Path, name: str, sample_rate_hz: int) -> None:
+    song = make_song(2.3456, sample_rate_hz=sample_rate_hz)
+    heard = decode(encode(tmp_path, song, name, sample_rate_hz=sample_rate_hz), channels=2)
+    rate = resolve(name, {}, sample_rate_hz=sample_rate_hz, channels=2).sample_rate_hz
+    assert heard.shape[1] == -(-song.shape[1] * rate // sample_rate_hz)
+    if rate == sample_rate_hz:
+        # In step with the source too, not only as long: a shift of one sample would halve this in the highs.
+        for channel, original in zip(heard, song, strict=True):
+            assert np.corrcoef(channel, original)[0, 1] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("name", "channels"),
+    [
+        *((name, channels) for name in ("ogg", "m4a", "flac", "wav") for channels in range(3, 9)),
+        *(("opus", channels) for channels in (3, 4, 6, 8)),
+    ],
+)
+def test_channels_keep_their_places(tmp_path: Path, name: str, channels: int) -> None:
+    t = np.arange(48_000) / 48_000
+    # A low tone, since the fourth of six and more is the channel of low frequencies to codecs.
+    tones = np.stack([np.sin(2 * np.pi * 40 * t) * 0.1 * (c + 1) for c in range(channels)]).astype(np.float32)
+    heard = decode(encode(tmp_path, tones, name, sample_rate_hz=48_000), channels=channels)
+    if name == "m4a" and channels == 7:
+        # AAC knows 6.1 with the single one of the back in the last place.
+        heard = heard[[0, 1, 2, 3, 6, 4, 5]]
+    levels = np.sqrt(np.mean(heard**2, axis=1)) * np.sqrt(2)
+    np.testing.assert_allclose(levels, 0.1 * np.arange(1, channels + 1), rtol=0.15)
+
+
+def test_more_than_two_channels_are_mixed_down_for_mp3(tmp_path: Path) -> None:
+    assert decode(encode(tmp_path, make_song(1, channels=6), "mp3"), channels=2).shape == (2, 44_100)
+
+
+def test_dither_makes_the_error_independent_of_the_signal() -> None:
+    quiet = np.full((200_000, 1), 0.3 / 2**15, dtype=np.float32)
+    steps = quantize_16_bit(quiet, np.random.default_rng(1))
+    # Rounding alone would give 0 everywhere; with dither the level survives in the mean.
+    assert steps.mean() == pytest.approx(0.3, abs=0.01)
+    assert np.std(steps - 0.3) == pytest.approx(np.sqrt(0.25), rel=0.05)
+
+
+def test_dither_is_the_same_each_time_and_leaves_silence_alone(tmp_path: Path) -> None:
+    song = make_song(1)
+    first = encode(tmp_path, song, "wav", bit_depth=16).read_bytes()
+    assert encode(tmp_path, song, "wav", bit_depth=16).read_bytes() == first
+    silence = encode(tmp_path, np.zeros((2, 44_100), dtype=np.float32), "wav", bit_depth=16)
+    assert not decode(silence, channels=2).any()
+
+
+def test_full_scale_saturates_instead_of_wrapping(tmp_path: Path) -> None:
+    song = np.array([[1.0, -1.0, 1.5, -1.5] * 100], dtype=np.float32)
+    for depth in (16, 24):
+        heard = decode(encode(tmp_path, song, "wav", bit_depth=depth), channels=1)
+        np.testing.assert_allclose(heard, np.clip(song, -1, 1), atol=1e-4)
+
+
+def stem_files(folder: Path, name: str) -> StemFiles:
+    return StemFiles(
+        folder,
+        ["vocals", "accompaniment"],
+        resolve(name, {}, sample_rate_hz=44_100, channels=2),
+        source_rate_hz=44_100,
+        source_channels=2,
+        n_samples=44_100,
+        threads=2,
+        ffmpeg_path=None,
+    )
+
+
+@pytest.mark.parametrize("name", ["flac", "mp3"])
+def test_files_that_were_given_up_are_gone(tmp_path: Path, name: str) -> None:
+    with pytest.raises(KeyboardInterrupt):  # noqa: SIM117, PT012 - what is raised within is the point
+        with stem_files(tmp_path, name) as files:
+            files.write(np.stack([make_song(1)] * 2))
+            raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("channels", [5, 7])
+def test_what_opus_would_misplace_is_mixed_down(tmp_path: Path, channels: int) -> None:
+    song = make_song(1, sample_rate_hz=48_000, channels=channels)
+    path = encode(tmp_path, song, "opus", sample_rate_hz=48_000)
+    assert decode(path, channels=channels - 1).shape == (channels - 1, 48_000)
+
+
+@pytest.mark.parametrize("name", ["wav", "flac", "mp3"])
+def test_a_full_disk_has_a_name(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "song"
+    path.symlink_to("/dev/full")
+    with pytest.raises(ScratchFullError):
+        encode_ten_seconds(path, name)
+
+
+def encode_ten_seconds(path: Path, name: str) -> None:
+    encoding = resolve(name, {}, sample_rate_hz=44_100, channels=2)
+    options: Any = {"source_rate_hz": 44_100, "source_channels": 2, "n_samples": 441_000, "seed": 0}
+    encoder = open_encoder(path, encoding, **options, ffmpeg_path=None)
+    try:
+        encoder.write(make_song(10))
+        encoder.close()
+    finally:
+        encoder.abort()
