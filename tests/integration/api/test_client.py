@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from click.testing import CliRunner, Result
 from api.client import ApiError, Client, ConnectionFailedError, DownloadError, Excerpt
 from api.client.cli import main
 from shared.embedded.ports import find_free
-from tests.fixtures.api import StandIn
+from tests.fixtures.api import StandIn, working
 
 STEM = bytes(range(256)) * 40
 
@@ -31,27 +30,6 @@ def client(api_url: str, stand_in: StandIn) -> Iterator[Client]:
     del stand_in
     with Client(api_url, patience_seconds=2) as client:
         yield client
-
-
-@contextmanager
-def working(stand_in: StandIn, *, good: bool = True) -> Iterator[None]:
-    """Have every job done as it comes in."""
-    done = threading.Event()
-
-    def work() -> None:
-        while not done.wait(0.05):
-            for job_id in stand_in.store.list_ids("local", limit=10)[0]:
-                if stand_in.store.read(job_id).state == "queued":
-                    stand_in.queue.dispatch()
-                    stand_in.succeed(job_id, STEM) if good else stand_in.fail(job_id)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
 
 
 def command(url: str, *arguments: str | Path) -> Result:
@@ -77,7 +55,7 @@ def test_a_song_makes_the_whole_way(client: Client, stand_in: StandIn, song: Pat
     assert (request.preset, request.format, dict(request.format_options)) == ("fast", "wav", {"bit_depth": 16})
     assert (request.excerpt_start_seconds, request.excerpt_duration_seconds) == (90, 20)
     seen: list[str] = []
-    with working(stand_in):
+    with working(stand_in, stem=STEM):
         job = client.wait(job.id, on_change=lambda j: seen.append(j.state), timeout_seconds=30)
     assert seen[-1] == job.state == "succeeded"
     paths = client.download_job(job, tmp_path / "out")
@@ -126,7 +104,7 @@ def test_a_server_that_is_not_there_is_told_in_one_line(song: Path) -> None:
 
 
 def test_run_writes_stems_and_exits_0(api_url: str, stand_in: StandIn, song: Path, tmp_path: Path) -> None:
-    with working(stand_in):
+    with working(stand_in, stem=STEM):
         result = command(api_url, "run", song, "--out", tmp_path / "out", "--excerpt", "1+2", "--format", "flac")
     assert result.exit_code == 0, result.output
     names = [Path(line).name for line in result.stdout.splitlines()]

@@ -294,7 +294,7 @@ def test_a_wrong_list_query_is_named(web: FlaskClient, query: str) -> None:
     ],
 )
 def test_file_names_are_kept_as_harmless_text(web: FlaskClient, stand_in: StandIn, sent: str, kept: str) -> None:
-    job = submit(web, filename=sent.replace('"', "%22").replace("\\", "\\\\")).json
+    job = submit(web, filename=sent).json
     assert job["source"]["filename"] == kept
     stand_in.succeed(job["id"])
     stem = web.get(f"/v1/jobs/{job['id']}/stems/vocals")

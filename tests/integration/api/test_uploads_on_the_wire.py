@@ -89,7 +89,7 @@ def test_a_client_that_ends_its_sending_early_is_told(api_url: str, stand_in: St
 
 def test_too_large_a_body_is_refused_before_it_is_sent(api_url: str, stand_in: StandIn) -> None:
     with connect(api_url) as wire:
-        wire.sendall(head("/v1/uploads", f"Content-Length: {201 * MEGABYTE}"))
+        wire.sendall(head("/v1/uploads", f"Content-Length: {111 * MEGABYTE}"))
         answer = wire.recv(65536)
     assert b" 413 " in answer
     assert b"upload_too_large" in answer
@@ -110,7 +110,7 @@ def test_too_large_a_body_of_unknown_length_is_refused_at_the_limit(
             pass
         answer = wire.recv(65536)
     assert b" 413 " in answer
-    assert sent < 300 * MEGABYTE
+    assert sent < 200 * MEGABYTE
     assert stand_in.keys() == []
     assert unfinished(session_storage) == []
 
