@@ -6,8 +6,9 @@ set -eu
 digest=$(printf %s "$REDIS_PASSWORD" | sha256sum | cut -d ' ' -f 1)
 
 # The service's user: its own keys and channels, and no command that stops, empties or rewrites the server.
-#   +@read +@write +@transaction +@pubsub   records, lines, Celery's queues, events; less those in @dangerous
-#   +@connection +info                      redis-py's greeting, and the server's version that kombu asks for
+#   &sq:/0.celery.pidbox                    Celery's remote control; a pattern to follow must be granted to the letter
+#   +@read +@write +@transaction +@pubsub   records, lines, Celery's queues, events
+#   +@connection                            redis-py's greeting
 #   +eval +evalsha +script|load             our Lua; functions and SCRIPT FLUSH stay out
 #   +time                                   leases run by the server's clock
 #   -@dangerous -@admin                     KEYS, FLUSHALL, FLUSHDB, SORT, SWAPDB, MIGRATE, RESTORE, CONFIG, SHUTDOWN,
@@ -15,7 +16,6 @@ digest=$(printf %s "$REDIS_PASSWORD" | sha256sum | cut -d ' ' -f 1)
 exec valkey-server - "$@" <<EOF
 bind * -::*
 port 6379
-dir /data
 appendonly yes
 # A change is on the disk before it is answered: no accepted job is lost, whatever is killed.
 appendfsync always
@@ -24,5 +24,5 @@ maxmemory ${REDIS_MAX_MEMORY:-512mb}
 # A queue must never forget; writes past the limit are refused, and the API answers 503.
 maxmemory-policy noeviction
 user default reset off
-user stemqueue reset on #$digest ~sq:* &sq:* -@all +@read +@write +@transaction +@pubsub +@connection +eval +evalsha +script|load +time -@dangerous -@admin
+user stemqueue reset on #$digest ~sq:* &sq:* &sq:/0.celery.pidbox -@all +@read +@write +@transaction +@pubsub +@connection +eval +evalsha +script|load +time -@dangerous -@admin
 EOF
