@@ -28,7 +28,7 @@ export function formatSpan(seconds: number): string {
   if (seconds < 1) return "a moment";
   if (seconds < 60) return `${Math.round(seconds)} s`;
   if (seconds < 3600) return `${Math.round(seconds / 60)} min`;
-  return `${(seconds / 3600).toFixed(1)} h`;
+  return `${Number((seconds / 3600).toFixed(1))} h`;
 }
 
 export function formatBytes(bytes: number): string {
@@ -40,7 +40,7 @@ export function formatBytes(bytes: number): string {
     value /= 1000;
     unit = units.shift()!;
   }
-  return `${value < 10 ? value.toFixed(1) : Math.round(value)} ${unit}`;
+  return `${Number(value.toFixed(value < 10 ? 1 : 0))} ${unit}`;
 }
 
 export function formatDb(value: number | null, unit = "dB"): string {

@@ -3,8 +3,8 @@
 import type { Segments } from "./segments";
 import type { Track } from "./track";
 
-/** Decoded segments kept: what sounds, what comes next, and one for a seek back. More cost 3 MB each. */
-const KEPT_SEGMENTS = 4;
+/** Decoded segments kept: what sounds, what comes next, and one for a seek back. More cost 1.5 MB each. */
+const KEPT_SEGMENTS = 5;
 
 export class SegmentedTrack implements Track {
   readonly output: GainNode;

@@ -16,6 +16,7 @@ import { WaveformCanvas } from "./waveform";
 
 export function Mixer({ studio }: { studio: Studio }) {
   const outlines = useOutlines(studio.job.waveforms);
+  const loudest = loudestOf(Object.values(outlines));
   return (
     <section class={`panel mixer${studio.hearingMixture.value ? " hearing-mixture" : ""}`} aria-label="Mixer">
       <TransportBar studio={studio} />
@@ -25,7 +26,7 @@ export function Mixer({ studio }: { studio: Studio }) {
           <Ruler studio={studio} />
         </div>
         {studio.strips.map((strip) => (
-          <StemRow key={strip.stem.name} strip={strip} studio={studio} outline={outlines[strip.stem.name] ?? null} />
+          <StemRow key={strip.stem.name} strip={strip} studio={studio} outline={outlines[strip.stem.name] ?? null} loudest={loudest} />
         ))}
         {studio.job.waveforms.some((waveform) => waveform.name === "mixture") && (
           <div class="row mixture-row">
@@ -33,7 +34,7 @@ export function Mixer({ studio }: { studio: Studio }) {
               <span class="stem-name of-mixture">Original</span>
             </div>
             <Lane studio={studio} kind="wave of-mixture">
-              <WaveformCanvas outline={outlines.mixture ?? null} window={studio.window} />
+              <WaveformCanvas outline={outlines.mixture ?? null} loudest={loudest} window={studio.window} />
             </Lane>
           </div>
         )}
@@ -42,7 +43,14 @@ export function Mixer({ studio }: { studio: Studio }) {
   );
 }
 
-function StemRow({ strip, studio, outline }: { strip: Strip; studio: Studio; outline: Waveform | null }) {
+interface StemRowProps {
+  strip: Strip;
+  studio: Studio;
+  outline: Waveform | null;
+  loudest: number;
+}
+
+function StemRow({ strip, studio, outline, loudest }: StemRowProps) {
   const { name } = strip.stem;
   const soloed = studio.strips.some((other) => other.solo.value);
   const silent = soloed ? !strip.solo.value : strip.muted.value;
@@ -50,15 +58,15 @@ function StemRow({ strip, studio, outline }: { strip: Strip; studio: Studio; out
     <div class={`row stem-row of-${name}${silent ? " silent" : ""}`} role="group" aria-label={capitalised(name)}>
       <div class="lane-head">
         <span class={`stem-name of-${name}`}>{capitalised(name)}</span>
+        <VolumeSlider strip={strip} />
         <span class="strip-buttons">
           <Toggle label={`Solo ${name}`} short="S" title="Hear this stem alone" state={strip.solo} />
           <Toggle label={`Mute ${name}`} short="M" title="Silence this stem" state={strip.muted} />
           <DownloadButton stem={strip.stem} />
         </span>
-        <VolumeSlider strip={strip} />
       </div>
       <Lane studio={studio} kind={`wave of-${name}`}>
-        <WaveformCanvas outline={outline} window={studio.window} />
+        <WaveformCanvas outline={outline} loudest={loudest} window={studio.window} />
         {strip.stem.silent && <p class="lane-note">As good as silent</p>}
       </Lane>
     </div>
@@ -115,6 +123,11 @@ function DownloadButton({ stem }: { stem: Output & { format: string } }) {
       <Icon name="download" />
     </button>
   );
+}
+
+/** Returns the largest sample of all outlines, which fills a lane: so a quiet stem looks quiet beside a loud one. */
+function loudestOf(outlines: Waveform[]): number {
+  return outlines.reduce((most, { peaks }) => peaks.reduce((m, peak) => Math.max(m, Math.abs(peak)), most), 1);
 }
 
 function useOutlines(waveforms: Output[]): Record<string, Waveform> {

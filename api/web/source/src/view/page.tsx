@@ -34,8 +34,8 @@ export function Page() {
           <a href="/docs">API</a>
         </nav>
       </header>
-      <Banner />
-      <main id="main">
+      <main>
+        <Banner />
         {id === null ? <Home /> : <JobView key={id} id={id} />}
       </main>
       <aside class="side" aria-label="Library">

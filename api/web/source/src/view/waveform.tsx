@@ -9,10 +9,12 @@ import { Canvas } from "./canvas";
 
 interface WaveformProps {
   outline: Waveform | null;
+  /** The sample that reaches to the lane's edge. */
+  loudest: number;
   window: Signal<Span>;
 }
 
-export function WaveformCanvas({ outline, window }: WaveformProps) {
+export function WaveformCanvas({ outline, loudest, window }: WaveformProps) {
   const draw = useCallback(
     (pen: CanvasRenderingContext2D, width: number, height: number) => {
       const span = window.value;
@@ -20,7 +22,7 @@ export function WaveformCanvas({ outline, window }: WaveformProps) {
       const middle = height / 2;
       pen.fillRect(0, middle - 0.5, width, 1);
       if (!outline) return;
-      const scale = (middle - 2) / outline.full_scale;
+      const scale = (middle - 2) / loudest;
       for (let x = 0; x < width; x++) {
         const [low, high] = extremes(outline, span, x / width, (x + 1) / width);
         const top = middle - Math.min(high * scale, middle);
@@ -28,7 +30,7 @@ export function WaveformCanvas({ outline, window }: WaveformProps) {
         pen.fillRect(x, top, 1, Math.max(1, bottom - top));
       }
     },
-    [outline],
+    [outline, loudest],
   );
   return <Canvas draw={draw} />;
 }
