@@ -8,9 +8,9 @@ import pytest
 import soundfile
 
 from shared.errors import ScratchFullError
+from shared.formats import FORMATS, resolve
 from tests.fixtures.audio import decode, make_song
 from worker.encoding import open_encoder, quantize_16_bit
-from worker.formats import FORMATS, resolve
 from worker.stem_files import StemFiles
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from shared.errors import RequestInvalidError
-from worker.formats import check_options, resolve
+from shared.formats import check_options, resolve
 
 
 @pytest.mark.parametrize(
