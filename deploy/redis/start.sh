@@ -9,7 +9,7 @@ digest=$(printf %s "$REDIS_PASSWORD" | sha256sum | cut -d ' ' -f 1)
 #   &sq:/0.celery.pidbox                    Celery's remote control; a pattern to follow must be granted to the letter
 #   +@read +@write +@transaction +@pubsub   records, lines, Celery's queues, events
 #   +@connection                            redis-py's greeting
-#   +eval +evalsha +script|load             our Lua; functions and SCRIPT FLUSH stay out
+#   -@scripting +eval +evalsha +script|…    our Lua and redis-py's locks; functions and SCRIPT FLUSH stay out
 #   +time                                   leases run by the server's clock
 #   -@dangerous -@admin                     KEYS, FLUSHALL, FLUSHDB, SORT, SWAPDB, MIGRATE, RESTORE, CONFIG, SHUTDOWN,
 #                                           DEBUG, MONITOR, REPLICAOF, CLIENT KILL and the like
@@ -24,5 +24,5 @@ maxmemory ${REDIS_MAX_MEMORY:-512mb}
 # A queue must never forget; writes past the limit are refused, and the API answers 503.
 maxmemory-policy noeviction
 user default reset off
-user stemqueue reset on #$digest ~sq:* &sq:* &sq:/0.celery.pidbox -@all +@read +@write +@transaction +@pubsub +@connection +eval +evalsha +script|load +time -@dangerous -@admin
+user stemqueue reset on #$digest ~sq:* &sq:* &sq:/0.celery.pidbox -@all +@read +@write +@transaction +@pubsub +@connection -@scripting +eval +evalsha +script|load +script|exists +time -@dangerous -@admin
 EOF
