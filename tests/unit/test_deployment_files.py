@@ -101,8 +101,9 @@ def test_nothing_stands_in_the_way_of_more_workers(definition: dict[str, Any]) -
 
 def test_every_image_from_elsewhere_is_pinned_to_a_version(definition: dict[str, Any]) -> None:
     images = [s["image"] for s in definition["services"].values() if "build" not in s]
-    froms = [re.findall(r"^FROM (\S+)", (ROOT / p / "Dockerfile").read_text(), re.M) for p in ("api", "worker")]
-    for image in [*images, *sum(froms, [])]:
+    for package in ("api", "worker"):
+        images += re.findall(r"^FROM (\S+)", (ROOT / package / "Dockerfile").read_text(), re.MULTILINE)
+    for image in images:
         assert re.search(r":.*\d+\.\d+", image), image
 
 
