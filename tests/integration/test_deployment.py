@@ -67,7 +67,7 @@ def _stack(images: dict[str, Path], folder: Path) -> Iterator[Stack]:
     if shutil.which("wget") is None:
         pytest.skip("wget is missing here: the storage's health check asks by it, which its image has")
     env_file = make_env_file(folder)
-    services = read_compose({**env_file, "WORKER_SLOTS": "1"})
+    services = read_compose(env_file)
     ports = {"redis": find_free(), "storage": find_free(PORT_OFFSETS), "api": find_free()}
     containers = {name: on_this_machine(s, env_file, ports, images, folder) for name, s in services.items()}
     password = env_file["REDIS_PASSWORD"]
