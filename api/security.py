@@ -78,7 +78,7 @@ def content_security_policy(settings: Settings) -> str:
             "default-src 'none'",
             "script-src 'self'",
             "style-src 'self'",
-            f"img-src 'self' data:{stems}",
+            f"img-src 'self' data: blob:{stems}",
             f"media-src 'self' blob:{stems}",
             f"connect-src 'self'{stems}",
             "form-action 'self'",

@@ -1,0 +1,125 @@
+"""From a file on the desk to stems in the hand."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import OpenPage, wait_until_ended
+from tests.fixtures.audio import convert, decode, make_song, write_wav
+
+
+def choose(page: Page, *files: Path) -> None:
+    page.get_by_label("Choose files").set_input_files([*files])
+
+
+def watch_uploads(page: Page) -> list[str]:
+    sent: list[str] = []
+    page.on("request", lambda r: sent.append(r.url) if "/v1/uploads" in r.url else None)
+    return sent
+
+
+def test_a_chosen_song_is_followed_to_its_stems_which_can_be_kept(
+    open_page: OpenPage, shared_audio: Path, tmp_path: Path
+) -> None:
+    page = open_page()
+    choose(page, shared_audio / "unlabelled" / "singing_11s.mp3")
+    expect(page.get_by_role("heading", name="singing_11s.mp3")).to_be_visible()
+    expect(page).to_have_url(re.compile(r"/jobs/[0-9a-f]{32}$"))
+    expect(page.get_by_role("button", name="Play")).to_be_visible(timeout=120_000)
+    with page.expect_download() as download:
+        page.get_by_role("button", name=re.compile("Download vocals as FLAC")).click()
+    stem = tmp_path / download.value.suggested_filename
+    download.value.save_as(stem)
+    assert "vocals" in stem.name
+    assert decode(stem, channels=2).shape[1] == pytest.approx(10.9 * 44_100, rel=0.02)
+
+
+def test_a_song_dropped_anywhere_on_the_page_is_taken(open_page: OpenPage, song: Path) -> None:
+    page = open_page()
+    dropped = page.evaluate_handle(
+        """async (bytes) => {
+            const data = new DataTransfer();
+            data.items.add(new File([new Uint8Array(bytes)], "Dropped.wav", { type: "audio/wav" }));
+            return data;
+        }""",
+        [*song.read_bytes()[:400_044]],
+    )
+    page.dispatch_event("body", "dragover", {"dataTransfer": dropped})
+    expect(page.get_by_text("Let go")).to_be_visible()
+    page.dispatch_event("body", "drop", {"dataTransfer": dropped})
+    expect(page.get_by_role("heading", name="Dropped.wav")).to_be_visible()
+
+
+def test_files_that_cannot_be_songs_are_refused_without_an_upload(open_page: OpenPage, tmp_path: Path) -> None:
+    page = open_page()
+    sent = watch_uploads(page)
+    (tmp_path / "letter.txt").write_text("Dear all,")
+    (tmp_path / "nothing.mp3").touch()
+    choose(page, tmp_path / "letter.txt", tmp_path / "nothing.mp3")
+    expect(page.get_by_role("alert").filter(has_text="does not look like audio")).to_be_visible()
+    expect(page.get_by_role("alert").filter(has_text="This file is empty.")).to_be_visible()
+    page.get_by_role("button", name="Dismiss letter.txt").click()
+    expect(page.get_by_text("letter.txt")).to_have_count(0)
+    assert sent == []
+
+
+def test_a_file_that_is_no_audio_inside_ends_with_a_plain_sentence(open_page: OpenPage, tmp_path: Path) -> None:
+    page = open_page()
+    fake = tmp_path / "notes.mp3"
+    fake.write_bytes(b"no audio at all " * 4000)
+    choose(page, fake)
+    expect(page.get_by_role("heading", name="This song could not be taken apart")).to_be_visible()
+    expect(page.get_by_text("The file is no audio that can be read.")).to_be_visible()
+    expect(page.get_by_text("audio_unreadable")).to_be_visible()
+
+
+def test_twenty_seconds_first_and_then_the_whole_song_take_one_upload(
+    open_page: OpenPage, api: httpx.Client, tmp_path: Path
+) -> None:
+    page = open_page()
+    sent = watch_uploads(page)
+    page.get_by_label("Try 20 seconds first").check()
+    choose(page, write_wav(tmp_path / "Half a minute.wav", make_song(30.0), subtype="PCM_16"))
+    expect(page.get_by_text("You are hearing 20 s from 0:10.")).to_be_visible(timeout=120_000)
+    excerpt_url = page.url
+    page.get_by_role("button", name="Do the whole song").click()
+    expect(page).not_to_have_url(excerpt_url)
+    whole = wait_until_ended(api, page.url.rpartition("/")[2])
+    assert whole["excerpt"] is None
+    assert whole["stems"][0]["duration_seconds"] == pytest.approx(30, abs=0.01)
+    assert len(sent) == 1
+
+
+def test_engine_format_and_excerpt_are_what_was_asked_for(
+    open_page: OpenPage, api: httpx.Client, song: Path, tmp_path: Path
+) -> None:
+    page = open_page()
+    page.get_by_text("Engine and format").click()
+    page.get_by_label("Format").select_option("mp3")
+    page.get_by_label("A part").check()
+    page.get_by_label("from").fill("2")
+    page.get_by_label("for").fill("6")
+    page.get_by_label("for").press("Tab")
+    choose(page, convert(song, tmp_path / "Song.m4a"))
+    expect(page.get_by_role("heading", name="Song.m4a")).to_be_visible()
+    job = wait_until_ended(api, page.url.rpartition("/")[2])
+    assert (job["format"], job["engine"]) == ("mp3", "repetition")
+    assert job["excerpt"] == {"start_seconds": 2.0, "duration_seconds": 6.0}
+
+
+def test_a_files_name_is_text_wherever_it_stands(open_page: OpenPage, finished: dict[str, Any], song: Path) -> None:
+    del finished
+    page = open_page()
+    name = "<img src=x onerror=alert(1)>&amp;.wav"
+    page.on("dialog", lambda dialog: pytest.fail(f"a file's name ran: {dialog.message}"))
+    page.get_by_label("Choose files").set_input_files(
+        {"name": name, "mimeType": "audio/wav", "buffer": song.read_bytes()}
+    )
+    expect(page.get_by_role("heading", name=name)).to_be_visible()
+    expect(page.locator("img[src=x]")).to_have_count(0)

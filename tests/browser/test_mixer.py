@@ -1,0 +1,158 @@
+"""What is heard, held against the files that the stems came in."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from playwright.sync_api import Page, expect
+from scipy.signal import correlate
+
+from tests.browser.conftest import OpenPage, wait_until_ended
+from tests.fixtures.audio import convert, decode
+
+Samples = NDArray[np.float32]
+
+
+def stems_of(api: httpx.Client, job: dict[str, Any], folder: Path) -> dict[str, Samples]:
+    """Return the first channel of each stem, and of the mixture as `mixture`."""
+    links = {stem["name"]: stem["url"] for stem in job["stems"]} | {"mixture": job["source"]["url"]}
+    found = {}
+    for name, url in links.items():
+        file = folder / name
+        file.write_bytes(api.get(url).content)
+        found[name] = decode(file, channels=2)[0]
+    return found
+
+
+def play(page: Page) -> None:
+    page.get_by_role("button", name="Play").click()
+    # As a function: a string is evaluated, which the page's policy forbids.
+    page.wait_for_function("() => heard.level() > 0.005")
+
+
+def record(page: Page, seconds: float = 1.5) -> Samples:
+    """Return what sounded, in one piece; on a busy machine the recorder itself may miss a block."""
+    for _ in range(5):
+        heard = page.evaluate("(seconds) => heard.record(seconds)", seconds)
+        if heard["whole"] and heard["samples"]:
+            return np.array(heard["samples"], dtype=np.float32)
+    pytest.fail("the recorder missed blocks five times")
+
+
+def find(heard: Samples, stem: Samples) -> tuple[float, float]:
+    """Return where in the stem the sound is, in seconds, and how far it is from it there, in dB."""
+    place = int(np.argmax(correlate(stem, heard, mode="valid", method="fft")))
+    rest = heard - stem[place : place + heard.size]
+    return place / 44_100, float(10 * np.log10(np.sum(rest**2) / np.sum(heard**2) + 1e-20))
+
+
+@pytest.mark.parametrize("form", ["flac", "wav", "mp3", "m4a"])
+def test_stems_sound_together_to_the_sample_and_alone_when_soloed(
+    open_page: OpenPage, api: httpx.Client, song: Path, tmp_path: Path, form: str
+) -> None:
+    with song.open("rb") as file:
+        job = api.post("/v1/jobs", files={"file": (song.name, file)}, data={"format": form}).json()
+    job = wait_until_ended(api, job["id"])
+    stems = stems_of(api, job, tmp_path)
+    vocals, accompaniment = stems["vocals"], stems["accompaniment"]
+    page = open_page(f"/jobs/{job['id']}")
+    page.get_by_role("button", name="Zoom in").click()
+    play(page)
+    # One sample apart they would not cancel: at 10 ms nothing would.
+    _, rest_db = find(record(page), vocals + accompaniment)
+    assert rest_db < -50
+    page.get_by_role("button", name="Solo vocals").click()
+    page.wait_for_timeout(200)
+    _, rest_db = find(record(page), vocals)
+    assert rest_db < -50
+
+
+def test_a_muted_stem_is_silent_and_a_turned_down_one_quieter(
+    open_page: OpenPage, api: httpx.Client, finished: dict[str, Any], tmp_path: Path
+) -> None:
+    stems = stems_of(api, finished, tmp_path)
+    page = open_page(f"/jobs/{finished['id']}")
+    play(page)
+    page.get_by_role("button", name="Mute vocals").click()
+    page.get_by_label("Volume of accompaniment").fill("50")
+    page.wait_for_timeout(300)
+    _, rest_db = find(record(page), 0.5 * stems["accompaniment"])
+    assert rest_db < -50
+    page.get_by_role("button", name="Mute accompaniment").click()
+    page.wait_for_timeout(300)
+    assert page.evaluate("heard.level()") < 1e-4
+
+
+def test_the_original_is_heard_where_the_stems_are_within_ten_milliseconds(
+    open_page: OpenPage, api: httpx.Client, finished: dict[str, Any], tmp_path: Path
+) -> None:
+    stems = stems_of(api, finished, tmp_path)
+    page = open_page(f"/jobs/{finished['id']}")
+    play(page)
+    page.get_by_role("button", name="Original").click()
+    page.wait_for_timeout(2500)
+    original_seconds, _ = find(record(page, 1.0), stems["mixture"])
+    original_seconds -= page.evaluate("heard.blocks[0].at")
+    page.get_by_role("button", name="Stems", exact=True).click()
+    page.wait_for_timeout(300)
+    stems_seconds, _ = find(record(page, 1.0), stems["vocals"] + stems["accompaniment"])
+    stems_seconds -= page.evaluate("heard.blocks[0].at")
+    assert original_seconds == pytest.approx(stems_seconds, abs=0.010)
+
+
+def test_a_click_seeks_and_a_drag_repeats_what_it_spans(open_page: OpenPage, finished: dict[str, Any]) -> None:
+    page = open_page(f"/jobs/{finished['id']}")
+    lane = page.locator(".lane.wave").first
+    box = lane.bounding_box()
+    assert box
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + 20)
+    expect(page.locator(".clock-now")).to_have_text(re.compile(r"0:0[56]\.\d"))
+    page.mouse.move(box["x"] + box["width"] * 0.25, box["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.35, box["y"] + 20, steps=5)
+    page.mouse.up()
+    expect(page.get_by_role("button", name=re.compile("Stop looping"))).to_contain_text("0:03–0:04")
+    play(page)
+    places = []
+    for _ in range(15):
+        page.wait_for_timeout(200)
+        places.append(float(page.locator(".clock-now").inner_text().removeprefix("0:")))
+    assert 2.9 <= min(places) <= max(places) <= 4.3
+    assert any(later < earlier for earlier, later in zip(places, places[1:], strict=False)), places
+
+
+def test_the_keyboard_plays_seeks_and_zooms(open_page: OpenPage, finished: dict[str, Any]) -> None:
+    page = open_page(f"/jobs/{finished['id']}")
+    slider = page.get_by_role("slider", name="Position in the song")
+    slider.press("ArrowRight")
+    expect(slider).to_have_attribute("aria-valuetext", "5 seconds of 12 seconds")
+    slider.press("Home")
+    page.keyboard.press("Space")
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    page.wait_for_function("() => heard.level() > 0.005")
+    page.keyboard.press("1")
+    expect(page.get_by_role("button", name="Solo vocals")).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("Space")
+    expect(page.get_by_role("button", name="Play")).to_be_visible()
+    page.keyboard.press("+")
+    expect(page.get_by_role("button", name="Zoom out")).to_be_enabled()
+
+
+def test_an_original_that_the_browser_cannot_play_is_said_to_be_so(
+    open_page: OpenPage, api: httpx.Client, song: Path, tmp_path: Path
+) -> None:
+    odd = convert(song, tmp_path / "odd.wma")
+    with odd.open("rb") as file:
+        job = api.post("/v1/jobs", files={"file": (odd.name, file)}).json()
+    wait_until_ended(api, job["id"])
+    page = open_page(f"/jobs/{job['id']}")
+    play(page)
+    page.get_by_role("button", name="Original").click()
+    expect(page.get_by_text("This browser cannot play the original's format.")).to_be_visible()
+    page.wait_for_function("() => heard.level() > 0.005")
