@@ -53,6 +53,8 @@ def run(child: ChildProcess, path: Path, folder: Path) -> Mapping[str, Any]:
             return event
 
 
+# Half a minute alone; the child is nice to others, so on a busy machine it takes longer.
+@pytest.mark.timeout(900)
 def test_each_file_ends_as_expected_and_none_harms_the_next(
     shared_audio: Path, child: ChildProcess, tmp_path: Path
 ) -> None:
