@@ -48,9 +48,9 @@ def build(folder: Path) -> Manifest:
     # onnx costs 60 MB and half a second, which a set-up that finds all done should not pay.
     from worker.model_setup.building import build_networks  # noqa: PLC0415
 
-    networks, initial_states = build_networks(paths, folder)
+    built = build_networks(paths, folder)
     files = {path.name: sha256_of(path) for path in sorted(folder.iterdir())}
-    manifest = spleeter.manifest(files, networks, initial_states, this_machine(RUNTIMES))
+    manifest = spleeter.manifest(files, *built, this_machine(tuple(RUNTIMES)))
     write_manifest(folder, manifest)
     return manifest
 
@@ -62,7 +62,9 @@ def _is_current(folder: Path) -> bool:
         verify_files(folder, found)
     except EngineUnavailableError:
         return False
-    expected = spleeter.manifest(found.files, found.networks, found.initial_states, this_machine(RUNTIMES))
+    expected = spleeter.manifest(
+        found.files, found.runtime, found.networks, found.initial_states, this_machine(tuple(RUNTIMES))
+    )
     return replace(found, real_time_factor=None) == expected
 
 

@@ -42,14 +42,16 @@ LICENCE = (
 
 def manifest(
     files: Mapping[str, str],
-    networks: Mapping[str, tuple[str, ...]],
+    runtime: str,
+    networks: tuple[str, ...],
     initial_states: str,
     built_for: Mapping[str, str],
 ) -> Manifest:
     """Return the manifest of `unet` for files that were just built, by name and SHA-256."""
     return Manifest(
         name="unet",
-        version="1",
+        # bfloat16 gives other samples, if none that anyone could hear.
+        version="1-bf16" if runtime == "openvino" else "1",
         title="U-Net (Spleeter, 2 stems)",
         summary="A trained neural network. Clearly the best sound of the engines here.",
         licence=LICENCE,
@@ -65,6 +67,7 @@ def manifest(
         taper_end_hz=16_000,
         stems=tuple(CHECKPOINTS),
         remainder="accompaniment",
+        runtime=runtime,
         networks=networks,
         initial_states=initial_states,
         files=files,
