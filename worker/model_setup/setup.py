@@ -18,6 +18,7 @@ from worker.engine.unet.machine import this_machine
 from worker.engine.unet.manifest import Manifest, read_manifest, sha256_of, verify_files, write_manifest
 from worker.engine.unet.network import RUNTIMES
 from worker.model_setup import spleeter
+from worker.model_setup.speed import real_time_factor
 from worker.model_setup.weights import find_weights
 
 
@@ -51,6 +52,8 @@ def build(folder: Path) -> Manifest:
     built = build_networks(paths, folder)
     files = {path.name: sha256_of(path) for path in sorted(folder.iterdir())}
     manifest = spleeter.manifest(files, *built, this_machine(tuple(RUNTIMES)))
+    write_manifest(folder, manifest)
+    manifest = replace(manifest, real_time_factor=real_time_factor(folder))
     write_manifest(folder, manifest)
     return manifest
 
