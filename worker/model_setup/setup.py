@@ -18,6 +18,7 @@ from worker.engine.unet.machine import this_machine
 from worker.engine.unet.manifest import Manifest, read_manifest, sha256_of, verify_files, write_manifest
 from worker.engine.unet.network import RUNTIMES
 from worker.model_setup import spleeter
+from worker.model_setup.speed import real_time_factor
 from worker.model_setup.weights import find_weights
 
 
@@ -48,9 +49,11 @@ def build(folder: Path) -> Manifest:
     # onnx costs 60 MB and half a second, which a set-up that finds all done should not pay.
     from worker.model_setup.building import build_networks  # noqa: PLC0415
 
-    networks, initial_states = build_networks(paths, folder)
+    built = build_networks(paths, folder)
     files = {path.name: sha256_of(path) for path in sorted(folder.iterdir())}
-    manifest = spleeter.manifest(files, networks, initial_states, this_machine(RUNTIMES))
+    manifest = spleeter.manifest(files, *built, this_machine(tuple(RUNTIMES)))
+    write_manifest(folder, manifest)
+    manifest = replace(manifest, real_time_factor=real_time_factor(folder))
     write_manifest(folder, manifest)
     return manifest
 
@@ -62,7 +65,9 @@ def _is_current(folder: Path) -> bool:
         verify_files(folder, found)
     except EngineUnavailableError:
         return False
-    expected = spleeter.manifest(found.files, found.networks, found.initial_states, this_machine(RUNTIMES))
+    expected = spleeter.manifest(
+        found.files, found.runtime, found.networks, found.initial_states, this_machine(tuple(RUNTIMES))
+    )
     return replace(found, real_time_factor=None) == expected
 
 

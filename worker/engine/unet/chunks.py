@@ -92,16 +92,24 @@ class ChunkMasker:
         ndarray, shape (masked stems, channels, chunk_samples), float32
             To be added up with its neighbours', which overlap by `lead_samples`.
         """
-        stems = self._manifest.stems
-        masked = [stems.index(stem) for stem in self._manifest.masked_stems]
-
-        def masks(frames: slice) -> FloatArray:
-            S = chunk.S[:, frames]
-            power = np.stack([np.square(S * stem[:, frames]) for stem in later.gains])
-            shares = (power[masked] + POWER_FLOOR / len(stems)) / (power.sum(axis=0) + POWER_FLOOR)
-            top = shares[..., -TOP_BINS:].mean(axis=-1, keepdims=True)
-            return np.concatenate([shares, top * self._taper], axis=-1)
-
-        y = self._fourier.synthesise(chunk.D, len(masked), masks)
+        y = self._fourier.synthesise(
+            chunk.D,
+            len(self._manifest.masked_stems),
+            lambda frames: self._masks(chunk.S[:, frames], [gains[:, frames] for gains in later.gains]),
+        )
         later.gains.clear()  # They would else stay as long as the chunk that came with them.
         return y
+
+    def _masks(self, S: FloatArray, gains: list[FloatArray]) -> FloatArray:
+        """Return the masked stems' shares of the power, shape (masked stems, channels, frames, bins and taper)."""
+        bins, stems = S.shape[2], self._manifest.stems
+        powers = [np.square(S * gain) for gain in gains]
+        total = sum(powers[1:], start=powers[0] + POWER_FLOOR)
+        masks = np.empty((len(self._manifest.masked_stems), *S.shape[:2], bins + len(self._taper)), np.float32)
+        for mask, stem in zip(masks, self._manifest.masked_stems, strict=True):
+            power = powers[stems.index(stem)]
+            power += POWER_FLOOR / len(stems)
+            np.divide(power, total, out=mask[..., :bins])
+            top = mask[..., bins - TOP_BINS : bins].mean(axis=-1, keepdims=True)
+            np.multiply(top, self._taper, out=mask[..., bins:])
+        return masks

@@ -35,8 +35,8 @@ class Manifest:
     A stem's mask is its share of all stems' power, as in Spleeter. Above `bins` it fades out towards
     `taper_end_hz`. The stem `remainder`, if any, is the mixture less the others instead.
 
-    `files` maps file names to their SHA-256, `networks` each runtime to the files of the stems in order.
-    `built_for` names the machine that the files were optimised on, `origin` where the weights come from.
+    `files` maps file names to their SHA-256; `networks` are those of the stems, in order, for the package
+    `runtime`. `built_for` names the machine that the files were made for, `origin` where the weights come from.
     `scores` are medians in dB; `real_time_factor` was measured at set-up.
     """
 
@@ -57,7 +57,8 @@ class Manifest:
     taper_end_hz: float
     stems: tuple[str, ...]
     remainder: str | None
-    networks: Mapping[str, tuple[str, ...]]
+    runtime: str
+    networks: tuple[str, ...]
     initial_states: str
     files: Mapping[str, str]
     scores: Mapping[str, float] = field(default_factory=dict)
@@ -117,7 +118,7 @@ def _from_document(document: dict[str, Any], folder: Path) -> Manifest:
     try:
         values = {name: document[name] for name in document if name in known}
         values["stems"] = tuple(values["stems"])
-        values["networks"] = {runtime: tuple(files) for runtime, files in dict(values["networks"]).items()}
+        values["networks"] = tuple(values["networks"])
         manifest = Manifest(**values)
         _check(manifest)
     except (KeyError, TypeError, ValueError) as error:
@@ -139,6 +140,7 @@ def _check(manifest: Manifest) -> None:
         raise ValueError("the remainder must be one of the stems")
     if not manifest.masked_stems or manifest.channels < 1:
         raise ValueError("at least one stem and one channel must be masked")
-    for files in manifest.networks.values():
-        if len(files) != len(manifest.stems) or not {*files, manifest.initial_states} <= set(manifest.files):
-            raise ValueError("every stem must have a network among the files")
+    if len(manifest.networks) != len(manifest.stems):
+        raise ValueError("every stem must have a network")
+    if not {*manifest.networks, manifest.initial_states} <= set(manifest.files):
+        raise ValueError("networks and states must be among the files")

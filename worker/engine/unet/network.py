@@ -1,4 +1,4 @@
-"""Inference: magnitudes in, gains out, chunk after chunk, by onnxruntime.
+"""Inference: magnitudes in, gains out, chunk after chunk, by onnxruntime or by OpenVINO.
 
 One network runs on one thread: the parallelism lies above, over the networks, where no thread waits for
 another within a layer. Two networks on a thread each take a tenth less time than one after the other on
@@ -7,7 +7,8 @@ two threads.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,9 +19,6 @@ from worker.engine.errors import EngineUnavailableError
 from worker.engine.interface import FloatArray
 from worker.engine.unet.machine import this_machine
 from worker.engine.unet.manifest import Manifest, verify_files
-
-RUNTIMES = ("onnxruntime",)
-"""The packages that can run a network."""
 
 States = Mapping[str, FloatArray]
 
@@ -73,6 +71,50 @@ class OnnxNetwork:
         return gains[0], {name.removeprefix("next_"): value for name, value in results.items()}
 
 
+class OpenVinoNetwork:
+    """A network in OpenVINO with bfloat16, for processors that have the instructions; others are slow at it.
+
+    Raises EngineUnavailableError when OpenVINO is missing or refuses the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            import openvino  # noqa: PLC0415 - as with onnxruntime
+        except ImportError as error:
+            raise EngineUnavailableError("This model was set up for the package openvino.") from error
+        options = {
+            "INFERENCE_PRECISION_HINT": "bf16",
+            "INFERENCE_NUM_THREADS": 1,
+            "NUM_STREAMS": 1,
+            # Pinned, the threads of two jobs would share one core.
+            "ENABLE_CPU_PINNING": False,
+        }
+        try:
+            compiled = openvino.Core().compile_model(path, "CPU", options)
+        except RuntimeError as error:
+            raise EngineUnavailableError(f"openvino cannot load {path.name}; set the model up again.") from error
+        self._request = compiled.create_infer_request()
+        self._lock = threading.Lock()
+        self._outputs = [_name_of(output.get_names()) for output in compiled.outputs]
+
+    def step(self, magnitudes: FloatArray, states: States) -> tuple[FloatArray, States]:
+        """Return gains of the shape of the magnitudes, (channels, frames, bins), and the next states."""
+        with self._lock:
+            values = self._request.infer({"magnitudes": magnitudes[None], **states}).values()
+        results = dict(zip(self._outputs, values, strict=True))
+        gains = results.pop("gains")
+        return gains[0], {name.removeprefix("next_"): value for name, value in results.items()}
+
+
+def _name_of(names: set[str]) -> str:
+    """Return the name of an output; OpenVINO joins the names of nodes that it has merged."""
+    return next(name for name in names if name == "gains" or name.startswith("next_"))
+
+
+RUNTIMES: Mapping[str, Callable[[Path], Network]] = {"onnxruntime": OnnxNetwork, "openvino": OpenVinoNetwork}
+"""The packages that can run a network. Set-up chooses one for the machine."""
+
+
 @dataclass(frozen=True)
 class Model:
     """The loaded networks of all stems, in order, and the states that each begins with."""
@@ -82,8 +124,10 @@ class Model:
 
 
 def check_machine(folder: Path, manifest: Manifest) -> None:
-    """Raise EngineUnavailableError if the networks were optimised on another machine than this."""
-    if manifest.built_for and this_machine(RUNTIMES) != manifest.built_for:
+    """Raise EngineUnavailableError if the networks were made for another machine than this."""
+    if manifest.runtime not in RUNTIMES:
+        raise EngineUnavailableError(f"The model in {folder} needs {manifest.runtime}, which is not known here.")
+    if manifest.built_for and this_machine(tuple(RUNTIMES)) != manifest.built_for:
         raise EngineUnavailableError(
             f"The model in {folder} was optimised for another processor or other packages; set it up again."
         )
@@ -92,7 +136,7 @@ def check_machine(folder: Path, manifest: Manifest) -> None:
 def load_model(folder: Path, manifest: Manifest) -> Model:
     """Check the files of a model folder and load its networks. Raises EngineUnavailableError."""
     verify_files(folder, manifest)
-    networks = tuple(OnnxNetwork(folder / name) for name in manifest.networks["onnxruntime"])
+    networks = tuple(RUNTIMES[manifest.runtime](folder / name) for name in manifest.networks)
     return Model(networks, _initial_states(folder / manifest.initial_states, manifest))
 
 

@@ -97,9 +97,8 @@ class ShortTimeFourier:
         hops = np.zeros((n_stems, channels, n_frames + overlap - 1, self._hop), np.float32)
         for at in range(0, n_frames, FRAMES_AT_ONCE):
             end = min(at + FRAMES_AT_ONCE, n_frames)
-            masked = np.zeros((n_stems, channels, end - at, self._n_fft // 2 + 1), np.complex64)
-            np.multiply(D[:, at:end], masks(slice(at, end)), out=masked[..., : self._bins])
-            y = scipy.fft.irfft(masked, n=self._n_fft, axis=-1, overwrite_x=True)
+            # irfft takes the missing bins as 0.
+            y = scipy.fft.irfft(D[:, at:end] * masks(slice(at, end)), n=self._n_fft, axis=-1, overwrite_x=True)
             y *= self._synthesis_window
             y = y.reshape(n_stems, channels, end - at, overlap, self._hop)
             for shift in range(overlap):

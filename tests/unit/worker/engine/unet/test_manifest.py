@@ -53,6 +53,12 @@ def test_a_model_of_another_machine_is_refused(folder):
         create(None, {}, model_folder=folder)
 
 
+def test_a_model_for_an_unknown_runtime_is_refused(folder):
+    write_manifest(folder, replace(read_manifest(folder), runtime="abacus"))
+    with pytest.raises(EngineUnavailableError, match="abacus"):
+        create(None, {}, model_folder=folder)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -62,8 +68,8 @@ def test_a_model_of_another_machine_is_refused(folder):
         {"delay_frames": 5},
         {"remainder": "drums"},
         {"stems": ["high"]},
-        {"networks": {"onnxruntime": ["low.onnx"]}},
-        {"networks": {"onnxruntime": ["a", "b", "c"]}},
+        {"networks": ["low.onnx"]},
+        {"networks": ["a", "b", "c"]},
         {"networks": None},
         {"n_fft": "many"},
     ],

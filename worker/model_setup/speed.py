@@ -1,0 +1,44 @@
+"""Measures how fast an engine is on this machine, so that clients can be told."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+
+from worker.engine.interface import FloatArray
+from worker.engine.unet import create
+
+SECONDS = 30
+"""Long enough that loading does not count, short enough that nobody minds."""
+
+
+class _Noise:
+    """Half a minute of noise in stereo."""
+
+    sample_rate_hz = 44_100
+    channels = 2
+    n_samples = SECONDS * sample_rate_hz
+
+    def __init__(self) -> None:
+        shape = (self.channels, self.n_samples)
+        self._y = np.random.default_rng(0).uniform(-0.3, 0.3, shape).astype(np.float32)
+
+    def read(self, start: int, stop: int) -> FloatArray:
+        """Return samples `start` to `stop`."""
+        return self._y[:, start:stop].copy()
+
+
+def real_time_factor(model_folder: Path) -> float:
+    """Return how many seconds of stereo the engine separates in one, with one or two processors to itself."""
+    engine = create(None, {}, model_folder=model_folder)
+    noise, threads = _Noise(), min(2, os.cpu_count() or 1)
+    for _ in engine.separate(noise, stop=1, threads=threads):
+        pass  # This loads the networks.
+    # Processor time: whatever else runs during set-up says nothing of the machine.
+    began = time.process_time()
+    for _ in engine.separate(noise, threads=threads):
+        pass
+    return round(SECONDS * threads / (time.process_time() - began), 1)
