@@ -165,7 +165,8 @@ def pip(environment: Environment, what: str, *arguments: str) -> None:
     command: Sequence[str] = [str(environment.python), "-m", "pip"]
     if not has_pip:
         command = [sys.executable, "-m", "pip", "--python", str(environment.python)]
-    last_words = run_pip([*command, "install", *arguments], what)
+    # Compiled when imported, and not before: a third of the time goes into modules that nobody ever imports.
+    last_words = run_pip([*command, "install", "--no-compile", *arguments], what)
     if last_words is not None:
         raise SetupError(f"pip could not install {what}: {last_words}")
 

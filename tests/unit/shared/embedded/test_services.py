@@ -1,0 +1,68 @@
+"""What is started follows from the settings."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.embedded.ports import find_free
+from shared.embedded.seaweedfs import PORT_OFFSETS
+from shared.embedded.services import PortTakenError, api_url, plan_programs, plan_servers
+from shared.settings import Settings
+
+
+def _settings(tmp_path: Path, **others: Any) -> Settings:
+    ports = {"valkey_port": find_free(), "storage_port": find_free(PORT_OFFSETS), "api_port": find_free()}
+    return Settings(**{"state_folder": tmp_path / "var", **ports, **others})
+
+
+def test_both_servers_are_planned_and_our_programs_told_of_them(tmp_path: Path) -> None:
+    settings = _settings(tmp_path)
+    servers, told = plan_servers(settings)
+    assert [service.name for service in servers] == ["valkey", "storage"]
+    assert {"REDIS_URL", "S3_ENDPOINT_URL", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY"} == told.keys()
+    for program in plan_programs(settings, told):
+        assert program.environment["REDIS_URL"].endswith(f"@127.0.0.1:{settings.valkey_port}/0")
+    assert plan_servers(settings)[1] == told, "credentials stay as they are"
+
+
+@pytest.mark.parametrize(
+    ("given", "started"),
+    [
+        ({"redis_url": "redis://elsewhere/0"}, ["storage"]),
+        ({"s3_endpoint_url": "https://elsewhere"}, ["valkey"]),
+        ({"s3_region": "eu-central-1"}, ["valkey"]),  # Amazon's own, with keys that boto3 finds
+        ({"redis_url": "redis://elsewhere/0", "s3_access_key_id": "theirs"}, []),
+        ({"s3_bucket": "another"}, ["valkey", "storage"]),
+    ],
+)
+def test_a_server_that_the_settings_name_is_not_started(
+    tmp_path: Path, given: dict[str, str], started: list[str]
+) -> None:
+    servers, _ = plan_servers(_settings(tmp_path, **given))
+    assert [service.name for service in servers] == started
+
+
+def test_a_port_among_those_above_the_storage_s_is_told_with_the_whole_range(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.embedded.services._PORT_PATIENCE_SECONDS", 0.0)
+    settings = _settings(tmp_path)
+    port = settings.storage_port
+    with socket.create_server(("127.0.0.1", port + 10_002)), pytest.raises(PortTakenError) as taken:
+        plan_servers(settings)
+    assert str(taken.value) == (
+        f"port {port + 10_002} is taken, and STORAGE_PORT {port} needs {port} to {port + 4} and the same + 10000;"
+        " set STORAGE_PORT to another"
+    )
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [("127.0.0.1", "http://127.0.0.1:80"), ("0.0.0.0", "http://127.0.0.1:80"), ("::1", "http://[::1]:80")],  # noqa: S104
+)
+def test_the_url_is_one_that_a_browser_here_can_open(host: str, url: str) -> None:
+    assert api_url(Settings(api_host=host, api_port=80)) == url
