@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -287,3 +288,12 @@ def test_memory_does_not_grow_with_the_song(tmp_path: Path) -> None:
         source = write_wav(tmp_path / f"{number}.wav", np.tile(make_song(5), seconds // 5), subtype="PCM_16")
         peaks.append(run(tmp_path / str(number), source, engine).report["peak_memory_bytes"])
     assert peaks[1] - peaks[0] < 40_000_000
+
+
+def test_memory_does_not_grow_from_job_to_job(tmp_path: Path) -> None:
+    source = write_wav(tmp_path / "song.wav", make_song(20), subtype="PCM_16")
+    resident = []
+    for number in range(6):
+        run(tmp_path / str(number), source)
+        resident.append(psutil.Process().memory_info().rss)
+    assert resident[-1] - resident[1] < 15_000_000
