@@ -15,7 +15,7 @@ override FORMAT := $(value FORMAT)
 override EXCERPT := $(value EXCERPT)
 export SONG OUT ENGINE FORMAT EXCERPT
 
-.PHONY: help run test lint test-fault soak bench lock clean
+.PHONY: help run test lint test-fault-quick test-fault soak page-check bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## Tell what there is to make
@@ -24,8 +24,11 @@ help: ## Tell what there is to make
 run: ## Start the whole stack; with SONG=… [OUT=… ENGINE=… FORMAT=… EXCERPT=90+20] separate one song and end
 	@exec $(SET_UP) run -m $(if $(SONG),shared.embedded.one_song,shared.embedded.stack)
 
+# Files of tests go to two processes, which is what a small machine has cores for.
+TESTS = tests/unit tests/integration tests/end_to_end tests/browser
+
 test: lint ## Lint, then every test that takes seconds, against the package as installed
-	.venv-test/bin/python -I -m pytest -m "not slow" tests/unit tests/integration tests/end_to_end
+	.venv-test/bin/python -I -m pytest -m "not slow" -n 2 --dist loadfile $(TESTS)
 
 lint: ## Ruff, mypy, and who may import whom
 	@$(SET_UP) test
@@ -34,13 +37,23 @@ lint: ## Ruff, mypy, and who may import whom
 	.venv-test/bin/mypy
 	.venv-test/bin/lint-imports
 
-test-fault: ## The fault matrix: kill, cut, fill and freeze every part (minutes)
+# Deployments under test mostly wait, so that more of them run side by side than there are cores.
+test-fault-quick: ## The fault matrix with short leases, as CI runs it
 	@$(SET_UP) test
-	.venv-test/bin/python -I -m pytest tests/fault
+	.venv-test/bin/python -I -m pytest -m "not slow" -n 4 tests/fault
 
-soak: ## Many jobs for an hour, with faults at random
+test-fault: ## The fault matrix at length, with one row on the real settings
 	@$(SET_UP) test
-	.venv-test/bin/python -I -m pytest -m slow tests/fault
+	.venv-test/bin/python -I -m pytest -n 3 tests/fault
+
+MINUTES ?= 10
+soak: ## A stream of songs while everything is killed at random; MINUTES=10
+	@$(SET_UP) test
+	.venv-test/bin/python -m tests.fault.soak $(MINUTES)
+
+page-check: ## See that the page's built files are what its sources build to (needs node)
+	cd api/web/source && npm ci --silent && npm run --silent build
+	git diff --exit-code -- api/web/static
 
 bench: ## Speed, memory and sound; figures go to bench-results/
 	@$(SET_UP) bench -I -m pytest -m "slow or not slow" tests/bench
