@@ -27,7 +27,8 @@ LISTEN_SECONDS = 0.1
 """How long a run listens to its child before it looks at the clock, the memory and the signals again."""
 
 MEMORY_PAUSE_SECONDS = 0.5
-"""How often the child's memory is looked at; a child can overshoot its limit for this long."""
+"""How often the child's memory is looked at; a child can overshoot its limit for twice as long, since one reading
+does not count: whenever a child starts a program, its memory shows twice for an instant."""
 
 FETCHED, SEPARATED = 0.03, 0.95
 """Where on the bar the fetch ends and the upload begins."""
@@ -119,7 +120,7 @@ class Attempt:
 
     def _listen(self, child: ChildProcess) -> Outcome:
         self._deadline = time.monotonic() + self._settings.job_seconds_base
-        look_at_memory = 0.0
+        look_at_memory, times_over = 0.0, 0
         while True:
             try:
                 event = child.hear(LISTEN_SECONDS)
@@ -129,7 +130,8 @@ class Attempt:
             self.check()
             if time.monotonic() > look_at_memory:
                 look_at_memory = time.monotonic() + MEMORY_PAUSE_SECONDS
-                if child.memory_bytes() > self._settings.max_child_bytes:
+                times_over = times_over + 1 if child.memory_bytes() > self._settings.max_child_bytes else 0
+                if times_over == 2:
                     raise OutOfMemoryError("The separation took more memory than a job may.")
             if event and (outcome := self._hear(event)):
                 self._deadline = float("inf")
