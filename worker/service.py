@@ -104,7 +104,10 @@ class WorkerService:
             log.warning("left without a word", error=error.message)
 
     def _background(self) -> None:
-        tell_at = rescue_at = 0.0
+        # Leases that ran out while Redis was away belong to workers that still live: let them beat first. Whether
+        # it was away just now, a worker that starts cannot know.
+        grace = min(self.settings.lease_seconds, 10.0)
+        tell_at, rescue_at = 0.0, time.monotonic() + grace
         while not self.stopping.is_set():
             now = time.monotonic()
             try:
@@ -120,8 +123,7 @@ class WorkerService:
                 self.tally.add("faults_total", part="redis")
                 log.warning("queue away", error=error.message)
                 tell_at = 0.0
-                # Leases that ran out while Redis was away belong to workers that still live: let them beat first.
-                rescue_at = time.monotonic() + min(self.settings.lease_seconds, 10.0)
+                rescue_at = time.monotonic() + grace
             self._wake.wait(TICK_SECONDS)
             self._wake.clear()
 
