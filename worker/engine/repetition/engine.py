@@ -12,14 +12,22 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from worker.engine.framing import OVERLAP, FrameGrid, analyse, n_fft_near, synthesise
 from worker.engine.interface import EngineDescription, FloatArray, Progress, Source
 from worker.engine.repetition.bank import CELL_FRAMES, Bank
 from worker.engine.repetition.description import DESCRIPTION
-from worker.engine.repetition.medians import decode, rank_over_bins, rank_over_rows
-from worker.engine.repetition.spectra import N_BANDS, band_of_bin, encode, keep_voice, voice_weight
+from worker.engine.repetition.medians import CodeArray, decode, rank_over_bins, rank_over_rows
+from worker.engine.repetition.spectra import (
+    N_BANDS,
+    band_of_bin,
+    encode,
+    keep_voice,
+    sum_energies,
+    voice_weight,
+)
 
 FRAME_SECONDS = 0.093
 """Length of a frame: 4096 samples at 44.1 and 48 kHz. Longer ones part tones better and smear consonants."""
@@ -35,9 +43,31 @@ BANK_TILES = 52
 second of audio grow with it."""
 
 
+SHARE_FRAMES = 43
+"""Frames (1 s) over which the foreground's share is averaged to tell a voice from leakage."""
+
+
 @dataclass(frozen=True)
 class Settings:
-    """What the presets differ in."""
+    """What the presets differ in.
+
+    Attributes
+    ----------
+    neighbours
+        How many alike frames tell what repeats. More are smoother and find less that is rare.
+    quantile
+        Which of their sorted magnitudes is the background: 0.5 for the median, lower for a fuller voice.
+    margin
+        How many times the background a bin must exceed; above 1 for a cleaner voice.
+    exponent
+        Power of the gain; below 1 for a fuller voice, above 1 for a cleaner one.
+    struck_radius_bins
+        Bins to either side over which drum strokes, which are spread over all frequencies, are found.
+    low_hz, high_hz
+        The range of voices; gains fall by 18 dB per octave outside.
+    least_share
+        Share of the energy below which a second's foreground is held for leakage and faded out.
+    """
 
     neighbours: int = 40
     quantile: float = 0.5
@@ -46,6 +76,7 @@ class Settings:
     struck_radius_bins: int = 8
     low_hz: float = 150.0
     high_hz: float = 8000.0
+    least_share: float = 0.2
 
 
 class RepetitionEngine:
@@ -93,8 +124,21 @@ def _n_tiles(grid: FrameGrid) -> int:
     return -(-grid.n_frames // TILE_FRAMES)
 
 
+@dataclass(frozen=True)
+class _Background:
+    """What is known of a tile before its voice is cut out: codes of the background, and each frame's energies."""
+
+    codes: CodeArray
+    foreground: NDArray[np.float64]
+    total: NDArray[np.float64]
+
+
 class _Separation:
-    """One run over one source."""
+    """One run over one source.
+
+    The bank runs ahead of the backgrounds and these run one tile ahead of the vocals, since the share of a frame's
+    foreground is averaged over what comes after it too.
+    """
 
     def __init__(self, settings: Settings, source: Source, pool: ThreadPoolExecutor) -> None:
         self._settings = settings
@@ -111,71 +155,128 @@ class _Separation:
         """Yield the stems tile by tile."""
         if start == stop:
             return
-        first_tile = self._tile_of(start)
+        # The frames of the tile before spill over into the first samples that are wanted.
+        first_tile = max(self._tile_of(start) - 1, 0)
         filled = self._bank_start(first_tile)
-        # What the frames of the tile before spill over into a tile's first samples.
-        carry = np.zeros((self._source.channels, (OVERLAP - 1) * self._grid.hop_length), np.float32)
-        for tile in range(max(first_tile - 1, 0), self._tile_of(stop - 1) + 1):
-            filled = self._fill(filled, self._bank_start(tile) + self._bank_tiles)
-            vocals, carry = self._vocals(tile, carry)
-            tile_start = (tile * TILE_FRAMES - OVERLAP + 1) * self._grid.hop_length
-            low, high = max(start, tile_start), min(stop, tile_start + vocals.shape[1])
-            if low < high:
-                wanted = vocals[:, low - tile_start : high - tile_start]
-                yield np.stack((wanted, self._source.read(low, high) - wanted))
-                progress((high - start) / (stop - start))
+        before, here = self._nothing(), self._nothing()
+        spill = np.zeros((self._source.channels, (OVERLAP - 1) * self._grid.hop_length), np.float32)
+        for ahead in range(first_tile, self._tile_of(stop - 1) + 2):
+            after = self._nothing()
+            if ahead < self._n_tiles:
+                filled = self._fill(filled, self._bank_start(ahead) + self._bank_tiles)
+                after = self._background(ahead)
+            if ahead > first_tile:
+                vocals, spill = self._vocals(ahead - 1, here.codes, self._fade(before, here, after), spill)
+                yield from self._wanted(ahead - 1, vocals, start, stop)
+                progress(
+                    max(0, min(stop, (ahead + 1) * TILE_FRAMES * self._grid.hop_length) - start)
+                    / (stop - start)
+                )
+            before, here = here, after
+
+    def _nothing(self) -> _Background:
+        """Return the background of a tile outside of the track."""
+        silence = np.zeros(TILE_FRAMES)
+        return _Background(np.zeros((0, self._grid.n_bins), np.uint16), silence, silence)
 
     def _tile_of(self, sample: int) -> int:
+        """Return the tile after which a sample is finished."""
         return (sample // self._grid.hop_length + OVERLAP - 1) // TILE_FRAMES
 
     def _bank_start(self, tile: int) -> int:
         """Return the first tile of the bank that serves `tile`: around it, but not past the track's ends."""
         return min(max(tile - self._bank_tiles // 2, 0), self._n_tiles - self._bank_tiles)
 
+    def _wanted(self, tile: int, vocals: FloatArray, start: int, stop: int) -> Iterator[FloatArray]:
+        """Yield the stems of those samples of a tile that lie between `start` and `stop`."""
+        tile_start = (tile * TILE_FRAMES - OVERLAP + 1) * self._grid.hop_length
+        low, high = max(start, tile_start), min(stop, tile_start + vocals.shape[1])
+        if low < high:
+            wanted = vocals[:, low - tile_start : high - tile_start]
+            yield np.stack((wanted, self._source.read(low, high) - wanted))
+
     def _fill(self, first_tile: int, stop_tile: int) -> int:
         """Bring the tiles `first_tile` to `stop_tile` into the bank."""
         for tile in range(first_tile, stop_tile):
-            list(self._pool.map(self._encode_chunk, *self._read_chunks(tile)))
+            list(self._pool.map(self._encode_chunk, _chunks(tile), self._read_chunks(tile)))
             self._bank.advance((tile + 1) * TILE_FRAMES)
         return max(first_tile, stop_tile)
-
-    def _vocals(self, tile: int, carry: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return the finished samples of a tile, and what spills over into the next one."""
-        hop_length = self._grid.hop_length
-        spill = carry.shape[1]
-        y = np.zeros((self._source.channels, TILE_FRAMES * hop_length + spill), np.float32)
-        y[:, :spill] = carry
-        chunks = self._pool.map(self._separate_chunk, *self._read_chunks(tile))
-        for i, chunk in enumerate(chunks):
-            place = i * CHUNK_FRAMES * hop_length
-            y[:, place : place + chunk.shape[1]] += chunk
-        return y[:, :-spill], y[:, -spill:].copy()
-
-    def _read_chunks(self, tile: int) -> tuple[list[int], list[FloatArray]]:
-        """Return the first frames and the samples of a tile's chunks; only this thread reads the source."""
-        y = self._grid.read(self._source, tile * TILE_FRAMES, (tile + 1) * TILE_FRAMES)
-        hop_length = self._grid.hop_length
-        offsets = range(0, TILE_FRAMES, CHUNK_FRAMES)
-        length = (CHUNK_FRAMES + OVERLAP - 1) * hop_length
-        return (
-            [tile * TILE_FRAMES + offset for offset in offsets],
-            [y[:, offset * hop_length : offset * hop_length + length] for offset in offsets],
-        )
 
     def _encode_chunk(self, first: int, y: FloatArray) -> None:
         rows = self._bank.rows(first, first + CHUNK_FRAMES)
         D = analyse(y, self._grid.n_fft)
         encode(D, self._bands, self._bank.codes[rows], self._bank.features[rows])
 
-    def _separate_chunk(self, first: int, y: FloatArray) -> FloatArray:
+    def _background(self, tile: int) -> _Background:
+        """Find what is not voice in a tile that lies in the bank."""
+        codes, foreground, total = zip(*self._pool.map(self._background_chunk, _chunks(tile)), strict=True)
+        return _Background(np.concatenate(codes), np.concatenate(foreground), np.concatenate(total))
+
+    def _background_chunk(self, first: int) -> tuple[CodeArray, NDArray[np.float64], NDArray[np.float64]]:
         settings = self._settings
-        stop = first + CHUNK_FRAMES
-        codes = np.empty((2, CHUNK_FRAMES, self._grid.n_bins), np.uint16)
-        rows, n_rows = self._bank.neighbours(first, stop, settings.neighbours)
-        rank_over_rows(self._bank.codes, rows, n_rows, settings.quantile, codes[0])
-        rank_over_bins(self._bank.codes[self._bank.rows(first, stop)], settings.struck_radius_bins, 0.5, codes[1])
-        background = np.empty(codes.shape, np.float32)
-        decode(codes.ravel(), background.view(np.uint32).ravel())
+        mixture = self._bank.codes[self._bank.rows(first, first + CHUNK_FRAMES)]
+        rows, n_rows = self._bank.neighbours(first, first + CHUNK_FRAMES, settings.neighbours)
+        repeating = np.empty_like(mixture)
+        rank_over_rows(self._bank.codes, rows, n_rows, settings.quantile, repeating)
+        struck = np.empty_like(mixture)
+        rank_over_bins(mixture, settings.struck_radius_bins, 0.5, struck)
+        background = np.maximum(repeating, struck)
+        foreground = np.empty(CHUNK_FRAMES)
+        total = np.empty(CHUNK_FRAMES)
+        sum_energies(mixture, background, self._weight, foreground, total)
+        return background, foreground, total
+
+    def _fade(self, before: _Background, here: _Background, after: _Background) -> FloatArray:
+        """Return how much of each frame's foreground is kept, from 0 where its share is leakage's to 1."""
+        reach = SHARE_FRAMES // 2
+        over_time = np.ones(2 * reach + 1)
+
+        def averaged(
+            b: NDArray[np.float64], h: NDArray[np.float64], a: NDArray[np.float64]
+        ) -> NDArray[np.float64]:
+            return np.convolve(np.concatenate((b[-reach:], h, a[:reach])), over_time, mode="valid")
+
+        foreground = averaged(before.foreground, here.foreground, after.foreground)
+        total = averaged(before.total, here.total, after.total)
+        share = foreground / np.maximum(total, np.finfo(np.float64).tiny)
+        fade = share**8 / (share**8 + self._settings.least_share**8)
+        return fade.astype(np.float32)
+
+    def _vocals(
+        self, tile: int, background: CodeArray, fade: FloatArray, spill: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return the finished samples of a tile, and what spills over into the next one."""
+        hop_length = self._grid.hop_length
+        y = np.zeros((self._source.channels, TILE_FRAMES * hop_length + spill.shape[1]), np.float32)
+        y[:, : spill.shape[1]] = spill
+        offsets = range(0, TILE_FRAMES, CHUNK_FRAMES)
+        parts = [slice(offset, offset + CHUNK_FRAMES) for offset in offsets]
+        chunks = self._pool.map(
+            self._vocals_chunk,
+            self._read_chunks(tile),
+            [background[p] for p in parts],
+            [fade[p] for p in parts],
+        )
+        for offset, chunk in zip(offsets, chunks, strict=True):
+            y[:, offset * hop_length : offset * hop_length + chunk.shape[1]] += chunk
+        return y[:, : -spill.shape[1]], y[:, -spill.shape[1] :].copy()
+
+    def _vocals_chunk(self, y: FloatArray, background: CodeArray, fade: FloatArray) -> FloatArray:
+        magnitude = np.empty(background.shape, np.float32)
+        decode(background.ravel(), magnitude.view(np.uint32).ravel())
         D = analyse(y, self._grid.n_fft)
-        keep_voice(D, background[0], background[1], self._weight, settings.margin, settings.exponent)
+        keep_voice(D, magnitude, self._weight, fade, self._settings.margin, self._settings.exponent)
         return synthesise(D, self._grid.n_fft)
+
+    def _read_chunks(self, tile: int) -> list[FloatArray]:
+        """Return the samples of a tile's chunks. Only the caller's thread reads the source."""
+        y = self._grid.read(self._source, tile * TILE_FRAMES, (tile + 1) * TILE_FRAMES)
+        hop_length = self._grid.hop_length
+        length = (CHUNK_FRAMES + OVERLAP - 1) * hop_length
+        places = range(0, TILE_FRAMES * hop_length, CHUNK_FRAMES * hop_length)
+        return [y[:, place : place + length] for place in places]
+
+
+def _chunks(tile: int) -> range:
+    """Return the first frames of a tile's chunks."""
+    return range(tile * TILE_FRAMES, (tile + 1) * TILE_FRAMES, CHUNK_FRAMES)

@@ -10,7 +10,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from worker.engine.interface import FloatArray
-from worker.engine.repetition.medians import LOWEST_EXPONENT, MANTISSA_SHIFT
+from worker.engine.repetition.medians import LOWEST_EXPONENT, MANTISSA_SHIFT, decode
 
 N_BANDS = 96
 """Bands by which frames are compared. Fewer are faster and blur chords; more follow single partials."""
@@ -91,30 +91,72 @@ def encode(D, band_of_bin, codes, features):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def keep_voice(D, repeating, struck, weight, margin, exponent):  # type: ignore[no-untyped-def] # noqa: PLR0917 (numba)
-    """Scale each bin of `D` in place to what exceeds the backgrounds.
+def sum_energies(mixture, background, weight, foreground, total):  # type: ignore[no-untyped-def]
+    """Write each frame's energy, and that of what exceeds the background, over the range of voices.
+
+    Parameters
+    ----------
+    mixture, background : ndarray, shape (frames, bins), uint16
+        Codes.
+    weight : ndarray, shape (bins,), float32
+        Bins below 0.5 are left out.
+    foreground, total : ndarray, shape (frames,), float64
+        Receive the energies; full scale is about 1.
+    """
+    first, stop = 0, weight.size
+    while first < stop and weight[first] < 0.5:
+        first += 1
+    while stop > first and weight[stop - 1] < 0.5:
+        stop -= 1
+    magnitude = np.zeros((2, weight.size), np.float32)
+    bits = magnitude.view(np.uint32)
+    for t in range(mixture.shape[0]):
+        decode(mixture[t, first:stop], bits[0, first:stop])
+        decode(background[t, first:stop], bits[1, first:stop])
+        above = np.float32(0)
+        whole = np.float32(0)
+        for f in range(first, stop):
+            above += magnitude[0, f] * max(magnitude[0, f] - magnitude[1, f], np.float32(0)) * weight[f]
+            whole += magnitude[0, f] * magnitude[0, f]
+        foreground[t] = above
+        total[t] = whole
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def keep_voice(D, background, weight, fade, margin, exponent):  # type: ignore[no-untyped-def] # noqa: PLR0917 (numba)
+    """Scale each bin of `D` in place to what exceeds the background.
 
     Parameters
     ----------
     D : ndarray, shape (channels, frames, bins), complex64
-        The mixture on entry, the voice on return.
-    repeating, struck : ndarray, shape (frames, bins), float32
-        Magnitudes of what repeats and of what is spread over the frequencies. The larger is the background.
+        The mixture on entry, the voice on return. All channels of a bin get the same gain, so stereo stays in place.
+    background : ndarray, shape (frames, bins), float32
+        Magnitudes, all channels taken together.
     weight : ndarray, shape (bins,), float32
-        Multiplies the gain.
+        Multiplies the gains of a bin.
+    fade : ndarray, shape (frames,), float32
+        Multiplies the gains of a frame.
     margin
         Multiplies the background.
     exponent
         The gain's power; 1 subtracts magnitudes.
     """
     n_channels, n_frames, n_bins = D.shape
+    share = np.zeros(n_bins, np.float32)
+    margin = np.float32(margin)
+    exponent = np.float32(exponent)
     for t in range(n_frames):
+        share[:] = 0
+        for c in range(n_channels):
+            for f in range(n_bins):
+                share[f] += D[c, t, f].real ** 2 + D[c, t, f].imag ** 2
         for f in range(n_bins):
-            power = np.float32(0)
-            for c in range(n_channels):
-                power += D[c, t, f].real ** 2 + D[c, t, f].imag ** 2
-            background = margin * max(repeating[t, f], struck[t, f])
-            share = np.float32(1) - background / np.sqrt(power + np.float32(1e-30))
-            gain = weight[f] * max(share, np.float32(0)) ** exponent
-            for c in range(n_channels):
-                D[c, t, f] *= gain
+            share[f] = max(
+                np.float32(1) - margin * background[t, f] / np.sqrt(share[f] + np.float32(1e-30)),
+                np.float32(0),
+            )
+        for f in range(n_bins):
+            share[f] = fade[t] * weight[f] * share[f] ** exponent
+        for c in range(n_channels):
+            for f in range(n_bins):
+                D[c, t, f] *= share[f]
