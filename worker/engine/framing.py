@@ -1,9 +1,9 @@
 """The short-time Fourier transform in pieces: any run of frames can be analysed and put back by itself.
 
-Owns the frame grid, the window and the overlap-add; knows nothing of what is done to the spectrum.
-Frame `t` covers samples `(t - 3) * hop_length` to `(t + 1) * hop_length`, so that every sample of a track lies
-under exactly four frames, the first and the last one too: squared Hann windows a quarter apart then add up to a
-constant, and no sample needs a division by a window sum.
+Owns the frame grid, the window and the overlap-add; knows nothing of what is done to the spectrum. Frame
+`t` covers samples `(t - 3) * hop_length` to `(t + 1) * hop_length`, so that every sample of a track lies
+under exactly four frames, the first and the last one too: squared Hann windows a quarter apart then add up
+to a constant, and no sample needs a division by a window sum.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class FrameGrid:
 
 def n_fft_near(seconds: float, sample_rate_hz: int) -> int:
     """Return the power of two whose length is nearest to `seconds` on a logarithmic scale, 64 at least."""
-    return max(64, 1 << round(math.log2(seconds * sample_rate_hz)))
+    return 1 << max(6, round(math.log2(seconds * sample_rate_hz)))
 
 
 @cache

@@ -14,7 +14,8 @@ from worker.engine.interface import FloatArray
 from worker.engine.repetition.medians import CodeArray
 
 CELL_FRAMES = 12
-"""Frames (0.25 s) of which only the one most alike may serve: frames that follow each other hold the same note."""
+"""Frames (0.25 s) of which only the one most alike may serve: frames that follow each other hold the same
+note."""
 
 GAP_CELLS = 4
 """Cells (1 s) to either side of a frame that cannot serve it, for the same reason (Rafii and Pardo 2012)."""

@@ -1,11 +1,65 @@
-"""What the repetition engine tells of itself: its stems, presets and limits, all plain data."""
+"""What the repetition engine tells of itself: its stems, presets and limits, all plain data.
+
+Owns the settings behind the presets; what they do is the business of the modules beside it.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 
 from worker.engine.interface import EngineDescription, Preset
 
 ORIGINAL_MAX_SECONDS = 600.0
-"""Memory and time of `original` grow faster than the song; this keeps a song within some gigabytes."""
+"""Memory and time of `original` grow faster than the song; this keeps a song within about a gigabyte."""
+
+CONTEXT_SECONDS = 300.0
+"""How far around a range the bank of repetitions can reach."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the presets differ in.
+
+    Attributes
+    ----------
+    neighbours
+        How many alike frames tell what repeats. More are smoother and find less that is rare.
+    quantile
+        Which of their sorted magnitudes is the background: 0.5 for the median, lower for a fuller voice.
+    margin
+        How many times the background a bin must exceed; above 1 for a cleaner voice.
+    exponent
+        Power of the gain; below 1 for a fuller voice, above 1 for a cleaner one.
+    struck_radius_bins
+        Bins to either side over which drum strokes, which are spread over all frequencies, are found.
+    low_hz, high_hz
+        The range of voices; gains fall by 18 dB per octave outside.
+    least_share
+        Share of the energy below which a second's foreground is held for leakage and faded out.
+    """
+
+    neighbours: int = 40
+    quantile: float = 0.5
+    margin: float = 1.0
+    exponent: float = 0.6
+    struck_radius_bins: int = 8
+    low_hz: float = 150.0
+    high_hz: float = 8000.0
+    least_share: float = 0.2
+
+
+SETTINGS: Mapping[str, Settings] = {
+    "default": Settings(),
+    "clean-vocals": Settings(margin=1.5, exponent=1.0, least_share=0.25),
+    "clean-accompaniment": Settings(quantile=0.3, exponent=0.4, least_share=0.15),
+}
+"""The presets of the streaming engine. `original` has no settings."""
+
+
+def _preset(name: str, description: str, **scores: float) -> Preset:
+    return Preset(name=name, description=description, parameters=asdict(SETTINGS[name]), scores=scores)
+
 
 DESCRIPTION = EngineDescription(
     name="repetition",
@@ -14,18 +68,18 @@ DESCRIPTION = EngineDescription(
     summary="Takes what repeats for the accompaniment and the rest for the voice. Needs no trained weights.",
     stems=("vocals", "accompaniment"),
     presets=(
-        Preset(
-            name="default",
-            description="The most faithful vocals and accompaniment; tracks of any length.",
-        ),
+        _preset("default", "Both stems as near to the truth as the method gets. Tracks of any length."),
+        _preset("clean-vocals", "Less of the accompaniment in the vocals, which sound thinner."),
+        _preset("clean-accompaniment", "Less of the voice in the accompaniment, for singing along."),
         Preset(
             name="original",
-            description="The method of librosa's gallery with the margins 3 and 11, as librosa computes it.",
+            description="The blog post's method as librosa computes it. Slow; up to 10 minutes.",
             min_seconds=4.2,
             max_seconds=ORIGINAL_MAX_SECONDS,
         ),
     ),
     default_preset="default",
     licence="MIT",
-    context_seconds=ORIGINAL_MAX_SECONDS,
+    passes=2,
+    context_seconds=CONTEXT_SECONDS,
 )

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from worker.engine.framing import OVERLAP, FrameGrid, analyse, n_fft_near, synthesise
 from worker.engine.interface import EngineDescription, FloatArray, Progress, Source
 from worker.engine.repetition.bank import CELL_FRAMES, Bank
-from worker.engine.repetition.description import DESCRIPTION
+from worker.engine.repetition.description import DESCRIPTION, Settings
 from worker.engine.repetition.medians import CodeArray, decode, rank_over_bins, rank_over_rows
 from worker.engine.repetition.spectra import (
     N_BANDS,
@@ -47,40 +47,8 @@ SHARE_FRAMES = 43
 """Frames (1 s) over which the foreground's share is averaged to tell a voice from leakage."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What the presets differ in.
-
-    Attributes
-    ----------
-    neighbours
-        How many alike frames tell what repeats. More are smoother and find less that is rare.
-    quantile
-        Which of their sorted magnitudes is the background: 0.5 for the median, lower for a fuller voice.
-    margin
-        How many times the background a bin must exceed; above 1 for a cleaner voice.
-    exponent
-        Power of the gain; below 1 for a fuller voice, above 1 for a cleaner one.
-    struck_radius_bins
-        Bins to either side over which drum strokes, which are spread over all frequencies, are found.
-    low_hz, high_hz
-        The range of voices; gains fall by 18 dB per octave outside.
-    least_share
-        Share of the energy below which a second's foreground is held for leakage and faded out.
-    """
-
-    neighbours: int = 40
-    quantile: float = 0.5
-    margin: float = 1.0
-    exponent: float = 0.6
-    struck_radius_bins: int = 8
-    low_hz: float = 150.0
-    high_hz: float = 8000.0
-    least_share: float = 0.2
-
-
 class RepetitionEngine:
-    """What exceeds the median of the most alike moments of the track is foreground, and taken for the voice."""
+    """Takes what exceeds the median of the most alike moments of the track for the voice."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -126,7 +94,7 @@ def _n_tiles(grid: FrameGrid) -> int:
 
 @dataclass(frozen=True)
 class _Background:
-    """What is known of a tile before its voice is cut out: codes of the background, and each frame's energies."""
+    """What is known of a tile before its voice is cut out: background codes and each frame's energies."""
 
     codes: CodeArray
     foreground: NDArray[np.float64]
@@ -136,8 +104,8 @@ class _Background:
 class _Separation:
     """One run over one source.
 
-    The bank runs ahead of the backgrounds and these run one tile ahead of the vocals, since the share of a frame's
-    foreground is averaged over what comes after it too.
+    The bank runs ahead of the backgrounds and these run one tile ahead of the vocals, since the share of a
+    frame's foreground is averaged over what comes after it too.
     """
 
     def __init__(self, settings: Settings, source: Source, pool: ThreadPoolExecutor) -> None:

@@ -1,9 +1,10 @@
 """Medians of magnitudes, found bit by bit on 16-bit logarithmic codes.
 
 Owns the code and the compiled loops that rank codes. A magnitude becomes 5 bits of exponent and 11 of
-mantissa, which is exact to 0.05 % over 192 dB and keeps the order, so that a median of codes is the code of the median.
-Finding it takes 16 passes that only compare and count; over a tile of 128 bins the compiler turns them into
-vector instructions, which makes the median of 40 frames some thirty times faster than `numpy.median`.
+mantissa, which is exact to 0.05 % over 192 dB and keeps the order, so that a median of codes is the code of
+the median. Finding it takes 16 passes that only compare and count; over a tile of 128 bins the compiler
+turns them into vector instructions, which makes the median of 40 frames some thirty times faster than
+`numpy.median`.
 
 The functions release the GIL and compile on their first call (`warm` in the package does it ahead of time).
 """
@@ -39,7 +40,8 @@ def decode(codes, out_bits):  # type: ignore[no-untyped-def]
 def _workspace(n):  # type: ignore[no-untyped-def]
     """Return a tile for up to `n` rows, and the result, candidate and count of `_rank`.
 
-    These are arrays of their own, since of parts of one array the compiler cannot tell that they do not overlap.
+    These are arrays of their own, since of parts of one array the compiler cannot tell that they do not
+    overlap.
     """
     tile = np.full((n + 3, TILE_BINS), 65535, np.uint16)
     return (
@@ -52,8 +54,9 @@ def _workspace(n):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _rank(tile, n, rank, result, candidate, below):  # type: ignore[no-untyped-def] # noqa: PLR0917 (numba)
-    """Write into `result` the value with `rank` smaller ones in each column of the first `n` rows of `tile`."""
-    # Four rows at a time, so that the counts are loaded and stored less often. Rows of the highest code fill up.
+    """Write into `result` the value with `rank` smaller ones in each column of `n` rows of `tile`."""
+    # Four rows at a time, so that the counts are loaded and stored less often. Rows of the highest code
+    # fill up.
     tile[n : n + 3] = 65535
     result[:] = 0
     for bit in range(15, -1, -1):
@@ -71,7 +74,8 @@ def _rank(tile, n, rank, result, candidate, below):  # type: ignore[no-untyped-d
                     + np.uint16(tile[i + 3, j] < c)
                 )
         for j in range(TILE_BINS):
-            # Written as a sum, since a choice compiles to a branch, which real music mispredicts every other time.
+            # Written as a sum, since a choice compiles to a branch, which real music mispredicts every
+            # other time.
             result[j] += np.uint16(below[j] <= rank) * step
 
 

@@ -1,8 +1,8 @@
 """Preset `original`: the method that this project began with, within -60 dB of what librosa computes for it.
 
-Owns that method and its parameters; shares the codes and the transform with the other presets. Each channel is
-separated by itself with the whole song in memory, and time grows with the square of the length. What both masks
-drop is in neither stem.
+Owns that method and its parameters; shares the codes and the transform with the other presets. Each channel
+is separated by itself with the whole song in memory, and time grows with the square of the length. What
+both masks drop is in neither stem.
 
 The steps are those of librosa's vocal separation gallery: `magphase(stft(y))`,
 `minimum(S, nn_filter(S, aggregate=median, metric="cosine", width=2 s))`, two `softmask` and two `istft`.
@@ -153,7 +153,7 @@ class _Channel:
 
 
 def _window_coverage(n_frames: int, n_samples: int) -> FloatArray:
-    """Return the squared windows' sum over its constant value: below 1 where frames at the ends are missing."""
+    """Return the squared windows' sum over its constant value: below 1 where the ends lack frames."""
     coverage = np.zeros(n_samples, np.float32)
     squared = np.hanning(N_FFT + 1)[:-1].astype(np.float32) ** 2 / 1.5
     for frame in range(n_frames):
@@ -165,8 +165,8 @@ def _window_coverage(n_frames: int, n_samples: int) -> FloatArray:
 def _neighbours(similarity, first, width, rows, n_rows):  # type: ignore[no-untyped-def]
     """Fill in the neighbours that `librosa.segment.recurrence_matrix` finds in its mode `connectivity`.
 
-    Of the `most + 2 * width` nearest frames other than the frame itself it drops those within `width`, and keeps
-    of the rest the `most` with the lowest index, not the nearest: it sorts links that are all equal.
+    Of the `most + 2 * width` nearest frames other than the frame itself it drops those within `width`, and
+    keeps of the rest the `most` with the lowest index, not the nearest: it sorts links that are all equal.
     """
     most = rows.shape[1]
     n_frames = similarity.shape[1]

@@ -129,7 +129,8 @@ def keep_voice(D, background, weight, fade, margin, exponent):  # type: ignore[n
     Parameters
     ----------
     D : ndarray, shape (channels, frames, bins), complex64
-        The mixture on entry, the voice on return. All channels of a bin get the same gain, so stereo stays in place.
+        The mixture on entry, the voice on return. All channels of a bin get the same gain, so stereo stays
+        in place.
     background : ndarray, shape (frames, bins), float32
         Magnitudes, all channels taken together.
     weight : ndarray, shape (bins,), float32

@@ -1,0 +1,19 @@
+"""A `Source` over an array, which checks that engines ask only for what is there."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from worker.engine.interface import FloatArray
+
+
+class ArraySource:
+    def __init__(self, y: FloatArray, sample_rate_hz: int) -> None:
+        self._y = y
+        self.sample_rate_hz = sample_rate_hz
+        self.channels, self.n_samples = y.shape
+
+    def read(self, start: int, stop: int) -> FloatArray:
+        if not 0 <= start <= stop <= self.n_samples:
+            raise ValueError(f"{start} to {stop} is not within {self.n_samples} samples")
+        return np.ascontiguousarray(self._y[:, start:stop])
