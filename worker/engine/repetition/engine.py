@@ -136,10 +136,7 @@ class _Separation:
             if ahead > first_tile:
                 vocals, spill = self._vocals(ahead - 1, here.codes, self._fade(before, here, after), spill)
                 yield from self._wanted(ahead - 1, vocals, start, stop)
-                progress(
-                    max(0, min(stop, (ahead + 1) * TILE_FRAMES * self._grid.hop_length) - start)
-                    / (stop - start)
-                )
+                progress(max(0, min(stop, (ahead + 1) * TILE_FRAMES * self._grid.hop_length) - start) / (stop - start))
             before, here = here, after
 
     def _nothing(self) -> _Background:
@@ -199,9 +196,7 @@ class _Separation:
         reach = SHARE_FRAMES // 2
         over_time = np.ones(2 * reach + 1)
 
-        def averaged(
-            b: NDArray[np.float64], h: NDArray[np.float64], a: NDArray[np.float64]
-        ) -> NDArray[np.float64]:
+        def averaged(b: NDArray[np.float64], h: NDArray[np.float64], a: NDArray[np.float64]) -> NDArray[np.float64]:
             return np.convolve(np.concatenate((b[-reach:], h, a[:reach])), over_time, mode="valid")
 
         foreground = averaged(before.foreground, here.foreground, after.foreground)

@@ -84,9 +84,7 @@ def test_what_repeats_goes_to_the_accompaniment_and_what_does_not_to_the_vocals(
     # A chord in half of each second, and a voice with a vibrato whose notes follow no pattern.
     gate = (seconds % 1 < 0.5) * 1.0
     chord = sum(np.sin(2 * np.pi * f * seconds) for f in (220, 277, 330, 440)) * gate * 0.1
-    notes_hz = np.repeat(rng.uniform(300, 900, 80), rate_hz // 2) * (
-        1 + 0.03 * np.sin(2 * np.pi * 6 * seconds)
-    )
+    notes_hz = np.repeat(rng.uniform(300, 900, 80), rate_hz // 2) * (1 + 0.03 * np.sin(2 * np.pi * 6 * seconds))
     voice = 0.1 * sum(np.sin(h * 2 * np.pi * np.cumsum(notes_hz) / rate_hz) / h for h in (1, 2, 3))
     mixture = np.stack([chord + voice] * 2).astype(np.float32)
     vocals, accompaniment = _separate(create("default", {}), mixture, rate_hz)
@@ -134,7 +132,6 @@ def test_an_unknown_parameter_is_refused() -> None:
 def test_the_memory_does_not_grow_with_the_track() -> None:
     engine = create("default", {})
     five_minutes, three_hours = (
-        engine.peak_bytes(sample_rate_hz=44_100, channels=2, n_samples=44_100 * seconds)
-        for seconds in (300, 3 * 3600)
+        engine.peak_bytes(sample_rate_hz=44_100, channels=2, n_samples=44_100 * seconds) for seconds in (300, 3 * 3600)
     )
     assert three_hours == five_minutes < 200e6

@@ -14,14 +14,10 @@ def _by_librosa(y: FloatArray, sr: int) -> FloatArray:
     """Return vocals and accompaniment as the post computes them."""
     S, phase = librosa.magphase(librosa.stft(y))
     width = int(librosa.time_to_frames(2, sr=sr))
-    S_filter = np.minimum(
-        S, librosa.decompose.nn_filter(S, aggregate=np.median, metric="cosine", width=width)
-    )
+    S_filter = np.minimum(S, librosa.decompose.nn_filter(S, aggregate=np.median, metric="cosine", width=width))
     mask_vocals = librosa.util.softmask(S - S_filter, 11 * S_filter, power=3)
     mask_accompaniment = librosa.util.softmask(S_filter, 3 * (S - S_filter), power=3)
-    return np.stack(
-        [librosa.istft(mask * S * phase, length=y.size) for mask in (mask_vocals, mask_accompaniment)]
-    )
+    return np.stack([librosa.istft(mask * S * phase, length=y.size) for mask in (mask_vocals, mask_accompaniment)])
 
 
 @pytest.mark.parametrize("n_samples", [8000 * 12 + 77, 8000 * 30])
