@@ -1,0 +1,109 @@
+"""Rows for `make bench`: the engine `unet` beside a plain onnxruntime graph of the same weights, in one run.
+
+The plain graph has what most people run: transposed convolutions as they are, default options, segments of 512 frames
+one after the other. It is given its magnitudes and does nothing else, while the engine reads, transforms both ways and
+writes; so the ratio is the engine's least advantage.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from tests.bench.unet_memory import MINUTE, RATE_HZ, Noise
+from tests.fixtures.plain_spleeter import plain_session
+from worker.engine.unet import create
+from worker.engine.unet.manifest import read_manifest
+from worker.model_setup import spleeter
+from worker.model_setup.checkpoint import read_checkpoint
+from worker.model_setup.setup import set_up
+from worker.model_setup.weights import find_weights
+
+SEGMENT_FRAMES = 512
+ROUNDS = 3
+"""The machine's speed wanders: of so many rounds, each with all variants, the best of each counts."""
+
+LONG_SECONDS = 1_800
+
+Row = dict[str, str | float]
+
+
+def rows() -> list[Row]:
+    """Return speed and memory of the engine, and of the plain graph beside it."""
+    with tempfile.TemporaryDirectory() as cache:
+        began = time.perf_counter()
+        folder, _ = set_up(Path(cache))
+        set_up_seconds = time.perf_counter() - began
+        best = _best(_variants(folder))
+        return [
+            {"what": "set-up of the model", "value": round(set_up_seconds, 1), "unit": "s"},
+            *(
+                {
+                    "what": name,
+                    "value": round(MINUTE / wall, 1),
+                    "unit": "x real time",
+                    "processor_seconds_a_minute": round(processor, 2),
+                }
+                for name, (wall, processor) in best.items()
+            ),
+            *_memory(folder),
+        ]
+
+
+def _variants(folder: Path) -> dict[str, Callable[[], object]]:
+    engine, noise = create(None, {}, model_folder=folder), Noise(MINUTE)
+    runtime = read_manifest(folder).runtime
+    weights = find_weights(spleeter.DISTRIBUTION, spleeter.CHECKPOINTS, spleeter.DIGESTS)
+    plain = [plain_session(read_checkpoint(path), SEGMENT_FRAMES, 2) for path in weights.values()]
+    S = np.abs(np.random.default_rng(0).standard_normal((1, 2, SEGMENT_FRAMES, 1024))).astype(np.float32)
+    segments = round(MINUTE * RATE_HZ / 1024 / SEGMENT_FRAMES)
+
+    def run_plain() -> None:
+        for _ in range(segments):
+            for session in plain:
+                session.run(["gains"], {"magnitudes": S})
+
+    def run(threads: int) -> None:
+        for _ in engine.separate(noise, threads=threads):
+            pass
+
+    return {
+        "plain graph alone, onnxruntime, 2 threads": run_plain,
+        f"unet with its transforms, {runtime}, 2 threads": lambda: run(2),
+        f"unet with its transforms, {runtime}, 1 thread": lambda: run(1),
+    }
+
+
+def _best(variants: dict[str, Callable[[], object]]) -> dict[str, tuple[float, float]]:
+    """Return the least wall time and the least processor time of each variant, in seconds."""
+    measured: dict[str, list[tuple[float, float]]] = {name: [] for name in variants}
+    for run in variants.values():
+        run()
+    for _ in range(ROUNDS):
+        for name, run in variants.items():
+            wall, processor = time.perf_counter(), time.process_time()
+            run()
+            measured[name].append((time.perf_counter() - wall, time.process_time() - processor))
+    return {name: tuple(map(min, zip(*pairs, strict=True))) for name, pairs in measured.items()}
+
+
+def _memory(folder: Path) -> list[Row]:
+    """Measure the peak of a process that separates a short track, and of one with a long track."""
+    found: list[Row] = []
+    for seconds in (180, LONG_SECONDS):
+        command = [sys.executable, "-m", "tests.bench.unet_memory", str(folder), str(seconds)]
+        mebibytes = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        found.append({"what": f"peak memory, {seconds} s, 2 threads", "value": mebibytes, "unit": "MiB"})
+    return found
+
+
+if __name__ == "__main__":
+    for row in rows():
+        processor = row.get("processor_seconds_a_minute", "")
+        print(f"{row['what']:55s} {row['value']:8} {row['unit']:12s} {processor}")
