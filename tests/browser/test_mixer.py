@@ -48,7 +48,10 @@ def record(page: Page, seconds: float = 1.5) -> Samples:
 
 def find(heard: Samples, stem: Samples) -> tuple[float, float]:
     """Return where in the stem the sound is, in seconds, and how far it is from it there, in dB."""
-    place = int(np.argmax(correlate(stem, heard, mode="valid", method="fft")))
+    # Where the difference is least; where the product is most, another place may only be louder.
+    energy = np.append(0, np.cumsum(stem.astype(float) ** 2))
+    window = energy[heard.size :] - energy[: -heard.size]
+    place = int(np.argmin(window - 2 * correlate(stem, heard, mode="valid", method="fft")))
     rest = heard - stem[place : place + heard.size]
     return place / 44_100, float(10 * np.log10(np.sum(rest**2) / np.sum(heard**2) + 1e-20))
 

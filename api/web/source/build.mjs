@@ -1,6 +1,14 @@
 // Bundles src/ and style/ into ../static. Its output is committed, so it must depend on nothing but the sources:
 // no dates, no paths of this machine, the bundler pinned by the lock file.
-import { context, build } from "esbuild";
+//
+//     node build.mjs            writes the files
+//     node build.mjs --watch    again after each change
+//     node build.mjs --verify   only compares: fails if the files there are not what the sources give
+import { readFile } from "node:fs/promises";
+import { basename } from "node:path";
+import { build, context } from "esbuild";
+
+const verify = process.argv.includes("--verify");
 
 const options = {
   entryPoints: [
@@ -10,16 +18,24 @@ const options = {
   outdir: "../static",
   bundle: true,
   minify: true,
+  write: !verify,
   format: "esm",
   target: ["es2022"],
   jsx: "automatic",
   jsxImportSource: "preact",
   legalComments: "inline",
-  logLevel: "info",
+  logLevel: verify ? "warning" : "info",
 };
 
 if (process.argv.includes("--watch")) {
   await (await context(options)).watch();
 } else {
-  await build(options);
+  const { outputFiles = [] } = await build(options);
+  for (const { path, contents } of outputFiles) {
+    const there = await readFile(path).catch(() => Buffer.alloc(0));
+    if (!there.equals(contents)) {
+      console.error(`static/${basename(path)} is not what the sources give: npm run build, and commit it`);
+      process.exitCode = 1;
+    }
+  }
 }

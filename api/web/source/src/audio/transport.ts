@@ -11,8 +11,11 @@ const PIECE_SECONDS = 2;
 /** How far ahead is scheduled: more than a hidden tab's timers sleep. */
 const AHEAD_SECONDS = 4;
 
-/** From the decision to play until the first sample sounds: time to schedule on every track. */
-const LEAD_SECONDS = 0.06;
+/**
+ * From the decision to play until the first sample sounds, beside the context's own latency. A start that comes too
+ * late is not skipped into but begins late, and overlaps what follows: lower risks that on a busy machine.
+ */
+const LEAD_SECONDS = 0.1;
 
 /** What keeps a stop or a start from clicking. */
 const FADE_SECONDS = 0.01;
@@ -131,9 +134,10 @@ export class Transport {
     }
     if (run !== this.run) return false;
     this.waiting.value = false;
-    const { sampleRate, currentTime } = this.context;
-    const soonest = Math.ceil((currentTime + LEAD_SECONDS) * sampleRate);
-    const frame = this.pieces.length ? Math.max(this.end(), Math.ceil(currentTime * sampleRate)) : soonest;
+    const { sampleRate, currentTime, baseLatency } = this.context;
+    const soonest = Math.ceil((currentTime + LEAD_SECONDS + 2 * baseLatency) * sampleRate);
+    // Later than planned, where samples came late: a gap, but everything after it is in step.
+    const frame = Math.max(this.end(), soonest);
     if (!this.pieces.length) this.fadeIn(frame / sampleRate);
     this.pieces.push({ ...region, frame });
     for (const track of this.tracks) track.schedule(region.from, region.to, frame / sampleRate);

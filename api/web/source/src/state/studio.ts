@@ -69,9 +69,7 @@ export class Studio {
     try {
       // Made within the click: later, browsers refuse to let it sound.
       this.transport ??= this.open(this.newContext());
-      const transport = await this.transport;
-      transport.seek(this.position.value * transport.context.sampleRate);
-      transport.play();
+      (await this.transport).play();
     } catch (error) {
       this.transport = null;
       this.waiting.value = false;
@@ -136,6 +134,7 @@ export class Studio {
     this.opened = transport;
     this.tellLoop();
     if (this.hearingMixture.value) await this.openMixture(transport);
+    transport.seek(this.position.value * context.sampleRate);
     this.follow(transport);
     if (this.closing.signal.aborted) transport.close();
     return transport;

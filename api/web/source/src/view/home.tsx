@@ -10,6 +10,7 @@ import { addFiles } from "../state/uploads";
 import { formatBytes, formatSpan } from "../words";
 import { Icon } from "./icons";
 import { OptionsPanel, PartChoice } from "./options";
+import { Uploads } from "./uploads";
 
 /** Takes files; a single one is followed to its job, of many the list tells. */
 export function take(files: Iterable<File>): void {
@@ -25,6 +26,7 @@ export function Home() {
       <h1>Take a song apart</h1>
       <p class="lead">Drop a song and get its vocals and its accompaniment, to listen to, mix and keep.</p>
       <DropZone />
+      <Uploads />
       <PartChoice />
       <OptionsPanel />
     </div>

@@ -32,7 +32,7 @@ export function JobActions({ job }: { job: Job }) {
         </button>
       )}
       {(job.state === "failed" || job.state === "canceled") && (
-        <button type="button" class="primary" disabled={busy} onClick={retry}>
+        <button type="button" class={job.error && !job.error.retryable ? "" : "primary"} disabled={busy} onClick={retry}>
           Try again
         </button>
       )}

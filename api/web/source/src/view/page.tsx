@@ -39,7 +39,7 @@ export function Page() {
         {id === null ? <Home /> : <JobView key={id} id={id} />}
       </main>
       <aside class="side" aria-label="Library">
-        <Uploads />
+        {id !== null && <Uploads />}
         <Library />
       </aside>
       <KeyDialog />

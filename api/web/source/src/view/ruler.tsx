@@ -7,6 +7,9 @@ import { Lane } from "./lane";
 const STEPS_SECONDS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600];
 const MOST_TICKS = 9;
 
+/** A tick further right has no room for its label. */
+const LAST_TICK_SHARE = 0.94;
+
 const SMALL_STEP_SECONDS = 1;
 const STEP_SECONDS = 5;
 
@@ -16,15 +19,18 @@ export function Ruler({ studio }: { studio: Studio }) {
   const first = Math.ceil(from / step);
   const count = Math.floor(to / step) - first + 1;
   const start = studio.job.excerpt?.start_seconds ?? 0;
+  const share = (seconds: number) => (seconds - from) / (to - from);
   const label = (seconds: number) => (step < 1 ? formatExactTime(seconds) : formatTime(seconds));
   return (
     <Lane studio={studio} kind="ruler">
       <SeekSlider studio={studio} />
-      {Array.from({ length: count }, (_, i) => (first + i) * step).map((seconds) => (
-        <span class="tick" key={seconds} style={{ left: `${((seconds - from) / (to - from)) * 100}%` }} aria-hidden="true">
-          {label(start + seconds)}
-        </span>
-      ))}
+      {Array.from({ length: count }, (_, i) => (first + i) * step)
+        .filter((seconds) => share(seconds) <= LAST_TICK_SHARE)
+        .map((seconds) => (
+          <span class="tick" key={seconds} style={{ left: `${share(seconds) * 100}%` }} aria-hidden="true">
+            {label(start + seconds)}
+          </span>
+        ))}
     </Lane>
   );
 }

@@ -77,7 +77,7 @@ function Frequencies({ picture }: { picture: Picture }) {
   const height = (hz: number) => Math.log(hz / low) / Math.log(high / low);
   return (
     <div class="frequencies" aria-hidden="true">
-      {FREQUENCIES_HZ.filter((hz) => hz > low && height(hz) < 0.97).map((hz) => (
+      {FREQUENCIES_HZ.filter((hz) => hz > low && height(hz) < 0.98).map((hz) => (
         <span key={hz} style={{ bottom: `${height(hz) * 100}%` }}>
           {hz < 1000 ? `${hz} Hz` : `${hz / 1000} kHz`}
         </span>

@@ -70,11 +70,11 @@ function LoopButtons({ studio }: { studio: Studio }) {
   const loop = studio.loop.value;
   return (
     <div class="button-row loop-buttons" role="group" aria-label="Loop">
-      <button type="button" class="small" title="Loop from here ([)" onClick={() => loopFromHere(studio)}>
-        From here
+      <button type="button" class="small" aria-label="Loop from here" title="Loop from here ([)" onClick={() => loopFromHere(studio)}>
+        <Icon name="loop" /> From here
       </button>
-      <button type="button" class="small" title="Loop up to here (])" onClick={() => loopToHere(studio)}>
-        To here
+      <button type="button" class="small" aria-label="Loop up to here" title="Loop up to here (])" onClick={() => loopToHere(studio)}>
+        <Icon name="loop" /> To here
       </button>
       {loop && (
         <button type="button" class="small chosen" title="Stop looping (l)" onClick={() => studio.repeat(null)}>

@@ -1,0 +1,105 @@
+"""Whether everybody can use the page: by screen reader, on a phone, on a slow line, with a thousand songs."""
+
+from __future__ import annotations
+
+import gzip
+import secrets
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from shared.embedded.private_files import load_or_make_credentials
+from shared.embedded.valkey import valkey_url
+from shared.job_store import JobStore
+from shared.settings import Settings
+from tests.browser.conftest import OpenPage, Stack
+
+WEB = Path(__file__).parents[2] / "api" / "web"
+
+AXE = WEB / "source" / "node_modules" / "axe-core" / "axe.min.js"
+
+MAX_PAGE_BYTES = 120_000
+
+
+def check_with_axe(page: Page) -> None:
+    """Fail with all that axe finds wrong."""
+    if not AXE.exists():
+        pytest.skip(f"{AXE} is missing: npm ci --prefix {AXE.parents[2]}")
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    violations = page.evaluate("() => axe.run().then((found) => found.violations)")
+    assert [(v["id"], [node["html"][:200] for node in v["nodes"]]) for v in violations] == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1440])
+def test_axe_finds_nothing_to_complain_of(
+    open_page: OpenPage, finished: dict[str, Any], width: int, scheme: str
+) -> None:
+    page = open_page(width=width, color_scheme=scheme, bypass_csp=True)
+    page.get_by_text("Engine and format").click()
+    page.get_by_label("A part").check()
+    page.get_by_label("Choose files").set_input_files({"name": "a.txt", "mimeType": "text/plain", "buffer": b"a"})
+    expect(page.locator(".job-row").first).to_be_visible()
+    check_with_axe(page)
+    page = open_page(f"/jobs/{finished['id']}", width=width, color_scheme=scheme, bypass_csp=True)
+    page.get_by_role("button", name="Loop up to here").click()
+    page.get_by_text("Figures").click()
+    check_with_axe(page)
+
+
+@pytest.mark.parametrize("width", [360, 800, 1440])
+def test_nothing_is_wider_than_the_screen(open_page: OpenPage, finished: dict[str, Any], width: int) -> None:
+    for path in ("/", f"/jobs/{finished['id']}"):
+        page = open_page(path, width=width)
+        page.wait_for_timeout(500)
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+
+
+def test_the_page_weighs_less_than_120_kilobytes() -> None:
+    static = WEB / "static"
+    sizes = {file.name: len(gzip.compress(file.read_bytes())) for file in static.glob("page.*")}
+    assert set(sizes) == {"page.js", "page.css"}
+    assert sum(sizes.values()) < MAX_PAGE_BYTES
+
+
+def test_who_wants_less_motion_gets_none(open_page: OpenPage) -> None:
+    page = open_page(reduced_motion="reduce")
+    durations = "() => [...document.querySelectorAll('*')].map((e) => getComputedStyle(e).transitionDuration)"
+    assert set(page.evaluate(durations)) == {"0s"}
+
+
+def test_a_thousand_songs_are_listed_and_searched_at_once(
+    open_page: OpenPage, stack: Stack, finished: dict[str, Any]
+) -> None:
+    del finished
+    remember_songs(stack, 1000)
+    page = open_page()
+    expect(page.locator(".job-row").first).to_be_visible()
+    assert page.locator(".job-row").count() <= 30
+    page.get_by_role("button", name="Show more").click()
+    expect(page.locator(".job-row")).to_have_count(60)
+    page.get_by_label("Search the library").fill("archive 777")
+    expect(page.locator(".job-row")).to_have_count(1)
+    expect(page.locator(".job-row")).to_contain_text("Song number 777 of the archive.flac")
+
+
+def remember_songs(stack: Stack, count: int) -> None:
+    """Put ended jobs of long ago into the stack's records, as after a lost Redis."""
+    password = load_or_make_credentials(stack.folder / "credentials.json").redis_password
+    url = valkey_url(port=int(stack.settings["VALKEY_PORT"]), password=password)
+    store = JobStore(Settings(redis_url=url))
+    for number in range(count):
+        source = {"key": "uploads/none", "filename": f"Song number {number} of the archive.flac", "size_bytes": 1}
+        ended = time.time() - 3600 - number
+        document = {
+            "id": secrets.token_hex(16),
+            "state": "canceled",
+            "request": {"source": source, "engine": "repetition", "owner": "local", "priority": "bulk"},
+            "created_at": ended,
+            "finished_at": ended,
+            **{"outputs": [], "probed": None, "report": None, "error": None, "fence": 1, "attempt": 1},
+        }
+        assert store.restore(document)

@@ -1,0 +1,117 @@
+"""What a page shows while jobs wait, run, end, and while the server has trouble."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import OpenPage, Stack, wait_until_ended
+from tests.fixtures.audio import make_song, write_wav
+
+
+@pytest.fixture(scope="module")
+def long_song(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A song that takes the engine some seconds."""
+    return write_wav(tmp_path_factory.mktemp("long") / "A minute.wav", make_song(60.0), subtype="PCM_16")
+
+
+def submit(api: httpx.Client, song: Path) -> str:
+    with song.open("rb") as file:
+        return str(api.post("/v1/jobs", files={"file": (song.name, file)}).json()["id"])
+
+
+@contextmanager
+def held(stack: Stack, part_of_command: str) -> Iterator[None]:
+    """Stop a part of the stack in its tracks; it goes on when the block ends."""
+    assert stack.process
+    children = psutil.Process(stack.process.pid).children(recursive=True)
+    chosen = [child for child in children if part_of_command in " ".join(child.cmdline())]
+    assert chosen
+    for process in chosen:
+        process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in chosen:
+            process.send_signal(signal.SIGCONT)
+
+
+def test_a_running_job_survives_a_reload_and_never_steps_back(
+    open_page: OpenPage, api: httpx.Client, long_song: Path
+) -> None:
+    job_id = submit(api, long_song)
+    page = open_page(f"/jobs/{job_id}")
+    expect(page.get_by_role("heading", name="Taking it apart")).to_be_visible()
+    bar = page.get_by_role("progressbar", name="Progress of this song")
+    before = float(bar.get_attribute("value") or 0)
+    page.reload()
+    expect(page.get_by_role("heading", name="A minute.wav")).to_be_visible()
+    if bar.is_visible():
+        assert float(bar.get_attribute("value") or 0) >= before
+    expect(page.get_by_role("button", name="Play")).to_be_visible(timeout=120_000)
+
+
+def test_a_job_canceled_in_one_tab_is_canceled_in_the_other_and_can_be_tried_again(
+    open_page: OpenPage, api: httpx.Client, long_song: Path
+) -> None:
+    job_id = submit(api, long_song)
+    one, other = open_page(f"/jobs/{job_id}"), open_page(f"/jobs/{job_id}")
+    one.get_by_role("button", name="Cancel").click()
+    for page in (one, other):
+        expect(page.get_by_role("heading", name="Canceled")).to_be_visible()
+    other.get_by_role("button", name="Try again").click()
+    expect(other.get_by_role("heading", name=re.compile("Taking it apart|In line"))).to_be_visible()
+    other.get_by_role("button", name="Cancel").click()
+    expect(other.get_by_role("heading", name="Canceled")).to_be_visible()
+
+
+def test_a_deleted_job_is_gone_from_the_library(open_page: OpenPage, api: httpx.Client, song: Path) -> None:
+    job_id = submit(api, song)
+    wait_until_ended(api, job_id)
+    page = open_page(f"/jobs/{job_id}")
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Delete song and stems").click()
+    expect(page.get_by_role("heading", name="Take a song apart")).to_be_visible()
+    expect(page.locator(f"a[href='/jobs/{job_id}']")).to_have_count(0)
+    assert api.get(f"/v1/jobs/{job_id}").status_code == 404
+
+
+def test_an_address_of_no_job_says_so(open_page: OpenPage) -> None:
+    page = open_page("/jobs/" + "0" * 32)
+    expect(page.get_by_role("heading", name="There is no such song")).to_be_visible()
+
+
+def test_an_upload_while_the_storage_is_away_says_so_and_can_be_repeated(
+    open_page: OpenPage, stack: Stack, finished: dict[str, Any], song: Path
+) -> None:
+    del finished
+    page = open_page()
+    with held(stack, "weed"):
+        page.get_by_label("Choose files").set_input_files(song)
+        expect(page.get_by_role("alert")).to_be_visible()
+    page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_role("alert")).to_have_count(0)
+    expect(page.locator(".job-row", has_text=song.name).first).to_be_visible()
+
+
+def test_a_page_goes_on_by_itself_after_the_server_was_restarted(
+    open_page: OpenPage, stack: Stack, finished: dict[str, Any], api: httpx.Client, long_song: Path
+) -> None:
+    job_id = submit(api, long_song)
+    page = open_page(f"/jobs/{job_id}")
+    expect(page.get_by_role("heading", name="A minute.wav")).to_be_visible()
+    stack.stop()
+    expect(page.get_by_text("The server does not answer.")).to_be_visible()
+    stack.start()
+    expect(page.get_by_text("The server does not answer.")).to_have_count(0)
+    expect(page.get_by_role("button", name="Play")).to_be_visible(timeout=120_000)
+    expect(page.locator(f"a[href='/jobs/{finished['id']}']")).to_be_visible()
