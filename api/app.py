@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Flask
 
 from api import web
+from api.callers import register_callers
 from api.problems import register_problems
 from api.request_log import register_request_log
 from api.routes import documentation, jobs, outputs, server, uploads
@@ -16,9 +17,11 @@ from shared.settings import Settings
 def create_app(settings: Settings) -> Flask:
     """Return the application. Nothing is connected yet: an API whose Redis is away starts, and says so."""
     app = Flask("api", static_folder=None, template_folder=None)
-    install(app, make_services(settings))
+    services = make_services(settings)
+    install(app, services)
     register_request_log(app)
     register_security(app, settings)
+    register_callers(app, settings, services.keys)
     register_problems(app)
     for module in (jobs, outputs, uploads, server, documentation, web):
         app.register_blueprint(module.blueprint)

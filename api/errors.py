@@ -68,6 +68,24 @@ class OriginRefusedError(StemqueueError):
     code = "origin_refused"
 
 
+class KeyMissingError(StemqueueError):
+    """The server asks for an API key, and the request has none."""
+
+    code = "key_missing"
+
+
+class KeyInvalidError(StemqueueError):
+    """There is no such API key, or no longer."""
+
+    code = "key_invalid"
+
+
+class ScopeMissingError(StemqueueError):
+    """The key is good, but not for this call."""
+
+    code = "scope_missing"
+
+
 class OutputNotFoundError(StemqueueError):
     """The job has no such output, and will not get it."""
 

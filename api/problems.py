@@ -40,6 +40,9 @@ STATUSES: Mapping[type[errors.StemqueueError], int] = {
     http_errors.MediaTypeUnsupportedError: 415,
     http_errors.HostRefusedError: 403,
     http_errors.OriginRefusedError: 403,
+    http_errors.KeyMissingError: 401,
+    http_errors.KeyInvalidError: 401,
+    http_errors.ScopeMissingError: 403,
     http_errors.OutputNotFoundError: 404,
     http_errors.OutputGoneError: 410,
     http_errors.RangeUnsatisfiableError: 416,
@@ -85,6 +88,8 @@ def problem(status: int, code: str, detail: str, **members: Any) -> Response:
     response = Response(json.dumps(body) + "\n", status=status, content_type=MEDIA_TYPE)
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    if status == HTTPStatus.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="stemqueue"'
     return response
 
 

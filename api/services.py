@@ -10,6 +10,7 @@ from flask import Flask, current_app
 from api.engine_catalog import EngineCatalog
 from api.readiness import Readiness
 from api.submission import Submission
+from shared.api_keys import ApiKeys
 from shared.job_queue import JobQueue
 from shared.job_store import JobStore
 from shared.object_storage import ObjectStorage
@@ -33,6 +34,7 @@ class Services:
     submission: Submission
     readiness: Readiness
     tally: Tally
+    keys: ApiKeys
 
 
 def make_services(settings: Settings) -> Services:
@@ -53,6 +55,7 @@ def make_services(settings: Settings) -> Services:
         submission=Submission(store, queue, storage, prompt_storage, catalog),
         readiness=Readiness(store, queue, prompt_storage),
         tally=Tally(client, settings.redis_prefix),
+        keys=ApiKeys(settings, client),
     )
 
 

@@ -5,6 +5,8 @@ Owns the order of these steps and what is taken back when one fails: a refused s
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import structlog
 
 from api.engine_catalog import EngineCatalog
@@ -18,8 +20,13 @@ from shared.upload_stream import Stored, UploadStream
 
 log = structlog.get_logger(__name__)
 
-LOCAL_OWNER = "local"
-"""Who owns jobs as long as the API asks nobody for a key."""
+
+@dataclass(frozen=True)
+class Sender:
+    """On whose behalf a job is made; `request_id` ties it to the request in the logs."""
+
+    owner: str
+    request_id: str
 
 
 class Submission:
@@ -48,24 +55,24 @@ class Submission:
         """Begin to store a mixture."""
         return self._storage.open_upload(upload_key(upload_id))
 
-    def keep_upload(self, upload_id: str, filename: str, stored: Stored) -> None:
+    def keep_upload(self, sender: Sender, upload_id: str, filename: str, stored: Stored) -> None:
         """Record an upload that jobs may name later; it is removed once no job has used it for a day."""
         source = _source(upload_id, filename, stored)
         try:
-            self._record_upload(source, implicit=False)
+            self._record_upload(sender, source, implicit=False)
         except StoreUnavailableError:
             self.take_back(stored)
             raise
 
-    def submit_stored(self, options: JobOptions, upload_id: str, filename: str, stored: Stored, request_id: str) -> Job:
+    def submit_stored(self, sender: Sender, options: JobOptions, upload_id: str, filename: str, stored: Stored) -> Job:
         """Create a job with a mixture of its own, which goes when the job goes.
 
         Raises FieldsInvalidError, WorkersUnavailableError, QueueFullError, QueueDrainingError.
         """
         source = _source(upload_id, filename, stored)
         try:
-            request = self._request(options, source, request_id)
-            self._record_upload(source, implicit=True)
+            request = self._request(sender, options, source)
+            self._record_upload(sender, source, implicit=True)
         except StemqueueError:
             self.take_back(stored)
             raise
@@ -76,9 +83,9 @@ class Submission:
             raise
         # With Redis away there may be a job or not: its mixture stays, and the collector removes what nobody uses.
 
-    def submit_known(self, options: JobOptions, upload_id: str, request_id: str) -> Job:
-        """Create a job on an upload. Raises SourceMissingError and what `submit_stored` raises."""
-        fields = self._store.read_upload(upload_id)
+    def submit_known(self, sender: Sender, options: JobOptions, upload_id: str) -> Job:
+        """Create a job on an upload of the sender's. Raises SourceMissingError and what `submit_stored` raises."""
+        fields = self._store.read_upload(upload_id, sender.owner)
         source = Source(
             key=fields["key"],
             filename=fields["filename"],
@@ -87,7 +94,7 @@ class Submission:
             etag=fields["etag"],
             upload_id=upload_id,
         )
-        return self._enqueue(self._request(options, source, request_id))
+        return self._enqueue(self._request(sender, options, source))
 
     def take_back(self, stored: Stored) -> None:
         """Remove a mixture that no job will use; what cannot be removed now is the collector's."""
@@ -121,7 +128,7 @@ class Submission:
         log.info("job accepted", job=job.id, engine=request.engine, size_bytes=request.source.size_bytes)
         return job
 
-    def _request(self, options: JobOptions, source: Source, request_id: str) -> JobRequest:
+    def _request(self, sender: Sender, options: JobOptions, source: Source) -> JobRequest:
         stems = tuple(options.stems) if options.stems else None
         choice = self._catalog.choose(
             engine=options.engine, preset=options.preset, parameters=options.parameters, stems=stems
@@ -138,12 +145,12 @@ class Submission:
             excerpt_start_seconds=excerpt.start_seconds if excerpt else None,
             excerpt_duration_seconds=excerpt.duration_seconds if excerpt else None,
             priority=options.priority,
-            owner=LOCAL_OWNER,
+            owner=sender.owner,
             metadata=options.metadata,
-            request_id=request_id,
+            request_id=sender.request_id,
         )
 
-    def _record_upload(self, source: Source, *, implicit: bool) -> None:
+    def _record_upload(self, sender: Sender, source: Source, *, implicit: bool) -> None:
         assert source.upload_id is not None  # noqa: S101 - `_source` set it
         fields = {
             "key": source.key,
@@ -151,7 +158,7 @@ class Submission:
             "size_bytes": str(source.size_bytes),
             "sha256": source.sha256 or "",
             "etag": source.etag or "",
-            "owner": LOCAL_OWNER,
+            "owner": sender.owner,
             "implicit": "1" if implicit else "",
         }
         self._store.add_upload(source.upload_id, fields)

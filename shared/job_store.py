@@ -157,10 +157,10 @@ class JobStore:
         pipeline.zadd(f"{self._prefix}uploads", {upload_id: now[0] * 1000})
         guarded(pipeline.execute)
 
-    def read_upload(self, upload_id: str) -> dict[str, str]:
-        """Return an upload's fields. Raises SourceMissingError."""
+    def read_upload(self, upload_id: str, owner: str) -> dict[str, str]:
+        """Return the fields of an owner's upload. Raises SourceMissingError, for somebody else's too."""
         fields = cast("dict[str, str]", guarded(lambda: self._redis.hgetall(f"{self._prefix}upload:{upload_id}")))
-        if not fields:
+        if fields.get("owner") != owner:
             raise SourceMissingError("There is no such upload.")
         return fields
 

@@ -41,6 +41,16 @@ class Settings(BaseSettings):
         description="Names beside the loopback ones that requests may call the API by, comma separated; "
         "a proxy's or a tunnel's, for example",
     )
+    api_published_address: str | None = Field(
+        None,
+        description="Where a container's port is published, if not at API_HOST; loopback there counts as loopback",
+    )
+    api_keys_required: bool | None = Field(
+        None, description="Whether every call needs an API key; empty: unless the API is reached on loopback only"
+    )
+    api_cors_origins: str = Field(
+        "", description="Origins whose pages may call the API, comma separated, as in `https://music.example`"
+    )
     api_processes: int = Field(2, ge=1, description="Processes of the API; more serve more polls at once")
     api_threads: int = Field(32, ge=1, description="Threads of each API process; each upload or wait holds one")
     max_upload_bytes: int = Field(2_000_000_000, gt=0, description="Largest upload taken")

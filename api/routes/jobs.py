@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, g, request
 
+from api.callers import caller
 from api.errors import FieldsInvalidError, MediaTypeUnsupportedError
 from api.multipart_form import receive_form
 from api.openapi import Operation, describes
@@ -19,7 +20,7 @@ from api.schemas import (
 )
 from api.services import services
 from api.streaming_upload import MAX_FORM_BYTES, body_blocks, read_small_body
-from api.submission import LOCAL_OWNER, new_upload_id
+from api.submission import Sender, new_upload_id
 from shared.errors import JobNotFoundError
 from shared.job import TERMINAL, Job, JobState
 
@@ -71,14 +72,20 @@ def _submit_form() -> Job:
     except FieldsInvalidError:
         submission.take_back(form.stored)
         raise
-    return submission.submit_stored(options, upload_id, clean_filename(form.filename or ""), form.stored, g.request_id)
+    filename = clean_filename(form.filename or "")
+    return submission.submit_stored(sender(), options, upload_id, filename, form.stored)
 
 
 def _submit_json() -> Job:
     if request.mimetype != "application/json":
         raise MediaTypeUnsupportedError("A job comes as multipart/form-data or as application/json.")
     wanted = validate(JobSubmission, parse_json(read_small_body(request.environ)))
-    return services().submission.submit_known(wanted, wanted.source.upload_id, g.request_id)
+    return services().submission.submit_known(sender(), wanted, wanted.source.upload_id)
+
+
+def sender() -> Sender:
+    """Return on whose behalf this request makes things."""
+    return Sender(caller().owner, g.request_id)
 
 
 @blueprint.get("/<job_id>")
@@ -105,10 +112,11 @@ def list_jobs() -> Response:
 def _scan(query: JobListQuery) -> tuple[list[Job], str | None]:
     """Return the jobs of a page, and where the next one starts (None: at the end)."""
     store, found, cursor = services().store, list[Job](), query.starting_after
+    owner = None if caller().may("admin") else caller().owner
     size = SCAN_JOBS if query.state else query.limit
     for _ in range(MAX_SCANS):
         try:
-            ids, more = store.list_ids(LOCAL_OWNER, limit=size, before=cursor)
+            ids, more = store.list_ids(owner, limit=size, before=cursor)
         except JobNotFoundError as error:
             raise FieldsInvalidError([{"field": "starting_after", "message": "is no job any more"}]) from error
         for job in store.read_many(ids):
@@ -158,7 +166,7 @@ def find_job(job_id: str) -> Job:
     if len(job_id) != 32 or not job_id.isalnum():
         raise JobNotFoundError("There is no such job.")
     job = services().store.read(job_id)
-    if job.request.owner != LOCAL_OWNER:
+    if not caller().may_see(job.request.owner):
         raise JobNotFoundError("There is no such job.")
     return job
 

@@ -6,6 +6,7 @@ from flask import Blueprint, Response, request
 
 from api.openapi import Operation, describes
 from api.resources import UploadResource
+from api.routes.jobs import sender
 from api.schemas import UploadQuery, clean_filename, validate
 from api.services import services
 from api.streaming_upload import body_blocks, store_body
@@ -33,7 +34,7 @@ def upload() -> Response:
     submission.demand_ready()
     upload_id = new_upload_id()
     stored = store_body(blocks, submission.open_upload(upload_id))
-    submission.keep_upload(upload_id, filename, stored)
+    submission.keep_upload(sender(), upload_id, filename, stored)
     resource = UploadResource(
         upload_id=upload_id, filename=filename, size_bytes=stored.size_bytes, sha256=stored.sha256
     )

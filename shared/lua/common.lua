@@ -19,6 +19,7 @@
 --   upload:<id>, upload:<id>:jobs hash, set    an upload; the jobs that use it
 --   uploads                       zset     uploads that no job uses, by since when
 --   fence                         string   the last fence given out
+--   key:<id>, keys                hash, zset   API keys, by digest alone; their ids by creation (api_keys.py)
 local prefix = KEYS[1]
 
 local function key(...) return prefix .. table.concat({...}, ':') end
