@@ -7,6 +7,7 @@ from flask import Flask
 from api import web
 from api.callers import register_callers
 from api.problems import register_problems
+from api.rate_limits import register_rate_limits
 from api.request_log import register_request_log
 from api.routes import documentation, jobs, outputs, server, uploads
 from api.security import register_security
@@ -22,6 +23,7 @@ def create_app(settings: Settings) -> Flask:
     register_request_log(app)
     register_security(app, settings)
     register_callers(app, settings, services.keys)
+    register_rate_limits(app, services.rate_limits)
     register_problems(app)
     for module in (jobs, outputs, uploads, server, documentation, web):
         app.register_blueprint(module.blueprint)

@@ -86,6 +86,17 @@ class ScopeMissingError(StemqueueError):
     code = "scope_missing"
 
 
+class RateLimitedError(StemqueueError):
+    """The key has made as many requests as it may for now; `retry_after_seconds` says for how long."""
+
+    code = "rate_limited"
+    retryable = True
+
+    def __init__(self, message: str, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
 class OutputNotFoundError(StemqueueError):
     """The job has no such output, and will not get it."""
 

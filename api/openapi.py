@@ -29,8 +29,8 @@ ATTRIBUTE = "openapi_operation"
 ALWAYS = (403, 500)
 """Problems that any call can end in."""
 
-WITH_KEY = (401, 503)
-"""Problems of any call that looks up who calls."""
+WITH_KEY = (401, 429, 503)
+"""Problems of any call that looks up who calls, and counts it."""
 
 SECURITY_SCHEME = {"type": "http", "scheme": "bearer", "description": "An API key, where the server asks for one"}
 

@@ -15,7 +15,7 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from api import errors as http_errors
-from api.errors import FieldsInvalidError, RangeUnsatisfiableError
+from api.errors import FieldsInvalidError, RangeUnsatisfiableError, RateLimitedError
 from shared import errors
 
 log = structlog.get_logger(__name__)
@@ -40,6 +40,8 @@ STATUSES: Mapping[type[errors.StemqueueError], int] = {
     http_errors.MediaTypeUnsupportedError: 415,
     http_errors.HostRefusedError: 403,
     http_errors.OriginRefusedError: 403,
+    errors.QuotaExceededError: 429,
+    http_errors.RateLimitedError: 429,
     http_errors.KeyMissingError: 401,
     http_errors.KeyInvalidError: 401,
     http_errors.ScopeMissingError: 403,
@@ -99,6 +101,8 @@ def _named(error: errors.StemqueueError) -> Response:
         log.warning("request not served", code=error.code, error=error.message)
     members = {"errors": error.errors} if isinstance(error, FieldsInvalidError) else {}
     response = problem(status, error.code, error.message, **members)
+    if isinstance(error, RateLimitedError | errors.QuotaExceededError):
+        response.headers["Retry-After"] = str(error.retry_after_seconds)
     if isinstance(error, RangeUnsatisfiableError):
         response.headers["Content-Range"] = f"bytes */{error.size_bytes}"
     return response

@@ -8,6 +8,7 @@ from typing import cast
 from flask import Flask, current_app
 
 from api.engine_catalog import EngineCatalog
+from api.rate_limits import RateLimits
 from api.readiness import Readiness
 from api.submission import Submission
 from shared.api_keys import ApiKeys
@@ -35,6 +36,7 @@ class Services:
     readiness: Readiness
     tally: Tally
     keys: ApiKeys
+    rate_limits: RateLimits
 
 
 def make_services(settings: Settings) -> Services:
@@ -56,6 +58,7 @@ def make_services(settings: Settings) -> Services:
         readiness=Readiness(store, queue, prompt_storage),
         tally=Tally(client, settings.redis_prefix),
         keys=ApiKeys(settings, client),
+        rate_limits=RateLimits(settings, client),
     )
 
 

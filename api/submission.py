@@ -46,9 +46,13 @@ class Submission:
         self._prompt_storage = prompt_storage
         self._catalog = catalog
 
-    def demand_ready(self) -> None:
-        """Raise at once if Redis or storage is away, before a client sends its bytes in vain."""
+    def demand_ready(self, sender: Sender, size_bytes: int) -> None:
+        """Raise at once if Redis or storage is away, or has no room for so much of the sender's, before it is sent.
+
+        Raises StorageQuotaError.
+        """
         self._store.ping()
+        self._store.demand_room(sender.owner, size_bytes)
         self._prompt_storage.ping()
 
     def open_upload(self, upload_id: str) -> UploadStream:
@@ -56,18 +60,21 @@ class Submission:
         return self._storage.open_upload(upload_key(upload_id))
 
     def keep_upload(self, sender: Sender, upload_id: str, filename: str, stored: Stored) -> None:
-        """Record an upload that jobs may name later; it is removed once no job has used it for a day."""
+        """Record an upload that jobs may name later; it is removed once no job has used it for a day.
+
+        Raises StorageQuotaError.
+        """
         source = _source(upload_id, filename, stored)
         try:
             self._record_upload(sender, source, implicit=False)
-        except StoreUnavailableError:
+        except StemqueueError:
             self.take_back(stored)
             raise
 
     def submit_stored(self, sender: Sender, options: JobOptions, upload_id: str, filename: str, stored: Stored) -> Job:
         """Create a job with a mixture of its own, which goes when the job goes.
 
-        Raises FieldsInvalidError, WorkersUnavailableError, QueueFullError, QueueDrainingError.
+        Raises FieldsInvalidError, WorkersUnavailableError, QueueFullError, QueueDrainingError, QuotaExceededError.
         """
         source = _source(upload_id, filename, stored)
         try:

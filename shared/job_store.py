@@ -15,11 +15,14 @@ from typing import Any, cast
 import redis
 
 from shared.errors import (
+    AudioQuotaError,
     IllegalTransitionError,
     JobNotFoundError,
     QueueDrainingError,
     QueueFullError,
+    QueueQuotaError,
     SourceMissingError,
+    StorageQuotaError,
 )
 from shared.job import Job, JobRequest, JobState, Output
 from shared.redis_connection import Scripts, connect, guarded
@@ -61,7 +64,8 @@ class JobStore:
     def submit(self, request: JobRequest, *, job_id: str | None = None) -> Job:
         """Accept a job and put it in line.
 
-        Raises QueueFullError, QueueDrainingError; SourceMissingError when its upload was removed meanwhile.
+        Raises QueueFullError, QueueDrainingError, QuotaExceededError; SourceMissingError when its upload was removed
+        meanwhile.
         """
         job_id = job_id or new_id()
         answer = self._scripts.run(
@@ -73,7 +77,9 @@ class JobStore:
             request.priority,
             self._settings.max_queued_jobs,
             request.source.upload_id,
+            *self._owners_limits(),
         )
+        self._demand_quota(answer)
         if answer == "full":
             raise QueueFullError("As many jobs are waiting as this server takes. Try again later.")
         if answer == "draining":
@@ -117,8 +123,12 @@ class JobStore:
         return self.read(job_id)
 
     def retry(self, job_id: str) -> Job:
-        """Put an ended job back in line. Raises JobNotFoundError, IllegalTransitionError, QueueFullError."""
-        before = self._scripts.run("retry", job_id, self._settings.max_queued_jobs)
+        """Put an ended job back in line.
+
+        Raises JobNotFoundError, IllegalTransitionError, QueueFullError, QuotaExceededError.
+        """
+        before = self._scripts.run("retry", job_id, self._settings.max_queued_jobs, *self._owners_limits())
+        self._demand_quota(before)
         if before == "full":
             raise QueueFullError("As many jobs are waiting as this server takes. Try again later.")
         self._demand(before, {JobState.FAILED, JobState.CANCELED}, "retried")
@@ -150,12 +160,23 @@ class JobStore:
     # Uploads
 
     def add_upload(self, upload_id: str, fields: dict[str, str]) -> None:
-        """Record a finished upload; it is idle until a job uses it. `implicit` = "1" ties it to its first job."""
-        pipeline = self._redis.pipeline()
-        pipeline.hset(f"{self._prefix}upload:{upload_id}", mapping=cast("dict[Any, Any]", fields))
-        now = guarded(self._redis.time)
-        pipeline.zadd(f"{self._prefix}uploads", {upload_id: now[0] * 1000})
-        guarded(pipeline.execute)
+        """Record a finished upload; it is idle until a job uses it. `implicit` = "1" ties it to its first job.
+
+        Raises StorageQuotaError.
+        """
+        flat = [part for field in fields.items() for part in field]
+        max_bytes = self._settings.max_stored_bytes_per_owner
+        answer = self._scripts.run("add_upload", upload_id, fields["owner"], fields["size_bytes"], max_bytes, *flat)
+        if answer == "no_room":
+            raise _storage_quota(max_bytes)
+
+    def demand_room(self, owner: str, size_bytes: int) -> None:
+        """Raise StorageQuotaError if an upload of this size would be refused, before it is sent in vain."""
+        max_bytes = self._settings.max_stored_bytes_per_owner
+        if max_bytes:
+            stored = guarded(lambda: self._redis.hget(f"{self._prefix}usage:{owner}", "bytes"))
+            if int(cast("str | None", stored) or 0) + size_bytes > max_bytes:
+                raise _storage_quota(max_bytes)
 
     def read_upload(self, upload_id: str, owner: str) -> dict[str, str]:
         """Return the fields of an owner's upload. Raises SourceMissingError, for somebody else's too."""
@@ -242,10 +263,12 @@ class JobStore:
         probed: Mapping[str, Any],
         report: Mapping[str, Any],
         busy_seconds: float = 0.0,
+        audio_seconds: float = 0.0,
     ) -> bool:
         """Commit the result; False when the claim is no longer held, and then nothing was written.
 
-        `busy_seconds`, how long the job held a slot, goes into the engine's pace, from which waiting times are told.
+        `busy_seconds`, how long the job held a slot, goes into the engine's pace, from which waiting times are told;
+        `audio_seconds`, how much was separated, counts against the owner's day.
         """
         listed = json.dumps([asdict(o) for o in outputs], separators=(",", ":"))
         return bool(
@@ -258,6 +281,7 @@ class JobStore:
                 json.dumps(report),
                 self._retention_ms,
                 int(busy_seconds * 1000),
+                int(audio_seconds * 1000),
             )
         )
 
@@ -273,12 +297,34 @@ class JobStore:
         """Return the job to the head of its line; no attempt is charged."""
         return bool(self._scripts.run("hand_back", claim.job.id, claim.fence))
 
+    def _owners_limits(self) -> tuple[int, int]:
+        settings = self._settings
+        return settings.max_queued_jobs_per_owner, int(settings.max_audio_seconds_per_day * 1000)
+
+    def _demand_quota(self, answer: str | None) -> None:
+        settings = self._settings
+        if answer == "owner_full":
+            raise QueueQuotaError(
+                f"You have {settings.max_queued_jobs_per_owner} jobs waiting, as many as you may.", 15
+            )
+        if answer == "audio_spent":
+            until_midnight = 86_400 - guarded(self._redis.time)[0] % 86_400
+            message = (
+                f"The {settings.max_audio_seconds_per_day:g} seconds of audio that you may separate a day are used."
+            )
+            raise AudioQuotaError(message, until_midnight)
+
     @staticmethod
     def _demand(before: str | None, allowed: set[JobState], done: str) -> None:
         if before is None:
             raise JobNotFoundError("There is no such job.")
         if before not in allowed:
             raise IllegalTransitionError(f"A job that is {before} cannot be {done}.")
+
+
+def _storage_quota(max_bytes: int) -> StorageQuotaError:
+    # Room comes by deleting jobs, or when they expire: nobody can say when.
+    return StorageQuotaError(f"Your uploads and stems would take more than {max_bytes:,} bytes. Delete some jobs.", 600)
 
 
 def new_id() -> str:

@@ -63,7 +63,7 @@ def _submit_form() -> Job:
         raise MediaTypeUnsupportedError("The Content-Type of a form needs a boundary.")
     submission, limit = services().submission, services().settings.max_upload_bytes
     blocks = body_blocks(request.environ, max_file_bytes=limit, form_bytes=MAX_FORM_BYTES)
-    submission.demand_ready()
+    submission.demand_ready(sender(), request.content_length or 0)
     upload_id = new_upload_id()
     form = receive_form(blocks, boundary, lambda: submission.open_upload(upload_id), max_file_bytes=limit)
     assert form.stored is not None  # noqa: S101 - a form without a file was refused

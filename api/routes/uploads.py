@@ -31,7 +31,7 @@ def upload() -> Response:
     filename = clean_filename(validate(UploadQuery, request.args.to_dict()).filename)
     submission = services().submission
     blocks = body_blocks(request.environ, max_file_bytes=services().settings.max_upload_bytes)
-    submission.demand_ready()
+    submission.demand_ready(sender(), request.content_length or 0)
     upload_id = new_upload_id()
     stored = store_body(blocks, submission.open_upload(upload_id))
     submission.keep_upload(sender(), upload_id, filename, stored)

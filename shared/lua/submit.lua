@@ -1,9 +1,13 @@
 -- Accept a job: record, line and counters in one step. -> ok | exists | full | draining | upload_gone
+-- | owner_full | audio_spent
 local id, request, owner, engine, class = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local max_queued, upload = tonumber(ARGV[6]), ARGV[7]
+local max_queued_by_owner, max_audio_ms = tonumber(ARGV[8]), tonumber(ARGV[9])
 if redis.call('EXISTS', key('job', id)) == 1 then return 'exists' end
 if tonumber(redis.call('HGET', key('count'), 'queued') or 0) >= max_queued then return 'full' end
 if redis.call('SISMEMBER', key('draining'), engine) == 1 then return 'draining' end
+local refused = refusal(owner, max_queued_by_owner, max_audio_ms)
+if refused then return refused end
 if upload ~= '' then
   if redis.call('EXISTS', key('upload', upload)) == 0 then return 'upload_gone' end
   redis.call('SADD', key('upload', upload, 'jobs'), id)
