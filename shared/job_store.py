@@ -54,6 +54,7 @@ class JobStore:
         self._prefix = settings.redis_prefix
         self._scripts = Scripts(self._redis, settings.redis_prefix)
         self._retention_ms = int(settings.retention_days * 86_400_000)
+        self._alive_ms = int(settings.worker_alive_seconds * 1000)
 
     def ping(self) -> None:
         """Raise StoreUnavailableError unless Redis answers."""
@@ -62,13 +63,13 @@ class JobStore:
     # Clients
 
     def submit(self, request: JobRequest, *, job_id: str | None = None) -> Job:
-        """Accept a job and put it in line.
+        """Accept a job and put it in line; an id that was accepted before is the same job again.
 
         Raises QueueFullError, QueueDrainingError, QuotaExceededError; SourceMissingError when its upload was removed
         meanwhile.
         """
         job_id = job_id or new_id()
-        answer = self._scripts.run(
+        answer, *record = self._scripts.run(
             "submit",
             job_id,
             request.to_json(),
@@ -78,6 +79,7 @@ class JobStore:
             self._settings.max_queued_jobs,
             request.source.upload_id,
             *self._owners_limits(),
+            self._alive_ms,
         )
         self._demand_quota(answer)
         if answer == "full":
@@ -86,14 +88,14 @@ class JobStore:
             raise QueueDrainingError(f"The queue of {request.engine} takes no new jobs for now.")
         if answer == "upload_gone":
             raise SourceMissingError("That upload is no longer there.")
-        return self.read(job_id)
+        return _job(job_id, record[0])
 
     def read(self, job_id: str) -> Job:
         """Return the job as it stands; one call to Redis. Raises JobNotFoundError."""
-        flat = self._scripts.run("read", job_id, int(self._settings.worker_alive_seconds * 1000))
+        flat = self._scripts.run("read", job_id, self._alive_ms)
         if not flat:
             raise JobNotFoundError("There is no such job.")
-        return Job.from_record(job_id, dict(zip(flat[::2], flat[1::2], strict=True)))
+        return _job(job_id, flat)
 
     def list_ids(self, owner: str | None, *, limit: int, before: str | None = None) -> tuple[list[str], bool]:
         """Return ids newest first, after the id `before`, and whether there are more."""
@@ -118,21 +120,23 @@ class JobStore:
 
     def cancel(self, job_id: str) -> Job:
         """Cancel a queued or running job. Raises JobNotFoundError, IllegalTransitionError."""
-        before = self._scripts.run("cancel", job_id, self._retention_ms)
+        before, record = self._scripts.run("cancel", job_id, self._retention_ms, self._alive_ms)
         self._demand(before, {JobState.QUEUED, JobState.RUNNING}, "canceled")
-        return self.read(job_id)
+        return _job(job_id, record)
 
     def retry(self, job_id: str) -> Job:
         """Put an ended job back in line.
 
         Raises JobNotFoundError, IllegalTransitionError, QueueFullError, QuotaExceededError.
         """
-        before = self._scripts.run("retry", job_id, self._settings.max_queued_jobs, *self._owners_limits())
+        before, record = self._scripts.run(
+            "retry", job_id, self._settings.max_queued_jobs, *self._owners_limits(), self._alive_ms
+        )
         self._demand_quota(before)
         if before == "full":
             raise QueueFullError("As many jobs are waiting as this server takes. Try again later.")
         self._demand(before, {JobState.FAILED, JobState.CANCELED}, "retried")
-        return self.read(job_id)
+        return _job(job_id, record)
 
     def delete(self, job_id: str) -> Deletion:
         """Forget an ended job; the caller removes its objects, then calls `deletion_done`.
@@ -140,11 +144,7 @@ class JobStore:
         Raises JobNotFoundError, IllegalTransitionError.
         """
         before, source_key = self._scripts.run("delete", job_id)
-        self._demand(
-            None if before == "missing" else before,
-            {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELED},
-            "deleted",
-        )
+        self._demand(before, {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELED}, "deleted")
         return Deletion(job_id, source_key or None)
 
     def deletion_done(self, deletion: Deletion) -> None:
@@ -301,7 +301,7 @@ class JobStore:
         settings = self._settings
         return settings.max_queued_jobs_per_owner, int(settings.max_audio_seconds_per_day * 1000)
 
-    def _demand_quota(self, answer: str | None) -> None:
+    def _demand_quota(self, answer: str) -> None:
         settings = self._settings
         if answer == "owner_full":
             raise QueueQuotaError(
@@ -315,8 +315,8 @@ class JobStore:
             raise AudioQuotaError(message, until_midnight)
 
     @staticmethod
-    def _demand(before: str | None, allowed: set[JobState], done: str) -> None:
-        if before is None:
+    def _demand(before: str, allowed: set[JobState], done: str) -> None:
+        if not before:
             raise JobNotFoundError("There is no such job.")
         if before not in allowed:
             raise IllegalTransitionError(f"A job that is {before} cannot be {done}.")
@@ -325,6 +325,10 @@ class JobStore:
 def _storage_quota(max_bytes: int) -> StorageQuotaError:
     # Room comes by deleting jobs, or when they expire: nobody can say when.
     return StorageQuotaError(f"Your uploads and stems would take more than {max_bytes:,} bytes. Delete some jobs.", 600)
+
+
+def _job(job_id: str, flat: Sequence[str]) -> Job:
+    return Job.from_record(job_id, dict(zip(flat[::2], flat[1::2], strict=True)))
 
 
 def new_id() -> str:

@@ -1,9 +1,9 @@
 -- Forget an ended job; its objects are the caller's to remove, and the collector's should the caller die.
--- -> {state before, key of the source if no other job uses it}
+-- -> {state before or '', key of the source if no other job uses it}
 local id = ARGV[1]
 local job = get(id, 'state', 'owner', 'request', 'stored_bytes')
 local state = job[1]
-if not state then return {'missing', ''} end
+if not state then return {'', ''} end
 if state == 'queued' or state == 'running' then return {state, ''} end
 local orphan = ''
 local request = cjson.decode(job[3])
