@@ -119,6 +119,19 @@ class RangeUnsatisfiableError(StemqueueError):
         self.size_bytes = size_bytes
 
 
+class KeyInUseError(StemqueueError):
+    """A request with the same Idempotency-Key is being served; its answer will be there soon."""
+
+    code = "idempotency_key_in_use"
+    retryable = True
+
+
+class KeyReusedError(InputError):
+    """The Idempotency-Key was used before, for another request."""
+
+    code = "idempotency_key_reused"
+
+
 class WorkersUnavailableError(PassingError):
     """No worker is there to say whether it could do what is asked."""
 

@@ -65,7 +65,8 @@ class Operation:
     """What the document says of a call beside its docstring.
 
     `bodies` and `answers` are models by media type and by status; `media_in` and `media` are raw bodies; `empty` are
-    statuses without one. `conditional` calls take If-None-Match; those `open_to_all` take no key.
+    statuses without one. `conditional` calls take If-None-Match, `repeatable` ones Idempotency-Key, and those that
+    can wait for a job's end (`waits`) Prefer; those `open_to_all` take no key.
     """
 
     summary: str
@@ -78,6 +79,8 @@ class Operation:
     empty: tuple[int, ...] = ()
     problems: tuple[int, ...] = ()
     conditional: bool = False
+    repeatable: bool = False
+    waits: bool = False
     open_to_all: bool = False
 
     def needed_scope(self, method: str) -> str | None:
@@ -153,7 +156,8 @@ def _responses(operation: Operation) -> dict[str, Any]:
         responses[str(status)] = _answer(status, {kind: {"type": "string", "format": "binary"} for kind in kinds})
     for status in operation.empty:
         responses[str(status)] = _answer(status, {})
-    for status in (*operation.problems, *ALWAYS, *(() if operation.open_to_all else WITH_KEY)):
+    always = (*ALWAYS, *(() if operation.open_to_all else WITH_KEY), *((409, 422) if operation.repeatable else ()))
+    for status in (*operation.problems, *always):
         responses.setdefault(str(status), _answer(status, {problems.MEDIA_TYPE: _reference(Problem, "serialization")}))
     return dict(sorted(responses.items()))
 
@@ -186,10 +190,16 @@ def _query_parameters(operation: Operation) -> list[dict[str, Any]]:
 
 
 def _headers(operation: Operation) -> list[dict[str, Any]]:
-    if not operation.conditional:
-        return []
-    schema = {"type": "string"}
-    return [{"name": "If-None-Match", "in": "header", "description": "An ETag from before", "schema": schema}]
+    wanted = {
+        "If-None-Match": operation.conditional and "An ETag from before",
+        "Idempotency-Key": operation.repeatable and "Any text: the same again does nothing and gets the same answer",
+        "Prefer": operation.waits and "`wait=n`: answer when the job has ended, or after n seconds (60 at most)",
+    }
+    return [
+        {"name": name, "in": "header", "description": description, "schema": {"type": "string"}}
+        for name, description in wanted.items()
+        if description
+    ]
 
 
 def _operation_id(method: str, path: str) -> str:

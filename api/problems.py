@@ -15,7 +15,7 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from api import errors as http_errors
-from api.errors import FieldsInvalidError, RangeUnsatisfiableError, RateLimitedError
+from api.errors import FieldsInvalidError, KeyInUseError, RangeUnsatisfiableError, RateLimitedError
 from shared import errors
 
 log = structlog.get_logger(__name__)
@@ -48,6 +48,7 @@ STATUSES: Mapping[type[errors.StemqueueError], int] = {
     http_errors.OutputNotFoundError: 404,
     http_errors.OutputGoneError: 410,
     http_errors.RangeUnsatisfiableError: 416,
+    http_errors.KeyInUseError: 409,
 }
 """The status of each error; a class that is not listed has that of its nearest listed parent."""
 
@@ -105,6 +106,8 @@ def _named(error: errors.StemqueueError) -> Response:
         response.headers["Retry-After"] = str(error.retry_after_seconds)
     if isinstance(error, RangeUnsatisfiableError):
         response.headers["Content-Range"] = f"bytes */{error.size_bytes}"
+    if isinstance(error, KeyInUseError):
+        response.headers["Retry-After"] = "1"
     return response
 
 

@@ -12,6 +12,7 @@ from api.rate_limits import RateLimits
 from api.readiness import Readiness
 from api.submission import Submission
 from shared.api_keys import ApiKeys
+from shared.idempotency_store import IdempotencyStore
 from shared.job_queue import JobQueue
 from shared.job_store import JobStore
 from shared.object_storage import ObjectStorage
@@ -37,6 +38,7 @@ class Services:
     tally: Tally
     keys: ApiKeys
     rate_limits: RateLimits
+    idempotency: IdempotencyStore
 
 
 def make_services(settings: Settings) -> Services:
@@ -59,6 +61,7 @@ def make_services(settings: Settings) -> Services:
         tally=Tally(client, settings.redis_prefix),
         keys=ApiKeys(settings, client),
         rate_limits=RateLimits(settings, client),
+        idempotency=IdempotencyStore(settings, client),
     )
 
 

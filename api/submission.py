@@ -71,7 +71,9 @@ class Submission:
             self.take_back(stored)
             raise
 
-    def submit_stored(self, sender: Sender, options: JobOptions, upload_id: str, filename: str, stored: Stored) -> Job:
+    def submit_stored(
+        self, sender: Sender, options: JobOptions, upload_id: str, filename: str, stored: Stored, *, job_id: str
+    ) -> Job:
         """Create a job with a mixture of its own, which goes when the job goes.
 
         Raises FieldsInvalidError, WorkersUnavailableError, QueueFullError, QueueDrainingError, QuotaExceededError.
@@ -84,13 +86,17 @@ class Submission:
             self.take_back(stored)
             raise
         try:
-            return self._enqueue(request)
+            job = self._enqueue(request, job_id)
         except LifeCycleError:
             self.take_back(stored)
             raise
+        if job.request.source.upload_id != upload_id:
+            # A repetition of a request whose answer got lost: the job has its mixture.
+            self.take_back(stored)
+        return job
         # With Redis away there may be a job or not: its mixture stays, and the collector removes what nobody uses.
 
-    def submit_known(self, sender: Sender, options: JobOptions, upload_id: str) -> Job:
+    def submit_known(self, sender: Sender, options: JobOptions, upload_id: str, *, job_id: str) -> Job:
         """Create a job on an upload of the sender's. Raises SourceMissingError and what `submit_stored` raises."""
         fields = self._store.read_upload(upload_id, sender.owner)
         source = Source(
@@ -101,7 +107,7 @@ class Submission:
             etag=fields["etag"],
             upload_id=upload_id,
         )
-        return self._enqueue(self._request(sender, options, source))
+        return self._enqueue(self._request(sender, options, source), job_id)
 
     def take_back(self, stored: Stored) -> None:
         """Remove a mixture that no job will use; what cannot be removed now is the collector's."""
@@ -129,8 +135,8 @@ class Submission:
         except StoreUnavailableError as error:
             log.warning("job accepted but not published yet", error=error.message)
 
-    def _enqueue(self, request: JobRequest) -> Job:
-        job = self._store.submit(request)
+    def _enqueue(self, request: JobRequest, job_id: str) -> Job:
+        job = self._store.submit(request, job_id=job_id)
         self.dispatch()
         log.info("job accepted", job=job.id, engine=request.engine, size_bytes=request.source.size_bytes)
         return job

@@ -6,6 +6,7 @@ from flask import Blueprint, Response, g, request
 
 from api.callers import caller
 from api.errors import FieldsInvalidError, MediaTypeUnsupportedError
+from api.idempotency import Exchange, repeatable
 from api.multipart_form import receive_form
 from api.openapi import Operation, describes
 from api.resources import JobListResource, JobResource, etag_of, job_resource
@@ -19,9 +20,9 @@ from api.schemas import (
     validate,
 )
 from api.services import services
-from api.streaming_upload import MAX_FORM_BYTES, body_blocks, read_small_body
+from api.streaming_upload import MAX_FORM_BYTES, DigestOnly, body_blocks, read_small_body
 from api.submission import Sender, new_upload_id
-from shared.errors import JobNotFoundError
+from shared.errors import JobNotFoundError, StemqueueError
 from shared.job import TERMINAL, Job, JobState
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/v1/jobs")
@@ -44,20 +45,23 @@ MAX_RETRY_AFTER_SECONDS = 15
         bodies={"multipart/form-data": JobForm, "application/json": JobSubmission},
         answers={202: JobResource},
         problems=(400, 408, 410, 413, 415, 422, 503),
+        repeatable=True,
     )
 )
-def submit() -> Response:
+@repeatable
+def submit(exchange: Exchange) -> Response:
     """Take a mixture and put its separation in line.
 
     As a form the file is streamed to storage; as JSON the job names an upload that is there.
     """
-    job = _submit_form() if request.mimetype == "multipart/form-data" else _submit_json()
+    is_form = request.mimetype == "multipart/form-data"
+    job = _submit_form(exchange) if is_form else _submit_json(exchange)
     response = _answer(job, 202)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return response
 
 
-def _submit_form() -> Job:
+def _submit_form(exchange: Exchange) -> Job:
     boundary = request.mimetype_params.get("boundary")
     if not boundary:
         raise MediaTypeUnsupportedError("The Content-Type of a form needs a boundary.")
@@ -65,22 +69,30 @@ def _submit_form() -> Job:
     blocks = body_blocks(request.environ, max_file_bytes=limit, form_bytes=MAX_FORM_BYTES)
     submission.demand_ready(sender(), request.content_length or 0)
     upload_id = new_upload_id()
-    form = receive_form(blocks, boundary, lambda: submission.open_upload(upload_id), max_file_bytes=limit)
+    form = receive_form(
+        exchange.renewing(blocks),
+        boundary,
+        lambda: DigestOnly() if exchange.replays else submission.open_upload(upload_id),
+        max_file_bytes=limit,
+    )
     assert form.stored is not None  # noqa: S101 - a form without a file was refused
     try:
+        exchange.seal({"fields": form.fields, "filename": form.filename, "sha256": form.stored.sha256})
         options = form_options(form.fields)
-    except FieldsInvalidError:
+    except StemqueueError:
         submission.take_back(form.stored)
         raise
     filename = clean_filename(form.filename or "")
-    return submission.submit_stored(sender(), options, upload_id, filename, form.stored)
+    return submission.submit_stored(sender(), options, upload_id, filename, form.stored, job_id=exchange.resource_id)
 
 
-def _submit_json() -> Job:
+def _submit_json(exchange: Exchange) -> Job:
     if request.mimetype != "application/json":
         raise MediaTypeUnsupportedError("A job comes as multipart/form-data or as application/json.")
-    wanted = validate(JobSubmission, parse_json(read_small_body(request.environ)))
-    return services().submission.submit_known(sender(), wanted, wanted.source.upload_id)
+    values = parse_json(read_small_body(request.environ))
+    exchange.seal({"json": values})
+    wanted = validate(JobSubmission, values)
+    return services().submission.submit_known(sender(), wanted, wanted.source.upload_id, job_id=exchange.resource_id)
 
 
 def sender() -> Sender:
@@ -142,9 +154,11 @@ def delete(job_id: str) -> Response:
 
 
 @blueprint.post("/<job_id>/cancel")
-@describes(Operation("Cancel a job", tag="jobs", answers={200: JobResource}, problems=(404, 409, 503)))
-def cancel(job_id: str) -> Response:
+@describes(Operation("Cancel a job", tag="jobs", answers={200: JobResource}, problems=(404, 409, 503), repeatable=True))
+@repeatable
+def cancel(exchange: Exchange, job_id: str) -> Response:
     """End a queued or running job; a running one is stopped within seconds."""
+    exchange.seal({})
     find_job(job_id)
     job = services().store.cancel(job_id)
     services().submission.dispatch()
@@ -152,9 +166,11 @@ def cancel(job_id: str) -> Response:
 
 
 @blueprint.post("/<job_id>/retry")
-@describes(Operation("Retry a job", tag="jobs", answers={202: JobResource}, problems=(404, 409, 503)))
-def retry(job_id: str) -> Response:
+@describes(Operation("Retry a job", tag="jobs", answers={202: JobResource}, problems=(404, 409, 503), repeatable=True))
+@repeatable
+def retry(exchange: Exchange, job_id: str) -> Response:
     """Put a failed or canceled job back in line."""
+    exchange.seal({})
     find_job(job_id)
     job = services().store.retry(job_id)
     services().submission.dispatch()

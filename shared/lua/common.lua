@@ -21,6 +21,7 @@
 --   usage:<owner>                 hash     what an owner has: `queued` jobs, `bytes` of uploads and outputs
 --   audio:<owner>:<day>           string   milliseconds of audio separated for an owner on a day (UTC)
 --   permits:<key>:<minute>        string   requests that a key was granted in a minute
+--   idempotency:<name>            hash     a request under an Idempotency-Key: who holds it, what it asks, its answer
 --   fence                         string   the last fence given out
 --   key:<id>, keys                hash, zset   API keys, by digest alone; their ids by creation (api_keys.py)
 local prefix = KEYS[1]
