@@ -132,6 +132,12 @@ class KeyReusedError(InputError):
     code = "idempotency_key_reused"
 
 
+class StreamsExhaustedError(PassingError):
+    """As many clients follow jobs as this process has threads to spare for."""
+
+    code = "streams_exhausted"
+
+
 class WorkersUnavailableError(PassingError):
     """No worker is there to say whether it could do what is asked."""
 

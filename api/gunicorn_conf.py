@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from api.services import EXTENSION
 from shared.logs import configure_logging
 from shared.settings import Settings
 
@@ -36,6 +37,11 @@ control_socket_disable = True
 accesslog = None
 # Whose X-Forwarded-* to believe: nobody's, until there is a setting for it.
 forwarded_allow_ips = ""
+
+
+def post_worker_init(worker: Any) -> None:
+    """Let clients that wait go when the process is asked to stop; they come back to another."""
+    worker.wsgi.extensions[EXTENSION].changes.end_when(lambda: not worker.alive)
 
 
 def on_starting(server: Any) -> None:

@@ -13,6 +13,7 @@ from api.readiness import Readiness
 from api.submission import Submission
 from shared.api_keys import ApiKeys
 from shared.idempotency_store import IdempotencyStore
+from shared.job_changes import JobChanges
 from shared.job_queue import JobQueue
 from shared.job_store import JobStore
 from shared.object_storage import ObjectStorage
@@ -39,6 +40,7 @@ class Services:
     keys: ApiKeys
     rate_limits: RateLimits
     idempotency: IdempotencyStore
+    changes: JobChanges
 
 
 def make_services(settings: Settings) -> Services:
@@ -62,6 +64,8 @@ def make_services(settings: Settings) -> Services:
         keys=ApiKeys(settings, client),
         rate_limits=RateLimits(settings, client),
         idempotency=IdempotencyStore(settings, client),
+        # Whoever waits holds a thread: a quarter of them stays free for calls that do not.
+        changes=JobChanges(settings, max_followers=settings.api_threads * 3 // 4),
     )
 
 

@@ -22,7 +22,8 @@ from api.schemas import (
 from api.services import services
 from api.streaming_upload import MAX_FORM_BYTES, DigestOnly, body_blocks, read_small_body
 from api.submission import Sender, new_upload_id
-from shared.errors import JobNotFoundError, StemqueueError
+from api.waiting import APPLIED, has_ended, preferred_wait_seconds, wait_until
+from shared.errors import JobNotFoundError, StemqueueError, StoreUnavailableError
 from shared.job import TERMINAL, Job, JobState
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/v1/jobs")
@@ -43,21 +44,44 @@ MAX_RETRY_AFTER_SECONDS = 15
         "Submit a job",
         tag="jobs",
         bodies={"multipart/form-data": JobForm, "application/json": JobSubmission},
-        answers={202: JobResource},
+        answers={200: JobResource, 202: JobResource},
         problems=(400, 408, 410, 413, 415, 422, 503),
         repeatable=True,
+        waits=True,
     )
 )
-@repeatable
-def submit(exchange: Exchange) -> Response:
+def submit() -> Response:
     """Take a mixture and put its separation in line.
 
-    As a form the file is streamed to storage; as JSON the job names an upload that is there.
+    As a form the file is streamed to storage; as JSON the job names an upload that is there. With `Prefer: wait=n`
+    the answer comes when the job has ended, with status 200, or after n seconds.
     """
+    response = _accept()
+    seconds = preferred_wait_seconds()
+    return _with_end(response, seconds) if seconds else response
+
+
+@repeatable
+def _accept(exchange: Exchange) -> Response:
     is_form = request.mimetype == "multipart/form-data"
     job = _submit_form(exchange) if is_form else _submit_json(exchange)
     response = _answer(job, 202)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
+    return response
+
+
+def _with_end(accepted: Response, seconds: int) -> Response:
+    """Return how an accepted job ended; whatever goes wrong while one waits, it stays accepted."""
+    path = accepted.headers["Location"]
+    try:
+        job, waited = wait_until(find_job(path.rsplit("/", 1)[1]), seconds, has_ended)
+    except (JobNotFoundError, StoreUnavailableError):
+        return accepted
+    if not waited:
+        return accepted
+    response = _answer(job, 200 if has_ended(job) else 202)
+    response.headers["Location"] = path
+    response.headers[APPLIED] = f"wait={seconds}"
     return response
 
 
@@ -102,11 +126,33 @@ def sender() -> Sender:
 
 @blueprint.get("/<job_id>")
 @describes(
-    Operation("Read a job", tag="jobs", answers={200: JobResource}, empty=(304,), problems=(404, 503), conditional=True)
+    Operation(
+        "Read a job",
+        tag="jobs",
+        answers={200: JobResource},
+        empty=(304,),
+        problems=(404, 503),
+        conditional=True,
+        waits=True,
+    )
 )
 def read(job_id: str) -> Response:
-    """Tell how a job stands; one read of Redis. An ETag makes polling cheaper still."""
-    return _answer(find_job(job_id))
+    """Tell how a job stands; one read of Redis. An ETag makes polling cheaper still.
+
+    With `Prefer: wait=n` the answer comes when the job has ended, or after n seconds; with If-None-Match as well, at
+    the first change.
+    """
+    job, seconds = find_job(job_id), preferred_wait_seconds()
+    if not seconds or has_ended(job):
+        return _answer(job)
+    known = request.if_none_match
+    job, waited = wait_until(
+        job, seconds, lambda now: has_ended(now) or bool(known and not known.contains_weak(etag_of(now)))
+    )
+    response = _answer(job)
+    if waited:
+        response.headers[APPLIED] = f"wait={seconds}"
+    return response
 
 
 @blueprint.get("")
