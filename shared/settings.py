@@ -52,7 +52,12 @@ class Settings(BaseSettings):
         "", description="Origins whose pages may call the API, comma separated, as in `https://music.example`"
     )
     api_processes: int = Field(2, ge=1, description="Processes of the API; more serve more polls at once")
-    api_threads: int = Field(32, ge=1, description="Threads of each API process; each upload or wait holds one")
+    api_threads: int = Field(
+        256,
+        ge=1,
+        description="Threads of each API process, started as they are needed; each upload, wait or event stream "
+        "holds one",
+    )
     max_upload_bytes: int = Field(2_000_000_000, gt=0, description="Largest upload taken")
     max_queued_jobs: int = Field(200_000, gt=0, description="Jobs that may wait; past it 503 `queue_full`")
     max_requests_per_minute: int = Field(1200, ge=0, description="Requests of one API key a minute; 0: no limit")
