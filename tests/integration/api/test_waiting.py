@@ -152,9 +152,7 @@ def test_a_lost_subscription_is_made_up_for(settings: Settings, web: FlaskClient
         assert stand_in.store.read(job_id).state == "running"
 
 
-def test_a_server_that_stops_lets_its_streams_go(
-    gunicorn: RunningService, web: FlaskClient, stand_in: StandIn
-) -> None:
+def test_a_server_that_stops_lets_its_streams_go(gunicorn: RunningService, web: FlaskClient, stand_in: StandIn) -> None:
     from dataclasses import replace
 
     from shared.embedded.ports import find_free
