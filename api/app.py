@@ -5,9 +5,11 @@ from __future__ import annotations
 from flask import Flask
 
 from api import web
+from api.callers import register_callers
 from api.problems import register_problems
+from api.rate_limits import register_rate_limits
 from api.request_log import register_request_log
-from api.routes import documentation, jobs, outputs, server, uploads
+from api.routes import documentation, events, jobs, outputs, server, uploads
 from api.security import register_security
 from api.services import install, make_services
 from shared.settings import Settings
@@ -16,10 +18,13 @@ from shared.settings import Settings
 def create_app(settings: Settings) -> Flask:
     """Return the application. Nothing is connected yet: an API whose Redis is away starts, and says so."""
     app = Flask("api", static_folder=None, template_folder=None)
-    install(app, make_services(settings))
+    services = make_services(settings)
+    install(app, services)
     register_request_log(app)
     register_security(app, settings)
+    register_callers(app, settings, services.keys)
+    register_rate_limits(app, services.rate_limits)
     register_problems(app)
-    for module in (jobs, outputs, uploads, server, documentation, web):
+    for module in (jobs, events, outputs, uploads, server, documentation, web):
         app.register_blueprint(module.blueprint)
     return app

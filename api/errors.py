@@ -68,6 +68,35 @@ class OriginRefusedError(StemqueueError):
     code = "origin_refused"
 
 
+class KeyMissingError(StemqueueError):
+    """The server asks for an API key, and the request has none."""
+
+    code = "key_missing"
+
+
+class KeyInvalidError(StemqueueError):
+    """There is no such API key, or no longer."""
+
+    code = "key_invalid"
+
+
+class ScopeMissingError(StemqueueError):
+    """The key is good, but not for this call."""
+
+    code = "scope_missing"
+
+
+class RateLimitedError(StemqueueError):
+    """The key has made as many requests as it may for now; `retry_after_seconds` says for how long."""
+
+    code = "rate_limited"
+    retryable = True
+
+    def __init__(self, message: str, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
 class OutputNotFoundError(StemqueueError):
     """The job has no such output, and will not get it."""
 
@@ -88,6 +117,25 @@ class RangeUnsatisfiableError(StemqueueError):
     def __init__(self, size_bytes: int) -> None:
         super().__init__(f"The range lies outside the {size_bytes} bytes that there are.")
         self.size_bytes = size_bytes
+
+
+class KeyInUseError(StemqueueError):
+    """A request with the same Idempotency-Key is being served; its answer will be there soon."""
+
+    code = "idempotency_key_in_use"
+    retryable = True
+
+
+class KeyReusedError(InputError):
+    """The Idempotency-Key was used before, for another request."""
+
+    code = "idempotency_key_reused"
+
+
+class StreamsExhaustedError(PassingError):
+    """As many clients follow jobs as this process has threads to spare for."""
+
+    code = "streams_exhausted"
 
 
 class WorkersUnavailableError(PassingError):

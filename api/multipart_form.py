@@ -15,9 +15,9 @@ from python_multipart.multipart import MultipartParser
 from werkzeug.http import parse_options_header
 
 from api.errors import BodyMalformedError, FieldsInvalidError, FormTooLargeError
-from api.streaming_upload import MAX_FORM_BYTES, refuse_beyond
+from api.streaming_upload import MAX_FORM_BYTES, Sink, refuse_beyond
 from shared.errors import AudioEmptyError
-from shared.upload_stream import Stored, UploadStream
+from shared.upload_stream import Stored
 
 MAX_PARTS = 40
 """Parts of a form; more than there are fields, so that an honest mistake is told as such."""
@@ -33,7 +33,7 @@ class Form:
 
 
 def receive_form(
-    blocks: Iterator[bytes], boundary: str, open_upload: Callable[[], UploadStream], *, max_file_bytes: int
+    blocks: Iterator[bytes], boundary: str, open_upload: Callable[[], Sink], *, max_file_bytes: int
 ) -> Form:
     """Read a form; its part `file` goes to storage while it comes in, and is taken back on any error.
 
@@ -54,11 +54,11 @@ def receive_form(
 class _Receiver:
     """Hears the parser's events; raises from within them."""
 
-    def __init__(self, open_upload: Callable[[], UploadStream], max_file_bytes: int) -> None:
+    def __init__(self, open_upload: Callable[[], Sink], max_file_bytes: int) -> None:
         self._open_upload = open_upload
         self._max_file_bytes = max_file_bytes
         self._form = Form()
-        self._upload: UploadStream | None = None
+        self._upload: Sink | None = None
         self._header = b""
         self._value = b""
         self._headers: dict[str, str] = {}

@@ -29,6 +29,11 @@ ATTRIBUTE = "openapi_operation"
 ALWAYS = (403, 500)
 """Problems that any call can end in."""
 
+WITH_KEY = (401, 429, 503)
+"""Problems of any call that looks up who calls, and counts it."""
+
+SECURITY_SCHEME = {"type": "http", "scheme": "bearer", "description": "An API key, where the server asks for one"}
+
 INTRODUCTION = """\
 Songs in, vocals and accompaniment out. `POST /v1/jobs` takes a file and answers at once; poll the job, or wait for it,
 then fetch its stems. Errors are problem details (RFC 9457) with a stable `code`.
@@ -60,7 +65,8 @@ class Operation:
     """What the document says of a call beside its docstring.
 
     `bodies` and `answers` are models by media type and by status; `media_in` and `media` are raw bodies; `empty` are
-    statuses without one. `conditional` calls take If-None-Match.
+    statuses without one. `conditional` calls take If-None-Match, `repeatable` ones Idempotency-Key, and those that
+    can wait for a job's end (`waits`) Prefer; those `open_to_all` take no key.
     """
 
     summary: str
@@ -73,6 +79,15 @@ class Operation:
     empty: tuple[int, ...] = ()
     problems: tuple[int, ...] = ()
     conditional: bool = False
+    repeatable: bool = False
+    waits: bool = False
+    open_to_all: bool = False
+
+    def needed_scope(self, method: str) -> str | None:
+        """Return the scope that a key needs for this call; None where no key is needed."""
+        if self.open_to_all:
+            return None
+        return "read" if method.upper() in {"GET", "HEAD"} else "submit"
 
 
 def describes(operation: Operation) -> Callable[[F], F]:
@@ -99,7 +114,7 @@ def document(app: Flask, version: str) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "stemqueue", "version": version, "description": INTRODUCTION},
         "paths": paths,
-        "components": {"schemas": schemas["$defs"]},
+        "components": {"schemas": schemas["$defs"], "securitySchemes": {"key": SECURITY_SCHEME}},
     }
 
 
@@ -123,6 +138,9 @@ def _operation(
         "parameters": [*_path_parameters(arguments), *_query_parameters(operation), *_headers(operation)],
         "responses": _responses(operation),
     }
+    if scope := operation.needed_scope(method):
+        # Without a key too: a server on loopback asks for none.
+        described["security"] = [{"key": [scope]}, {}]
     content: dict[str, Any] = {m: {"schema": _reference(model, "validation")} for m, model in operation.bodies.items()}
     content.update({m: {"schema": {"type": "string", "format": "binary"}} for m in operation.media_in})
     if content:
@@ -138,7 +156,8 @@ def _responses(operation: Operation) -> dict[str, Any]:
         responses[str(status)] = _answer(status, {kind: {"type": "string", "format": "binary"} for kind in kinds})
     for status in operation.empty:
         responses[str(status)] = _answer(status, {})
-    for status in (*operation.problems, *ALWAYS):
+    always = (*ALWAYS, *(() if operation.open_to_all else WITH_KEY), *((409, 422) if operation.repeatable else ()))
+    for status in (*operation.problems, *always):
         responses.setdefault(str(status), _answer(status, {problems.MEDIA_TYPE: _reference(Problem, "serialization")}))
     return dict(sorted(responses.items()))
 
@@ -171,10 +190,16 @@ def _query_parameters(operation: Operation) -> list[dict[str, Any]]:
 
 
 def _headers(operation: Operation) -> list[dict[str, Any]]:
-    if not operation.conditional:
-        return []
-    schema = {"type": "string"}
-    return [{"name": "If-None-Match", "in": "header", "description": "An ETag from before", "schema": schema}]
+    wanted = {
+        "If-None-Match": operation.conditional and "An ETag from before",
+        "Idempotency-Key": operation.repeatable and "Any text: the same again does nothing and gets the same answer",
+        "Prefer": operation.waits and "`wait=n`: answer when the job has ended, or after n seconds (60 at most)",
+    }
+    return [
+        {"name": name, "in": "header", "description": description, "schema": {"type": "string"}}
+        for name, description in wanted.items()
+        if description
+    ]
 
 
 def _operation_id(method: str, path: str) -> str:

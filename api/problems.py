@@ -15,7 +15,7 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from api import errors as http_errors
-from api.errors import FieldsInvalidError, RangeUnsatisfiableError
+from api.errors import FieldsInvalidError, KeyInUseError, RangeUnsatisfiableError, RateLimitedError
 from shared import errors
 
 log = structlog.get_logger(__name__)
@@ -40,9 +40,15 @@ STATUSES: Mapping[type[errors.StemqueueError], int] = {
     http_errors.MediaTypeUnsupportedError: 415,
     http_errors.HostRefusedError: 403,
     http_errors.OriginRefusedError: 403,
+    errors.QuotaExceededError: 429,
+    http_errors.RateLimitedError: 429,
+    http_errors.KeyMissingError: 401,
+    http_errors.KeyInvalidError: 401,
+    http_errors.ScopeMissingError: 403,
     http_errors.OutputNotFoundError: 404,
     http_errors.OutputGoneError: 410,
     http_errors.RangeUnsatisfiableError: 416,
+    http_errors.KeyInUseError: 409,
 }
 """The status of each error; a class that is not listed has that of its nearest listed parent."""
 
@@ -85,6 +91,8 @@ def problem(status: int, code: str, detail: str, **members: Any) -> Response:
     response = Response(json.dumps(body) + "\n", status=status, content_type=MEDIA_TYPE)
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    if status == HTTPStatus.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="stemqueue"'
     return response
 
 
@@ -94,8 +102,12 @@ def _named(error: errors.StemqueueError) -> Response:
         log.warning("request not served", code=error.code, error=error.message)
     members = {"errors": error.errors} if isinstance(error, FieldsInvalidError) else {}
     response = problem(status, error.code, error.message, **members)
+    if isinstance(error, RateLimitedError | errors.QuotaExceededError):
+        response.headers["Retry-After"] = str(error.retry_after_seconds)
     if isinstance(error, RangeUnsatisfiableError):
         response.headers["Content-Range"] = f"bytes */{error.size_bytes}"
+    if isinstance(error, KeyInUseError):
+        response.headers["Retry-After"] = "1"
     return response
 
 

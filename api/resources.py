@@ -250,6 +250,10 @@ def _links(job: Job, base: str) -> dict[str, str]:
         links["retry"] = f"{base}/retry"
     if any(o.kind == "report" for o in job.outputs):
         links["report"] = f"{base}/report"
+    if job.outputs:
+        links["archive"] = f"{base}/archive"
+    if job.state not in TERMINAL:
+        links["events"] = f"{base}/events"
     return links
 
 

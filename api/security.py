@@ -1,8 +1,8 @@
 """Who may talk to the API from where, and what browsers are told to forbid themselves.
 
-Owns the checks of Host and Origin, and the security headers. A keyless API on loopback is open to every program of the
-machine, but must not be to web pages: a multipart POST needs no preflight, and a name can be made to resolve to
-127.0.0.1 (DNS rebinding).
+Owns the checks of Host and Origin, what pages of named origins may do (CORS), and the security headers. A keyless API
+on loopback is open to every program of the machine, but must not be to web pages: a multipart POST needs no preflight,
+and a name can be made to resolve to 127.0.0.1 (DNS rebinding).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, request
+from werkzeug.datastructures import Headers
 
 from api.errors import HostRefusedError, OriginRefusedError
 from shared.settings import Settings, split_names
@@ -30,18 +31,39 @@ HEADERS: Mapping[str, str] = {
 }
 
 
+PREFLIGHT: Mapping[str, str] = {
+    "Access-Control-Allow-Methods": "GET, HEAD, POST, DELETE",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, If-None-Match, Prefer, Range, "
+    "X-Request-ID",
+    "Access-Control-Max-Age": "600",
+}
+
+EXPOSED = (
+    "Content-Disposition, Content-Range, ETag, Location, Preference-Applied, RateLimit, RateLimit-Policy, "
+    "Retry-After, X-Request-ID"
+)
+"""What a page of another origin may read beside the body."""
+
+
 def register_security(app: Flask, settings: Settings) -> None:
     """Check every request and mark every answer."""
     hosts = allowed_hosts(settings)
+    origins = frozenset(split_names(settings.api_cors_origins))
     policy = content_security_policy(settings)
 
     @app.before_request
-    def check_sender() -> None:
+    def check_sender() -> Response | None:
         _check_host(hosts)
+        if request.headers.get("Origin") in origins:
+            is_preflight = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+            return Response(status=204, headers=PREFLIGHT) if is_preflight else None
         _check_origin()
+        return None
 
     @app.after_request
     def add_headers(response: Response) -> Response:
+        if origins:
+            _allow_origin(response.headers, origins)
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
         response.headers.setdefault("Content-Security-Policy", policy)
@@ -51,10 +73,11 @@ def register_security(app: Flask, settings: Settings) -> None:
 
 def listens_on_loopback(settings: Settings) -> bool:
     """Return whether only this machine can reach the API."""
-    if settings.api_host in LOOPBACK_NAMES:
+    address = settings.api_published_address or settings.api_host
+    if address in LOOPBACK_NAMES:
         return True
     try:
-        return ipaddress.ip_address(settings.api_host).is_loopback
+        return ipaddress.ip_address(address).is_loopback
     except ValueError:
         return False
 
@@ -63,7 +86,7 @@ def allowed_hosts(settings: Settings) -> frozenset[str] | None:
     """Return the names that a request may call this server by; None where any will do."""
     named = frozenset(name.lower() for name in split_names(settings.api_allowed_hosts))
     if listens_on_loopback(settings):
-        return LOOPBACK_NAMES | named | {settings.api_host}
+        return LOOPBACK_NAMES | named | {settings.api_published_address or settings.api_host}
     return named | LOOPBACK_NAMES if named else None
 
 
@@ -86,6 +109,16 @@ def content_security_policy(settings: Settings) -> str:
             "frame-ancestors 'none'",
         ]
     )
+
+
+def _allow_origin(headers: Headers, origins: frozenset[str]) -> None:
+    # Also without an Origin, or a cache would hand one page's answer to another.
+    headers.add("Vary", "Origin")
+    origin = request.headers.get("Origin", "")
+    if origin in origins:
+        # Never with credentials: there are no cookies, and a key is sent by hand.
+        headers["Access-Control-Allow-Origin"] = origin
+        headers["Access-Control-Expose-Headers"] = EXPOSED
 
 
 def _check_host(hosts: frozenset[str] | None) -> None:

@@ -8,8 +8,12 @@ from typing import cast
 from flask import Flask, current_app
 
 from api.engine_catalog import EngineCatalog
+from api.rate_limits import RateLimits
 from api.readiness import Readiness
 from api.submission import Submission
+from shared.api_keys import ApiKeys
+from shared.idempotency_store import IdempotencyStore
+from shared.job_changes import JobChanges
 from shared.job_queue import JobQueue
 from shared.job_store import JobStore
 from shared.object_storage import ObjectStorage
@@ -33,6 +37,10 @@ class Services:
     submission: Submission
     readiness: Readiness
     tally: Tally
+    keys: ApiKeys
+    rate_limits: RateLimits
+    idempotency: IdempotencyStore
+    changes: JobChanges
 
 
 def make_services(settings: Settings) -> Services:
@@ -53,6 +61,11 @@ def make_services(settings: Settings) -> Services:
         submission=Submission(store, queue, storage, prompt_storage, catalog),
         readiness=Readiness(store, queue, prompt_storage),
         tally=Tally(client, settings.redis_prefix),
+        keys=ApiKeys(settings, client),
+        rate_limits=RateLimits(settings, client),
+        idempotency=IdempotencyStore(settings, client),
+        # Whoever waits holds a thread: a quarter of them stays free for calls that do not.
+        changes=JobChanges(settings, max_followers=settings.api_threads * 3 // 4),
     )
 
 

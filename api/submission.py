@@ -5,6 +5,8 @@ Owns the order of these steps and what is taken back when one fails: a refused s
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import structlog
 
 from api.engine_catalog import EngineCatalog
@@ -18,8 +20,13 @@ from shared.upload_stream import Stored, UploadStream
 
 log = structlog.get_logger(__name__)
 
-LOCAL_OWNER = "local"
-"""Who owns jobs as long as the API asks nobody for a key."""
+
+@dataclass(frozen=True)
+class Sender:
+    """On whose behalf a job is made; `request_id` ties it to the request in the logs."""
+
+    owner: str
+    request_id: str
 
 
 class Submission:
@@ -39,46 +46,59 @@ class Submission:
         self._prompt_storage = prompt_storage
         self._catalog = catalog
 
-    def demand_ready(self) -> None:
-        """Raise at once if Redis or storage is away, before a client sends its bytes in vain."""
+    def demand_ready(self, sender: Sender, size_bytes: int) -> None:
+        """Raise at once if Redis or storage is away, or has no room for so much of the sender's, before it is sent.
+
+        Raises StorageQuotaError.
+        """
         self._store.ping()
+        self._store.demand_room(sender.owner, size_bytes)
         self._prompt_storage.ping()
 
     def open_upload(self, upload_id: str) -> UploadStream:
         """Begin to store a mixture."""
         return self._storage.open_upload(upload_key(upload_id))
 
-    def keep_upload(self, upload_id: str, filename: str, stored: Stored) -> None:
-        """Record an upload that jobs may name later; it is removed once no job has used it for a day."""
-        source = _source(upload_id, filename, stored)
-        try:
-            self._record_upload(source, implicit=False)
-        except StoreUnavailableError:
-            self.take_back(stored)
-            raise
+    def keep_upload(self, sender: Sender, upload_id: str, filename: str, stored: Stored) -> None:
+        """Record an upload that jobs may name later; it is removed once no job has used it for a day.
 
-    def submit_stored(self, options: JobOptions, upload_id: str, filename: str, stored: Stored, request_id: str) -> Job:
-        """Create a job with a mixture of its own, which goes when the job goes.
-
-        Raises FieldsInvalidError, WorkersUnavailableError, QueueFullError, QueueDrainingError.
+        Raises StorageQuotaError.
         """
         source = _source(upload_id, filename, stored)
         try:
-            request = self._request(options, source, request_id)
-            self._record_upload(source, implicit=True)
+            self._record_upload(sender, source, implicit=False)
+        except StemqueueError:
+            self.take_back(stored)
+            raise
+
+    def submit_stored(
+        self, sender: Sender, options: JobOptions, upload_id: str, filename: str, stored: Stored, *, job_id: str
+    ) -> Job:
+        """Create a job with a mixture of its own, which goes when the job goes.
+
+        Raises FieldsInvalidError, WorkersUnavailableError, QueueFullError, QueueDrainingError, QuotaExceededError.
+        """
+        source = _source(upload_id, filename, stored)
+        try:
+            request = self._request(sender, options, source)
+            self._record_upload(sender, source, implicit=True)
         except StemqueueError:
             self.take_back(stored)
             raise
         try:
-            return self._enqueue(request)
+            job = self._enqueue(request, job_id)
         except LifeCycleError:
             self.take_back(stored)
             raise
+        if job.request.source.upload_id != upload_id:
+            # A repetition of a request whose answer got lost: the job has its mixture.
+            self.take_back(stored)
+        return job
         # With Redis away there may be a job or not: its mixture stays, and the collector removes what nobody uses.
 
-    def submit_known(self, options: JobOptions, upload_id: str, request_id: str) -> Job:
-        """Create a job on an upload. Raises SourceMissingError and what `submit_stored` raises."""
-        fields = self._store.read_upload(upload_id)
+    def submit_known(self, sender: Sender, options: JobOptions, upload_id: str, *, job_id: str) -> Job:
+        """Create a job on an upload of the sender's. Raises SourceMissingError and what `submit_stored` raises."""
+        fields = self._store.read_upload(upload_id, sender.owner)
         source = Source(
             key=fields["key"],
             filename=fields["filename"],
@@ -87,7 +107,7 @@ class Submission:
             etag=fields["etag"],
             upload_id=upload_id,
         )
-        return self._enqueue(self._request(options, source, request_id))
+        return self._enqueue(self._request(sender, options, source), job_id)
 
     def take_back(self, stored: Stored) -> None:
         """Remove a mixture that no job will use; what cannot be removed now is the collector's."""
@@ -115,13 +135,13 @@ class Submission:
         except StoreUnavailableError as error:
             log.warning("job accepted but not published yet", error=error.message)
 
-    def _enqueue(self, request: JobRequest) -> Job:
-        job = self._store.submit(request)
+    def _enqueue(self, request: JobRequest, job_id: str) -> Job:
+        job = self._store.submit(request, job_id=job_id)
         self.dispatch()
         log.info("job accepted", job=job.id, engine=request.engine, size_bytes=request.source.size_bytes)
         return job
 
-    def _request(self, options: JobOptions, source: Source, request_id: str) -> JobRequest:
+    def _request(self, sender: Sender, options: JobOptions, source: Source) -> JobRequest:
         stems = tuple(options.stems) if options.stems else None
         choice = self._catalog.choose(
             engine=options.engine, preset=options.preset, parameters=options.parameters, stems=stems
@@ -138,12 +158,12 @@ class Submission:
             excerpt_start_seconds=excerpt.start_seconds if excerpt else None,
             excerpt_duration_seconds=excerpt.duration_seconds if excerpt else None,
             priority=options.priority,
-            owner=LOCAL_OWNER,
+            owner=sender.owner,
             metadata=options.metadata,
-            request_id=request_id,
+            request_id=sender.request_id,
         )
 
-    def _record_upload(self, source: Source, *, implicit: bool) -> None:
+    def _record_upload(self, sender: Sender, source: Source, *, implicit: bool) -> None:
         assert source.upload_id is not None  # noqa: S101 - `_source` set it
         fields = {
             "key": source.key,
@@ -151,7 +171,7 @@ class Submission:
             "size_bytes": str(source.size_bytes),
             "sha256": source.sha256 or "",
             "etag": source.etag or "",
-            "owner": LOCAL_OWNER,
+            "owner": sender.owner,
             "implicit": "1" if implicit else "",
         }
         self._store.add_upload(source.upload_id, fields)

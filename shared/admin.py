@@ -1,12 +1,15 @@
 """`stemqueue-admin`: what an operator does to a running system. Needs Redis and storage, nothing else.
 
-Owns the command line alone; what it calls lies in job_queue.py, collector.py and job_document.py.
+Owns the command line alone; what it calls lies in api_keys.py, job_queue.py, collector.py and job_document.py.
 """
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import click
 
+from shared.api_keys import SCOPES, ApiKeys
 from shared.collector import Collector
 from shared.errors import StemqueueError
 from shared.job_document import rebuild
@@ -30,7 +33,7 @@ class Commands(click.Group):
 @click.group(cls=Commands)
 @click.pass_context
 def main(ctx: click.Context) -> None:
-    """Pause queues, look at them, collect garbage, restore records."""
+    """Pause queues, look at them, hand out API keys, collect garbage, restore records."""
     ctx.obj = Settings()
 
 
@@ -96,3 +99,42 @@ def rebuild_records(settings: Settings) -> None:
         known += not was_restored
     Collector(settings, store, storage).adopt()
     click.echo(f"{restored} jobs restored, {known} known already")
+
+
+@main.group()
+def keys() -> None:
+    """Make, show and revoke API keys."""
+
+
+@keys.command(name="create")
+@click.option("--owner", default="local", show_default=True, help="Whose jobs the key makes and sees.")
+@click.option("--scope", "scopes", multiple=True, type=click.Choice(list(SCOPES)), help="Repeatable. [submit, read]")
+@click.option("--label", default="", help="What the key is for, to be told apart by.")
+@click.pass_obj
+def create_key(settings: Settings, owner: str, scopes: tuple[str, ...], label: str) -> None:
+    """Make a key and show it, this once: only a digest of it is kept."""
+    try:
+        key, text = ApiKeys(settings).create(owner=owner, scopes=scopes or ("submit", "read"), label=label)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    click.echo(text)
+    click.echo(f"key {key.id} of {key.owner}: {', '.join(sorted(key.scopes))}", err=True)
+
+
+@keys.command(name="list")
+@click.pass_obj
+def list_keys(settings: Settings) -> None:
+    """Show the keys: id, owner, scopes, day of creation, label."""
+    for key in ApiKeys(settings).list():
+        day = datetime.fromtimestamp(key.created_at, UTC).date()
+        click.echo(f"{key.id}  {key.owner}  {','.join(sorted(key.scopes))}  {day}  {key.label}".rstrip())
+
+
+@keys.command(name="revoke")
+@click.argument("key_id")
+@click.pass_obj
+def revoke_key(settings: Settings, key_id: str) -> None:
+    """End the key KEY_ID; it works for some seconds more at most."""
+    if not ApiKeys(settings).revoke(key_id):
+        raise click.ClickException(f"There is no key {key_id}.")
+    click.echo(f"{key_id}: revoked")

@@ -15,6 +15,8 @@ Owns the codes that clients see in `error.code` and `code`; owns no HTTP status 
     |   `-- SeparationFailedError  a defect of ours
     `-- LifeCycleError             the job's state does not allow it
         |-- JobNotFoundError, IllegalTransitionError, FenceLostError, QueueFullError, QueueDrainingError
+        `-- QuotaExceededError     an owner has used what one may
+            `-- QueueQuotaError, StorageQuotaError, AudioQuotaError
 """
 
 from __future__ import annotations
@@ -161,3 +163,32 @@ class QueueDrainingError(LifeCycleError):
 
     code = "queue_draining"
     retryable = True
+
+
+class QuotaExceededError(LifeCycleError):
+    """The owner has used what one owner may; `retry_after_seconds` says when it is worth to ask again."""
+
+    code = "quota_exceeded"
+    retryable = True
+
+    def __init__(self, message: str, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class QueueQuotaError(QuotaExceededError):
+    """As many of the owner's jobs wait as may."""
+
+    code = "queue_quota_exceeded"
+
+
+class StorageQuotaError(QuotaExceededError):
+    """The owner's uploads and outputs take as much room as they may."""
+
+    code = "storage_quota_exceeded"
+
+
+class AudioQuotaError(QuotaExceededError):
+    """As much audio was separated for the owner today as may be."""
+
+    code = "audio_quota_exceeded"

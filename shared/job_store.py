@@ -15,11 +15,14 @@ from typing import Any, cast
 import redis
 
 from shared.errors import (
+    AudioQuotaError,
     IllegalTransitionError,
     JobNotFoundError,
     QueueDrainingError,
     QueueFullError,
+    QueueQuotaError,
     SourceMissingError,
+    StorageQuotaError,
 )
 from shared.job import Job, JobRequest, JobState, Output
 from shared.redis_connection import Scripts, connect, guarded
@@ -51,6 +54,7 @@ class JobStore:
         self._prefix = settings.redis_prefix
         self._scripts = Scripts(self._redis, settings.redis_prefix)
         self._retention_ms = int(settings.retention_days * 86_400_000)
+        self._alive_ms = int(settings.worker_alive_seconds * 1000)
 
     def ping(self) -> None:
         """Raise StoreUnavailableError unless Redis answers."""
@@ -59,12 +63,13 @@ class JobStore:
     # Clients
 
     def submit(self, request: JobRequest, *, job_id: str | None = None) -> Job:
-        """Accept a job and put it in line.
+        """Accept a job and put it in line; an id that was accepted before is the same job again.
 
-        Raises QueueFullError, QueueDrainingError; SourceMissingError when its upload was removed meanwhile.
+        Raises QueueFullError, QueueDrainingError, QuotaExceededError; SourceMissingError when its upload was removed
+        meanwhile.
         """
         job_id = job_id or new_id()
-        answer = self._scripts.run(
+        answer, *record = self._scripts.run(
             "submit",
             job_id,
             request.to_json(),
@@ -73,21 +78,24 @@ class JobStore:
             request.priority,
             self._settings.max_queued_jobs,
             request.source.upload_id,
+            *self._owners_limits(),
+            self._alive_ms,
         )
+        self._demand_quota(answer)
         if answer == "full":
             raise QueueFullError("As many jobs are waiting as this server takes. Try again later.")
         if answer == "draining":
             raise QueueDrainingError(f"The queue of {request.engine} takes no new jobs for now.")
         if answer == "upload_gone":
             raise SourceMissingError("That upload is no longer there.")
-        return self.read(job_id)
+        return _job(job_id, record[0])
 
     def read(self, job_id: str) -> Job:
         """Return the job as it stands; one call to Redis. Raises JobNotFoundError."""
-        flat = self._scripts.run("read", job_id, int(self._settings.worker_alive_seconds * 1000))
+        flat = self._scripts.run("read", job_id, self._alive_ms)
         if not flat:
             raise JobNotFoundError("There is no such job.")
-        return Job.from_record(job_id, dict(zip(flat[::2], flat[1::2], strict=True)))
+        return _job(job_id, flat)
 
     def list_ids(self, owner: str | None, *, limit: int, before: str | None = None) -> tuple[list[str], bool]:
         """Return ids newest first, after the id `before`, and whether there are more."""
@@ -112,17 +120,23 @@ class JobStore:
 
     def cancel(self, job_id: str) -> Job:
         """Cancel a queued or running job. Raises JobNotFoundError, IllegalTransitionError."""
-        before = self._scripts.run("cancel", job_id, self._retention_ms)
+        before, record = self._scripts.run("cancel", job_id, self._retention_ms, self._alive_ms)
         self._demand(before, {JobState.QUEUED, JobState.RUNNING}, "canceled")
-        return self.read(job_id)
+        return _job(job_id, record)
 
     def retry(self, job_id: str) -> Job:
-        """Put an ended job back in line. Raises JobNotFoundError, IllegalTransitionError, QueueFullError."""
-        before = self._scripts.run("retry", job_id, self._settings.max_queued_jobs)
+        """Put an ended job back in line.
+
+        Raises JobNotFoundError, IllegalTransitionError, QueueFullError, QuotaExceededError.
+        """
+        before, record = self._scripts.run(
+            "retry", job_id, self._settings.max_queued_jobs, *self._owners_limits(), self._alive_ms
+        )
+        self._demand_quota(before)
         if before == "full":
             raise QueueFullError("As many jobs are waiting as this server takes. Try again later.")
         self._demand(before, {JobState.FAILED, JobState.CANCELED}, "retried")
-        return self.read(job_id)
+        return _job(job_id, record)
 
     def delete(self, job_id: str) -> Deletion:
         """Forget an ended job; the caller removes its objects, then calls `deletion_done`.
@@ -130,11 +144,7 @@ class JobStore:
         Raises JobNotFoundError, IllegalTransitionError.
         """
         before, source_key = self._scripts.run("delete", job_id)
-        self._demand(
-            None if before == "missing" else before,
-            {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELED},
-            "deleted",
-        )
+        self._demand(before, {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELED}, "deleted")
         return Deletion(job_id, source_key or None)
 
     def deletion_done(self, deletion: Deletion) -> None:
@@ -150,17 +160,28 @@ class JobStore:
     # Uploads
 
     def add_upload(self, upload_id: str, fields: dict[str, str]) -> None:
-        """Record a finished upload; it is idle until a job uses it. `implicit` = "1" ties it to its first job."""
-        pipeline = self._redis.pipeline()
-        pipeline.hset(f"{self._prefix}upload:{upload_id}", mapping=cast("dict[Any, Any]", fields))
-        now = guarded(self._redis.time)
-        pipeline.zadd(f"{self._prefix}uploads", {upload_id: now[0] * 1000})
-        guarded(pipeline.execute)
+        """Record a finished upload; it is idle until a job uses it. `implicit` = "1" ties it to its first job.
 
-    def read_upload(self, upload_id: str) -> dict[str, str]:
-        """Return an upload's fields. Raises SourceMissingError."""
+        Raises StorageQuotaError.
+        """
+        flat = [part for field in fields.items() for part in field]
+        max_bytes = self._settings.max_stored_bytes_per_owner
+        answer = self._scripts.run("add_upload", upload_id, fields["owner"], fields["size_bytes"], max_bytes, *flat)
+        if answer == "no_room":
+            raise _storage_quota(max_bytes)
+
+    def demand_room(self, owner: str, size_bytes: int) -> None:
+        """Raise StorageQuotaError if an upload of this size would be refused, before it is sent in vain."""
+        max_bytes = self._settings.max_stored_bytes_per_owner
+        if max_bytes:
+            stored = guarded(lambda: self._redis.hget(f"{self._prefix}usage:{owner}", "bytes"))
+            if int(cast("str | None", stored) or 0) + size_bytes > max_bytes:
+                raise _storage_quota(max_bytes)
+
+    def read_upload(self, upload_id: str, owner: str) -> dict[str, str]:
+        """Return the fields of an owner's upload. Raises SourceMissingError, for somebody else's too."""
         fields = cast("dict[str, str]", guarded(lambda: self._redis.hgetall(f"{self._prefix}upload:{upload_id}")))
-        if not fields:
+        if fields.get("owner") != owner:
             raise SourceMissingError("There is no such upload.")
         return fields
 
@@ -242,10 +263,12 @@ class JobStore:
         probed: Mapping[str, Any],
         report: Mapping[str, Any],
         busy_seconds: float = 0.0,
+        audio_seconds: float = 0.0,
     ) -> bool:
         """Commit the result; False when the claim is no longer held, and then nothing was written.
 
-        `busy_seconds`, how long the job held a slot, goes into the engine's pace, from which waiting times are told.
+        `busy_seconds`, how long the job held a slot, goes into the engine's pace, from which waiting times are told;
+        `audio_seconds`, how much was separated, counts against the owner's day.
         """
         listed = json.dumps([asdict(o) for o in outputs], separators=(",", ":"))
         return bool(
@@ -258,6 +281,7 @@ class JobStore:
                 json.dumps(report),
                 self._retention_ms,
                 int(busy_seconds * 1000),
+                int(audio_seconds * 1000),
             )
         )
 
@@ -273,12 +297,38 @@ class JobStore:
         """Return the job to the head of its line; no attempt is charged."""
         return bool(self._scripts.run("hand_back", claim.job.id, claim.fence))
 
+    def _owners_limits(self) -> tuple[int, int]:
+        settings = self._settings
+        return settings.max_queued_jobs_per_owner, int(settings.max_audio_seconds_per_day * 1000)
+
+    def _demand_quota(self, answer: str) -> None:
+        settings = self._settings
+        if answer == "owner_full":
+            raise QueueQuotaError(
+                f"You have {settings.max_queued_jobs_per_owner} jobs waiting, as many as you may.", 15
+            )
+        if answer == "audio_spent":
+            until_midnight = 86_400 - guarded(self._redis.time)[0] % 86_400
+            message = (
+                f"The {settings.max_audio_seconds_per_day:g} seconds of audio that you may separate a day are used."
+            )
+            raise AudioQuotaError(message, until_midnight)
+
     @staticmethod
-    def _demand(before: str | None, allowed: set[JobState], done: str) -> None:
-        if before is None:
+    def _demand(before: str, allowed: set[JobState], done: str) -> None:
+        if not before:
             raise JobNotFoundError("There is no such job.")
         if before not in allowed:
             raise IllegalTransitionError(f"A job that is {before} cannot be {done}.")
+
+
+def _storage_quota(max_bytes: int) -> StorageQuotaError:
+    # Room comes by deleting jobs, or when they expire: nobody can say when.
+    return StorageQuotaError(f"Your uploads and stems would take more than {max_bytes:,} bytes. Delete some jobs.", 600)
+
+
+def _job(job_id: str, flat: Sequence[str]) -> Job:
+    return Job.from_record(job_id, dict(zip(flat[::2], flat[1::2], strict=True)))
 
 
 def new_id() -> str:

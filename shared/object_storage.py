@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -44,7 +44,7 @@ class Opened:
     content_range: str | None
     etag: str
 
-    def chunks(self) -> Iterator[bytes]:
+    def chunks(self) -> Generator[bytes, None, None]:
         """Yield the bytes; closes the connection at the end, or when the reader goes away."""
         try:
             while chunk := self._read():

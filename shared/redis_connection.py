@@ -18,6 +18,9 @@ from shared.settings import Settings
 
 T = TypeVar("T")
 
+COMMON_PARTS = ("common", "record")
+"""What begins every script, in this order."""
+
 
 def connect(settings: Settings) -> redis.Redis:
     """Return a client whose calls fail within `redis_timeout_seconds`; nothing is sent yet.
@@ -74,4 +77,4 @@ def guarded(call: Callable[[], T]) -> T:
 
 def _source(name: str) -> str:
     folder = resources.files("shared") / "lua"
-    return (folder / "common.lua").read_text() + (folder / f"{name}.lua").read_text()
+    return "".join((folder / f"{part}.lua").read_text() for part in (*COMMON_PARTS, name))

@@ -41,10 +41,33 @@ class Settings(BaseSettings):
         description="Names beside the loopback ones that requests may call the API by, comma separated; "
         "a proxy's or a tunnel's, for example",
     )
+    api_published_address: str | None = Field(
+        None,
+        description="Where a container's port is published, if not at API_HOST; loopback there counts as loopback",
+    )
+    api_keys_required: bool | None = Field(
+        None, description="Whether every call needs an API key; empty: unless the API is reached on loopback only"
+    )
+    api_cors_origins: str = Field(
+        "", description="Origins whose pages may call the API, comma separated, as in `https://music.example`"
+    )
     api_processes: int = Field(2, ge=1, description="Processes of the API; more serve more polls at once")
-    api_threads: int = Field(32, ge=1, description="Threads of each API process; each upload or wait holds one")
+    api_threads: int = Field(
+        256,
+        ge=1,
+        description="Threads of each API process, started as they are needed; each upload, wait or event stream "
+        "holds one",
+    )
     max_upload_bytes: int = Field(2_000_000_000, gt=0, description="Largest upload taken")
     max_queued_jobs: int = Field(200_000, gt=0, description="Jobs that may wait; past it 503 `queue_full`")
+    max_requests_per_minute: int = Field(1200, ge=0, description="Requests of one API key a minute; 0: no limit")
+    max_queued_jobs_per_owner: int = Field(0, ge=0, description="Jobs of one owner that may wait; 0: no limit")
+    max_stored_bytes_per_owner: int = Field(
+        0, ge=0, description="Room for one owner's uploads and stems, looked at before each upload; 0: no limit"
+    )
+    max_audio_seconds_per_day: float = Field(
+        0.0, ge=0, description="Audio separated for one owner a day (UTC), looked at before each job; 0: no limit"
+    )
     retention_days: float = Field(7.0, gt=0, description="Days from a job's end until it and its stems are removed")
     default_engine: str | None = Field(
         None,

@@ -86,8 +86,11 @@ class Supervisor:
         outputs = attempt.upload(self.storage, outcome)
         write_document(self.storage, claim, JobState.SUCCEEDED, outputs=outputs, probed=probed, report=report)
         busy = attempt.busy_seconds
+        audio = max((float(o.details.get("duration_seconds", 0.0)) for o in outputs if o.kind == "stem"), default=0.0)
         taken = self._persist(
-            lambda: self.store.succeed(claim, outputs=outputs, probed=probed, report=report, busy_seconds=busy)
+            lambda: self.store.succeed(
+                claim, outputs=outputs, probed=probed, report=report, busy_seconds=busy, audio_seconds=audio
+            )
         )
         if not taken:
             return self._let_go(attempt) if taken is False else UNKNOWN

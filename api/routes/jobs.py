@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, g, request
 
+from api.callers import caller
 from api.errors import FieldsInvalidError, MediaTypeUnsupportedError
+from api.idempotency import Exchange, repeatable
 from api.multipart_form import receive_form
 from api.openapi import Operation, describes
 from api.resources import JobListResource, JobResource, etag_of, job_resource
@@ -18,9 +20,10 @@ from api.schemas import (
     validate,
 )
 from api.services import services
-from api.streaming_upload import MAX_FORM_BYTES, body_blocks, read_small_body
-from api.submission import LOCAL_OWNER, new_upload_id
-from shared.errors import JobNotFoundError
+from api.streaming_upload import MAX_FORM_BYTES, DigestOnly, body_blocks, read_small_body
+from api.submission import Sender, new_upload_id
+from api.waiting import APPLIED, has_ended, preferred_wait_seconds, wait_until
+from shared.errors import JobNotFoundError, StemqueueError, StoreUnavailableError
 from shared.job import TERMINAL, Job, JobState
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/v1/jobs")
@@ -41,53 +44,115 @@ MAX_RETRY_AFTER_SECONDS = 15
         "Submit a job",
         tag="jobs",
         bodies={"multipart/form-data": JobForm, "application/json": JobSubmission},
-        answers={202: JobResource},
+        answers={200: JobResource, 202: JobResource},
         problems=(400, 408, 410, 413, 415, 422, 503),
+        repeatable=True,
+        waits=True,
     )
 )
 def submit() -> Response:
     """Take a mixture and put its separation in line.
 
-    As a form the file is streamed to storage; as JSON the job names an upload that is there.
+    As a form the file is streamed to storage; as JSON the job names an upload that is there. With `Prefer: wait=n`
+    the answer comes when the job has ended, with status 200, or after n seconds.
     """
-    job = _submit_form() if request.mimetype == "multipart/form-data" else _submit_json()
+    response = _accept()
+    seconds = preferred_wait_seconds()
+    return _with_end(response, seconds) if seconds else response
+
+
+@repeatable
+def _accept(exchange: Exchange) -> Response:
+    is_form = request.mimetype == "multipart/form-data"
+    job = _submit_form(exchange) if is_form else _submit_json(exchange)
     response = _answer(job, 202)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return response
 
 
-def _submit_form() -> Job:
+def _with_end(accepted: Response, seconds: int) -> Response:
+    """Return how an accepted job ended; whatever goes wrong while one waits, it stays accepted."""
+    path = accepted.headers["Location"]
+    try:
+        job, waited = wait_until(find_job(path.rsplit("/", 1)[1]), seconds, has_ended)
+    except (JobNotFoundError, StoreUnavailableError):
+        return accepted
+    if not waited:
+        return accepted
+    response = _answer(job, 200 if has_ended(job) else 202)
+    response.headers["Location"] = path
+    response.headers[APPLIED] = f"wait={seconds}"
+    return response
+
+
+def _submit_form(exchange: Exchange) -> Job:
     boundary = request.mimetype_params.get("boundary")
     if not boundary:
         raise MediaTypeUnsupportedError("The Content-Type of a form needs a boundary.")
     submission, limit = services().submission, services().settings.max_upload_bytes
     blocks = body_blocks(request.environ, max_file_bytes=limit, form_bytes=MAX_FORM_BYTES)
-    submission.demand_ready()
+    submission.demand_ready(sender(), request.content_length or 0)
     upload_id = new_upload_id()
-    form = receive_form(blocks, boundary, lambda: submission.open_upload(upload_id), max_file_bytes=limit)
+    form = receive_form(
+        exchange.renewing(blocks),
+        boundary,
+        lambda: DigestOnly() if exchange.replays else submission.open_upload(upload_id),
+        max_file_bytes=limit,
+    )
     assert form.stored is not None  # noqa: S101 - a form without a file was refused
     try:
+        exchange.seal({"fields": form.fields, "filename": form.filename, "sha256": form.stored.sha256})
         options = form_options(form.fields)
-    except FieldsInvalidError:
+    except StemqueueError:
         submission.take_back(form.stored)
         raise
-    return submission.submit_stored(options, upload_id, clean_filename(form.filename or ""), form.stored, g.request_id)
+    filename = clean_filename(form.filename or "")
+    return submission.submit_stored(sender(), options, upload_id, filename, form.stored, job_id=exchange.resource_id)
 
 
-def _submit_json() -> Job:
+def _submit_json(exchange: Exchange) -> Job:
     if request.mimetype != "application/json":
         raise MediaTypeUnsupportedError("A job comes as multipart/form-data or as application/json.")
-    wanted = validate(JobSubmission, parse_json(read_small_body(request.environ)))
-    return services().submission.submit_known(wanted, wanted.source.upload_id, g.request_id)
+    values = parse_json(read_small_body(request.environ))
+    exchange.seal({"json": values})
+    wanted = validate(JobSubmission, values)
+    return services().submission.submit_known(sender(), wanted, wanted.source.upload_id, job_id=exchange.resource_id)
+
+
+def sender() -> Sender:
+    """Return on whose behalf this request makes things."""
+    return Sender(caller().owner, g.request_id)
 
 
 @blueprint.get("/<job_id>")
 @describes(
-    Operation("Read a job", tag="jobs", answers={200: JobResource}, empty=(304,), problems=(404, 503), conditional=True)
+    Operation(
+        "Read a job",
+        tag="jobs",
+        answers={200: JobResource},
+        empty=(304,),
+        problems=(404, 503),
+        conditional=True,
+        waits=True,
+    )
 )
 def read(job_id: str) -> Response:
-    """Tell how a job stands; one read of Redis. An ETag makes polling cheaper still."""
-    return _answer(find_job(job_id))
+    """Tell how a job stands; one read of Redis. An ETag makes polling cheaper still.
+
+    With `Prefer: wait=n` the answer comes when the job has ended, or after n seconds; with If-None-Match as well, at
+    the first change.
+    """
+    job, seconds = find_job(job_id), preferred_wait_seconds()
+    if not seconds or has_ended(job):
+        return _answer(job)
+    known = request.if_none_match
+    job, waited = wait_until(
+        job, seconds, lambda now: has_ended(now) or bool(known and not known.contains_weak(etag_of(now)))
+    )
+    response = _answer(job)
+    if waited:
+        response.headers[APPLIED] = f"wait={seconds}"
+    return response
 
 
 @blueprint.get("")
@@ -105,10 +170,11 @@ def list_jobs() -> Response:
 def _scan(query: JobListQuery) -> tuple[list[Job], str | None]:
     """Return the jobs of a page, and where the next one starts (None: at the end)."""
     store, found, cursor = services().store, list[Job](), query.starting_after
+    owner = None if caller().may("admin") else caller().owner
     size = SCAN_JOBS if query.state else query.limit
     for _ in range(MAX_SCANS):
         try:
-            ids, more = store.list_ids(LOCAL_OWNER, limit=size, before=cursor)
+            ids, more = store.list_ids(owner, limit=size, before=cursor)
         except JobNotFoundError as error:
             raise FieldsInvalidError([{"field": "starting_after", "message": "is no job any more"}]) from error
         for job in store.read_many(ids):
@@ -134,9 +200,11 @@ def delete(job_id: str) -> Response:
 
 
 @blueprint.post("/<job_id>/cancel")
-@describes(Operation("Cancel a job", tag="jobs", answers={200: JobResource}, problems=(404, 409, 503)))
-def cancel(job_id: str) -> Response:
+@describes(Operation("Cancel a job", tag="jobs", answers={200: JobResource}, problems=(404, 409, 503), repeatable=True))
+@repeatable
+def cancel(exchange: Exchange, job_id: str) -> Response:
     """End a queued or running job; a running one is stopped within seconds."""
+    exchange.seal({})
     find_job(job_id)
     job = services().store.cancel(job_id)
     services().submission.dispatch()
@@ -144,9 +212,11 @@ def cancel(job_id: str) -> Response:
 
 
 @blueprint.post("/<job_id>/retry")
-@describes(Operation("Retry a job", tag="jobs", answers={202: JobResource}, problems=(404, 409, 503)))
-def retry(job_id: str) -> Response:
+@describes(Operation("Retry a job", tag="jobs", answers={202: JobResource}, problems=(404, 409, 503), repeatable=True))
+@repeatable
+def retry(exchange: Exchange, job_id: str) -> Response:
     """Put a failed or canceled job back in line."""
+    exchange.seal({})
     find_job(job_id)
     job = services().store.retry(job_id)
     services().submission.dispatch()
@@ -158,7 +228,7 @@ def find_job(job_id: str) -> Job:
     if len(job_id) != 32 or not job_id.isalnum():
         raise JobNotFoundError("There is no such job.")
     job = services().store.read(job_id)
-    if job.request.owner != LOCAL_OWNER:
+    if not caller().may_see(job.request.owner):
         raise JobNotFoundError("There is no such job.")
     return job
 

@@ -6,7 +6,11 @@ own, a redirect to a signed link instead. Owns what is answered for outputs that
 
 from __future__ import annotations
 
+import hashlib
 import mimetypes
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
 from urllib.parse import quote
 
 from flask import Blueprint, Response, redirect, request
@@ -16,13 +20,17 @@ from api.openapi import Operation, describes
 from api.resources import JobResource, job_resource
 from api.routes.jobs import find_job, retry_after_seconds
 from api.services import services
+from api.zip_stream import Entry, zip_chunks
 from shared.errors import SourceMissingError
 from shared.job import TERMINAL, Job, Output
+from shared.object_storage import ObjectStorage, Opened
 
 blueprint = Blueprint("outputs", __name__, url_prefix="/v1/jobs/<job_id>")
 
 LINK_SECONDS = 900
 """How long a signed link works; raising it lets slower clients start later, and leaked links live longer."""
+
+ARCHIVED = frozenset({"stem", "picture", "report"})
 
 KINDS = {"stems": "stem", "pictures": "picture", "waveforms": "waveform"}
 
@@ -66,6 +74,41 @@ def read_source(job_id: str) -> Response:
         tag=source.sha256 or source.key,
         pinned=source.etag,
     )
+
+
+@blueprint.get("/archive")
+@describes(
+    Operation(
+        "Read all outputs as one ZIP",
+        tag="outputs",
+        answers={202: JobResource},
+        media={200: ("application/zip",)},
+        empty=(304,),
+        problems=(404, 410, 503),
+        conditional=True,
+    )
+)
+def read_archive(job_id: str) -> Response:
+    """Send stems, pictures and report in one archive, made while it is sent; 202 while the job is not done."""
+    job = find_job(job_id)
+    outputs = [o for o in job.outputs if o.kind in ARCHIVED]
+    if not outputs or job.finished_at is None:
+        return _not_there(job, "archive", "archive")
+    response = Response(content_type="application/zip")
+    response.set_etag(hashlib.sha256("".join(o.sha256 for o in outputs).encode()).hexdigest())
+    response.headers["Cache-Control"] = "private, no-cache"
+    response.headers["Content-Disposition"] = f"attachment; {_filename_parameter(f'{_song(job)} - stems.zip')}"
+    if request.if_none_match.contains(response.get_etag()[0] or ""):
+        response.status_code = 304
+    elif request.method != "HEAD":
+        storage = services().prompt_storage
+        # The first is opened before the answer begins, so that a storage that is away shows as a status.
+        first = _opened(storage, outputs[0].key)
+        entries = [Entry(o.filename, o.size_bytes, partial(_opened, storage, o.key)) for o in outputs]
+        entries[0] = replace(entries[0], open=lambda: first)
+        response.response = zip_chunks(entries, datetime.fromtimestamp(job.finished_at, UTC))
+        response.call_on_close(first.body.close)
+    return response
 
 
 def _send_output(job: Job, kind: str, name: str) -> Response:
@@ -113,13 +156,17 @@ def _send(
     if span:
         response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size_bytes}"
     if request.method != "HEAD":
-        try:
-            opened = services().prompt_storage.open(key, byte_range=f"bytes={start}-{stop - 1}", etag=pinned)
-        except SourceMissingError as error:
-            raise OutputGoneError("The storage has this object no longer.") from error
+        opened = _opened(services().prompt_storage, key, byte_range=f"bytes={start}-{stop - 1}", etag=pinned)
         response.response = opened.chunks()
         response.call_on_close(opened.body.close)
     return response
+
+
+def _opened(storage: ObjectStorage, key: str, *, byte_range: str | None = None, etag: str | None = None) -> Opened:
+    try:
+        return storage.open(key, byte_range=byte_range, etag=etag)
+    except SourceMissingError as error:
+        raise OutputGoneError("The storage has this object no longer.") from error
 
 
 def _wanted_span(tag: str, size_bytes: int) -> tuple[int, int] | None:
@@ -140,8 +187,12 @@ def _wanted_span(tag: str, size_bytes: int) -> tuple[int, int] | None:
 def _download_name(job: Job, output: Output) -> str:
     if output.kind != "stem":
         return output.filename
-    song = job.request.source.filename.rpartition(".")[0] or job.request.source.filename
-    return f"{song} - {output.filename}"
+    return f"{_song(job)} - {output.filename}"
+
+
+def _song(job: Job) -> str:
+    filename = job.request.source.filename
+    return filename.rpartition(".")[0] or filename
 
 
 def _filename_parameter(filename: str) -> str:

@@ -41,14 +41,16 @@ def engines() -> Response:
 
 
 @blueprint.get("/healthz")
-@describes(Operation("Is the server alive", tag="server", answers={200: HealthResource}))
+@describes(Operation("Is the server alive", tag="server", answers={200: HealthResource}, open_to_all=True))
 def health() -> Response:
     """Say that this process answers; asks nobody else."""
     return Response(HealthResource(status="ok").model_dump_json(), content_type="application/json")
 
 
 @blueprint.get("/readyz")
-@describes(Operation("Can it take jobs", tag="server", answers={200: HealthResource, 503: HealthResource}))
+@describes(
+    Operation("Can it take jobs", tag="server", answers={200: HealthResource, 503: HealthResource}, open_to_all=True)
+)
 def ready() -> Response:
     """Say whether Redis, storage and a worker are there, and which is not; within two seconds."""
     faults = services().readiness.faults()

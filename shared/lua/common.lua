@@ -18,7 +18,12 @@
 --   count, failures               hash     jobs by state; failures by code since the start
 --   upload:<id>, upload:<id>:jobs hash, set    an upload; the jobs that use it
 --   uploads                       zset     uploads that no job uses, by since when
+--   usage:<owner>                 hash     what an owner has: `queued` jobs, `bytes` of uploads and outputs
+--   audio:<owner>:<day>           string   milliseconds of audio separated for an owner on a day (UTC)
+--   permits:<key>:<minute>        string   requests that a key was granted in a minute
+--   idempotency:<name>            hash     a request under an Idempotency-Key: who holds it, what it asks, its answer
 --   fence                         string   the last fence given out
+--   key:<id>, keys                hash, zset   API keys, by digest alone; their ids by creation (api_keys.py)
 local prefix = KEYS[1]
 
 local function key(...) return prefix .. table.concat({...}, ':') end
@@ -34,10 +39,37 @@ local function set(id, ...)
   redis.call('HINCRBY', key('job', id), 'version', 1)
   redis.call('PUBLISH', key('changes'), id)
 end
+local function count(id, state, by)
+  redis.call('HINCRBY', key('count'), state, by)
+  if state == 'queued' then redis.call('HINCRBY', key('usage', get(id, 'owner')[1]), 'queued', by) end
+end
 local function move(id, from, to, ...)
-  if from then redis.call('HINCRBY', key('count'), from, -1) end
-  redis.call('HINCRBY', key('count'), to, 1)
+  if from then count(id, from, -1) end
+  count(id, to, 1)
   set(id, 'state', to, ...)
+end
+
+local function charge(owner, bytes) redis.call('HINCRBY', key('usage', owner), 'bytes', int(bytes)) end
+local function stored_bytes(owner) return tonumber(redis.call('HGET', key('usage', owner), 'bytes') or 0) end
+local function audio_today(owner) return key('audio', owner, int(math.floor(now_ms() / 86400000))) end
+-- Which limit of its owner's keeps a job from its line. -> owner_full | audio_spent, or nothing
+local function refusal(owner, max_queued, max_audio_ms)
+  if max_queued > 0 and tonumber(redis.call('HGET', key('usage', owner), 'queued') or 0) >= max_queued then
+    return 'owner_full'
+  end
+  if max_audio_ms > 0 and tonumber(redis.call('GET', audio_today(owner)) or 0) >= max_audio_ms then
+    return 'audio_spent'
+  end
+end
+local function bytes_of(outputs)
+  local bytes = 0
+  for _, output in ipairs(cjson.decode(outputs)) do bytes = bytes + output.size_bytes end
+  return bytes
+end
+local function forget_upload(upload)
+  local record = redis.call('HMGET', key('upload', upload), 'owner', 'size_bytes')
+  if record[1] and record[2] then charge(record[1], -record[2]) end
+  redis.call('DEL', key('upload', upload))
 end
 
 local function enter_line(id, score)

@@ -1,9 +1,9 @@
 -- Forget an ended job; its objects are the caller's to remove, and the collector's should the caller die.
--- -> {state before, key of the source if no other job uses it}
+-- -> {state before or '', key of the source if no other job uses it}
 local id = ARGV[1]
-local job = get(id, 'state', 'owner', 'request')
+local job = get(id, 'state', 'owner', 'request', 'stored_bytes')
 local state = job[1]
-if not state then return {'missing', ''} end
+if not state then return {'', ''} end
 if state == 'queued' or state == 'running' then return {state, ''} end
 local orphan = ''
 local request = cjson.decode(job[3])
@@ -13,12 +13,13 @@ if upload and upload ~= cjson.null then
   if redis.call('SCARD', key('upload', upload, 'jobs')) == 0 then
     if redis.call('HGET', key('upload', upload), 'implicit') == '1' then
       orphan = request.source.key
-      redis.call('DEL', key('upload', upload))
+      forget_upload(upload)
     else
       redis.call('ZADD', key('uploads'), int(now_ms()), upload)
     end
   end
 end
+charge(job[2], -(job[4] or 0))
 redis.call('DEL', key('job', id))
 redis.call('ZREM', key('jobs'), id)
 redis.call('ZREM', key('jobs', job[2]), id)

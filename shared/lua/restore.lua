@@ -6,7 +6,9 @@ if redis.call('EXISTS', key('job', id)) == 1 then return 'exists' end
 redis.call('HSET', key('job', id), 'schema', 1, 'request', request, 'owner', owner, 'engine', engine,
   'class', class, 'created_ms', int(created), 'attempt', attempt, 'losses', 0, 'fence', fence,
   'progress', state == 'succeeded' and '1' or '0', 'outputs', outputs, 'probed', probed, 'report', report,
-  'error', err, 'finished_ms', int(finished), 'expires_ms', int(finished + retention_ms))
+  'error', err, 'finished_ms', int(finished), 'expires_ms', int(finished + retention_ms),
+  'stored_bytes', int(bytes_of(outputs)))
+charge(owner, bytes_of(outputs))
 redis.call('ZADD', key('jobs'), int(created), id)
 redis.call('ZADD', key('jobs', owner), int(created), id)
 redis.call('ZADD', key('settled'), int(finished + retention_ms), id)
@@ -15,7 +17,11 @@ redis.call('SADD', key('engines'), engine)
 if tonumber(redis.call('GET', key('fence')) or 0) < tonumber(fence) then redis.call('SET', key('fence'), fence) end
 local source = cjson.decode(request).source
 if source.upload_id and source.upload_id ~= cjson.null then
-  redis.call('HSET', key('upload', source.upload_id), 'key', source.key, 'filename', source.filename, 'implicit', '1')
+  if redis.call('EXISTS', key('upload', source.upload_id)) == 0 then
+    redis.call('HSET', key('upload', source.upload_id), 'key', source.key, 'filename', source.filename,
+      'implicit', '1', 'owner', owner, 'size_bytes', int(source.size_bytes))
+    charge(owner, source.size_bytes)
+  end
   redis.call('SADD', key('upload', source.upload_id, 'jobs'), id)
 end
 move(id, nil, state)

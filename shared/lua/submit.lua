@@ -1,11 +1,16 @@
--- Accept a job: record, line and counters in one step. -> ok | exists | full | draining | upload_gone
+-- Accept a job: record, line and counters in one step.
+-- -> {full | draining | upload_gone | owner_full | audio_spent}, or {ok | exists, the record}
+-- The record comes at once: an answer that needs a second call could be lost although the job is accepted.
 local id, request, owner, engine, class = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local max_queued, upload = tonumber(ARGV[6]), ARGV[7]
-if redis.call('EXISTS', key('job', id)) == 1 then return 'exists' end
-if tonumber(redis.call('HGET', key('count'), 'queued') or 0) >= max_queued then return 'full' end
-if redis.call('SISMEMBER', key('draining'), engine) == 1 then return 'draining' end
+local max_queued_by_owner, max_audio_ms, alive_ms = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
+if redis.call('EXISTS', key('job', id)) == 1 then return {'exists', record_of(id, now_ms() - alive_ms)} end
+if tonumber(redis.call('HGET', key('count'), 'queued') or 0) >= max_queued then return {'full'} end
+if redis.call('SISMEMBER', key('draining'), engine) == 1 then return {'draining'} end
+local refused = refusal(owner, max_queued_by_owner, max_audio_ms)
+if refused then return {refused} end
 if upload ~= '' then
-  if redis.call('EXISTS', key('upload', upload)) == 0 then return 'upload_gone' end
+  if redis.call('EXISTS', key('upload', upload)) == 0 then return {'upload_gone'} end
   redis.call('SADD', key('upload', upload, 'jobs'), id)
   redis.call('ZREM', key('uploads'), upload)
 end
@@ -16,4 +21,4 @@ redis.call('ZADD', key('jobs'), int(now), id)
 redis.call('ZADD', key('jobs', owner), int(now), id)
 enter_line(id, now)
 move(id, nil, 'queued')
-return 'ok'
+return {'ok', record_of(id, now - alive_ms)}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
+
 import httpx
 import pytest
 from flask.testing import FlaskClient
@@ -129,3 +132,32 @@ def test_reading_a_job_is_one_call_to_redis(web: FlaskClient, stand_in: StandIn,
     }
     assert calls["cmdstat_evalsha"] == 1
     assert calls.get("cmdstat_eval", 0) == 0
+
+
+def test_an_archive_holds_stems_picture_and_report(web: FlaskClient, stand_in: StandIn) -> None:
+    path = submit(web, filename="Ärger.mp3").headers["Location"]
+    waiting = web.get(f"{path}/archive")
+    assert (waiting.status_code, "Retry-After" in waiting.headers) == (202, True)
+    stand_in.queue.dispatch()
+    stand_in.succeed(path.rsplit("/", 1)[1], b"0123456789" * 200_000)
+    answer = web.get(f"{path}/archive")
+    assert (answer.status_code, answer.mimetype) == (200, "application/zip")
+    assert "filename*=UTF-8''%C3%84rger%20-%20stems.zip" in answer.headers["Content-Disposition"]
+    with zipfile.ZipFile(io.BytesIO(answer.data)) as archive:
+        assert archive.testzip() is None
+        names = {"vocals.flac", "accompaniment.flac", "spectrogram.png", "report.json"}
+        assert set(archive.namelist()) == names
+        assert archive.read("vocals.flac") == b"0123456789" * 200_000
+    assert web.get(f"{path}/archive", headers={"If-None-Match": answer.headers["ETag"]}).status_code == 304
+    assert web.get(path).json["links"]["archive"] == f"{path}/archive"
+
+
+def test_no_archive_of_a_failed_job_or_of_lost_stems(web: FlaskClient, stand_in: StandIn) -> None:
+    failed, lost = (submit(web).headers["Location"] for _ in range(2))
+    stand_in.queue.dispatch()
+    stand_in.fail(failed.rsplit("/", 1)[1])
+    assert web.get(f"{failed}/archive").json["code"] == "output_not_found"
+    job = stand_in.succeed(lost.rsplit("/", 1)[1])
+    stand_in.storage.delete([job.outputs[0].key])
+    gone = web.get(f"{lost}/archive")
+    assert (gone.status_code, gone.json["code"]) == (410, "output_gone")

@@ -106,3 +106,48 @@ def test_a_defect_tells_its_id_and_nothing_else(settings: Settings) -> None:
     answer = app.test_client().get("/broken")
     assert (answer.status_code, answer.json["code"]) == (500, "internal_error")
     assert "division" not in answer.text
+
+
+ORIGIN = "https://music.example"
+
+
+@pytest.fixture
+def shared_web(settings: Settings) -> FlaskClient:
+    return create_app(settings.model_copy(update={"api_cors_origins": f"{ORIGIN}, https://b.example"})).test_client()
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_a_page_of_a_named_origin_may_call(shared_web: FlaskClient) -> None:
+    headers = {"Origin": ORIGIN, "Sec-Fetch-Site": "cross-site"}
+    ahead = shared_web.options(
+        "/v1/jobs",
+        headers={**headers, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"},
+    )
+    assert ahead.status_code == 204
+    assert ahead.headers["Access-Control-Allow-Origin"] == ORIGIN
+    assert "Authorization" in ahead.headers["Access-Control-Allow-Headers"]
+    answer = shared_web.post("/v1/uploads", data=b"song", headers=headers)
+    assert answer.status_code == 201
+    assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
+    assert "Location" in answer.headers["Access-Control-Expose-Headers"]
+    assert "Origin" in answer.headers["Vary"]
+    assert "Access-Control-Allow-Credentials" not in answer.headers
+    refused = shared_web.get("/v1/jobs?limit=0", headers=headers)
+    assert refused.headers["Access-Control-Allow-Origin"] == ORIGIN, "a page may read what was wrong"
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "https://music.example.evil.example", "null", "*"])
+@pytest.mark.usefixtures("stand_in")
+def test_a_page_of_any_other_origin_may_not(shared_web: FlaskClient, origin: str) -> None:
+    for method in ("GET", "POST", "OPTIONS"):
+        answer = shared_web.open(
+            "/v1/uploads", method=method, headers={"Origin": origin, "Access-Control-Request-Method": "POST"}
+        )
+        assert (answer.status_code, answer.json["code"]) == (403, "origin_refused")
+        assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_no_page_may_call_unless_origins_are_named(web: FlaskClient) -> None:
+    headers = web.get("/v1/jobs").headers
+    assert not [name for name, _ in headers if name.startswith("Access-Control")]

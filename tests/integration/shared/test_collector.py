@@ -33,6 +33,7 @@ class World:
         upload_id = new_id()
         stored = self.storage.put_bytes(b"song", upload_key(upload_id), "audio/wav")
         fields = {"key": stored.key, "filename": "song.wav", "implicit": "1" if implicit else "0"}
+        fields |= {"owner": "local", "size_bytes": "4"}
         self.store.add_upload(upload_id, fields)
         return Source(stored.key, "song.wav", 4, stored.sha256, stored.etag, upload_id)
 

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 )
 
 from shared.errors import IllegalTransitionError, JobNotFoundError
-from shared.job import TERMINAL, TRANSITIONS, JobRequest, JobState, Source
+from shared.job import TERMINAL, TRANSITIONS, JobRequest, JobState, Output, Source
 from shared.job_queue import JobQueue, Worker
 from shared.job_store import Claim, JobStore
 from shared.redis_connection import connect
@@ -27,6 +27,7 @@ from shared.settings import Settings
 
 SLOTS = 2
 ENGINE = "model"
+STEM = Output("vocals", "stem", "jobs/x/1/vocals.flac", "vocals.flac", "audio/flac", 7, "")
 
 
 class Silent:
@@ -50,6 +51,7 @@ class LifeCycle(RuleBasedStateMachine):
         self.queue = JobQueue(self.settings, self.redis, producer=Silent())  # type: ignore[arg-type]
         self.queue.worker_beat(Worker("w", SLOTS, (ENGINE,), ()))
         self.states: dict[str, JobState] = {}
+        self.owners: dict[str, str] = {}
         self.losses: Counter[str] = Counter()
         self.fences: dict[str, int] = {}
         self.versions: dict[str, int] = {}
@@ -65,6 +67,7 @@ class LifeCycle(RuleBasedStateMachine):
         source = Source("uploads/x", "x.wav", 1)
         job = self.store.submit(JobRequest(source=source, engine=ENGINE, owner=owner, priority=priority))
         self.states[job.id] = JobState.QUEUED
+        self.owners[job.id] = owner
         return job.id
 
     @rule()
@@ -91,8 +94,8 @@ class LifeCycle(RuleBasedStateMachine):
     @rule(claim=claims)
     def succeed(self, claim: Claim) -> None:
         if self.succeeded_by.get(claim.job.id) == claim.fence and claim.job.id in self.states:
-            assert self.store.succeed(claim, outputs=[], probed={}, report={}), "said twice it is still true"
-        elif self.store.succeed(claim, outputs=[], probed={}, report={}):
+            assert self.store.succeed(claim, outputs=[STEM], probed={}, report={}), "said twice it is still true"
+        elif self.store.succeed(claim, outputs=[STEM], probed={}, report={}):
             assert self._holds(claim)
             assert claim.job.id not in self.succeeded_by, "committed twice"
             self.succeeded_by[claim.job.id] = claim.fence
@@ -200,6 +203,18 @@ class LifeCycle(RuleBasedStateMachine):
         assert set(self.redis.zrange("model:running", 0, -1)) == running
         ended = {i for i, s in self.states.items() if s in TERMINAL}
         assert set(self.redis.zrange("model:settled", 0, -1)) == ended
+
+    @invariant()
+    def what_owners_have_agrees_with_their_jobs(self) -> None:
+        queued = Counter({"a": 0, "b": 0})
+        queued.update(self.owners[i] for i, s in self.states.items() if s is JobState.QUEUED)
+        stored = Counter({"a": 0, "b": 0})
+        for job_id, state in self.states.items():
+            stored[self.owners[job_id]] += STEM.size_bytes * (state is JobState.SUCCEEDED)
+        for owner in "ab":
+            usage = self.redis.hgetall(f"model:usage:{owner}")
+            assert int(usage.get("queued", 0)) == queued[owner]
+            assert int(usage.get("bytes", 0)) == stored[owner]
 
     @invariant()
     def counters_and_window_hold(self) -> None:

@@ -1,0 +1,98 @@
+"""Who makes a request, and whether they may: API keys and their scopes over HTTP.
+
+Owns which calls need what. A route without a description is for operators alone, so that a call that somebody forgot
+to think about is closed rather than open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+from flask import Flask, g, request
+
+from api.errors import KeyInvalidError, KeyMissingError, ScopeMissingError
+from api.openapi import ATTRIBUTE, Operation
+from api.security import listens_on_loopback
+from shared.api_keys import ApiKeys
+from shared.settings import Settings
+
+LOCAL_OWNER = "local"
+"""Who owns jobs that are made without a key; `stemqueue-admin keys create` makes keys for the same owner unless told
+otherwise, so that a server that is opened later keeps its jobs."""
+
+PAGE_BLUEPRINTS = frozenset({"web", "documentation"})
+"""The page and the documents: they hold nothing of anybody's, and the page must be there to ask for a key."""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks. `key_id` is None for those who need no key: programs of this machine."""
+
+    owner: str
+    scopes: frozenset[str]
+    key_id: str | None = None
+
+    def may(self, scope: str) -> bool:
+        """Return whether the caller has a scope."""
+        return scope in self.scopes or "admin" in self.scopes
+
+    def may_see(self, owner: str) -> bool:
+        """Return whether what this owner has is the caller's too."""
+        return owner == self.owner or "admin" in self.scopes
+
+
+OPERATE = "operate"
+"""What calls need that concern the whole server; keys have it by `admin`, and programs of this machine as they are."""
+
+LOCAL = Caller(LOCAL_OWNER, frozenset({"submit", "read", OPERATE}))
+
+
+def keys_required(settings: Settings) -> bool:
+    """Return whether every call needs a key: unless told otherwise, where others than this machine can call."""
+    if settings.api_keys_required is not None:
+        return settings.api_keys_required
+    return not listens_on_loopback(settings)
+
+
+def register_callers(app: Flask, settings: Settings, keys: ApiKeys) -> None:
+    """Find out who makes each request, and refuse what they may not. Register it after the check of Host and Origin."""
+    required = keys_required(settings)
+
+    @app.before_request
+    def identify() -> None:
+        view = app.view_functions.get(request.endpoint or "")
+        scope = needed_scope(view, request.blueprint, request.method)
+        if scope is None:
+            return
+        found = _caller(keys, required=required)
+        if not found.may(scope):
+            raise ScopeMissingError(f"This key has not the scope {scope!r} that this call needs.")
+        g.caller = found
+
+
+def needed_scope(view: Callable[..., Any] | None, blueprint: str | None, method: str) -> str | None:
+    """Return the scope that a call needs; None where none is asked for: of pages, and of addresses that are none."""
+    if view is None or blueprint in PAGE_BLUEPRINTS or method == "OPTIONS":
+        return None
+    operation: Operation | None = getattr(view, ATTRIBUTE, None)
+    return operation.needed_scope(method) if operation else OPERATE
+
+
+def caller() -> Caller:
+    """Return who makes this request."""
+    return cast(Caller, g.caller)
+
+
+def _caller(keys: ApiKeys, *, required: bool) -> Caller:
+    given = request.headers.get("Authorization")
+    if given is None:
+        if required:
+            raise KeyMissingError("This server wants an API key: Authorization: Bearer <key>.")
+        return LOCAL
+    kind, _, text = given.partition(" ")
+    key = keys.find(text.strip()) if kind.lower() == "bearer" else None
+    if key is None:
+        raise KeyInvalidError("This server knows no such API key; it may have been revoked.")
+    return Caller(key.owner, key.scopes, key.id)

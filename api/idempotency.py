@@ -1,0 +1,160 @@
+"""Idempotency-Key: a POST that is sent again, because its answer got lost, does nothing again.
+
+Owns what makes two requests the same, and which answers are kept: those that did something. A refused request may be
+corrected and sent under the same key. A key's request makes things under ids that are kept with the key, so that even
+after a crash between doing and answering a repetition finds what was done.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import secrets
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from functools import wraps
+from typing import Any
+
+import structlog
+from flask import Response, request
+
+from api.callers import caller
+from api.errors import FieldsInvalidError, KeyInUseError, KeyReusedError
+from api.services import services
+from shared.errors import PassingError, StemqueueError, StoreUnavailableError
+from shared.idempotency_store import LEASE_SECONDS, Answered, IdempotencyStore
+from shared.job_store import new_id
+
+log = structlog.get_logger(__name__)
+
+HEADER, REPLAYED = "Idempotency-Key", "Idempotent-Replayed"
+
+KEPT_HEADERS = ("Content-Type", "Location", "ETag", "Retry-After", "Cache-Control")
+
+MAX_KEY_CHARACTERS = 255
+
+
+class AnsweredBeforeError(Exception):
+    """Ends a view whose answer is known; carries it."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__()
+        self.response = response
+
+
+class Exchange:
+    """One request that may be sent again; without a key, every method does nothing.
+
+    `resource_id` is the id for what it makes. Where `replays` is true nothing may be stored: the body is read only to
+    be compared.
+    """
+
+    def __init__(self, store: IdempotencyStore, key: str | None) -> None:
+        self.resource_id = new_id()
+        self.replays = False
+        self._store = store
+        self._token = secrets.token_hex(8)
+        self._name: str | None = None
+        self._answered: Answered | None = None
+        self._kept = False
+        self._renew_at = time.monotonic() + LEASE_SECONDS / 4
+        if key is not None:
+            self._reserve(key)
+
+    def renewing(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
+        """Yield the blocks of a body and hold on to the key meanwhile."""
+        for block in blocks:
+            if self._name and not self.replays and time.monotonic() > self._renew_at:
+                self._renew_at = time.monotonic() + LEASE_SECONDS / 4
+                self._store.reserve(self._name, self._token, self.resource_id)
+            yield block
+
+    def seal(self, asked: Mapping[str, Any]) -> None:
+        """Say what the body asks for, before anything is done.
+
+        Raises KeyReusedError when the key was used for something else, AnsweredBeforeError when it was for this.
+        """
+        if self._name is None:
+            return
+        wanted = json.dumps([request.method, request.full_path, asked], sort_keys=True)
+        fingerprint = hashlib.sha256(wanted.encode()).hexdigest()
+        if self._answered is None:
+            same = self._store.seal(self._name, fingerprint)
+        else:
+            same = self._answered.fingerprint == fingerprint
+        if not same:
+            raise KeyReusedError("This Idempotency-Key was used for another request.")
+        if self._answered is not None:
+            raise AnsweredBeforeError(_unpack(self._answered.answer))
+
+    def keep(self, response: Response) -> None:
+        """Keep the answer. What it tells of is done: a Redis that dies now must not turn it into an error."""
+        if self._name is None or self._kept:
+            return
+        self._kept = True
+        try:
+            self._store.answer(self._name, _pack(response))
+        except StoreUnavailableError as error:
+            log.warning("answer not kept for repetitions", error=error.message)
+
+    def give_up(self, *, forget: bool) -> None:
+        """Let a request go that ends in an error; `forget` when it is certain that nothing was done."""
+        if self._name is None or self.replays:
+            return
+        try:
+            self._store.release(self._name, self._token, forget=forget)
+        except StoreUnavailableError as error:
+            log.warning("idempotency key held until its lease ends", error=error.message)
+
+    def _reserve(self, key: str) -> None:
+        if not key.isascii() or not key.isprintable() or not 0 < len(key) <= MAX_KEY_CHARACTERS:
+            message = f"must be 1 to {MAX_KEY_CHARACTERS} printable ASCII characters"
+            raise FieldsInvalidError([{"field": HEADER, "message": message}])
+        # Hashed: a client's key has any length, and may be a secret of its own.
+        name = hashlib.sha256(f"{caller().owner} {key}".encode()).hexdigest()
+        reserved = self._store.reserve(name, self._token, self.resource_id)
+        if reserved is None:
+            raise KeyInUseError("A request with this Idempotency-Key is still being served.")
+        self._name = name
+        if isinstance(reserved, Answered):
+            self._answered, self.replays = reserved, True
+        else:
+            self.resource_id = reserved.resource_id
+
+
+def repeatable(view: Callable[..., Response]) -> Callable[..., Response]:
+    """Give a view an Exchange as its first argument, and keep the answer of what it did."""
+
+    @wraps(view)
+    def served(**arguments: Any) -> Response:
+        exchange = Exchange(services().idempotency, request.headers.get(HEADER))
+        try:
+            response = view(exchange, **arguments)
+        except AnsweredBeforeError as before:
+            return before.response
+        except StemqueueError as error:
+            # With Redis or storage away nobody knows what was done; and another's key is not ours to forget.
+            exchange.give_up(forget=not isinstance(error, PassingError | KeyReusedError))
+            raise
+        except BaseException:
+            exchange.give_up(forget=False)
+            raise
+        exchange.keep(response)
+        return response
+
+    return served
+
+
+def _pack(response: Response) -> str:
+    headers = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
+    packed = json.dumps([response.status_code, headers, response.get_data(as_text=True)])
+    return base64.b64encode(zlib.compress(packed.encode())).decode()
+
+
+def _unpack(answer: str) -> Response:
+    status, headers, body = json.loads(zlib.decompress(base64.b64decode(answer)))
+    response = Response(body, status=status, headers=headers)
+    response.headers[REPLAYED] = "true"
+    return response

@@ -1,0 +1,75 @@
+"""A job's changes as they come, as Server-Sent Events.
+
+Owns the stream: a snapshot first, then one whenever the job changes, until it has ended. A stream that breaks, or
+reaches its bound, is simply opened again: there is nothing to catch up on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from flask import Blueprint, Response
+
+from api.errors import StreamsExhaustedError
+from api.openapi import Operation, describes
+from api.resources import etag_of, job_resource
+from api.routes.jobs import find_job
+from api.services import services
+from api.waiting import has_ended
+from shared.errors import JobNotFoundError, StoreUnavailableError
+from shared.job_changes import Follower
+from shared.job_store import JobStore
+
+blueprint = Blueprint("events", __name__, url_prefix="/v1/jobs/<job_id>")
+
+HEARTBEAT_SECONDS = 15.0
+"""The longest silence. It keeps proxies from cutting the stream, and finds out about clients that are gone."""
+
+STREAM_SECONDS = 600.0
+"""How long a stream lasts; clients then open another. It bounds what a forgotten one can hold."""
+
+
+@blueprint.get("/events")
+@describes(
+    Operation("Follow a job", tag="jobs", media={200: ("text/event-stream",)}, problems=(404, 503)),
+)
+def events(job_id: str) -> Response:
+    """Send the job at once and at each change: `event: job`, with the job as JSON in `data`.
+
+    The stream ends after the job has; `event: deleted` says that it was removed. It may end earlier: open another.
+    """
+    find_job(job_id)
+    following = services().changes.follow(job_id)
+    follower = following.__enter__()
+    if follower is None:
+        raise StreamsExhaustedError("The server follows as many jobs as it can. Poll this one, or try again.")
+    response = Response(_stream(services().store, job_id, follower), content_type="text/event-stream")
+    response.call_on_close(lambda: following.__exit__(None, None, None))
+    # nginx would hold events back until its buffer is full.
+    response.headers["X-Accel-Buffering"] = "no"
+    return response
+
+
+def _stream(store: JobStore, job_id: str, follower: Follower) -> Iterator[str]:
+    deadline, sent, silent_since = time.monotonic() + STREAM_SECONDS, "", time.monotonic()
+    yield "retry: 2000\n\n"
+    while time.monotonic() < deadline and not follower.ended:
+        try:
+            job = store.read(job_id)
+        except JobNotFoundError:
+            yield f'event: deleted\ndata: {{"id": "{job_id}"}}\n\n'
+            return
+        except StoreUnavailableError:
+            # The next attempt is told, with a status.
+            return
+        tag, now = etag_of(job), time.monotonic()
+        if tag != sent:
+            yield f"event: job\nid: {tag}\ndata: {job_resource(job).model_dump_json()}\n\n"
+            sent, silent_since = tag, now
+        elif now - silent_since >= HEARTBEAT_SECONDS:
+            yield ": still here\n\n"
+            silent_since = now
+        if has_ended(job):
+            return
+        follower.wait(min(deadline - now, HEARTBEAT_SECONDS))

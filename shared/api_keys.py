@@ -1,0 +1,135 @@
+"""API keys: who made a request, and what they may do.
+
+Owns the form of a key and its record in Redis, which holds a digest and never the key. Knows no HTTP.
+
+    sq_<id>_<secret>     the id is no secret: lists and logs name a key by it
+    key:<id>  hash       digest, owner, scopes, label, created_ms
+    keys      zset       ids by creation
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import redis
+
+from shared.redis_connection import connect, guarded
+from shared.settings import Settings
+
+SCOPES: Mapping[str, str] = {
+    "submit": "upload; create, cancel, retry and delete jobs",
+    "read": "read jobs and what they made",
+    "admin": "all of that with everybody's jobs, and the metrics",
+}
+
+CACHE_SECONDS = 5.0
+"""How long a process trusts a key that it has looked up, so that a poll stays one call to Redis; a revoked key works
+for this much longer."""
+
+CACHE_KEYS = 10_000
+"""Keys that a process remembers; past it, it forgets all of them."""
+
+SECRET_BYTES = 32
+
+FORM = re.compile(r"sq_([0-9a-f]{12})_[A-Za-z0-9_-]{43}")
+
+OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""What an owner may be called: part of keys in Redis, where a colon would end it."""
+
+
+@dataclass(frozen=True)
+class ApiKey:
+    """A key as it is recorded."""
+
+    id: str
+    owner: str
+    scopes: frozenset[str]
+    label: str
+    created_at: float
+
+
+class ApiKeys:
+    """The keys. Every method may raise StoreUnavailableError."""
+
+    def __init__(self, settings: Settings, client: redis.Redis | None = None) -> None:
+        self._redis = client or connect(settings)
+        self._prefix = settings.redis_prefix
+        self._cache: dict[bytes, tuple[float, ApiKey]] = {}
+
+    def create(self, *, owner: str, scopes: Iterable[str], label: str = "") -> tuple[ApiKey, str]:
+        """Make a key; return it, and its text, which nobody can tell again. Raises ValueError."""
+        wanted = frozenset(scopes)
+        if not OWNER.fullmatch(owner):
+            raise ValueError("An owner's name is made of letters, digits, '.', '_' and '-'; 64 at most.")
+        if not wanted or wanted - set(SCOPES):
+            raise ValueError(f"A key needs scopes out of {', '.join(SCOPES)}.")
+        key_id = secrets.token_hex(6)
+        text = f"sq_{key_id}_{secrets.token_urlsafe(SECRET_BYTES)}"
+        key = ApiKey(key_id, owner, wanted, label, guarded(self._redis.time)[0])
+        record = {
+            "digest": _digest(text).hex(),
+            "owner": owner,
+            "scopes": ",".join(sorted(wanted)),
+            "label": label,
+            "created_ms": str(int(key.created_at * 1000)),
+        }
+        pipeline = self._redis.pipeline()
+        pipeline.hset(self._name(key_id), mapping=cast("dict[Any, Any]", record))
+        pipeline.zadd(f"{self._prefix}keys", {key_id: int(key.created_at * 1000)})
+        guarded(pipeline.execute)
+        return key, text
+
+    def list(self) -> list[ApiKey]:
+        """Return all keys, oldest first."""
+        ids = cast("list[str]", guarded(lambda: self._redis.zrange(f"{self._prefix}keys", 0, -1)))
+        pipeline = self._redis.pipeline(transaction=False)
+        for key_id in ids:
+            pipeline.hgetall(self._name(key_id))
+        records = cast("list[dict[str, str]]", guarded(pipeline.execute))
+        return [_key(i, r) for i, r in zip(ids, records, strict=True) if r]
+
+    def revoke(self, key_id: str) -> bool:
+        """End a key; False when there is none of this id. Processes that know it forget it in CACHE_SECONDS."""
+        pipeline = self._redis.pipeline()
+        pipeline.delete(self._name(key_id))
+        pipeline.zrem(f"{self._prefix}keys", key_id)
+        return bool(guarded(pipeline.execute)[0])
+
+    def find(self, text: str) -> ApiKey | None:
+        """Return the key that has this text, or None."""
+        form = FORM.fullmatch(text)
+        if form is None:
+            return None
+        digest = _digest(text)
+        until, known = self._cache.get(digest, (0.0, None))
+        if time.monotonic() < until:
+            return known
+        record = cast("dict[str, str]", guarded(lambda: self._redis.hgetall(self._name(form[1]))))
+        if not record or not hmac.compare_digest(bytes.fromhex(record["digest"]), digest):
+            self._cache.pop(digest, None)
+            return None
+        if len(self._cache) >= CACHE_KEYS:
+            self._cache.clear()
+        key = _key(form[1], record)
+        self._cache[digest] = (time.monotonic() + CACHE_SECONDS, key)
+        return key
+
+    def _name(self, key_id: str) -> str:
+        return f"{self._prefix}key:{key_id}"
+
+
+def _digest(text: str) -> bytes:
+    # No slow hash: nobody guesses 256 random bits.
+    return hashlib.sha256(text.encode()).digest()
+
+
+def _key(key_id: str, record: Mapping[str, str]) -> ApiKey:
+    scopes = frozenset(record["scopes"].split(","))
+    return ApiKey(key_id, record["owner"], scopes, record["label"], int(record["created_ms"]) / 1000)
