@@ -100,6 +100,11 @@ def remember_songs(stack: Stack, count: int) -> None:
             "request": {"source": source, "engine": "repetition", "owner": "local", "priority": "bulk"},
             "created_at": ended,
             "finished_at": ended,
-            **{"outputs": [], "probed": None, "report": None, "error": None, "fence": 1, "attempt": 1},
+            "outputs": [],
+            "probed": None,
+            "report": None,
+            "error": None,
+            "fence": 1,
+            "attempt": 1,
         }
         assert store.restore(document)

@@ -160,7 +160,9 @@ def test_the_defaults_that_env_example_shows_are_the_ones_that_hold() -> None:
             assert in_compose[1] == value, name
         else:
             default = Settings.model_fields[name.lower()].default
-            assert (f"{default:g}" if isinstance(default, float) else "" if default is None else str(default)) == value, name
+            assert (
+                f"{default:g}" if isinstance(default, float) else "" if default is None else str(default)
+            ) == value, name
 
 
 def test_the_image_context_holds_what_the_dockerfiles_copy_and_no_env_file() -> None:
