@@ -75,6 +75,8 @@ def run(
         with clock.stage("decode"):
             track = _decode(plan, found, workspace, clock)
         made = _separate_and_encode(plan, track, workspace, clock)
+        # A network's memory goes back before pictures are drawn: a child's peak is the larger of the two, not the sum.
+        plan.engine.close()
         tag_notes = carry_tags(work, found, made.paths, workspace)
         with clock.stage("illustrate"):
             stems = {name: made.measures.stems[index] for index, name in plan.wanted.items()}

@@ -109,7 +109,7 @@ class Stack:
             signal.signal(number, on_signal)
 
     def _set_up_models(self) -> None:
-        """Build the networks for this machine if they are not there: 3 s once, 0.6 s from then on.
+        """Build networks and compile loops for this machine if they are not there: 15 s once, 0.6 s from then on.
 
         Without them the stack runs as well, with fewer engines.
         """

@@ -98,7 +98,7 @@ class Deployment:
             "--without-gossip",
             "--without-mingle",
         )
-        before = {w.id for w in self.queue.workers()}
+        before = {w.id for w in self.queue.workers()} if wait else set()
         known: Callable[[], bool] = lambda: bool({w.id for w in self.queue.workers()} - before)
         name = f"worker{len(self.workers)}"
         worker = self._start(name, command, known if wait else lambda: True, overrides, command_prefix)

@@ -55,6 +55,9 @@ class SlowEngine:
         """Tell the truth, which the supervisor does not rely on."""
         return self._grow_bytes + 8 * channels * n_samples
 
+    def close(self) -> None:
+        """Hold nothing between tracks."""
+
     def separate(
         self,
         source: Source,

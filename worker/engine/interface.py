@@ -150,3 +150,6 @@ class Engine(Protocol):
         EngineError
             Before the first block, if the track cannot be separated.
         """
+
+    def close(self) -> None:
+        """Let go of what `separate` holds between tracks (a loaded network); the next call takes it up again."""

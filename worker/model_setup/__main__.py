@@ -1,5 +1,7 @@
-"""The command `python -m worker.model_setup --cache DIR`: prints the model folder, or one line on what is
-missing."""
+"""The command `python -m worker.model_setup --cache DIR`: makes ready what this machine needs before its first job.
+
+Prints the model folder, or one line on what is missing.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ import sys
 from pathlib import Path
 
 from worker.model_setup.errors import SetupError
+from worker.model_setup.loops import compile_loops
 from worker.model_setup.setup import set_up
 
 
@@ -17,6 +20,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--cache", type=Path, required=True, help="the folder that holds the model folders")
     cache = parser.parse_args(arguments).cache
     try:
+        cache.mkdir(parents=True, exist_ok=True)
+        compile_loops(cache)
         folder, built = set_up(cache)
     except SetupError as error:
         sys.stderr.write(f"{error}\n")

@@ -19,9 +19,9 @@ def command(*arguments: str | Path) -> list[str]:
 
 
 def separate(*arguments: str | Path, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*arguments), capture_output=True, text=True, check=False, env={**os.environ, **(environment or {})}
-    )
+    # Without networks, whatever this clone has set up.
+    own = {"MODEL_FOLDER": "no/such/folder", **(environment or {})}
+    return subprocess.run(command(*arguments), capture_output=True, text=True, check=False, env={**os.environ, **own})
 
 
 @pytest.fixture

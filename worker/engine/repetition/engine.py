@@ -72,6 +72,9 @@ class RepetitionEngine:
         bank_frames = min(BANK_TILES, _n_tiles(grid)) * TILE_FRAMES
         return bank_frames * (2 * grid.n_bins + 8 * N_BANDS) + 24 * channels * TILE_FRAMES * grid.n_fft
 
+    def close(self) -> None:
+        """Hold nothing between tracks."""
+
     def separate(
         self,
         source: Source,

@@ -67,6 +67,9 @@ class OriginalEngine:
         bank_bytes = 6 * n_bins * _librosa_frames(n_samples)
         return bank_bytes + 12 * channels * n_samples + (64 << 20)
 
+    def close(self) -> None:
+        """Hold nothing between tracks."""
+
     def separate(
         self,
         source: Source,
