@@ -132,6 +132,24 @@ class KeyReusedError(InputError):
     code = "idempotency_key_reused"
 
 
+class UrlRefusedError(InputError):
+    """The URL is none of the web's, or leads to where this server may not go."""
+
+    code = "url_refused"
+
+
+class UrlUnreachableError(InputError):
+    """Nothing could be fetched from the URL."""
+
+    code = "url_unreachable"
+
+
+class SourceRefusedError(InputError):
+    """This server takes no mixtures from there."""
+
+    code = "source_refused"
+
+
 class StreamsExhaustedError(PassingError):
     """As many clients follow jobs as this process has threads to spare for."""
 

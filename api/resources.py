@@ -117,6 +117,16 @@ class JobListResource(Resource):
     next_starting_after: str | None = Field(description="`starting_after` of the next page")
 
 
+class DirectUploadResource(Resource):
+    """An upload that the client sends to storage: a multipart form with these fields, and then the part `file`."""
+
+    upload_id: str
+    filename: str
+    url: str = Field(description="Where the form is posted")
+    fields: dict[str, str] = Field(description="The form's fields")
+    expires_in_seconds: int
+
+
 class UploadResource(Resource):
     """An upload that jobs can name."""
 

@@ -83,16 +83,31 @@ class JobOptions(Strict):
         return self
 
 
-class UploadSource(Strict):
-    """A mixture that was uploaded before."""
+class StoredObject(Strict):
+    """An object of the storage."""
 
-    upload_id: Identifier
+    bucket: str = Field(min_length=1, max_length=63)
+    key: str = Field(min_length=1, max_length=1024)
+
+
+class SourceWish(Strict):
+    """Where the mixture lies: exactly one of these."""
+
+    upload_id: Identifier | None = Field(None, description="An upload from before")
+    s3: StoredObject | None = Field(None, description="An object in a bucket that this server allows")
+    url: str | None = Field(None, max_length=4096, description="Fetched at once, where this server allows it")
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if sum(place is not None for place in (self.upload_id, self.s3, self.url)) != 1:
+            raise ValueError("must be one of upload_id, s3 and url")
+        return self
 
 
 class JobSubmission(JobOptions):
     """A job as JSON."""
 
-    source: UploadSource = Field(description="Where the mixture lies")
+    source: SourceWish = Field(description="Where the mixture lies")
 
 
 class JobListQuery(Strict):
@@ -101,6 +116,13 @@ class JobListQuery(Strict):
     state: JobState | None = Field(None, description="Only jobs in this state")
     limit: int = Field(50, ge=1, le=200, description="How many at most")
     starting_after: Identifier | None = Field(None, description="The `next_starting_after` of the page before")
+
+
+class UploadWish(Strict):
+    """An upload that will go straight to storage."""
+
+    filename: str = Field("audio", max_length=1000, description="What the file is called")
+    size_bytes: int = Field(ge=1, description="How large it is; the form takes no more")
 
 
 class UploadQuery(Strict):

@@ -58,7 +58,7 @@ def make_services(settings: Settings) -> Services:
         storage=storage,
         prompt_storage=prompt_storage,
         catalog=catalog,
-        submission=Submission(store, queue, storage, prompt_storage, catalog),
+        submission=Submission(settings, store, queue, storage=storage, prompt_storage=prompt_storage, catalog=catalog),
         readiness=Readiness(store, queue, prompt_storage),
         tally=Tally(client, settings.redis_prefix),
         keys=ApiKeys(settings, client),

@@ -10,15 +10,23 @@ from dataclasses import dataclass
 import structlog
 
 from api.engine_catalog import EngineCatalog
-from api.schemas import JobOptions
-from shared.errors import LifeCycleError, PassingError, StemqueueError, StoreUnavailableError
+from api.errors import SourceRefusedError
+from api.schemas import JobOptions, clean_filename
+from api.streaming_upload import refuse_beyond, store_body
+from api.url_source import fetching
+from shared.errors import AudioEmptyError, LifeCycleError, PassingError, StemqueueError, StoreUnavailableError
 from shared.job import Job, JobRequest, Source
 from shared.job_queue import JobQueue
 from shared.job_store import JobStore, new_id
 from shared.object_storage import ObjectStorage, job_prefix, upload_key
+from shared.settings import Settings, split_names
 from shared.upload_stream import Stored, UploadStream
 
 log = structlog.get_logger(__name__)
+
+
+FORM_SECONDS = 900
+"""How long a form for a direct upload works; raising it lets slow clients begin later, and leaked ones live longer."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +42,15 @@ class Submission:
 
     def __init__(
         self,
+        settings: Settings,
         store: JobStore,
         queue: JobQueue,
+        *,
         storage: ObjectStorage,
         prompt_storage: ObjectStorage,
         catalog: EngineCatalog,
     ) -> None:
+        self._settings = settings
         self._store = store
         self._queue = queue
         self._storage = storage
@@ -99,15 +110,60 @@ class Submission:
     def submit_known(self, sender: Sender, options: JobOptions, upload_id: str, *, job_id: str) -> Job:
         """Create a job on an upload of the sender's. Raises SourceMissingError and what `submit_stored` raises."""
         fields = self._store.read_upload(upload_id, sender.owner)
+        size_bytes, etag = int(fields["size_bytes"]), fields["etag"]
+        if not etag:
+            # Sent straight to storage. The form works until it expires, so that the object may change: what is there
+            # now is what the job gets.
+            size_bytes, etag = self._prompt_storage.head(fields["key"])
         source = Source(
             key=fields["key"],
             filename=fields["filename"],
-            size_bytes=int(fields["size_bytes"]),
-            sha256=fields["sha256"],
-            etag=fields["etag"],
+            size_bytes=size_bytes,
+            sha256=fields["sha256"] or None,
+            etag=etag,
             upload_id=upload_id,
         )
         return self._enqueue(self._request(sender, options, source), job_id)
+
+    def submit_object(self, sender: Sender, options: JobOptions, bucket: str, key: str, *, job_id: str) -> Job:
+        """Create a job on an object that somebody else put into storage, as it is now; it stays when the job goes.
+
+        Raises SourceRefusedError, SourceMissingError, UploadTooLargeError and what `submit_stored` raises.
+        """
+        if bucket not in split_names(self._settings.s3_source_buckets):
+            raise SourceRefusedError("This server takes no mixtures from that bucket.")
+        size_bytes, etag = self._prompt_storage.head(key, bucket=bucket)
+        refuse_beyond(self._settings.max_upload_bytes, size_bytes)
+        if not size_bytes:
+            raise AudioEmptyError("The object is empty.")
+        source = Source(key, clean_filename(key), size_bytes, etag=etag, bucket=bucket)
+        return self._enqueue(self._request(sender, options, source), job_id)
+
+    def submit_url(self, sender: Sender, options: JobOptions, url: str, *, job_id: str) -> Job:
+        """Fetch a URL and create a job with it as its mixture.
+
+        Raises SourceRefusedError, UrlRefusedError, UrlUnreachableError, UploadTooLargeError, AudioEmptyError and what
+        `submit_stored` raises.
+        """
+        if not self._settings.url_sources:
+            raise SourceRefusedError("This server fetches no URLs; send the file, or upload it first.")
+        upload_id = new_upload_id()
+        with fetching(url, self._settings) as fetched:
+            self.demand_ready(sender, fetched.announced_bytes)
+            stored = store_body(fetched.blocks, self.open_upload(upload_id))
+        return self.submit_stored(sender, options, upload_id, fetched.filename, stored, job_id=job_id)
+
+    def expect_upload(self, sender: Sender, filename: str, size_bytes: int) -> tuple[str, str, dict[str, str]]:
+        """Return the id of an upload that the client sends to storage itself, and the form to send it by.
+
+        Raises UploadTooLargeError, StorageQuotaError.
+        """
+        refuse_beyond(self._settings.max_upload_bytes, size_bytes)
+        upload_id = new_upload_id()
+        source = Source(upload_key(upload_id), filename, size_bytes, upload_id=upload_id)
+        self._record_upload(sender, source, implicit=False)
+        url, fields = self._storage.signed_form(source.key, max_bytes=size_bytes, seconds=FORM_SECONDS)
+        return upload_id, url, fields
 
     def take_back(self, stored: Stored) -> None:
         """Remove a mixture that no job will use; what cannot be removed now is the collector's."""

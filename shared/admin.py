@@ -79,6 +79,15 @@ def status(settings: Settings) -> None:
 
 
 @main.command()
+@click.argument("origins", nargs=-1, required=True)
+@click.pass_obj
+def cors(settings: Settings, origins: tuple[str, ...]) -> None:
+    """Let pages of ORIGINS (https://app.example) talk to a storage with a public address; needs an owner's key."""
+    ObjectStorage(settings).allow_origins(origins)
+    click.echo(f"{settings.s3_bucket}: {', '.join(origins)}")
+
+
+@main.command()
 @click.pass_obj
 def collect(settings: Settings) -> None:
     """Remove what no job needs from storage, now."""

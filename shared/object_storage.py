@@ -11,15 +11,18 @@ from __future__ import annotations
 
 import hashlib
 import urllib.parse
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
-from shared.errors import ScratchFullError, SourceMissingError, StorageUnavailableError
+from shared.errors import ScratchFullError, StorageUnavailableError
 from shared.settings import Settings
 from shared.storage_connection import connect_storage, storage_faults
 from shared.upload_stream import PART_BYTES, Stored, UploadStream
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.type_defs import CORSRuleTypeDef
 
 CHUNK_BYTES = 256 * 1024
 """How much a download reads at once."""
@@ -116,13 +119,19 @@ class ObjectStorage:
         return Stored(key, len(content), answer["ETag"], hashlib.sha256(content).hexdigest())
 
     def fetch(
-        self, key: str, path: Path, *, etag: str | None = None, on_bytes: Callable[[int], None] | None = None
+        self,
+        key: str,
+        path: Path,
+        *,
+        bucket: str | None = None,
+        etag: str | None = None,
+        on_bytes: Callable[[int], None] | None = None,
     ) -> int:
         """Download an object to a file; return its size. Raises SourceMissingError if it is gone or was replaced.
 
         `on_bytes` is told how many bytes have come so far, and may raise to give up.
         """
-        opened = self.open(key, etag=etag)
+        opened = self.open(key, bucket=bucket, etag=etag)
         done = 0
         with path.open("wb") as file:
             for chunk in opened.chunks():
@@ -134,9 +143,11 @@ class ObjectStorage:
             raise StorageUnavailableError("The storage ended a download early.")
         return done
 
-    def open(self, key: str, *, byte_range: str | None = None, etag: str | None = None) -> Opened:
+    def open(
+        self, key: str, *, bucket: str | None = None, byte_range: str | None = None, etag: str | None = None
+    ) -> Opened:
         """Open an object for reading, whole or in an HTTP range. Raises SourceMissingError."""
-        wanted: dict[str, Any] = {"Bucket": self.bucket, "Key": key}
+        wanted: dict[str, Any] = {"Bucket": bucket or self.bucket, "Key": key}
         if byte_range:
             wanted["Range"] = byte_range
         if etag:
@@ -145,22 +156,32 @@ class ObjectStorage:
             answer = self._client.get_object(**wanted)
         return Opened(answer["Body"], answer["ContentLength"], answer.get("ContentRange"), answer["ETag"])
 
-    def size_bytes(self, key: str) -> int | None:
-        """Return an object's size, or None if there is no such object."""
-        try:
-            with storage_faults():
-                return int(self._client.head_object(Bucket=self.bucket, Key=key)["ContentLength"])
-        except SourceMissingError:
-            return None
+    def head(self, key: str, *, bucket: str | None = None) -> tuple[int, str]:
+        """Return an object's size in bytes and its ETag. Raises SourceMissingError."""
+        with storage_faults():
+            answer = self._client.head_object(Bucket=bucket or self.bucket, Key=key)
+        return int(answer["ContentLength"]), answer["ETag"]
 
-    def signed_url(self, key: str, *, filename: str, content_type: str, seconds: int = 3600) -> str:
+    def signed_form(self, key: str, *, max_bytes: int, seconds: int) -> tuple[str, dict[str, str]]:
+        """Return the address and the fields of a form by which anyone may store this one object for a while."""
+        answer = self._signer.generate_presigned_post(
+            Bucket=self.bucket,
+            Key=key,
+            Conditions=[["content-length-range", 1, max_bytes]],
+            ExpiresIn=seconds,
+        )
+        return answer["url"], answer["fields"]
+
+    def signed_url(
+        self, key: str, *, filename: str, content_type: str, seconds: int = 3600, bucket: str | None = None
+    ) -> str:
         """Return a link that anyone may follow for a while; it downloads under the given name."""
         disposition = f"attachment; filename*=UTF-8''{urllib.parse.quote(filename, safe='')}"
         return str(
             self._signer.generate_presigned_url(
                 "get_object",
                 Params={
-                    "Bucket": self.bucket,
+                    "Bucket": bucket or self.bucket,
                     "Key": key,
                     "ResponseContentDisposition": disposition,
                     "ResponseContentType": content_type,
@@ -168,6 +189,18 @@ class ObjectStorage:
                 ExpiresIn=seconds,
             )
         )
+
+    def allow_origins(self, origins: Sequence[str]) -> None:
+        """Let the pages of these web origins, and no others, read and send from a browser."""
+        rule: CORSRuleTypeDef = {
+            "AllowedOrigins": list(origins),
+            "AllowedMethods": ["GET", "HEAD", "POST"],
+            "AllowedHeaders": ["*"],
+            "ExposeHeaders": ["ETag", "Content-Length", "Content-Range", "Accept-Ranges"],
+            "MaxAgeSeconds": 3600,
+        }
+        with storage_faults():
+            self._client.put_bucket_cors(Bucket=self.bucket, CORSConfiguration={"CORSRules": [rule]})
 
     def list_keys(self, prefix: str) -> Iterator[tuple[str, int, float]]:
         """Yield key, size in bytes and time of change (seconds since 1970) of the objects below a prefix."""

@@ -59,6 +59,16 @@ class Settings(BaseSettings):
         "holds one",
     )
     max_upload_bytes: int = Field(2_000_000_000, gt=0, description="Largest upload taken")
+    s3_source_buckets: str = Field(
+        "",
+        description="Buckets of the storage that jobs may name their mixtures in, comma separated; anybody who may "
+        "submit can have any object there separated",
+    )
+    url_sources: bool = Field(False, description="Whether jobs may name a URL, which the API then fetches")
+    url_source_seconds: float = Field(120.0, gt=0, description="How long the fetch of a URL may take in all")
+    outgoing_to_loopback: bool = Field(
+        False, description="Whether URLs and webhooks may lead to this machine itself; for tests"
+    )
     max_queued_jobs: int = Field(200_000, gt=0, description="Jobs that may wait; past it 503 `queue_full`")
     max_requests_per_minute: int = Field(1200, ge=0, description="Requests of one API key a minute; 0: no limit")
     max_queued_jobs_per_owner: int = Field(0, ge=0, description="Jobs of one owner that may wait; 0: no limit")

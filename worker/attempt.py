@@ -87,7 +87,7 @@ class Attempt:
             self.check()
             self.heartbeat.tell("fetch", FETCHED * done / max(1, source.size_bytes))
 
-        storage.fetch(source.key, self._source_path, etag=source.etag, on_bytes=on_bytes)
+        storage.fetch(source.key, self._source_path, bucket=source.bucket, etag=source.etag, on_bytes=on_bytes)
 
     def separate(self, children: Children) -> Outcome:
         """Have a child do the work; it is killed if the run must end before it does."""

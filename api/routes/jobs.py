@@ -116,7 +116,12 @@ def _submit_json(exchange: Exchange) -> Job:
     values = parse_json(read_small_body(request.environ))
     exchange.seal({"json": values})
     wanted = validate(JobSubmission, values)
-    return services().submission.submit_known(sender(), wanted, wanted.source.upload_id, job_id=exchange.resource_id)
+    submission, source, job_id = services().submission, wanted.source, exchange.resource_id
+    if source.s3:
+        return submission.submit_object(sender(), wanted, source.s3.bucket, source.s3.key, job_id=job_id)
+    if source.url:
+        return submission.submit_url(sender(), wanted, source.url, job_id=job_id)
+    return submission.submit_known(sender(), wanted, source.upload_id or "", job_id=job_id)
 
 
 def sender() -> Sender:

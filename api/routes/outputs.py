@@ -71,8 +71,9 @@ def read_source(job_id: str) -> Response:
         filename=source.filename,
         content_type=_audio_type(source.filename),
         size_bytes=source.size_bytes,
-        tag=source.sha256 or source.key,
+        tag=source.sha256 or (source.etag or source.key).strip('"'),
         pinned=source.etag,
+        bucket=source.bucket,
     )
 
 
@@ -134,10 +135,19 @@ def _not_there(job: Job, kind: str, name: str) -> Response:
 
 
 def _send(
-    *, key: str, filename: str, content_type: str, size_bytes: int, tag: str, pinned: str | None = None
+    *,
+    key: str,
+    filename: str,
+    content_type: str,
+    size_bytes: int,
+    tag: str,
+    pinned: str | None = None,
+    bucket: str | None = None,
 ) -> Response:
     if services().settings.s3_public_endpoint_url:
-        link = services().storage.signed_url(key, filename=filename, content_type=content_type, seconds=LINK_SECONDS)
+        link = services().storage.signed_url(
+            key, filename=filename, content_type=content_type, seconds=LINK_SECONDS, bucket=bucket
+        )
         return _as_response(redirect(link, 302))
     response = Response(content_type=content_type)
     response.set_etag(tag)
@@ -156,15 +166,24 @@ def _send(
     if span:
         response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size_bytes}"
     if request.method != "HEAD":
-        opened = _opened(services().prompt_storage, key, byte_range=f"bytes={start}-{stop - 1}", etag=pinned)
+        opened = _opened(
+            services().prompt_storage, key, bucket=bucket, byte_range=f"bytes={start}-{stop - 1}", etag=pinned
+        )
         response.response = opened.chunks()
         response.call_on_close(opened.body.close)
     return response
 
 
-def _opened(storage: ObjectStorage, key: str, *, byte_range: str | None = None, etag: str | None = None) -> Opened:
+def _opened(
+    storage: ObjectStorage,
+    key: str,
+    *,
+    bucket: str | None = None,
+    byte_range: str | None = None,
+    etag: str | None = None,
+) -> Opened:
     try:
-        return storage.open(key, byte_range=byte_range, etag=etag)
+        return storage.open(key, bucket=bucket, byte_range=byte_range, etag=etag)
     except SourceMissingError as error:
         raise OutputGoneError("The storage has this object no longer.") from error
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
+from api.errors import MediaTypeUnsupportedError
 from api.idempotency import Exchange, repeatable
 from api.openapi import Operation, describes
-from api.resources import UploadResource
+from api.resources import DirectUploadResource, UploadResource
 from api.routes.jobs import sender
-from api.schemas import UploadQuery, clean_filename, validate
+from api.schemas import UploadQuery, UploadWish, clean_filename, parse_json, validate
 from api.services import services
-from api.streaming_upload import DigestOnly, body_blocks, store_body
-from api.submission import new_upload_id
+from api.streaming_upload import DigestOnly, body_blocks, read_small_body, store_body
+from api.submission import FORM_SECONDS, new_upload_id
 from shared.errors import StemqueueError
 
 blueprint = Blueprint("uploads", __name__, url_prefix="/v1/uploads")
@@ -24,14 +25,20 @@ blueprint = Blueprint("uploads", __name__, url_prefix="/v1/uploads")
         tag="uploads",
         query=UploadQuery,
         media_in=("application/octet-stream", "audio/*"),
-        answers={201: UploadResource},
-        problems=(400, 408, 413, 422, 503),
+        bodies={"application/json": UploadWish},
+        answers={200: DirectUploadResource, 201: UploadResource},
+        problems=(400, 408, 413, 415, 422, 503),
         repeatable=True,
     )
 )
 @repeatable
 def upload(exchange: Exchange) -> Response:
-    """Store the request's body; jobs name it by `source.upload_id`. Unused, it is removed after a day."""
+    """Store the request's body; jobs name it by `source.upload_id`. Unused, it is removed after a day.
+
+    As JSON, where the storage has a public address (200): a form by which the file goes straight there.
+    """
+    if request.mimetype == "application/json":
+        return _direct(exchange)
     filename = clean_filename(validate(UploadQuery, request.args.to_dict()).filename)
     submission = services().submission
     blocks = body_blocks(request.environ, max_file_bytes=services().settings.max_upload_bytes)
@@ -49,3 +56,17 @@ def upload(exchange: Exchange) -> Response:
         upload_id=upload_id, filename=filename, size_bytes=stored.size_bytes, sha256=stored.sha256
     )
     return Response(resource.model_dump_json(), status=201, content_type="application/json")
+
+
+def _direct(exchange: Exchange) -> Response:
+    if not services().settings.s3_public_endpoint_url:
+        raise MediaTypeUnsupportedError("This server takes the file itself as the body; its storage is not public.")
+    values = parse_json(read_small_body(request.environ))
+    exchange.seal({"json": values})
+    wanted = validate(UploadWish, values)
+    filename = clean_filename(wanted.filename)
+    upload_id, url, fields = services().submission.expect_upload(sender(), filename, wanted.size_bytes)
+    resource = DirectUploadResource(
+        upload_id=upload_id, filename=filename, url=url, fields=fields, expires_in_seconds=FORM_SECONDS
+    )
+    return Response(resource.model_dump_json(), content_type="application/json")
