@@ -153,7 +153,9 @@ def _responses(operation: Operation) -> dict[str, Any]:
     for status, model in operation.answers.items():
         responses[str(status)] = _answer(status, {"application/json": _reference(model, "serialization")})
     for status, kinds in operation.media.items():
-        responses[str(status)] = _answer(status, {kind: {"type": "string", "format": "binary"} for kind in kinds})
+        # A JSON file is any JSON; other files are bytes.
+        files = {kind: {} if kind == "application/json" else {"type": "string", "format": "binary"} for kind in kinds}
+        responses[str(status)] = _answer(status, files)
     for status in operation.empty:
         responses[str(status)] = _answer(status, {})
     always = (*ALWAYS, *(() if operation.open_to_all else WITH_KEY), *((409, 422) if operation.repeatable else ()))

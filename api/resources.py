@@ -105,6 +105,7 @@ class JobResource(Resource):
     attempt_errors: list[ErrorResource]
     times: TimesResource
     expires_at: datetime | None = Field(description="When the job and its stems are removed")
+    cached: bool = Field(description="Answered by copies of what an earlier job of the same owner had made")
     metadata: dict[str, Any]
     links: dict[str, str]
 
@@ -235,6 +236,7 @@ def job_resource(job: Job) -> JobResource:
             finished_at=_moment(job.finished_at) if job.finished_at else None,
         ),
         expires_at=_moment(job.expires_at) if job.expires_at else None,
+        cached=job.cached,
         metadata=dict(request.metadata),
         links=_links(job, base),
     )

@@ -65,6 +65,7 @@ class JobOptions(Strict):
     format_options: FormatOptions = Field(FormatOptions(), description="Bit depth or bitrate")
     excerpt: Excerpt | None = Field(None, description="A part of the track; null: all of it")
     priority: Literal["interactive", "bulk"] = Field("interactive", description="Whether somebody waits for it")
+    no_cache: bool = Field(False, description="Separate anew, even if an earlier job of yours has the same result")
     metadata: dict[str, JsonValue] = Field({}, description="The client's own notes, given back with the job")
 
     @field_validator("metadata")
@@ -146,6 +147,7 @@ class JobForm(Strict):
     excerpt_start_seconds: Seconds | None = Field(None, description="Instead of `excerpt`")
     excerpt_duration_seconds: Seconds | None = Field(None, description="Instead of `excerpt`")
     priority: Literal["interactive", "bulk"] | None = None
+    no_cache: bool | None = None
     metadata: dict[str, JsonValue] | None = None
 
 

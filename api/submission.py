@@ -169,6 +169,7 @@ class Submission:
         """Remove a mixture that no job will use; what cannot be removed now is the collector's."""
         try:
             self._storage.delete([stored.key])
+            self._store.drop_upload(stored.key.removeprefix(upload_key("")))
         except StemqueueError as error:
             log.warning("upload left for the collector", key=stored.key, error=error.message)
 
@@ -217,6 +218,7 @@ class Submission:
             owner=sender.owner,
             metadata=options.metadata,
             request_id=sender.request_id,
+            no_cache=options.no_cache,
         )
 
     def _record_upload(self, sender: Sender, source: Source, *, implicit: bool) -> None:

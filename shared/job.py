@@ -86,6 +86,7 @@ class JobRequest:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     webhook_url: str | None = None
     request_id: str | None = None
+    no_cache: bool = False
 
     def to_json(self) -> str:
         """Return the request as JSON, for the record."""
@@ -141,6 +142,7 @@ class Job:
     attempt_errors: tuple[Mapping[str, Any], ...] = ()
     queue_position: int | None = None
     eta_seconds: float | None = None
+    cached: bool = False
 
     def output(self, kind: str, name: str) -> Output | None:
         """Return the output of this kind and name, or None."""
@@ -170,6 +172,7 @@ class Job:
             attempt_errors=tuple(json.loads(e) for e in (record.get("attempt_errors") or "").splitlines()),
             queue_position=int(record["queue_position"]) if record.get("queue_position") else None,
             eta_seconds=float(record["eta_seconds"]) if record.get("eta_seconds") else None,
+            cached=record.get("cached") == "1",
         )
 
 

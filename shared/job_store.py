@@ -185,6 +185,10 @@ class JobStore:
             raise SourceMissingError("There is no such upload.")
         return fields
 
+    def drop_upload(self, upload_id: str) -> None:
+        """Forget an upload that no job uses, whose object is gone."""
+        self._scripts.run("drop_upload", upload_id)
+
     # Collection
 
     def expired_ids(self, limit: int = 500) -> list[str]:
@@ -264,11 +268,14 @@ class JobStore:
         report: Mapping[str, Any],
         busy_seconds: float = 0.0,
         audio_seconds: float = 0.0,
+        content: str | None = None,
+        cached: bool = False,
     ) -> bool:
         """Commit the result; False when the claim is no longer held, and then nothing was written.
 
         `busy_seconds`, how long the job held a slot, goes into the engine's pace, from which waiting times are told;
-        `audio_seconds`, how much was separated, counts against the owner's day.
+        `audio_seconds`, how much was separated, counts against the owner's day. `content` names what
+        was made, for `find_content`; `cached` says that an earlier job had made it, and then neither of them counts.
         """
         listed = json.dumps([asdict(o) for o in outputs], separators=(",", ":"))
         return bool(
@@ -281,9 +288,17 @@ class JobStore:
                 json.dumps(report),
                 self._retention_ms,
                 int(busy_seconds * 1000),
-                int(audio_seconds * 1000),
+                0 if cached else int(audio_seconds * 1000),
+                content,
+                int(cached),
             )
         )
+
+    def find_content(self, content: str) -> Job | None:
+        """Return the last job that made what has this name, if it is still there."""
+        job_id = cast("str | None", guarded(lambda: self._redis.get(f"{self._prefix}content:{content}")))
+        jobs = self.read_many([job_id]) if job_id else []
+        return jobs[0] if jobs and jobs[0].state is JobState.SUCCEEDED else None
 
     def fail(self, claim: Claim, error: Mapping[str, Any], *, retry_in_seconds: float | None) -> bool:
         """End the attempt with an error: for good (None), or queued again after the pause."""

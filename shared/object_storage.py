@@ -28,6 +28,10 @@ CHUNK_BYTES = 256 * 1024
 """How much a download reads at once."""
 
 
+MAX_COPY_BYTES = 5_000_000_000
+"""The largest object that S3 copies in one call."""
+
+
 class Body(Protocol):
     """A stream of an object's bytes."""
 
@@ -111,6 +115,16 @@ class ObjectStorage:
                     stop()
                 upload.write(block)
             return upload.finish()
+
+    def copy(self, key: str, to: str, *, size_bytes: int) -> None:
+        """Have the storage copy an object of at most MAX_COPY_BYTES, and see that all of it arrived.
+
+        Raises SourceMissingError.
+        """
+        with storage_faults():
+            self._client.copy_object(Bucket=self.bucket, Key=to, CopySource={"Bucket": self.bucket, "Key": key})
+        if self.size_bytes(to) != size_bytes:
+            raise StorageUnavailableError("The storage holds another size than was copied.")
 
     def put_bytes(self, content: bytes, key: str, content_type: str) -> Stored:
         """Store a small object in one call."""

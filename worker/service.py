@@ -26,6 +26,7 @@ from shared.redis_connection import connect
 from shared.settings import Settings
 from shared.tally import Tally
 from worker.children import Children
+from worker.earlier_result import EarlierResults
 from worker.scratch import ScratchFolder
 from worker.supervisor import Supervisor
 
@@ -63,6 +64,7 @@ class WorkerService:
             tally=self.tally,
             stopping=self.stopping,
             scratch_folder=self.scratch.path,
+            earlier_results=EarlierResults(self.store, storage, self.worker.descriptions),
         )
         self._thread = threading.Thread(target=self._background, name="background", daemon=True)
         # Collecting waits on storage, and must not hold up heartbeats and rescue.

@@ -7,7 +7,7 @@ processing in a child that sees none of them.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 
 from shared.errors import SeparationFailedError, StemqueueError, StorageUnavailableError, StoreUnavailableError
-from shared.job import Job, JobState
+from shared.job import Job, JobState, Output
 from shared.job_document import write_document
 from shared.job_store import Claim, JobStore
 from shared.object_storage import ObjectStorage, job_prefix
@@ -24,6 +24,7 @@ from shared.settings import Settings
 from shared.tally import Tally
 from worker.attempt import Attempt, AttemptFailedError, ClaimLostError, WorkerStoppingError
 from worker.children import Children
+from worker.earlier_result import EarlierResults
 from worker.heartbeat import Heartbeat
 from worker.retries import retry_pause_seconds
 from worker.work import Outcome
@@ -45,6 +46,7 @@ class Supervisor:
     tally: Tally
     stopping: Event
     scratch_folder: Path
+    earlier_results: EarlierResults
 
     def run(self, claim: Claim) -> None:
         """Run the claimed job and settle it."""
@@ -65,6 +67,8 @@ class Supervisor:
 
     def _settle(self, attempt: Attempt) -> str:
         try:
+            if (end := self._answer_from_earlier(attempt)) is not None:
+                return end
             attempt.fetch(self.storage)
             outcome = attempt.separate(self.children)
             return self._succeed(attempt, outcome)
@@ -81,21 +85,50 @@ class Supervisor:
             message = "The worker stopped with an internal error."
             return self._fail(attempt, SeparationFailedError.code, message, retryable=True)
 
+    def _answer_from_earlier(self, attempt: Attempt) -> str | None:
+        """Commit copies of an earlier job's outputs; None where there is no such job."""
+        earlier = self.earlier_results.find(attempt.claim.job)
+        outputs = self.earlier_results.copy(earlier, attempt.claim, attempt.check) if earlier else None
+        if earlier is None or outputs is None:
+            return None
+        log.info("answered from an earlier job", earlier=earlier.id)
+        refusal = self._commit(attempt, outputs, earlier.probed or {}, earlier.report or {}, cached=True)
+        return refusal or "cached"
+
     def _succeed(self, attempt: Attempt, outcome: Outcome) -> str:
-        claim, probed, report = attempt.claim, outcome.source, outcome.report
         outputs = attempt.upload(self.storage, outcome)
+        if refusal := self._commit(attempt, outputs, outcome.source, outcome.report):
+            return refusal
+        self._count(attempt.claim.job, outcome)
+        return "succeeded"
+
+    def _commit(
+        self,
+        attempt: Attempt,
+        outputs: Sequence[Output],
+        probed: Mapping[str, Any],
+        report: Mapping[str, Any],
+        *,
+        cached: bool = False,
+    ) -> str | None:
+        """Write the result; return how the attempt ended instead if it was not taken."""
+        claim = attempt.claim
         write_document(self.storage, claim, JobState.SUCCEEDED, outputs=outputs, probed=probed, report=report)
-        busy = attempt.busy_seconds
-        audio = max((float(o.details.get("duration_seconds", 0.0)) for o in outputs if o.kind == "stem"), default=0.0)
         taken = self._persist(
             lambda: self.store.succeed(
-                claim, outputs=outputs, probed=probed, report=report, busy_seconds=busy, audio_seconds=audio
+                claim,
+                outputs=outputs,
+                probed=probed,
+                report=report,
+                busy_seconds=attempt.busy_seconds,
+                audio_seconds=_audio_seconds(outputs),
+                content=self.earlier_results.content_of(claim.job),
+                cached=cached,
             )
         )
-        if not taken:
-            return self._let_go(attempt) if taken is False else UNKNOWN
-        self._count(claim.job, outcome)
-        return "succeeded"
+        if taken:
+            return None
+        return self._let_go(attempt) if taken is False else UNKNOWN
 
     def _let_go(self, attempt: Attempt) -> str:
         self._discard(attempt.claim)
@@ -153,3 +186,8 @@ class Supervisor:
         audio = float(outcome.source.get("duration_seconds") or 0.0)
         self.tally.add("audio_seconds_total", audio, engine=job.request.engine)
         self.tally.add("separation_seconds_total", seconds.get("total", 0.0), engine=job.request.engine)
+
+
+def _audio_seconds(outputs: Sequence[Output]) -> float:
+    """Return how much was separated: what the longest stem holds."""
+    return max((float(o.details.get("duration_seconds", 0.0)) for o in outputs if o.kind == "stem"), default=0.0)

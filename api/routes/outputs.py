@@ -45,6 +45,10 @@ DOWNLOAD = Operation(
 )
 
 
+# What a client uploads is of any kind; the name tells which.
+MIXTURE = replace(DOWNLOAD, media=dict.fromkeys((200, 206), ("audio/*", "video/*", "application/octet-stream")))
+
+
 @blueprint.get("/stems/<name>", defaults={"kind": "stems"})
 @blueprint.get("/pictures/<name>", defaults={"kind": "pictures"})
 @blueprint.get("/waveforms/<name>", defaults={"kind": "waveforms"})
@@ -62,7 +66,7 @@ def read_report(job_id: str) -> Response:
 
 
 @blueprint.get("/source")
-@describes(DOWNLOAD)
+@describes(MIXTURE)
 def read_source(job_id: str) -> Response:
     """Send the mixture as it was uploaded."""
     source = find_job(job_id).request.source

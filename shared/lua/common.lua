@@ -18,6 +18,7 @@
 --   count, failures               hash     jobs by state; failures by code since the start
 --   upload:<id>, upload:<id>:jobs hash, set    an upload; the jobs that use it
 --   uploads                       zset     uploads that no job uses, by since when
+--   content:<digest>              string   the last job that made just this (worker/earlier_result.py says what this is)
 --   usage:<owner>                 hash     what an owner has: `queued` jobs, `bytes` of uploads and outputs
 --   audio:<owner>:<day>           string   milliseconds of audio separated for an owner on a day (UTC)
 --   permits:<key>:<minute>        string   requests that a key was granted in a minute

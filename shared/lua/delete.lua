@@ -1,7 +1,7 @@
 -- Forget an ended job; its objects are the caller's to remove, and the collector's should the caller die.
 -- -> {state before or '', key of the source if no other job uses it}
 local id = ARGV[1]
-local job = get(id, 'state', 'owner', 'request', 'stored_bytes')
+local job = get(id, 'state', 'owner', 'request', 'stored_bytes', 'content')
 local state = job[1]
 if not state then return {'', ''} end
 if state == 'queued' or state == 'running' then return {state, ''} end
@@ -20,6 +20,7 @@ if upload and upload ~= cjson.null then
   end
 end
 charge(job[2], -(job[4] or 0))
+if job[5] and redis.call('GET', key('content', job[5])) == id then redis.call('DEL', key('content', job[5])) end
 redis.call('DEL', key('job', id))
 redis.call('ZREM', key('jobs'), id)
 redis.call('ZREM', key('jobs', job[2]), id)

@@ -61,7 +61,9 @@ class Soak:
         with httpx.Client(base_url=self.deployment.client.base_url, timeout=20) as client:
             song = self.random.choice(self.songs)
             with song.open("rb") as file:
-                answer = client.post("/v1/jobs", files={"file": (song.name, file)}, data={"engine": engine})
+                answer = client.post(
+                    "/v1/jobs", files={"file": (song.name, file)}, data={"engine": engine, "no_cache": "true"}
+                )
         if answer.status_code == 202:
             self.deployment.accepted.append(answer.json()["id"])
         else:

@@ -15,7 +15,7 @@ from shared.embedded.processes import RunningService
 from tests.fault.deployment import Deployment, os_kill, wait_until
 from tests.fault.invariants import Watcher, check
 
-SLOW = {"engine": "slow", "parameters": '{"seconds": 3}'}
+SLOW = {"engine": "slow", "parameters": '{"seconds": 3}', "no_cache": "true"}
 
 
 def test_a_killed_child_is_replaced_and_its_job_runs_again(

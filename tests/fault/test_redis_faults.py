@@ -15,7 +15,7 @@ from shared.embedded.processes import ServiceStartError
 from tests.fault.deployment import Deployment, os_kill, wait_until
 from tests.fault.invariants import Watcher, check
 
-SLOW = {"engine": "slow", "parameters": '{"seconds": 3}'}
+SLOW = {"engine": "slow", "parameters": '{"seconds": 3}', "no_cache": "true"}
 
 
 def answers_503_in_time(deployment: Deployment) -> bool:

@@ -13,7 +13,7 @@ from tests.fault.conftest import make_song
 from tests.fault.deployment import Deployment, wait_until
 from tests.fault.invariants import Watcher, check
 
-SLOW = {"engine": "slow", "parameters": '{"seconds": 2}'}
+SLOW = {"engine": "slow", "parameters": '{"seconds": 2}', "no_cache": "true"}
 
 
 @pytest.fixture(scope="module")

@@ -139,3 +139,11 @@ def test_a_days_audio_is_counted_as_it_is_separated(settings: Settings, stand_in
     refused = submit(web)
     assert (refused.status_code, refused.json["code"]) == (429, "audio_quota_exceeded")
     assert 1 <= int(refused.headers["Retry-After"]) <= 86_400
+
+
+def test_refused_jobs_leave_the_room_that_their_uploads_took(settings: Settings, stand_in: StandIn) -> None:
+    web = client(settings, max_stored_bytes_per_owner=20_000, max_queued_jobs_per_owner=1)
+    assert submit(web, b"x" * 1_000).status_code == 202
+    codes = {submit(web, b"x" * 6_000).json["code"] for _ in range(4)}
+    assert codes == {"queue_quota_exceeded"}
+    assert len(stand_in.keys()) == 1

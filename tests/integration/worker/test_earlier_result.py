@@ -1,0 +1,169 @@
+"""The same content, once: who is answered from an earlier job's outputs, and who is not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+
+from shared.collector import Collector
+from shared.job import Job, JobRequest, JobState, Output, Source
+from shared.job_store import Claim, new_id
+from shared.object_storage import output_key, upload_key
+from shared.redis_connection import connect
+from shared.settings import Settings
+from shared.tally import Tally
+from tests.fixtures.api import ENGINE, StandIn
+from worker.children import Children
+from worker.earlier_result import EarlierResults
+from worker.supervisor import Supervisor
+
+SHA256 = "ab" * 32
+DETAILS = {"duration_seconds": 2.0}
+
+
+@dataclass
+class World(StandIn):
+    """A worker that settles jobs by the real supervisor; its children cannot separate, so that only copies succeed."""
+
+    folder: Path = Path()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.announce()
+        self.earlier = EarlierResults(self.store, self.storage, [ENGINE])
+        tally = Tally(connect(self.settings), self.settings.redis_prefix)
+        self.supervisor = Supervisor(
+            settings=self.settings,
+            store=self.store,
+            storage=self.storage,
+            children=Children(self.settings, self.folder, tally),
+            tally=tally,
+            stopping=Event(),
+            scratch_folder=self.folder,
+            earlier_results=self.earlier,
+        )
+
+    def submit(self, **changes: Any) -> Claim:
+        upload_id = new_id()
+        fields = {"key": upload_key(upload_id), "owner": "local", "size_bytes": "4", "implicit": "1"}
+        self.store.add_upload(upload_id, fields)
+        source = Source(upload_key(upload_id), "song.mp3", 4, SHA256, "gone", upload_id)
+        request = JobRequest(source=source, engine="repetition", preset="original")
+        job = self.store.submit(replace(request, **changes))
+        self.queue.dispatch()
+        return self.claim(job.id)
+
+    def separate(self, claim: Claim) -> Job:
+        """End a job as if it had been separated."""
+        outputs = []
+        for name in ("vocals", "accompaniment"):
+            key = output_key(claim.job.id, claim.fence, f"{name}.flac")
+            stored = self.storage.put_bytes(name.encode() * 100, key, "audio/flac")
+            output = Output(name, "stem", key, f"{name}.flac", "audio/flac", stored.size_bytes, stored.sha256, DETAILS)
+            outputs.append(output)
+        content = self.earlier.content_of(claim.job)
+        assert self.store.succeed(
+            claim, outputs=outputs, probed={"channels": 2}, report={"a": 1}, busy_seconds=8.0, content=content
+        )
+        return self.store.read(claim.job.id)
+
+    def settle(self, claim: Claim) -> Job:
+        """Have the supervisor run it; without a mixture in storage, all it can do is copy."""
+        self.supervisor.run(claim)
+        return self.store.read(claim.job.id)
+
+    def read(self, output: Output) -> bytes:
+        return b"".join(self.storage.open(output.key).chunks())
+
+
+@pytest.fixture
+def world(settings: Settings, tmp_path: Path) -> World:
+    return World(settings, tmp_path)
+
+
+def test_the_same_again_gets_copies_of_its_own(world: World) -> None:
+    first = world.separate(world.submit())
+    again = world.settle(world.submit())
+    assert (again.state, again.cached, first.cached) == (JobState.SUCCEEDED, True, False)
+    assert [(o.name, o.size_bytes, o.sha256) for o in again.outputs] == [
+        (o.name, o.size_bytes, o.sha256) for o in first.outputs
+    ]
+    assert (again.probed, again.report) == (first.probed, first.report)
+    assert all(o.key.startswith(f"jobs/{again.id}/{again.fence}/") for o in again.outputs)
+    assert world.read(again.outputs[0]) == b"vocals" * 100
+    answer = world.storage._client.head_object(Bucket=world.storage.bucket, Key=again.outputs[0].key)
+    assert answer["ContentType"] == "audio/flac"
+
+
+def test_copies_outlive_the_job_they_were_made_from_and_its_collection(world: World) -> None:
+    first = world.separate(world.submit())
+    again = world.settle(world.submit())
+    collector = Collector(world.settings, world.store, world.storage)
+    collector.remove(world.store.delete(first.id))
+    assert collector.run()
+    assert world.read(again.outputs[1]) == b"accompaniment" * 100
+    third = world.settle(world.submit())
+    assert third.cached, "a copy answers as well as what it was made from"
+
+
+def test_nothing_answers_once_every_job_that_could_is_deleted(world: World) -> None:
+    job = world.separate(world.submit())
+    world.store.delete(job.id)
+    assert world.earlier.find(world.submit().job) is None
+
+
+def test_objects_that_are_gone_are_no_answer(world: World) -> None:
+    job = world.separate(world.submit())
+    world.storage.delete([job.outputs[1].key])
+    after = world.settle(world.submit())
+    assert not after.cached
+    assert (after.error or {})["code"] == "source_missing", "it went on to fetch the mixture, which is not there"
+    left = [key for key, _, _ in world.storage.list_keys(f"jobs/{after.id}/")]
+    assert [key for key in left if key.endswith(".flac")] == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"owner": "bert"},
+        {"preset": "fast"},
+        {"parameters": {"neighbours": 3}},
+        {"stems": ("vocals",)},
+        {"format": "wav"},
+        {"format_options": {"bit_depth": 16}},
+        {"excerpt_start_seconds": 1.0},
+        {"no_cache": True},
+        {"source": Source("uploads/x", "song.mp3", 4, "cd" * 32)},
+        {"source": Source("uploads/x", "other.mp3", 4, SHA256)},
+        {"source": Source("uploads/x", "song.mp3", 4, None)},
+    ],
+    ids="-".join,
+)
+def test_whatever_differs_is_separated_anew(world: World, changes: dict[str, Any]) -> None:
+    world.separate(world.submit())
+    assert world.earlier.find(world.submit(**changes).job) is None
+
+
+def test_what_says_the_same_in_other_words_is_the_same(world: World) -> None:
+    world.separate(world.submit())
+    for changes in ({"preset": None}, {"stems": ("accompaniment", "vocals")}, {"priority": "bulk"}):
+        assert world.earlier.find(world.submit(**changes).job)
+
+
+def test_a_new_version_of_the_engine_separates_anew(world: World) -> None:
+    world.separate(world.submit())
+    newer = replace(world.earlier, engines=[{**ENGINE, "version": "2"}])
+    assert newer.find(world.submit().job) is None
+
+
+def test_copies_cost_neither_the_days_audio_nor_the_engines_pace(world: World) -> None:
+    with connect(world.settings) as redis:
+        world.separate(world.submit())
+        before = redis.get("sq:pace:repetition")
+        world.settle(world.submit())
+        assert redis.get("sq:pace:repetition") == before == "8000"
+        assert list(redis.scan_iter("sq:audio:*")) == []
