@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import OpenPage, wait_until_ended
-from tests.fixtures.audio import convert, decode, make_song, write_wav
+from tests.fixtures.audio import convert, decode
 
 
 def choose(page: Page, *files: Path) -> None:
@@ -80,12 +80,12 @@ def test_a_file_that_is_no_audio_inside_ends_with_a_plain_sentence(open_page: Op
 
 
 def test_twenty_seconds_first_and_then_the_whole_song_take_one_upload(
-    open_page: OpenPage, api: httpx.Client, tmp_path: Path
+    open_page: OpenPage, api: httpx.Client, song: Path
 ) -> None:
     page = open_page()
     sent = watch_uploads(page)
     page.get_by_label("Try 20 seconds first").check()
-    choose(page, write_wav(tmp_path / "Half a minute.wav", make_song(30.0), subtype="PCM_16"))
+    choose(page, song)
     expect(page.get_by_text("You are hearing 20 s from 0:10.")).to_be_visible(timeout=120_000)
     excerpt_url = page.url
     page.get_by_role("button", name="Do the whole song").click()
