@@ -19,6 +19,7 @@ from threading import Event, Thread
 
 import httpx
 
+from shared.embedded.processes import RunningService
 from tests.fault.conftest import make_song
 from tests.fault.deployment import Deployment, os_kill, wait_until
 from tests.fault.invariants import Watcher, check
@@ -44,6 +45,8 @@ class Soak:
         self.faults: Counter[str] = Counter()
         self.fault_at: list[float] = []
         self.over = Event()
+        self.ended: set[int] = set()
+        self.died: list[str] = []
 
     def stream(self) -> None:
         """Submit songs as fast as they are worked off; a refusal is an answer, and the song comes later."""
@@ -126,11 +129,18 @@ class Soak:
         self.deployment.redis_proxy.reset_all()
         self.deployment.storage_proxy.reset_all()
 
-    def _live_worker(self):  # type: ignore[no-untyped-def]
+    def _live_worker(self) -> RunningService:
+        for worker in self.deployment.workers:
+            if worker.exit_code is not None and worker.pid not in self.ended:
+                self.ended.add(worker.pid)
+                self.died.append(f"{worker.service.name} ended by itself with {worker.exit_code}")
+                print(self.died[-1], *[x for x in self.deployment.lines if worker.service.name in x][-30:], sep="\n")
+                self.deployment.start_worker(wait=False)
         return self.random.choice([w for w in self.deployment.workers if w.exit_code is None])
 
     def _end_worker(self, number: int) -> None:
         victim = self._live_worker()
+        self.ended.add(victim.pid)
         os_kill(victim.pid, number)
         wait_until(lambda: victim.exit_code is not None, 30, "the worker to end")
         self.deployment.start_worker(wait=False)
@@ -190,6 +200,7 @@ def run(soak: Soak, minutes: float, seed: int) -> int:
         "orphaned objects": 0,  # check() has asserted it
         "attempts": sum(job["attempt"] for job in jobs),
         "faults": dict(soak.faults),
+        "workers that ended by themselves": soak.died,
         "longest from a fault to the next commit, s": round(longest_recovery_seconds(soak), 1),
         "slowest answer of the API, s": round(watcher.slowest_seconds, 2),
     }.items():
