@@ -26,7 +26,8 @@ class Settings:
     neighbours
         How many alike frames tell what repeats. More are smoother and find less that is rare.
     quantile
-        Which of their sorted magnitudes is the background: 0.5 for the median, lower for a fuller voice.
+        Which of their sorted magnitudes is the background: 0.5 for the median. Lower for a
+        fuller voice, since some of the alike moments are sung too.
     margin
         How many times the background a bin must exceed; above 1 for a cleaner voice.
     exponent
@@ -40,9 +41,9 @@ class Settings:
     """
 
     neighbours: int = 40
-    quantile: float = 0.5
+    quantile: float = 0.4
     margin: float = 1.0
-    exponent: float = 0.6
+    exponent: float = 0.9
     struck_radius_bins: int = 8
     low_hz: float = 150.0
     high_hz: float = 8000.0
@@ -51,8 +52,8 @@ class Settings:
 
 SETTINGS: Mapping[str, Settings] = {
     "default": Settings(),
-    "clean-vocals": Settings(margin=1.5, exponent=1.0, least_share=0.25),
-    "clean-accompaniment": Settings(quantile=0.3, exponent=0.4, least_share=0.15),
+    "clean-vocals": Settings(quantile=0.5, margin=1.5, exponent=1.0),
+    "clean-accompaniment": Settings(quantile=0.3, exponent=0.5, least_share=0.15),
 }
 """The presets of the streaming engine. `original` has no settings."""
 
