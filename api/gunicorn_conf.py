@@ -42,8 +42,10 @@ forwarded_allow_ips = ""
 
 
 def post_worker_init(worker: Any) -> None:
-    """Let clients that wait go when the process is asked to stop; they come back to another."""
-    worker.wsgi.extensions[EXTENSION].changes.end_when(lambda: not worker.alive)
+    """Let clients that wait go when the process is asked to stop; they come back to another. Begin to send webhooks."""
+    services = worker.wsgi.extensions[EXTENSION]
+    services.changes.end_when(lambda: not worker.alive)
+    services.webhooks.start(lambda: not worker.alive)
 
 
 def on_starting(server: Any) -> None:

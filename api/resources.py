@@ -118,6 +118,26 @@ class JobListResource(Resource):
     next_starting_after: str | None = Field(description="`starting_after` of the next page")
 
 
+class DeliveryResource(Resource):
+    """One try to deliver a webhook."""
+
+    message_id: str = Field(description="Its `webhook-id`, the same at each try")
+    type: str = Field(description="job.succeeded, job.failed or job.canceled")
+    attempt: int
+    at: datetime
+    milliseconds: int
+    status: int | None = Field(description="What the receiver answered, if it did")
+    error: str | None
+    outcome: Literal["delivered", "failed", "unwanted", "given_up"]
+    next_attempt_in_seconds: float | None
+
+
+class DeliveriesResource(Resource):
+    """How a job's webhooks went, oldest first."""
+
+    deliveries: list[DeliveryResource]
+
+
 class DirectUploadResource(Resource):
     """An upload that the client sends to storage: a multipart form with these fields, and then the part `file`."""
 

@@ -67,6 +67,7 @@ class JobOptions(Strict):
     priority: Literal["interactive", "bulk"] = Field("interactive", description="Whether somebody waits for it")
     no_cache: bool = Field(False, description="Separate anew, even if an earlier job of yours has the same result")
     metadata: dict[str, JsonValue] = Field({}, description="The client's own notes, given back with the job")
+    webhook_url: str | None = Field(None, max_length=2048, description="Told of the job's end, where this server does")
 
     @field_validator("metadata")
     @classmethod
@@ -149,6 +150,7 @@ class JobForm(Strict):
     priority: Literal["interactive", "bulk"] | None = None
     no_cache: bool | None = None
     metadata: dict[str, JsonValue] | None = None
+    webhook_url: str | None = None
 
 
 def validate(model: type[M], values: object) -> M:

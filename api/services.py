@@ -11,6 +11,7 @@ from api.engine_catalog import EngineCatalog
 from api.rate_limits import RateLimits
 from api.readiness import Readiness
 from api.submission import Submission
+from api.webhooks import Webhooks
 from shared.api_keys import ApiKeys
 from shared.idempotency_store import IdempotencyStore
 from shared.job_changes import JobChanges
@@ -20,6 +21,7 @@ from shared.object_storage import ObjectStorage
 from shared.redis_connection import connect
 from shared.settings import Settings
 from shared.tally import Tally
+from shared.webhook_store import WebhookStore
 
 EXTENSION = "stemqueue"
 
@@ -41,6 +43,8 @@ class Services:
     rate_limits: RateLimits
     idempotency: IdempotencyStore
     changes: JobChanges
+    deliveries: WebhookStore
+    webhooks: Webhooks
 
 
 def make_services(settings: Settings) -> Services:
@@ -51,6 +55,7 @@ def make_services(settings: Settings) -> Services:
     storage = ObjectStorage(settings)
     prompt_storage = ObjectStorage(settings, prompt=True)
     catalog = EngineCatalog(settings, queue)
+    deliveries = WebhookStore(settings, client)
     return Services(
         settings=settings,
         store=store,
@@ -65,6 +70,8 @@ def make_services(settings: Settings) -> Services:
         rate_limits=RateLimits(settings, client),
         idempotency=IdempotencyStore(settings, client),
         # Whoever waits holds a thread: a quarter of them stays free for calls that do not.
+        deliveries=deliveries,
+        webhooks=Webhooks(settings, store, deliveries),
         changes=JobChanges(settings, max_followers=settings.api_threads * 3 // 4),
     )
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import structlog
 
 from api.engine_catalog import EngineCatalog
-from api.errors import SourceRefusedError
+from api.errors import FieldsInvalidError, SourceRefusedError
+from api.outgoing import check_url
 from api.schemas import JobOptions, clean_filename
 from api.streaming_upload import refuse_beyond, store_body
 from api.url_source import fetching
@@ -217,9 +218,17 @@ class Submission:
             priority=options.priority,
             owner=sender.owner,
             metadata=options.metadata,
+            webhook_url=self._webhook_url(options),
             request_id=sender.request_id,
             no_cache=options.no_cache,
         )
+
+    def _webhook_url(self, options: JobOptions) -> str | None:
+        if options.webhook_url is None:
+            return None
+        if not self._settings.webhook_secrets:
+            raise FieldsInvalidError([{"field": "webhook_url", "message": "this server sends no webhooks"}])
+        return check_url(options.webhook_url)
 
     def _record_upload(self, sender: Sender, source: Source, *, implicit: bool) -> None:
         assert source.upload_id is not None  # noqa: S101 - `_source` set it

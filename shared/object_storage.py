@@ -123,7 +123,7 @@ class ObjectStorage:
         """
         with storage_faults():
             self._client.copy_object(Bucket=self.bucket, Key=to, CopySource={"Bucket": self.bucket, "Key": key})
-        if self.size_bytes(to) != size_bytes:
+        if self.head(to)[0] != size_bytes:
             raise StorageUnavailableError("The storage holds another size than was copied.")
 
     def put_bytes(self, content: bytes, key: str, content_type: str) -> Stored:

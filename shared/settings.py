@@ -69,6 +69,16 @@ class Settings(BaseSettings):
     outgoing_to_loopback: bool = Field(
         False, description="Whether URLs and webhooks may lead to this machine itself; for tests"
     )
+    webhook_secrets: str = Field(
+        "",
+        description="What webhooks are signed with: `whsec_` and the base64 of 24 to 64 random bytes; two, comma "
+        "separated, while one replaces the other. Empty: none are sent",
+        repr=False,
+    )
+    webhook_retry_seconds: str = Field(
+        "5,60,300,1800,7200,18000,36000",
+        description="Pauses between the tries to deliver a webhook, comma separated; it is given up after the last",
+    )
     max_queued_jobs: int = Field(200_000, gt=0, description="Jobs that may wait; past it 503 `queue_full`")
     max_requests_per_minute: int = Field(1200, ge=0, description="Requests of one API key a minute; 0: no limit")
     max_queued_jobs_per_owner: int = Field(0, ge=0, description="Jobs of one owner that may wait; 0: no limit")

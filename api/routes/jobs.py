@@ -9,7 +9,7 @@ from api.errors import FieldsInvalidError, MediaTypeUnsupportedError
 from api.idempotency import Exchange, repeatable
 from api.multipart_form import receive_form
 from api.openapi import Operation, describes
-from api.resources import JobListResource, JobResource, etag_of, job_resource
+from api.resources import DeliveriesResource, DeliveryResource, JobListResource, JobResource, etag_of, job_resource
 from api.schemas import (
     JobForm,
     JobListQuery,
@@ -226,6 +226,15 @@ def retry(exchange: Exchange, job_id: str) -> Response:
     job = services().store.retry(job_id)
     services().submission.dispatch()
     return _answer(job, 202)
+
+
+@blueprint.get("/<job_id>/deliveries")
+@describes(Operation("List a job's webhooks", tag="jobs", answers={200: DeliveriesResource}, problems=(404, 503)))
+def deliveries(job_id: str) -> Response:
+    """Tell how the job's webhooks were delivered, try by try."""
+    find_job(job_id)
+    entries = [DeliveryResource.model_validate(e) for e in services().deliveries.log(job_id)]
+    return Response(DeliveriesResource(deliveries=entries).model_dump_json(), content_type="application/json")
 
 
 def find_job(job_id: str) -> Job:

@@ -23,6 +23,8 @@
 --   audio:<owner>:<day>           string   milliseconds of audio separated for an owner on a day (UTC)
 --   permits:<key>:<minute>        string   requests that a key was granted in a minute
 --   idempotency:<name>            hash     a request under an Idempotency-Key: who holds it, what it asks, its answer
+--   webhooks, webhook:<message>   zset, hash   ends of jobs still to be told to clients, by when; each
+--   deliveries:<job>              list     how telling them went
 --   fence                         string   the last fence given out
 --   key:<id>, keys                hash, zset   API keys, by digest alone; their ids by creation (api_keys.py)
 local prefix = KEYS[1]
@@ -105,11 +107,21 @@ local function ended_by(id, fence, state)
   return job[1] == state and job[2] == fence
 end
 
+-- The end of a job that names a webhook is to be told: noted in the same step, so that no end goes untold.
+local function announce(id, state, now)
+  local url = cjson.decode(get(id, 'request')[1]).webhook_url
+  if not url or url == cjson.null then return end
+  local message = 'msg_' .. id .. '_' .. redis.call('HINCRBY', key('job', id), 'webhooks', 1)
+  redis.call('HSET', key('webhook', message), 'job', id, 'type', 'job.' .. state, 'at_ms', int(now), 'tries', 0)
+  redis.call('ZADD', key('webhooks'), int(now), message)
+end
+
 local function settle(id, from, state, retention_ms, ...)
   local now = now_ms()
   redis.call('ZREM', key('running'), id)
   redis.call('ZADD', key('settled'), int(now + retention_ms), id)
   move(id, from, state, 'finished_ms', int(now), 'expires_ms', int(now + retention_ms), 'stage', '', ...)
+  announce(id, state, now)
 end
 
 local function note_error(id, text)

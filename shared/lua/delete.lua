@@ -21,7 +21,7 @@ if upload and upload ~= cjson.null then
 end
 charge(job[2], -(job[4] or 0))
 if job[5] and redis.call('GET', key('content', job[5])) == id then redis.call('DEL', key('content', job[5])) end
-redis.call('DEL', key('job', id))
+redis.call('DEL', key('job', id), key('deliveries', id))
 redis.call('ZREM', key('jobs'), id)
 redis.call('ZREM', key('jobs', job[2]), id)
 redis.call('ZREM', key('settled'), id)
