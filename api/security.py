@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, request
@@ -50,6 +51,7 @@ def register_security(app: Flask, settings: Settings) -> None:
     hosts = allowed_hosts(settings)
     origins = frozenset(split_names(settings.api_cors_origins))
     policy = content_security_policy(settings)
+    defaults = {**HEADERS, "Content-Security-Policy": policy, "Cache-Control": "no-store"}
 
     @app.before_request
     def check_sender() -> Response | None:
@@ -64,10 +66,11 @@ def register_security(app: Flask, settings: Settings) -> None:
     def add_headers(response: Response) -> Response:
         if origins:
             _allow_origin(response.headers, origins)
-        for name, value in HEADERS.items():
-            response.headers.setdefault(name, value)
-        response.headers.setdefault("Content-Security-Policy", policy)
-        response.headers.setdefault("Cache-Control", "no-store")
+        # Looked through once: `setdefault` looks through all headers each time, which a poll would feel.
+        present = {name.lower() for name, _ in response.headers}
+        for name, value in defaults.items():
+            if name.lower() not in present:
+                response.headers.add(name, value)
         return response
 
 
@@ -124,9 +127,13 @@ def _allow_origin(headers: Headers, origins: frozenset[str]) -> None:
 def _check_host(hosts: frozenset[str] | None) -> None:
     if hosts is None:
         return
-    name = urlsplit(f"//{request.host}").hostname
-    if name not in hosts:
+    if _hostname(request.host) not in hosts:
         raise HostRefusedError("This server does not go by that name; the setting API_ALLOWED_HOSTS can add it.")
+
+
+@lru_cache(maxsize=64)
+def _hostname(host: str) -> str | None:
+    return urlsplit(f"//{host}").hostname
 
 
 def _check_origin() -> None:

@@ -91,11 +91,11 @@ class JobStore:
         return _job(job_id, record[0])
 
     def read(self, job_id: str) -> Job:
-        """Return the job as it stands; one call to Redis. Raises JobNotFoundError."""
-        flat = self._scripts.run("read", job_id, self._alive_ms)
-        if not flat:
+        """Return the job as it stands, without its report; one call to Redis. Raises JobNotFoundError."""
+        record = self._scripts.run("read", job_id, self._alive_ms)
+        if not record:
             raise JobNotFoundError("There is no such job.")
-        return _job(job_id, flat)
+        return _job(job_id, record)
 
     def list_ids(self, owner: str | None, *, limit: int, before: str | None = None) -> tuple[list[str], bool]:
         """Return ids newest first, after the id `before`, and whether there are more."""
@@ -110,7 +110,7 @@ class JobStore:
         return ids[:limit], len(ids) > limit
 
     def read_many(self, job_ids: Iterable[str]) -> list[Job]:
-        """Return the jobs that are still there, in the given order, without places in line."""
+        """Return the jobs that are still there, in the given order, with reports and without places in line."""
         ids = list(job_ids)
         pipeline = self._redis.pipeline(transaction=False)
         for job_id in ids:
@@ -342,8 +342,8 @@ def _storage_quota(max_bytes: int) -> StorageQuotaError:
     return StorageQuotaError(f"Your uploads and stems would take more than {max_bytes:,} bytes. Delete some jobs.", 600)
 
 
-def _job(job_id: str, flat: Sequence[str]) -> Job:
-    return Job.from_record(job_id, dict(zip(flat[::2], flat[1::2], strict=True)))
+def _job(job_id: str, record: str) -> Job:
+    return Job.from_record(job_id, json.loads(record))
 
 
 def new_id() -> str:

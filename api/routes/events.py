@@ -13,7 +13,7 @@ from flask import Blueprint, Response
 
 from api.errors import StreamsExhaustedError
 from api.openapi import Operation, describes
-from api.resources import etag_of, job_resource
+from api.resources import etag_of, job_json
 from api.routes.jobs import find_job
 from api.services import services
 from api.waiting import has_ended
@@ -65,7 +65,7 @@ def _stream(store: JobStore, job_id: str, follower: Follower) -> Iterator[str]:
             return
         tag, now = etag_of(job), time.monotonic()
         if tag != sent:
-            yield f"event: job\nid: {tag}\ndata: {job_resource(job).model_dump_json()}\n\n"
+            yield f"event: job\nid: {tag}\ndata: {job_json(job).decode()}\n\n"
             sent, silent_since = tag, now
         elif now - silent_since >= HEARTBEAT_SECONDS:
             yield ": still here\n\n"

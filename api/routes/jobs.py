@@ -9,7 +9,15 @@ from api.errors import FieldsInvalidError, MediaTypeUnsupportedError
 from api.idempotency import Exchange, repeatable
 from api.multipart_form import receive_form
 from api.openapi import Operation, describes
-from api.resources import DeliveriesResource, DeliveryResource, JobListResource, JobResource, etag_of, job_resource
+from api.resources import (
+    DeliveriesResource,
+    DeliveryResource,
+    JobListResource,
+    JobResource,
+    etag_of,
+    job_json,
+    job_resource,
+)
 from api.schemas import (
     JobForm,
     JobListQuery,
@@ -255,13 +263,10 @@ def retry_after_seconds(job: Job) -> int:
 
 
 def _answer(job: Job, status: int = 200) -> Response:
-    response = Response(status=status, content_type="application/json")
-    response.set_etag(etag_of(job), weak=True)
-    response.headers["Cache-Control"] = "private, no-cache"
+    tag = etag_of(job)
+    headers = {"ETag": f'W/"{tag}"', "Cache-Control": "private, no-cache"}
     if job.state not in TERMINAL:
-        response.headers["Retry-After"] = str(retry_after_seconds(job))
-    if request.method == "GET" and request.if_none_match.contains_weak(response.get_etag()[0] or ""):
-        response.status_code = 304
-        return response
-    response.set_data(job_resource(job).model_dump_json())
-    return response
+        headers["Retry-After"] = str(retry_after_seconds(job))
+    if request.method == "GET" and request.if_none_match.contains_weak(tag):
+        return Response(status=304, headers=headers)
+    return Response(job_json(job), status, headers, content_type="application/json")

@@ -17,7 +17,7 @@ from flask import Blueprint, Response, redirect, request
 
 from api.errors import OutputGoneError, OutputNotFoundError, RangeUnsatisfiableError
 from api.openapi import Operation, describes
-from api.resources import JobResource, job_resource
+from api.resources import JobResource, job_json
 from api.routes.jobs import find_job, retry_after_seconds
 from api.services import services
 from api.zip_stream import Entry, zip_chunks
@@ -133,7 +133,7 @@ def _not_there(job: Job, kind: str, name: str) -> Response:
     wanted = job.request.stems
     if job.state in TERMINAL or (kind == "stem" and wanted and name not in wanted):
         raise OutputNotFoundError(f"The job is {job.state} and has no {kind} {name!r}.")
-    response = Response(job_resource(job).model_dump_json(), status=202, content_type="application/json")
+    response = Response(job_json(job), status=202, content_type="application/json")
     response.headers["Retry-After"] = str(retry_after_seconds(job))
     return response
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -9,6 +10,7 @@ import jsonschema
 import pytest
 from flask.testing import FlaskClient
 
+from api.resources import job_json, job_resource
 from tests.fixtures.api import StandIn, submit
 
 
@@ -46,6 +48,17 @@ def test_every_reference_in_the_document_resolves(document: dict[str, Any]) -> N
     jsonschema.Draft202012Validator.check_schema(document["components"]["schemas"])
     ids = [operation["operationId"] for item in document["paths"].values() for operation in item.values()]
     assert len(ids) == len(set(ids))
+
+
+def test_what_is_put_together_by_hand_is_what_the_model_would_write(web: FlaskClient, stand_in: StandIn) -> None:
+    plain, whole = submit(web), submit(web, excerpt_start_seconds="1.5", stems="vocals", metadata='{"a": [1, "ä"]}')
+    failed = submit(web, parameters='{"margin": 1.5}', bitrate_kbps="320", format="mp3")
+    stand_in.claim(plain.json["id"])
+    stand_in.succeed(whole.json["id"])
+    stand_in.fail(failed.json["id"])
+    for made in (plain, whole, failed, submit(web)):
+        job = stand_in.store.read(made.json["id"])
+        assert json.loads(job_json(job)) == json.loads(job_resource(job).model_dump_json())
 
 
 def test_answers_are_as_the_document_says(web: FlaskClient, stand_in: StandIn, document: dict[str, Any]) -> None:

@@ -143,13 +143,13 @@ def test_a_lost_redis_takes_nothing_with_it_and_records_are_rebuilt(world: World
     claim = world.running()
     output = world.succeed(claim)
     world.collect()
-    before = world.store.read(claim.job.id)
+    (before,) = world.store.read_many([claim.job.id])
     world.store._redis.flushall()
     world.collect()
     assert output.key in world.stored(), "an empty Redis is not believed"
     assert list(rebuild(world.store, world.storage)) == [(claim.job.id, True)]
     world.collector.adopt()
-    after = world.store.read(claim.job.id)
+    (after,) = world.store.read_many([claim.job.id])
     assert (after.state, after.outputs, after.report, after.probed) == (
         before.state,
         before.outputs,

@@ -69,12 +69,12 @@ class World(StandIn):
         assert self.store.succeed(
             claim, outputs=outputs, probed={"channels": 2}, report={"a": 1}, busy_seconds=8.0, content=content
         )
-        return self.store.read(claim.job.id)
+        return self.store.read_many([claim.job.id])[0]
 
     def settle(self, claim: Claim) -> Job:
         """Have the supervisor run it; without a mixture in storage, all it can do is copy."""
         self.supervisor.run(claim)
-        return self.store.read(claim.job.id)
+        return self.store.read_many([claim.job.id])[0]
 
     def read(self, output: Output) -> bytes:
         return b"".join(self.storage.open(output.key).chunks())

@@ -1,0 +1,222 @@
+"""How cheap polling and submitting are: `make bench-api`.
+
+Prints both sides of each comparison, measured in turns, so that a busy machine slows both:
+
+- `GET /v1/jobs/<id>` against a bare Flask route that reads one Redis key, on the same server settings (goal: 60 %);
+- the same with 100 event streams open and an upload under way, against without (goal: 80 %);
+- `POST /v1/jobs` by `upload_id` with 10,000 jobs queued, against an empty queue (goal: 1.5 times at most).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+
+from shared.api_keys import ApiKeys
+from shared.embedded.ports import find_free
+from shared.embedded.processes import RunningService, Service
+from shared.job import JobRequest, Source
+from shared.settings import Settings
+from tests.bench.load import load
+from tests.fixtures.api import ENGINE, StandIn
+from tests.fixtures.servers import make_storage, make_valkey
+
+ROUNDS = 5
+ROUND_SECONDS = 2.0
+STREAMS = 100
+QUEUED = 10_000
+SUBMISSIONS = 60
+
+
+class Servers:
+    """Valkey, SeaweedFS, the API and the bare route, each a process of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.valkey, self.storage = make_valkey(folder / "valkey"), make_storage(folder / "storage")
+        self.valkey.start()
+        self.storage.start()
+        self.settings = Settings(redis_url=self.valkey.url, **self.storage.settings())
+        self.stand_in = StandIn(self.settings)
+        self.stand_in.announce()
+        self.stand_in.store._redis.set("bare", "1")
+        _, self.key = ApiKeys(self.settings).create(owner="local", scopes=["submit", "read"])
+        self.api = self._gunicorn(folder, "api.wsgi:app", "/healthz")
+        self.bare = self._gunicorn(folder, "tests.bench.bare_app:app", "/bare")
+
+    def close(self) -> None:
+        """End them all."""
+        for running in (self.api, self.bare):
+            running.kill()
+        self.storage.kill()
+        self.valkey.kill()
+
+    @staticmethod
+    def port(running: RunningService) -> int:
+        """Return where a server listens."""
+        return int(running.service.name)
+
+    def _gunicorn(self, folder: Path, app: str, path: str) -> RunningService:
+        port = find_free()
+        environment = {
+            **os.environ,
+            **{name.upper(): str(value) for name, value in self.storage.settings().items()},
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "REDIS_URL": self.valkey.url,
+            "API_PORT": str(port),
+            "MAX_REQUESTS_PER_MINUTE": "1000000000",
+            "LOG_LEVEL": "WARNING",
+        }
+        command = (sys.executable, "-m", "gunicorn", "-c", "python:api.gunicorn_conf", app)
+        url = f"http://127.0.0.1:{port}{path}"
+        service = Service(
+            name=str(port),
+            command=command,
+            folder=folder,
+            environment=environment,
+            answers=lambda: _answers(url),
+            start_seconds=60,
+            stop_seconds=20,
+        )
+        running = RunningService(service, print)
+        running.wait_until_it_answers()
+        return running
+
+
+def polling(servers: Servers, job_id: str, name: str) -> None:
+    """Compare polls with the bare route, in turns."""
+    rates: dict[str, list[float]] = {"bare": [], "poll": [], "with a key": []}
+    costs: dict[str, list[float]] = {"bare": [], "poll": [], "with a key": []}
+    for _ in range(ROUNDS):
+        for side, running, path, headers in (
+            ("bare", servers.bare, "/bare", ""),
+            ("poll", servers.api, f"/v1/jobs/{job_id}", ""),
+            ("with a key", servers.api, f"/v1/jobs/{job_id}", f"Authorization: Bearer {servers.key}\r\n"),
+        ):
+            before = _cpu_seconds(running)
+            done = load(servers.port(running), path, seconds=ROUND_SECONDS, headers=headers)
+            rates[side].append(done.per_second)
+            costs[side].append(1e6 * (_cpu_seconds(running) - before) / done.requests)
+    print(f"\npolling a {name} job, requests/s (and the server's processor time each)")
+    for side, figures in rates.items():
+        ratio = statistics.median(f / b for f, b in zip(figures, rates["bare"], strict=True))
+        cost = statistics.median(costs[side])
+        print(f"  {side:12} {statistics.median(figures):6.0f}/s  {cost:4.0f} us  {ratio:5.0%} of the bare route")
+
+
+def polling_in_company(servers: Servers, job_id: str) -> None:
+    """Compare polls with and without event streams and an upload."""
+    port, path = servers.port(servers.api), f"/v1/jobs/{job_id}"
+    url = f"http://127.0.0.1:{port}"
+
+    def rates() -> list[float]:
+        return [load(port, path, seconds=ROUND_SECONDS).per_second for _ in range(ROUNDS)]
+
+    before = rates()
+    # Opened once: a stream whose client went away holds its place until the next heartbeat.
+    with open_streams(url, job_id), upload_under_way(url):
+        crowded = statistics.median(rates())
+    alone = statistics.median([*before, *rates()])
+    print(f"\npolling with {STREAMS} event streams open and an upload under way")
+    print(f"  {crowded:6.0f}/s, {crowded / alone:.0%} of the {alone:.0f}/s before and after")
+
+
+def submitting(servers: Servers) -> None:
+    """Compare the latency of submissions with a long queue and without."""
+    url = f"http://127.0.0.1:{servers.port(servers.api)}"
+    with httpx.Client(base_url=url) as client:
+        upload = client.post("/v1/uploads", content=b"song").json()["upload_id"]
+
+        def submit() -> None:
+            assert client.post("/v1/jobs", json={"source": {"upload_id": upload}}).status_code == 202
+
+        idle = _milliseconds(submit)
+        request = JobRequest(source=Source("uploads/x", "x.wav", 1), engine="repetition")
+        for _ in range(QUEUED):
+            servers.stand_in.store.submit(request)
+        full = _milliseconds(submit)
+    print("\nsubmitting by upload_id, median")
+    print(f"  empty queue {idle:5.1f} ms, {QUEUED:,} jobs queued {full:5.1f} ms: {full / idle:.2f} times")
+
+
+@contextlib.contextmanager
+def open_streams(url: str, job_id: str) -> Iterator[None]:
+    """Hold event streams open, one connection each."""
+    with contextlib.ExitStack() as stack:
+        limits = httpx.Limits(max_connections=STREAMS + 1)
+        client = stack.enter_context(httpx.Client(base_url=url, limits=limits, timeout=30))
+        for _ in range(STREAMS):
+            stream = stack.enter_context(client.stream("GET", f"/v1/jobs/{job_id}/events"))
+            assert stream.status_code == 200, stream.status_code
+        yield
+
+
+@contextlib.contextmanager
+def upload_under_way(url: str) -> Iterator[None]:
+    """Send a song at 8 MB a second."""
+    over = threading.Event()
+
+    def blocks() -> Iterator[bytes]:
+        while not over.wait(0.05):
+            yield bytes(400_000)
+
+    thread = threading.Thread(target=lambda: httpx.post(f"{url}/v1/uploads", content=blocks(), timeout=60))
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _milliseconds(call: Callable[[], None]) -> float:
+    taken = []
+    for _ in range(SUBMISSIONS):
+        begun = time.perf_counter()
+        call()
+        taken.append(1000 * (time.perf_counter() - begun))
+    return statistics.median(taken)
+
+
+def _cpu_seconds(running: RunningService) -> float:
+    processes = [psutil.Process(running.pid), *psutil.Process(running.pid).children(recursive=True)]
+    return sum(sum(p.cpu_times()[:2]) for p in processes)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def main() -> None:
+    """Measure everything once."""
+    with tempfile.TemporaryDirectory() as folder:
+        servers = Servers(Path(folder))
+        try:
+            source = Source("uploads/x", "A song with a name.mp3", 9_000_000, "ab" * 32, '"e"')
+            request = JobRequest(source=source, engine=ENGINE["name"], preset="original", metadata={"album": 7})
+            running, done = (servers.stand_in.store.submit(request).id for _ in range(2))
+            servers.stand_in.queue.dispatch()
+            servers.stand_in.store.beat(servers.stand_in.claim(running), stage="separate", progress=0.4)
+            servers.stand_in.succeed(done)
+            polling(servers, running, "running")
+            polling(servers, done, "finished")
+            polling_in_company(servers, running)
+            submitting(servers)
+        finally:
+            servers.close()
+
+
+if __name__ == "__main__":
+    main()
