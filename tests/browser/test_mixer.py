@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,9 @@ def test_stems_sound_together_to_the_sample_and_alone_when_soloed(
     job = wait_until_ended(api, job["id"])
     stems = stems_of(api, job, tmp_path)
     vocals, accompaniment = stems["vocals"], stems["accompaniment"]
-    page = open_page(f"/jobs/{job['id']}")
+    # Else stems out of step would go unheard.
+    assert min(np.std(vocals), np.std(accompaniment)) > 0.02
+    page = open_page(f"/jobs/{job['id']}", bypass_csp=True)
     page.get_by_role("button", name="Zoom in").click()
     play(page)
     # One sample apart they would not cancel: at 10 ms nothing would.
@@ -78,7 +81,7 @@ def test_a_muted_stem_is_silent_and_a_turned_down_one_quieter(
     open_page: OpenPage, api: httpx.Client, finished: dict[str, Any], tmp_path: Path
 ) -> None:
     stems = stems_of(api, finished, tmp_path)
-    page = open_page(f"/jobs/{finished['id']}")
+    page = open_page(f"/jobs/{finished['id']}", bypass_csp=True)
     play(page)
     page.get_by_role("button", name="Mute vocals").click()
     page.get_by_label("Volume of accompaniment").fill("50")
@@ -94,7 +97,7 @@ def test_the_original_is_heard_where_the_stems_are_within_ten_milliseconds(
     open_page: OpenPage, api: httpx.Client, finished: dict[str, Any], tmp_path: Path
 ) -> None:
     stems = stems_of(api, finished, tmp_path)
-    page = open_page(f"/jobs/{finished['id']}")
+    page = open_page(f"/jobs/{finished['id']}", bypass_csp=True)
     play(page)
     page.get_by_role("button", name="Original").click()
     page.wait_for_timeout(2500)
@@ -118,14 +121,14 @@ def test_a_click_seeks_and_a_drag_repeats_what_it_spans(open_page: OpenPage, fin
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] * 0.35, box["y"] + 20, steps=5)
     page.mouse.up()
-    expect(page.get_by_role("button", name=re.compile("Stop looping"))).to_contain_text("0:07–0:10")
+    expect(page.get_by_role("button", name=re.compile("Stop looping"))).to_contain_text(re.compile("0:07.0:10"))
     play(page)
     places = []
     for _ in range(25):
         page.wait_for_timeout(200)
         places.append(float(page.locator(".clock-now").inner_text().removeprefix("0:")))
     assert 7.4 <= min(places) <= max(places) <= 10.6
-    assert any(later < earlier for earlier, later in zip(places, places[1:], strict=False)), places
+    assert any(later < earlier for earlier, later in pairwise(places)), places
 
 
 def test_the_keyboard_plays_seeks_and_zooms(open_page: OpenPage, finished: dict[str, Any]) -> None:
