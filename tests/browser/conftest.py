@@ -19,7 +19,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from shared.embedded.ports import find_free
 from shared.embedded.seaweedfs import PORT_OFFSETS
-from tests.fixtures.audio import make_song, write_wav
+from tests.browser.songs import song_with_a_voice
+from tests.fixtures.audio import write_wav
 
 CHROMIUM = Path("/usr/bin/chromium")
 
@@ -34,7 +35,6 @@ FLAGS = (
 )
 
 LISTENING = Path(__file__).with_name("listening.js")
-RECORDER = Path(__file__).with_name("recorder.js")
 
 
 @dataclass
@@ -126,7 +126,6 @@ def open_page(browser: Browser, stack: Stack) -> Iterator[OpenPage]:
         context = browser.new_context(viewport={"width": width, "height": 900}, **options)  # type: ignore[arg-type]
         contexts.append(context)
         context.add_init_script(path=LISTENING)
-        context.route("**/static/recorder.js", lambda route: route.fulfill(path=RECORDER))
         page = context.new_page()
         page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
@@ -150,7 +149,7 @@ def _complain_of_other_host(url: str, base: str, complaints: list[str]) -> None:
 @pytest.fixture(scope="session")
 def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A song of half a minute: long enough to be recorded from on a busy machine."""
-    return write_wav(tmp_path_factory.mktemp("song") / "Half a minute.wav", make_song(30.0), subtype="PCM_16")
+    return write_wav(tmp_path_factory.mktemp("song") / "Half a minute.wav", song_with_a_voice(30.0), subtype="PCM_16")
 
 
 @pytest.fixture(scope="session")
