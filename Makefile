@@ -15,7 +15,7 @@ override FORMAT := $(value FORMAT)
 override EXCERPT := $(value EXCERPT)
 export SONG OUT ENGINE FORMAT EXCERPT
 
-.PHONY: help run test lint test-fault-quick test-fault soak page-check bench lock clean
+.PHONY: help run test lint test-fault-quick test-fault soak page-check bench bench-api lock clean
 .DEFAULT_GOAL := help
 
 help: ## Tell what there is to make
@@ -55,8 +55,11 @@ page-check: ## See that the page's built files are what its sources build to (ne
 	cd api/web/source && npm ci --silent && npm run --silent build
 	git diff --exit-code -- api/web/static
 
-bench: ## Speed, memory and sound; figures go to bench-results/
-	@$(SET_UP) bench -I -m pytest -m "slow or not slow" tests/bench
+bench: ## Speed, memory and sound of the engines [FAMILIES=…]; figures go to bench-results/
+	@$(SET_UP) bench -m tests.bench.engines $(FAMILIES)
+
+bench-api: ## Cheap polling, event streams, submitting to a long line; both sides of each ratio
+	@$(SET_UP) bench -m tests.bench.api_speed
 
 COMPILE = .venv-test/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
