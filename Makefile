@@ -19,7 +19,7 @@ export SONG OUT ENGINE FORMAT EXCERPT
 .DEFAULT_GOAL := help
 
 help: ## Tell what there is to make
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 20
 
 run: ## Start the whole stack; with SONG=… [OUT=… ENGINE=… FORMAT=… EXCERPT=90+20] separate one song and end
 	@exec $(SET_UP) run -m $(if $(SONG),shared.embedded.one_song,shared.embedded.stack)
