@@ -102,7 +102,7 @@ def _named(error: errors.StemqueueError) -> Response:
         log.warning("request not served", code=error.code, error=error.message)
     members = {"errors": error.errors} if isinstance(error, FieldsInvalidError) else {}
     response = problem(status, error.code, error.message, **members)
-    if isinstance(error, RateLimitedError | errors.QuotaExceededError):
+    if isinstance(error, RateLimitedError | errors.QuotaExceededError | errors.QueueFullError):
         response.headers["Retry-After"] = str(error.retry_after_seconds)
     if isinstance(error, RangeUnsatisfiableError):
         response.headers["Content-Range"] = f"bytes */{error.size_bytes}"

@@ -152,10 +152,14 @@ class FenceLostError(LifeCycleError):
 
 
 class QueueFullError(LifeCycleError):
-    """As many jobs wait as are allowed to."""
+    """As many jobs wait as are allowed to; `retry_after_seconds` follows from how fast they are worked off."""
 
     code = "queue_full"
     retryable = True
+
+    def __init__(self, message: str, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class QueueDrainingError(LifeCycleError):

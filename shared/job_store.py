@@ -83,7 +83,7 @@ class JobStore:
         )
         self._demand_quota(answer)
         if answer == "full":
-            raise QueueFullError("As many jobs are waiting as this server takes. Try again later.")
+            raise _queue_full(record[0])
         if answer == "draining":
             raise QueueDrainingError(f"The queue of {request.engine} takes no new jobs for now.")
         if answer == "upload_gone":
@@ -134,7 +134,7 @@ class JobStore:
         )
         self._demand_quota(before)
         if before == "full":
-            raise QueueFullError("As many jobs are waiting as this server takes. Try again later.")
+            raise _queue_full(record)
         self._demand(before, {JobState.FAILED, JobState.CANCELED}, "retried")
         return _job(job_id, record)
 
@@ -340,6 +340,12 @@ class JobStore:
 def _storage_quota(max_bytes: int) -> StorageQuotaError:
     # Room comes by deleting jobs, or when they expire: nobody can say when.
     return StorageQuotaError(f"Your uploads and stems would take more than {max_bytes:,} bytes. Delete some jobs.", 600)
+
+
+def _queue_full(step_ms: str) -> QueueFullError:
+    # Whoever comes back for the one place that gets free is not alone: not before a few have.
+    pause = max(2, min(60, round(3 * int(step_ms) / 1000)))
+    return QueueFullError("As many jobs are waiting as this server takes. Try again later.", pause)
 
 
 def _job(job_id: str, record: str) -> Job:

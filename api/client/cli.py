@@ -1,4 +1,7 @@
-"""The command `stemqueue`: jobs from the shell. Exit code 0: done; 1: one line on standard error says why not.
+"""The command `stemqueue`: jobs from the shell.
+
+Exit code 0: done; 1: the job failed or the server refused; 2: the command line is wrong; 3: still waiting when the time
+was over; 4: no server answers. One line on standard error says more; `--json` prints what programs read.
 
 Owns options and exit codes; what is shown while one waits is in progress.py.
 """
@@ -14,7 +17,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from api.client.errors import ApiError, ClientError
+from api.client.errors import ApiError, ClientError, ConnectionFailedError
 from api.client.http_client import Client, failure
 from api.client.models import Excerpt, Job
 from api.client.progress import JobProgress
@@ -32,10 +35,12 @@ class Commands(click.Group):
         except ApiError as error:
             request = f" (request {error.request_id})" if error.status >= 500 and error.request_id else ""
             raise click.ClickException(f"{error.detail}{request}") from error
+        except ConnectionFailedError as error:
+            raise NoServerError(str(error)) from error
         except ClientError as error:
             raise click.ClickException(str(error)) from error
         except TimeoutError as error:
-            raise click.ClickException(str(error)) from error
+            raise StillWaitingError(str(error)) from error
         except OSError as error:
             raise click.ClickException(f"{error.filename or 'A file'}: {error.strerror or error}") from error
 
@@ -53,6 +58,26 @@ class ExcerptType(click.ParamType[Excerpt]):
             return Excerpt.parse(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class StillWaitingError(click.ClickException):
+    """The time is over."""
+
+    exit_code = 3
+
+
+class NoServerError(click.ClickException):
+    """No server answers."""
+
+    exit_code = 4
+
+
+as_json_option = click.option("--json", "as_json", is_flag=True, help="All that the server tells.")
+
+
+def tell(job: Job, *, as_json: bool) -> None:
+    """Print a job, for people or for programs."""
+    click.echo(json.dumps(job.raw, indent=2, ensure_ascii=False) if as_json else describe(job))
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -106,33 +131,42 @@ def run(ctx: click.Context, /, song: Path, out: Path | None, server: str | None,
 @main.command()
 @click.argument("song", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @wishes
+@click.option("--priority", type=click.Choice(["interactive", "bulk"]), help="bulk: nobody waits for it.")
+@click.option("--webhook-url", help="Told of the job's end.")
+@as_json_option
 @click.pass_obj
-def submit(client: Client, /, song: Path, **wanted: Any) -> None:
+def submit(client: Client, /, song: Path, as_json: bool, **wanted: Any) -> None:
     """Put SONG in line and print the job's id."""
-    click.echo(client.submit(song, **wanted).id)
+    with JobProgress() as shown:
+        job = client.submit(song, **wanted, on_bytes=shown.uploading)
+    if as_json:
+        tell(job, as_json=True)
+    else:
+        click.echo(job.id)
 
 
 @main.command()
 @click.argument("job_id")
-@click.option("--json", "as_json", is_flag=True, help="All that the server tells.")
+@as_json_option
 @click.pass_obj
 def status(client: Client, job_id: str, as_json: bool) -> None:
     """Show how a job stands."""
-    job = client.job(job_id)
-    click.echo(json.dumps(job.raw, indent=2, ensure_ascii=False) if as_json else describe(job))
+    tell(client.job(job_id), as_json=as_json)
 
 
 @main.command()
 @click.argument("job_id")
-@click.option("--timeout", type=float, help="Seconds; then exit code 1.")
+@click.option("--timeout", type=float, help="Seconds; then exit code 3.")
+@as_json_option
 @click.pass_obj
-def wait(client: Client, job_id: str, timeout: float | None) -> None:
+def wait(client: Client, job_id: str, timeout: float | None, as_json: bool) -> None:
     """Wait until a job has ended; exit code 1 unless it succeeded."""
     with JobProgress() as shown:
         job = client.wait(job_id, timeout_seconds=timeout, on_change=shown.job)
+    if as_json or job.state == "succeeded":
+        tell(job, as_json=as_json)
     if job.state != "succeeded":
         raise failure(job)
-    click.echo(describe(job))
 
 
 @main.command()
@@ -167,18 +201,20 @@ def list_jobs(client: Client, state: str | None, limit: int, as_json: bool) -> N
 
 @main.command()
 @click.argument("job_id")
+@as_json_option
 @click.pass_obj
-def cancel(client: Client, job_id: str) -> None:
+def cancel(client: Client, job_id: str, as_json: bool) -> None:
     """End a queued or running job."""
-    click.echo(describe(client.cancel(job_id)))
+    tell(client.cancel(job_id), as_json=as_json)
 
 
 @main.command()
 @click.argument("job_id")
+@as_json_option
 @click.pass_obj
-def retry(client: Client, job_id: str) -> None:
+def retry(client: Client, job_id: str, as_json: bool) -> None:
     """Put a failed or canceled job back in line."""
-    click.echo(describe(client.retry(job_id)))
+    tell(client.retry(job_id), as_json=as_json)
 
 
 @main.command()
@@ -190,10 +226,14 @@ def delete(client: Client, job_id: str) -> None:
 
 
 @main.command()
+@click.option("--json", "as_json", is_flag=True, help="One engine a line, as JSON.")
 @click.pass_obj
-def engines(client: Client) -> None:
+def engines(client: Client, as_json: bool) -> None:
     """Show what the server can do."""
     for engine in client.engines():
+        if as_json:
+            click.echo(json.dumps(engine.raw, ensure_ascii=False))
+            continue
         click.echo(f"{engine.name}{' (default)' if engine.is_default else ''}: {engine.summary}")
         click.echo(f"  presets: {', '.join(engine.presets)}; stems: {', '.join(engine.stems)}")
 

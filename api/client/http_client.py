@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import random
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +33,11 @@ PUT_OFF = frozenset({429, 502, 503, 504})
 
 LONGEST_PAUSE_SECONDS = 60.0
 """However long a server asks to wait, it is asked again after this."""
+
+LONGEST_WAIT_SECONDS = 45
+"""How long the server is asked to hold an answer back; below the time after which a silent server counts as gone."""
+
+APPLIED, KEY_IN_USE = "Preference-Applied", "idempotency_key_in_use"
 
 CHUNK_BYTES = 256 * 1024
 
@@ -84,9 +91,13 @@ class Client:
         excerpt: Excerpt | None = None,
         priority: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        webhook_url: str | None = None,
         on_bytes: OnBytes | None = None,
     ) -> Job:
-        """Upload a file and put its separation in line. Raises ApiError, ConnectionFailedError, OSError."""
+        """Upload a file and put its separation in line; tried again without making a second job.
+
+        Raises ApiError, ConnectionFailedError, OSError.
+        """
         wanted = {
             "engine": engine,
             "preset": preset,
@@ -94,6 +105,7 @@ class Client:
             "bit_depth": bit_depth,
             "bitrate_kbps": bitrate_kbps,
             "priority": priority,
+            "webhook_url": webhook_url,
             "parameters": _json_or_none(parameters),
             "stems": _json_or_none(stems),
             "metadata": _json_or_none(metadata),
@@ -101,14 +113,15 @@ class Client:
             "excerpt_duration_seconds": excerpt and excerpt.duration_seconds,
         }
         fields = {name: str(value) for name, value in wanted.items() if value is not None}
+        key = {"Idempotency-Key": uuid.uuid4().hex}
         with path.open("rb") as file:
 
             def send() -> httpx.Response:
                 file.seek(0)
                 watched = cast("IO[bytes]", _Watched(file, path.stat().st_size, on_bytes))
-                return self._http.post("/v1/jobs", data=fields, files={"file": (path.name, watched)})
+                return self._http.post("/v1/jobs", data=fields, files={"file": (path.name, watched)}, headers=key)
 
-            return Job.from_json(self._tried(send, repeatable=False).json())
+            return Job.from_json(self._tried(send, repeatable=True).json())
 
     def job(self, job_id: str) -> Job:
         """Return a job as it stands."""
@@ -131,18 +144,29 @@ class Client:
     def wait(
         self, job_id: str, *, timeout_seconds: float | None = None, on_change: Callable[[Job], None] | None = None
     ) -> Job:
-        """Poll until the job has ended, and return it. Raises TimeoutError."""
-        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        """Return the job once it has ended; `on_change` is told of each change until then. Raises TimeoutError.
+
+        The server holds its answers back meanwhile; one that cannot is asked again when it says.
+        """
+        deadline = math.inf if timeout_seconds is None else time.monotonic() + timeout_seconds
+        job: Job | None = None
+        headers: dict[str, str] = {}
         while True:
-            response = self._get(f"/v1/jobs/{job_id}")
-            job = Job.from_json(response.json())
-            if on_change:
-                on_change(job)
-            if job.ended:
-                return job
-            if deadline is not None and time.monotonic() > deadline:
-                raise TimeoutError(f"The job is still {job.state} after {timeout_seconds:.0f} s.")
-            time.sleep(_retry_after_seconds(response) or 1.0)
+            response = self._get(f"/v1/jobs/{job_id}", headers=headers)
+            if response.status_code != httpx.codes.NOT_MODIFIED:
+                job = Job.from_json(response.json())
+                if on_change:
+                    on_change(job)
+                if job.ended:
+                    return job
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError(f"The job is still {job.state if job else 'there'} after {timeout_seconds:.0f} s.")
+            if headers and APPLIED not in response.headers:
+                time.sleep(min(left, _retry_after_seconds(response) or 1.0))
+            headers = {"Prefer": f"wait={math.ceil(min(left, LONGEST_WAIT_SECONDS))}"}
+            if on_change and "ETag" in response.headers:
+                headers["If-None-Match"] = response.headers["ETag"]
 
     def cancel(self, job_id: str) -> Job:
         """End a queued or running job."""
@@ -210,8 +234,10 @@ class Client:
                 Path(partial).unlink(missing_ok=True)
         return response
 
-    def _get(self, path: str, query: Mapping[str, Any] | None = None) -> httpx.Response:
-        return self._tried(lambda: self._http.get(path, params=query), repeatable=True)
+    def _get(
+        self, path: str, query: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None
+    ) -> httpx.Response:
+        return self._tried(lambda: self._http.get(path, params=query, headers=headers), repeatable=True)
 
     def _send(self, method: str, path: str) -> httpx.Response:
         return self._tried(lambda: self._http.request(method, path), repeatable=False)
@@ -236,7 +262,8 @@ class Client:
                 if response.status_code < httpx.codes.BAD_REQUEST:
                     return response
                 pause = _retry_after_seconds(response) or pause
-                if response.status_code not in PUT_OFF or time.monotonic() + pause > deadline:
+                put_off = response.status_code in PUT_OFF or _problem(response).get("code") == KEY_IN_USE
+                if not put_off or time.monotonic() + pause > deadline:
                     raise ApiError(response.status_code, _problem(response))
             time.sleep(pause)
 

@@ -8,6 +8,7 @@
 --   clock:<engine>:<class>        string   counts the turns
 --   streak:<engine>               string   interactive jobs published in a row while bulk ones waited
 --   published:<engine>            zset     queued jobs whose message is out, by when
+--   turn                          string   counts the publications
 --   delayed                       zset     queued jobs that wait for a retry, by when it is due
 --   running                       zset     running jobs by the end of their lease
 --   settled                       zset     ended jobs by when they expire

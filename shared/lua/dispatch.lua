@@ -41,6 +41,8 @@ for _, engine in ipairs(redis.call('SMEMBERS', key('engines'))) do
       if id and redis.call('EXISTS', key('job', id)) == 1 then
         redis.call('ZADD', key('published', engine), int(now), id)
         redis.call('HINCRBY', key('job', id), 'version', 1)
+        -- Its place among the published: when a message is sent again it keeps it.
+        redis.call('HSET', key('job', id), 'turn', redis.call('INCR', key('turn')))
         sent[#sent + 1] = engine
         sent[#sent + 1] = id
         free = free - 1

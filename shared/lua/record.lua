@@ -16,8 +16,14 @@ local function ahead_in_class(engine, class, owner, rank)
 end
 
 local function place_in_line(id, engine, class, owner)
-  local position = redis.call('ZRANK', key('published', engine), id)
-  if position then return position + 1 end
+  local position = 1
+  if redis.call('ZSCORE', key('published', engine), id) then
+    local turn = tonumber(get(id, 'turn')[1] or 0)
+    for _, other in ipairs(redis.call('ZRANGE', key('published', engine), 0, 63)) do
+      if tonumber(get(other, 'turn')[1] or 0) < turn then position = position + 1 end
+    end
+    return position
+  end
   local rank = redis.call('ZRANK', key('line', engine, class, owner), id)
   if not rank then return nil end
   position = 1 + redis.call('ZCARD', key('published', engine)) + ahead_in_class(engine, class, owner, rank)
@@ -27,6 +33,46 @@ local function place_in_line(id, engine, class, owner)
     end
   end
   return position
+end
+
+-- What runs of an engine: how many jobs, their work still to do (in jobs), and the pace that they show (ms, or nil).
+-- With a fence, only what was claimed before: workers claim more jobs than they have slots, to fetch them meanwhile.
+local function under_way(engine, fence)
+  local sampled = redis.call('ZRANGE', key('running'), 0, 63) -- bounds what one poll costs
+  local count, work, shown = 0, 0, nil
+  for _, id in ipairs(sampled) do
+    local job = get(id, 'engine', 'progress', 'working_ms', 'fence')
+    if job[1] == engine and (not fence or tonumber(job[4] or 0) < fence) then
+      local progress = job[3] and tonumber(job[2]) or 0
+      count, work = count + 1, work + 1 - progress
+      if progress >= 0.1 then shown = (now_ms() - job[3]) / progress end
+    end
+  end
+  local scale = math.max(1, redis.call('ZCARD', key('running')) / 64)
+  return count * scale, work * scale, shown
+end
+
+-- Milliseconds until a job has ended that still has to wait for `jobs` others with so much work in all.
+local function wait_and_run(pace, slots, jobs, work)
+  if jobs < slots then return pace end
+  return pace * (work / slots + 1)
+end
+
+local function time_left_ms(engine, since_ms, job, position)
+  local pace = tonumber(redis.call('GET', key('pace', engine)) or 0)
+  if job.working_ms then
+    local progress, elapsed = job.progress, now_ms() - job.working_ms
+    if pace == 0 then return progress >= 0.05 and elapsed * (1 - progress) / progress or nil end
+    -- Early progress tells little, since stages differ; what other jobs took counts for more until half is done.
+    local own = math.min(1, 2 * progress)
+    return (1 - progress) * ((1 - own) * pace + own * elapsed / math.max(progress, 0.01))
+  end
+  local count, work, shown = under_way(engine, job.fence)
+  -- Until a first job has ended, those that run tell how fast it goes.
+  if pace == 0 then pace = shown or 0 end
+  local slots = live_slots(engine, since_ms)
+  if pace == 0 or slots == 0 then return nil end
+  return wait_and_run(pace, slots, count + position - 1, work + position - 1)
 end
 
 -- The record as one JSON object, which its reader takes apart far sooner than a list of Redis's; '' when there is no such
@@ -39,25 +85,26 @@ local function record_of(id, since_ms)
   record.report = nil
   local state, engine = record.state, record.engine
   if state ~= 'queued' and state ~= 'running' then return cjson.encode(record) end
-  local pace = tonumber(redis.call('GET', key('pace', engine)) or 0)
 
+  local left_ms
   if state == 'queued' then
     local position = place_in_line(id, engine, record.class, record.owner)
     if position then
       record.queue_position = int(position)
-      local slots = live_slots(engine, since_ms)
-      if pace > 0 and slots > 0 then
-        record.eta_seconds = tostring(pace / 1000 * (0.5 + math.ceil(position / slots)))
-      end
+      left_ms = time_left_ms(engine, since_ms, {progress = 0}, position)
     end
   else
-    local now, progress = now_ms(), tonumber(record.progress)
-    local elapsed = (now - (record.working_ms or now)) / 1000
-    if record.working_ms and progress >= 0.05 then
-      record.eta_seconds = tostring(elapsed * (1 - progress) / progress)
-    elseif pace > 0 then
-      record.eta_seconds = tostring(math.max(pace / 1000 - elapsed, 1))
-    end
+    local working_ms = record.working_ms and tonumber(record.working_ms)
+    local running = {working_ms = working_ms, progress = tonumber(record.progress), fence = tonumber(record.fence)}
+    left_ms = time_left_ms(engine, since_ms, running, 1)
   end
+  if left_ms then record.eta_seconds = tostring(left_ms / 1000) end
   return cjson.encode(record)
+end
+
+-- Milliseconds until the line of an engine has moved by one, as far as can be told; 0 when it cannot.
+local function step_ms(engine, since_ms)
+  local slots = live_slots(engine, since_ms)
+  if slots == 0 then return 0 end
+  return tonumber(redis.call('GET', key('pace', engine)) or 0) / slots
 end

@@ -1,11 +1,13 @@
 -- Put an ended job back in line by hand, with a clean slate.
--- -> {state before, or '', or full | owner_full | audio_spent; the record}
+-- -> {state before, or '', or owner_full | audio_spent; the record} or {full, ms until a place is free}
 local id, max_queued = ARGV[1], tonumber(ARGV[2])
 local max_queued_by_owner, max_audio_ms, alive_ms = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local job = get(id, 'state', 'owner')
+local job = get(id, 'state', 'owner', 'engine')
 local state = job[1]
 if state == 'failed' or state == 'canceled' then
-  if tonumber(redis.call('HGET', key('count'), 'queued') or 0) >= max_queued then return {'full', {}} end
+  if tonumber(redis.call('HGET', key('count'), 'queued') or 0) >= max_queued then
+    return {'full', int(step_ms(job[3], now_ms() - alive_ms))}
+  end
   local refused = refusal(job[2], max_queued_by_owner, max_audio_ms)
   if refused then return {refused, {}} end
   redis.call('ZREM', key('settled'), id)

@@ -1,11 +1,13 @@
 -- Accept a job: record, line and counters in one step.
--- -> {full | draining | upload_gone | owner_full | audio_spent}, or {ok | exists, the record}
+-- -> {full, ms until a place is free} or {draining | upload_gone | owner_full | audio_spent}, or {ok | exists, the record}
 -- The record comes at once: an answer that needs a second call could be lost although the job is accepted.
 local id, request, owner, engine, class = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local max_queued, upload = tonumber(ARGV[6]), ARGV[7]
 local max_queued_by_owner, max_audio_ms, alive_ms = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
 if redis.call('EXISTS', key('job', id)) == 1 then return {'exists', record_of(id, now_ms() - alive_ms)} end
-if tonumber(redis.call('HGET', key('count'), 'queued') or 0) >= max_queued then return {'full'} end
+if tonumber(redis.call('HGET', key('count'), 'queued') or 0) >= max_queued then
+  return {'full', int(step_ms(engine, now_ms() - alive_ms))}
+end
 if redis.call('SISMEMBER', key('draining'), engine) == 1 then return {'draining'} end
 local refused = refusal(owner, max_queued_by_owner, max_audio_ms)
 if refused then return {refused} end

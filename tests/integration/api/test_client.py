@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from click.testing import CliRunner, Result
 
@@ -151,3 +152,46 @@ def test_excerpts_are_read(excerpt: str, read: Excerpt) -> None:
 def test_other_excerpts_are_refused(excerpt: str) -> None:
     with pytest.raises(ValueError, match="START"):
         Excerpt.parse(excerpt)
+
+
+def test_a_wait_is_held_by_the_server(client: Client, stand_in: StandIn, song: Path) -> None:
+    job = client.submit(song)
+    stand_in.queue.dispatch()
+    timer = threading.Timer(0.5, lambda: stand_in.succeed(job.id))
+    timer.start()
+    asked: list[str] = []
+    client._http.event_hooks["request"].append(lambda request: asked.append(request.headers.get("Prefer", "")))
+    assert client.wait(job.id).state == "succeeded"
+    timer.join()
+    assert asked == ["", "wait=45"], "one look, and one wait"
+
+
+def test_a_submission_whose_answer_is_lost_is_sent_again_and_makes_one_job(client: Client, song: Path) -> None:
+    lost: list[int] = []
+
+    def lose(response: httpx.Response) -> None:
+        if response.request.method == "POST" and not lost:
+            lost.append(1)
+            raise httpx.ReadError("cut")
+
+    client._http.event_hooks["response"].append(lose)
+    job = client.submit(song)
+    assert lost
+    assert [j.id for j in client.jobs()] == [job.id]
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_scripts_read_json_and_exit_codes(api_url: str, song: Path) -> None:
+    job = json.loads(command(api_url, "submit", song, "--json", "--priority", "bulk").stdout)
+    assert job["priority"] == "bulk"
+    waited = command(api_url, "wait", job["id"], "--timeout", "0.2")
+    assert (waited.exit_code, waited.stdout) == (3, "")
+    canceled = command(api_url, "cancel", job["id"], "--json")
+    assert json.loads(canceled.stdout)["state"] == "canceled"
+    failed = command(api_url, "wait", job["id"], "--json")
+    assert (failed.exit_code, json.loads(failed.stdout)["state"]) == (1, "canceled")
+    assert json.loads(command(api_url, "retry", job["id"], "--json").stdout)["state"] == "queued"
+    assert json.loads(command(api_url, "engines", "--json").stdout)["name"] == "repetition"
+    assert command(api_url, "status", "0" * 32).exit_code == 1
+    assert command(api_url, "submit", "no such file").exit_code == 2
+    assert command(f"http://127.0.0.1:{find_free()}", "engines").exit_code == 4
