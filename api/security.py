@@ -24,12 +24,20 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 HEADERS: Mapping[str, str] = {
     "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+"""What every answer carries, beside its Content-Security-Policy."""
+
+DOCUMENT_HEADERS: Mapping[str, str] = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
+"""What only documents heed: left out of JSON, which nosniff keeps from being one."""
+
+JSON = ("application/json", "application/problem+json")
 
 
 PREFLIGHT: Mapping[str, str] = {
@@ -51,7 +59,8 @@ def register_security(app: Flask, settings: Settings) -> None:
     hosts = allowed_hosts(settings)
     origins = frozenset(split_names(settings.api_cors_origins))
     policy = content_security_policy(settings)
-    defaults = {**HEADERS, "Content-Security-Policy": policy, "Cache-Control": "no-store"}
+    defaults = {**HEADERS, "Content-Security-Policy": policy}
+    document_defaults = {**defaults, **DOCUMENT_HEADERS}
 
     @app.before_request
     def check_sender() -> Response | None:
@@ -68,7 +77,8 @@ def register_security(app: Flask, settings: Settings) -> None:
             _allow_origin(response.headers, origins)
         # Looked through once: `setdefault` looks through all headers each time, which a poll would feel.
         present = {name.lower() for name, _ in response.headers}
-        for name, value in defaults.items():
+        wanted = defaults if response.content_type in JSON else document_defaults
+        for name, value in wanted.items():
             if name.lower() not in present:
                 response.headers.add(name, value)
         return response

@@ -24,6 +24,8 @@ WAIT = re.compile(r"""(?:^|[,;])\s*wait\s*=\s*"?(\d{1,9})"?\s*(?=$|[,;])""", re.
 
 def preferred_wait_seconds() -> int:
     """Return how long the request wants to wait; 0 for not at all. What cannot be read is no preference."""
+    if "Prefer" not in request.headers:
+        return 0
     found = WAIT.search(",".join(request.headers.getlist("Prefer")))
     return min(MAX_WAIT_SECONDS, int(found[1])) if found else 0
 

@@ -75,14 +75,19 @@ local function time_left_ms(engine, since_ms, job, position)
   return wait_and_run(pace, slots, count + position - 1, work + position - 1)
 end
 
+-- What a client gets to see of a record, and what is reckoned with here. Not the report: it is the longest field, and
+-- read from storage.
+local SHOWN = {'state', 'request', 'version', 'created_ms', 'stage', 'progress', 'attempt', 'losses', 'fence',
+  'started_ms', 'finished_ms', 'expires_ms', 'outputs', 'probed', 'error', 'attempt_errors', 'cached',
+  'engine', 'class', 'owner', 'working_ms'}
+
 -- The record as one JSON object, which its reader takes apart far sooner than a list of Redis's; '' when there is no such
--- job. Without the report: it is the longest of the fields, and clients read it from storage.
+-- job.
 local function record_of(id, since_ms)
-  local flat = redis.call('HGETALL', key('job', id))
-  if #flat == 0 then return '' end
+  local values = redis.call('HMGET', key('job', id), unpack(SHOWN))
+  if not values[1] then return '' end
   local record = {}
-  for i = 1, #flat, 2 do record[flat[i]] = flat[i + 1] end
-  record.report = nil
+  for i, name in ipairs(SHOWN) do record[name] = values[i] or nil end
   local state, engine = record.state, record.engine
   if state ~= 'queued' and state ~= 'running' then return cjson.encode(record) end
 

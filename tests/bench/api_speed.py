@@ -31,7 +31,7 @@ from tests.bench.load import load
 from tests.fixtures.api import ENGINE, StandIn
 from tests.fixtures.servers import make_storage, make_valkey
 
-ROUNDS = 5
+ROUNDS = 7
 ROUND_SECONDS = 2.0
 STREAMS = 100
 QUEUED = 10_000
