@@ -18,7 +18,10 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from shared.embedded.ports import find_free
+from shared.embedded.private_files import load_or_make_credentials
 from shared.embedded.seaweedfs import PORT_OFFSETS
+from shared.embedded.valkey import valkey_url
+from shared.settings import Settings
 from tests.browser.songs import song_with_a_voice
 from tests.fixtures.audio import write_wav
 
@@ -61,6 +64,11 @@ class Stack:
     def url(self) -> str:
         """Where the page is."""
         return f"http://127.0.0.1:{self.port}"
+
+    def own_settings(self) -> Settings:
+        """Return the settings of its programs, for tests that look or write past the API."""
+        password = load_or_make_credentials(self.folder / "credentials.json").redis_password
+        return Settings(redis_url=valkey_url(port=int(self.settings["VALKEY_PORT"]), password=password))
 
     def start(self) -> None:
         """Start it and wait until it says that it is ready."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,12 @@ def test_a_chosen_song_is_followed_to_its_stems_which_can_be_kept(
     download.value.save_as(stem)
     assert "vocals" in stem.name
     assert decode(stem, channels=2).shape[1] == pytest.approx(10.9 * 44_100, rel=0.02)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="All stems").click()
+    download.value.save_as(tmp_path / "all.zip")
+    with zipfile.ZipFile(tmp_path / "all.zip") as archive:
+        assert archive.testzip() is None
+        assert sum(name.endswith(".flac") for name in archive.namelist()) == 2
 
 
 def test_a_song_dropped_anywhere_on_the_page_is_taken(open_page: OpenPage, song: Path) -> None:

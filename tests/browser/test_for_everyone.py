@@ -11,10 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from shared.embedded.private_files import load_or_make_credentials
-from shared.embedded.valkey import valkey_url
 from shared.job_store import JobStore
-from shared.settings import Settings
 from tests.browser.conftest import OpenPage, Stack
 
 WEB = Path(__file__).parents[2] / "api" / "web"
@@ -88,9 +85,7 @@ def test_a_thousand_songs_are_listed_and_searched_at_once(
 
 def remember_songs(stack: Stack, count: int) -> None:
     """Put ended jobs of long ago into the stack's records, as after a lost Redis."""
-    password = load_or_make_credentials(stack.folder / "credentials.json").redis_password
-    url = valkey_url(port=int(stack.settings["VALKEY_PORT"]), password=password)
-    store = JobStore(Settings(redis_url=url))
+    store = JobStore(stack.own_settings())
     for number in range(count):
         source = {"key": "uploads/none", "filename": f"Song number {number} of the archive.flac", "size_bytes": 1}
         ended = time.time() - 3600 - number
