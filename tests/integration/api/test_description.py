@@ -55,6 +55,7 @@ def test_what_is_put_together_by_hand_is_what_the_model_would_write(web: FlaskCl
     failed = submit(web, parameters='{"margin": 1.5}', bitrate_kbps="320", format="mp3")
     stand_in.claim(plain.json["id"])
     stand_in.succeed(whole.json["id"])
+    stand_in.queue.dispatch()
     stand_in.fail(failed.json["id"])
     for made in (plain, whole, failed, submit(web)):
         job = stand_in.store.read(made.json["id"])
