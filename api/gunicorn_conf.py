@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from typing import Any
 
@@ -46,6 +47,9 @@ def post_worker_init(worker: Any) -> None:
     services = worker.wsgi.extensions[EXTENSION]
     services.changes.end_when(lambda: not worker.alive)
     services.webhooks.start(lambda: not worker.alive)
+    # What was imported stays for ever: the garbage collector need not look at it again and again.
+    gc.collect()
+    gc.freeze()
 
 
 def on_starting(server: Any) -> None:

@@ -33,7 +33,7 @@ def register_request_log(app: Flask) -> None:
 
     @app.after_request
     def end(response: Response) -> Response:
-        response.headers[HEADER] = g.request_id
+        response.headers.add(HEADER, g.request_id)
         milliseconds = round(1000 * (time.monotonic() - g.began_at), 1)
         # Polls come by the thousand and say nothing when all is well.
         write = log.debug if request.method == "GET" and response.status_code < 400 else log.info

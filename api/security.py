@@ -65,7 +65,7 @@ def register_security(app: Flask, settings: Settings) -> None:
     @app.before_request
     def check_sender() -> Response | None:
         _check_host(hosts)
-        if request.headers.get("Origin") in origins:
+        if origins and request.headers.get("Origin") in origins:
             is_preflight = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
             return Response(status=204, headers=PREFLIGHT) if is_preflight else None
         _check_origin()

@@ -267,6 +267,6 @@ def _answer(job: Job, status: int = 200) -> Response:
     headers = {"ETag": f'W/"{tag}"', "Cache-Control": "private, no-cache"}
     if job.state not in TERMINAL:
         headers["Retry-After"] = str(retry_after_seconds(job))
-    if request.method == "GET" and request.if_none_match.contains_weak(tag):
+    if "If-None-Match" in request.headers and request.method == "GET" and request.if_none_match.contains_weak(tag):
         return Response(status=304, headers=headers)
     return Response(job_json(job), status, headers, content_type="application/json")
