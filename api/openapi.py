@@ -34,6 +34,9 @@ WITH_KEY = (401, 429, 503)
 
 SECURITY_SCHEME = {"type": "http", "scheme": "bearer", "description": "An API key, where the server asks for one"}
 
+STRUCTURED = ("application/json", "text/event-stream")
+"""Media that are more than bytes: a file of any JSON, and events."""
+
 INTRODUCTION = """\
 Songs in, vocals and accompaniment out. `POST /v1/jobs` takes a file and answers at once; poll the job, or wait for it,
 then fetch its stems. Errors are problem details (RFC 9457) with a stable `code`.
@@ -153,8 +156,7 @@ def _responses(operation: Operation) -> dict[str, Any]:
     for status, model in operation.answers.items():
         responses[str(status)] = _answer(status, {"application/json": _reference(model, "serialization")})
     for status, kinds in operation.media.items():
-        # A JSON file is any JSON; other files are bytes.
-        files = {kind: {} if kind == "application/json" else {"type": "string", "format": "binary"} for kind in kinds}
+        files = {kind: {} if kind in STRUCTURED else {"type": "string", "format": "binary"} for kind in kinds}
         responses[str(status)] = _answer(status, files)
     for status in operation.empty:
         responses[str(status)] = _answer(status, {})
@@ -197,8 +199,9 @@ def _headers(operation: Operation) -> list[dict[str, Any]]:
         "Idempotency-Key": operation.repeatable and "Any text: the same again does nothing and gets the same answer",
         "Prefer": operation.waits and "`wait=n`: answer when the job has ended, or after n seconds (60 at most)",
     }
+    limits = {"Idempotency-Key": {"pattern": "^[ -~]{1,255}$"}}
     return [
-        {"name": name, "in": "header", "description": description, "schema": {"type": "string"}}
+        {"name": name, "in": "header", "description": description, "schema": {"type": "string", **limits.get(name, {})}}
         for name, description in wanted.items()
         if description
     ]
