@@ -1,5 +1,7 @@
 // A track that a media element plays: for the mixture as it was uploaded, and for long stems in formats that are not
-// cut. An element starts when it likes, so it is led: its speed bends by a few per mille until it is in step.
+// cut. An element starts when it likes, so it is led: its speed bends until it is in step, and only then is it heard.
+
+import { effect, signal } from "@preact/signals";
 
 import type { Track } from "./track";
 
@@ -7,10 +9,16 @@ import type { Track } from "./track";
 const JUMP_SECONDS = 0.25;
 
 /** Nearer than this counts as in step; lower chases the clock's own jitter. */
-const IN_STEP_SECONDS = 0.002;
+const IN_STEP_SECONDS = 0.003;
 
-/** The most that the speed bends. At 2 % nobody hears it in a second or two. */
-const MOST_BEND = 0.02;
+/** The most that the speed bends while it is heard. At 1 % nobody notices for a second or two. */
+const MOST_BEND = 0.01;
+
+/** The same while nobody hears it. */
+const MOST_BEND_UNHEARD = 0.25;
+
+/** A clock that jitters too much to be ever in step must not keep the track silent. */
+const MOST_UNHEARD_SECONDS = 3;
 
 const LOOK_MILLISECONDS = 100;
 
@@ -22,6 +30,10 @@ interface Piece {
 
 export class ElementTrack implements Track {
   readonly output: GainNode;
+  /** Whether it plays what it should within a few milliseconds; until then it is silent. */
+  readonly inStep = signal(false);
+  private unheardSince = 0;
+  private readonly stopGate: () => void;
   private readonly element = new Audio();
   private pieces: Piece[] = [];
   private looking = 0;
@@ -38,7 +50,12 @@ export class ElementTrack implements Track {
     this.element.preload = "auto";
     this.element.preservesPitch = false;
     this.element.src = url;
-    context.createMediaElementSource(this.element).connect(this.output);
+    const gate = context.createGain();
+    gate.gain.value = 0;
+    context.createMediaElementSource(this.element).connect(gate).connect(this.output);
+    this.stopGate = effect(() => {
+      gate.gain.setTargetAtTime(this.inStep.value ? 1 : 0, context.currentTime, 0.003);
+    });
   }
 
   async prepare(from: number): Promise<void> {
@@ -59,11 +76,13 @@ export class ElementTrack implements Track {
     window.clearInterval(this.looking);
     this.looking = 0;
     this.pieces = [];
+    this.inStep.value = false;
     this.element.pause();
   }
 
   close(): void {
     this.stop();
+    this.stopGate();
     this.output.disconnect();
     this.element.removeAttribute("src");
     this.element.load();
@@ -78,15 +97,25 @@ export class ElementTrack implements Track {
     if (!piece || piece.when > now) return;
     const wanted = this.placeOf(piece.from) + (now - piece.when);
     if (now > piece.when + (piece.to - piece.from) / sampleRate) return this.element.pause();
-    if (this.element.paused) {
-      this.element.currentTime = wanted;
-      void this.element.play().catch(() => undefined);
-      return;
-    }
-    const late = wanted - this.element.currentTime;
-    if (Math.abs(late) > JUMP_SECONDS) this.element.currentTime = wanted;
-    const bend = Math.abs(late) < IN_STEP_SECONDS ? 0 : Math.max(-MOST_BEND, Math.min(MOST_BEND, late));
-    this.element.playbackRate = 1 + bend;
+    if (this.element.paused || Math.abs(wanted - this.element.currentTime) > JUMP_SECONDS) return this.jump(wanted);
+    this.bend(wanted - this.element.currentTime);
+  }
+
+  private jump(wanted: number): void {
+    this.inStep.value = false;
+    this.unheardSince = this.context.currentTime;
+    this.element.playbackRate = 1;
+    this.element.currentTime = wanted;
+    if (this.element.paused) void this.element.play().catch(() => undefined);
+  }
+
+  private bend(late: number): void {
+    const near = Math.abs(late) < IN_STEP_SECONDS;
+    if (near || this.context.currentTime > this.unheardSince + MOST_UNHEARD_SECONDS) this.inStep.value = true;
+    const most = this.inStep.value ? MOST_BEND : MOST_BEND_UNHEARD;
+    // What is missing is to be made up by the next look, or the next few.
+    const wanted = late / ((this.inStep.value ? 10 : 1) * (LOOK_MILLISECONDS / 1000));
+    this.element.playbackRate = 1 + (near ? 0 : Math.max(-most, Math.min(most, wanted)));
   }
 
   private placeOf(sample: number): number {

@@ -50,7 +50,7 @@ export class Studio {
   private readonly tracks = new Set<Track>();
   private transport: Promise<Transport> | null = null;
   private opened: Transport | null = null;
-  private mixture: ElementTrack | null = null;
+  private readonly mixture = signal<ElementTrack | null>(null);
 
   constructor(readonly job: Job) {
     this.duration = Math.max(...job.stems.map((stem) => stem.duration_seconds ?? 0));
@@ -106,7 +106,7 @@ export class Studio {
 
   async hearMixture(wanted: boolean): Promise<void> {
     this.hearingMixture.value = wanted;
-    if (!wanted || this.mixture || !this.opened) return;
+    if (!wanted || this.mixture.value || !this.opened) return;
     await this.openMixture(this.opened);
     this.opened.restart();
   }
@@ -145,8 +145,8 @@ export class Studio {
       const offset = this.job.excerpt?.start_seconds ?? 0;
       const track = new ElementTrack(transport.context, await openAddress(this.job.source.url), offset);
       await track.prepare(this.position.value * transport.context.sampleRate);
-      this.mixture = track;
-      this.connect(transport, track, () => (this.hearingMixture.value ? 10 ** (this.gainDb / 20) : 0));
+      this.mixture.value = track;
+      this.connect(transport, track, () => (this.mixtureSounds() ? 10 ** (this.gainDb / 20) : 0));
     } catch {
       this.hearingMixture.value = false;
       this.mixtureFault.value = "This browser cannot play the original's format.";
@@ -160,9 +160,14 @@ export class Studio {
     this.whileOpen(() => track.output.gain.setTargetAtTime(gain(), transport.context.currentTime, GAIN_SECONDS / 3));
   }
 
+  /** The stems sound on until the mixture is in step with them: then one takes over from the other unnoticed. */
+  private mixtureSounds(): boolean {
+    return this.hearingMixture.value && (this.mixture.value?.inStep.value ?? false);
+  }
+
   private gainOf(strip: Strip): number {
     const soloed = this.strips.some((other) => other.solo.value);
-    const silent = this.hearingMixture.value || (soloed ? !strip.solo.value : strip.muted.value);
+    const silent = this.mixtureSounds() || (soloed ? !strip.solo.value : strip.muted.value);
     return silent ? 0 : strip.volume.value;
   }
 

@@ -68,23 +68,28 @@ function HearSwitch({ studio }: { studio: Studio }) {
 
 function LoopButtons({ studio }: { studio: Studio }) {
   const loop = studio.loop.value;
+  const start = studio.job.excerpt?.start_seconds ?? 0;
   return (
     <div class="button-row loop-buttons" role="group" aria-label="Loop">
+      <Icon name="loop" />
       <button type="button" class="small" aria-label="Loop from here" title="Loop from here ([)" onClick={() => loopFromHere(studio)}>
-        <Icon name="loop" /> From here
+        From here
       </button>
       <button type="button" class="small" aria-label="Loop up to here" title="Loop up to here (])" onClick={() => loopToHere(studio)}>
-        <Icon name="loop" /> To here
+        To here
       </button>
-      {loop && (
-        <button type="button" class="small chosen" title="Stop looping (l)" onClick={() => studio.repeat(null)}>
-          <Icon name="loop" />
-          {formatTime(loop.from)}–{formatTime(loop.to)}
-          <Icon name="close" />
-          <span class="unseen">Stop looping</span>
-        </button>
-      )}
-      {!loop && <span class="hint">or drag over a track to loop</span>}
+      {/* One place for both, so that a drag does not move the lanes under the pointer. */}
+      <span class="loop-place">
+        {loop ? (
+          <button type="button" class="small chosen" title="Stop looping (l)" onClick={() => studio.repeat(null)}>
+            {formatTime(start + loop.from)}–{formatTime(start + loop.to)}
+            <Icon name="close" />
+            <span class="unseen">Stop looping</span>
+          </button>
+        ) : (
+          <span class="hint">or drag over a track</span>
+        )}
+      </span>
     </div>
   );
 }
@@ -95,21 +100,27 @@ function ZoomButtons({ studio }: { studio: Studio }) {
   const loop = studio.loop.value;
   return (
     <div class="button-row zoom-buttons" role="group" aria-label="Zoom">
-      {loop && (
-        <button type="button" class="small" onClick={() => studio.zoom(loop)}>
-          Zoom to loop
-        </button>
-      )}
-      <button type="button" class="toggle" aria-label="Zoom out" disabled={whole} onClick={() => studio.zoomBy(1 / ZOOM_STEP)}>
+      <button
+        type="button"
+        class="toggle"
+        aria-label="Zoom to the loop"
+        title="Zoom to the loop"
+        disabled={!loop}
+        onClick={() => loop && studio.zoom(loop)}
+      >
+        <Icon name="span" />
+      </button>
+      <button type="button" class="toggle" aria-label="Zoom out" title="Zoom out" disabled={whole} onClick={() => studio.zoomBy(1 / ZOOM_STEP)}>
         <Icon name="minus" />
       </button>
-      <button type="button" class="toggle" aria-label="Zoom in" onClick={() => studio.zoomBy(ZOOM_STEP)}>
+      <button type="button" class="toggle" aria-label="Zoom in" title="Zoom in" onClick={() => studio.zoomBy(ZOOM_STEP)}>
         <Icon name="plus" />
       </button>
       <button
         type="button"
         class="toggle"
         aria-label="Show the whole song"
+        title="Show the whole song"
         disabled={whole}
         onClick={() => studio.zoom({ from: 0, to: studio.duration })}
       >
