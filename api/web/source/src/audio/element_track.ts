@@ -8,8 +8,8 @@ import type { Track } from "./track";
 /** Further off than this, a jump is quicker than bending. */
 const JUMP_SECONDS = 0.25;
 
-/** Nearer than this counts as in step; lower chases the clock's own jitter. */
-const IN_STEP_SECONDS = 0.003;
+/** Nearer than this counts as in step; lower chases the clocks' jitter. */
+const IN_STEP_SECONDS = 0.004;
 
 /** The most that the speed bends while it is heard. At 1 % nobody notices for a second or two. */
 const MOST_BEND = 0.01;
@@ -20,7 +20,9 @@ const MOST_BEND_UNHEARD = 0.25;
 /** A clock that jitters too much to be ever in step must not keep the track silent. */
 const MOST_UNHEARD_SECONDS = 3;
 
-const LOOK_MILLISECONDS = 100;
+/** Both clocks advance in steps of some milliseconds, so that only the mean of several looks tells how far off it is. */
+const LOOK_MILLISECONDS = 20;
+const LOOKS = 15;
 
 interface Piece {
   from: number;
@@ -33,6 +35,8 @@ export class ElementTrack implements Track {
   /** Whether it plays what it should within a few milliseconds; until then it is silent. */
   readonly inStep = signal(false);
   private unheardSince = 0;
+  private lates: number[] = [];
+  private bending = 0;
   private readonly stopGate: () => void;
   private readonly element = new Audio();
   private pieces: Piece[] = [];
@@ -77,6 +81,7 @@ export class ElementTrack implements Track {
     this.looking = 0;
     this.pieces = [];
     this.inStep.value = false;
+    this.straighten();
     this.element.pause();
   }
 
@@ -104,18 +109,31 @@ export class ElementTrack implements Track {
   private jump(wanted: number): void {
     this.inStep.value = false;
     this.unheardSince = this.context.currentTime;
-    this.element.playbackRate = 1;
+    this.straighten();
     this.element.currentTime = wanted;
     if (this.element.paused) void this.element.play().catch(() => undefined);
   }
 
+  /** Looks how late the element is; once it has looked often enough, bends for as long as makes up for it. */
   private bend(late: number): void {
-    const near = Math.abs(late) < IN_STEP_SECONDS;
+    if (this.bending) return;
+    this.lates.push(late);
+    if (this.lates.length < LOOKS) return;
+    const mean = this.lates.reduce((sum, one) => sum + one, 0) / LOOKS;
+    this.lates = [];
+    const near = Math.abs(mean) < IN_STEP_SECONDS;
     if (near || this.context.currentTime > this.unheardSince + MOST_UNHEARD_SECONDS) this.inStep.value = true;
+    if (near) return;
     const most = this.inStep.value ? MOST_BEND : MOST_BEND_UNHEARD;
-    // What is missing is to be made up by the next look, or the next few.
-    const wanted = late / ((this.inStep.value ? 10 : 1) * (LOOK_MILLISECONDS / 1000));
-    this.element.playbackRate = 1 + (near ? 0 : Math.max(-most, Math.min(most, wanted)));
+    this.element.playbackRate = 1 + Math.sign(mean) * most;
+    this.bending = window.setTimeout(() => this.straighten(), (Math.abs(mean) / most) * 1000);
+  }
+
+  private straighten(): void {
+    window.clearTimeout(this.bending);
+    this.bending = 0;
+    this.lates = [];
+    this.element.playbackRate = 1;
   }
 
   private placeOf(sample: number): number {
