@@ -61,10 +61,6 @@ bench: ## Speed, memory and sound of the engines [FAMILIES=…]; figures go to b
 bench-api: ## Cheap polling, event streams, submitting to a long line; both sides of each ratio
 	@$(SET_UP) bench -m tests.bench.api_speed
 
-bench-api: ## What polling and submitting cost, beside a bare Flask route on the same servers (3 minutes)
-	@$(SET_UP) test
-	.venv-test/bin/python -m tests.bench.api_speed
-
 COMPILE = .venv-test/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
 lock: ## Lock requirements/*.in anew; the narrower ones agree with the widest
