@@ -15,8 +15,9 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from api import errors as http_errors
-from api.errors import FieldsInvalidError, KeyInUseError, RangeUnsatisfiableError, RateLimitedError
+from api.errors import KeyInUseError, RangeUnsatisfiableError, RateLimitedError
 from shared import errors
+from shared.errors import FieldsInvalidError
 
 log = structlog.get_logger(__name__)
 

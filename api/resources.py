@@ -13,8 +13,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
 
-from api.schemas import Excerpt
 from shared.job import TERMINAL, Job, JobState, Output
+from shared.job_options import Excerpt
 
 
 class Resource(BaseModel):

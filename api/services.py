@@ -7,12 +7,12 @@ from typing import cast
 
 from flask import Flask, current_app
 
-from api.engine_catalog import EngineCatalog
 from api.rate_limits import RateLimits
 from api.readiness import Readiness
 from api.submission import Submission
 from api.webhooks import Webhooks
 from shared.api_keys import ApiKeys
+from shared.engine_catalog import EngineCatalog
 from shared.idempotency_store import IdempotencyStore
 from shared.job_changes import JobChanges
 from shared.job_queue import JobQueue

@@ -5,10 +5,11 @@ Owns the codes that clients see in `error.code` and `code`; owns no HTTP status 
     StemqueueError
     |-- InputError                 the audio or the request is at fault; never retried
     |   |-- AudioEmptyError, AudioUnreadableError, AudioUnsupportedError,
-    |   |   AudioTooLongError, AudioTooShortError, SourceMissingError
+    |   |   AudioTooLongError, AudioTooShortError, SourceMissingError, SourceRefusedError
     |   `-- RequestInvalidError
+    |       `-- FieldsInvalidError
     |-- PassingError               something around us is at fault; retried with backoff
-    |   |-- StorageUnavailableError, StoreUnavailableError, ScratchFullError
+    |   |-- StorageUnavailableError, StoreUnavailableError, ScratchFullError, WorkersUnavailableError
     |-- ResourceError              the job asked too much of the worker
     |   |-- OutOfMemoryError       retried, three times in all
     |   |-- SeparationTimeoutError
@@ -21,7 +22,8 @@ Owns the codes that clients see in `error.code` and `code`; owns no HTTP status 
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 
 class StemqueueError(Exception):
@@ -81,6 +83,21 @@ class RequestInvalidError(InputError):
     code = "request_invalid"
 
 
+class FieldsInvalidError(RequestInvalidError):
+    """Fields of the request are unknown, missing or out of range; `errors` names each."""
+
+    def __init__(self, errors: Sequence[dict[str, Any]]) -> None:
+        first = errors[0]
+        super().__init__(f"{first['field']}: {first['message']}" if first["field"] else first["message"])
+        self.errors = list(errors)
+
+
+class SourceRefusedError(InputError):
+    """This server takes no mixtures from there."""
+
+    code = "source_refused"
+
+
 class PassingError(StemqueueError):
     """A fault that passes by itself; the same attempt may succeed later."""
 
@@ -103,6 +120,12 @@ class ScratchFullError(PassingError):
     """The worker's scratch disk is full, or the job passed its share of it."""
 
     code = "scratch_full"
+
+
+class WorkersUnavailableError(PassingError):
+    """No worker is there to say whether it could do what is asked."""
+
+    code = "workers_unavailable"
 
 
 class ResourceError(StemqueueError):
