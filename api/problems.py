@@ -30,6 +30,8 @@ STATUSES: Mapping[type[errors.StemqueueError], int] = {
     errors.StemqueueError: 500,
     errors.JobNotFoundError: 404,
     errors.IllegalTransitionError: 409,
+    errors.BatchNotFoundError: 404,
+    errors.BatchStateError: 409,
     errors.FenceLostError: 409,
     errors.QueueFullError: 503,
     errors.QueueDrainingError: 503,

@@ -7,11 +7,14 @@ from typing import cast
 
 from flask import Flask, current_app
 
+from api.batch_submission import BatchSubmissions
 from api.rate_limits import RateLimits
 from api.readiness import Readiness
 from api.submission import Submission
 from api.webhooks import Webhooks
 from shared.api_keys import ApiKeys
+from shared.batch_items import BatchItems
+from shared.batch_store import BatchStore
 from shared.engine_catalog import EngineCatalog
 from shared.idempotency_store import IdempotencyStore
 from shared.job_changes import JobChanges
@@ -43,6 +46,9 @@ class Services:
     rate_limits: RateLimits
     idempotency: IdempotencyStore
     changes: JobChanges
+    batches: BatchStore
+    items: BatchItems
+    batch_submissions: BatchSubmissions
     deliveries: WebhookStore
     webhooks: Webhooks
 
@@ -56,6 +62,8 @@ def make_services(settings: Settings) -> Services:
     prompt_storage = ObjectStorage(settings, prompt=True)
     catalog = EngineCatalog(settings, queue)
     deliveries = WebhookStore(settings, client)
+    batches = BatchStore(settings, client)
+    items = BatchItems(store, batches, prompt_storage)
     return Services(
         settings=settings,
         store=store,
@@ -69,6 +77,11 @@ def make_services(settings: Settings) -> Services:
         keys=ApiKeys(settings, client),
         rate_limits=RateLimits(settings, client),
         idempotency=IdempotencyStore(settings, client),
+        batches=batches,
+        items=items,
+        batch_submissions=BatchSubmissions(
+            settings, store, batches, prompt_storage=prompt_storage, storage=storage, catalog=catalog
+        ),
         # Whoever waits holds a thread: a quarter of them stays free for calls that do not.
         deliveries=deliveries,
         webhooks=Webhooks(settings, store, deliveries),

@@ -5,9 +5,10 @@ Owns the codes that clients see in `error.code` and `code`; owns no HTTP status 
     StemqueueError
     |-- InputError                 the audio or the request is at fault; never retried
     |   |-- AudioEmptyError, AudioUnreadableError, AudioUnsupportedError,
-    |   |   AudioTooLongError, AudioTooShortError, SourceMissingError, SourceRefusedError
+    |   |   AudioTooLongError, AudioTooShortError, SourceMissingError, SourceRefusedError,
+    |   |   ExportRefusedError
     |   `-- RequestInvalidError
-    |       `-- FieldsInvalidError
+    |       `-- FieldsInvalidError, ManifestInvalidError
     |-- PassingError               something around us is at fault; retried with backoff
     |   |-- StorageUnavailableError, StoreUnavailableError, ScratchFullError, WorkersUnavailableError
     |-- ResourceError              the job asked too much of the worker
@@ -16,6 +17,7 @@ Owns the codes that clients see in `error.code` and `code`; owns no HTTP status 
     |   `-- SeparationFailedError  a defect of ours
     `-- LifeCycleError             the job's state does not allow it
         |-- JobNotFoundError, IllegalTransitionError, FenceLostError, QueueFullError, QueueDrainingError
+        |-- BatchNotFoundError, BatchStateError
         `-- QuotaExceededError     an owner has used what one may
             `-- QueueQuotaError, StorageQuotaError, AudioQuotaError
 """
@@ -92,10 +94,22 @@ class FieldsInvalidError(RequestInvalidError):
         self.errors = list(errors)
 
 
+class ManifestInvalidError(RequestInvalidError):
+    """The manifest as a whole cannot be read; of a single bad line its item tells."""
+
+    code = "manifest_invalid"
+
+
 class SourceRefusedError(InputError):
     """This server takes no mixtures from there."""
 
     code = "source_refused"
+
+
+class ExportRefusedError(InputError):
+    """This server copies nothing to there."""
+
+    code = "export_refused"
 
 
 class PassingError(StemqueueError):
@@ -172,6 +186,18 @@ class FenceLostError(LifeCycleError):
     """Another claim has taken the job over, or it was canceled; this attempt must write nothing more."""
 
     code = "fence_lost"
+
+
+class BatchNotFoundError(LifeCycleError):
+    """There is no such batch, or it is somebody else's."""
+
+    code = "batch_not_found"
+
+
+class BatchStateError(LifeCycleError):
+    """The batch's state forbids it."""
+
+    code = "batch_state_conflict"
 
 
 class QueueFullError(LifeCycleError):

@@ -62,11 +62,13 @@ class JobStore:
 
     # Clients
 
-    def submit(self, request: JobRequest, *, job_id: str | None = None) -> Job:
+    def submit(self, request: JobRequest, *, job_id: str | None = None, batch_id: str | None = None) -> Job:
         """Accept a job and put it in line; an id that was accepted before is the same job again.
 
+        With a batch, the job is that of the item which its id names, and goes with the batch.
+
         Raises QueueFullError, QueueDrainingError, QuotaExceededError; SourceMissingError when its upload was removed
-        meanwhile.
+        meanwhile; IllegalTransitionError when the batch's item does not wait for a job.
         """
         job_id = job_id or new_id()
         answer, *record = self._scripts.run(
@@ -80,6 +82,7 @@ class JobStore:
             request.source.upload_id,
             *self._owners_limits(),
             self._alive_ms,
+            batch_id,
         )
         self._demand_quota(answer)
         if answer == "full":
@@ -88,6 +91,8 @@ class JobStore:
             raise QueueDrainingError(f"The queue of {request.engine} takes no new jobs for now.")
         if answer == "upload_gone":
             raise SourceMissingError("That upload is no longer there.")
+        if answer == "not_waiting":
+            raise IllegalTransitionError("The item has a job already, or was canceled.")
         return _job(job_id, record[0])
 
     def read(self, job_id: str) -> Job:
@@ -184,6 +189,14 @@ class JobStore:
         if fields.get("owner") != owner:
             raise SourceMissingError("There is no such upload.")
         return fields
+
+    def read_uploads(self, upload_ids: Sequence[str]) -> dict[str, dict[str, str]]:
+        """Return the fields of those uploads that there are, whoever has them."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for upload_id in upload_ids:
+            pipeline.hgetall(f"{self._prefix}upload:{upload_id}")
+        found = cast("list[dict[str, str]]", guarded(pipeline.execute))
+        return {i: fields for i, fields in zip(upload_ids, found, strict=True) if fields}
 
     def drop_upload(self, upload_id: str) -> None:
         """Forget an upload that no job uses, whose object is gone."""
@@ -333,6 +346,8 @@ class JobStore:
     def _demand(before: str, allowed: set[JobState], done: str) -> None:
         if not before:
             raise JobNotFoundError("There is no such job.")
+        if before == "batch":
+            raise IllegalTransitionError(f"A job of a batch is {done} with its batch.")
         if before not in allowed:
             raise IllegalTransitionError(f"A job that is {before} cannot be {done}.")
 

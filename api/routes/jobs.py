@@ -242,7 +242,7 @@ def find_job(job_id: str) -> Job:
     """Return a job of the caller's. Raises JobNotFoundError, for somebody else's too."""
     if len(job_id) != 32 or not job_id.isalnum():
         raise JobNotFoundError("There is no such job.")
-    job = services().store.read(job_id)
+    job = services().items.read_job(job_id)
     if not caller().may_see(job.request.owner):
         raise JobNotFoundError("There is no such job.")
     return job
