@@ -21,6 +21,7 @@ from shared.object_storage import ObjectStorage
 from shared.redis_connection import connect
 from shared.settings import Settings
 from shared.tally import Tally
+from shared.upload_store import UploadStore
 from shared.webhook_store import WebhookStore
 
 EXTENSION = "stemqueue"
@@ -63,7 +64,15 @@ def make_services(settings: Settings) -> Services:
         storage=storage,
         prompt_storage=prompt_storage,
         catalog=catalog,
-        submission=Submission(settings, store, queue, storage=storage, prompt_storage=prompt_storage, catalog=catalog),
+        submission=Submission(
+            settings,
+            store,
+            UploadStore(settings, client),
+            queue,
+            storage=storage,
+            prompt_storage=prompt_storage,
+            catalog=catalog,
+        ),
         readiness=Readiness(store, queue, prompt_storage),
         tally=Tally(client, settings.redis_prefix),
         keys=ApiKeys(settings, client),

@@ -10,14 +10,18 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import redis
 import structlog
 
+from shared.collector_state import CollectorState
 from shared.errors import IllegalTransitionError, JobNotFoundError, SourceMissingError
 from shared.job import Job, JobState
 from shared.job_document import FILENAME
 from shared.job_store import Deletion, JobStore, new_id
 from shared.object_storage import ObjectStorage, job_prefix
+from shared.redis_connection import connect
 from shared.settings import Settings
+from shared.upload_store import UploadStore
 
 log = structlog.get_logger(__name__)
 
@@ -41,14 +45,20 @@ class Collection:
 class Collector:
     """One run at a time over all workers: a lock in Redis sees to it."""
 
-    def __init__(self, settings: Settings, store: JobStore, storage: ObjectStorage) -> None:
+    def __init__(self, settings: Settings, storage: ObjectStorage, client: redis.Redis | None = None) -> None:
+        client = client or connect(settings)
         self._settings = settings
-        self._store = store
         self._storage = storage
+        self._store = JobStore(settings, client)
+        self._uploads = UploadStore(settings, client)
+        self._state = CollectorState(settings, client)
 
-    def run(self) -> Collection | None:
-        """Collect once; None when another worker is at it. Raises the adapters' errors."""
-        if not self._store.lock("collector", self._settings.collect_seconds):
+    def run(self, *, now: bool = False) -> Collection | None:
+        """Collect once; None when it is not time yet or another worker is at it. Raises the adapters' errors.
+
+        `now` collects whoever's turn it is: turns save work, and two collections at a time do no harm.
+        """
+        if not now and not self._state.take_turn():
             return None
         done = Collection()
         done.deletions_finished = sum(1 for d in self._store.deletions_pending() if self.remove(d))
@@ -67,13 +77,13 @@ class Collector:
 
         A storage with an id and a Redis without one means that Redis was lost: `stemqueue-admin rebuild` mends it.
         """
-        known = self._store.instance()
+        known = self._state.instance()
         try:
             found = b"".join(self._storage.open(INSTANCE_KEY).chunks()).decode()
         except SourceMissingError:
             found = None
         if found is None:
-            known = known or self._store.instance(set_to=new_id())
+            known = known or self._state.instance(set_to=new_id())
             self._storage.put_bytes((known or "").encode(), INSTANCE_KEY, "text/plain")
             return True
         if known != found:
@@ -87,7 +97,7 @@ class Collector:
         except SourceMissingError:
             self.introduce()
         else:
-            self._store.instance(set_to=found)
+            self._state.instance(set_to=found)
 
     def remove(self, deletion: Deletion) -> bool:
         """Remove the objects of a job whose record is gone."""
@@ -109,7 +119,7 @@ class Collector:
         return expired
 
     def _abandoned_uploads(self) -> int:
-        keys = self._store.take_abandoned_uploads(self._settings.upload_abandoned_seconds)
+        keys = self._uploads.take_abandoned(self._settings.upload_abandoned_seconds)
         self._storage.delete(keys)
         return len(keys)
 
@@ -139,7 +149,7 @@ class Collector:
         before = time.time() - self._settings.upload_abandoned_seconds
         for batch in _batches(self._storage.list_keys("uploads/")):
             old = [key for key, changed_at in batch if changed_at < before]
-            known = self._store.known_uploads([key.removeprefix("uploads/") for key in old])
+            known = self._uploads.known([key.removeprefix("uploads/") for key in old])
             garbage = [key for key in old if key.removeprefix("uploads/") not in known]
             self._storage.delete(garbage)
             removed += len(garbage)

@@ -55,7 +55,7 @@ class WorkerService:
         self.scratch = ScratchFolder(settings.scratch_folder, self.worker.id)
         self.children = Children(settings, self.scratch.path, self.tally)
         storage = ObjectStorage(settings)
-        self.collector = Collector(settings, self.store, storage)
+        self.collector = Collector(settings, storage, client)
         self.supervisor = Supervisor(
             settings=settings,
             store=self.store,
