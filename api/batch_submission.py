@@ -20,10 +20,10 @@ from shared.batch_objects import LINES, document_key, manifest_key
 from shared.batch_store import BatchStore
 from shared.engine_catalog import EngineCatalog
 from shared.errors import ExportRefusedError, FieldsInvalidError, ManifestInvalidError, SourceRefusedError
-from shared.job_store import JobStore
 from shared.manifest_lines import MAX_LINE_BYTES, read_lines
 from shared.object_storage import ObjectStorage
 from shared.settings import Settings, split_names
+from shared.upload_store import UploadStore
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +33,7 @@ class BatchSubmissions:
     """Batches as they come to be. Every method may raise StoreUnavailableError, StorageUnavailableError."""
 
     settings: Settings
-    store: JobStore
+    uploads: UploadStore
     batches: BatchStore
     prompt_storage: ObjectStorage
     storage: ObjectStorage
@@ -86,7 +86,7 @@ class BatchSubmissions:
             self._demand_bucket(place.s3.bucket)
             bucket, key, filename = place.s3.bucket, place.s3.key, place.s3.key
         else:
-            fields = self.store.read_upload(place.upload_id or "", sender.owner)
+            fields = self.uploads.read(place.upload_id or "", sender.owner)
             bucket, key, filename = self.storage.bucket, fields["key"], fields["filename"]
         size_bytes, etag = self.prompt_storage.head(key, bucket=bucket)
         form = wanted.manifest_format or ("csv" if filename.lower().endswith((".csv", ".csv.txt")) else "jsonl")

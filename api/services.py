@@ -24,6 +24,7 @@ from shared.object_storage import ObjectStorage
 from shared.redis_connection import connect
 from shared.settings import Settings
 from shared.tally import Tally
+from shared.upload_store import UploadStore
 from shared.webhook_store import WebhookStore
 
 EXTENSION = "stemqueue"
@@ -71,7 +72,15 @@ def make_services(settings: Settings) -> Services:
         storage=storage,
         prompt_storage=prompt_storage,
         catalog=catalog,
-        submission=Submission(settings, store, queue, storage=storage, prompt_storage=prompt_storage, catalog=catalog),
+        submission=Submission(
+            settings,
+            store,
+            UploadStore(settings, client),
+            queue,
+            storage=storage,
+            prompt_storage=prompt_storage,
+            catalog=catalog,
+        ),
         readiness=Readiness(store, queue, prompt_storage),
         tally=Tally(client, settings.redis_prefix),
         keys=ApiKeys(settings, client),
@@ -80,11 +89,16 @@ def make_services(settings: Settings) -> Services:
         batches=batches,
         items=items,
         batch_submissions=BatchSubmissions(
-            settings, store, batches, prompt_storage=prompt_storage, storage=storage, catalog=catalog
+            settings,
+            UploadStore(settings, client),
+            batches,
+            prompt_storage=prompt_storage,
+            storage=storage,
+            catalog=catalog,
         ),
         # Whoever waits holds a thread: a quarter of them stays free for calls that do not.
         deliveries=deliveries,
-        webhooks=Webhooks(settings, store, deliveries),
+        webhooks=Webhooks(settings, items, batches, deliveries),
         changes=JobChanges(settings, max_followers=settings.api_threads * 3 // 4),
     )
 

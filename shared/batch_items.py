@@ -79,6 +79,16 @@ class BatchItems:
             # Exchanged for its result, or fed again, just now.
             return job or self._store.read(job_id)
 
+    def fences(self, batch_id: str, chunk: int, numbers: Sequence[int]) -> dict[int, set[int]]:
+        """Return under which fences outputs of items' jobs are needed; items that there are not are left out.
+
+        An item that is done again keeps what it had until it has something new.
+        """
+        letters = self._batches.letters(batch_id, numbers_of(chunk))
+        there = [n for n in numbers if n - numbers_of(chunk).start < len(letters)]
+        results = self._results(batch_id, chunk, there)
+        return {n: {0, results[n].fence} if n in results else {0} for n in there}
+
     def _stored_job(self, job_id: str) -> Job | None:
         batch_id, number = batch_of(job_id)
         letter = self._batches.letters(batch_id, range(number, number + 1)) if number else ""

@@ -41,6 +41,8 @@ class Item:
     """Members of a `JobRequest` beside the source and what the whole batch has in common."""
     error: Mapping[str, str] | None = None
     """Why the line is invalid."""
+    cursor: str | None = None
+    """With the last of a chunk: where to read on behind it."""
 
     def to_line(self) -> bytes:
         """Return the item as a line."""
@@ -135,6 +137,10 @@ class BatchObjects:
         lines = self._lines(items_key(batch_id, chunk))
         first = numbers_of(chunk).start
         return [Item(**json.loads(lines[n - first])) for n in numbers]
+
+    def all_items(self, batch_id: str, chunk: int) -> list[Item]:
+        """Return all of a chunk's items."""
+        return [Item(**json.loads(line)) for line in self._read_lines(items_key(batch_id, chunk))]
 
     def write_results(self, batch_id: str, chunk: int, version: str, results: Mapping[int, str]) -> None:
         """Store a version of a chunk's results."""

@@ -105,12 +105,24 @@ class BatchStore:
         key = f"{self._prefix}batch:{batch_id}:chunks"
         return cast("str | None", guarded(lambda: self._redis.hget(key, str(chunk))))
 
+    def chunk_versions(self, batch_id: str) -> dict[str, str] | None:
+        """Return which version of each chunk's results counts; None when there is no such batch."""
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.exists(f"{self._prefix}batch:{batch_id}")
+        pipeline.hgetall(f"{self._prefix}batch:{batch_id}:chunks")
+        exists, versions = guarded(pipeline.execute)
+        return cast("dict[str, str]", versions) if exists else None
+
     # Whoever feeds
 
     def live_ids(self) -> list[str]:
         """Return the batches that somebody has to work on."""
         key = f"{self._prefix}batches:live"
         return cast("list[str]", guarded(lambda: self._redis.zrange(key, 0, -1)))
+
+    def hold(self, batch_id: str, holder: str, seconds: float) -> bool:
+        """Take or keep the lock on a batch for a while, or (0) let it go; False when another holds it."""
+        return bool(self._scripts.run("batch_lock", batch_id, holder, int(seconds * 1000)))
 
     def read_on(
         self,

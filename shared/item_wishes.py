@@ -19,9 +19,9 @@ from shared.batch_objects import Item
 from shared.engine_catalog import Choice, EngineCatalog
 from shared.errors import FieldsInvalidError, PassingError, SourceMissingError, SourceRefusedError, StemqueueError
 from shared.job_options import ItemOptions, SourceWish, clean_filename, group_parts, validate
-from shared.job_store import JobStore
 from shared.manifest_lines import Line
 from shared.settings import Settings, split_names
+from shared.upload_store import UploadStore
 
 AUDIO_ENDINGS = frozenset(
     {
@@ -45,8 +45,8 @@ class ItemWish(ItemOptions):
 class ItemReader:
     """Makes items of lines for one batch."""
 
-    def __init__(self, settings: Settings, store: JobStore, catalog: EngineCatalog, request: BatchRequest) -> None:
-        self._store = store
+    def __init__(self, settings: Settings, uploads: UploadStore, catalog: EngineCatalog, request: BatchRequest) -> None:
+        self._uploads = uploads
         self._catalog = catalog
         self._batch = request
         self._buckets = split_names(settings.s3_source_buckets)
@@ -54,7 +54,7 @@ class ItemReader:
 
     def read(self, lines: Sequence[Line], first_number: int) -> list[Item]:
         """Return the items of some lines, numbered from `first_number`. Raises StoreUnavailableError."""
-        uploads = self._uploads(lines)
+        uploads = self._look_up(lines)
         return [self._item(line, first_number + i, uploads) for i, line in enumerate(lines)]
 
     def _item(self, line: Line, number: int, uploads: Mapping[str, Mapping[str, str]]) -> Item:
@@ -127,14 +127,14 @@ class ItemReader:
             raise choice
         return choice
 
-    def _uploads(self, lines: Sequence[Line]) -> dict[str, dict[str, str]]:
+    def _look_up(self, lines: Sequence[Line]) -> dict[str, dict[str, str]]:
         named = []
         for line in lines:
             source = (line.values or {}).get("source")
             upload_id = source.get("upload_id") if isinstance(source, dict) else None
             if isinstance(upload_id, str) and IDENTIFIER.fullmatch(upload_id):
                 named.append(upload_id)
-        return self._store.read_uploads(named) if named else {}
+        return self._uploads.read_many(named) if named else {}
 
 
 def under(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:

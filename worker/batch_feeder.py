@@ -33,6 +33,7 @@ from shared.job_queue import JobQueue
 from shared.job_store import JobStore, new_id
 from shared.object_storage import ObjectStorage
 from shared.settings import Settings
+from shared.upload_store import UploadStore
 from worker.manifest_reading import ManifestReading
 
 log = structlog.get_logger(__name__)
@@ -61,8 +62,10 @@ FLUSH_AT = 400
 class BatchFeeder:
     """Works for one worker process, in a thread of its own."""
 
+    name: str
     settings: Settings
     store: JobStore
+    uploads: UploadStore
     batches: BatchStore
     queue: JobQueue
     storage: ObjectStorage
@@ -75,7 +78,7 @@ class BatchFeeder:
         for batch_id in self.batches.live_ids():
             if self.stopping.is_set():
                 return False
-            if not self.store.lock(f"batch:{batch_id}", LOCK_SECONDS):
+            if not self.batches.hold(batch_id, self.name, LOCK_SECONDS):
                 continue
             try:
                 more |= self._work(batch_id)
@@ -85,7 +88,7 @@ class BatchFeeder:
                 # One batch's trouble (its bucket is away, say) is not the others'.
                 log.warning("batch waits", batch=batch_id, error=error.message)
             finally:
-                self.store.unlock(f"batch:{batch_id}")
+                self.batches.hold(batch_id, self.name, 0)
         return more
 
     def _work(self, batch_id: str) -> bool:
@@ -102,8 +105,12 @@ class BatchFeeder:
 
     def _read(self, batch: Batch) -> None:
         catalog = EngineCatalog(self.settings, self.queue)
-        reading = ManifestReading(self.settings, self.store, self.batches, self.storage, catalog)
-        reading.read_on(batch, READ_CHUNKS, lambda: not self.stopping.is_set())
+        reading = ManifestReading(self.settings, self.uploads, self.batches, self.storage, catalog)
+
+        def proceed() -> bool:
+            return not self.stopping.is_set() and self.batches.hold(batch.id, self.name, LOCK_SECONDS)
+
+        reading.read_on(batch, READ_CHUNKS, proceed)
 
     # Items become jobs
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -20,10 +20,10 @@ from shared.batch_store import BatchStore
 from shared.engine_catalog import EngineCatalog
 from shared.errors import InputError, ManifestInvalidError
 from shared.item_wishes import ItemReader, is_audio
-from shared.job_store import JobStore
 from shared.manifest_lines import Line, read_header, read_lines
 from shared.object_storage import ObjectStorage
 from shared.settings import Settings
+from shared.upload_store import UploadStore
 
 log = structlog.get_logger(__name__)
 
@@ -35,14 +35,14 @@ class ManifestReading:
     """Reads for one worker. Every method may raise StoreUnavailableError, StorageUnavailableError."""
 
     settings: Settings
-    store: JobStore
+    uploads: UploadStore
     batches: BatchStore
     storage: ObjectStorage
     catalog: EngineCatalog
 
     def read_on(self, batch: Batch, chunks: int, proceed: Callable[[], bool]) -> None:
         """Read some chunks more, while `proceed` says so."""
-        reader = ItemReader(self.settings, self.store, self.catalog, batch.request)
+        reader = ItemReader(self.settings, self.uploads, self.catalog, batch.request)
         try:
             lines = self._lines(batch)
             for _ in range(chunks):
@@ -63,6 +63,7 @@ class ManifestReading:
         if batch.total + len(items) > MAX_ITEMS:
             raise ManifestInvalidError(f"The manifest has more than {MAX_ITEMS:,} lines.")
         if items:
+            items[-1] = replace(items[-1], cursor=taken[-1][1])
             BatchObjects(self.storage).write_items(batch.id, batch.total // CHUNK_ITEMS, items)
         return self.batches.read_on(
             batch,

@@ -27,6 +27,7 @@ from shared.object_storage import ObjectStorage
 from shared.redis_connection import connect
 from shared.settings import Settings
 from shared.tally import Tally
+from shared.upload_store import UploadStore
 from worker.batch_feeder import BatchFeeder
 from worker.children import Children
 from worker.earlier_result import EarlierResults
@@ -58,10 +59,12 @@ class WorkerService:
         self.scratch = ScratchFolder(settings.scratch_folder, self.worker.id)
         self.children = Children(settings, self.scratch.path, self.tally)
         storage = ObjectStorage(settings)
-        self.collector = Collector(settings, self.store, storage)
+        self.collector = Collector(settings, storage, client)
         self.feeder = BatchFeeder(
+            name=self.worker.id,
             settings=settings,
             store=self.store,
+            uploads=UploadStore(settings, client),
             batches=BatchStore(settings, client),
             queue=self.queue,
             storage=storage,

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from flask import Blueprint, Response
 
 from api.errors import StreamsExhaustedError
+from api.job_json import etag_of, job_json
 from api.openapi import Operation, describes
-from api.resources import etag_of, job_json
 from api.routes.jobs import find_job
 from api.services import services
 from api.waiting import has_ended

@@ -7,17 +7,10 @@ from flask import Blueprint, Response, g, request
 from api.callers import caller
 from api.errors import MediaTypeUnsupportedError
 from api.idempotency import Exchange, repeatable
+from api.job_json import etag_of, job_json, job_resource
 from api.multipart_form import receive_form
 from api.openapi import Operation, describes
-from api.resources import (
-    DeliveriesResource,
-    DeliveryResource,
-    JobListResource,
-    JobResource,
-    etag_of,
-    job_json,
-    job_resource,
-)
+from api.resources import DeliveriesResource, DeliveryResource, JobListResource, JobResource
 from api.schemas import JobForm, JobListQuery, JobSubmission, form_options, parse_json
 from api.services import services
 from api.streaming_upload import MAX_FORM_BYTES, DigestOnly, body_blocks, read_small_body
