@@ -133,7 +133,7 @@ def _check_no_garbage(deployment: Deployment) -> None:
         listed |= {o.key for o in job.outputs} | {job.request.source.key, f"jobs/{job.id}/{job.fence}/job.json"}
     found = {key for key, _, _ in deployment.storage.list_keys("")}
     strays = {key for key in found - listed if not key.startswith("catalog/")}
-    assert strays <= {"instance"}, "objects that no job lists"
+    assert strays <= {"instance"}, f"objects that no job lists: {sorted(strays)}"
     uploads = deployment.seaweedfs.client().list_multipart_uploads(Bucket=deployment.storage.bucket)
     assert uploads.get("Uploads", []) == []
 

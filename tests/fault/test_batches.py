@@ -114,6 +114,7 @@ def test_a_canceled_batch_stops_at_once_and_goes_on_when_it_is_told_to(deploymen
     wait_until(lambda: deployment.batch(batch_id)["counts"]["running"], 60, "an item to run")
     canceled = deployment.client.post(f"/v1/batches/{batch_id}/cancel").raise_for_status().json()
     assert canceled["counts"]["running"] == canceled["counts"]["queued"] == canceled["counts"]["waiting"] == 0
+    wait_until(lambda: any("claim lost" in line for line in deployment.lines), 20, "the running attempt to end")
     check(deployment)
     deployment.client.post(f"/v1/batches/{batch_id}/retry-failed").raise_for_status()
     check_done(deployment, batch_id, tracks)
