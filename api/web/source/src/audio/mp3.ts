@@ -1,7 +1,8 @@
 // Cuts MP3 files: reads the whole file once, which is small, and decodes a few hundred of its frames at a time.
 //
 // A frame leans on those before it (the bit reservoir, the overlap of its transform), so each cut begins some frames
-// early and drops what they decode to. What encoder and decoder add before the music is told by LAME's tag.
+// early and drops what they decode to. What encoder and decoder add before the music is told by LAME's tag, where there
+// is one.
 
 import type { ReadRange } from "./ranges";
 import { NotSegmentable, SEGMENT_SECONDS, type Segments } from "./segments";
@@ -47,14 +48,14 @@ export async function openMp3(read: ReadRange, size: number): Promise<Segments> 
       const from = Math.max(0, Math.floor(first / samplesPerFrame) - LEAD_IN_FRAMES);
       const stop = Math.min(starts.length - 1, Math.ceil((first + samples) / samplesPerFrame) + 1);
       const decoded = await context.decodeAudioData(file.slice(starts[from], starts[stop]).buffer);
-      return cutOut(context, decoded, first - from * samplesPerFrame, samples);
+      return cutOut(context, decoded, first - from * samplesPerFrame, samples, stop === starts.length - 1);
     },
   };
 }
 
-function cutOut(context: BaseAudioContext, decoded: AudioBuffer, offset: number, samples: number): AudioBuffer {
-  // A decoder that trims or pads cuts by itself would put the stems out of step.
-  if (decoded.length < offset + samples) throw new NotSegmentable("A cut decoded to fewer samples than it has.");
+function cutOut(context: BaseAudioContext, decoded: AudioBuffer, offset: number, samples: number, last: boolean): AudioBuffer {
+  // A decoder that trims or pads cuts by itself would put the stems out of step; only the song's end may be silent.
+  if (decoded.length < offset + samples && !last) throw new NotSegmentable("A cut decoded to fewer samples than it has.");
   const buffer = context.createBuffer(decoded.numberOfChannels, samples, decoded.sampleRate);
   for (let channel = 0; channel < buffer.numberOfChannels; channel++) {
     buffer.copyToChannel(decoded.getChannelData(channel).subarray(offset, offset + samples), channel);
@@ -66,9 +67,8 @@ export function indexFrames(file: Uint8Array): Index {
   let at = skipId3(file);
   const first = readHeader(file, at);
   if (!first) throw new NotSegmentable("The MP3 file does not begin with a frame.");
-  const tag = readLameTag(file.subarray(at, at + first.bytes));
-  if (!tag) throw new NotSegmentable("The MP3 file does not tell what its encoder added.");
-  at += first.bytes;
+  const tag = readTag(file.subarray(at, at + first.bytes));
+  if (tag) at += first.bytes;
   const starts: number[] = [];
   for (let header = readHeader(file, at); header && at + header.bytes <= file.length; header = readHeader(file, at)) {
     starts.push(at);
@@ -80,8 +80,8 @@ export function indexFrames(file: Uint8Array): Index {
     starts,
     samplesPerFrame: first.samples,
     sampleRate: first.sampleRate,
-    skip: tag.delay + DECODER_DELAY,
-    totalSamples: decoded - tag.delay - tag.padding,
+    skip: tag?.lame ? tag.lame.delay + DECODER_DELAY : 0,
+    totalSamples: decoded - (tag?.lame ? tag.lame.delay + tag.lame.padding : 0),
   };
 }
 
@@ -106,15 +106,20 @@ function readHeader(file: Uint8Array, at: number): Header | undefined {
   return { bytes: Math.floor((samples / 8) * ((bitrate * 1000) / sampleRate)) + padding, samples, sampleRate };
 }
 
-/** Reads how many samples the encoder put before and after the music. */
-function readLameTag(frame: Uint8Array): { delay: number; padding: number } | undefined {
+interface Tag {
+  /** How many samples the encoder put before and after the music. Not every encoder tells; then none are cut off. */
+  lame: { delay: number; padding: number } | null;
+}
+
+/** Reads the tag that a frame without music may hold. */
+function readTag(frame: Uint8Array): Tag | null {
   const text = String.fromCharCode(...frame.subarray(0, 64));
   const name = Math.max(text.indexOf("Info"), text.indexOf("Xing"));
-  if (name < 0) return undefined;
+  if (name < 0) return null;
   const flags = frame[name + 7]!;
   const fields = (flags & 1 ? 4 : 0) + (flags & 2 ? 4 : 0) + (flags & 4 ? 100 : 0) + (flags & 8 ? 4 : 0);
   const encoder = name + 8 + fields;
   const [high, middle, low] = frame.subarray(encoder + 21, encoder + 24);
-  if (low === undefined || !frame[encoder]) return undefined;
-  return { delay: (high! << 4) | (middle! >> 4), padding: ((middle! & 15) << 8) | low };
+  if (low === undefined || !frame[encoder]) return { lame: null };
+  return { lame: { delay: (high! << 4) | (middle! >> 4), padding: ((middle! & 15) << 8) | low } };
 }
