@@ -50,6 +50,15 @@ class Client:
         self.url = self._transport.url
         self.batches = Batches(self._transport)
 
+    @property
+    def patience_seconds(self) -> float:
+        """How long a call goes on trying."""
+        return self._transport.patience_seconds
+
+    @patience_seconds.setter
+    def patience_seconds(self, seconds: float) -> None:
+        self._transport.patience_seconds = seconds
+
     def __enter__(self) -> Self:
         return self
 

@@ -73,14 +73,14 @@ def _songs_below(folder: Path, besides: Path) -> Iterator[Item]:
             and not (here / name / STATE_FOLDER).is_dir()
         )
         for name in sorted(files):
-            if not IS_SONG.fullmatch(name):
-                continue
             path = here / name
+            if not IS_SONG.fullmatch(name) or not path.is_file():
+                continue
             below = path.relative_to(folder)
             track = sendable(below.with_suffix("").as_posix())
             tracks[track] += 1
-            # song.mp3 and song.flac are two tracks; each keeps its name however many more come later.
-            shown = track if tracks[track] == 1 else sendable(below.as_posix())
+            # song.flac and song.mp3 are two tracks.
+            shown = track if tracks[track] == 1 else f"{track} ({path.suffix.removeprefix('.')})"
             yield Item(os.fsencode(below).hex(), shown, path=path)
 
 
