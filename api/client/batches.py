@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from api.client.models import JobError, OutputFile
+from api.client.models import JobError
 from api.client.transport import Transport
 
 PAGE = 200
@@ -53,7 +53,6 @@ class BatchItem:
     state: str
     job_id: str | None
     error: JobError | None
-    outputs: tuple[OutputFile, ...]
     raw: Mapping[str, Any] = field(repr=False)
 
     @classmethod
@@ -66,7 +65,6 @@ class BatchItem:
             state=values["state"],
             job_id=values.get("job_id"),
             error=JobError(error["code"], error["message"]) if error else None,
-            outputs=tuple(OutputFile.from_json(o) for o in values.get("outputs") or ()),
             raw=values,
         )
 

@@ -19,6 +19,9 @@ from api.client.models import OutputFile
 FATAL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 """Faults of the disk that the next track would meet as well."""
 
+FILES = "files"
+"""The member of an item's detail that names the fetched files."""
+
 GONE = frozenset({httpx.codes.NOT_FOUND, httpx.codes.GONE})
 
 TRIES = 3
@@ -54,44 +57,49 @@ class Fetching:
     def look_again(self) -> None:
         """Have stems fetched again that were here and are not any more."""
         for row in self._state.items("state = 'succeeded' AND fetched"):
-            if not all(path.is_file() for _, path in self._files(row)):
+            if not all((self._out / path).is_file() for path in fetched_files(row)):
                 self._state.change(row["number"], fetched=0)
 
     def _start(self, row: Row) -> None:
         number = row["number"]
         self._under_way.add(number)
 
-        def done(_: None) -> None:
+        def done(files: list[Path]) -> None:
             self._under_way.discard(number)
-            self._state.change(number, fetched=1)
+            detail = {**json.loads(row["detail"] or "{}"), FILES: [path.as_posix() for path in files]}
+            self._state.change(number, fetched=1, detail=json.dumps(detail))
 
         def failed(error: Exception) -> None:
             self._under_way.discard(number)
             self._state.change(number, state="failed", **_fault(error))
 
-        self._background.do(lambda: self._fetch(row), done, failed)
+        self._background.do(lambda: self._fetch(row["job_id"], Path(row["folder"])), done, failed)
 
-    def _fetch(self, row: Row) -> None:
-        for output, path in self._files(row):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            for left in reversed(range(TRIES)):
-                try:
-                    self._client.download(output, path, partial_folder=self._partial)
-                    break
-                except DownloadError:
-                    if not left:
-                        raise
+    def _fetch(self, job_id: str, folder: Path) -> list[Path]:
+        """Write a job's stems; return their places below the output folder."""
+        files = []
+        for stem in self._client.job(job_id).stems:
+            # A server's word is not taken for where a file goes.
+            path = folder / (Path(stem.filename).name.lstrip(".") or "stem")
+            (self._out / path).parent.mkdir(parents=True, exist_ok=True)
+            self._download(stem, self._out / path)
+            files.append(path)
+        return files
 
-    def _files(self, row: Row) -> list[tuple[OutputFile, Path]]:
-        return [(output, self._out / path) for output, path in stems(row)]
+    def _download(self, stem: OutputFile, path: Path) -> None:
+        for left in reversed(range(TRIES)):
+            try:
+                self._client.download(stem, path, partial_folder=self._partial)
+            except DownloadError:
+                if not left:
+                    raise
+            else:
+                return
 
 
-def stems(row: Row) -> list[tuple[OutputFile, Path]]:
-    """Return a track's stems, each with its place below the output folder."""
-    outputs = [o for o in json.loads(row["detail"] or "{}").get("outputs") or () if o.get("kind", "stem") == "stem"]
-    files = [OutputFile.from_json(o) for o in outputs]
-    # A server's word is not taken for where a file goes.
-    return [(file, Path(row["folder"], Path(file.filename).name.lstrip(".") or file.name)) for file in files]
+def fetched_files(row: Row) -> list[str]:
+    """Return where a track's stems are below the output folder, if they are there."""
+    return list(json.loads(row["detail"] or "{}").get(FILES, ())) if row["fetched"] else []
 
 
 def _fault(error: Exception) -> Mapping[str, str]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from api.client.catalog.fetching import stems
+from api.client.catalog.fetching import fetched_files
 from api.client.catalog.state import Row, RunState
 
 COLUMNS = (
@@ -36,7 +36,7 @@ def write_report(state: RunState, out: Path) -> Path:
 def report_row(row: Row) -> Mapping[str, Any]:
     """Return what is told of a track; `outputs` are paths below the output folder, or where the server has them."""
     detail = json.loads(row["detail"] or "{}")
-    outputs = [path.as_posix() if row["fetched"] else output.url for output, path in stems(row)]
+    outputs = fetched_files(row) or [output["url"] for output in detail.get("outputs") or ()]
     return {
         **{name: row[name] for name in ("number", "line", "track", "folder", "state", "job_id")},
         "error_code": row["code"],

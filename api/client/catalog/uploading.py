@@ -17,7 +17,6 @@ from typing import Any
 from api.client.batches import Batch
 from api.client.catalog.background import Background, Results
 from api.client.catalog.items import digest
-from api.client.catalog.manifest import as_manifest
 from api.client.catalog.state import Row, RunState
 from api.client.errors import ApiError
 from api.client.http_client import Client
@@ -26,11 +25,8 @@ from api.client.transfers import CHUNK_BYTES
 FIRST_PAUSE_SECONDS, PAUSE_SHARE = 3.0, 0.05
 """The least time between two batches, and its share of the time that the run has lasted."""
 
-MOST_ITEMS = 20_000
-"""Of one batch."""
-
-INLINE_BYTES = 150_000
-"""Longer lists go up as a manifest; servers take no more in a request."""
+MOST_ITEMS, MOST_BYTES = 5000, 2_000_000
+"""Of one batch; servers take twice that in a request, and more."""
 
 OWN_FAULT = frozenset({413, 415, 422})
 """Answers to an upload that are the file's fault, and not the run's."""
@@ -103,9 +99,9 @@ class Submission:
         elif self.prefix and not self._state.batches():
             self._start(self._open([]))
         elif uploads_over or time.monotonic() >= self._due:
-            ready = self._state.items("state = 'ready'", limit=MOST_ITEMS)
+            ready = _fitting(self._state.items("state = 'ready'", limit=MOST_ITEMS))
             if ready:
-                self._start(self._open([row["number"] for row in ready]))
+                self._start(self._open(ready))
 
     @property
     def over(self) -> bool:
@@ -121,9 +117,12 @@ class Submission:
         return self._state.batches(f"number = {number}")[0]
 
     def _start(self, batch: Row) -> None:
-        rows = self._state.items("batch = ?", batch["number"]) if self.prefix is None else []
-        body = {**self._wanted, "name": f"{self._wanted['name']} {batch['number']}"}
-        listed = [_listed(row) for row in sorted(rows, key=lambda row: row["batch_number"])]
+        if self.prefix is not None:
+            tracks: Mapping[str, Any] = {"prefix": self.prefix}
+        else:
+            rows = sorted(self._state.items("batch = ?", batch["number"]), key=lambda row: row["batch_number"])
+            tracks = {"items": [_listed(row) for row in rows]}
+        body = {**self._wanted, **tracks, "name": f"{self._wanted['name'][:180]} {batch['number']}"}
 
         def made(answer: Batch) -> None:
             self._state.change_batch(batch["number"], id=answer.id)
@@ -134,17 +133,18 @@ class Submission:
                 self._state.drop_batch(batch["number"])
             raise error
 
-        self._background.do(lambda: self._send(body, listed, batch["key"]), made, refused)
+        self._background.do(lambda: self._client.batches.create(body, key=batch["key"]), made, refused)
 
-    def _send(self, body: Mapping[str, Any], items: list[Mapping[str, Any]], key: str) -> Batch:
-        if self.prefix is not None:
-            return self._client.batches.create({**body, "prefix": self.prefix}, key=key)
-        if len(json.dumps(items)) <= INLINE_BYTES:
-            return self._client.batches.create({**body, "items": items}, key=key)
-        file = self._state.folder / "manifest.jsonl"
-        file.write_bytes(as_manifest(items))
-        manifest = {"upload_id": self._client.upload(file, key=f"{key}-manifest")}
-        return self._client.batches.create({**body, "manifest": manifest, "manifest_format": "jsonl"}, key=key)
+
+def _fitting(rows: list[Row]) -> list[int]:
+    """Return the first of the items, as many as go into one request; at least one."""
+    fitting, taken = [], 0
+    for row in rows:
+        taken += len(json.dumps(_listed(row)))
+        if fitting and taken > MOST_BYTES:
+            break
+        fitting.append(row["number"])
+    return fitting
 
 
 def _listed(row: Row) -> Mapping[str, Any]:
