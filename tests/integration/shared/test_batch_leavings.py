@@ -1,4 +1,4 @@
-"""What batches have in storage: nothing of a kept one is collected, all of one that goes is, and a lost Redis loses none."""
+"""What batches have in storage: nothing of a kept one is collected, all of one that goes is, a lost Redis loses none."""
 
 from __future__ import annotations
 
