@@ -23,7 +23,8 @@ def collect(settings: Settings, catalog: Catalog) -> None:
 
 
 def keys_below(catalog: Catalog, *prefixes: str) -> set[str]:
-    return {k for k in catalog.stand_in.keys() if k.startswith(prefixes)}
+    stored = catalog.stand_in.keys()
+    return {key for key in stored if key.startswith(prefixes)}
 
 
 def test_nothing_of_a_kept_batch_is_collected(catalog: Catalog, impatient: Settings) -> None:
