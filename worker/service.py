@@ -51,6 +51,7 @@ class WorkerService:
             slots=settings.worker_slots,
             engines=tuple(d["name"] for d in descriptions),
             descriptions=tuple(descriptions),
+            kept_slots=min(settings.interactive_slots, settings.worker_slots),
         )
         client = connect(settings)
         self.store = JobStore(settings, client)

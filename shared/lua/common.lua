@@ -7,7 +7,7 @@
 --   turns:<engine>:<class>        zset     parties that have a line, by when they were last served; a party is an owner,
 --                                          or a batch: its jobs have a line of their own
 --   clock:<engine>:<class>        string   counts the turns
---   streak:<engine>               string   interactive jobs published in a row while bulk ones waited
+--   bulk:<engine>                 set      bulk jobs that are published or run: they never fill the workers
 --   published:<engine>            zset     queued jobs whose message is out, by when
 --   turn                          string   counts the publications
 --   delayed                       zset     queued jobs that wait for a retry, by when it is due
@@ -100,8 +100,12 @@ local function place_of(id)
   return job[1], job[2], job[4] or job[3]
 end
 
+-- A bulk job runs no longer, and is not published either.
+local function leave_bulk(id) redis.call('SREM', key('bulk', get(id, 'engine')[1]), id) end
+
 local function enter_line(id, score)
   local engine, class, party = place_of(id)
+  leave_bulk(id)
   redis.call('ZADD', key('line', engine, class, party), int(score), id)
   redis.call('SADD', key('engines'), engine)
   local turns = key('turns', engine, class)
@@ -167,6 +171,7 @@ end
 local function settle(id, from, state, retention_ms, ...)
   local now, batch = now_ms(), get(id, 'batch')[1]
   redis.call('ZREM', key('running'), id)
+  leave_bulk(id)
   move(id, from, state, 'finished_ms', int(now), 'stage', '', ...)
   if batch then
     mark_item(batch, item_of(id), string.upper(string.sub(state, 1, 1)))
@@ -185,11 +190,15 @@ local function note_error(id, text)
   redis.call('HSET', key('job', id), 'attempt_errors', text)
 end
 
+-- The slots of live workers that have an engine, and how many of them bulk jobs may take.
 local function live_slots(engine, since_ms)
-  local slots = 0
+  local slots, for_bulk = 0, 0
   for _, worker in ipairs(redis.call('ZRANGEBYSCORE', key('workers'), int(since_ms), '+inf')) do
-    local w = redis.call('HMGET', key('worker', worker), 'slots', 'engines')
-    if w[2] and string.find(',' .. w[2] .. ',', ',' .. engine .. ',', 1, true) then slots = slots + w[1] end
+    local w = redis.call('HMGET', key('worker', worker), 'slots', 'engines', 'kept_slots')
+    if w[2] and string.find(',' .. w[2] .. ',', ',' .. engine .. ',', 1, true) then
+      slots = slots + w[1]
+      for_bulk = for_bulk + w[1] - (w[3] or 0)
+    end
   end
-  return slots
+  return slots, for_bulk
 end

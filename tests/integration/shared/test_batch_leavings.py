@@ -1,4 +1,4 @@
-"""What batches have in storage: nothing of a kept one is collected, and all of one that goes."""
+"""What batches have in storage: nothing of a kept one is collected, all of one that goes is, and Redis may be lost."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def collect(settings: Settings, catalog: Catalog) -> None:
 
 def keys_below(catalog: Catalog, *prefixes: str) -> set[str]:
     stored = catalog.stand_in.keys()
-    return {k for k in stored if k.startswith(prefixes)}
+    return {key for key in stored if key.startswith(prefixes)}
 
 
 def test_nothing_of_a_kept_batch_is_collected(catalog: Catalog, impatient: Settings) -> None:

@@ -1,10 +1,11 @@
-"""A connection to one server, with retries that do as the server asks.
+"""Requests to one server, with retries that do as the server asks.
 
-Owns what is tried again: what the server put off, and what never reached it.
+Owns the connections and what is tried again: what the server put off, and what never reached it.
 """
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -13,6 +14,8 @@ from typing import Any
 import httpx
 
 from api.client.errors import ApiError, ConnectionFailedError
+
+DEFAULT_URL = "http://127.0.0.1:8000"
 
 PUT_OFF = frozenset({429, 502, 503, 504})
 """Statuses that say: later."""
@@ -23,31 +26,37 @@ LONGEST_PAUSE_SECONDS = 60.0
 KEY_IN_USE = "idempotency_key_in_use"
 
 
-class Connection:
-    """Calls to `url`; `patience_seconds` is how long one goes on trying."""
+class Transport:
+    """The connections of one client.
 
-    def __init__(self, url: str, *, api_key: str | None, patience_seconds: float, timeout_seconds: float) -> None:
-        self.url = url
-        self._patience_seconds = patience_seconds
+    `patience_seconds` is how long a call goes on trying while the server puts it off or is not there.
+    """
+
+    def __init__(
+        self, url: str | None, *, api_key: str | None, patience_seconds: float, timeout_seconds: float
+    ) -> None:
+        self.url = (url or os.environ.get("STEMQUEUE_URL") or DEFAULT_URL).rstrip("/")
+        key = api_key or os.environ.get("STEMQUEUE_API_KEY")
+        self.patience_seconds = patience_seconds
         self.http = httpx.Client(
-            base_url=url,
-            headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {key}"} if key else {},
             timeout=httpx.Timeout(timeout_seconds, connect=5.0),
         )
-
-    def close(self) -> None:
-        """Let the connections go."""
-        self.http.close()
 
     def get(
         self, path: str, query: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None
     ) -> httpx.Response:
         """Read something."""
-        return self.tried(lambda: self.http.get(path, params=query, headers=headers), repeatable=True)
+        given = {name: value for name, value in (query or {}).items() if value is not None}
+        return self.tried(lambda: self.http.get(path, params=given, headers=headers), repeatable=True)
 
-    def send(self, method: str, path: str) -> httpx.Response:
-        """Change something."""
-        return self.tried(lambda: self.http.request(method, path), repeatable=False)
+    def send(self, method: str, path: str, body: object = None, *, key: str | None = None) -> httpx.Response:
+        """Change something; without an idempotency key it is sent again only if it cannot have been served."""
+        headers = {"Idempotency-Key": key} if key else {}
+        return self.tried(
+            lambda: self.http.request(method, path, json=body, headers=headers), repeatable=key is not None
+        )
 
     def tried(self, send: Callable[[], httpx.Response], *, repeatable: bool) -> httpx.Response:
         """Make a call until it is answered.
@@ -55,7 +64,7 @@ class Connection:
         A call that changes something is repeated only if it cannot have been served: the server put it off, or
         there was no connection. Raises ApiError, ConnectionFailedError.
         """
-        deadline, tries = time.monotonic() + self._patience_seconds, 0
+        deadline, tries = time.monotonic() + self.patience_seconds, 0
         while True:
             tries += 1
             pause = min(5.0, 0.25 * 2**tries) * random.uniform(0.7, 1.3)  # noqa: S311 - jitter is no secret
@@ -76,7 +85,7 @@ class Connection:
 
 
 def retry_after_seconds(response: httpx.Response) -> float | None:
-    """Return how long the server asks to wait, within bounds."""
+    """Return how long the server asks to wait, if it does."""
     try:
         return min(LONGEST_PAUSE_SECONDS, max(0.1, float(response.headers["Retry-After"])))
     except (KeyError, ValueError):
