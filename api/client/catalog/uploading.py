@@ -138,7 +138,8 @@ class Submission:
 
 def _fitting(rows: list[Row]) -> list[int]:
     """Return the first of the items, as many as go into one request; at least one."""
-    fitting, taken = [], 0
+    fitting: list[int] = []
+    taken = 0
     for row in rows:
         taken += len(json.dumps(_listed(row)))
         if fitting and taken > MOST_BYTES:
