@@ -79,6 +79,11 @@ class Settings(BaseSettings):
         description="Buckets of the storage that jobs may name their mixtures in, comma separated; anybody who may "
         "submit can have any object there separated",
     )
+    export_buckets: str = Field(
+        "",
+        description="Buckets of the storage that batches may have their stems copied to, comma separated; the storage "
+        "keys then need to write there",
+    )
     url_sources: bool = Field(False, description="Whether jobs may name a URL, which the API then fetches")
     url_source_seconds: float = Field(120.0, gt=0, description="How long the fetch of a URL may take in all")
     outgoing_to_loopback: bool = Field(

@@ -19,8 +19,8 @@ from api.client.catalog.background import Background, Results
 from api.client.catalog.items import digest
 from api.client.catalog.state import Row, RunState
 from api.client.errors import ApiError
+from api.client.files import CHUNK_BYTES
 from api.client.http_client import Client
-from api.client.transfers import CHUNK_BYTES
 
 FIRST_PAUSE_SECONDS, PAUSE_SHARE = 3.0, 0.05
 """The least time between two batches, and its share of the time that the run has lasted."""
