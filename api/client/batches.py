@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from api.client.models import JobError
 from api.client.connection import Connection
+from api.client.models import JobError
 
 PAGE = 200
 """Items or batches in one answer."""
