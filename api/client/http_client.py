@@ -120,7 +120,9 @@ class Client:
 
             return Job.from_json(self._server.tried(send, repeatable=True).json())
 
-    def upload(self, path: Path, *, key: str | None = None, on_bytes: OnBytes | None = None) -> str:
+    def upload(
+        self, path: Path, *, filename: str | None = None, key: str | None = None, on_bytes: OnBytes | None = None
+    ) -> str:
         """Send a file for jobs to name; return the upload's id, which is the same again for the same key and content.
 
         Raises ApiError, ConnectionFailedError, OSError.
@@ -135,7 +137,7 @@ class Client:
                     raise OSError(errno.EAGAIN, "it changes while it is sent", str(path))
                 file.seek(0)
                 # Bytes of a name that are no UTF-8 become a mark.
-                name = {"filename": os.fsencode(path.name).decode(errors="replace")}
+                name = {"filename": filename or os.fsencode(path.name).decode(errors="replace")}
                 body = watched(file, size_bytes, on_bytes)
                 return self._server.http.post("/v1/uploads", params=name, content=body, headers=headers)
 
