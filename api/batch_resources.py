@@ -15,7 +15,7 @@ from pydantic import Field
 from pydantic_core import to_json
 
 from api.resources import Resource
-from shared.batch import Batch, BatchState, ItemState
+from shared.batch import Batch, BatchState, ItemState, job_id_of
 from shared.batch_items import Standing
 
 
@@ -149,7 +149,7 @@ def etag_of(batch: Batch) -> str:
 def item_document(batch: Batch, standing: Standing) -> dict[str, Any]:
     """Return the members of an ItemResource."""
     item, result = standing.item, standing.result
-    job_id = standing.job_id(batch.id)
+    job_id = job_id_of(batch.id, item.number) if standing.has_job else None
     error = item.error
     if result.error_code and standing.state is ItemState.FAILED:
         error = {"code": result.error_code, "message": result.error_message or ""}

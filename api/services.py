@@ -96,9 +96,9 @@ def make_services(settings: Settings) -> Services:
             storage=storage,
             catalog=catalog,
         ),
-        # Whoever waits holds a thread: a quarter of them stays free for calls that do not.
         deliveries=deliveries,
         webhooks=Webhooks(settings, items, batches, deliveries),
+        # Whoever waits holds a thread: a quarter of them stays free for calls that do not.
         changes=JobChanges(settings, max_followers=settings.api_threads * 3 // 4),
     )
 

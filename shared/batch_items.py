@@ -31,11 +31,8 @@ class Standing:
     item: Item
     state: ItemState
     result: Result
-
-    def job_id(self, batch_id: str) -> str | None:
-        """Return the id of the item's job, if there is or was one."""
-        never_ran = self.state in WITHOUT_JOB or (self.result.attempts == 0 and self.state is not ItemState.QUEUED)
-        return None if never_ran else job_id_of(batch_id, self.item.number)
+    has_job: bool = False
+    """Whether there is or was a job of it."""
 
 
 class BatchItems:
@@ -123,9 +120,12 @@ class BatchItems:
         jobs = {job.id: job for job in self._store.read_many([job_id_of(batch_id, n) for n in live])}
         for number, state in states.items():
             if state is not None:
-                found[number] = Standing(items[number], state, results.get(number, Result()))
+                result = results.get(number)
+                # An item may fail before there is a job, and be canceled while it waits.
+                has_job = result is not None and (result.attempts > 0 or state is ItemState.CANCELED)
+                found[number] = Standing(items[number], state, result or Result(), has_job)
             elif job := jobs.get(job_id_of(batch_id, number)):
-                found[number] = Standing(items[number], ItemState(job.state.value), Result.of(job))
+                found[number] = Standing(items[number], ItemState(job.state.value), Result.of(job), has_job=True)
         return found
 
     def _results(self, batch_id: str, chunk: int, numbers: Sequence[int]) -> dict[int, Result]:

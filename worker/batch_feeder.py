@@ -38,7 +38,7 @@ from worker.manifest_reading import ManifestReading
 
 log = structlog.get_logger(__name__)
 
-LOCK_SECONDS = 30.0
+MAX_LOCK_SECONDS = 15.0
 """How long a batch is one worker's; should that die, others go on after this."""
 
 READ_CHUNKS = 20
@@ -72,13 +72,17 @@ class BatchFeeder:
     objects: BatchObjects
     stopping: Event
 
+    @property
+    def _lock_seconds(self) -> float:
+        return min(MAX_LOCK_SECONDS, self.settings.lease_seconds)
+
     def run(self) -> bool:
         """Do what there is to do for all batches; True when there is more at once. Raises StoreUnavailableError."""
         more = False
         for batch_id in self.batches.live_ids():
             if self.stopping.is_set():
                 return False
-            if not self.batches.hold(batch_id, self.name, LOCK_SECONDS):
+            if not self.batches.hold(batch_id, self.name, self._lock_seconds):
                 continue
             try:
                 more |= self._work(batch_id)
@@ -108,7 +112,7 @@ class BatchFeeder:
         reading = ManifestReading(self.settings, self.uploads, self.batches, self.storage, catalog)
 
         def proceed() -> bool:
-            return not self.stopping.is_set() and self.batches.hold(batch.id, self.name, LOCK_SECONDS)
+            return not self.stopping.is_set() and self.batches.hold(batch.id, self.name, self._lock_seconds)
 
         reading.read_on(batch, READ_CHUNKS, proceed)
 

@@ -7,6 +7,7 @@ the cables can be cut; the test itself has connections of its own. What must hol
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 import time
@@ -72,6 +73,7 @@ class Deployment:
         self.lines: list[str] = []
         self.workers: list[RunningService] = []
         self.accepted: list[str] = []
+        self.batches: list[str] = []
         self.api: RunningService | None = None
         self.valkey, self.seaweedfs = make_valkey(folder / "valkey"), make_storage(folder / "storage")
         self.valkey.start()
@@ -159,6 +161,35 @@ class Deployment:
             return [p.pid for p in psutil.Process(worker.pid).children(recursive=True)]
         except psutil.NoSuchProcess:
             return []
+
+    # Batches
+
+    def submit_batch(self, **body: Any) -> str:
+        """Submit a batch over HTTP; return its id."""
+        answer = self.client.post("/v1/batches", json=body)
+        assert answer.status_code == 202, answer.text
+        batch_id = cast(str, answer.json()["id"])
+        self.batches.append(batch_id)
+        return batch_id
+
+    def batch(self, batch_id: str) -> dict[str, Any]:
+        """Return the batch as a client sees it."""
+        answer = self.client.get(f"/v1/batches/{batch_id}")
+        assert answer.status_code == 200, answer.text
+        return cast("dict[str, Any]", answer.json())
+
+    def until_batch(self, batch_id: str, *states: str, seconds: float = 90.0) -> dict[str, Any]:
+        """Return the batch once it is in one of the states."""
+        reached = wait_until(
+            lambda: (batch := self.batch(batch_id))["state"] in states and batch, seconds, f"{batch_id} to be {states}"
+        )
+        return cast("dict[str, Any]", reached)
+
+    def items(self, batch_id: str) -> list[dict[str, Any]]:
+        """Return all items of a batch as its report tells them."""
+        answer = self.client.get(f"/v1/batches/{batch_id}/report.jsonl")
+        assert answer.status_code == 200, answer.text
+        return [json.loads(line) for line in answer.text.splitlines()]
 
     # Inner
 
