@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 import random
 import re
 import shutil
@@ -24,6 +25,7 @@ import pytest
 import soundfile
 
 from tests.fault.deployment import Deployment, wait_until
+from tests.fixtures.compose import ROOT
 
 SONGS = 12
 
@@ -34,7 +36,10 @@ NOW = {"seconds": 0.2}
 def _catalog_deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """A deployment that all of these tests use: it is the client that is hurt."""
     deployment = Deployment(
-        tmp_path_factory.mktemp("catalog") / "deployment", WORKER_SLOTS="4", S3_SOURCE_BUCKETS="stems"
+        tmp_path_factory.mktemp("catalog") / "deployment",
+        WORKER_SLOTS="4",
+        S3_SOURCE_BUCKETS="stems",
+        DEFAULT_ENGINE="slow",
     )
     try:
         deployment.start_api()
@@ -340,5 +345,27 @@ def test_a_wrong_command_line_is_not_taken_for_failed_songs(
     assert refused.stderr.splitlines()[-1].startswith("Error: ")
 
 
-def test_the_deployment_is_well_after_all_of_this(command: Command) -> None:
-    assert command.deployment.client.get("/readyz").status_code == 200
+def test_the_examples_of_the_readme_run(command: Command, tmp_path: Path) -> None:
+    make_songs(tmp_path / "album", "one.flac", "two.flac")
+    examples = re.findall(r"```bash\n(.*?)```", (ROOT / "api" / "README.md").read_text(), re.DOTALL)
+    assert len(examples) == 3
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", "\n".join(examples)],
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "STEMQUEUE_URL": f"http://127.0.0.1:{command.deployment.api_port}",
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "stems" / "two" / "vocals.mp3").is_file()
+    assert [json.loads(line)["track"] for line in (tmp_path / "report.jsonl").read_text().splitlines()] == [
+        "one",
+        "two",
+    ]
+    assert '"track":"One","state":"succeeded"' in done.stdout
