@@ -91,10 +91,7 @@ def cors(settings: Settings, origins: tuple[str, ...]) -> None:
 @click.pass_obj
 def collect(settings: Settings) -> None:
     """Remove what no job needs from storage, now."""
-    store = JobStore(settings)
-    # The lock only keeps workers from collecting all at once; two collections at a time do no harm.
-    store.unlock("collector")
-    click.echo(str(Collector(settings, store, ObjectStorage(settings)).run()))
+    click.echo(str(Collector(settings, ObjectStorage(settings)).run(now=True)))
 
 
 @main.command(name="rebuild")
@@ -106,7 +103,7 @@ def rebuild_records(settings: Settings) -> None:
     for _, was_restored in rebuild(store, storage):
         restored += was_restored
         known += not was_restored
-    Collector(settings, store, storage).adopt()
+    Collector(settings, storage).adopt()
     click.echo(f"{restored} jobs restored, {known} known already")
 
 

@@ -18,7 +18,7 @@ from kombu.exceptions import KombuError
 
 from shared.errors import StoreUnavailableError
 from shared.job import CLASSES
-from shared.redis_connection import Scripts, connect, guarded
+from shared.redis_connection import Scripts, broker_options, connect, guarded
 from shared.settings import Settings
 
 TASK_NAME = "stemqueue.separate_job"
@@ -69,19 +69,18 @@ def make_producer(settings: Settings) -> Celery:
 
     Publishing to a hung Redis blocks for over a minute unless the sockets have a timeout.
     """
-    app = Celery("stemqueue-producer", broker=settings.redis_url, set_as_current=False)
+    app = Celery("stemqueue-producer", set_as_current=False)
     app.conf.update(
+        **broker_options(
+            settings,
+            socket_timeout=settings.redis_timeout_seconds,
+            socket_connect_timeout=settings.redis_timeout_seconds,
+            retry_on_timeout=False,
+        ),
         task_publish_retry=False,
         task_ignore_result=True,
         task_serializer="json",
         broker_connection_timeout=settings.redis_timeout_seconds,
-        broker_transport_options={
-            "socket_timeout": settings.redis_timeout_seconds,
-            "socket_connect_timeout": settings.redis_timeout_seconds,
-            "socket_keepalive": True,
-            "global_keyprefix": settings.redis_prefix,
-            "retry_on_timeout": False,
-        },
     )
     return app
 

@@ -18,13 +18,23 @@ from kombu import Exchange, Queue
 
 from shared.job_queue import celery_queue
 from shared.logs import configure_logging
+from shared.redis_connection import broker_options
 from shared.settings import Settings, split_names
 from worker.service import WorkerService
 from worker.tasks import register
 
 settings = Settings()
-app = Celery("stemqueue", broker=settings.redis_url)
+app = Celery("stemqueue")
 app.conf.update(
+    **broker_options(
+        settings,
+        # Early acknowledgement makes this almost meaningless; a day keeps it out of the way.
+        visibility_timeout=86_400,
+        # A hung Redis is noticed instead of waited for.
+        socket_timeout=10,
+        socket_connect_timeout=3,
+        health_check_interval=10,
+    ),
     # Leases and the rescuer own recovery. Late acknowledgement only adds second runs: after the visibility
     # timeout, and after every lost connection.
     task_acks_late=False,
@@ -47,16 +57,6 @@ app.conf.update(
     # Messages are ids: nothing that could run code is ever read.
     task_serializer="json",
     accept_content=["json"],
-    broker_transport_options={
-        # Early acknowledgement makes this almost meaningless; a day keeps it out of the way.
-        "visibility_timeout": 86_400,
-        # A hung Redis is noticed instead of waited for.
-        "socket_timeout": 10,
-        "socket_connect_timeout": 3,
-        "socket_keepalive": True,
-        "health_check_interval": 10,
-        "global_keyprefix": settings.redis_prefix,
-    },
     worker_send_task_events=False,
     enable_utc=True,
 )

@@ -79,7 +79,7 @@ end
 -- read from storage.
 local SHOWN = {'state', 'request', 'version', 'created_ms', 'stage', 'progress', 'attempt', 'losses', 'fence',
   'started_ms', 'finished_ms', 'expires_ms', 'outputs', 'probed', 'error', 'attempt_errors', 'cached',
-  'engine', 'class', 'owner', 'working_ms'}
+  'engine', 'class', 'owner', 'working_ms', 'batch'}
 
 -- The record as one JSON object, which its reader takes apart far sooner than a list of Redis's; '' when there is no such
 -- job.
@@ -93,7 +93,7 @@ local function record_of(id, since_ms)
 
   local left_ms
   if state == 'queued' then
-    local position = place_in_line(id, engine, record.class, record.owner)
+    local position = place_in_line(id, engine, record.class, record.batch or record.owner)
     if position then
       record.queue_position = int(position)
       left_ms = time_left_ms(engine, since_ms, {progress = 0}, position)

@@ -93,9 +93,14 @@ class Deployment:
         self.api = self._start("api", command, self._alive, {})
 
     def start_worker(
-        self, *, wait: bool = True, command_prefix: tuple[str, ...] = (), **overrides: str
+        self,
+        *,
+        wait: bool = True,
+        command_prefix: tuple[str, ...] = (),
+        folder: Path | None = None,
+        **overrides: str,
     ) -> RunningService:
-        """Start a worker; waiting means: until its slots count."""
+        """Start a worker, in a folder of its own if one is given; waiting means: until its slots count."""
         command = (
             *["celery", "-A", "worker.celery_app", "worker", "--pool", "threads"],
             "--without-gossip",
@@ -104,7 +109,8 @@ class Deployment:
         before = {w.id for w in self.queue.workers()} if wait else set()
         known: Callable[[], bool] = lambda: bool({w.id for w in self.queue.workers()} - before)
         name = f"worker{len(self.workers)}"
-        worker = self._start(name, command, known if wait else lambda: True, overrides, command_prefix)
+        answers = known if wait else lambda: True
+        worker = self._start(name, command, answers, overrides, command_prefix=command_prefix, folder=folder)
         self.workers.append(worker)
         return worker
 
@@ -190,12 +196,14 @@ class Deployment:
         command: tuple[str, ...],
         answers: Callable[[], bool],
         overrides: dict[str, str],
+        *,
         command_prefix: tuple[str, ...] = (),
+        folder: Path | None = None,
     ) -> RunningService:
         service = Service(
             name=name,
             command=(*command_prefix, sys.executable, "-m", *command),
-            folder=self.folder,
+            folder=folder or self.folder,
             environment=self._environment(overrides),
             answers=answers,
             start_seconds=60,

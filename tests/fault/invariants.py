@@ -74,10 +74,9 @@ def check(deployment: Deployment, watcher: Watcher | None = None) -> list[dict[s
         assert job["state"] in TERMINAL, (job["id"], job["state"])
         if job["state"] == "succeeded":
             _check_outputs(deployment, job)
-    collection = Collector(deployment.settings, deployment.store, deployment.storage)
+    collection = Collector(deployment.settings, deployment.storage)
     time.sleep(1.1)  # past the age at which an upload counts as abandoned
-    deployment.store.unlock("collector")
-    assert collection.run() is not None
+    assert collection.run(now=True) is not None
     _check_no_garbage(deployment)
     if watcher:
         assert watcher.faults == []

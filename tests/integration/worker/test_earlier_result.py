@@ -16,6 +16,7 @@ from shared.object_storage import output_key, upload_key
 from shared.redis_connection import connect
 from shared.settings import Settings
 from shared.tally import Tally
+from shared.upload_store import UploadStore
 from tests.fixtures.api import ENGINE, StandIn
 from worker.children import Children
 from worker.earlier_result import EarlierResults
@@ -50,7 +51,7 @@ class World(StandIn):
     def submit(self, **changes: Any) -> Claim:
         upload_id = new_id()
         fields = {"key": upload_key(upload_id), "owner": "local", "size_bytes": "4", "implicit": "1"}
-        self.store.add_upload(upload_id, fields)
+        UploadStore(self.settings).add(upload_id, fields)
         source = Source(upload_key(upload_id), "song.mp3", 4, SHA256, "gone", upload_id)
         request = JobRequest(source=source, engine="repetition", preset="original")
         job = self.store.submit(replace(request, **changes))
@@ -102,7 +103,7 @@ def test_the_same_again_gets_copies_of_its_own(world: World) -> None:
 def test_copies_outlive_the_job_they_were_made_from_and_its_collection(world: World) -> None:
     first = world.separate(world.submit())
     again = world.settle(world.submit())
-    collector = Collector(world.settings, world.store, world.storage)
+    collector = Collector(world.settings, world.storage)
     collector.remove(world.store.delete(first.id))
     assert collector.run()
     assert world.read(again.outputs[1]) == b"accompaniment" * 100

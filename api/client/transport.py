@@ -1,0 +1,108 @@
+"""Requests to one server, with retries that do as the server asks.
+
+Owns the connections and what is tried again: what the server put off, and what never reached it.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import httpx
+
+from api.client.errors import ApiError, ConnectionFailedError
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+
+PUT_OFF = frozenset({429, 502, 503, 504})
+"""Statuses that say: later."""
+
+LONGEST_PAUSE_SECONDS = 60.0
+"""However long a server asks to wait, it is asked again after this."""
+
+KEY_IN_USE = "idempotency_key_in_use"
+
+
+class Transport:
+    """The connections of one client.
+
+    `patience_seconds` is how long a call goes on trying while the server puts it off or is not there.
+    """
+
+    def __init__(
+        self, url: str | None, *, api_key: str | None, patience_seconds: float, timeout_seconds: float
+    ) -> None:
+        self.url = (url or os.environ.get("STEMQUEUE_URL") or DEFAULT_URL).rstrip("/")
+        key = api_key or os.environ.get("STEMQUEUE_API_KEY")
+        self.patience_seconds = patience_seconds
+        self.http = httpx.Client(
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+            timeout=httpx.Timeout(timeout_seconds, connect=5.0),
+        )
+
+    def get(
+        self, path: str, query: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None
+    ) -> httpx.Response:
+        """Read something."""
+        given = {name: value for name, value in (query or {}).items() if value is not None}
+        return self.tried(lambda: self.http.get(path, params=given, headers=headers), repeatable=True)
+
+    def send(self, method: str, path: str, body: object = None, *, key: str | None = None) -> httpx.Response:
+        """Change something; without an idempotency key it is sent again only if it cannot have been served."""
+        headers = {"Idempotency-Key": key} if key else {}
+        return self.tried(
+            lambda: self.http.request(method, path, json=body, headers=headers), repeatable=key is not None
+        )
+
+    def tried(self, send: Callable[[], httpx.Response], *, repeatable: bool) -> httpx.Response:
+        """Make a call until it is answered.
+
+        A call that changes something is repeated only if it cannot have been served: the server put it off, or
+        there was no connection. Raises ApiError, ConnectionFailedError.
+        """
+        deadline, tries = time.monotonic() + self.patience_seconds, 0
+        while True:
+            tries += 1
+            pause = min(5.0, 0.25 * 2**tries) * random.uniform(0.7, 1.3)  # noqa: S311 - jitter is no secret
+            try:
+                response = send()
+            except httpx.TransportError as error:
+                may_repeat = repeatable or isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+                if not may_repeat or time.monotonic() + pause > deadline:
+                    raise ConnectionFailedError(_describe(self.url, error)) from error
+            else:
+                if response.status_code < httpx.codes.BAD_REQUEST:
+                    return response
+                pause = retry_after_seconds(response) or pause
+                put_off = response.status_code in PUT_OFF or _problem(response).get("code") == KEY_IN_USE
+                if not put_off or time.monotonic() + pause > deadline:
+                    raise ApiError(response.status_code, _problem(response))
+            time.sleep(pause)
+
+
+def retry_after_seconds(response: httpx.Response) -> float | None:
+    """Return how long the server asks to wait, if it does."""
+    try:
+        return min(LONGEST_PAUSE_SECONDS, max(0.1, float(response.headers["Retry-After"])))
+    except (KeyError, ValueError):
+        return None
+
+
+def _problem(response: httpx.Response) -> Mapping[str, Any]:
+    try:
+        problem = response.json()
+    except ValueError:
+        return {}
+    return problem if isinstance(problem, dict) else {}
+
+
+def _describe(url: str, error: httpx.TransportError) -> str:
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        return f"No server answers at {url}."
+    if isinstance(error, httpx.TimeoutException):
+        return f"The server at {url} stopped answering."
+    return f"The connection to {url} broke ({type(error).__name__})."
