@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from api.client.connection import Connection
 from api.client.models import JobError
-from api.client.transport import Transport
 
 PAGE = 200
 """Items or batches in one answer."""
@@ -72,22 +72,22 @@ class BatchItem:
 class Batches:
     """Batches of one server; reached as `Client.batches`."""
 
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
+    def __init__(self, server: Connection) -> None:
+        self._server = server
 
     def create(self, wanted: Mapping[str, Any], *, key: str) -> Batch:
         """Have many tracks separated; the same key and wish make one batch, however often they are sent."""
-        return Batch.from_json(self._transport.send("POST", "/v1/batches", wanted, key=key).json())
+        return Batch.from_json(self._server.send("POST", "/v1/batches", wanted, key=key).json())
 
     def read(self, batch_id: str) -> Batch:
         """Return a batch as it stands."""
-        return Batch.from_json(self._transport.get(f"/v1/batches/{batch_id}").json())
+        return Batch.from_json(self._server.get(f"/v1/batches/{batch_id}").json())
 
     def newest(self, limit: int) -> Iterator[Batch]:
         """Yield batches, newest first."""
         query: dict[str, Any] = {}
         while limit > 0:
-            page = self._transport.get("/v1/batches", {**query, "limit": min(limit, PAGE)}).json()
+            page = self._server.get("/v1/batches", {**query, "limit": min(limit, PAGE)}).json()
             yield from map(Batch.from_json, page["batches"])
             limit -= len(page["batches"])
             if not page["has_more"]:
@@ -98,7 +98,7 @@ class Batches:
         """Yield pages of items in the manifest's order, from the one after `starting_after` on."""
         query: dict[str, Any] = {"limit": PAGE, "starting_after": starting_after or None}
         while True:
-            page = self._transport.get(f"/v1/batches/{batch_id}/items", query).json()
+            page = self._server.get(f"/v1/batches/{batch_id}/items", query).json()
             yield [BatchItem.from_json(i) for i in page["items"]]
             if not page["has_more"]:
                 return
@@ -106,12 +106,12 @@ class Batches:
 
     def cancel(self, batch_id: str) -> Batch:
         """End a batch; what is done stays."""
-        return Batch.from_json(self._transport.send("POST", f"/v1/batches/{batch_id}/cancel").json())
+        return Batch.from_json(self._server.send("POST", f"/v1/batches/{batch_id}/cancel").json())
 
     def retry_failed(self, batch_id: str) -> Batch:
         """Put a batch's failed tracks back in line."""
-        return Batch.from_json(self._transport.send("POST", f"/v1/batches/{batch_id}/retry-failed").json())
+        return Batch.from_json(self._server.send("POST", f"/v1/batches/{batch_id}/retry-failed").json())
 
     def report(self, batch_id: str, form: str) -> str:
         """Return a batch's report, `csv` or `jsonl`: one row an item."""
-        return self._transport.get(f"/v1/batches/{batch_id}/report.{form}").text
+        return self._server.get(f"/v1/batches/{batch_id}/report.{form}").text

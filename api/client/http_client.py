@@ -1,6 +1,6 @@
 """The calls of the API, one method each.
 
-How a call is tried again is transport.py's matter, how a file travels transfers.py's.
+What is tried again is connection.py's matter, how files are sent and checked files.py's.
 """
 
 from __future__ import annotations
@@ -14,15 +14,17 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self, cast
+from typing import Any, Self
 
 import httpx
 
 from api.client.batches import Batches
+from api.client.connection import Connection, retry_after_seconds
 from api.client.errors import JobFailedError
+from api.client.files import OnBytes, save, watched
 from api.client.models import Engine, Excerpt, Job, OutputFile
-from api.client.transfers import OnBytes, WatchedFile, download
-from api.client.transport import Transport, retry_after_seconds
+
+DEFAULT_URL = "http://127.0.0.1:8000"
 
 LONGEST_WAIT_SECONDS = 45
 """How long the server is asked to hold an answer back; below the time after which a silent server counts as gone."""
@@ -44,20 +46,21 @@ class Client:
         patience_seconds: float = 60.0,
         timeout_seconds: float = 60.0,
     ) -> None:
-        self._transport = Transport(
-            url, api_key=api_key, patience_seconds=patience_seconds, timeout_seconds=timeout_seconds
+        self.url = (url or os.environ.get("STEMQUEUE_URL") or DEFAULT_URL).rstrip("/")
+        key = api_key or os.environ.get("STEMQUEUE_API_KEY")
+        self._server = Connection(
+            self.url, api_key=key, patience_seconds=patience_seconds, timeout_seconds=timeout_seconds
         )
-        self.url = self._transport.url
-        self.batches = Batches(self._transport)
+        self.batches = Batches(self._server)
 
     @property
     def patience_seconds(self) -> float:
         """How long a call goes on trying."""
-        return self._transport.patience_seconds
+        return self._server.patience_seconds
 
     @patience_seconds.setter
     def patience_seconds(self, seconds: float) -> None:
-        self._transport.patience_seconds = seconds
+        self._server.patience_seconds = seconds
 
     def __enter__(self) -> Self:
         return self
@@ -69,7 +72,7 @@ class Client:
 
     def close(self) -> None:
         """Let the connections go."""
-        self._transport.http.close()
+        self._server.close()
 
     def submit(
         self,
@@ -112,14 +115,14 @@ class Client:
 
             def send() -> httpx.Response:
                 file.seek(0)
-                watched = cast("IO[bytes]", WatchedFile(file, path.stat().st_size, on_bytes))
-                return self._transport.http.post(
-                    "/v1/jobs", data=fields, files={"file": (path.name, watched)}, headers=key
-                )
+                body = watched(file, path.stat().st_size, on_bytes)
+                return self._server.http.post("/v1/jobs", data=fields, files={"file": (path.name, body)}, headers=key)
 
-            return Job.from_json(self._transport.tried(send, repeatable=True).json())
+            return Job.from_json(self._server.tried(send, repeatable=True).json())
 
-    def upload(self, path: Path, *, key: str | None = None, on_bytes: OnBytes | None = None) -> str:
+    def upload(
+        self, path: Path, *, filename: str | None = None, key: str | None = None, on_bytes: OnBytes | None = None
+    ) -> str:
         """Send a file for jobs to name; return the upload's id, which is the same again for the same key and content.
 
         Raises ApiError, ConnectionFailedError, OSError.
@@ -133,21 +136,22 @@ class Client:
                 if path.stat().st_size != size_bytes:
                     raise OSError(errno.EAGAIN, "it changes while it is sent", str(path))
                 file.seek(0)
-                watched = WatchedFile(file, size_bytes, on_bytes)
-                query = {"filename": printable_name(path)}
-                return self._transport.http.post("/v1/uploads", params=query, content=watched, headers=headers)
+                # Bytes of a name that are no UTF-8 become a mark.
+                name = {"filename": filename or os.fsencode(path.name).decode(errors="replace")}
+                body = watched(file, size_bytes, on_bytes)
+                return self._server.http.post("/v1/uploads", params=name, content=body, headers=headers)
 
-            return str(self._transport.tried(send, repeatable=True).json()["upload_id"])
+            return str(self._server.tried(send, repeatable=True).json()["upload_id"])
 
     def job(self, job_id: str) -> Job:
         """Return a job as it stands."""
-        return Job.from_json(self._transport.get(f"/v1/jobs/{job_id}").json())
+        return Job.from_json(self._server.get(f"/v1/jobs/{job_id}").json())
 
     def jobs(self, *, state: str | None = None, limit: int | None = None) -> Iterator[Job]:
         """Yield jobs, newest first."""
         query: dict[str, Any] = {"state": state, "limit": min(limit or 100, 100)}
         while True:
-            page = self._transport.get("/v1/jobs", query).json()
+            page = self._server.get("/v1/jobs", query).json()
             for values in page["jobs"]:
                 if limit == 0:
                     return
@@ -168,7 +172,7 @@ class Client:
         job: Job | None = None
         headers: dict[str, str] = {}
         while True:
-            response = self._transport.get(f"/v1/jobs/{job_id}", headers=headers)
+            response = self._server.get(f"/v1/jobs/{job_id}", headers=headers)
             if response.status_code != httpx.codes.NOT_MODIFIED:
                 job = Job.from_json(response.json())
                 if on_change:
@@ -186,37 +190,38 @@ class Client:
 
     def cancel(self, job_id: str) -> Job:
         """End a queued or running job."""
-        return Job.from_json(self._transport.send("POST", f"/v1/jobs/{job_id}/cancel").json())
+        return Job.from_json(self._server.send("POST", f"/v1/jobs/{job_id}/cancel").json())
 
     def retry(self, job_id: str) -> Job:
         """Put a failed or canceled job back in line."""
-        return Job.from_json(self._transport.send("POST", f"/v1/jobs/{job_id}/retry").json())
+        return Job.from_json(self._server.send("POST", f"/v1/jobs/{job_id}/retry").json())
 
     def delete(self, job_id: str) -> None:
         """Remove an ended job and its stems."""
-        self._transport.send("DELETE", f"/v1/jobs/{job_id}")
+        self._server.send("DELETE", f"/v1/jobs/{job_id}")
 
     def engines(self) -> list[Engine]:
         """Return the engines that the server has now."""
-        answer = self._transport.get("/v1/engines").json()
+        answer = self._server.get("/v1/engines").json()
         return [Engine.from_json(e, default=answer["default_engine"]) for e in answer["engines"]]
 
     def download(
-        self,
-        output: OutputFile,
-        path: Path,
-        *,
-        on_bytes: OnBytes | None = None,
-        partial_folder: Path | None = None,
+        self, output: OutputFile, path: Path, *, on_bytes: OnBytes | None = None, partial_folder: Path | None = None
     ) -> Path:
         """Write an output to a file, which is there whole or not at all. Raises DownloadError.
 
-        Until then it lies in `partial_folder`, on the same disk.
+        Until then it lies in `partial_folder`, on the same disk; the file's own otherwise.
         """
-        http = self._transport.http
-        self._transport.tried(
-            lambda: download(http, output, path, on_bytes, partial_folder=partial_folder), repeatable=True
-        )
+
+        def fetch() -> httpx.Response:
+            with self._server.http.stream("GET", output.url, follow_redirects=True) as response:
+                if response.status_code == httpx.codes.OK:
+                    save(response, output, path, on_bytes, partial_folder or path.parent)
+                else:
+                    response.read()
+            return response
+
+        self._server.tried(fetch, repeatable=True)
         return path
 
     def download_job(self, job: Job, folder: Path, *, on_bytes: OnBytes | None = None) -> list[Path]:
@@ -245,11 +250,6 @@ def failure(job: Job) -> JobFailedError:
     if job.error:
         return JobFailedError(job.error.code, job.error.message)
     return JobFailedError(f"job_{job.state}", f"The job is {job.state}.")
-
-
-def printable_name(path: Path) -> str:
-    """Return a file's name as text that can be sent: bytes that are no UTF-8 become a mark."""
-    return os.fsencode(path.name).decode(errors="replace")
 
 
 def _json_or_none(value: object) -> str | None:

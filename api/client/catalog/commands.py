@@ -18,13 +18,13 @@ from rich.table import Table
 
 from api.client.batches import Batch
 from api.client.catalog.display import RunDisplay
+from api.client.catalog.fields import split_s3
 from api.client.catalog.items import SourceError
-from api.client.catalog.manifest import split_s3
 from api.client.catalog.report import NAME, write_report
 from api.client.catalog.run import PATIENCE_SECONDS, CatalogRun, Ending, OtherRunError, Wish, begin
 from api.client.catalog.sources import STATE_FOLDER, find_source
 from api.client.catalog.state import RunState
-from api.client.errors import ApiError
+from api.client.errors import ApiError, ConnectionFailedError
 from api.client.http_client import Client
 from api.client.options import printable, wishes
 from api.client.progress import clock
@@ -122,6 +122,10 @@ def run(
             write_report(state, wish.out)
             click.echo("Stopped. What was sent goes on; --resume goes on from here.", err=True)
             ctx.exit(INTERRUPTED)
+        except (ApiError, ConnectionFailedError):
+            write_report(state, wish.out)
+            click.echo("Stopped by an error; --resume goes on from here.", err=True)
+            raise
         ending = work.ending()
     _tell(ending, as_json=as_json)
     ctx.exit(SOME_FAILED if ending.standing.failed else 0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -33,10 +32,6 @@ class Fetching:
 
     def __init__(self, client: Client, state: RunState, results: Results, *, out: Path, threads: int) -> None:
         self._client, self._state, self._out = client, state, out
-        self._partial = state.folder / "partial"
-        # What an earlier run did not get whole.
-        shutil.rmtree(self._partial, ignore_errors=True)
-        self._partial.mkdir()
         self._background = Background(threads, results)
         self._under_way: set[int] = set()
 
@@ -89,7 +84,7 @@ class Fetching:
     def _download(self, stem: OutputFile, path: Path) -> None:
         for left in reversed(range(TRIES)):
             try:
-                self._client.download(stem, path, partial_folder=self._partial)
+                self._client.download(stem, path, partial_folder=self._state.partial)
             except DownloadError:
                 if not left:
                     raise

@@ -108,8 +108,7 @@ class Following:
 
     def _take(self, number: int, look: Look) -> None:
         self._batches[number] = look.batch
-        for item in look.items:
-            self._state.found(number, item.number, _track(item.track))
+        self._state.found(number, {item.number: _track(item.track) for item in look.items})
         places = [item.number for item in look.items]
         known = self._state.items(
             "batch = ? AND state = 'sent' AND batch_number BETWEEN ? AND ?",
@@ -129,7 +128,7 @@ class Following:
 
     def _end(self, row: Row, item: BatchItem) -> Mapping[str, object]:
         error = item.error
-        if error and error.code == "source_missing" and row["path"] and row["uploads"] < MOST_UPLOADS:
+        if error and error.code == "source_missing" and (row["path"] or row["url"]) and row["uploads"] < MOST_UPLOADS:
             # Uploads that no batch took within a day are removed.
             self.must_upload_again = True
             return {"state": "new", "uploads": row["uploads"] + 1, "batch": None, "batch_number": None}

@@ -19,7 +19,7 @@ class SourceError(Exception):
 
 @dataclass(frozen=True)
 class Item:
-    """A track: a file here, or a `source` that the server finds; or a line that cannot be read, and why.
+    """A track: a file here or on the web, or a `source` that the server finds; or a line that cannot be read, and why.
 
     `ident` is the same each time the catalog is read, and belongs to no other track of it.
     """
@@ -28,6 +28,7 @@ class Item:
     track: str
     line: int | None = None
     path: Path | None = None
+    url: str | None = None
     source: Mapping[str, Any] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     error: str | None = None

@@ -26,7 +26,7 @@ def write_report(state: RunState, out: Path) -> Path:
     with partial.open("w", encoding="utf-8", newline="") as file:
         rows = csv.DictWriter(file, COLUMNS)
         rows.writeheader()
-        rows.writerows(report_row(row) for row in state.each())
+        rows.writerows({name: _cell(value) for name, value in report_row(row).items()} for row in state.each())
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
@@ -44,3 +44,8 @@ def report_row(row: Row) -> Mapping[str, Any]:
         **{name: detail.get(name) for name in COLUMNS[COLUMNS.index("attempts") : -1]},
         "outputs": "; ".join(outputs),
     }
+
+
+def _cell(value: object) -> object:
+    # A spreadsheet takes text that begins so for a formula, and strangers name songs.
+    return f"'{value}" if isinstance(value, str) and value[:1] in {"=", "+", "-", "@", "\t", "\r"} else value

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from api.client.catalog import manifest
+from api.client.catalog.fields import split_s3
 from api.client.catalog.items import Item, SourceError, sendable
 
 IS_SONG = re.compile(
@@ -47,7 +48,7 @@ def find_source(named: str) -> Source:
     """Return what an argument names. Raises SourceError."""
     if named.startswith("s3://"):
         try:
-            return Source(named, prefix=manifest.split_s3(named))
+            return Source(named, prefix=split_s3(named))
         except ValueError as error:
             raise SourceError(str(error)) from error
     path = Path(named)

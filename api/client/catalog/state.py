@@ -9,15 +9,15 @@ An item is `new` (a file to upload), `ready` (the server has or finds its mixtur
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import secrets
+import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import Any, Self
 
 from api.client.catalog.folders import FolderNames
 from api.client.catalog.items import Item
@@ -31,7 +31,7 @@ CREATE TABLE IF NOT EXISTS run (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS batches (number INTEGER PRIMARY KEY, key TEXT NOT NULL, id TEXT, ended INTEGER DEFAULT 0);
 CREATE TABLE IF NOT EXISTS items (
     number INTEGER PRIMARY KEY, ident TEXT UNIQUE, track TEXT NOT NULL, folder TEXT NOT NULL UNIQUE,
-    line INTEGER, path BLOB, content TEXT, uploads INTEGER DEFAULT 0, source TEXT, options TEXT,
+    line INTEGER, path BLOB, url TEXT, content TEXT, uploads INTEGER DEFAULT 0, source TEXT, options TEXT,
     state TEXT NOT NULL, batch INTEGER, batch_number INTEGER, job_id TEXT, code TEXT, message TEXT,
     detail TEXT, fetched INTEGER DEFAULT 0
 );
@@ -55,15 +55,19 @@ class RunState:
 
     def __init__(self, out: Path, *, writes: bool) -> None:
         self.folder = out / STATE_FOLDER
-        self._lock: IO[bytes] | None = None
+        self._lock: sqlite3.Connection | None = None
         if writes:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = _claimed(self.folder / "lock")
+            self._lock = _claimed(self.folder / "lock.sqlite3")
         elif not self.folder.is_dir():
             raise NoRunError(f"{out} holds no run of a catalog.")
         self._database = sqlite3.connect(self.folder / "state.sqlite3", timeout=30, isolation_level=None)
         self._database.row_factory = sqlite3.Row
+        self.partial = self.folder / "partial"
+        """For files that are not whole yet; what an earlier run left there is gone."""
         if writes:
+            shutil.rmtree(self.partial, ignore_errors=True)
+            self.partial.mkdir()
             self._database.executescript(SCHEMA)
             self._names = FolderNames(row["folder"] for row in self._query("SELECT folder FROM items"))
 
@@ -110,13 +114,21 @@ class RunState:
                     self._insert(item)
         return added
 
-    def found(self, batch: int, number: int, track: str) -> None:
-        """Take up a track that the server found below a prefix, unless it is known."""
-        if self._one("SELECT number FROM items WHERE batch = ? AND batch_number = ?", batch, number) is None:
-            self._database.execute(
-                "INSERT INTO items (ident, track, folder, state, batch, batch_number) VALUES (?, ?, ?, 'sent', ?, ?)",
-                (f"{batch}/{number}", track, self._names.take(track), batch, number),
-            )
+    def found(self, batch: int, tracks: Mapping[int, str]) -> None:
+        """Take up the tracks, by their numbers, that the server found below a prefix, unless they are known."""
+        first, last = min(tracks, default=0), max(tracks, default=-1)
+        known = {
+            row["batch_number"] for row in self.items("batch = ? AND batch_number BETWEEN ? AND ?", batch, first, last)
+        }
+        with self._database:
+            self._database.execute("BEGIN")
+            for number in sorted(tracks.keys() - known):
+                track = tracks[number]
+                self._database.execute(
+                    "INSERT INTO items (ident, track, folder, state, batch, batch_number)"
+                    " VALUES (?, ?, ?, 'sent', ?, ?)",
+                    (f"{batch}/{number}", track, self._names.take(track), batch, number),
+                )
 
     def change(self, number: int, **values: object) -> None:
         """Change fields of an item."""
@@ -211,16 +223,17 @@ class RunState:
     # Inner
 
     def _insert(self, item: Item) -> None:
-        state = "invalid" if item.error else "new" if item.path else "ready"
+        state = "invalid" if item.error else "new" if item.path or item.url else "ready"
         self._database.execute(
-            "INSERT INTO items (ident, track, folder, line, path, source, options, state, code, message)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO items (ident, track, folder, line, path, url, source, options, state, code, message)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 item.ident,
                 item.track,
                 self._names.take(item.track),
                 item.line,
                 os.fsencode(item.path) if item.path else None,
+                item.url,
                 json.dumps(item.source) if item.source else None,
                 json.dumps(item.options),
                 state,
@@ -237,11 +250,12 @@ class RunState:
         return row
 
 
-def _claimed(path: Path) -> IO[bytes]:
-    file = path.open("ab")
+def _claimed(path: Path) -> sqlite3.Connection:
+    """Hold a lock that ends with the process, however that ends; a database's is one on every system."""
+    lock = sqlite3.connect(path, timeout=0, isolation_level=None)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        file.close()
+        lock.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError as error:
+        lock.close()
         raise RunBusyError(f"Another run is at work in {path.parent.parent}.") from error
-    return file
+    return lock

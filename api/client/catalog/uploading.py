@@ -16,11 +16,13 @@ from typing import Any
 
 from api.client.batches import Batch
 from api.client.catalog.background import Background, Results
+from api.client.catalog.fields import name_of_url
 from api.client.catalog.items import digest
 from api.client.catalog.state import Row, RunState
+from api.client.catalog.web import UrlUnreachableError, fetch
 from api.client.errors import ApiError
+from api.client.files import CHUNK_BYTES
 from api.client.http_client import Client
-from api.client.transfers import CHUNK_BYTES
 
 FIRST_PAUSE_SECONDS, PAUSE_SHARE = 3.0, 0.05
 """The least time between two batches, and its share of the time that the run has lasted."""
@@ -59,7 +61,7 @@ class Uploads:
         self._last = 0
 
     def _start(self, row: Row) -> None:
-        path, number = Path(os.fsdecode(row["path"])), row["number"]
+        number = row["number"]
 
         def failed(error: Exception) -> None:
             self._state.change(number, state="failed", **_fault(error))
@@ -69,12 +71,27 @@ class Uploads:
             source = json.dumps({"upload_id": upload_id})
             self._state.change(number, state="ready", source=source, content=content)
 
-        self._background.do(lambda: self._send(path, row["ident"], row["uploads"]), done, failed)
+        named = row["ident"], row["uploads"]
+        if row["url"]:
+            self._background.do(lambda: self._send_on(row["url"], *named), done, failed)
+        else:
+            path = Path(os.fsdecode(row["path"]))
+            self._background.do(lambda: self._send(path, *named), done, failed)
 
-    def _send(self, path: Path, ident: str, tries: int) -> tuple[str, str]:
+    def _send(self, path: Path, ident: str, tries: int, *, filename: str | None = None) -> tuple[str, str]:
         """Upload a file under a key that is its own, so that an upload whose answer is lost is not made twice."""
         content = _sha256(path)
-        return self._client.upload(path, key=digest("upload", content, ident, tries)), content
+        key = digest("upload", content, ident, tries)
+        return self._client.upload(path, key=key, filename=filename), content
+
+    def _send_on(self, url: str, ident: str, tries: int) -> tuple[str, str]:
+        """Fetch a file from the web and upload it: servers fetch none for a batch."""
+        path = self._state.partial / f"{digest(url, ident)}.fetched"
+        try:
+            fetch(url, path)
+            return self._send(path, ident, tries, filename=name_of_url(url))
+        finally:
+            path.unlink(missing_ok=True)
 
 
 class Submission:
@@ -138,7 +155,8 @@ class Submission:
 
 def _fitting(rows: list[Row]) -> list[int]:
     """Return the first of the items, as many as go into one request; at least one."""
-    fitting, taken = [], 0
+    fitting: list[int] = []
+    taken = 0
     for row in rows:
         taken += len(json.dumps(_listed(row)))
         if fitting and taken > MOST_BYTES:
@@ -153,6 +171,8 @@ def _listed(row: Row) -> Mapping[str, Any]:
 
 def _fault(error: Exception) -> Mapping[str, str]:
     """Return what is wrong with a file; raise what is wrong with more than that."""
+    if isinstance(error, UrlUnreachableError):
+        return {"code": "url_unreachable", "message": str(error)}
     if isinstance(error, OSError):
         return {"code": "file_unreadable", "message": error.strerror or str(error)}
     if isinstance(error, ApiError) and error.status in OWN_FAULT:

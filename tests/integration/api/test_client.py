@@ -160,8 +160,7 @@ def test_a_wait_is_held_by_the_server(client: Client, stand_in: StandIn, song: P
     timer = threading.Timer(0.5, lambda: stand_in.succeed(job.id))
     timer.start()
     asked: list[str] = []
-    hooks = client._transport.http.event_hooks
-    hooks["request"].append(lambda request: asked.append(request.headers.get("Prefer", "")))
+    client._server.http.event_hooks["request"].append(lambda request: asked.append(request.headers.get("Prefer", "")))
     assert client.wait(job.id).state == "succeeded"
     timer.join()
     assert asked == ["", "wait=45"], "one look, and one wait"
@@ -175,7 +174,7 @@ def test_a_submission_whose_answer_is_lost_is_sent_again_and_makes_one_job(clien
             lost.append(1)
             raise httpx.ReadError("cut")
 
-    client._transport.http.event_hooks["response"].append(lose)
+    client._server.http.event_hooks["response"].append(lose)
     job = client.submit(song)
     assert lost
     assert [j.id for j in client.jobs()] == [job.id]

@@ -38,6 +38,7 @@ def test_json_lines_name_files_uploads_objects_and_urls(tmp_path: Path) -> None:
     assert items[1].source == {"upload_id": "u1"}
     assert items[3].source == {"s3": {"bucket": "catalog", "key": "x/fourth.wav"}}
     assert items[3].options == {"excerpt": {"start_seconds": 1, "duration_seconds": 2}}
+    assert items[5].url == "https://music.example/a/six%20th.ogg?x=1"
     assert items[4].source == {"s3": {"bucket": "catalog", "key": "fifth.wav"}}
 
 
@@ -77,6 +78,8 @@ def test_csv_says_the_same_in_columns(tmp_path: Path) -> None:
         ('{"path": "a.mp3", "metadata": [1]}', "metadata is an object"),
         ('{"path": "a.mp3", "metadata": {"a": "\\ud800"}}', "no UTF-8"),
         ('{"path": "a.mp3", "parameters": {"margin": NaN}}', "no JSON"),
+        ('{"path": "a.mp3", "track": "\\udc80"}', "no UTF-8"),
+        ('{"source": {"s3": {"bucket": "b", "key": "\\ud800"}}}', "no UTF-8"),
         ('{"path": "' + "x" * MAX_LINE_BYTES + '"}', "too long"),
     ],
 )

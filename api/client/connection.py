@@ -1,11 +1,10 @@
-"""Requests to one server, with retries that do as the server asks.
+"""A connection to one server, with retries that do as the server asks.
 
-Owns the connections and what is tried again: what the server put off, and what never reached it.
+Owns what is tried again: what the server put off, and what never reached it.
 """
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -14,8 +13,6 @@ from typing import Any
 import httpx
 
 from api.client.errors import ApiError, ConnectionFailedError
-
-DEFAULT_URL = "http://127.0.0.1:8000"
 
 PUT_OFF = frozenset({429, 502, 503, 504})
 """Statuses that say: later."""
@@ -26,33 +23,31 @@ LONGEST_PAUSE_SECONDS = 60.0
 KEY_IN_USE = "idempotency_key_in_use"
 
 
-class Transport:
-    """The connections of one client.
+class Connection:
+    """Calls to `url`; `patience_seconds` is how long one goes on trying."""
 
-    `patience_seconds` is how long a call goes on trying while the server puts it off or is not there.
-    """
-
-    def __init__(
-        self, url: str | None, *, api_key: str | None, patience_seconds: float, timeout_seconds: float
-    ) -> None:
-        self.url = (url or os.environ.get("STEMQUEUE_URL") or DEFAULT_URL).rstrip("/")
-        key = api_key or os.environ.get("STEMQUEUE_API_KEY")
+    def __init__(self, url: str, *, api_key: str | None, patience_seconds: float, timeout_seconds: float) -> None:
+        self.url = url
         self.patience_seconds = patience_seconds
         self.http = httpx.Client(
-            base_url=self.url,
-            headers={"Authorization": f"Bearer {key}"} if key else {},
+            base_url=url,
+            headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
             timeout=httpx.Timeout(timeout_seconds, connect=5.0),
         )
+
+    def close(self) -> None:
+        """Let the connections go."""
+        self.http.close()
 
     def get(
         self, path: str, query: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None
     ) -> httpx.Response:
-        """Read something."""
+        """Read something; what the query leaves None is not asked for."""
         given = {name: value for name, value in (query or {}).items() if value is not None}
         return self.tried(lambda: self.http.get(path, params=given, headers=headers), repeatable=True)
 
     def send(self, method: str, path: str, body: object = None, *, key: str | None = None) -> httpx.Response:
-        """Change something; without an idempotency key it is sent again only if it cannot have been served."""
+        """Change something; with an idempotency key it can be sent again whatever became of it."""
         headers = {"Idempotency-Key": key} if key else {}
         return self.tried(
             lambda: self.http.request(method, path, json=body, headers=headers), repeatable=key is not None
@@ -85,7 +80,7 @@ class Transport:
 
 
 def retry_after_seconds(response: httpx.Response) -> float | None:
-    """Return how long the server asks to wait, if it does."""
+    """Return how long the server asks to wait, within bounds."""
     try:
         return min(LONGEST_PAUSE_SECONDS, max(0.1, float(response.headers["Retry-After"])))
     except (KeyError, ValueError):
