@@ -15,6 +15,7 @@ from api.request_log import register_request_log
 from api.routes import batches, documentation, events, jobs, outputs, server, uploads
 from api.security import register_security
 from api.services import install, make_services
+from api.unread_bodies import register_unread_bodies
 from shared.settings import Settings
 
 
@@ -36,6 +37,7 @@ def create_app(settings: Settings) -> Flask:
     register_callers(app, settings, services.keys)
     register_rate_limits(app, services.rate_limits)
     register_problems(app)
+    register_unread_bodies(app)
     for module in (jobs, batches, events, outputs, uploads, server, documentation, web):
         app.register_blueprint(module.blueprint)
     return app

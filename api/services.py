@@ -95,6 +95,7 @@ def make_services(settings: Settings) -> Services:
             prompt_storage=prompt_storage,
             storage=storage,
             catalog=catalog,
+            items=items,
         ),
         deliveries=deliveries,
         webhooks=Webhooks(settings, items, batches, deliveries),

@@ -124,6 +124,8 @@ class Batch:
     counts: Mapping[ItemState, int]
     cursor: str
     is_read: bool
+    is_rerun: bool
+    """Whether items that have a result may be getting another."""
     audio_seconds: float
     ended_at: float | None = None
     expires_at: float | None = None
@@ -142,6 +144,7 @@ class Batch:
             counts={state: int(record.get(f"n_{state}", 0)) for state in ItemState},
             cursor=record["cursor"],
             is_read=record.get("read") == "1",
+            is_rerun=record.get("rerun") == "1",
             audio_seconds=int(record.get("audio_ms", 0)) / 1000,
             ended_at=int(record["ended_ms"]) / 1000 if "ended_ms" in record else None,
             expires_at=int(record["expires_ms"]) / 1000 if "expires_ms" in record else None,

@@ -34,7 +34,12 @@ class BatchStore:
         Raises SourceMissingError when the upload that holds its manifest was removed meanwhile.
         """
         answer, *record = self._scripts.run(
-            "batch_create", batch_id, request.owner, request.to_json(), request.manifest.upload_id
+            "batch_create",
+            batch_id,
+            request.owner,
+            request.to_json(),
+            request.manifest.upload_id,
+            int(bool(request.export)),
         )
         if answer == "upload_gone":
             raise SourceMissingError("That upload is no longer there.")
@@ -169,20 +174,28 @@ class BatchStore:
         *,
         job_version: int,
         result: str,
+        letter: str,
         audio_seconds: float,
         stored_bytes: int,
+        unneeded_bytes: int,
         upload_id: str | None,
     ) -> bool:
-        """Exchange an ended job's record for its item's result; False when the job changed meanwhile."""
+        """Exchange an ended job's record for its item's result; False when the job changed meanwhile.
+
+        Audio and bytes are what the item has more than before, `unneeded_bytes` those of outputs that it has no more.
+        """
         answer = self._scripts.run(
             "batch_compact",
             batch_id,
             number,
             job_version,
             result,
+            letter,
             int(audio_seconds * 1000),
             stored_bytes,
+            unneeded_bytes,
             upload_id,
+            self._retention_ms,
         )
         return bool(answer)
 

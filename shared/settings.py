@@ -116,6 +116,11 @@ class Settings(BaseSettings):
 
     # Worker
     worker_slots: int = Field(1, ge=1, description="Jobs that one worker runs at once")
+    interactive_slots: int = Field(
+        0,
+        ge=0,
+        description="Slots of a worker that bulk jobs may not take; as many as it has: it does interactive jobs alone",
+    )
     threads_per_job: int | None = Field(None, ge=1, description="Threads of one job; empty: cores divided by slots")
     worker_engines: str = Field(
         "", description="Engines this worker takes, comma separated; empty: all that it can run"

@@ -16,6 +16,7 @@ from typing import Any
 from celery import Celery, signals
 from kombu import Exchange, Queue
 
+from shared.job import CLASSES
 from shared.job_queue import celery_queue
 from shared.logs import configure_logging
 from shared.redis_connection import broker_options
@@ -30,6 +31,8 @@ app.conf.update(
         settings,
         # Early acknowledgement makes this almost meaningless; a day keeps it out of the way.
         visibility_timeout=86_400,
+        # A free thread looks for interactive jobs first.
+        queue_order_strategy="sorted",
         # A hung Redis is noticed instead of waited for.
         socket_timeout=10,
         socket_connect_timeout=3,
@@ -72,7 +75,9 @@ def _prepare(**_: Any) -> None:
         # Celery logs what a signal's handler raises, and goes on without it; SystemExit it lets through.
         raise SystemExit(f"The worker cannot start: {error}") from error
     # Each queue has an exchange of its own: Celery's default would bind them all to one.
-    names = [celery_queue(engine) for engine in service.worker.engines]
+    only_interactive = service.worker.kept_slots == service.worker.slots
+    classes = ("interactive",) if only_interactive else CLASSES
+    names = [celery_queue(engine, priority) for priority in classes for engine in service.worker.engines]
     app.conf.task_queues = [Queue(name, Exchange(name), routing_key=name) for name in names]
     register(app, service)
 

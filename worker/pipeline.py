@@ -21,12 +21,13 @@ from worker.engine.errors import EngineError, TrackTooLongError
 from worker.engine.interface import Engine, FloatArray
 from worker.illustrating import illustrate
 from worker.measuring import Measures
+from worker.memory import reset_peak_memory
 from worker.probing import Probe, probe
 from worker.registry import Registry, engines_here, make_engine
 from worker.report import Findings, conclude
 from worker.separating import select, separate, stem_blocks
 from worker.spool import Spool
-from worker.stage_clock import StageClock, reset_peak_memory
+from worker.stage_clock import StageClock
 from worker.stem_files import StemFiles
 from worker.tags import carry_tags
 from worker.track import Excerpt, Track, cut

@@ -184,6 +184,26 @@ def retry_failed(exchange: Exchange, batch_id: str) -> Response:
     return _answer(services().batches.retry_failed(batch_id), 202)
 
 
+@blueprint.post("/<batch_id>/rerun")
+@describes(
+    Operation(
+        "Do a batch's items again that an older engine made",
+        tag="batches",
+        answers={202: BatchResource},
+        problems=(404, 409, 503),
+        repeatable=True,
+    )
+)
+@repeatable
+def rerun(exchange: Exchange, batch_id: str) -> Response:
+    """Have the items done again that another version of their engine made than workers have now.
+
+    An item keeps its stems until it has new ones; 409 where there are no such items.
+    """
+    exchange.seal({})
+    return _answer(services().batch_submissions.rerun(find_batch(batch_id)), 202)
+
+
 @blueprint.delete("/<batch_id>")
 @describes(Operation("Delete a batch", tag="batches", empty=(204,), problems=(404, 409, 503)))
 def delete(batch_id: str) -> Response:

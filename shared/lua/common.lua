@@ -7,7 +7,7 @@
 --   turns:<engine>:<class>        zset     parties that have a line, by when they were last served; a party is an owner,
 --                                          or a batch: its jobs have a line of their own
 --   clock:<engine>:<class>        string   counts the turns
---   streak:<engine>               string   interactive jobs published in a row while bulk ones waited
+--   bulk:<engine>                 set      bulk jobs that are published or run: they never fill the workers
 --   published:<engine>            zset     queued jobs whose message is out, by when
 --   turn                          string   counts the publications
 --   delayed                       zset     queued jobs that wait for a retry, by when it is due
@@ -18,9 +18,12 @@
 --   workers, worker:<id>          zset, hash   live workers by heartbeat; what each can do
 --   pace:<engine>                 string   running average of a job's seconds of work, in ms
 --   count, failures               hash     jobs by state; failures by code since the start
+--   made:<engine>:<format>        string   running average of the bytes that a job makes
 --   upload:<id>, upload:<id>:jobs hash, set    an upload; the jobs that use it
 --   uploads                       zset     uploads that no job uses, by since when
 --   content:<digest>              string   the last job that made just this (worker/earlier_result.py says what this is)
+--   making:<digest>               string   the job that works on just this
+--   twins:<digest>                set      jobs that wait for its end, since they ask for the same
 --   usage:<owner>                 hash     what an owner has: `queued` jobs, `bytes` of uploads and outputs
 --   audio:<owner>:<day>           string   milliseconds of audio separated for an owner on a day (UTC)
 --   permits:<key>:<minute>        string   requests that a key was granted in a minute
@@ -100,8 +103,12 @@ local function place_of(id)
   return job[1], job[2], job[4] or job[3]
 end
 
+-- A bulk job runs no longer, and is not published either.
+local function leave_bulk(id) redis.call('SREM', key('bulk', get(id, 'engine')[1]), id) end
+
 local function enter_line(id, score)
   local engine, class, party = place_of(id)
+  leave_bulk(id)
   redis.call('ZADD', key('line', engine, class, party), int(score), id)
   redis.call('SADD', key('engines'), engine)
   local turns = key('turns', engine, class)
@@ -152,6 +159,11 @@ local function end_batch_if_done(batch, retention_ms, now)
   for _, state in ipairs({'waiting', 'queued', 'running'}) do
     if batch_number(batch, 'n_' .. state) > 0 then return end
   end
+  -- Where copies of the stems go elsewhere, an item is done when they are there.
+  if redis.call('HGET', key('batch', batch), 'exports') == '1' and redis.call('EXISTS', key('batch', batch, 'ended')) == 1
+  then
+    return
+  end
   end_batch(batch, 'ended', retention_ms, now)
 end
 -- The number of an item, counted from 1, is the end of its job's id.
@@ -164,9 +176,21 @@ local function mark_item(batch, number, letter)
   redis.call('SETRANGE', key('batch', batch, 'states'), int(number - 1), letter)
 end
 
+-- Whoever waited for what this job makes looks anew.
+local function release_twins(id)
+  local name = string.match(get(id, 'content')[1] or '', '^%S+')
+  if not name or redis.call('GET', key('making', name)) ~= id then return end
+  for _, twin in ipairs(redis.call('SMEMBERS', key('twins', name))) do
+    if redis.call('ZREM', key('delayed'), twin) == 1 then enter_line(twin, get(twin, 'created_ms')[1]) end
+  end
+  redis.call('DEL', key('making', name), key('twins', name))
+end
+
 local function settle(id, from, state, retention_ms, ...)
   local now, batch = now_ms(), get(id, 'batch')[1]
   redis.call('ZREM', key('running'), id)
+  leave_bulk(id)
+  release_twins(id)
   move(id, from, state, 'finished_ms', int(now), 'stage', '', ...)
   if batch then
     mark_item(batch, item_of(id), string.upper(string.sub(state, 1, 1)))
@@ -185,11 +209,15 @@ local function note_error(id, text)
   redis.call('HSET', key('job', id), 'attempt_errors', text)
 end
 
+-- The slots of live workers that have an engine, and how many of them bulk jobs may take.
 local function live_slots(engine, since_ms)
-  local slots = 0
+  local slots, for_bulk = 0, 0
   for _, worker in ipairs(redis.call('ZRANGEBYSCORE', key('workers'), int(since_ms), '+inf')) do
-    local w = redis.call('HMGET', key('worker', worker), 'slots', 'engines')
-    if w[2] and string.find(',' .. w[2] .. ',', ',' .. engine .. ',', 1, true) then slots = slots + w[1] end
+    local w = redis.call('HMGET', key('worker', worker), 'slots', 'engines', 'kept_slots')
+    if w[2] and string.find(',' .. w[2] .. ',', ',' .. engine .. ',', 1, true) then
+      slots = slots + w[1]
+      for_bulk = for_bulk + w[1] - (w[3] or 0)
+    end
   end
-  return slots
+  return slots, for_bulk
 end
