@@ -30,6 +30,8 @@ class Application(Flask):
 def create_app(settings: Settings) -> Flask:
     """Return the application. Nothing is connected yet: an API whose Redis is away starts, and says so."""
     app = Application("api", static_folder=None, template_folder=None)
+    # A slash too many is no other address.
+    app.url_map.strict_slashes = False
     services = make_services(settings)
     install(app, services)
     register_request_log(app)

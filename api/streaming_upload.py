@@ -10,9 +10,10 @@ import socket
 from collections.abc import Iterator
 from typing import Any, Protocol
 
+from gunicorn.http.errors import ParseException
 from werkzeug.wsgi import get_content_length
 
-from api.errors import BodyIncompleteError, BodyStalledError, FormTooLargeError, UploadTooLargeError
+from api.errors import BodyIncompleteError, BodyMalformedError, BodyStalledError, FormTooLargeError, UploadTooLargeError
 from shared.errors import AudioEmptyError
 from shared.upload_stream import Stored
 
@@ -118,6 +119,8 @@ def _read(environ: dict[str, Any]) -> Iterator[bytes]:
         raise BodyStalledError(f"Nothing came for {SILENCE_SECONDS:.0f} s.") from error
     except OSError as error:
         raise BodyIncompleteError("The connection broke in mid-body.") from error
+    except ParseException as error:
+        raise BodyMalformedError("The body's chunks are no HTTP.") from error
     finally:
         if connection:
             connection.settimeout(None)

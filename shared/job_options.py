@@ -141,7 +141,7 @@ def clean_filename(name: str) -> str:
         stem, dot, extension = shown.rpartition(".")
         keep = MAX_FILENAME_CHARACTERS - len(extension) - 1
         shown = f"{stem[:keep]}{dot}{extension}" if stem and keep > 0 else shown[:MAX_FILENAME_CHARACTERS]
-    return shown or "audio"
+    return shown if shown.strip(".") else "audio"
 
 
 def _field_error(error: Mapping[str, Any]) -> dict[str, Any]:

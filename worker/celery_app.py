@@ -11,9 +11,11 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from typing import Any
 
 from celery import Celery, signals
+from celery.exceptions import SecurityWarning
 from kombu import Exchange, Queue
 
 from shared.job import CLASSES
@@ -23,6 +25,10 @@ from shared.redis_connection import broker_options
 from shared.settings import Settings, split_names
 from worker.service import WorkerService
 from worker.tasks import register
+
+# Celery warns at length of root, for whom a pickled message could run any code. Messages here are ids in JSON, and what
+# strangers send is opened by an ffmpeg that has no rights to gain, no credentials and one file (confine.py).
+warnings.filterwarnings("ignore", category=SecurityWarning)
 
 settings = Settings()
 app = Celery("stemqueue")

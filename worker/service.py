@@ -178,7 +178,8 @@ class WorkerService:
                 log.warning("collection put off", error=error.message)
                 continue
             if done:
-                log.info("collected", **asdict(done))
+                write = log.info if any(asdict(done).values()) else log.debug
+                write("collected", **asdict(done))
                 for kind, number in asdict(done).items():
                     self.tally.add("collected_total", number, kind=kind)
 

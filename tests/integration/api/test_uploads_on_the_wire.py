@@ -96,6 +96,15 @@ def test_a_client_that_ends_its_sending_early_is_told(api_url: str, stand_in: St
     assert stand_in.keys() == []
 
 
+def test_chunks_that_are_no_http_are_the_clients_fault(api_url: str, stand_in: StandIn) -> None:
+    with connect(api_url) as wire:
+        wire.sendall(head("/v1/uploads", "Transfer-Encoding: chunked") + b"5\r\nhello\r\nzz\r\n")
+        answer = receive(wire)
+    assert b" 400 " in answer
+    assert b"body_malformed" in answer
+    assert stand_in.keys() == []
+
+
 def test_too_large_a_body_is_refused_before_it_is_sent(api_url: str, stand_in: StandIn) -> None:
     with connect(api_url) as wire:
         wire.sendall(head("/v1/uploads", f"Content-Length: {111 * MEGABYTE}"))
@@ -169,6 +178,12 @@ def test_fields_without_end_are_refused(api_url: str, stand_in: StandIn) -> None
     )
     assert (answer.status_code, answer.json()["code"]) == (413, "form_too_large")
     assert stand_in.keys() == []
+
+
+def test_a_slash_too_many_is_no_other_address(api_url: str, stand_in: StandIn) -> None:
+    del stand_in
+    for path in ("/v1/jobs", "/v1/engines", "/healthz"):
+        assert httpx.get(f"{api_url}{path}/").json() == httpx.get(f"{api_url}{path}").json()
 
 
 def test_a_connection_serves_on_after_a_refusal(api_url: str, stand_in: StandIn) -> None:

@@ -25,6 +25,11 @@ def test_no_name_holds_a_path_or_a_control_character(name: str) -> None:
     assert clean_filename(kept) == kept
 
 
+@pytest.mark.parametrize("name", ["", ".", "..", "a/..", "\u202e", "\x00"])
+def test_a_name_that_names_nothing_is_replaced(name: str) -> None:
+    assert clean_filename(name) == "audio"
+
+
 @given(st.dictionaries(st.sampled_from(["engine", "stems", "excerpt", "metadata", "bit_depth", "x"]), st.text()))
 def test_any_form_is_options_or_names_its_fault(fields: dict[str, str]) -> None:
     try:
