@@ -12,7 +12,7 @@ from api.callers import register_callers
 from api.problems import register_problems
 from api.rate_limits import register_rate_limits
 from api.request_log import register_request_log
-from api.routes import documentation, events, jobs, outputs, server, uploads
+from api.routes import batches, documentation, events, jobs, outputs, server, uploads
 from api.security import register_security
 from api.services import install, make_services
 from api.unread_bodies import register_unread_bodies
@@ -40,6 +40,6 @@ def create_app(settings: Settings) -> Flask:
     register_rate_limits(app, services.rate_limits)
     register_problems(app)
     register_unread_bodies(app)
-    for module in (jobs, events, outputs, uploads, server, documentation, web):
+    for module in (jobs, batches, events, outputs, uploads, server, documentation, web):
         app.register_blueprint(module.blueprint)
     return app

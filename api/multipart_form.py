@@ -14,9 +14,9 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser
 from werkzeug.http import parse_options_header
 
-from api.errors import BodyMalformedError, FieldsInvalidError, FormTooLargeError
+from api.errors import BodyMalformedError, FormTooLargeError
 from api.streaming_upload import MAX_FORM_BYTES, Sink, refuse_beyond
-from shared.errors import AudioEmptyError
+from shared.errors import AudioEmptyError, FieldsInvalidError
 from shared.upload_stream import Stored
 
 MAX_PARTS = 40

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.schemas import Excerpt
 from shared.job import JobState
+from shared.job_options import Excerpt
 
 
 class Resource(BaseModel):

@@ -7,12 +7,15 @@ from typing import cast
 
 from flask import Flask, current_app
 
-from api.engine_catalog import EngineCatalog
+from api.batch_submission import BatchSubmissions
 from api.rate_limits import RateLimits
 from api.readiness import Readiness
 from api.submission import Submission
 from api.webhooks import Webhooks
 from shared.api_keys import ApiKeys
+from shared.batch_items import BatchItems
+from shared.batch_store import BatchStore
+from shared.engine_catalog import EngineCatalog
 from shared.idempotency_store import IdempotencyStore
 from shared.job_changes import JobChanges
 from shared.job_queue import JobQueue
@@ -44,6 +47,9 @@ class Services:
     rate_limits: RateLimits
     idempotency: IdempotencyStore
     changes: JobChanges
+    batches: BatchStore
+    items: BatchItems
+    batch_submissions: BatchSubmissions
     deliveries: WebhookStore
     webhooks: Webhooks
 
@@ -57,6 +63,8 @@ def make_services(settings: Settings) -> Services:
     prompt_storage = ObjectStorage(settings, prompt=True)
     catalog = EngineCatalog(settings, queue)
     deliveries = WebhookStore(settings, client)
+    batches = BatchStore(settings, client)
+    items = BatchItems(store, batches, prompt_storage)
     return Services(
         settings=settings,
         store=store,
@@ -78,9 +86,19 @@ def make_services(settings: Settings) -> Services:
         keys=ApiKeys(settings, client),
         rate_limits=RateLimits(settings, client),
         idempotency=IdempotencyStore(settings, client),
-        # Whoever waits holds a thread: a quarter of them stays free for calls that do not.
+        batches=batches,
+        items=items,
+        batch_submissions=BatchSubmissions(
+            settings,
+            UploadStore(settings, client),
+            batches,
+            prompt_storage=prompt_storage,
+            storage=storage,
+            catalog=catalog,
+        ),
         deliveries=deliveries,
-        webhooks=Webhooks(settings, store, deliveries),
+        webhooks=Webhooks(settings, items, batches, deliveries),
+        # Whoever waits holds a thread: a quarter of them stays free for calls that do not.
         changes=JobChanges(settings, max_followers=settings.api_threads * 3 // 4),
     )
 

@@ -50,12 +50,12 @@ def refuse_beyond(max_bytes: int, size_bytes: int) -> None:
         raise UploadTooLargeError(f"The file is larger than the {max_bytes:,} bytes that this server takes.")
 
 
-def read_small_body(environ: dict[str, Any]) -> bytes:
+def read_small_body(environ: dict[str, Any], max_bytes: int = MAX_FORM_BYTES) -> bytes:
     """Return a body that is meant for memory. Raises FormTooLargeError and what `body_blocks` raises."""
     try:
-        return b"".join(body_blocks(environ, max_file_bytes=MAX_FORM_BYTES))
+        return b"".join(body_blocks(environ, max_file_bytes=max_bytes))
     except UploadTooLargeError as error:
-        raise FormTooLargeError(f"The body is larger than {MAX_FORM_BYTES:,} bytes.") from error
+        raise FormTooLargeError(f"The body is larger than {max_bytes:,} bytes.") from error
 
 
 class Sink(Protocol):

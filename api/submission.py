@@ -9,14 +9,21 @@ from dataclasses import dataclass
 
 import structlog
 
-from api.engine_catalog import EngineCatalog
-from api.errors import FieldsInvalidError, SourceRefusedError
 from api.outgoing import check_url
-from api.schemas import JobOptions, clean_filename
 from api.streaming_upload import refuse_beyond, store_body
 from api.url_source import fetching
-from shared.errors import AudioEmptyError, LifeCycleError, PassingError, StemqueueError, StoreUnavailableError
+from shared.engine_catalog import EngineCatalog
+from shared.errors import (
+    AudioEmptyError,
+    FieldsInvalidError,
+    LifeCycleError,
+    PassingError,
+    SourceRefusedError,
+    StemqueueError,
+    StoreUnavailableError,
+)
 from shared.job import Job, JobRequest, Source
+from shared.job_options import JobOptions, clean_filename
 from shared.job_queue import JobQueue
 from shared.job_store import JobStore, new_id
 from shared.object_storage import ObjectStorage, job_prefix, upload_key

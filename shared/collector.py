@@ -7,14 +7,23 @@ while Redis and storage know each other (`instance`), so that a lost Redis canno
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import redis
 import structlog
 
+from shared.batch import is_batch_id
+from shared.batch_leavings import BatchLeavings
+from shared.batch_store import BatchStore
 from shared.collector_state import CollectorState
-from shared.errors import IllegalTransitionError, JobNotFoundError, SourceMissingError
+from shared.errors import (
+    BatchNotFoundError,
+    BatchStateError,
+    IllegalTransitionError,
+    JobNotFoundError,
+    SourceMissingError,
+)
 from shared.job import Job, JobState
 from shared.job_document import FILENAME
 from shared.job_store import Deletion, JobStore, new_id
@@ -36,6 +45,7 @@ class Collection:
     """What one run removed."""
 
     expired_jobs: int = 0
+    expired_batches: int = 0
     deletions_finished: int = 0
     outputs: int = 0
     uploads: int = 0
@@ -52,6 +62,8 @@ class Collector:
         self._store = JobStore(settings, client)
         self._uploads = UploadStore(settings, client)
         self._state = CollectorState(settings, client)
+        self._batches = BatchStore(settings, client)
+        self._leavings = BatchLeavings(self._store, self._batches, storage, settings.upload_abandoned_seconds)
 
     def run(self, *, now: bool = False) -> Collection | None:
         """Collect once; None when it is not time yet or another worker is at it. Raises the adapters' errors.
@@ -61,12 +73,14 @@ class Collector:
         if not now and not self._state.take_turn():
             return None
         done = Collection()
+        done.expired_batches = self._expire_batches()
         done.deletions_finished = sum(1 for d in self._store.deletions_pending() if self.remove(d))
         done.expired_jobs = self._expire()
         done.uploads = self._abandoned_uploads()
         knows_storage = self.introduce()
         done.outputs = self._outputs(knows_storage)
         if knows_storage:
+            done.outputs += self._leavings.remove_stray()
             done.uploads += self._unrecorded_uploads()
             age = self._settings.upload_abandoned_seconds
             done.multipart_uploads = self._storage.abort_uploads_begun_before(time.time() - age)
@@ -100,7 +114,11 @@ class Collector:
             self._state.instance(set_to=found)
 
     def remove(self, deletion: Deletion) -> bool:
-        """Remove the objects of a job whose record is gone."""
+        """Remove the objects of a job or a batch whose record is gone."""
+        if is_batch_id(deletion.job_id):
+            self._leavings.remove(deletion.job_id)
+            self._store.deletion_done(deletion)
+            return True
         self._storage.delete_below(job_prefix(deletion.job_id))
         if deletion.source_key:
             self._storage.delete([deletion.source_key])
@@ -118,6 +136,17 @@ class Collector:
                 continue
         return expired
 
+    def _expire_batches(self) -> int:
+        expired = 0
+        for batch_id in self._batches.expired_ids():
+            try:
+                # Its tombstone is dealt with next.
+                self._batches.delete(batch_id)
+                expired += 1
+            except (BatchNotFoundError, BatchStateError):
+                continue
+        return expired
+
     def _abandoned_uploads(self) -> int:
         keys = self._uploads.take_abandoned(self._settings.upload_abandoned_seconds)
         self._storage.delete(keys)
@@ -126,9 +155,13 @@ class Collector:
     def _outputs(self, knows_storage: bool) -> int:
         removed = 0
         for batch in _batches(self._storage.list_keys("jobs/")):
-            jobs = {j.id: j for j in self._store.read_many(sorted({key.split("/")[1] for key, _ in batch}))}
+            ids = {key.split("/")[1] for key, _ in batch}
+            jobs = {j.id: j for j in self._store.read_many(sorted(ids))}
+            kept = self._leavings.kept_fences([i for i in ids if i not in jobs or jobs[i].batch_id])
             garbage = [
-                key for key, changed_at in batch if self._is_garbage(key, changed_at, jobs, knows_storage=knows_storage)
+                key
+                for key, changed_at in batch
+                if not _is_kept(key, kept) and self._is_garbage(key, changed_at, jobs, knows_storage=knows_storage)
             ]
             self._storage.delete(garbage)
             removed += len(garbage)
@@ -154,6 +187,11 @@ class Collector:
             self._storage.delete(garbage)
             removed += len(garbage)
         return removed
+
+
+def _is_kept(key: str, kept: Mapping[str, set[int]]) -> bool:
+    _, job_id, fence, _ = [*key.split("/", 3), "", "", ""][:4]
+    return fence.isdigit() and int(fence) in kept.get(job_id, set())
 
 
 def _batches(listing: Iterator[tuple[str, int, float]]) -> Iterator[list[tuple[str, float]]]:

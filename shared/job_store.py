@@ -61,11 +61,13 @@ class JobStore:
 
     # Clients
 
-    def submit(self, request: JobRequest, *, job_id: str | None = None) -> Job:
+    def submit(self, request: JobRequest, *, job_id: str | None = None, batch_id: str | None = None) -> Job:
         """Accept a job and put it in line; an id that was accepted before is the same job again.
 
+        With a batch, the job is that of the item which its id names, and goes with the batch.
+
         Raises QueueFullError, QueueDrainingError, QuotaExceededError; SourceMissingError when its upload was removed
-        meanwhile.
+        meanwhile; IllegalTransitionError when the batch's item does not wait for a job.
         """
         job_id = job_id or new_id()
         answer, *record = self._scripts.run(
@@ -79,6 +81,7 @@ class JobStore:
             request.source.upload_id,
             *self._owners_limits(),
             self._alive_ms,
+            batch_id,
         )
         self._demand_quota(answer)
         if answer == "full":
@@ -87,6 +90,8 @@ class JobStore:
             raise QueueDrainingError(f"The queue of {request.engine} takes no new jobs for now.")
         if answer == "upload_gone":
             raise SourceMissingError("That upload is no longer there.")
+        if answer == "not_waiting":
+            raise IllegalTransitionError("The item has a job already, or was canceled.")
         return _job(job_id, record[0])
 
     def read(self, job_id: str) -> Job:
@@ -271,6 +276,8 @@ class JobStore:
     def _demand(before: str, allowed: set[JobState], done: str) -> None:
         if not before:
             raise JobNotFoundError("There is no such job.")
+        if before == "batch":
+            raise IllegalTransitionError(f"A job of a batch is {done} with its batch.")
         if before not in allowed:
             raise IllegalTransitionError(f"A job that is {before} cannot be {done}.")
 

@@ -4,6 +4,7 @@ Owns the layout of keys and the bounds on time and memory of a transfer; owns no
 
     uploads/<upload id>           the mixture as it was sent
     jobs/<job id>/<fence>/<file>  what one attempt made; garbage unless the job's record lists it
+    batches/<batch id>/…          a batch's items and how they ended (batch_objects.py)
     instance                      the id by which Redis and storage know that they belong together
 """
 
@@ -222,6 +223,14 @@ class ObjectStorage:
             for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
                 for item in page.get("Contents", []):
                     yield item["Key"], item["Size"], item["LastModified"].timestamp()
+
+    def list_objects(self, bucket: str, prefix: str, *, start_after: str = "") -> Iterator[tuple[str, int, str]]:
+        """Yield key, size in bytes and ETag of the objects below a prefix in any bucket, in the keys' order."""
+        pages = self._client.get_paginator("list_objects_v2")
+        with storage_faults():
+            for page in pages.paginate(Bucket=bucket, Prefix=prefix, StartAfter=start_after):
+                for item in page.get("Contents", []):
+                    yield item["Key"], item["Size"], item["ETag"]
 
     def delete(self, keys: list[str]) -> None:
         """Remove objects; those that are gone already do not matter."""

@@ -54,6 +54,14 @@ class UploadStore:
             raise SourceMissingError("There is no such upload.")
         return fields
 
+    def read_many(self, upload_ids: Sequence[str]) -> dict[str, dict[str, str]]:
+        """Return the fields of those uploads that there are, whoever has them."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for upload_id in upload_ids:
+            pipeline.hgetall(f"{self._prefix}upload:{upload_id}")
+        found = cast("list[dict[str, str]]", guarded(pipeline.execute))
+        return {i: fields for i, fields in zip(upload_ids, found, strict=True) if fields}
+
     def drop(self, upload_id: str) -> None:
         """Forget an upload that no job uses, whose object is gone."""
         self._scripts.run("drop_upload", upload_id)

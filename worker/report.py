@@ -17,8 +17,8 @@ from typing import Any
 from shared.formats import Encoding
 from worker.engine.interface import Engine
 from worker.measuring import Levels
+from worker.memory import peak_memory_bytes
 from worker.probing import Probe
-from worker.stage_clock import peak_memory_bytes
 from worker.track import Track
 from worker.work import Outcome, OutputFile, Work, describe_file
 

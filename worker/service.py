@@ -17,6 +17,8 @@ from typing import Any
 
 import structlog
 
+from shared.batch_objects import BatchObjects
+from shared.batch_store import BatchStore
 from shared.collector import Collector
 from shared.errors import StemqueueError, StoreUnavailableError
 from shared.job_queue import JobQueue, Worker
@@ -25,6 +27,8 @@ from shared.object_storage import ObjectStorage
 from shared.redis_connection import connect
 from shared.settings import Settings
 from shared.tally import Tally
+from shared.upload_store import UploadStore
+from worker.batch_feeder import BatchFeeder
 from worker.children import Children
 from worker.earlier_result import EarlierResults
 from worker.scratch import ScratchFolder
@@ -47,6 +51,7 @@ class WorkerService:
             slots=settings.worker_slots,
             engines=tuple(d["name"] for d in descriptions),
             descriptions=tuple(descriptions),
+            kept_slots=min(settings.interactive_slots, settings.worker_slots),
         )
         client = connect(settings)
         self.store = JobStore(settings, client)
@@ -56,6 +61,17 @@ class WorkerService:
         self.children = Children(settings, self.scratch.path, self.tally)
         storage = ObjectStorage(settings)
         self.collector = Collector(settings, storage, client)
+        self.feeder = BatchFeeder(
+            name=self.worker.id,
+            settings=settings,
+            store=self.store,
+            uploads=UploadStore(settings, client),
+            batches=BatchStore(settings, client),
+            queue=self.queue,
+            storage=storage,
+            objects=BatchObjects(storage),
+            stopping=self.stopping,
+        )
         self.supervisor = Supervisor(
             settings=settings,
             store=self.store,
@@ -69,13 +85,16 @@ class WorkerService:
         self._thread = threading.Thread(target=self._background, name="background", daemon=True)
         # Collecting waits on storage, and must not hold up heartbeats and rescue.
         self._collecting = threading.Thread(target=self._collect, name="collector", daemon=True)
-        self._wake = threading.Event()
+        # Feeding too, and reading a manifest takes a while.
+        self._feeding = threading.Thread(target=self._feed, name="feeder", daemon=True)
+        self._wake, self._wake_feeder = threading.Event(), threading.Event()
 
     def start(self) -> None:
         """Start the children and the background thread. Call it from the main thread."""
         self.children.warm()
         self._thread.start()
         self._collecting.start()
+        self._feeding.start()
 
     def run_job(self, job_id: str) -> None:
         """Do what a message asks for, if the job is still to be had."""
@@ -87,11 +106,13 @@ class WorkerService:
             return
         self.supervisor.run(claim)
         self._wake.set()
+        self._wake_feeder.set()
 
     def stop(self) -> None:
         """Have running jobs handed back."""
         self.stopping.set()
         self._wake.set()
+        self._wake_feeder.set()
 
     def close(self) -> None:
         """End the children and take this worker out of the reckoning."""
@@ -128,6 +149,19 @@ class WorkerService:
                 rescue_at = time.monotonic() + grace
             self._wake.wait(TICK_SECONDS)
             self._wake.clear()
+
+    def _feed(self) -> None:
+        while not self.stopping.is_set():
+            try:
+                if self.feeder.run():
+                    continue
+            except StoreUnavailableError as error:
+                log.warning("batches wait", error=error.message)
+            except Exception:
+                # A defect in one batch's way must not end the thread that feeds them all.
+                log.exception("feeding broke")
+            self._wake_feeder.wait(TICK_SECONDS)
+            self._wake_feeder.clear()
 
     def _collect(self) -> None:
         while not self.stopping.wait(min(10.0, self.settings.collect_seconds)):

@@ -113,7 +113,9 @@ class Supervisor:
     ) -> str | None:
         """Write the result; return how the attempt ended instead if it was not taken."""
         claim = attempt.claim
-        write_document(self.storage, claim, JobState.SUCCEEDED, outputs=outputs, probed=probed, report=report)
+        write_document(
+            self.storage, claim, JobState.SUCCEEDED, outputs=outputs, probed=probed, report=report, cached=cached
+        )
         taken = self._persist(
             lambda: self.store.succeed(
                 claim,

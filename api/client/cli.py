@@ -1,7 +1,8 @@
 """The command `stemqueue`: jobs from the shell.
 
 Exit code 0: done; 1: the job failed or the server refused; 2: the command line is wrong; 3: still waiting when the time
-was over; 4: no server answers. One line on standard error says more; `--json` prints what programs read.
+was over; 4: no server answers; `stemqueue catalog` has codes of its own. One line on standard error says more;
+`--json` prints what programs read.
 
 Owns options and exit codes; what is shown while one waits is in progress.py.
 """
@@ -18,12 +19,12 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from api.client.catalog.commands import catalog
 from api.client.errors import ApiError, ClientError, ConnectionFailedError
 from api.client.http_client import Client, failure
-from api.client.models import Excerpt, Job
+from api.client.models import Job
+from api.client.options import printable, wishes
 from api.client.progress import JobProgress
-
-FORMATS = ("wav", "flac", "mp3", "ogg", "opus", "m4a")
 
 
 class Commands(click.Group):
@@ -47,21 +48,6 @@ class Commands(click.Group):
             raise
         except OSError as error:
             raise click.ClickException(f"{error.filename or 'A file'}: {error.strerror or error}") from error
-
-
-class ExcerptType(click.ParamType[Excerpt]):
-    """`90+20`."""
-
-    name = "START+SECONDS"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Excerpt:
-        """Read the option's value."""
-        if isinstance(value, Excerpt):
-            return value
-        try:
-            return Excerpt.parse(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
 
 
 class StillWaitingError(click.ClickException):
@@ -94,18 +80,7 @@ def main(ctx: click.Context, url: str | None, api_key: str | None) -> None:
     ctx.obj = ctx.with_resource(Client(url, api_key=api_key))
 
 
-def wishes(command: Any) -> Any:
-    """Add the options that say what a job should do."""
-    for option in reversed(
-        (
-            click.option("--engine", help="One of `stemqueue engines`."),
-            click.option("--preset", help="One of the engine's."),
-            click.option("--format", type=click.Choice(FORMATS), help="Of the stems; flac otherwise."),
-            click.option("--excerpt", type=ExcerptType(), help="90+20: 20 s from 1:30 on."),
-        )
-    ):
-        command = option(command)
-    return command
+main.add_command(catalog)
 
 
 @main.command()
@@ -256,8 +231,3 @@ def describe(job: Job) -> str:
     if job.error:
         parts.append(printable(job.error.message))
     return "  ".join(part for part in [*parts, printable(job.filename)] if part)
-
-
-def printable(text: str) -> str:
-    """Return text that cannot steer a terminal."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -34,8 +34,8 @@ class Connection:
     def __init__(self, url: str, *, api_key: str | None, patience_seconds: float, timeout_seconds: float) -> None:
         _check(url, api_key)
         self.url = url
+        self.patience_seconds = patience_seconds
         self._has_answered = False
-        self._patience_seconds = patience_seconds
         self.http = httpx.Client(
             base_url=url,
             headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
@@ -49,12 +49,16 @@ class Connection:
     def get(
         self, path: str, query: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None
     ) -> httpx.Response:
-        """Read something."""
-        return self.tried(lambda: self.http.get(path, params=query, headers=headers), repeatable=True)
+        """Read something; what the query leaves None is not asked for."""
+        given = {name: value for name, value in (query or {}).items() if value is not None}
+        return self.tried(lambda: self.http.get(path, params=given, headers=headers), repeatable=True)
 
-    def send(self, method: str, path: str) -> httpx.Response:
-        """Change something."""
-        return self.tried(lambda: self.http.request(method, path), repeatable=False)
+    def send(self, method: str, path: str, body: object = None, *, key: str | None = None) -> httpx.Response:
+        """Change something; with an idempotency key it can be sent again whatever became of it."""
+        headers = {"Idempotency-Key": key} if key else {}
+        return self.tried(
+            lambda: self.http.request(method, path, json=body, headers=headers), repeatable=key is not None
+        )
 
     def read(self, response: httpx.Response, parse: Callable[[Any], T]) -> T:
         """Return what an answer says. Raises ClientError when it is none of ours."""
@@ -70,7 +74,7 @@ class Connection:
         there was no connection. Raises ApiError, ConnectionFailedError.
         """
         begun, tries = time.monotonic(), 0
-        deadline = begun + self._patience_seconds
+        deadline = begun + self.patience_seconds
         while True:
             tries += 1
             pause = min(5.0, 0.25 * 2**tries) * random.uniform(0.7, 1.3)  # noqa: S311 - jitter is no secret

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
+import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, cast
@@ -50,28 +50,28 @@ class _Watched:
         return self._file.fileno()
 
 
-def save(response: httpx.Response, output: OutputFile, path: Path, on_bytes: OnBytes | None) -> None:
-    """Write a streamed answer to a file, which is there whole or not at all. Raises DownloadError, OSError."""
+def save(
+    response: httpx.Response, output: OutputFile, path: Path, on_bytes: OnBytes | None, partial_folder: Path
+) -> None:
+    """Write a streamed answer to a file, which is there whole or not at all. Raises DownloadError, OSError.
+
+    Until then it lies in `partial_folder`, on the same disk.
+    """
     digest, done = hashlib.sha256(), 0
-    handle, partial = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    partial = partial_folder / f".{secrets.token_hex(8)}.part"
     try:
-        with os.fdopen(handle, "wb") as file:
+        with partial.open("xb") as file:
             for chunk in response.iter_bytes(CHUNK_BYTES):
                 file.write(chunk)
                 digest.update(chunk)
                 done += len(chunk)
                 if on_bytes:
                     on_bytes(done, output.size_bytes)
+            file.flush()
+            # A crash of the machine must not leave the name without the content.
+            os.fsync(file.fileno())
         if digest.hexdigest() != output.sha256:
             raise DownloadError(f"{output.filename} arrived damaged: its SHA-256 differs.")
-        # mkstemp lets nobody else read; a download is as any other new file.
-        Path(partial).chmod(0o666 & ~_umask())
-        Path(partial).replace(path)
+        partial.replace(path)
     finally:
-        Path(partial).unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+        partial.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ What is tried again is connection.py's matter, how files are sent and checked fi
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -17,6 +18,7 @@ from typing import Any, Self
 
 import httpx
 
+from api.client.batches import Batches
 from api.client.connection import Connection, retry_after_seconds
 from api.client.errors import JobFailedError
 from api.client.files import OnBytes, save, watched
@@ -49,6 +51,16 @@ class Client:
         self._server = Connection(
             self.url, api_key=key, patience_seconds=patience_seconds, timeout_seconds=timeout_seconds
         )
+        self.batches = Batches(self._server)
+
+    @property
+    def patience_seconds(self) -> float:
+        """How long a call goes on trying."""
+        return self._server.patience_seconds
+
+    @patience_seconds.setter
+    def patience_seconds(self, seconds: float) -> None:
+        self._server.patience_seconds = seconds
 
     def __enter__(self) -> Self:
         return self
@@ -108,6 +120,29 @@ class Client:
 
             return self._server.read(self._server.tried(send, repeatable=True), Job.from_json)
 
+    def upload(
+        self, path: Path, *, filename: str | None = None, key: str | None = None, on_bytes: OnBytes | None = None
+    ) -> str:
+        """Send a file for jobs to name; return the upload's id, which is the same again for the same key and content.
+
+        Raises ApiError, ConnectionFailedError, OSError.
+        """
+        headers = {"Idempotency-Key": key or uuid.uuid4().hex, "Content-Type": "application/octet-stream"}
+        with path.open("rb") as file:
+            size_bytes = path.stat().st_size
+            headers["Content-Length"] = str(size_bytes)
+
+            def send() -> httpx.Response:
+                if path.stat().st_size != size_bytes:
+                    raise OSError(errno.EAGAIN, "it changes while it is sent", str(path))
+                file.seek(0)
+                # Bytes of a name that are no UTF-8 become a mark.
+                name = {"filename": filename or os.fsencode(path.name).decode(errors="replace")}
+                body = watched(file, size_bytes, on_bytes)
+                return self._server.http.post("/v1/uploads", params=name, content=body, headers=headers)
+
+            return self._server.read(self._server.tried(send, repeatable=True), lambda told: str(told["upload_id"]))
+
     def job(self, job_id: str) -> Job:
         """Return a job as it stands."""
         return self._server.read(self._server.get(f"/v1/jobs/{job_id}"), Job.from_json)
@@ -116,7 +151,7 @@ class Client:
         """Yield jobs, newest first."""
         query: dict[str, Any] = {"state": state, "limit": min(limit or 100, 100)}
         while True:
-            answer = self._server.get("/v1/jobs", {k: v for k, v in query.items() if v is not None})
+            answer = self._server.get("/v1/jobs", query)
             page, following = self._server.read(answer, _page)
             for job in page:
                 if limit == 0:
@@ -173,13 +208,18 @@ class Client:
             lambda answer: [Engine.from_json(e, default=answer["default_engine"]) for e in answer["engines"]],
         )
 
-    def download(self, output: OutputFile, path: Path, *, on_bytes: OnBytes | None = None) -> Path:
-        """Write an output to a file, which is there whole or not at all. Raises DownloadError."""
+    def download(
+        self, output: OutputFile, path: Path, *, on_bytes: OnBytes | None = None, partial_folder: Path | None = None
+    ) -> Path:
+        """Write an output to a file, which is there whole or not at all. Raises DownloadError.
+
+        Until then it lies in `partial_folder`, on the same disk; the file's own otherwise.
+        """
 
         def fetch() -> httpx.Response:
             with self._server.http.stream("GET", output.url, follow_redirects=True) as response:
                 if response.status_code == httpx.codes.OK:
-                    save(response, output, path, on_bytes)
+                    save(response, output, path, on_bytes, partial_folder or path.parent)
                 else:
                     response.read()
             return response

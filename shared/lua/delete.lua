@@ -1,9 +1,10 @@
 -- Forget an ended job; its objects are the caller's to remove, and the collector's should the caller die.
--- -> {state before or '', key of the source if no other job uses it}
+-- -> {state before, '', or 'batch' of a batch's job, which goes with its batch; key of the source if no other job uses it}
 local id = ARGV[1]
-local job = get(id, 'state', 'owner', 'request', 'stored_bytes', 'content')
+local job = get(id, 'state', 'owner', 'request', 'stored_bytes', 'content', 'batch')
 local state = job[1]
 if not state then return {'', ''} end
+if job[6] then return {'batch', ''} end
 if state == 'queued' or state == 'running' then return {state, ''} end
 local orphan = ''
 local request = cjson.decode(job[3])

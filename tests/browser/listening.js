@@ -30,6 +30,16 @@
     heard.recorder = new AudioWorkletNode(context, "recorder", { numberOfOutputs: 0 });
     heard.recorder.port.onmessage = ({ data }) => heard.recording && heard.blocks.push(data);
     connect.call(heard.source, heard.recorder);
+    // With its first worklet a context moves to another thread, and its clock may step in the meantime.
+    await recordBlocks(1);
+  }
+
+  async function recordBlocks(seconds) {
+    heard.blocks = [];
+    heard.recording = true;
+    const wanted = seconds * heard.source.context.sampleRate;
+    while (heard.blocks.length * 128 < wanted) await new Promise((resolve) => setTimeout(resolve, 50));
+    heard.recording = false;
   }
 
   /** The loudest sample of the last tenth of a second. */
@@ -43,11 +53,7 @@
   /** Records so many seconds; returns the first channel's samples, and when the first of them sounded. */
   heard.record = async (seconds) => {
     if (!heard.recorder) await startRecorder();
-    heard.blocks = [];
-    heard.recording = true;
-    const wanted = seconds * heard.source.context.sampleRate;
-    while (heard.blocks.length * 128 < wanted) await new Promise((resolve) => setTimeout(resolve, 50));
-    heard.recording = false;
+    await recordBlocks(seconds);
     return { samples: heard.blocks.flatMap((block) => Array.from(block.samples)), at: heard.blocks[0].at };
   };
 })();

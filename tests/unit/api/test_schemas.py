@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.errors import FieldsInvalidError
-from api.schemas import MAX_FILENAME_CHARACTERS, clean_filename, form_options
+from api.schemas import form_options
+from shared.errors import FieldsInvalidError
 from shared.formats import FORMATS
+from shared.job_options import MAX_FILENAME_CHARACTERS, clean_filename
 
 
 @given(st.text(max_size=600))

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.errors import BodyIncompleteError, BodyMalformedError, FieldsInvalidError, UploadTooLargeError
+from api.errors import BodyIncompleteError, BodyMalformedError, UploadTooLargeError
 from api.multipart_form import Form, receive_form
 from api.streaming_upload import body_blocks
-from shared.errors import AudioEmptyError
+from shared.errors import AudioEmptyError, FieldsInvalidError
 from shared.upload_stream import Stored, UploadStream
 
 

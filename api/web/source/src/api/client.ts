@@ -7,6 +7,12 @@ import { askForKey, key } from "./key";
 /** When the server last failed to answer, in milliseconds since 1970; null while it answers. */
 export const awaySince = signal<number | null>(null);
 
+/** Sends `back` when the server answers again, so that nobody who waits for it waits longer. */
+export const server = new EventTarget();
+
+/** How often a server that does not answer is asked whether it is back. */
+const KNOCK_MILLISECONDS = 1000;
+
 /** What went wrong, in the server's own words where it had any. `status` is 0 if there was no answer at all. */
 export class Problem extends Error {
   constructor(
@@ -53,12 +59,27 @@ export async function postJson<T>(path: string, body?: unknown, headers: Record<
 async function send(path: string, init: RequestInit): Promise<Response> {
   try {
     const response = await fetch(path, { ...init, headers: { ...authorization(), ...init.headers } });
-    awaySince.value = null;
+    answered();
     return response;
   } catch (error) {
     if (init.signal?.aborted) throw error;
-    awaySince.value ??= Date.now();
+    if (awaySince.value === null) void knock();
     throw unreachable();
+  }
+}
+
+function answered(): void {
+  if (awaySince.value === null) return;
+  awaySince.value = null;
+  server.dispatchEvent(new Event("back"));
+}
+
+/** Asks until the server answers. */
+async function knock(): Promise<void> {
+  awaySince.value = Date.now();
+  while (awaySince.value !== null) {
+    await new Promise((resolve) => window.setTimeout(resolve, KNOCK_MILLISECONDS));
+    await fetch("/healthz").then(answered, () => undefined);
   }
 }
 

@@ -1,6 +1,6 @@
 // Follows one job to its end: by events where the server has them, by polling where it has not or they fail.
 
-import { Problem, request, requestJson } from "./client";
+import { Problem, request, requestJson, server } from "./client";
 import { isActive, type Job } from "./types";
 
 const POLL_SECONDS = 1;
@@ -66,18 +66,20 @@ function read(event: string, onJob: (job: Job) => void): void {
   if (data.id && data.state && data.source) onJob(data as Job);
 }
 
-/** Waits; a tab that comes back to sight ends the wait, so that what slept is up to date at once. */
+/** Waits; a tab or a server that comes back ends the wait, so that what slept is up to date at once. */
 export function pause(seconds: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const done = () => {
       window.clearTimeout(timer);
       document.removeEventListener("visibilitychange", seen);
+      server.removeEventListener("back", done);
       signal.removeEventListener("abort", done);
       resolve();
     };
     const seen = () => document.visibilityState === "visible" && done();
     const timer = window.setTimeout(done, seconds * 1000);
     document.addEventListener("visibilitychange", seen);
+    server.addEventListener("back", done);
     signal.addEventListener("abort", done, { once: true });
   });
 }

@@ -1,7 +1,8 @@
 // Cuts MP3 files: reads the whole file once, which is small, and decodes a few hundred of its frames at a time.
 //
 // A frame leans on those before it (the bit reservoir, the overlap of its transform), so each cut begins some frames
-// early and drops what they decode to. What encoder and decoder add before the music is told by LAME's tag.
+// early and drops what they decode to. What encoder and decoder add before the music is told by LAME's tag, where there
+// is one.
 
 import type { ReadRange } from "./ranges";
 import { NotSegmentable, SEGMENT_SECONDS, type Segments } from "./segments";
@@ -11,6 +12,16 @@ const LEAD_IN_FRAMES = 12;
 
 /** What every decoder adds before the first sample. */
 const DECODER_DELAY = 529;
+
+/** How far into a file its first frame is looked for, as ffmpeg does, which decodes for the worker. */
+const MOST_JUNK_BYTES = 1 << 16;
+
+/** Where a tag may lie in its frame: behind the side information of mono or stereo, of MPEG 1 or 2. */
+const TAG_OFFSETS = [36, 21, 13];
+const VBRI_OFFSET = 36;
+
+/** Encoders whose tags ffmpeg and browsers believe; other encoders fill the same bytes with something else. */
+const TELLS_DELAY = ["LAME", "Lavf", "Lavc"];
 
 const RATES = [44100, 48000, 32000];
 const BITRATES_1 = [0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320];
@@ -23,8 +34,8 @@ interface Header {
 }
 
 interface Index {
-  /** Where each frame of music begins, and after them where the last one ends. */
-  starts: number[];
+  /** Each frame of music. */
+  frames: Uint8Array<ArrayBuffer>[];
   samplesPerFrame: number;
   sampleRate: number;
   /** Decoded samples before the first and after the last of the music. */
@@ -33,9 +44,8 @@ interface Index {
 }
 
 export async function openMp3(read: ReadRange, size: number): Promise<Segments> {
-  const file = await read(0, size);
-  const index = indexFrames(file);
-  const { samplesPerFrame, sampleRate, skip, totalSamples, starts } = index;
+  const index = indexFrames(await read(0, size));
+  const { samplesPerFrame, sampleRate, skip, totalSamples, frames } = index;
   const segmentSamples = SEGMENT_SECONDS * sampleRate;
   return {
     sampleRate,
@@ -45,16 +55,16 @@ export async function openMp3(read: ReadRange, size: number): Promise<Segments> 
       const first = segment * segmentSamples + skip;
       const samples = Math.min(segmentSamples, totalSamples - segment * segmentSamples);
       const from = Math.max(0, Math.floor(first / samplesPerFrame) - LEAD_IN_FRAMES);
-      const stop = Math.min(starts.length - 1, Math.ceil((first + samples) / samplesPerFrame) + 1);
-      const decoded = await context.decodeAudioData(file.slice(starts[from], starts[stop]).buffer);
-      return cutOut(context, decoded, first - from * samplesPerFrame, samples);
+      const stop = Math.min(frames.length, Math.ceil((first + samples) / samplesPerFrame) + 1);
+      const decoded = await context.decodeAudioData(await new Blob(frames.slice(from, stop)).arrayBuffer());
+      return cutOut(context, decoded, first - from * samplesPerFrame, samples, stop === frames.length);
     },
   };
 }
 
-function cutOut(context: BaseAudioContext, decoded: AudioBuffer, offset: number, samples: number): AudioBuffer {
-  // A decoder that trims or pads cuts by itself would put the stems out of step.
-  if (decoded.length < offset + samples) throw new NotSegmentable("A cut decoded to fewer samples than it has.");
+function cutOut(context: BaseAudioContext, decoded: AudioBuffer, offset: number, samples: number, last: boolean): AudioBuffer {
+  // A decoder that trims or pads cuts by itself would put the stems out of step; only the song's end may be silent.
+  if (decoded.length < offset + samples && !last) throw new NotSegmentable("A cut decoded to fewer samples than it has.");
   const buffer = context.createBuffer(decoded.numberOfChannels, samples, decoded.sampleRate);
   for (let channel = 0; channel < buffer.numberOfChannels; channel++) {
     buffer.copyToChannel(decoded.getChannelData(channel).subarray(offset, offset + samples), channel);
@@ -62,33 +72,49 @@ function cutOut(context: BaseAudioContext, decoded: AudioBuffer, offset: number,
   return buffer;
 }
 
-export function indexFrames(file: Uint8Array): Index {
-  let at = skipId3(file);
+function indexFrames(file: Uint8Array<ArrayBuffer>): Index {
+  let at = findFrame(file, skipId3(file), MOST_JUNK_BYTES);
   const first = readHeader(file, at);
   if (!first) throw new NotSegmentable("The MP3 file does not begin with a frame.");
-  const tag = readLameTag(file.subarray(at, at + first.bytes));
-  if (!tag) throw new NotSegmentable("The MP3 file does not tell what its encoder added.");
-  at += first.bytes;
-  const starts: number[] = [];
+  const tag = readTag(file.subarray(at, at + first.bytes));
+  if (tag) at += first.bytes;
+  const frames: Uint8Array<ArrayBuffer>[] = [];
   for (let header = readHeader(file, at); header && at + header.bytes <= file.length; header = readHeader(file, at)) {
-    starts.push(at);
-    at += header.bytes;
+    const end = at + header.bytes;
+    frames.push(file.subarray(at, end));
+    // A tag, or damage, in the midst of the file: what follows is music again, and decoders go on there.
+    at = readHeader(file, end) ? end : findFrame(file, end, file.length);
   }
-  const decoded = starts.length * first.samples;
-  starts.push(at);
+  const decoded = frames.length * first.samples;
   return {
-    starts,
+    frames,
     samplesPerFrame: first.samples,
     sampleRate: first.sampleRate,
-    skip: tag.delay + DECODER_DELAY,
-    totalSamples: decoded - tag.delay - tag.padding,
+    skip: tag?.lame ? tag.lame.delay + DECODER_DELAY : 0,
+    totalSamples: decoded - (tag?.lame ? tag.lame.delay + tag.lame.padding : 0),
   };
 }
 
+/** Returns where the first frame begins that another one follows; the file's end where there is none. */
+function findFrame(file: Uint8Array, from: number, within: number): number {
+  const stop = Math.min(file.length, from + within);
+  for (let at = file.indexOf(0xff, from); at >= 0 && at < stop; at = file.indexOf(0xff, at + 1)) {
+    const header = readHeader(file, at);
+    if (header && (at + header.bytes === file.length || readHeader(file, at + header.bytes))) return at;
+  }
+  return file.length;
+}
+
 function skipId3(file: Uint8Array): number {
-  if (String.fromCharCode(...file.subarray(0, 3)) !== "ID3") return 0;
-  const [a, b, c, d] = file.subarray(6, 10);
-  return 10 + (a! << 21) + (b! << 14) + (c! << 7) + d!;
+  let at = 0;
+  // Some programs put a second tag before the first.
+  while (String.fromCharCode(...file.subarray(at, at + 3)) === "ID3") {
+    const [flags, a, b, c, d] = file.subarray(at + 5, at + 10);
+    if (d === undefined) break;
+    const footer = flags! & 0x10 ? 10 : 0;
+    at += 10 + (a! << 21) + (b! << 14) + (c! << 7) + d + footer;
+  }
+  return at;
 }
 
 function readHeader(file: Uint8Array, at: number): Header | undefined {
@@ -106,15 +132,21 @@ function readHeader(file: Uint8Array, at: number): Header | undefined {
   return { bytes: Math.floor((samples / 8) * ((bitrate * 1000) / sampleRate)) + padding, samples, sampleRate };
 }
 
-/** Reads how many samples the encoder put before and after the music. */
-function readLameTag(frame: Uint8Array): { delay: number; padding: number } | undefined {
-  const text = String.fromCharCode(...frame.subarray(0, 64));
-  const name = Math.max(text.indexOf("Info"), text.indexOf("Xing"));
-  if (name < 0) return undefined;
-  const flags = frame[name + 7]!;
+interface Tag {
+  /** How many samples the encoder put before and after the music. Not every encoder tells; then none are cut off. */
+  lame: { delay: number; padding: number } | null;
+}
+
+/** Reads the tag that a frame without music may hold: what decoders skip, and how much of the music they then drop. */
+function readTag(frame: Uint8Array): Tag | null {
+  const text = (at: number) => String.fromCharCode(...frame.subarray(at, at + 4));
+  if (text(VBRI_OFFSET) === "VBRI") return { lame: null };
+  const tag = TAG_OFFSETS.find((offset) => ["Xing", "Info"].includes(text(offset)));
+  if (tag === undefined) return null;
+  const flags = frame[tag + 7] ?? 0;
   const fields = (flags & 1 ? 4 : 0) + (flags & 2 ? 4 : 0) + (flags & 4 ? 100 : 0) + (flags & 8 ? 4 : 0);
-  const encoder = name + 8 + fields;
+  const encoder = tag + 8 + fields;
   const [high, middle, low] = frame.subarray(encoder + 21, encoder + 24);
-  if (low === undefined || !frame[encoder]) return undefined;
-  return { delay: (high! << 4) | (middle! >> 4), padding: ((middle! & 15) << 8) | low };
+  if (low === undefined || !TELLS_DELAY.includes(text(encoder))) return { lame: null };
+  return { lame: { delay: (high! << 4) | (middle! >> 4), padding: ((middle! & 15) << 8) | low } };
 }

@@ -3,7 +3,7 @@
 import { request } from "../api/client";
 
 /** Returns the bytes from `start` up to, not including, `stop`. */
-export type ReadRange = (start: number, stop: number) => Promise<Uint8Array>;
+export type ReadRange = (start: number, stop: number) => Promise<Uint8Array<ArrayBuffer>>;
 
 export function rangesOf(url: string, signal: AbortSignal): ReadRange {
   return async (start, stop) => {

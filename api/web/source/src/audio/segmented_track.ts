@@ -12,22 +12,35 @@ export class SegmentedTrack implements Track {
   private readonly ready = new Map<number, AudioBuffer>();
   private sounding = new Set<AudioBufferSourceNode>();
 
+  /** `offset` is where in the segments the song begins, in samples. */
   constructor(
     private readonly context: AudioContext,
     private readonly segments: Segments,
+    private readonly offset = 0,
   ) {
     this.output = context.createGain();
   }
 
-  get totalSamples(): number {
-    return this.segments.totalSamples;
-  }
-
   async prepare(from: number, to: number): Promise<void> {
-    await Promise.all(this.covering(from, to).map((index) => this.load(index)));
+    await Promise.all(this.covering(from + this.offset, to + this.offset).map((index) => this.load(index)));
   }
 
   schedule(from: number, to: number, when: number): void {
+    this.scheduleSegments(from + this.offset, to + this.offset, when);
+  }
+
+  stop(when: number): void {
+    for (const source of this.sounding) source.stop(when);
+  }
+
+  close(): void {
+    this.stop(0);
+    this.decoded.clear();
+    this.ready.clear();
+    this.output.disconnect();
+  }
+
+  private scheduleSegments(from: number, to: number, when: number): void {
     const { segmentSamples, sampleRate } = this.segments;
     for (const index of this.covering(from, to)) {
       const buffer = this.ready.get(index);
@@ -45,17 +58,6 @@ export class SegmentedTrack implements Track {
       source.start(when + (begin - from) / sampleRate, offset, (end - begin) / sampleRate);
       this.sounding.add(source);
     }
-  }
-
-  stop(when: number): void {
-    for (const source of this.sounding) source.stop(when);
-  }
-
-  close(): void {
-    this.stop(0);
-    this.decoded.clear();
-    this.ready.clear();
-    this.output.disconnect();
   }
 
   private covering(from: number, to: number): number[] {

@@ -11,3 +11,14 @@ export interface Track {
   stop(when: number): void;
   close(): void;
 }
+
+/** A track that may fail while it plays, and then is silent: `onFault` hears of it, and the others go on. */
+export function forgiving(track: Track, onFault: () => void): Track {
+  return {
+    output: track.output,
+    prepare: (from, to) => track.prepare(from, to).catch(onFault),
+    schedule: (from, to, when) => track.schedule(from, to, when),
+    stop: (when) => track.stop(when),
+    close: () => track.close(),
+  };
+}

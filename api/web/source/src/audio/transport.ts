@@ -38,6 +38,7 @@ export class Transport {
   readonly loop = signal<Region | null>(null);
   readonly fault = signal<string | null>(null);
   readonly master: GainNode;
+  private readonly tracks = new Set<Track>();
   private pieces: Piece[] = [];
   private head = 0;
   private run = 0;
@@ -45,7 +46,6 @@ export class Transport {
   constructor(
     readonly context: AudioContext,
     readonly totalSamples: number,
-    private readonly tracks: Set<Track>,
   ) {
     this.master = context.createGain();
     this.master.connect(context.destination);
@@ -88,9 +88,19 @@ export class Transport {
     if (this.playing.value) this.seek(this.position());
   }
 
-  /** Starts anew where it stands, for a track that came later. */
-  restart(): void {
-    if (this.playing.value) this.seek(this.position());
+  /** Takes in a track while the others play on: it begins in the midst of what is scheduled, in step with it. */
+  async join(track: Track): Promise<void> {
+    let known: Piece[];
+    do {
+      known = [...this.pieces];
+      await Promise.all(known.map(({ from, to }) => track.prepare(from, to)));
+    } while (known.at(-1) !== this.pieces.at(-1));
+    this.tracks.add(track);
+    const soonest = this.soonest();
+    for (const { from, to, frame } of this.pieces) {
+      const late = Math.max(0, soonest - frame);
+      if (from + late < to) track.schedule(from + late, to, (frame + late) / this.context.sampleRate);
+    }
   }
 
   close(): void {
@@ -128,16 +138,19 @@ export class Transport {
   private async playPiece(region: Region, run: number): Promise<boolean> {
     const starved = window.setTimeout(() => (this.waiting.value = true), this.pieces.length ? 1000 * PIECE_SECONDS : 150);
     try {
-      await Promise.all([...this.tracks].map((track) => track.prepare(region.from, region.to)));
+      // A track may join in the meantime.
+      for (let ready = 0; ready < this.tracks.size; ) {
+        ready = this.tracks.size;
+        await Promise.all([...this.tracks].map((track) => track.prepare(region.from, region.to)));
+      }
     } finally {
       window.clearTimeout(starved);
     }
     if (run !== this.run) return false;
     this.waiting.value = false;
-    const { sampleRate, currentTime, baseLatency } = this.context;
-    const soonest = Math.ceil((currentTime + LEAD_SECONDS + 2 * baseLatency) * sampleRate);
+    const { sampleRate } = this.context;
     // Later than planned, where samples came late: a gap, but everything after it is in step.
-    const frame = Math.max(this.end(), soonest);
+    const frame = Math.max(this.end(), this.soonest());
     if (!this.pieces.length) this.fadeIn(frame / sampleRate);
     this.pieces.push({ ...region, frame });
     for (const track of this.tracks) track.schedule(region.from, region.to, frame / sampleRate);
@@ -164,6 +177,12 @@ export class Transport {
   private after(piece: Region): number {
     const loop = this.loop.value;
     return loop && piece.to === loop.to ? loop.from : piece.to;
+  }
+
+  /** Returns the first frame at which something can still be made to sound. */
+  private soonest(): number {
+    const { sampleRate, currentTime, baseLatency } = this.context;
+    return Math.ceil((currentTime + LEAD_SECONDS + 2 * baseLatency) * sampleRate);
   }
 
   /** Returns the frame at which all that is scheduled has sounded. */

@@ -6,8 +6,8 @@ import { effect, signal, type Signal } from "@preact/signals";
 import { openAddress } from "../api/media";
 import type { Job, Stem } from "../api/types";
 import { ElementTrack } from "../audio/element_track";
-import { openStem } from "../audio/open_stem";
-import type { Track } from "../audio/track";
+import { openTrack } from "../audio/open_track";
+import { forgiving, type Track } from "../audio/track";
 import { Transport } from "../audio/transport";
 
 /** A stretch of the song, in seconds. */
@@ -47,10 +47,10 @@ export class Studio {
   gainDb = 0;
 
   private readonly closing = new AbortController();
-  private readonly tracks = new Set<Track>();
   private transport: Promise<Transport> | null = null;
   private opened: Transport | null = null;
-  private readonly mixture = signal<ElementTrack | null>(null);
+  private opening: Promise<void> | null = null;
+  private readonly mixture = signal<Track | null>(null);
 
   constructor(readonly job: Job) {
     this.duration = Math.max(...job.stems.map((stem) => stem.duration_seconds ?? 0));
@@ -107,8 +107,9 @@ export class Studio {
   async hearMixture(wanted: boolean): Promise<void> {
     this.hearingMixture.value = wanted;
     if (!wanted || this.mixture.value || !this.opened) return;
-    await this.openMixture(this.opened);
-    this.opened.restart();
+    // Once, however often the button is pressed meanwhile; anew after a failure.
+    this.opening ??= this.openMixture(this.opened).finally(() => (this.opening = null));
+    await this.opening;
   }
 
   close(): void {
@@ -124,16 +125,19 @@ export class Studio {
 
   private async open(context: AudioContext): Promise<Transport> {
     const tracks = await Promise.all(
-      this.job.stems.map((stem) => openStem(context, stem, openAddress, this.closing.signal)),
+      this.job.stems.map((stem) => openTrack(context, stem, openAddress, this.closing.signal)),
     ).catch((error: unknown) => {
       void context.close();
       throw error;
     });
-    const transport = new Transport(context, Math.round(this.duration * context.sampleRate), this.tracks);
-    for (const [place, track] of tracks.entries()) this.connect(transport, track, () => this.gainOf(this.strips[place]!));
+    const transport = new Transport(context, Math.round(this.duration * context.sampleRate));
+    for (const [place, track] of tracks.entries()) {
+      this.connect(transport, track, () => this.gainOf(this.strips[place]!));
+      await transport.join(track);
+    }
     this.opened = transport;
     this.tellLoop();
-    if (this.hearingMixture.value) await this.openMixture(transport);
+    if (this.hearingMixture.value) await this.hearMixture(true);
     transport.seek(this.position.value * context.sampleRate);
     this.follow(transport);
     if (this.closing.signal.aborted) transport.close();
@@ -141,28 +145,34 @@ export class Studio {
   }
 
   private async openMixture(transport: Transport): Promise<void> {
-    try {
-      const offset = this.job.excerpt?.start_seconds ?? 0;
-      const track = new ElementTrack(transport.context, await openAddress(this.job.source.url), offset);
-      await track.prepare(this.position.value * transport.context.sampleRate);
-      this.mixture.value = track;
-      this.connect(transport, track, () => (this.mixtureSounds() ? 10 ** (this.gainDb / 20) : 0));
-    } catch {
+    const { job, closing } = this;
+    const start = job.excerpt?.start_seconds ?? 0;
+    const fail = () => {
       this.hearingMixture.value = false;
       this.mixtureFault.value = "This browser cannot play the original's format.";
+    };
+    try {
+      const track = await openTrack(transport.context, job.source, openAddress, closing.signal, start);
+      const from = this.position.value * transport.context.sampleRate;
+      await track.prepare(from, Math.min(from + transport.context.sampleRate, transport.totalSamples));
+      this.connect(transport, track, () => (this.mixtureSounds() ? 10 ** (this.gainDb / 20) : 0));
+      await transport.join(forgiving(track, fail));
+      this.mixture.value = track;
+    } catch {
+      fail();
     }
   }
 
   private connect(transport: Transport, track: Track, gain: () => number): void {
     track.output.connect(transport.master);
     track.output.gain.value = gain();
-    this.tracks.add(track);
     this.whileOpen(() => track.output.gain.setTargetAtTime(gain(), transport.context.currentTime, GAIN_SECONDS / 3));
   }
 
   /** The stems sound on until the mixture is in step with them: then one takes over from the other unnoticed. */
   private mixtureSounds(): boolean {
-    return this.hearingMixture.value && (this.mixture.value?.inStep.value ?? false);
+    const mixture = this.mixture.value;
+    return this.hearingMixture.value && (mixture instanceof ElementTrack ? mixture.inStep.value : mixture !== null);
   }
 
   private gainOf(strip: Strip): number {
