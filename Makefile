@@ -15,7 +15,7 @@ override FORMAT := $(value FORMAT)
 override EXCERPT := $(value EXCERPT)
 export SONG OUT ENGINE FORMAT EXCERPT
 
-.PHONY: help run test lint test-fault-quick test-fault soak page-check bench bench-api lock clean
+.PHONY: help run test lint test-fault-quick test-fault soak page-check bench bench-api bench-queue lock clean
 .DEFAULT_GOAL := help
 
 help: ## Tell what there is to make
@@ -65,6 +65,9 @@ bench: ## Speed, memory and sound of the engines [FAMILIES=…]; figures go to b
 
 bench-api: ## Cheap polling, event streams, submitting to a long line; both sides of each ratio
 	@$(SET_UP) bench -m tests.bench.api_speed
+
+bench-queue: ## Batches: reading 100,000 lines, Redis, latency, wall time over child time
+	@$(SET_UP) bench -m tests.bench.queue
 
 COMPILE = .venv-test/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate

@@ -12,9 +12,10 @@ from api.callers import register_callers
 from api.problems import register_problems
 from api.rate_limits import register_rate_limits
 from api.request_log import register_request_log
-from api.routes import documentation, events, jobs, outputs, server, uploads
+from api.routes import batches, documentation, events, jobs, outputs, server, uploads
 from api.security import register_security
 from api.services import install, make_services
+from api.unread_bodies import register_unread_bodies
 from shared.settings import Settings
 
 
@@ -29,6 +30,8 @@ class Application(Flask):
 def create_app(settings: Settings) -> Flask:
     """Return the application. Nothing is connected yet: an API whose Redis is away starts, and says so."""
     app = Application("api", static_folder=None, template_folder=None)
+    # A slash too many is no other address.
+    app.url_map.strict_slashes = False
     services = make_services(settings)
     install(app, services)
     register_request_log(app)
@@ -36,6 +39,7 @@ def create_app(settings: Settings) -> Flask:
     register_callers(app, settings, services.keys)
     register_rate_limits(app, services.rate_limits)
     register_problems(app)
-    for module in (jobs, events, outputs, uploads, server, documentation, web):
+    register_unread_bodies(app)
+    for module in (jobs, batches, events, outputs, uploads, server, documentation, web):
         app.register_blueprint(module.blueprint)
     return app

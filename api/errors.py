@@ -5,19 +5,7 @@ Owns their codes; problems.py gives them a status. Everything else that can go w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
-from shared.errors import InputError, PassingError, RequestInvalidError, StemqueueError
-
-
-class FieldsInvalidError(RequestInvalidError):
-    """Fields of the request are unknown, missing or out of range; `errors` names each."""
-
-    def __init__(self, errors: Sequence[dict[str, Any]]) -> None:
-        first = errors[0]
-        super().__init__(f"{first['field']}: {first['message']}" if first["field"] else first["message"])
-        self.errors = list(errors)
+from shared.errors import InputError, PassingError, StemqueueError
 
 
 class BodyMalformedError(InputError):
@@ -144,19 +132,7 @@ class UrlUnreachableError(InputError):
     code = "url_unreachable"
 
 
-class SourceRefusedError(InputError):
-    """This server takes no mixtures from there."""
-
-    code = "source_refused"
-
-
 class StreamsExhaustedError(PassingError):
     """As many clients follow jobs as this process has threads to spare for."""
 
     code = "streams_exhausted"
-
-
-class WorkersUnavailableError(PassingError):
-    """No worker is there to say whether it could do what is asked."""
-
-    code = "workers_unavailable"

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import gc
-import logging
 from typing import Any
+
+from gunicorn.glogging import Logger
 
 from api.services import EXTENSION
 from shared.logs import configure_logging
@@ -25,7 +26,7 @@ threads = _settings.api_threads
 # Threads and not an event loop: hashing an upload must not hold up polls. Threads that sleep (a wait, an event
 # stream) cost about 0.3 MB each and nothing else: with 100 streams and an upload, polls kept 66 to 96 % of their rate
 # on two busy cores; with 32 threads they starved.
-worker_class = "gthread"
+worker_class = "api.gunicorn_worker.ProblemWorker"
 # A stop waits this long for answers under way; clients of longer uploads come back.
 graceful_timeout = 20
 # The longest silence of a whole process, not of a request: its main loop beats even while every thread works.
@@ -52,10 +53,15 @@ def post_worker_init(worker: Any) -> None:
     gc.freeze()
 
 
-def on_starting(server: Any) -> None:
-    """Bring gunicorn's own messages into our form."""
-    del server
-    configure_logging(_settings, "api")
-    gunicorn = logging.getLogger("gunicorn.error")
-    gunicorn.handlers.clear()
-    gunicorn.propagate = True
+class OurLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
+    """Gunicorn's own messages, in our form from the first one on."""
+
+    def setup(self, cfg: Any) -> None:
+        """Set up as gunicorn does, then leave the writing to the root logger."""
+        super().setup(cfg)
+        configure_logging(_settings, "api")
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
+
+
+logger_class = OurLogger

@@ -21,9 +21,9 @@ import structlog
 from flask import Response, request
 
 from api.callers import caller
-from api.errors import FieldsInvalidError, KeyInUseError, KeyReusedError
+from api.errors import KeyInUseError, KeyReusedError
 from api.services import services
-from shared.errors import PassingError, StemqueueError, StoreUnavailableError
+from shared.errors import FieldsInvalidError, PassingError, StemqueueError, StoreUnavailableError
 from shared.idempotency_store import LEASE_SECONDS, Answered, IdempotencyStore
 from shared.job_store import new_id
 

@@ -14,9 +14,9 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser
 from werkzeug.http import parse_options_header
 
-from api.errors import BodyMalformedError, FieldsInvalidError, FormTooLargeError
+from api.errors import BodyMalformedError, FormTooLargeError
 from api.streaming_upload import MAX_FORM_BYTES, Sink, refuse_beyond
-from shared.errors import AudioEmptyError
+from shared.errors import AudioEmptyError, FieldsInvalidError
 from shared.upload_stream import Stored
 
 MAX_PARTS = 40
@@ -44,11 +44,24 @@ def receive_form(
         receiver = _Receiver(lambda: stack.enter_context(open_upload()), max_file_bytes)
         try:
             parser = receiver.parser(boundary)
-            for block in blocks:
+            for block in _without_preamble(blocks, boundary.encode()):
                 parser.write(block)
         except (FormParserError, UnicodeError) as error:
             raise BodyMalformedError("The body is no well-formed multipart form.") from error
         return receiver.finish()
+
+
+def _without_preamble(blocks: Iterator[bytes], boundary: bytes) -> Iterator[bytes]:
+    """Leave out what stands before the first boundary, which is for nobody (RFC 2046) and unknown to the parser."""
+    head, mark = b"\r\n", b"\r\n--" + boundary
+    for block in blocks:
+        head += block
+        if (place := head.find(mark)) >= 0:
+            yield head[place + 2 :]
+            break
+        if len(head) > MAX_FORM_BYTES + len(block):
+            raise BodyMalformedError("The body holds no part of a form.")
+    yield from blocks
 
 
 class _Receiver:
@@ -107,7 +120,7 @@ class _Receiver:
         self._value += data[start:end]
 
     def _end_header(self) -> None:
-        self._headers[self._header.decode("ascii").lower()] = self._value.decode()
+        self._headers[self._header.decode("ascii").lower()] = _text(self._value)
         self._header = self._value = b""
 
     def _end_headers(self) -> None:
@@ -155,6 +168,14 @@ class _Receiver:
 
     def _end(self) -> None:
         self._ended = True
+
+
+def _text(value: bytes) -> str:
+    # Names of files come in UTF-8 nearly always, and from old systems in what they have.
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 def _wrong(name: str, message: str) -> FieldsInvalidError:

@@ -15,8 +15,9 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from api import errors as http_errors
-from api.errors import FieldsInvalidError, KeyInUseError, RangeUnsatisfiableError, RateLimitedError
+from api.errors import KeyInUseError, RangeUnsatisfiableError, RateLimitedError
 from shared import errors
+from shared.errors import FieldsInvalidError
 
 log = structlog.get_logger(__name__)
 
@@ -29,6 +30,8 @@ STATUSES: Mapping[type[errors.StemqueueError], int] = {
     errors.StemqueueError: 500,
     errors.JobNotFoundError: 404,
     errors.IllegalTransitionError: 409,
+    errors.BatchNotFoundError: 404,
+    errors.BatchStateError: 409,
     errors.FenceLostError: 409,
     errors.QueueFullError: 503,
     errors.QueueDrainingError: 503,

@@ -18,6 +18,8 @@ log = structlog.get_logger(__name__)
 
 HEADER = "X-Request-ID"
 
+WATCHED = frozenset({"/healthz", "/readyz", "/metrics"})
+
 HARMLESS = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 
@@ -35,8 +37,9 @@ def register_request_log(app: Flask) -> None:
     def end(response: Response) -> Response:
         response.headers.add(HEADER, g.request_id)
         milliseconds = round(1000 * (time.monotonic() - g.began_at), 1)
-        # Polls come by the thousand and say nothing when all is well.
-        write = log.debug if request.method == "GET" and response.status_code < 400 else log.info
+        # Polls come by the thousand and say nothing when all is well; who watches the server's health hears the answer.
+        is_poll = request.method in {"GET", "HEAD"} and response.status_code < 400
+        write = log.debug if is_poll or request.path in WATCHED else log.info
         write("request", method=request.method, path=request.path, status=response.status_code, ms=milliseconds)
         return response
 

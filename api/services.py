@@ -7,12 +7,16 @@ from typing import cast
 
 from flask import Flask, current_app
 
-from api.engine_catalog import EngineCatalog
+from api.batch_preflight import Preflight
+from api.batch_submission import BatchSubmissions
 from api.rate_limits import RateLimits
 from api.readiness import Readiness
 from api.submission import Submission
 from api.webhooks import Webhooks
 from shared.api_keys import ApiKeys
+from shared.batch_items import BatchItems
+from shared.batch_store import BatchStore
+from shared.engine_catalog import EngineCatalog
 from shared.idempotency_store import IdempotencyStore
 from shared.job_changes import JobChanges
 from shared.job_queue import JobQueue
@@ -21,6 +25,7 @@ from shared.object_storage import ObjectStorage
 from shared.redis_connection import connect
 from shared.settings import Settings
 from shared.tally import Tally
+from shared.upload_store import UploadStore
 from shared.webhook_store import WebhookStore
 
 EXTENSION = "stemqueue"
@@ -43,6 +48,10 @@ class Services:
     rate_limits: RateLimits
     idempotency: IdempotencyStore
     changes: JobChanges
+    batches: BatchStore
+    items: BatchItems
+    batch_submissions: BatchSubmissions
+    preflight: Preflight
     deliveries: WebhookStore
     webhooks: Webhooks
 
@@ -56,6 +65,17 @@ def make_services(settings: Settings) -> Services:
     prompt_storage = ObjectStorage(settings, prompt=True)
     catalog = EngineCatalog(settings, queue)
     deliveries = WebhookStore(settings, client)
+    batches = BatchStore(settings, client)
+    items = BatchItems(store, batches, prompt_storage)
+    batch_submissions = BatchSubmissions(
+        settings=settings,
+        uploads=UploadStore(settings, client),
+        batches=batches,
+        prompt_storage=prompt_storage,
+        storage=storage,
+        catalog=catalog,
+        items=items,
+    )
     return Services(
         settings=settings,
         store=store,
@@ -63,15 +83,27 @@ def make_services(settings: Settings) -> Services:
         storage=storage,
         prompt_storage=prompt_storage,
         catalog=catalog,
-        submission=Submission(settings, store, queue, storage=storage, prompt_storage=prompt_storage, catalog=catalog),
+        submission=Submission(
+            settings,
+            store,
+            UploadStore(settings, client),
+            queue,
+            storage=storage,
+            prompt_storage=prompt_storage,
+            catalog=catalog,
+        ),
         readiness=Readiness(store, queue, prompt_storage),
         tally=Tally(client, settings.redis_prefix),
         keys=ApiKeys(settings, client),
         rate_limits=RateLimits(settings, client),
         idempotency=IdempotencyStore(settings, client),
-        # Whoever waits holds a thread: a quarter of them stays free for calls that do not.
+        batches=batches,
+        items=items,
+        batch_submissions=batch_submissions,
+        preflight=Preflight(batch_submissions, queue, storage),
         deliveries=deliveries,
-        webhooks=Webhooks(settings, store, deliveries),
+        webhooks=Webhooks(settings, items, batches, deliveries),
+        # Whoever waits holds a thread: a quarter of them stays free for calls that do not.
         changes=JobChanges(settings, max_followers=settings.api_threads * 3 // 4),
     )
 

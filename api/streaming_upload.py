@@ -10,9 +10,10 @@ import socket
 from collections.abc import Iterator
 from typing import Any, Protocol
 
+from gunicorn.http.errors import ParseException
 from werkzeug.wsgi import get_content_length
 
-from api.errors import BodyIncompleteError, BodyStalledError, FormTooLargeError, UploadTooLargeError
+from api.errors import BodyIncompleteError, BodyMalformedError, BodyStalledError, FormTooLargeError, UploadTooLargeError
 from shared.errors import AudioEmptyError
 from shared.upload_stream import Stored
 
@@ -49,12 +50,12 @@ def refuse_beyond(max_bytes: int, size_bytes: int) -> None:
         raise UploadTooLargeError(f"The file is larger than the {max_bytes:,} bytes that this server takes.")
 
 
-def read_small_body(environ: dict[str, Any]) -> bytes:
+def read_small_body(environ: dict[str, Any], max_bytes: int = MAX_FORM_BYTES) -> bytes:
     """Return a body that is meant for memory. Raises FormTooLargeError and what `body_blocks` raises."""
     try:
-        return b"".join(body_blocks(environ, max_file_bytes=MAX_FORM_BYTES))
+        return b"".join(body_blocks(environ, max_file_bytes=max_bytes))
     except UploadTooLargeError as error:
-        raise FormTooLargeError(f"The body is larger than {MAX_FORM_BYTES:,} bytes.") from error
+        raise FormTooLargeError(f"The body is larger than {max_bytes:,} bytes.") from error
 
 
 class Sink(Protocol):
@@ -118,6 +119,8 @@ def _read(environ: dict[str, Any]) -> Iterator[bytes]:
         raise BodyStalledError(f"Nothing came for {SILENCE_SECONDS:.0f} s.") from error
     except OSError as error:
         raise BodyIncompleteError("The connection broke in mid-body.") from error
+    except ParseException as error:
+        raise BodyMalformedError("The body's chunks are no HTTP.") from error
     finally:
         if connection:
             connection.settimeout(None)

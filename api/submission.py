@@ -9,18 +9,26 @@ from dataclasses import dataclass
 
 import structlog
 
-from api.engine_catalog import EngineCatalog
-from api.errors import FieldsInvalidError, SourceRefusedError
 from api.outgoing import check_url
-from api.schemas import JobOptions, clean_filename
 from api.streaming_upload import refuse_beyond, store_body
 from api.url_source import fetching
-from shared.errors import AudioEmptyError, LifeCycleError, PassingError, StemqueueError, StoreUnavailableError
+from shared.engine_catalog import EngineCatalog
+from shared.errors import (
+    AudioEmptyError,
+    FieldsInvalidError,
+    LifeCycleError,
+    PassingError,
+    SourceRefusedError,
+    StemqueueError,
+    StoreUnavailableError,
+)
 from shared.job import Job, JobRequest, Source
+from shared.job_options import JobOptions, clean_filename
 from shared.job_queue import JobQueue
 from shared.job_store import JobStore, new_id
 from shared.object_storage import ObjectStorage, job_prefix, upload_key
 from shared.settings import Settings, split_names
+from shared.upload_store import UploadStore
 from shared.upload_stream import Stored, UploadStream
 
 log = structlog.get_logger(__name__)
@@ -45,6 +53,7 @@ class Submission:
         self,
         settings: Settings,
         store: JobStore,
+        uploads: UploadStore,
         queue: JobQueue,
         *,
         storage: ObjectStorage,
@@ -53,6 +62,7 @@ class Submission:
     ) -> None:
         self._settings = settings
         self._store = store
+        self._uploads = uploads
         self._queue = queue
         self._storage = storage
         self._prompt_storage = prompt_storage
@@ -64,7 +74,7 @@ class Submission:
         Raises StorageQuotaError.
         """
         self._store.ping()
-        self._store.demand_room(sender.owner, size_bytes)
+        self._uploads.demand_room(sender.owner, size_bytes)
         self._prompt_storage.ping()
 
     def open_upload(self, upload_id: str) -> UploadStream:
@@ -110,7 +120,7 @@ class Submission:
 
     def submit_known(self, sender: Sender, options: JobOptions, upload_id: str, *, job_id: str) -> Job:
         """Create a job on an upload of the sender's. Raises SourceMissingError and what `submit_stored` raises."""
-        fields = self._store.read_upload(upload_id, sender.owner)
+        fields = self._uploads.read(upload_id, sender.owner)
         size_bytes, etag = int(fields["size_bytes"]), fields["etag"]
         if not etag:
             # Sent straight to storage. The form works until it expires, so that the object may change: what is there
@@ -170,7 +180,7 @@ class Submission:
         """Remove a mixture that no job will use; what cannot be removed now is the collector's."""
         try:
             self._storage.delete([stored.key])
-            self._store.drop_upload(stored.key.removeprefix(upload_key("")))
+            self._uploads.drop(stored.key.removeprefix(upload_key("")))
         except StemqueueError as error:
             log.warning("upload left for the collector", key=stored.key, error=error.message)
 
@@ -241,7 +251,7 @@ class Submission:
             "owner": sender.owner,
             "implicit": "1" if implicit else "",
         }
-        self._store.add_upload(source.upload_id, fields)
+        self._uploads.add(source.upload_id, fields)
 
 
 def _source(upload_id: str, filename: str, stored: Stored) -> Source:

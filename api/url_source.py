@@ -16,8 +16,8 @@ import requests
 
 from api.errors import UrlUnreachableError
 from api.outgoing import check_url, open_session, outgoing_faults
-from api.schemas import clean_filename
 from api.streaming_upload import READ_BYTES, refuse_beyond
+from shared.job_options import clean_filename
 from shared.settings import Settings
 
 

@@ -45,7 +45,7 @@ def wait_until(job: Job, seconds: float, reached: Callable[[Job], bool]) -> tupl
         if follower is None:
             return job, False
         while True:
-            job = services().store.read(job.id)
+            job = services().items.read_job(job.id)
             left = deadline - time.monotonic()
             if reached(job) or left <= 0 or follower.ended:
                 return job, True

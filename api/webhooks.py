@@ -14,7 +14,7 @@ import json
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,9 +23,11 @@ import structlog
 
 from api.errors import UrlRefusedError, UrlUnreachableError
 from api.outgoing import open_session, outgoing_faults
-from shared.errors import JobNotFoundError, StoreUnavailableError
+from shared.batch import Batch, ItemState
+from shared.batch_items import BatchItems
+from shared.batch_store import BatchStore
+from shared.errors import BatchNotFoundError, JobNotFoundError, PassingError
 from shared.job import Job
-from shared.job_store import JobStore
 from shared.settings import Settings, split_names
 from shared.webhook_store import Message, WebhookStore
 
@@ -43,9 +45,10 @@ SECRET_PREFIX = "whsec_"  # noqa: S105 - what begins a secret, not one
 class Webhooks:
     """The deliveries of one process."""
 
-    def __init__(self, settings: Settings, store: JobStore, messages: WebhookStore) -> None:
+    def __init__(self, settings: Settings, items: BatchItems, batches: BatchStore, messages: WebhookStore) -> None:
         self._settings = settings
-        self._store = store
+        self._items = items
+        self._batches = batches
         self._messages = messages
         self._secrets = [decode_secret(secret) for secret in split_names(settings.webhook_secrets)]
         self._pauses = [float(seconds) for seconds in split_names(settings.webhook_retry_seconds)]
@@ -67,12 +70,12 @@ class Webhooks:
         if message is None:
             return False
         try:
-            job = self._store.read(message.job_id)
-        except JobNotFoundError:
+            url, body = self._told(message)
+        except (JobNotFoundError, BatchNotFoundError):
             self._messages.settle(message, {}, retry_in_seconds=None)
             return True
         begun = time.monotonic()
-        status, fault = self._send(message, job)
+        status, fault = self._send(message, url, body)
         outcome, pause = self._judge(message, status)
         entry = {
             "message_id": message.id,
@@ -94,12 +97,19 @@ class Webhooks:
             try:
                 if self.deliver_one():
                     continue
-            except StoreUnavailableError as error:
+            except PassingError as error:
                 log.warning("webhooks wait", error=error.message)
             time.sleep(LOOK_SECONDS)
 
-    def _send(self, message: Message, job: Job) -> tuple[int | None, str | None]:
-        body, now = payload(message, job), int(time.time())
+    def _told(self, message: Message) -> tuple[str, bytes]:
+        if message.type.startswith("batch."):
+            batch = self._batches.read(message.job_id)
+            return batch.request.webhook_url or "", batch_payload(message, batch)
+        job = self._items.read_job(message.job_id)
+        return job.request.webhook_url or "", payload(message, job)
+
+    def _send(self, message: Message, url: str, body: bytes) -> tuple[int | None, str | None]:
+        now = int(time.time())
         headers = {
             "Content-Type": "application/json",
             "webhook-id": message.id,
@@ -111,7 +121,7 @@ class Webhooks:
                 open_session(self._settings, redirects=False) as session,
                 outgoing_faults(),
                 # The answer's body is not read: its status says all, and it may be endless.
-                session.post(job.request.webhook_url or "", data=body, headers=headers, stream=True) as answer,
+                session.post(url, data=body, headers=headers, stream=True) as answer,
             ):
                 return answer.status_code, None
         except (UrlRefusedError, UrlUnreachableError) as error:
@@ -137,6 +147,23 @@ def payload(message: Message, job: Job) -> bytes:
         "metadata": job.request.metadata,
         "url": f"/v1/jobs/{job.id}",
     }
+    return _body(message, data)
+
+
+def batch_payload(message: Message, batch: Batch) -> bytes:
+    """Return what is sent: which batch has ended, and how its items did."""
+    data = {
+        "id": batch.id,
+        "name": batch.request.name,
+        "state": batch.state,
+        "total": batch.total,
+        "counts": {state.value: batch.counts[state] for state in ItemState},
+        "url": f"/v1/batches/{batch.id}",
+    }
+    return _body(message, data)
+
+
+def _body(message: Message, data: Mapping[str, Any]) -> bytes:
     told = {"type": message.type, "timestamp": datetime.fromtimestamp(message.at, UTC).isoformat(), "data": data}
     return json.dumps(told, separators=(",", ":")).encode()
 

@@ -5,11 +5,14 @@ Owns the command line alone; what it calls lies in api_keys.py, job_queue.py, co
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 
 import click
 
 from shared.api_keys import SCOPES, ApiKeys
+from shared.batch_rebuild import BatchRebuild
+from shared.batch_store import BatchStore
 from shared.collector import Collector
 from shared.errors import StemqueueError
 from shared.job_document import rebuild
@@ -91,10 +94,7 @@ def cors(settings: Settings, origins: tuple[str, ...]) -> None:
 @click.pass_obj
 def collect(settings: Settings) -> None:
     """Remove what no job needs from storage, now."""
-    store = JobStore(settings)
-    # The lock only keeps workers from collecting all at once; two collections at a time do no harm.
-    store.unlock("collector")
-    click.echo(str(Collector(settings, store, ObjectStorage(settings)).run()))
+    click.echo(str(Collector(settings, ObjectStorage(settings)).run(now=True)))
 
 
 @main.command(name="rebuild")
@@ -102,11 +102,14 @@ def collect(settings: Settings) -> None:
 def rebuild_records(settings: Settings) -> None:
     """Restore the records of ended jobs from storage, after Redis was lost."""
     store, storage = JobStore(settings), ObjectStorage(settings)
+    batches = BatchStore(settings)
+    kept = Counter(was_restored for _, was_restored in BatchRebuild(batches, storage).run())
+    click.echo(f"{kept[True]} batches restored, {kept[False]} known already")
     restored = known = 0
-    for _, was_restored in rebuild(store, storage):
+    for _, was_restored in rebuild(store, storage, batches.holds_job):
         restored += was_restored
         known += not was_restored
-    Collector(settings, store, storage).adopt()
+    Collector(settings, storage).adopt()
     click.echo(f"{restored} jobs restored, {known} known already")
 
 

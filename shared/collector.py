@@ -7,17 +7,30 @@ while Redis and storage know each other (`instance`), so that a lost Redis canno
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+import redis
 import structlog
 
-from shared.errors import IllegalTransitionError, JobNotFoundError, SourceMissingError
+from shared.batch import is_batch_id
+from shared.batch_leavings import BatchLeavings
+from shared.batch_store import BatchStore
+from shared.collector_state import CollectorState
+from shared.errors import (
+    BatchNotFoundError,
+    BatchStateError,
+    IllegalTransitionError,
+    JobNotFoundError,
+    SourceMissingError,
+)
 from shared.job import Job, JobState
 from shared.job_document import FILENAME
 from shared.job_store import Deletion, JobStore, new_id
 from shared.object_storage import ObjectStorage, job_prefix
+from shared.redis_connection import connect
 from shared.settings import Settings
+from shared.upload_store import UploadStore
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +45,7 @@ class Collection:
     """What one run removed."""
 
     expired_jobs: int = 0
+    expired_batches: int = 0
     deletions_finished: int = 0
     outputs: int = 0
     uploads: int = 0
@@ -41,22 +55,32 @@ class Collection:
 class Collector:
     """One run at a time over all workers: a lock in Redis sees to it."""
 
-    def __init__(self, settings: Settings, store: JobStore, storage: ObjectStorage) -> None:
+    def __init__(self, settings: Settings, storage: ObjectStorage, client: redis.Redis | None = None) -> None:
+        client = client or connect(settings)
         self._settings = settings
-        self._store = store
         self._storage = storage
+        self._store = JobStore(settings, client)
+        self._uploads = UploadStore(settings, client)
+        self._state = CollectorState(settings, client)
+        self._batches = BatchStore(settings, client)
+        self._leavings = BatchLeavings(self._store, self._batches, storage, settings.upload_abandoned_seconds)
 
-    def run(self) -> Collection | None:
-        """Collect once; None when another worker is at it. Raises the adapters' errors."""
-        if not self._store.lock("collector", self._settings.collect_seconds):
+    def run(self, *, now: bool = False) -> Collection | None:
+        """Collect once; None when it is not time yet or another worker is at it. Raises the adapters' errors.
+
+        `now` collects whoever's turn it is: turns save work, and two collections at a time do no harm.
+        """
+        if not now and not self._state.take_turn():
             return None
         done = Collection()
+        done.expired_batches = self._expire_batches()
         done.deletions_finished = sum(1 for d in self._store.deletions_pending() if self.remove(d))
         done.expired_jobs = self._expire()
         done.uploads = self._abandoned_uploads()
         knows_storage = self.introduce()
         done.outputs = self._outputs(knows_storage)
         if knows_storage:
+            done.outputs += self._leavings.remove_stray()
             done.uploads += self._unrecorded_uploads()
             age = self._settings.upload_abandoned_seconds
             done.multipart_uploads = self._storage.abort_uploads_begun_before(time.time() - age)
@@ -67,13 +91,13 @@ class Collector:
 
         A storage with an id and a Redis without one means that Redis was lost: `stemqueue-admin rebuild` mends it.
         """
-        known = self._store.instance()
+        known = self._state.instance()
         try:
             found = b"".join(self._storage.open(INSTANCE_KEY).chunks()).decode()
         except SourceMissingError:
             found = None
         if found is None:
-            known = known or self._store.instance(set_to=new_id())
+            known = known or self._state.instance(set_to=new_id())
             self._storage.put_bytes((known or "").encode(), INSTANCE_KEY, "text/plain")
             return True
         if known != found:
@@ -87,10 +111,14 @@ class Collector:
         except SourceMissingError:
             self.introduce()
         else:
-            self._store.instance(set_to=found)
+            self._state.instance(set_to=found)
 
     def remove(self, deletion: Deletion) -> bool:
-        """Remove the objects of a job whose record is gone."""
+        """Remove the objects of a job or a batch whose record is gone."""
+        if is_batch_id(deletion.job_id):
+            self._leavings.remove(deletion.job_id)
+            self._store.deletion_done(deletion)
+            return True
         self._storage.delete_below(job_prefix(deletion.job_id))
         if deletion.source_key:
             self._storage.delete([deletion.source_key])
@@ -108,17 +136,32 @@ class Collector:
                 continue
         return expired
 
+    def _expire_batches(self) -> int:
+        expired = 0
+        for batch_id in self._batches.expired_ids():
+            try:
+                # Its tombstone is dealt with next.
+                self._batches.delete(batch_id)
+                expired += 1
+            except (BatchNotFoundError, BatchStateError):
+                continue
+        return expired
+
     def _abandoned_uploads(self) -> int:
-        keys = self._store.take_abandoned_uploads(self._settings.upload_abandoned_seconds)
+        keys = self._uploads.take_abandoned(self._settings.upload_abandoned_seconds)
         self._storage.delete(keys)
         return len(keys)
 
     def _outputs(self, knows_storage: bool) -> int:
         removed = 0
         for batch in _batches(self._storage.list_keys("jobs/")):
-            jobs = {j.id: j for j in self._store.read_many(sorted({key.split("/")[1] for key, _ in batch}))}
+            ids = {key.split("/")[1] for key, _ in batch}
+            jobs = {j.id: j for j in self._store.read_many(sorted(ids))}
+            kept = self._leavings.kept_fences([i for i in ids if i not in jobs or jobs[i].batch_id])
             garbage = [
-                key for key, changed_at in batch if self._is_garbage(key, changed_at, jobs, knows_storage=knows_storage)
+                key
+                for key, changed_at in batch
+                if not _is_kept(key, kept) and self._is_garbage(key, changed_at, jobs, knows_storage=knows_storage)
             ]
             self._storage.delete(garbage)
             removed += len(garbage)
@@ -139,11 +182,16 @@ class Collector:
         before = time.time() - self._settings.upload_abandoned_seconds
         for batch in _batches(self._storage.list_keys("uploads/")):
             old = [key for key, changed_at in batch if changed_at < before]
-            known = self._store.known_uploads([key.removeprefix("uploads/") for key in old])
+            known = self._uploads.known([key.removeprefix("uploads/") for key in old])
             garbage = [key for key in old if key.removeprefix("uploads/") not in known]
             self._storage.delete(garbage)
             removed += len(garbage)
         return removed
+
+
+def _is_kept(key: str, kept: Mapping[str, set[int]]) -> bool:
+    _, job_id, fence, _ = [*key.split("/", 3), "", "", ""][:4]
+    return fence.isdigit() and int(fence) in kept.get(job_id, set())
 
 
 def _batches(listing: Iterator[tuple[str, int, float]]) -> Iterator[list[tuple[str, float]]]:

@@ -5,23 +5,27 @@ Owns the codes that clients see in `error.code` and `code`; owns no HTTP status 
     StemqueueError
     |-- InputError                 the audio or the request is at fault; never retried
     |   |-- AudioEmptyError, AudioUnreadableError, AudioUnsupportedError,
-    |   |   AudioTooLongError, AudioTooShortError, SourceMissingError
+    |   |   AudioTooLongError, AudioTooShortError, SourceMissingError, SourceRefusedError,
+    |   |   ExportRefusedError
     |   `-- RequestInvalidError
+    |       `-- FieldsInvalidError, ManifestInvalidError
     |-- PassingError               something around us is at fault; retried with backoff
-    |   |-- StorageUnavailableError, StoreUnavailableError, ScratchFullError
+    |   |-- StorageUnavailableError, StoreUnavailableError, ScratchFullError, WorkersUnavailableError
     |-- ResourceError              the job asked too much of the worker
     |   |-- OutOfMemoryError       retried, three times in all
     |   |-- SeparationTimeoutError
     |   `-- SeparationFailedError  a defect of ours
     `-- LifeCycleError             the job's state does not allow it
         |-- JobNotFoundError, IllegalTransitionError, FenceLostError, QueueFullError, QueueDrainingError
+        |-- BatchNotFoundError, BatchStateError
         `-- QuotaExceededError     an owner has used what one may
             `-- QueueQuotaError, StorageQuotaError, AudioQuotaError
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 
 class StemqueueError(Exception):
@@ -81,6 +85,33 @@ class RequestInvalidError(InputError):
     code = "request_invalid"
 
 
+class FieldsInvalidError(RequestInvalidError):
+    """Fields of the request are unknown, missing or out of range; `errors` names each."""
+
+    def __init__(self, errors: Sequence[dict[str, Any]]) -> None:
+        first = errors[0]
+        super().__init__(f"{first['field']}: {first['message']}" if first["field"] else first["message"])
+        self.errors = list(errors)
+
+
+class ManifestInvalidError(RequestInvalidError):
+    """The manifest as a whole cannot be read; of a single bad line its item tells."""
+
+    code = "manifest_invalid"
+
+
+class SourceRefusedError(InputError):
+    """This server takes no mixtures from there."""
+
+    code = "source_refused"
+
+
+class ExportRefusedError(InputError):
+    """This server copies nothing to there."""
+
+    code = "export_refused"
+
+
 class PassingError(StemqueueError):
     """A fault that passes by itself; the same attempt may succeed later."""
 
@@ -103,6 +134,12 @@ class ScratchFullError(PassingError):
     """The worker's scratch disk is full, or the job passed its share of it."""
 
     code = "scratch_full"
+
+
+class WorkersUnavailableError(PassingError):
+    """No worker is there to say whether it could do what is asked."""
+
+    code = "workers_unavailable"
 
 
 class ResourceError(StemqueueError):
@@ -149,6 +186,18 @@ class FenceLostError(LifeCycleError):
     """Another claim has taken the job over, or it was canceled; this attempt must write nothing more."""
 
     code = "fence_lost"
+
+
+class BatchNotFoundError(LifeCycleError):
+    """There is no such batch, or it is somebody else's."""
+
+    code = "batch_not_found"
+
+
+class BatchStateError(LifeCycleError):
+    """The batch's state forbids it."""
+
+    code = "batch_state_conflict"
 
 
 class QueueFullError(LifeCycleError):

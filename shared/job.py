@@ -149,6 +149,9 @@ class Job:
     queue_position: int | None = None
     eta_seconds: float | None = None
     cached: bool = False
+    batch_id: str | None = None
+    contents: tuple[str, ...] = ()
+    """Names of what it makes, by which others may ask for the same; the first is looked for."""
 
     def output(self, kind: str, name: str) -> Output | None:
         """Return the output of this kind and name, or None."""
@@ -179,6 +182,32 @@ class Job:
             queue_position=int(record["queue_position"]) if record.get("queue_position") else None,
             eta_seconds=float(record["eta_seconds"]) if record.get("eta_seconds") else None,
             cached=record.get("cached") == "1",
+            batch_id=record.get("batch") or None,
+            contents=tuple((record.get("content") or "").split()),
+        )
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any], **members: Any) -> Job:
+        """Read what storage keeps of an ended job (job_document.py)."""
+        state = JobState(document["state"])
+        return cls(
+            id=document["id"],
+            state=state,
+            request=JobRequest.from_json(json.dumps(document["request"])),
+            version=document.get("version", 0),
+            created_at=document["created_at"],
+            progress=1.0 if state is JobState.SUCCEEDED else 0.0,
+            attempt=document["attempt"],
+            fence=document["fence"],
+            started_at=document["started_at"],
+            finished_at=document["finished_at"],
+            outputs=tuple(Output(**o) for o in document["outputs"]),
+            probed=document["probed"],
+            report=document["report"],
+            error=document["error"],
+            attempt_errors=tuple(document["attempt_errors"]),
+            cached=document.get("cached", False),
+            **members,
         )
 
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 from shared.errors import SourceMissingError
@@ -28,41 +28,75 @@ def write_document(
     probed: Mapping[str, Any] | None = None,
     report: Mapping[str, Any] | None = None,
     error: Mapping[str, Any] | None = None,
+    cached: bool = False,
 ) -> None:
     """Store what the record is about to say of an ended job. Raises StorageUnavailableError."""
-    job: Job = claim.job
+    about_to_be = replace(
+        claim.job,
+        state=state,
+        fence=claim.fence,
+        finished_at=time.time(),
+        outputs=tuple(outputs),
+        probed=probed,
+        report=report,
+        error=error,
+        cached=cached,
+    )
+    store_document(storage, about_to_be)
+
+
+def store_document(storage: ObjectStorage, job: Job) -> None:
+    """Store all that is known of an ended job, under its fence. Raises StorageUnavailableError."""
     document = {
         "schema": SCHEMA_VERSION,
         "id": job.id,
-        "state": state.value,
+        "state": job.state.value,
         "request": json.loads(job.request.to_json()),
         "created_at": job.created_at,
         "started_at": job.started_at,
-        "finished_at": time.time(),
+        "finished_at": job.finished_at,
         "attempt": job.attempt,
-        "fence": claim.fence,
+        "fence": job.fence,
+        "version": job.version,
         "attempt_errors": [*job.attempt_errors],
-        "outputs": [asdict(o) for o in outputs],
-        "probed": probed,
-        "report": report,
-        "error": error,
+        "outputs": [asdict(o) for o in job.outputs],
+        "probed": job.probed,
+        "report": job.report,
+        "error": job.error,
+        "cached": job.cached,
     }
     content = json.dumps(document, indent=1).encode()
-    storage.put_bytes(content, output_key(job.id, claim.fence, FILENAME), "application/json")
+    storage.put_bytes(content, output_key(job.id, job.fence, FILENAME), "application/json")
 
 
-def rebuild(store: JobStore, storage: ObjectStorage) -> Iterator[tuple[str, bool]]:
+def read_document(storage: ObjectStorage, key: str) -> dict[str, Any]:
+    """Return a document. Raises StorageUnavailableError, SourceMissingError."""
+    document: dict[str, Any] = json.loads(b"".join(storage.open(key).chunks()))
+    return document
+
+
+def rebuild(
+    store: JobStore, storage: ObjectStorage, is_elsewhere: Callable[[str], bool] = lambda _: False
+) -> Iterator[tuple[str, bool]]:
     """Restore the records of all jobs that storage knows and Redis does not; yield (job id, restored).
 
-    Of several attempts' documents the one with the highest fence counts.
+    Jobs that are kept in another way are left out. Of several attempts' documents that with the highest fence counts.
     """
     for job_id, key in _newest_documents(storage):
-        opened = storage.open(key)
+        if is_elsewhere(job_id):
+            continue
         try:
-            document = json.loads(b"".join(opened.chunks()))
+            document = read_document(storage, key)
         except SourceMissingError:
             continue
         yield job_id, store.restore(document)
+
+
+def newest_document(storage: ObjectStorage, job_id: str) -> str | None:
+    """Return where the document of a job's last attempt lies, if there is one."""
+    found = [key.split("/") for key, _, _ in storage.list_keys(f"jobs/{job_id}/")]
+    fences = [int(fence) for _, _, fence, name in found if name == FILENAME]
+    return output_key(job_id, max(fences), FILENAME) if fences else None
 
 
 def _newest_documents(storage: ObjectStorage) -> Iterator[tuple[str, str]]:

@@ -18,13 +18,10 @@ from kombu.exceptions import KombuError
 
 from shared.errors import StoreUnavailableError
 from shared.job import CLASSES
-from shared.redis_connection import Scripts, connect, guarded
+from shared.redis_connection import Scripts, broker_options, connect, guarded
 from shared.settings import Settings
 
 TASK_NAME = "stemqueue.separate_job"
-
-BULK_SHARE = 4
-"""Interactive jobs published in a row before a waiting bulk job gets its turn; raising it makes bulk wait longer."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +32,8 @@ class Worker:
     slots: int
     engines: tuple[str, ...]
     descriptions: tuple[Mapping[str, Any], ...]
+    kept_slots: int = 0
+    """Slots that bulk jobs may not take."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +58,12 @@ class Rescue:
     republished: int
 
 
-def celery_queue(engine: str) -> str:
-    """Return the Celery queue that carries an engine's jobs."""
-    return f"stemqueue.{engine}"
+def celery_queue(engine: str, priority: str) -> str:
+    """Return the Celery queue that carries an engine's jobs of one class.
+
+    Workers look into queues in the order of their names: those of interactive jobs come first.
+    """
+    return f"stemqueue.{'first' if priority == 'interactive' else 'later'}.{engine}"
 
 
 def make_producer(settings: Settings) -> Celery:
@@ -69,19 +71,18 @@ def make_producer(settings: Settings) -> Celery:
 
     Publishing to a hung Redis blocks for over a minute unless the sockets have a timeout.
     """
-    app = Celery("stemqueue-producer", broker=settings.redis_url, set_as_current=False)
+    app = Celery("stemqueue-producer", set_as_current=False)
     app.conf.update(
+        **broker_options(
+            settings,
+            socket_timeout=settings.redis_timeout_seconds,
+            socket_connect_timeout=settings.redis_timeout_seconds,
+            retry_on_timeout=False,
+        ),
         task_publish_retry=False,
         task_ignore_result=True,
         task_serializer="json",
         broker_connection_timeout=settings.redis_timeout_seconds,
-        broker_transport_options={
-            "socket_timeout": settings.redis_timeout_seconds,
-            "socket_connect_timeout": settings.redis_timeout_seconds,
-            "socket_keepalive": True,
-            "global_keyprefix": settings.redis_prefix,
-            "retry_on_timeout": False,
-        },
     )
     return app
 
@@ -102,7 +103,7 @@ class JobQueue:
         Called on submit, on settle and on a tick. A crash before the messages are out is mended by `rescue`.
         """
         alive_ms = int(self._settings.worker_alive_seconds * 1000)
-        return self._send(self._scripts.run("dispatch", alive_ms, BULK_SHARE))
+        return self._send(self._scripts.run("dispatch", alive_ms))
 
     def rescue(self) -> Rescue:
         """Mend leases that ran out, retries that are due, and messages that nobody claimed."""
@@ -112,7 +113,7 @@ class JobQueue:
             self._settings.max_losses,
             int(self._settings.retention_days * 86_400_000),
         )
-        rescue = Rescue(int(answer[0]), int(answer[1]), int(answer[2]), len(answer[3:]) // 2)
+        rescue = Rescue(int(answer[0]), int(answer[1]), int(answer[2]), len(answer[3:]) // 3)
         self._send(answer[3:])
         return rescue
 
@@ -138,6 +139,7 @@ class JobQueue:
             worker.slots,
             ",".join(worker.engines),
             json.dumps(worker.descriptions),
+            worker.kept_slots,
         )
 
     def worker_gone(self, worker_id: str) -> None:
@@ -169,6 +171,12 @@ class JobQueue:
                 lines.append(Line(engine, priority, int(waiting), age, engine in paused, engine in draining))
         return lines
 
+    def usual(self, engine: str, form: str) -> tuple[float | None, int | None]:
+        """Return how many seconds a job of an engine held a slot lately, and how many bytes of a format it made."""
+        names = [f"{self._prefix}pace:{engine}", f"{self._prefix}made:{engine}:{form}"]
+        pace_ms, made = cast("list[str | None]", guarded(lambda: self._redis.mget(names)))
+        return int(pace_ms) / 1000 if pace_ms else None, int(made) if made else None
+
     def counts(self) -> dict[str, int]:
         """Return the number of jobs in each state."""
         raw = cast("dict[str, str]", guarded(lambda: self._redis.hgetall(f"{self._prefix}count")))
@@ -179,13 +187,13 @@ class JobQueue:
         raw = cast("dict[str, str]", guarded(lambda: self._redis.hgetall(f"{self._prefix}failures")))
         return {code: int(n) for code, n in raw.items()}
 
-    def _send(self, pairs: Sequence[str]) -> int:
-        for engine, job_id in zip(pairs[::2], pairs[1::2], strict=True):
+    def _send(self, flat: Sequence[str]) -> int:
+        for engine, priority, job_id in zip(flat[::3], flat[1::3], flat[2::3], strict=True):
             try:
-                self._producer.send_task(TASK_NAME, args=[job_id], queue=celery_queue(engine))
+                self._producer.send_task(TASK_NAME, args=[job_id], queue=celery_queue(engine, priority))
             except (KombuError, redis.RedisError, OSError) as error:
                 raise StoreUnavailableError("The queue does not take messages.") from error
-        return len(pairs) // 2
+        return len(flat) // 3
 
 
 def _worker(worker_id: str, record: Mapping[str, str]) -> Worker:
@@ -194,4 +202,5 @@ def _worker(worker_id: str, record: Mapping[str, str]) -> Worker:
         slots=int(record["slots"]),
         engines=tuple(e for e in record["engines"].split(",") if e),
         descriptions=tuple(json.loads(record["descriptions"] or "[]")),
+        kept_slots=int(record.get("kept_slots") or 0),
     )

@@ -1,7 +1,7 @@
 """Jobs' records in Redis: every way in which one comes to be, changes, and goes.
 
 Each change is one Lua script, so that it is atomic and checks what it relies on (state, fence) where it writes.
-Owns no order of jobs (job_queue.py) and no objects (object_storage.py).
+Owns no order of jobs (job_queue.py), no uploads (upload_store.py) and no objects (object_storage.py).
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from shared.errors import (
     QueueFullError,
     QueueQuotaError,
     SourceMissingError,
-    StorageQuotaError,
 )
 from shared.job import Job, JobRequest, JobState, Output
 from shared.redis_connection import Scripts, connect, guarded
@@ -45,6 +44,15 @@ class Deletion:
     source_key: str | None
 
 
+@dataclass(frozen=True)
+class Reserved:
+    """What became of the wish to make something: `go`; `known`, since a job has made it; `waits`, since one is at it,
+    and the claim is given back until that has ended; `lost`, as the claim is."""
+
+    answer: str
+    known_job_id: str | None
+
+
 class JobStore:
     """The records. Every method may raise StoreUnavailableError."""
 
@@ -62,11 +70,13 @@ class JobStore:
 
     # Clients
 
-    def submit(self, request: JobRequest, *, job_id: str | None = None) -> Job:
+    def submit(self, request: JobRequest, *, job_id: str | None = None, batch_id: str | None = None) -> Job:
         """Accept a job and put it in line; an id that was accepted before is the same job again.
 
+        With a batch, the job is that of the item which its id names, and goes with the batch.
+
         Raises QueueFullError, QueueDrainingError, QuotaExceededError; SourceMissingError when its upload was removed
-        meanwhile.
+        meanwhile; IllegalTransitionError when the batch's item does not wait for a job.
         """
         job_id = job_id or new_id()
         answer, *record = self._scripts.run(
@@ -80,6 +90,7 @@ class JobStore:
             request.source.upload_id,
             *self._owners_limits(),
             self._alive_ms,
+            batch_id,
         )
         self._demand_quota(answer)
         if answer == "full":
@@ -88,6 +99,8 @@ class JobStore:
             raise QueueDrainingError(f"The queue of {request.engine} takes no new jobs for now.")
         if answer == "upload_gone":
             raise SourceMissingError("That upload is no longer there.")
+        if answer == "not_waiting":
+            raise IllegalTransitionError("The item has a job already, or was canceled.")
         return _job(job_id, record[0])
 
     def read(self, job_id: str) -> Job:
@@ -157,72 +170,11 @@ class JobStore:
         tombstones = cast("list[str]", guarded(lambda: self._redis.zrange(f"{self._prefix}deleted", 0, limit - 1)))
         return [Deletion(t.partition(" ")[0], t.partition(" ")[2] or None) for t in tombstones]
 
-    # Uploads
-
-    def add_upload(self, upload_id: str, fields: dict[str, str]) -> None:
-        """Record a finished upload; it is idle until a job uses it. `implicit` = "1" ties it to its first job.
-
-        Raises StorageQuotaError.
-        """
-        flat = [part for field in fields.items() for part in field]
-        max_bytes = self._settings.max_stored_bytes_per_owner
-        answer = self._scripts.run("add_upload", upload_id, fields["owner"], fields["size_bytes"], max_bytes, *flat)
-        if answer == "no_room":
-            raise _storage_quota(max_bytes)
-
-    def demand_room(self, owner: str, size_bytes: int) -> None:
-        """Raise StorageQuotaError if an upload of this size would be refused, before it is sent in vain."""
-        max_bytes = self._settings.max_stored_bytes_per_owner
-        if max_bytes:
-            stored = guarded(lambda: self._redis.hget(f"{self._prefix}usage:{owner}", "bytes"))
-            if int(cast("str | None", stored) or 0) + size_bytes > max_bytes:
-                raise _storage_quota(max_bytes)
-
-    def read_upload(self, upload_id: str, owner: str) -> dict[str, str]:
-        """Return the fields of an owner's upload. Raises SourceMissingError, for somebody else's too."""
-        fields = cast("dict[str, str]", guarded(lambda: self._redis.hgetall(f"{self._prefix}upload:{upload_id}")))
-        if fields.get("owner") != owner:
-            raise SourceMissingError("There is no such upload.")
-        return fields
-
-    def drop_upload(self, upload_id: str) -> None:
-        """Forget an upload that no job uses, whose object is gone."""
-        self._scripts.run("drop_upload", upload_id)
-
-    # Collection
-
     def expired_ids(self, limit: int = 500) -> list[str]:
         """Return ended jobs that are past their retention."""
         now_ms = guarded(self._redis.time)[0] * 1000
         settled = f"{self._prefix}settled"
         return cast("list[str]", guarded(lambda: self._redis.zrangebyscore(settled, "-inf", now_ms, 0, limit)))
-
-    def take_abandoned_uploads(self, age_seconds: float) -> list[str]:
-        """Forget uploads that no job has used for so long; return the keys of their objects."""
-        return cast("list[str]", self._scripts.run("take_abandoned_uploads", int(age_seconds * 1000)))
-
-    def known_uploads(self, upload_ids: Sequence[str]) -> set[str]:
-        """Return those of the uploads that have a record."""
-        pipeline = self._redis.pipeline(transaction=False)
-        for upload_id in upload_ids:
-            pipeline.exists(f"{self._prefix}upload:{upload_id}")
-        return {i for i, known in zip(upload_ids, guarded(pipeline.execute), strict=True) if known}
-
-    def lock(self, name: str, seconds: float) -> bool:
-        """Take a lock that lets go by itself; False when somebody holds it."""
-        key = f"{self._prefix}lock:{name}"
-        return bool(guarded(lambda: self._redis.set(key, "1", nx=True, px=max(1, int(seconds * 1000)))))
-
-    def unlock(self, name: str) -> None:
-        """Let go of a lock."""
-        guarded(lambda: self._redis.delete(f"{self._prefix}lock:{name}"))
-
-    def instance(self, set_to: str | None = None) -> str | None:
-        """Return the id by which Redis and storage know that they belong together, after setting it if given."""
-        key = f"{self._prefix}instance"
-        if set_to is not None:
-            guarded(lambda: self._redis.set(key, set_to))
-        return cast("str | None", guarded(lambda: self._redis.get(key)))
 
     def restore(self, document: Mapping[str, Any]) -> bool:
         """Put an ended job's record back from its document; False when there is a record already."""
@@ -268,13 +220,13 @@ class JobStore:
         report: Mapping[str, Any],
         busy_seconds: float = 0.0,
         audio_seconds: float = 0.0,
-        content: str | None = None,
+        contents: Sequence[str] = (),
         cached: bool = False,
     ) -> bool:
         """Commit the result; False when the claim is no longer held, and then nothing was written.
 
         `busy_seconds`, how long the job held a slot, goes into the engine's pace, from which waiting times are told;
-        `audio_seconds`, how much was separated, counts against the owner's day. `content` names what
+        `audio_seconds`, how much was separated, counts against the owner's day. `contents` name what
         was made, for `find_content`; `cached` says that an earlier job had made it, and then neither of them counts.
         """
         listed = json.dumps([asdict(o) for o in outputs], separators=(",", ":"))
@@ -289,16 +241,15 @@ class JobStore:
                 self._retention_ms,
                 int(busy_seconds * 1000),
                 0 if cached else int(audio_seconds * 1000),
-                content,
+                " ".join(contents),
                 int(cached),
             )
         )
 
-    def find_content(self, content: str) -> Job | None:
-        """Return the last job that made what has this name, if it is still there."""
-        job_id = cast("str | None", guarded(lambda: self._redis.get(f"{self._prefix}content:{content}")))
-        jobs = self.read_many([job_id]) if job_id else []
-        return jobs[0] if jobs and jobs[0].state is JobState.SUCCEEDED else None
+    def reserve_content(self, claim: Claim, contents: Sequence[str]) -> Reserved:
+        """Ask to make what has these names, before it is made."""
+        answer, *job_id = self._scripts.run("content_reserve", claim.job.id, claim.fence, *contents)
+        return Reserved(answer, job_id[0] if job_id else None)
 
     def fail(self, claim: Claim, error: Mapping[str, Any], *, retry_in_seconds: float | None) -> bool:
         """End the attempt with an error: for good (None), or queued again after the pause."""
@@ -333,13 +284,10 @@ class JobStore:
     def _demand(before: str, allowed: set[JobState], done: str) -> None:
         if not before:
             raise JobNotFoundError("There is no such job.")
+        if before == "batch":
+            raise IllegalTransitionError(f"A job of a batch is {done} with its batch.")
         if before not in allowed:
             raise IllegalTransitionError(f"A job that is {before} cannot be {done}.")
-
-
-def _storage_quota(max_bytes: int) -> StorageQuotaError:
-    # Room comes by deleting jobs, or when they expire: nobody can say when.
-    return StorageQuotaError(f"Your uploads and stems would take more than {max_bytes:,} bytes. Delete some jobs.", 600)
 
 
 def _queue_full(step_ms: str) -> QueueFullError:

@@ -18,8 +18,11 @@ from shared.settings import Settings
 CONTROL_CHARACTERS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160), 0x2028, 0x2029)}
 """What could forge a line or steer a terminal, and how it is shown instead."""
 
-QUIET = ("botocore", "boto3", "urllib3", "s3transfer", "kombu", "amqp", "httpx", "httpcore")
-"""Libraries that tell of each call at INFO or DEBUG; their warnings are still shown."""
+QUIET = (
+    *("botocore", "boto3", "urllib3", "s3transfer", "kombu", "amqp", "httpx", "httpcore"),
+    *("celery.worker.strategy", "celery.app.trace"),
+)
+"""Libraries that tell of each call at INFO or DEBUG, or of jobs what we tell ourselves; their warnings are shown."""
 
 
 def configure_logging(settings: Settings, service: str) -> None:
@@ -41,7 +44,7 @@ def configure_logging(settings: Settings, service: str) -> None:
     if settings.log_format == "json":
         render.append(structlog.processors.JSONRenderer())
     else:
-        render += [_escape, structlog.dev.ConsoleRenderer(colors=False)]
+        render += [_for_people, structlog.dev.ConsoleRenderer(colors=False)]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=before, processors=render))
     root = logging.getLogger()
@@ -70,7 +73,9 @@ def _service(name: str) -> structlog.typing.Processor:
     return add
 
 
-def _escape(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def _for_people(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    # Whoever shows several services' lines puts their names in front.
+    event.pop("service", None)
     # JSON escapes by itself; in text a file name with a line break would write a line of its own.
     for name, value in event.items():
         if isinstance(value, str) and name != "exception":

@@ -1,6 +1,7 @@
-"""Connections to Redis and the Lua scripts on it.
+"""Connections to Redis, ours and Celery's, and the Lua scripts on it.
 
-Owns how a call to Redis may fail: soon, and as `StoreUnavailableError`. Owns no meaning of any key.
+Owns how a call to Redis may fail: soon, and as `StoreUnavailableError`. Owns no meaning of any key, and not what
+REDIS_URL means (redis_address.py).
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from typing import Any, TypeVar
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from redis.sentinel import Sentinel
 
 from shared.errors import StoreUnavailableError
+from shared.redis_address import RedisAddress
 from shared.settings import Settings
 
 T = TypeVar("T")
@@ -27,15 +30,55 @@ def connect(settings: Settings) -> redis.Redis:
 
     redis-py's default retries hold a refused call for 3.8 s; whoever calls here has a better idea of what to do next.
     """
-    return redis.Redis.from_url(
-        settings.redis_url,
-        decode_responses=True,
-        socket_timeout=settings.redis_timeout_seconds,
-        socket_connect_timeout=settings.redis_timeout_seconds,
-        socket_keepalive=True,
-        health_check_interval=0,
-        retry=Retry(NoBackoff(), 0),
-    )
+    address = RedisAddress.parse(settings.redis_url)
+    tls = _tls(settings, address)
+    options: dict[str, Any] = {
+        **_impatient(settings),
+        **({"ssl": True, **tls} if tls else {}),
+        "db": address.database,
+        "username": address.username,
+        "password": address.password,
+        "decode_responses": True,
+    }
+    if not address.has_sentinels:
+        host, port = address.hosts[0]
+        return redis.Redis(host=host, port=port, **options)
+    sentinels = Sentinel(address.hosts, sentinel_kwargs=_sentinel_options(settings, tls), **options)
+    client: redis.Redis = sentinels.master_for(settings.redis_sentinel_master)
+    return client
+
+
+def broker_options(settings: Settings, **transport: object) -> dict[str, Any]:
+    """Return what makes Celery use the same Redis: settings of its own, `transport` among the transport's options."""
+    address = RedisAddress.parse(settings.redis_url)
+    tls = _tls(settings, address)
+    options: dict[str, object] = {"global_keyprefix": settings.redis_prefix, "socket_keepalive": True, **transport}
+    if address.has_sentinels:
+        options["master_name"] = settings.redis_sentinel_master
+        options["sentinel_kwargs"] = _sentinel_options(settings, tls)
+    return {"broker_url": address.broker_url(), "broker_use_ssl": tls, "broker_transport_options": options}
+
+
+def _tls(settings: Settings, address: RedisAddress) -> dict[str, Any] | None:
+    if address.tls is None:
+        return None
+    named = {"ssl_ca_certs": str(settings.redis_ca_file)} if settings.redis_ca_file else {}
+    return {**named, **address.tls}
+
+
+def _sentinel_options(settings: Settings, tls: dict[str, Any] | None) -> dict[str, Any]:
+    login = {"username": settings.redis_sentinel_username, "password": settings.redis_sentinel_password}
+    return {**_impatient(settings), **login, **({"ssl": True, **tls} if tls else {})}
+
+
+def _impatient(settings: Settings) -> dict[str, Any]:
+    return {
+        "socket_timeout": settings.redis_timeout_seconds,
+        "socket_connect_timeout": settings.redis_timeout_seconds,
+        "socket_keepalive": True,
+        "health_check_interval": 0,
+        "retry": Retry(NoBackoff(), 0),
+    }
 
 
 class Scripts:

@@ -8,17 +8,32 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.redis_address import RedisAddress
 
 
 class Settings(BaseSettings):
     """What an operator can set; the environment's names are the fields' names in capitals."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
 
     # Redis
-    redis_url: str = Field("redis://127.0.0.1:6379/0", description="Redis or Valkey, with password where it has one")
+    redis_url: str = Field(
+        "redis://127.0.0.1:6379/0",
+        description="Redis or Valkey: `redis://user:password@host:6379/0`; `rediss://…` with TLS; "
+        "`sentinel://user:password@one:26379;sentinel://two:26379/0` or `sentinels://…` through Sentinels",
+        repr=False,
+    )
+    redis_ca_file: Path | None = Field(
+        None, description="Certificates that Redis's own must come from (PEM); empty: those that the system trusts"
+    )
+    redis_sentinel_master: str = Field("mymaster", description="What Sentinels call the master")
+    redis_sentinel_username: str | None = Field(None, description="User at the Sentinels, where they have users")
+    redis_sentinel_password: str | None = Field(
+        None, description="Password of the Sentinels themselves, where they have one", repr=False
+    )
     redis_prefix: str = Field("sq:", description="Begins every key, so that several deployments can share a Redis")
     redis_timeout_seconds: float = Field(1.0, gt=0, description="How long one call may take before it counts as failed")
 
@@ -64,6 +79,11 @@ class Settings(BaseSettings):
         description="Buckets of the storage that jobs may name their mixtures in, comma separated; anybody who may "
         "submit can have any object there separated",
     )
+    export_buckets: str = Field(
+        "",
+        description="Buckets of the storage that batches may have their stems copied to, comma separated; the storage "
+        "keys then need to write there",
+    )
     url_sources: bool = Field(False, description="Whether jobs may name a URL, which the API then fetches")
     url_source_seconds: float = Field(120.0, gt=0, description="How long the fetch of a URL may take in all")
     outgoing_to_loopback: bool = Field(
@@ -96,6 +116,11 @@ class Settings(BaseSettings):
 
     # Worker
     worker_slots: int = Field(1, ge=1, description="Jobs that one worker runs at once")
+    interactive_slots: int = Field(
+        0,
+        ge=0,
+        description="Slots of a worker that bulk jobs may not take; as many as it has: it does interactive jobs alone",
+    )
     threads_per_job: int | None = Field(None, ge=1, description="Threads of one job; empty: cores divided by slots")
     worker_engines: str = Field(
         "", description="Engines this worker takes, comma separated; empty: all that it can run"
@@ -159,6 +184,13 @@ class Settings(BaseSettings):
     # Logs
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
     log_format: str = Field("json", description="`json`, or `text` to be read by people")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _read_redis_url(cls, url: str) -> str:
+        # At the start, and not at the first call.
+        RedisAddress.parse(url)
+        return url
 
 
 def split_names(setting: str) -> tuple[str, ...]:

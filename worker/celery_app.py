@@ -11,20 +11,39 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from typing import Any
 
 from celery import Celery, signals
+from celery.exceptions import SecurityWarning
 from kombu import Exchange, Queue
 
+from shared.job import CLASSES
 from shared.job_queue import celery_queue
 from shared.logs import configure_logging
+from shared.redis_connection import broker_options
 from shared.settings import Settings, split_names
 from worker.service import WorkerService
 from worker.tasks import register
 
+# Celery warns at length of root, for whom a pickled message could run any code. Messages here are ids in JSON, and what
+# strangers send is opened by an ffmpeg that has no rights to gain, no credentials and one file (confine.py).
+warnings.filterwarnings("ignore", category=SecurityWarning)
+
 settings = Settings()
-app = Celery("stemqueue", broker=settings.redis_url)
+app = Celery("stemqueue")
 app.conf.update(
+    **broker_options(
+        settings,
+        # Early acknowledgement makes this almost meaningless; a day keeps it out of the way.
+        visibility_timeout=86_400,
+        # A free thread looks for interactive jobs first.
+        queue_order_strategy="sorted",
+        # A hung Redis is noticed instead of waited for.
+        socket_timeout=10,
+        socket_connect_timeout=3,
+        health_check_interval=10,
+    ),
     # Leases and the rescuer own recovery. Late acknowledgement only adds second runs: after the visibility
     # timeout, and after every lost connection.
     task_acks_late=False,
@@ -47,16 +66,6 @@ app.conf.update(
     # Messages are ids: nothing that could run code is ever read.
     task_serializer="json",
     accept_content=["json"],
-    broker_transport_options={
-        # Early acknowledgement makes this almost meaningless; a day keeps it out of the way.
-        "visibility_timeout": 86_400,
-        # A hung Redis is noticed instead of waited for.
-        "socket_timeout": 10,
-        "socket_connect_timeout": 3,
-        "socket_keepalive": True,
-        "health_check_interval": 10,
-        "global_keyprefix": settings.redis_prefix,
-    },
     worker_send_task_events=False,
     enable_utc=True,
 )
@@ -72,7 +81,9 @@ def _prepare(**_: Any) -> None:
         # Celery logs what a signal's handler raises, and goes on without it; SystemExit it lets through.
         raise SystemExit(f"The worker cannot start: {error}") from error
     # Each queue has an exchange of its own: Celery's default would bind them all to one.
-    names = [celery_queue(engine) for engine in service.worker.engines]
+    only_interactive = service.worker.kept_slots == service.worker.slots
+    classes = ("interactive",) if only_interactive else CLASSES
+    names = [celery_queue(engine, priority) for priority in classes for engine in service.worker.engines]
     app.conf.task_queues = [Queue(name, Exchange(name), routing_key=name) for name in names]
     register(app, service)
 

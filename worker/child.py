@@ -26,6 +26,7 @@ from typing import Any
 
 from shared.errors import OutOfMemoryError, ScratchFullError, SeparationFailedError, StemqueueError
 from worker.engine.errors import EngineError
+from worker.memory import use_one_heap
 from worker.work import Work, overall_progress
 
 PROGRESS_PAUSE_SECONDS = 0.2
@@ -39,6 +40,7 @@ Tell = Callable[[Mapping[str, Any]], None]
 def main() -> None:
     """Serve work until the pipe closes."""
     die_with_parent(int(sys.argv[1]))
+    use_one_heap()
     tell = _private_output()
     from worker import pipeline  # noqa: PLC0415 - after the pipe is safe from what imports may print
 

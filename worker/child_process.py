@@ -115,8 +115,6 @@ def _environment(threads: int, scratch_folder: Path) -> dict[str, str]:
     environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
     for name in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
         environment[f"{name}_NUM_THREADS"] = str(threads)
-    # glibc gives each thread an arena that keeps what was freed; two bound what a warm child holds on to.
-    environment["MALLOC_ARENA_MAX"] = "2"
     environment["TMPDIR"] = environment["MPLCONFIGDIR"] = str(scratch_folder)
     environment["PYTHONUNBUFFERED"] = "1"
     return environment

@@ -6,11 +6,10 @@ Owns how many there are, who gets the next one, and when one is replaced; owns n
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -26,6 +25,16 @@ log = structlog.get_logger(__name__)
 WAIT_SECONDS = 0.2
 """How long a job waits for a child before it looks whether it still should."""
 
+BULK_SHARE = 4
+"""Urgent jobs that get a child in a row before one that waits and is not urgent; raising it makes bulk wait longer."""
+
+
+@dataclass(eq=False)
+class Ticket:
+    """A job's place among those that wait for a child."""
+
+    urgent: bool
+
 
 class Children:
     """A pool as large as the worker has slots. Children start on first use, or all at once by `warm`."""
@@ -37,8 +46,10 @@ class Children:
         self._idle: list[ChildProcess] = []
         self._all: set[ChildProcess] = set()
         self._free = settings.worker_slots
-        self._waiting: list[tuple[int, int]] = []
-        self._tickets = itertools.count()
+        self._waiting: list[Ticket] = []
+        self._for_bulk = max(0, settings.worker_slots - settings.interactive_slots)
+        self._bulk_lent = 0
+        self._urgent_in_a_row = 0
         self._changed = threading.Condition()
         self._closed = False
 
@@ -51,7 +62,8 @@ class Children:
     def lend(self, *, urgent: bool, check: Callable[[], None]) -> Iterator[ChildProcess]:
         """Lend a child that lives, to urgent jobs first; what comes back dead, worn out or swollen is replaced.
 
-        `check` is called while the job waits, and may raise to give up.
+        Jobs that are not urgent get every fifth child at least, and never the slots that are kept from them. `check` is
+        called while the job waits, and may raise to give up.
         """
         self._wait_for_turn(urgent=urgent, check=check)
         child = None
@@ -63,6 +75,7 @@ class Children:
                 self._take_back(child)
             with self._changed:
                 self._free += 1
+                self._bulk_lent -= not urgent
                 self._changed.notify_all()
 
     def close(self) -> None:
@@ -74,18 +87,27 @@ class Children:
             child.end()
 
     def _wait_for_turn(self, *, urgent: bool, check: Callable[[], None]) -> None:
-        ticket = (0 if urgent else 1, next(self._tickets))
+        ticket = Ticket(urgent=urgent)
         with self._changed:
-            heapq.heappush(self._waiting, ticket)
+            self._waiting.append(ticket)
             try:
-                while self._free == 0 or self._waiting[0] != ticket:
+                while self._free == 0 or self._next() is not ticket:
                     self._changed.wait(WAIT_SECONDS)
                     check()
                 self._free -= 1
+                self._bulk_lent += not urgent
             finally:
                 self._waiting.remove(ticket)
-                heapq.heapify(self._waiting)
+                others_wait = any(not t.urgent for t in self._waiting)
+                self._urgent_in_a_row = self._urgent_in_a_row + 1 if urgent and others_wait else 0
                 self._changed.notify_all()
+
+    def _next(self) -> Ticket | None:
+        urgent = next((t for t in self._waiting if t.urgent), None)
+        patient = next((t for t in self._waiting if not t.urgent), None) if self._bulk_lent < self._for_bulk else None
+        if patient and (urgent is None or self._urgent_in_a_row >= BULK_SHARE):
+            return patient
+        return urgent
 
     def _take(self) -> ChildProcess:
         with self._changed:

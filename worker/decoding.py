@@ -1,4 +1,4 @@
-"""A file of any format into samples on the scratch disk, readable at any place.
+"""A file of any format into samples on the scratch disk.
 
 ffmpeg decodes (see ffmpeg.py for how it is confined) into a WAV of 32-bit floats whose header tells the
 true rate and channels; rate and channels stay the source's own. Owns the checks of what came out: length,
@@ -7,16 +7,12 @@ shape, finite samples. What the file claimed before is probing.py's.
 
 from __future__ import annotations
 
-import os
 import signal
-import struct
 import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from shared.errors import (
     AudioEmptyError,
@@ -26,7 +22,7 @@ from shared.errors import (
     ScratchFullError,
 )
 from worker import ffmpeg
-from worker.engine.interface import FloatArray
+from worker.decoded_audio import DecodedAudio, read_header, repair
 from worker.probing import Probe, check_shape
 from worker.workspace import Workspace
 
@@ -40,54 +36,20 @@ DECODE_SECONDS_PER_AUDIO_SECOND = 1 / 30
 MAX_ABSOLUTE_SAMPLE = 1e6
 MAX_ABSOLUTE_SAMPLE_CODED = 16.0
 
-# Bytes looked at together when the samples are checked: fits the second-level cache.
-CHECK_BYTES = 1 << 20
-
 # Shorter than this is a click or a broken header; no engine has anything to hold on to.
 MIN_AUDIO_SECONDS = 0.01
 
 # What ffmpeg says once for each packet that gave no samples.
 PACKET_LOST = ("Error submitting packet to decoder", "Decoding error")
 
+# What it says once when it cannot go on reading, though there is more: Ogg streams that change their channels.
+BROKE_OFF = "Error during demuxing"
+
+# The last packet of ALAC in CAF is as short as it should be, and the container's word for what to leave out of it,
+# which ffmpeg obeys, cuts the same samples off once more.
+TRUST_THE_PACKETS = ("-flags2", "+skip_manual")
+
 DECODED_NAME = "mixture.wav"
-
-
-@dataclass(frozen=True)
-class DecodedAudio:
-    """The mixture as float32 samples in a file: the `Source` that engines read.
-
-    `first_sample` is the place in the track of the first sample here (above 0 only for an excerpt).
-    `repaired_samples` counts those that were not finite, or absurd, and are now 0; `lost_packets` those
-    that the decoder could make nothing of (counted up to some hundreds).
-    """
-
-    path: Path
-    sample_rate_hz: int
-    channels: int
-    n_samples: int
-    offset_bytes: int
-    first_sample: int = 0
-    repaired_samples: int = 0
-    lost_packets: int = 0
-
-    @property
-    def duration_seconds(self) -> float:
-        """Return how long these samples play."""
-        return self.n_samples / self.sample_rate_hz
-
-    def read(self, start: int, stop: int) -> FloatArray:
-        """Return samples `start` to `stop` as a new C-contiguous array (channels, stop - start).
-
-        Raises ValueError unless 0 <= start <= stop <= n_samples.
-        """
-        if not 0 <= start <= stop <= self.n_samples:
-            raise ValueError(f"samples {start} to {stop} are not within 0 to {self.n_samples}")
-        frame_bytes = 4 * self.channels
-        interleaved = np.empty((stop - start, self.channels), dtype=np.float32)
-        with self.path.open("rb", buffering=0) as file:
-            file.seek(self.offset_bytes + start * frame_bytes)
-            _read_fully(file.fileno(), interleaved.data.cast("B") if interleaved.size else memoryview(b""))
-        return np.ascontiguousarray(interleaved.T)
 
 
 def decode(
@@ -106,7 +68,7 @@ def decode(
     """
     target = workspace.path(DECODED_NAME)
     first_sample, end_sample = _in_samples(span_seconds or (0.0, None), found.sample_rate_hz or 0)
-    lost_packets = _run_decoder(
+    damage = _run_decoder(
         path,
         target,
         found=found,
@@ -116,7 +78,7 @@ def decode(
         max_seconds=max_seconds,
         progress=progress,
     )
-    sample_rate_hz, channels, offset_bytes = _read_header(target)
+    sample_rate_hz, channels, offset_bytes = read_header(target)
     check_shape(sample_rate_hz=sample_rate_hz, channels=channels)
     n_samples = (target.stat().st_size - offset_bytes) // (4 * channels)
     if n_samples == 0 and first_sample > 0:
@@ -132,8 +94,26 @@ def decode(
         raise AudioTooLongError(f"The audio is longer than the {max_seconds:,.0f} s that are taken.")
     stores_floats = found.codec.startswith("pcm_f") or found.codec == "wavpack"
     bound = MAX_ABSOLUTE_SAMPLE if stores_floats else MAX_ABSOLUTE_SAMPLE_CODED
-    repaired = _repair(target, offset_bytes, n_samples * channels, bound=bound)
-    return DecodedAudio(target, sample_rate_hz, channels, n_samples, offset_bytes, first_sample, repaired, lost_packets)
+    repaired = repair(target, offset_bytes, n_samples * channels, bound=bound)
+    return DecodedAudio(
+        target,
+        sample_rate_hz,
+        channels,
+        n_samples,
+        offset_bytes,
+        first_sample,
+        repaired_samples=repaired,
+        lost_packets=damage.lost_packets,
+        broke_off=damage.broke_off,
+    )
+
+
+@dataclass(frozen=True)
+class Damage:
+    """What the decoder complained of."""
+
+    lost_packets: int
+    broke_off: bool
 
 
 def _run_decoder(
@@ -146,15 +126,16 @@ def _run_decoder(
     ffmpeg_path: str | None,
     max_seconds: float,
     progress: Callable[[float], None],
-) -> int:
-    """Let ffmpeg write the samples into `target`, within time and bytes; return how many packets were lost."""
+) -> Damage:
+    """Let ffmpeg write the samples into `target`, within time and bytes; return what was lost."""
     expected_seconds = min(found.expected_seconds or max_seconds, max_seconds)
     patience_seconds = DECODE_SECONDS_BASE + expected_seconds * DECODE_SECONDS_PER_AUDIO_SECOND
     log_path = workspace.path("decode.log")
+    decoder_options = TRUST_THE_PACKETS if (found.container, found.codec) == ("caf", "alac") else ()
     with path.open("rb") as source, target.open("wb") as output, log_path.open("wb") as log:
         process = ffmpeg.start(
             [
-                *("-v", "error", *ffmpeg.untrusted_input(), "-map", "0:a:0", "-vn", "-sn", "-dn"),
+                *("-v", "error", *decoder_options, *ffmpeg.untrusted_input(), "-map", "0:a:0", "-vn", "-sn", "-dn"),
                 *("-map_metadata", "-1", "-fflags", "+bitexact", "-t", f"{max_seconds + 1:.3f}"),
                 *(*_trim_filter(trim), "-c:a", "pcm_f32le", "-f", "wav", "pipe:1"),
             ],
@@ -208,8 +189,8 @@ def _wait(
             progress(min(0.99, target.stat().st_size / expected_bytes))
 
 
-def _explain(returncode: int, log_path: Path, target: Path) -> int:
-    """Return how many packets were lost; raise what the decoder's end means, unless it left usable samples.
+def _explain(returncode: int, log_path: Path, target: Path) -> Damage:
+    """Return what was lost; raise what the decoder's end means, unless it left usable samples.
 
     A damaged file may end in an error and still have given minutes of music; the report tells what is short.
     """
@@ -221,48 +202,4 @@ def _explain(returncode: int, log_path: Path, target: Path) -> int:
         raise ScratchFullError("The worker's scratch disk is full.")
     if target.stat().st_size == 0:
         raise AudioUnreadableError("The audio cannot be decoded.")
-    return sum(text.count(words) for words in PACKET_LOST)
-
-
-def _read_header(path: Path) -> tuple[int, int, int]:
-    """Return rate, channels and the place of the first sample from the WAV header that ffmpeg wrote."""
-    with path.open("rb") as file:
-        header = file.read(4096)
-    position, rate, channels = 12, 0, 0
-    while position + 8 <= len(header):
-        name, size = struct.unpack_from("<4sI", header, position)
-        if name == b"data":
-            return rate, channels, position + 8
-        if name == b"fmt ":
-            channels, rate = struct.unpack_from("<HI", header, position + 10)
-        position += 8 + size + size % 2
-    raise AudioUnreadableError("The audio cannot be decoded.")
-
-
-def _repair(path: Path, offset_bytes: int, n_values: int, *, bound: float) -> int:
-    """Set samples that are not finite, or beyond `bound`, to 0, and return how many there were."""
-    repaired = 0
-    buffer = np.empty(CHECK_BYTES // 4, dtype=np.float32)
-    with path.open("r+b", buffering=0) as file:
-        for start in range(0, n_values, buffer.size):
-            values = buffer[: min(buffer.size, n_values - start)]
-            file.seek(offset_bytes + 4 * start)
-            _read_fully(file.fileno(), values.data.cast("B"))
-            # A NaN makes both comparisons false, so one look at the extremes finds every kind of damage.
-            if -bound <= values.min() and values.max() <= bound:
-                continue
-            bad = ~(np.abs(values) <= bound)
-            repaired += int(bad.sum())
-            values[bad] = 0.0
-            file.seek(offset_bytes + 4 * start)
-            file.write(values.tobytes())
-    return repaired
-
-
-def _read_fully(descriptor: int, view: memoryview) -> None:
-    """Fill the view; one call may give less than asked for."""
-    while view:
-        n_read = os.readv(descriptor, [view])
-        if n_read == 0:
-            raise EOFError("the decoded audio is shorter than its header says")
-        view = view[n_read:]
+    return Damage(sum(text.count(words) for words in PACKET_LOST), BROKE_OFF in text)

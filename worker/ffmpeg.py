@@ -23,17 +23,24 @@ CONFINE_SCRIPT = Path(__file__).with_name("confine.py")
 MAX_ALLOCATION_BYTES = 128 << 20
 
 DEMUXERS = (
-    "aac,ac3,aiff,alaw,amr,ape,asf,au,avi,caf,dsf,dts,eac3,flac,flv,iff,loas,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2"
-    ",mp3,mpc,mpc8,mpeg,mpegts,mulaw,ogg,rm,tak,tta,voc,w64,wav,wv,xwma"
+    "aac,ac3,aea,aiff,amr,ape,asf,au,avi,avr,bonk,caf,dsf,dts,dtshd,dv,eac3,flac,flv,gxf,iff,ircam,loas"
+    ",matroska,webm,mlp,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpc,mpc8,mpeg,mpegts,mxf,nistsphere,nut,ogg,oma,osq,paf,pvf"
+    ",qcp,qoa,rka,rm,shn,sox,spdif,tak,truehd,tta,voc,vqf,w64,wav,wavarc,wsd,wtv,wv,xwma"
 )
-"""Containers that hold their own samples. Playlists, concatenation scripts and trackers name other files
-or compute their sound, so they are not here."""
+"""Containers that hold their own samples: music, speech, broadcasts. Playlists, concatenation scripts and trackers
+name other files or compute their sound, so they are not here; nor are the formats of single games."""
 
 DECODERS = (
-    "aac,aac_latm,ac3,adpcm_ima_qt,adpcm_ima_wav,adpcm_ms,alac,als,amrnb,amrwb,ape,cook,dca,dsd_lsbf,dsd_lsbf_planar"
-    ",dsd_msbf,dsd_msbf_planar,eac3,flac,gsm,gsm_ms,mp1,mp1float,mp2,mp2float,mp3,mp3float,mpc7,mpc8,nellymoser,opus"
-    ",pcm_alaw,pcm_f32be,pcm_f32le,pcm_f64be,pcm_f64le,pcm_mulaw,pcm_s16be,pcm_s16le,pcm_s24be,pcm_s24le,pcm_s32be"
-    ",pcm_s32le,pcm_s8,pcm_u8,speex,tak,tta,vorbis,wavpack,wmalossless,wmapro,wmav1,wmav2,wmavoice"
+    "8svx_exp,8svx_fib,aac,aac_latm,ac3,adpcm_ct,adpcm_ima_qt,adpcm_ima_wav,adpcm_ms,adpcm_sbpro_2,adpcm_sbpro_3"
+    ",adpcm_sbpro_4,adpcm_swf,adpcm_yamaha,alac,als,amrnb,amrwb,ape,atrac1,atrac3,atrac3al,atrac3plus,atrac3plusal,bonk"
+    ",cook,dca,dolby_e,dsd_lsbf,dsd_lsbf_planar,dsd_msbf,dsd_msbf_planar,dst,dvaudio,eac3,evrc,flac,g722,g723_1,g726"
+    ",g726le,gsm,gsm_ms,ilbc,imc,mace3,mace6,metasound,mlp,mp1,mp1float,mp2,mp2float,mp3,mp3adu,mp3adufloat,mp3float"
+    ",mp3on4,mp3on4float,mpc7,mpc8,nellymoser,opus,osq,paf_audio,pcm_alaw,pcm_bluray,pcm_dvd,pcm_f16le,pcm_f24le"
+    ",pcm_f32be,pcm_f32le,pcm_f64be,pcm_f64le,pcm_mulaw,pcm_s16be,pcm_s16be_planar,pcm_s16le,pcm_s16le_planar"
+    ",pcm_s24be,pcm_s24daud,pcm_s24le,pcm_s24le_planar,pcm_s32be,pcm_s32le,pcm_s32le_planar,pcm_s64be,pcm_s64le,pcm_s8"
+    ",pcm_s8_planar,pcm_u16be,pcm_u16le,pcm_u24be,pcm_u24le,pcm_u32be,pcm_u32le,pcm_u8,qcelp,qdm2,qdmc,qoa,real_144"
+    ",real_288,rka,s302m,shorten,sipr,speex,tak,truehd,truespeech,tta,twinvq,vorbis,wavarc,wavpack,wmalossless,wmapro"
+    ",wmav1,wmav2,wmavoice"
 )
 """Decoders of audio. No decoder of pictures or video: covers are carried over as the bytes they are."""
 

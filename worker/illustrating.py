@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from worker import spectrogram_image
 from worker.measuring import SignalMeasure
 from worker.spectrogram_view import decibels_below
 from worker.track import Track
@@ -22,6 +21,8 @@ def illustrate(
     mixture: SignalMeasure, stems: Mapping[str, SignalMeasure], track: Track, folder: Path
 ) -> Sequence[OutputFile]:
     """Write the spectrograms and the outlines of the mixture and of each stem; return them."""
+    from worker import spectrogram_image  # noqa: PLC0415 - see there
+
     rate = track.audio.sample_rate_hz
     signals = {"mixture": mixture, **stems}
     magnitudes = {name: signal.view.magnitudes() for name, signal in signals.items()}

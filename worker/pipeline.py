@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,15 +19,16 @@ from shared.errors import RequestInvalidError
 from shared.formats import Encoding, check_options, resolve
 from worker.decoding import decode
 from worker.engine.errors import EngineError, TrackTooLongError
-from worker.engine.interface import Engine, FloatArray
+from worker.engine.interface import Engine, FloatArray, Preparable
 from worker.illustrating import illustrate
 from worker.measuring import Measures
+from worker.memory import reset_peak_memory
 from worker.probing import Probe, probe
 from worker.registry import Registry, engines_here, make_engine
 from worker.report import Findings, conclude
 from worker.separating import select, separate, stem_blocks
 from worker.spool import Spool
-from worker.stage_clock import StageClock, reset_peak_memory
+from worker.stage_clock import StageClock
 from worker.stem_files import StemFiles
 from worker.tags import carry_tags
 from worker.track import Excerpt, Track, cut
@@ -43,7 +45,7 @@ SPOOL_NAME = "stems.f32"
 
 def warm() -> None:
     """Import and initialise what the first run would otherwise wait for."""
-    from worker import spectrogram_image  # noqa: PLC0415 - half a second of librosa and matplotlib
+    from worker import spectrogram_image  # noqa: PLC0415 - see there
 
     spectrogram_image.warm()
     engines_here()
@@ -72,7 +74,7 @@ def run(
             found = _probe(plan, workspace)
             if report_probed:
                 report_probed(found.to_json())
-        with clock.stage("decode"):
+        with clock.stage("decode"), _prepared(plan):
             track = _decode(plan, found, workspace, clock)
         made = _separate_and_encode(plan, track, workspace, clock)
         # A network's memory goes back before pictures are drawn: a child's peak is the larger of the two, not the sum.
@@ -153,6 +155,18 @@ def _refuse_what_the_engine_will(plan: Plan, found: Probe) -> None:
     except EngineError:
         # Too short, perhaps, by the header's word: what decoding yields decides.
         return
+
+
+@contextmanager
+def _prepared(plan: Plan) -> Iterator[None]:
+    """Let the engine load what it needs beside the decoder, where the job has a thread for it."""
+    if plan.work.limits.threads < 2 or not isinstance(plan.engine, Preparable):
+        yield
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="prepare") as pool:
+        prepared = pool.submit(plan.engine.prepare)
+        yield
+        prepared.result()
 
 
 def _decode(plan: Plan, found: Probe, workspace: Workspace, clock: StageClock) -> Track:

@@ -17,8 +17,8 @@ from typing import Any
 from shared.formats import Encoding
 from worker.engine.interface import Engine
 from worker.measuring import Levels
+from worker.memory import peak_memory_bytes
 from worker.probing import Probe
-from worker.stage_clock import peak_memory_bytes
 from worker.track import Track
 from worker.work import Outcome, OutputFile, Work, describe_file
 
@@ -148,6 +148,8 @@ def _notes(findings: Findings) -> list[str]:
         )
     if audio.lost_packets:
         notes.append(f"{audio.lost_packets} packets were damaged and could not be decoded.")
+    if audio.broke_off:
+        notes.append("The file goes on in a way that cannot be read: what follows is missing.")
     if audio.repaired_samples:
         notes.append(f"{audio.repaired_samples} samples were not finite, or absurd, and were set to silence.")
     if probe.audio_streams > 1:

@@ -26,6 +26,7 @@ from shared.settings import Settings
 from worker import pipeline
 from worker.engine.errors import EngineError
 from worker.engine.interface import EngineDescription
+from worker.memory import use_one_heap
 from worker.registry import Registry, engines_here
 from worker.threads import threads_per_job
 from worker.work import Limits, Outcome, Work, overall_progress
@@ -48,6 +49,7 @@ BEST_FIRST = ("unet", "repetition")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads to use; all cores if not given.")
 def main(source: Path, out: Path, **options: Any) -> None:
     """Separate the song INPUT into stems and write them, with report and pictures, into the folder OUT."""
+    use_one_heap()
     settings = Settings()
     registry = engines_here(model_folder=settings.model_folder)
     console = Console(stderr=True)

@@ -17,6 +17,9 @@ from typing import Any
 
 import structlog
 
+from shared.batch_items import BatchItems
+from shared.batch_objects import BatchObjects
+from shared.batch_store import BatchStore
 from shared.collector import Collector
 from shared.errors import StemqueueError, StoreUnavailableError
 from shared.job_queue import JobQueue, Worker
@@ -25,6 +28,9 @@ from shared.object_storage import ObjectStorage
 from shared.redis_connection import connect
 from shared.settings import Settings
 from shared.tally import Tally
+from shared.upload_store import UploadStore
+from worker.batch_feeder import BatchFeeder
+from worker.batch_results import BatchResults
 from worker.children import Children
 from worker.earlier_result import EarlierResults
 from worker.scratch import ScratchFolder
@@ -47,6 +53,7 @@ class WorkerService:
             slots=settings.worker_slots,
             engines=tuple(d["name"] for d in descriptions),
             descriptions=tuple(descriptions),
+            kept_slots=min(settings.interactive_slots, settings.worker_slots),
         )
         client = connect(settings)
         self.store = JobStore(settings, client)
@@ -55,7 +62,21 @@ class WorkerService:
         self.scratch = ScratchFolder(settings.scratch_folder, self.worker.id)
         self.children = Children(settings, self.scratch.path, self.tally)
         storage = ObjectStorage(settings)
-        self.collector = Collector(settings, self.store, storage)
+        self.collector = Collector(settings, storage, client)
+        batches = BatchStore(settings, client)
+        objects = BatchObjects(storage)
+        self.feeder = BatchFeeder(
+            name=self.worker.id,
+            settings=settings,
+            store=self.store,
+            uploads=UploadStore(settings, client),
+            batches=batches,
+            queue=self.queue,
+            storage=storage,
+            objects=objects,
+            results=BatchResults(self.store, batches, storage, objects),
+            stopping=self.stopping,
+        )
         self.supervisor = Supervisor(
             settings=settings,
             store=self.store,
@@ -64,18 +85,23 @@ class WorkerService:
             tally=self.tally,
             stopping=self.stopping,
             scratch_folder=self.scratch.path,
-            earlier_results=EarlierResults(self.store, storage, self.worker.descriptions),
+            earlier_results=EarlierResults(
+                BatchItems(self.store, batches, storage), self.store, storage, self.worker.descriptions
+            ),
         )
         self._thread = threading.Thread(target=self._background, name="background", daemon=True)
         # Collecting waits on storage, and must not hold up heartbeats and rescue.
         self._collecting = threading.Thread(target=self._collect, name="collector", daemon=True)
-        self._wake = threading.Event()
+        # Feeding too, and reading a manifest takes a while.
+        self._feeding = threading.Thread(target=self._feed, name="feeder", daemon=True)
+        self._wake, self._wake_feeder = threading.Event(), threading.Event()
 
     def start(self) -> None:
         """Start the children and the background thread. Call it from the main thread."""
         self.children.warm()
         self._thread.start()
         self._collecting.start()
+        self._feeding.start()
 
     def run_job(self, job_id: str) -> None:
         """Do what a message asks for, if the job is still to be had."""
@@ -87,11 +113,13 @@ class WorkerService:
             return
         self.supervisor.run(claim)
         self._wake.set()
+        self._wake_feeder.set()
 
     def stop(self) -> None:
         """Have running jobs handed back."""
         self.stopping.set()
         self._wake.set()
+        self._wake_feeder.set()
 
     def close(self) -> None:
         """End the children and take this worker out of the reckoning."""
@@ -129,6 +157,19 @@ class WorkerService:
             self._wake.wait(TICK_SECONDS)
             self._wake.clear()
 
+    def _feed(self) -> None:
+        while not self.stopping.is_set():
+            try:
+                if self.feeder.run():
+                    continue
+            except StoreUnavailableError as error:
+                log.warning("batches wait", error=error.message)
+            except Exception:
+                # A defect in one batch's way must not end the thread that feeds them all.
+                log.exception("feeding broke")
+            self._wake_feeder.wait(TICK_SECONDS)
+            self._wake_feeder.clear()
+
     def _collect(self) -> None:
         while not self.stopping.wait(min(10.0, self.settings.collect_seconds)):
             try:
@@ -137,7 +178,8 @@ class WorkerService:
                 log.warning("collection put off", error=error.message)
                 continue
             if done:
-                log.info("collected", **asdict(done))
+                write = log.info if any(asdict(done).values()) else log.debug
+                write("collected", **asdict(done))
                 for kind, number in asdict(done).items():
                     self.tally.add("collected_total", number, kind=kind)
 

@@ -87,7 +87,10 @@ class SpectrogramView:
         power = np.square(spectra.real) + np.square(spectra.imag)
         bands = np.maximum.reduceat(power, self._first_bins, axis=1)
         numbers = np.arange(self._next_frame, self._next_frame + len(frames))
-        np.maximum.at(self._power, numbers * self._n_columns // self._n_frames, bands)
+        columns, first_frames = np.unique(numbers * self._n_columns // self._n_frames, return_index=True)
+        strongest = np.maximum.reduceat(bands, first_frames, axis=0)
+        # The first column may have begun in the frames before.
+        self._power[columns] = np.maximum(self._power[columns], strongest)
         self._next_frame += len(frames)
 
 

@@ -1,13 +1,10 @@
-"""What a run takes: the seconds of each stage, how far it is, and this process's memory at its highest."""
+"""What a run takes: the seconds of each stage, and how far it is."""
 
 from __future__ import annotations
 
-import re
-import resource
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from worker.work import ReportProgress
 
@@ -35,21 +32,3 @@ class StageClock:
         """Tell how far the stage is that runs now."""
         self._highest = max(self._highest, min(1.0, fraction))
         self._report_progress(self._stage, self._highest)
-
-
-def reset_peak_memory() -> None:
-    """Have the kernel forget this process's highest memory, so that a warm process tells that of each job."""
-    # Without this right (a hardened container) the report tells the highest since the process began.
-    try:
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    except OSError:
-        return
-
-
-def peak_memory_bytes() -> int:
-    """Return the highest resident memory since `reset_peak_memory`, without the processes that this one started."""
-    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
-    highest = re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)
-    if highest is None:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return int(highest[1]) * 1024

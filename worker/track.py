@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shared.errors import AudioTooShortError, RequestInvalidError
-from worker.decoding import DecodedAudio
+from worker.decoded_audio import DecodedAudio
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """The command `stemqueue`: jobs from the shell.
 
 Exit code 0: done; 1: the job failed or the server refused; 2: the command line is wrong; 3: still waiting when the time
-was over; 4: no server answers. One line on standard error says more; `--json` prints what programs read.
+was over; 4: no server answers; `stemqueue catalog` has codes of its own. One line on standard error says more;
+`--json` prints what programs read.
 
 Owns options and exit codes; what is shown while one waits is in progress.py.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,12 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from api.client.catalog.commands import catalog
 from api.client.errors import ApiError, ClientError, ConnectionFailedError
 from api.client.http_client import Client, failure
-from api.client.models import Excerpt, Job
+from api.client.models import Job
+from api.client.options import printable, wishes
 from api.client.progress import JobProgress
-
-FORMATS = ("wav", "flac", "mp3", "ogg", "opus", "m4a")
 
 
 class Commands(click.Group):
@@ -41,23 +43,11 @@ class Commands(click.Group):
             raise click.ClickException(str(error)) from error
         except TimeoutError as error:
             raise StillWaitingError(str(error)) from error
+        except BrokenPipeError:
+            # Whoever read our output has enough of it; click ends without a word.
+            raise
         except OSError as error:
             raise click.ClickException(f"{error.filename or 'A file'}: {error.strerror or error}") from error
-
-
-class ExcerptType(click.ParamType[Excerpt]):
-    """`90+20`."""
-
-    name = "START+SECONDS"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Excerpt:
-        """Read the option's value."""
-        if isinstance(value, Excerpt):
-            return value
-        try:
-            return Excerpt.parse(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
 
 
 class StillWaitingError(click.ClickException):
@@ -83,24 +73,14 @@ def tell(job: Job, *, as_json: bool) -> None:
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--url", envvar="STEMQUEUE_URL", show_envvar=True, help="The server; http://127.0.0.1:8000 otherwise.")
 @click.option("--api-key", envvar="STEMQUEUE_API_KEY", show_envvar=True, help="For servers that want one.")
+@click.version_option(package_name="stemqueue")
 @click.pass_context
 def main(ctx: click.Context, url: str | None, api_key: str | None) -> None:
     """Take songs apart into vocals and accompaniment, on a stemqueue server."""
     ctx.obj = ctx.with_resource(Client(url, api_key=api_key))
 
 
-def wishes(command: Any) -> Any:
-    """Add the options that say what a job should do."""
-    for option in reversed(
-        (
-            click.option("--engine", help="One of `stemqueue engines`."),
-            click.option("--preset", help="One of the engine's."),
-            click.option("--format", type=click.Choice(FORMATS), help="Of the stems; flac otherwise."),
-            click.option("--excerpt", type=ExcerptType(), help="90+20: 20 s from 1:30 on."),
-        )
-    ):
-        command = option(command)
-    return command
+main.add_command(catalog)
 
 
 @main.command()
@@ -118,8 +98,9 @@ def run(ctx: click.Context, /, song: Path, out: Path | None, server: str | None,
         try:
             job = client.wait(job.id, on_change=shown.job)
         except KeyboardInterrupt:
-            # Nobody waits for it any more.
-            client.cancel(job.id)
+            # Nobody waits for it any more; perhaps it has ended just now.
+            with suppress(ClientError):
+                client.cancel(job.id)
             raise
         if job.state != "succeeded":
             raise failure(job)
@@ -250,8 +231,3 @@ def describe(job: Job) -> str:
     if job.error:
         parts.append(printable(job.error.message))
     return "  ".join(part for part in [*parts, printable(job.filename)] if part)
-
-
-def printable(text: str) -> str:
-    """Return text that cannot steer a terminal."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

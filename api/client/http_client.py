@@ -1,45 +1,35 @@
-"""The calls of the API, one method each, with retries that do as the server asks.
+"""The calls of the API, one method each.
 
-Owns what is tried again (what the server put off, and what never reached it) and how a download is checked.
+What is tried again is connection.py's matter, how files are sent and checked files.py's.
 """
 
 from __future__ import annotations
 
-import hashlib
+import errno
 import json
 import math
 import os
-import random
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self, cast
+from typing import Any, Self
 
 import httpx
 
-from api.client.errors import ApiError, ConnectionFailedError, DownloadError, JobFailedError
+from api.client.batches import Batches
+from api.client.connection import Connection, retry_after_seconds
+from api.client.errors import JobFailedError
+from api.client.files import OnBytes, save, watched
 from api.client.models import Engine, Excerpt, Job, OutputFile
 
-OnBytes = Callable[[int, int], None]
-"""Called with the bytes done and the bytes in all."""
-
 DEFAULT_URL = "http://127.0.0.1:8000"
-
-PUT_OFF = frozenset({429, 502, 503, 504})
-"""Statuses that say: later."""
-
-LONGEST_PAUSE_SECONDS = 60.0
-"""However long a server asks to wait, it is asked again after this."""
 
 LONGEST_WAIT_SECONDS = 45
 """How long the server is asked to hold an answer back; below the time after which a silent server counts as gone."""
 
-APPLIED, KEY_IN_USE = "Preference-Applied", "idempotency_key_in_use"
-
-CHUNK_BYTES = 256 * 1024
+APPLIED = "Preference-Applied"
 
 
 class Client:
@@ -57,13 +47,20 @@ class Client:
         timeout_seconds: float = 60.0,
     ) -> None:
         self.url = (url or os.environ.get("STEMQUEUE_URL") or DEFAULT_URL).rstrip("/")
-        key = api_key or os.environ.get("STEMQUEUE_API_KEY")
-        self._patience_seconds = patience_seconds
-        self._http = httpx.Client(
-            base_url=self.url,
-            headers={"Authorization": f"Bearer {key}"} if key else {},
-            timeout=httpx.Timeout(timeout_seconds, connect=5.0),
+        key = (api_key or os.environ.get("STEMQUEUE_API_KEY") or "").strip() or None
+        self._server = Connection(
+            self.url, api_key=key, patience_seconds=patience_seconds, timeout_seconds=timeout_seconds
         )
+        self.batches = Batches(self._server)
+
+    @property
+    def patience_seconds(self) -> float:
+        """How long a call goes on trying."""
+        return self._server.patience_seconds
+
+    @patience_seconds.setter
+    def patience_seconds(self, seconds: float) -> None:
+        self._server.patience_seconds = seconds
 
     def __enter__(self) -> Self:
         return self
@@ -75,7 +72,7 @@ class Client:
 
     def close(self) -> None:
         """Let the connections go."""
-        self._http.close()
+        self._server.close()
 
     def submit(
         self,
@@ -118,28 +115,52 @@ class Client:
 
             def send() -> httpx.Response:
                 file.seek(0)
-                watched = cast("IO[bytes]", _Watched(file, path.stat().st_size, on_bytes))
-                return self._http.post("/v1/jobs", data=fields, files={"file": (path.name, watched)}, headers=key)
+                body = watched(file, path.stat().st_size, on_bytes)
+                return self._server.http.post("/v1/jobs", data=fields, files={"file": (path.name, body)}, headers=key)
 
-            return Job.from_json(self._tried(send, repeatable=True).json())
+            return self._server.read(self._server.tried(send, repeatable=True), Job.from_json)
+
+    def upload(
+        self, path: Path, *, filename: str | None = None, key: str | None = None, on_bytes: OnBytes | None = None
+    ) -> str:
+        """Send a file for jobs to name; return the upload's id, which is the same again for the same key and content.
+
+        Raises ApiError, ConnectionFailedError, OSError.
+        """
+        headers = {"Idempotency-Key": key or uuid.uuid4().hex, "Content-Type": "application/octet-stream"}
+        with path.open("rb") as file:
+            size_bytes = path.stat().st_size
+            headers["Content-Length"] = str(size_bytes)
+
+            def send() -> httpx.Response:
+                if path.stat().st_size != size_bytes:
+                    raise OSError(errno.EAGAIN, "it changes while it is sent", str(path))
+                file.seek(0)
+                # Bytes of a name that are no UTF-8 become a mark.
+                name = {"filename": filename or os.fsencode(path.name).decode(errors="replace")}
+                body = watched(file, size_bytes, on_bytes)
+                return self._server.http.post("/v1/uploads", params=name, content=body, headers=headers)
+
+            return self._server.read(self._server.tried(send, repeatable=True), lambda told: str(told["upload_id"]))
 
     def job(self, job_id: str) -> Job:
         """Return a job as it stands."""
-        return Job.from_json(self._get(f"/v1/jobs/{job_id}").json())
+        return self._server.read(self._server.get(f"/v1/jobs/{job_id}"), Job.from_json)
 
     def jobs(self, *, state: str | None = None, limit: int | None = None) -> Iterator[Job]:
         """Yield jobs, newest first."""
         query: dict[str, Any] = {"state": state, "limit": min(limit or 100, 100)}
         while True:
-            page = self._get("/v1/jobs", {k: v for k, v in query.items() if v is not None}).json()
-            for values in page["jobs"]:
+            answer = self._server.get("/v1/jobs", query)
+            page, following = self._server.read(answer, _page)
+            for job in page:
                 if limit == 0:
                     return
-                yield Job.from_json(values)
+                yield job
                 limit = None if limit is None else limit - 1
-            if not page["has_more"] or limit == 0:
+            if following is None or limit == 0:
                 return
-            query["starting_after"] = page["next_starting_after"]
+            query["starting_after"] = following
 
     def wait(
         self, job_id: str, *, timeout_seconds: float | None = None, on_change: Callable[[Job], None] | None = None
@@ -152,9 +173,9 @@ class Client:
         job: Job | None = None
         headers: dict[str, str] = {}
         while True:
-            response = self._get(f"/v1/jobs/{job_id}", headers=headers)
+            response = self._server.get(f"/v1/jobs/{job_id}", headers=headers)
             if response.status_code != httpx.codes.NOT_MODIFIED:
-                job = Job.from_json(response.json())
+                job = self._server.read(response, Job.from_json)
                 if on_change:
                     on_change(job)
                 if job.ended:
@@ -163,31 +184,47 @@ class Client:
             if left <= 0:
                 raise TimeoutError(f"The job is still {job.state if job else 'there'} after {timeout_seconds:.0f} s.")
             if headers and APPLIED not in response.headers:
-                time.sleep(min(left, _retry_after_seconds(response) or 1.0))
+                time.sleep(min(left, retry_after_seconds(response) or 1.0))
             headers = {"Prefer": f"wait={math.ceil(min(left, LONGEST_WAIT_SECONDS))}"}
             if on_change and "ETag" in response.headers:
                 headers["If-None-Match"] = response.headers["ETag"]
 
     def cancel(self, job_id: str) -> Job:
         """End a queued or running job."""
-        return Job.from_json(self._send("POST", f"/v1/jobs/{job_id}/cancel").json())
+        return self._server.read(self._server.send("POST", f"/v1/jobs/{job_id}/cancel"), Job.from_json)
 
     def retry(self, job_id: str) -> Job:
         """Put a failed or canceled job back in line."""
-        return Job.from_json(self._send("POST", f"/v1/jobs/{job_id}/retry").json())
+        return self._server.read(self._server.send("POST", f"/v1/jobs/{job_id}/retry"), Job.from_json)
 
     def delete(self, job_id: str) -> None:
         """Remove an ended job and its stems."""
-        self._send("DELETE", f"/v1/jobs/{job_id}")
+        self._server.send("DELETE", f"/v1/jobs/{job_id}")
 
     def engines(self) -> list[Engine]:
         """Return the engines that the server has now."""
-        answer = self._get("/v1/engines").json()
-        return [Engine.from_json(e, default=answer["default_engine"]) for e in answer["engines"]]
+        return self._server.read(
+            self._server.get("/v1/engines"),
+            lambda answer: [Engine.from_json(e, default=answer["default_engine"]) for e in answer["engines"]],
+        )
 
-    def download(self, output: OutputFile, path: Path, *, on_bytes: OnBytes | None = None) -> Path:
-        """Write an output to a file, which is there whole or not at all. Raises DownloadError."""
-        self._tried(lambda: self._download(output, path, on_bytes), repeatable=True)
+    def download(
+        self, output: OutputFile, path: Path, *, on_bytes: OnBytes | None = None, partial_folder: Path | None = None
+    ) -> Path:
+        """Write an output to a file, which is there whole or not at all. Raises DownloadError.
+
+        Until then it lies in `partial_folder`, on the same disk; the file's own otherwise.
+        """
+
+        def fetch() -> httpx.Response:
+            with self._server.http.stream("GET", output.url, follow_redirects=True) as response:
+                if response.status_code == httpx.codes.OK:
+                    save(response, output, path, on_bytes, partial_folder or path.parent)
+                else:
+                    response.read()
+            return response
+
+        self._server.tried(fetch, repeatable=True)
         return path
 
     def download_job(self, job: Job, folder: Path, *, on_bytes: OnBytes | None = None) -> list[Path]:
@@ -210,89 +247,11 @@ class Client:
             done += output.size_bytes
         return paths
 
-    def _download(self, output: OutputFile, path: Path, on_bytes: OnBytes | None) -> httpx.Response:
-        digest, done = hashlib.sha256(), 0
-        with self._http.stream("GET", output.url, follow_redirects=True) as response:
-            if response.status_code != httpx.codes.OK:
-                response.read()
-                return response
-            handle, partial = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    for chunk in response.iter_bytes(CHUNK_BYTES):
-                        file.write(chunk)
-                        digest.update(chunk)
-                        done += len(chunk)
-                        if on_bytes:
-                            on_bytes(done, output.size_bytes)
-                if digest.hexdigest() != output.sha256:
-                    raise DownloadError(f"{output.filename} arrived damaged: its SHA-256 differs.")
-                # mkstemp lets nobody else read; a download is as any other new file.
-                Path(partial).chmod(0o666 & ~_umask())
-                Path(partial).replace(path)
-            finally:
-                Path(partial).unlink(missing_ok=True)
-        return response
 
-    def _get(
-        self, path: str, query: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None
-    ) -> httpx.Response:
-        return self._tried(lambda: self._http.get(path, params=query, headers=headers), repeatable=True)
-
-    def _send(self, method: str, path: str) -> httpx.Response:
-        return self._tried(lambda: self._http.request(method, path), repeatable=False)
-
-    def _tried(self, send: Callable[[], httpx.Response], *, repeatable: bool) -> httpx.Response:
-        """Make a call until it is answered.
-
-        A call that changes something is repeated only if it cannot have been served: the server put it off, or
-        there was no connection. Raises ApiError, ConnectionFailedError.
-        """
-        deadline, tries = time.monotonic() + self._patience_seconds, 0
-        while True:
-            tries += 1
-            pause = min(5.0, 0.25 * 2**tries) * random.uniform(0.7, 1.3)  # noqa: S311 - jitter is no secret
-            try:
-                response = send()
-            except httpx.TransportError as error:
-                may_repeat = repeatable or isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
-                if not may_repeat or time.monotonic() + pause > deadline:
-                    raise ConnectionFailedError(_describe(self.url, error)) from error
-            else:
-                if response.status_code < httpx.codes.BAD_REQUEST:
-                    return response
-                pause = _retry_after_seconds(response) or pause
-                put_off = response.status_code in PUT_OFF or _problem(response).get("code") == KEY_IN_USE
-                if not put_off or time.monotonic() + pause > deadline:
-                    raise ApiError(response.status_code, _problem(response))
-            time.sleep(pause)
-
-
-class _Watched:
-    """A file that tells how far it has been read."""
-
-    def __init__(self, file: IO[bytes], size_bytes: int, on_bytes: OnBytes | None) -> None:
-        self._file, self._size_bytes, self._on_bytes, self._done = file, size_bytes, on_bytes, 0
-
-    def read(self, size: int = -1) -> bytes:
-        block = self._file.read(size)
-        self._done += len(block)
-        if self._on_bytes and block:
-            self._on_bytes(self._done, self._size_bytes)
-        return block
-
-    def __iter__(self) -> Iterator[bytes]:
-        while block := self.read(CHUNK_BYTES):
-            yield block
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def fileno(self) -> int:
-        return self._file.fileno()
+def _page(answer: Mapping[str, Any]) -> tuple[list[Job], str | None]:
+    """Return the jobs of a page, and where the next one begins."""
+    following = answer["next_starting_after"] if answer["has_more"] else None
+    return [Job.from_json(values) for values in answer["jobs"]], following
 
 
 def failure(job: Job) -> JobFailedError:
@@ -304,32 +263,3 @@ def failure(job: Job) -> JobFailedError:
 
 def _json_or_none(value: object) -> str | None:
     return None if value is None else json.dumps(value)
-
-
-def _retry_after_seconds(response: httpx.Response) -> float | None:
-    try:
-        return min(LONGEST_PAUSE_SECONDS, max(0.1, float(response.headers["Retry-After"])))
-    except (KeyError, ValueError):
-        return None
-
-
-def _problem(response: httpx.Response) -> Mapping[str, Any]:
-    try:
-        problem = response.json()
-    except ValueError:
-        return {}
-    return problem if isinstance(problem, dict) else {}
-
-
-def _describe(url: str, error: httpx.TransportError) -> str:
-    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-        return f"No server answers at {url}."
-    if isinstance(error, httpx.TimeoutException):
-        return f"The server at {url} stopped answering."
-    return f"The connection to {url} broke ({type(error).__name__})."
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -71,14 +71,15 @@ class JobProgress:
         self._show("downloading", done_bytes / max(1, total_bytes))
 
     def _show(self, text: str, fraction: float, left_seconds: float | None = None) -> None:
-        left = "" if left_seconds is None else f"{_clock(left_seconds)} left"
+        left = "" if left_seconds is None else f"{clock(left_seconds)} left"
         self._progress.update(self._bar, description=text, completed=fraction, left=left)
         if not self._live and text != self._said:
             click.echo(" ".join(part for part in (text, left) if part), err=True)
             self._said = text
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Return a time as people write it."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

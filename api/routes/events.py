@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from flask import Blueprint, Response
 
 from api.errors import StreamsExhaustedError
+from api.job_json import etag_of, job_json
 from api.openapi import Operation, describes
-from api.resources import etag_of, job_json
 from api.routes.jobs import find_job
 from api.services import services
 from api.waiting import has_ended
-from shared.errors import JobNotFoundError, StoreUnavailableError
+from shared.batch_items import BatchItems
+from shared.errors import JobNotFoundError, PassingError
 from shared.job_changes import Follower
-from shared.job_store import JobStore
 
 blueprint = Blueprint("events", __name__, url_prefix="/v1/jobs/<job_id>")
 
@@ -44,23 +44,23 @@ def events(job_id: str) -> Response:
     follower = following.__enter__()
     if follower is None:
         raise StreamsExhaustedError("The server follows as many jobs as it can. Poll this one, or try again.")
-    response = Response(_stream(services().store, job_id, follower), content_type="text/event-stream")
+    response = Response(_stream(services().items, job_id, follower), content_type="text/event-stream")
     response.call_on_close(lambda: following.__exit__(None, None, None))
     # nginx would hold events back until its buffer is full.
     response.headers["X-Accel-Buffering"] = "no"
     return response
 
 
-def _stream(store: JobStore, job_id: str, follower: Follower) -> Iterator[str]:
+def _stream(items: BatchItems, job_id: str, follower: Follower) -> Iterator[str]:
     deadline, sent, silent_since = time.monotonic() + STREAM_SECONDS, "", time.monotonic()
     yield "retry: 2000\n\n"
     while time.monotonic() < deadline and not follower.ended:
         try:
-            job = store.read(job_id)
+            job = items.read_job(job_id)
         except JobNotFoundError:
             yield f'event: deleted\ndata: {{"id": "{job_id}"}}\n\n'
             return
-        except StoreUnavailableError:
+        except PassingError:
             # The next attempt is told, with a status.
             return
         tag, now = etag_of(job), time.monotonic()

@@ -5,34 +5,20 @@ from __future__ import annotations
 from flask import Blueprint, Response, g, request
 
 from api.callers import caller
-from api.errors import FieldsInvalidError, MediaTypeUnsupportedError
+from api.errors import MediaTypeUnsupportedError
 from api.idempotency import Exchange, repeatable
+from api.job_json import etag_of, job_json, job_resource
 from api.multipart_form import receive_form
 from api.openapi import Operation, describes
-from api.resources import (
-    DeliveriesResource,
-    DeliveryResource,
-    JobListResource,
-    JobResource,
-    etag_of,
-    job_json,
-    job_resource,
-)
-from api.schemas import (
-    JobForm,
-    JobListQuery,
-    JobSubmission,
-    clean_filename,
-    form_options,
-    parse_json,
-    validate,
-)
+from api.resources import DeliveriesResource, DeliveryResource, JobListResource, JobResource
+from api.schemas import JobForm, JobListQuery, JobSubmission, form_options, parse_json
 from api.services import services
 from api.streaming_upload import MAX_FORM_BYTES, DigestOnly, body_blocks, read_small_body
 from api.submission import Sender, new_upload_id
 from api.waiting import APPLIED, has_ended, preferred_wait_seconds, wait_until
-from shared.errors import JobNotFoundError, StemqueueError, StoreUnavailableError
+from shared.errors import FieldsInvalidError, JobNotFoundError, StemqueueError, StoreUnavailableError
 from shared.job import TERMINAL, Job, JobState
+from shared.job_options import clean_filename, validate
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/v1/jobs")
 
@@ -249,7 +235,7 @@ def find_job(job_id: str) -> Job:
     """Return a job of the caller's. Raises JobNotFoundError, for somebody else's too."""
     if len(job_id) != 32 or not job_id.isalnum():
         raise JobNotFoundError("There is no such job.")
-    job = services().store.read(job_id)
+    job = services().items.read_job(job_id)
     if not caller().may_see(job.request.owner):
         raise JobNotFoundError("There is no such job.")
     return job

@@ -16,8 +16,9 @@ from urllib.parse import quote
 from flask import Blueprint, Response, redirect, request
 
 from api.errors import OutputGoneError, OutputNotFoundError, RangeUnsatisfiableError
+from api.job_json import job_json
 from api.openapi import Operation, describes
-from api.resources import JobResource, job_json
+from api.resources import JobResource
 from api.routes.jobs import find_job, retry_after_seconds
 from api.services import services
 from api.zip_stream import Entry, zip_chunks

@@ -9,11 +9,12 @@ from api.idempotency import Exchange, repeatable
 from api.openapi import Operation, describes
 from api.resources import DirectUploadResource, UploadResource
 from api.routes.jobs import sender
-from api.schemas import UploadQuery, UploadWish, clean_filename, parse_json, validate
+from api.schemas import UploadQuery, UploadWish, parse_json
 from api.services import services
 from api.streaming_upload import DigestOnly, body_blocks, read_small_body, store_body
 from api.submission import FORM_SECONDS, new_upload_id
 from shared.errors import StemqueueError
+from shared.job_options import clean_filename, validate
 
 blueprint = Blueprint("uploads", __name__, url_prefix="/v1/uploads")
 

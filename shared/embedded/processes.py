@@ -19,7 +19,7 @@ from pathlib import Path
 from threading import Thread
 
 _DIE_WITH_PARENT = str(Path(__file__).with_name("die_with_parent.py"))
-_POLL_SECONDS = 0.02  # between two looks at a service that starts; a look is one local connection
+_POLL_SECONDS = 0.1  # between two looks at a service that starts; a look is one local connection
 
 
 @dataclass(frozen=True)

@@ -3,29 +3,43 @@
 --
 --   job:<id>                      hash     the record; the truth about a job
 --   jobs, jobs:<owner>            zset     ids by creation
---   line:<engine>:<class>:<owner> zset     queued jobs that wait to be published, first come first
---   turns:<engine>:<class>        zset     owners that have a line, by when they were last served
+--   line:<engine>:<class>:<party> zset     queued jobs that wait to be published, first come first
+--   turns:<engine>:<class>        zset     parties that have a line, by when they were last served; a party is an owner,
+--                                          or a batch: its jobs have a line of their own
 --   clock:<engine>:<class>        string   counts the turns
---   streak:<engine>               string   interactive jobs published in a row while bulk ones waited
+--   bulk:<engine>                 set      bulk jobs that are published or run: they never fill the workers
 --   published:<engine>            zset     queued jobs whose message is out, by when
 --   turn                          string   counts the publications
 --   delayed                       zset     queued jobs that wait for a retry, by when it is due
 --   running                       zset     running jobs by the end of their lease
---   settled                       zset     ended jobs by when they expire
+--   settled                       zset     ended jobs by when they expire; those of batches expire with their batch
 --   deleted                       zset     jobs whose objects are still to be removed
 --   engines, paused, draining     set      engines that ever had a line; those an operator has stopped
 --   workers, worker:<id>          zset, hash   live workers by heartbeat; what each can do
 --   pace:<engine>                 string   running average of a job's seconds of work, in ms
 --   count, failures               hash     jobs by state; failures by code since the start
+--   made:<engine>:<format>        string   running average of the bytes that a job makes
 --   upload:<id>, upload:<id>:jobs hash, set    an upload; the jobs that use it
 --   uploads                       zset     uploads that no job uses, by since when
 --   content:<digest>              string   the last job that made just this (worker/earlier_result.py says what this is)
+--   making:<digest>               string   the job that works on just this
+--   twins:<digest>                set      jobs that wait for its end, since they ask for the same
 --   usage:<owner>                 hash     what an owner has: `queued` jobs, `bytes` of uploads and outputs
 --   audio:<owner>:<day>           string   milliseconds of audio separated for an owner on a day (UTC)
 --   permits:<key>:<minute>        string   requests that a key was granted in a minute
 --   idempotency:<name>            hash     a request under an Idempotency-Key: who holds it, what it asks, its answer
 --   webhooks, webhook:<message>   zset, hash   ends of jobs still to be told to clients, by when; each
 --   deliveries:<job>              list     how telling them went
+--   batch:<id>                    hash     a batch: what was asked, `n_<state>` items, how far it was read and fed
+--   batch:<id>:states             string   a letter for each item, in the manifest's order: w(aiting), q (a job of it is in
+--                                          line or runs), s(ucceeded), f(ailed), c(anceled), i(nvalid); in capitals while the
+--                                          ended job's record is still here
+--   batch:<id>:ended              set      numbers of the items in capitals
+--   batch:<id>:results            hash     how items ended, by number, until their chunk's results are in storage
+--   batch:<id>:chunks             hash     chunks whose results are in storage, and in which version
+--   lock:batch:<id>               string   who works on a batch at the moment
+--   batches, batches:<owner>      zset     batches by creation
+--   batches:live, batches:settled zset     batches that somebody has to work on; those that have ended, by when they expire
 --   fence                         string   the last fence given out
 --   key:<id>, keys                hash, zset   API keys, by digest alone; their ids by creation (api_keys.py)
 local prefix = KEYS[1]
@@ -43,9 +57,16 @@ local function set(id, ...)
   redis.call('HINCRBY', key('job', id), 'version', 1)
   redis.call('PUBLISH', key('changes'), id)
 end
+-- Every change of a batch bumps its version too.
+local function count_item(batch, state, by)
+  redis.call('HINCRBY', key('batch', batch), 'n_' .. state, int(by))
+  redis.call('HINCRBY', key('batch', batch), 'version', 1)
+end
 local function count(id, state, by)
   redis.call('HINCRBY', key('count'), state, by)
-  if state == 'queued' then redis.call('HINCRBY', key('usage', get(id, 'owner')[1]), 'queued', by) end
+  local job = get(id, 'owner', 'batch')
+  if state == 'queued' then redis.call('HINCRBY', key('usage', job[1]), 'queued', by) end
+  if job[2] then count_item(job[2], state, by) end
 end
 local function move(id, from, to, ...)
   if from then count(id, from, -1) end
@@ -76,24 +97,32 @@ local function forget_upload(upload)
   redis.call('DEL', key('upload', upload))
 end
 
+-- Whose line a job stands in. -> engine, class, party
+local function place_of(id)
+  local job = get(id, 'engine', 'class', 'owner', 'batch')
+  return job[1], job[2], job[4] or job[3]
+end
+
+-- A bulk job runs no longer, and is not published either.
+local function leave_bulk(id) redis.call('SREM', key('bulk', get(id, 'engine')[1]), id) end
+
 local function enter_line(id, score)
-  local job = get(id, 'engine', 'class', 'owner')
-  local engine, class, owner = job[1], job[2], job[3]
-  redis.call('ZADD', key('line', engine, class, owner), int(score), id)
+  local engine, class, party = place_of(id)
+  leave_bulk(id)
+  redis.call('ZADD', key('line', engine, class, party), int(score), id)
   redis.call('SADD', key('engines'), engine)
   local turns = key('turns', engine, class)
-  if not redis.call('ZSCORE', turns, owner) then
-    -- A newcomer goes behind the owners that wait already, so that coming back often wins nothing.
-    redis.call('ZADD', turns, redis.call('INCR', key('clock', engine, class)), owner)
+  if not redis.call('ZSCORE', turns, party) then
+    -- A newcomer goes behind those that wait already, so that coming back often wins nothing.
+    redis.call('ZADD', turns, redis.call('INCR', key('clock', engine, class)), party)
   end
 end
 
 local function leave_line(id)
-  local job = get(id, 'engine', 'class', 'owner')
-  local engine, class, owner = job[1], job[2], job[3]
-  local line = key('line', engine, class, owner)
+  local engine, class, party = place_of(id)
+  local line = key('line', engine, class, party)
   redis.call('ZREM', line, id)
-  if redis.call('ZCARD', line) == 0 then redis.call('ZREM', key('turns', engine, class), owner) end
+  if redis.call('ZCARD', line) == 0 then redis.call('ZREM', key('turns', engine, class), party) end
   redis.call('ZREM', key('published', engine), id)
   redis.call('ZREM', key('delayed'), id)
 end
@@ -108,21 +137,70 @@ local function ended_by(id, fence, state)
   return job[1] == state and job[2] == fence
 end
 
--- The end of a job that names a webhook is to be told: noted in the same step, so that no end goes untold.
-local function announce(id, state, now)
-  local url = cjson.decode(get(id, 'request')[1]).webhook_url
+-- The end of what names a webhook is to be told: noted in the same step, so that no end goes untold.
+local function announce(record, id, kind, now)
+  local url = cjson.decode(redis.call('HGET', record, 'request')).webhook_url
   if not url or url == cjson.null then return end
-  local message = 'msg_' .. id .. '_' .. redis.call('HINCRBY', key('job', id), 'webhooks', 1)
-  redis.call('HSET', key('webhook', message), 'job', id, 'type', 'job.' .. state, 'at_ms', int(now), 'tries', 0)
+  local message = 'msg_' .. id .. '_' .. redis.call('HINCRBY', record, 'webhooks', 1)
+  redis.call('HSET', key('webhook', message), 'job', id, 'type', kind, 'at_ms', int(now), 'tries', 0)
   redis.call('ZADD', key('webhooks'), int(now), message)
 end
 
+local function batch_number(batch, name) return tonumber(redis.call('HGET', key('batch', batch), name) or 0) end
+local function end_batch(batch, state, retention_ms, now)
+  redis.call('HSET', key('batch', batch), 'state', state, 'ended_ms', int(now), 'expires_ms', int(now + retention_ms))
+  redis.call('HINCRBY', key('batch', batch), 'version', 1)
+  redis.call('ZADD', key('batches', 'settled'), int(now + retention_ms), batch)
+  announce(key('batch', batch), batch, 'batch.ended', now)
+end
+-- A batch ends with the last of its items, once all of its manifest is read.
+local function end_batch_if_done(batch, retention_ms, now)
+  if redis.call('HGET', key('batch', batch), 'state') ~= 'running' then return end
+  for _, state in ipairs({'waiting', 'queued', 'running'}) do
+    if batch_number(batch, 'n_' .. state) > 0 then return end
+  end
+  -- Where copies of the stems go elsewhere, an item is done when they are there.
+  if redis.call('HGET', key('batch', batch), 'exports') == '1' and redis.call('EXISTS', key('batch', batch, 'ended')) == 1
+  then
+    return
+  end
+  end_batch(batch, 'ended', retention_ms, now)
+end
+-- The number of an item, counted from 1, is the end of its job's id.
+local function item_of(id) return tonumber(string.sub(id, 25), 16) end
+local function job_of(batch, number) return string.sub(batch, 1, 24) .. string.format('%08x', number) end
+local function item_letter(batch, number)
+  return redis.call('GETRANGE', key('batch', batch, 'states'), int(number - 1), int(number - 1))
+end
+local function mark_item(batch, number, letter)
+  redis.call('SETRANGE', key('batch', batch, 'states'), int(number - 1), letter)
+end
+
+-- Whoever waited for what this job makes looks anew.
+local function release_twins(id)
+  local name = string.match(get(id, 'content')[1] or '', '^%S+')
+  if not name or redis.call('GET', key('making', name)) ~= id then return end
+  for _, twin in ipairs(redis.call('SMEMBERS', key('twins', name))) do
+    if redis.call('ZREM', key('delayed'), twin) == 1 then enter_line(twin, get(twin, 'created_ms')[1]) end
+  end
+  redis.call('DEL', key('making', name), key('twins', name))
+end
+
 local function settle(id, from, state, retention_ms, ...)
-  local now = now_ms()
+  local now, batch = now_ms(), get(id, 'batch')[1]
   redis.call('ZREM', key('running'), id)
-  redis.call('ZADD', key('settled'), int(now + retention_ms), id)
-  move(id, from, state, 'finished_ms', int(now), 'expires_ms', int(now + retention_ms), 'stage', '', ...)
-  announce(id, state, now)
+  leave_bulk(id)
+  release_twins(id)
+  move(id, from, state, 'finished_ms', int(now), 'stage', '', ...)
+  if batch then
+    mark_item(batch, item_of(id), string.upper(string.sub(state, 1, 1)))
+    redis.call('SADD', key('batch', batch, 'ended'), int(item_of(id)))
+    end_batch_if_done(batch, retention_ms, now)
+  else
+    redis.call('HSET', key('job', id), 'expires_ms', int(now + retention_ms))
+    redis.call('ZADD', key('settled'), int(now + retention_ms), id)
+  end
+  announce(key('job', id), id, 'job.' .. state, now)
 end
 
 local function note_error(id, text)
@@ -131,11 +209,15 @@ local function note_error(id, text)
   redis.call('HSET', key('job', id), 'attempt_errors', text)
 end
 
+-- The slots of live workers that have an engine, and how many of them bulk jobs may take.
 local function live_slots(engine, since_ms)
-  local slots = 0
+  local slots, for_bulk = 0, 0
   for _, worker in ipairs(redis.call('ZRANGEBYSCORE', key('workers'), int(since_ms), '+inf')) do
-    local w = redis.call('HMGET', key('worker', worker), 'slots', 'engines')
-    if w[2] and string.find(',' .. w[2] .. ',', ',' .. engine .. ',', 1, true) then slots = slots + w[1] end
+    local w = redis.call('HMGET', key('worker', worker), 'slots', 'engines', 'kept_slots')
+    if w[2] and string.find(',' .. w[2] .. ',', ',' .. engine .. ',', 1, true) then
+      slots = slots + w[1]
+      for_bulk = for_bulk + w[1] - (w[3] or 0)
+    end
   end
-  return slots
+  return slots, for_bulk
 end

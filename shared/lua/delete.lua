@@ -1,9 +1,10 @@
 -- Forget an ended job; its objects are the caller's to remove, and the collector's should the caller die.
--- -> {state before or '', key of the source if no other job uses it}
+-- -> {state before, '', or 'batch' of a batch's job, which goes with its batch; key of the source if no other job uses it}
 local id = ARGV[1]
-local job = get(id, 'state', 'owner', 'request', 'stored_bytes', 'content')
+local job = get(id, 'state', 'owner', 'request', 'stored_bytes', 'content', 'batch')
 local state = job[1]
 if not state then return {'', ''} end
+if job[6] then return {'batch', ''} end
 if state == 'queued' or state == 'running' then return {state, ''} end
 local orphan = ''
 local request = cjson.decode(job[3])
@@ -20,7 +21,9 @@ if upload and upload ~= cjson.null then
   end
 end
 charge(job[2], -(job[4] or 0))
-if job[5] and redis.call('GET', key('content', job[5])) == id then redis.call('DEL', key('content', job[5])) end
+for name in string.gmatch(job[5] or '', '%S+') do
+  if redis.call('GET', key('content', name)) == id then redis.call('DEL', key('content', name)) end
+end
 redis.call('DEL', key('job', id), key('deliveries', id))
 redis.call('ZREM', key('jobs'), id)
 redis.call('ZREM', key('jobs', job[2]), id)

@@ -6,6 +6,7 @@ if not holds(id, fence) then return 0 end
 note_error(id, err)
 if retry_ms >= 0 then
   redis.call('ZREM', key('running'), id)
+  leave_bulk(id)
   redis.call('ZADD', key('delayed'), int(now_ms() + retry_ms), id)
   redis.call('HINCRBY', key('failures'), 'retried:' .. code, 1)
   move(id, 'running', 'queued', 'stage', '', 'fence', '0')

@@ -20,13 +20,21 @@ local function place_in_line(id, engine, class, owner)
   if redis.call('ZSCORE', key('published', engine), id) then
     local turn = tonumber(get(id, 'turn')[1] or 0)
     for _, other in ipairs(redis.call('ZRANGE', key('published', engine), 0, 63)) do
-      if tonumber(get(other, 'turn')[1] or 0) < turn then position = position + 1 end
+      local job = get(other, 'turn', 'class')
+      local is_before = tonumber(job[1] or 0) < turn
+      if (job[2] == class and is_before) or (job[2] == 'interactive' and class == 'bulk') then
+        position = position + 1
+      end
     end
     return position
   end
   local rank = redis.call('ZRANK', key('line', engine, class, owner), id)
   if not rank then return nil end
-  position = 1 + redis.call('ZCARD', key('published', engine)) + ahead_in_class(engine, class, owner, rank)
+  position = 1 + ahead_in_class(engine, class, owner, rank) + redis.call('ZCARD', key('published', engine))
+  if class == 'interactive' then
+    -- Bulk jobs that are published are overtaken.
+    position = position - redis.call('ZINTERCARD', 2, key('published', engine), key('bulk', engine))
+  end
   if class == 'bulk' then
     for _, other in ipairs(redis.call('ZRANGE', key('turns', engine, 'interactive'), 0, 199)) do
       position = position + redis.call('ZCARD', key('line', engine, 'interactive', other))
@@ -35,14 +43,16 @@ local function place_in_line(id, engine, class, owner)
   return position
 end
 
--- What runs of an engine: how many jobs, their work still to do (in jobs), and the pace that they show (ms, or nil).
--- With a fence, only what was claimed before: workers claim more jobs than they have slots, to fetch them meanwhile.
-local function under_way(engine, fence)
+-- What runs of an engine before a job of a class: how many jobs, their work still to do (in jobs), and the pace that they
+-- show (ms, or nil). With a fence, only what was claimed before: workers claim more jobs than they have slots, to fetch
+-- them meanwhile; an interactive job overtakes bulk ones that only have been fetched.
+local function under_way(engine, class, fence)
   local sampled = redis.call('ZRANGE', key('running'), 0, 63) -- bounds what one poll costs
   local count, work, shown = 0, 0, nil
   for _, id in ipairs(sampled) do
-    local job = get(id, 'engine', 'progress', 'working_ms', 'fence')
-    if job[1] == engine and (not fence or tonumber(job[4] or 0) < fence) then
+    local job = get(id, 'engine', 'progress', 'working_ms', 'fence', 'class')
+    local is_overtaken = class == 'interactive' and job[5] == 'bulk' and not job[3]
+    if job[1] == engine and not is_overtaken and (not fence or tonumber(job[4] or 0) < fence) then
       local progress = job[3] and tonumber(job[2]) or 0
       count, work = count + 1, work + 1 - progress
       if progress >= 0.1 then shown = (now_ms() - job[3]) / progress end
@@ -67,7 +77,7 @@ local function time_left_ms(engine, since_ms, job, position)
     local own = math.min(1, 2 * progress)
     return (1 - progress) * ((1 - own) * pace + own * elapsed / math.max(progress, 0.01))
   end
-  local count, work, shown = under_way(engine, job.fence)
+  local count, work, shown = under_way(engine, job.class, job.fence)
   -- Until a first job has ended, those that run tell how fast it goes.
   if pace == 0 then pace = shown or 0 end
   local slots = live_slots(engine, since_ms)
@@ -79,7 +89,7 @@ end
 -- read from storage.
 local SHOWN = {'state', 'request', 'version', 'created_ms', 'stage', 'progress', 'attempt', 'losses', 'fence',
   'started_ms', 'finished_ms', 'expires_ms', 'outputs', 'probed', 'error', 'attempt_errors', 'cached',
-  'engine', 'class', 'owner', 'working_ms'}
+  'engine', 'class', 'owner', 'working_ms', 'batch', 'content'}
 
 -- The record as one JSON object, which its reader takes apart far sooner than a list of Redis's; '' when there is no such
 -- job.
@@ -93,14 +103,15 @@ local function record_of(id, since_ms)
 
   local left_ms
   if state == 'queued' then
-    local position = place_in_line(id, engine, record.class, record.owner)
+    local position = place_in_line(id, engine, record.class, record.batch or record.owner)
     if position then
       record.queue_position = int(position)
-      left_ms = time_left_ms(engine, since_ms, {progress = 0}, position)
+      left_ms = time_left_ms(engine, since_ms, {progress = 0, class = record.class}, position)
     end
   else
     local working_ms = record.working_ms and tonumber(record.working_ms)
-    local running = {working_ms = working_ms, progress = tonumber(record.progress), fence = tonumber(record.fence)}
+    local running = {working_ms = working_ms, progress = tonumber(record.progress), fence = tonumber(record.fence),
+      class = record.class}
     left_ms = time_left_ms(engine, since_ms, running, 1)
   end
   if left_ms then record.eta_seconds = tostring(left_ms / 1000) end

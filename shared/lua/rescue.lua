@@ -1,5 +1,5 @@
 -- Mend what died: leases that ran out, retries that are due, messages that nobody claimed.
--- -> {leases rescued, jobs given up, retries due, engine, id, engine, id, ... to be sent again}
+-- -> {leases rescued, jobs given up, retries due, engine, class, id, ... to be sent again}
 local unclaimed_ms, max_losses, retention_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local limit = 200 -- bounds how long one run of this script can hold Redis
 local now = now_ms()
@@ -38,6 +38,7 @@ for _, engine in ipairs(redis.call('SMEMBERS', key('engines'))) do
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', published, '-inf', int(now - unclaimed_ms), 'LIMIT', 0, limit)) do
     redis.call('ZADD', published, int(now), id)
     answer[#answer + 1] = engine
+    answer[#answer + 1] = get(id, 'class')[1]
     answer[#answer + 1] = id
   end
 end

@@ -1,9 +1,10 @@
 -- Put an ended job back in line by hand, with a clean slate.
--- -> {state before, or '', or owner_full | audio_spent; the record} or {full, ms until a place is free}
+-- -> {state before, or '', or batch (its own matter), or owner_full | audio_spent; the record} or {full, ms until a place is free}
 local id, max_queued = ARGV[1], tonumber(ARGV[2])
 local max_queued_by_owner, max_audio_ms, alive_ms = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local job = get(id, 'state', 'owner', 'engine')
+local job = get(id, 'state', 'owner', 'engine', 'batch')
 local state = job[1]
+if job[4] then return {'batch', ''} end
 if state == 'failed' or state == 'canceled' then
   if tonumber(redis.call('HGET', key('count'), 'queued') or 0) >= max_queued then
     return {'full', int(step_ms(job[3], now_ms() - alive_ms))}

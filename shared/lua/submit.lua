@@ -1,10 +1,13 @@
 -- Accept a job: record, line and counters in one step.
--- -> {full, ms until a place is free} or {draining | upload_gone | owner_full | audio_spent}, or {ok | exists, the record}
+-- -> {full, ms until a place is free} or {draining | upload_gone | owner_full | audio_spent | not_waiting}, or
+-- {ok | exists, the record}
 -- The record comes at once: an answer that needs a second call could be lost although the job is accepted.
 local id, request, owner, engine, class = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local max_queued, upload = tonumber(ARGV[6]), ARGV[7]
 local max_queued_by_owner, max_audio_ms, alive_ms = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
+local batch = ARGV[11] -- the batch whose item this is, or ''
 if redis.call('EXISTS', key('job', id)) == 1 then return {'exists', record_of(id, now_ms() - alive_ms)} end
+if batch ~= '' and item_letter(batch, item_of(id)) ~= 'w' then return {'not_waiting'} end
 if tonumber(redis.call('HGET', key('count'), 'queued') or 0) >= max_queued then
   return {'full', int(step_ms(engine, now_ms() - alive_ms))}
 end
@@ -19,8 +22,14 @@ end
 local now = now_ms()
 redis.call('HSET', key('job', id), 'schema', 1, 'request', request, 'owner', owner, 'engine', engine,
   'class', class, 'created_ms', int(now), 'attempt', 0, 'losses', 0, 'progress', 0)
-redis.call('ZADD', key('jobs'), int(now), id)
-redis.call('ZADD', key('jobs', owner), int(now), id)
+if batch ~= '' then
+  redis.call('HSET', key('job', id), 'batch', batch)
+  mark_item(batch, item_of(id), 'q')
+  count_item(batch, 'waiting', -1)
+else
+  redis.call('ZADD', key('jobs'), int(now), id)
+  redis.call('ZADD', key('jobs', owner), int(now), id)
+end
 enter_line(id, now)
 move(id, nil, 'queued')
 return {'ok', record_of(id, now - alive_ms)}

@@ -8,8 +8,8 @@ else
   redis.call('ZREM', key('webhooks'), message)
   redis.call('DEL', key('webhook', message))
 end
--- Of a job that was deleted meanwhile nothing is kept.
-if redis.call('EXISTS', key('job', job)) == 1 then
+-- Of a job or a batch that was deleted meanwhile nothing is kept, nor of a batch's jobs once they are only results.
+if redis.call('EXISTS', key('job', job), key('batch', job)) == 1 then
   redis.call('RPUSH', key('deliveries', job), entry)
   redis.call('LTRIM', key('deliveries', job), -max_entries, -1)
   redis.call('PEXPIRE', key('deliveries', job), int(keep_ms))

@@ -7,7 +7,6 @@ its peak is the engine's with its imports. Run with a length in seconds and a pr
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from tests.bench.peak import peak_mebibytes
 from tests.bench.repetition_songs import AUDIO
 from worker.engine.interface import FloatArray
 from worker.engine.repetition import create, warm
@@ -84,7 +84,7 @@ def main() -> None:
                 "unit": "s a minute",
                 "x_real_time": round(seconds / wall, 1),
                 "processor_seconds_a_minute": round(processor / seconds * 60, 3),
-                "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+                "peak_mib": peak_mebibytes(),
             }
         )
     )

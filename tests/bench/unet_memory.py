@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.bench.peak import peak_mebibytes
 from worker.engine.unet import create
 
 RATE_HZ = 44_100
@@ -34,9 +35,7 @@ class Noise:
 def main(folder: Path, seconds: int) -> None:
     for _ in create(None, {}, model_folder=folder).separate(Noise(seconds), threads=2):
         pass
-    # Not getrusage: its peak counts the parent's memory before exec.
-    status = Path("/proc/self/status").read_text().splitlines()
-    print(round(next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024))
+    print(peak_mebibytes())
 
 
 if __name__ == "__main__":

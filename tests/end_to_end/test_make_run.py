@@ -176,13 +176,15 @@ def test_a_running_stack_is_used_and_a_second_start_finds_its_jobs_and_stems(clo
         assert make.returncode == 0, output + errors
         assert is_ready(clone), "a stack that ran before goes on"
     vocals = (clone.folder / "my stems/vocals.flac").read_bytes()
-    with running(clone):
+    with running(clone) as log:
         with urlopen(f"{clone.url}/v1/jobs?limit=1", timeout=10) as answer:
             (job,) = json.load(answer)["jobs"]
         assert job["state"] == "succeeded"
         links = {stem["name"]: stem["url"] for stem in job["stems"]}
         with urlopen(f"{clone.url}{links['vocals']}", timeout=10) as answer:
             assert answer.read() == vocals
+    assert all(line.split("|")[0].strip() in {"stack", "valkey", "storage", "api", "worker"} for line in log), log
+    assert len(log) < 30, "what a new user sees first fits a screen"
 
 
 def test_nobody_survives_a_supervisor_that_is_killed_and_the_next_start_is_as_any(clone: Clone) -> None:

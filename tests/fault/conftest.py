@@ -37,9 +37,13 @@ def deploy(tmp_path: Path) -> Iterator[Callable[..., Deployment]]:
     """A function that starts a deployment with the given settings; all of it ends with the test."""
     started: list[Deployment] = []
 
-    def start(*, workers: int = 1, **overrides: str) -> Deployment:
+    def start(
+        *, workers: int = 1, prepare: Callable[[Deployment], dict[str, str]] = lambda _: {}, **overrides: str
+    ) -> Deployment:
         deployment = Deployment(tmp_path / f"deployment{len(started)}", **overrides)
         started.append(deployment)
+        # What the API and the workers are told of servers that run by now.
+        deployment.overrides.update(prepare(deployment))
         deployment.start_api()
         for _ in range(workers):
             deployment.start_worker()

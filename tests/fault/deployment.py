@@ -7,6 +7,7 @@ the cables can be cut; the test itself has connections of its own. What must hol
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 import time
@@ -72,6 +73,7 @@ class Deployment:
         self.lines: list[str] = []
         self.workers: list[RunningService] = []
         self.accepted: list[str] = []
+        self.batches: list[str] = []
         self.api: RunningService | None = None
         self.valkey, self.seaweedfs = make_valkey(folder / "valkey"), make_storage(folder / "storage")
         self.valkey.start()
@@ -93,9 +95,14 @@ class Deployment:
         self.api = self._start("api", command, self._alive, {})
 
     def start_worker(
-        self, *, wait: bool = True, command_prefix: tuple[str, ...] = (), **overrides: str
+        self,
+        *,
+        wait: bool = True,
+        command_prefix: tuple[str, ...] = (),
+        folder: Path | None = None,
+        **overrides: str,
     ) -> RunningService:
-        """Start a worker; waiting means: until its slots count."""
+        """Start a worker, in a folder of its own if one is given; waiting means: until its slots count."""
         command = (
             *["celery", "-A", "worker.celery_app", "worker", "--pool", "threads"],
             "--without-gossip",
@@ -104,7 +111,8 @@ class Deployment:
         before = {w.id for w in self.queue.workers()} if wait else set()
         known: Callable[[], bool] = lambda: bool({w.id for w in self.queue.workers()} - before)
         name = f"worker{len(self.workers)}"
-        worker = self._start(name, command, known if wait else lambda: True, overrides, command_prefix)
+        answers = known if wait else lambda: True
+        worker = self._start(name, command, answers, overrides, command_prefix=command_prefix, folder=folder)
         self.workers.append(worker)
         return worker
 
@@ -154,6 +162,35 @@ class Deployment:
         except psutil.NoSuchProcess:
             return []
 
+    # Batches
+
+    def submit_batch(self, **body: Any) -> str:
+        """Submit a batch over HTTP; return its id."""
+        answer = self.client.post("/v1/batches", json=body)
+        assert answer.status_code == 202, answer.text
+        batch_id = cast(str, answer.json()["id"])
+        self.batches.append(batch_id)
+        return batch_id
+
+    def batch(self, batch_id: str) -> dict[str, Any]:
+        """Return the batch as a client sees it."""
+        answer = self.client.get(f"/v1/batches/{batch_id}")
+        assert answer.status_code == 200, answer.text
+        return cast("dict[str, Any]", answer.json())
+
+    def until_batch(self, batch_id: str, *states: str, seconds: float = 90.0) -> dict[str, Any]:
+        """Return the batch once it is in one of the states."""
+        reached = wait_until(
+            lambda: (batch := self.batch(batch_id))["state"] in states and batch, seconds, f"{batch_id} to be {states}"
+        )
+        return cast("dict[str, Any]", reached)
+
+    def items(self, batch_id: str) -> list[dict[str, Any]]:
+        """Return all items of a batch as its report tells them."""
+        answer = self.client.get(f"/v1/batches/{batch_id}/report.jsonl")
+        assert answer.status_code == 200, answer.text
+        return [json.loads(line) for line in answer.text.splitlines()]
+
     # Inner
 
     def _alive(self) -> bool:
@@ -190,12 +227,14 @@ class Deployment:
         command: tuple[str, ...],
         answers: Callable[[], bool],
         overrides: dict[str, str],
+        *,
         command_prefix: tuple[str, ...] = (),
+        folder: Path | None = None,
     ) -> RunningService:
         service = Service(
             name=name,
             command=(*command_prefix, sys.executable, "-m", *command),
-            folder=self.folder,
+            folder=folder or self.folder,
             environment=self._environment(overrides),
             answers=answers,
             start_seconds=60,

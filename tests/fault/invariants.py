@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections import Counter
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 import httpx
 import psutil
 
+from shared.batch_items import BatchItems
+from shared.batch_store import BatchStore
 from shared.collector import Collector
 from tests.fault.deployment import TERMINAL, Deployment, wait_until
 
@@ -74,10 +77,11 @@ def check(deployment: Deployment, watcher: Watcher | None = None) -> list[dict[s
         assert job["state"] in TERMINAL, (job["id"], job["state"])
         if job["state"] == "succeeded":
             _check_outputs(deployment, job)
-    collection = Collector(deployment.settings, deployment.store, deployment.storage)
+    for batch_id in deployment.batches:
+        _check_batch(deployment, batch_id)
+    collection = Collector(deployment.settings, deployment.storage)
     time.sleep(1.1)  # past the age at which an upload counts as abandoned
-    deployment.store.unlock("collector")
-    assert collection.run() is not None
+    assert collection.run(now=True) is not None
     _check_no_garbage(deployment)
     if watcher:
         assert watcher.faults == []
@@ -96,12 +100,40 @@ def _check_outputs(deployment: Deployment, job: dict[str, Any]) -> None:
         assert hashlib.sha256(content).hexdigest() == stem["sha256"]
 
 
+def _check_batch(deployment: Deployment, batch_id: str) -> None:
+    """Assert that a batch has ended, that its counts are those of its items, and its stems are there."""
+    batch, items = deployment.batch(batch_id), deployment.items(batch_id)
+    assert batch["state"] in {"ended", "canceled"}, batch
+    assert len(items) == batch["total"]
+    counted = Counter(item["state"] for item in items)
+    assert {state: n for state, n in batch["counts"].items() if n} == dict(counted)
+    assert not {"waiting", "queued", "running"} & set(counted)
+    for item in items:
+        if item["state"] == "succeeded":
+            _check_outputs(deployment, deployment.job(item["job_id"]))
+    wait_until(lambda: not BatchStore(deployment.settings).live_ids(), 10, "results to be in storage")
+
+
+def _listed_by_batches(deployment: Deployment) -> set[str]:
+    listed = {key for key, _, _ in deployment.storage.list_keys("batches/")}
+    reader = BatchItems(deployment.store, BatchStore(deployment.settings), deployment.storage)
+    for batch_id in deployment.batches:
+        for item in deployment.items(batch_id):
+            if item["job_id"]:
+                job = reader.read_job(item["job_id"])
+                listed |= {o.key for o in job.outputs} | {f"jobs/{job.id}/{job.fence}/job.json"}
+                if job.request.source.upload_id:
+                    listed.add(job.request.source.key)
+    return listed
+
+
 def _check_no_garbage(deployment: Deployment) -> None:
-    listed = set()
+    listed = _listed_by_batches(deployment)
     for job in deployment.store.read_many(deployment.accepted):
         listed |= {o.key for o in job.outputs} | {job.request.source.key, f"jobs/{job.id}/{job.fence}/job.json"}
     found = {key for key, _, _ in deployment.storage.list_keys("")}
-    assert found - listed <= {"instance"}, "objects that no job lists"
+    strays = {key for key in found - listed if not key.startswith("catalog/")}
+    assert strays <= {"instance"}, f"objects that no job lists: {sorted(strays)}"
     uploads = deployment.seaweedfs.client().list_multipart_uploads(Bucket=deployment.storage.bucket)
     assert uploads.get("Uploads", []) == []
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Coroutine
@@ -24,10 +25,11 @@ class Proxy:
 
     `mode` is read for each block: `pass`; `swallow` (connections open, nothing comes through); `refuse` (new ones
     are closed at once); `slow_down` (HTTP 503 to every new connection). `delay_seconds` and `bytes_per_second`
-    slow down what passes; `reset_after_bytes` cuts each connection once so much has gone to the target.
+    slow down what passes; `reset_after_bytes` cuts each connection once so much has gone to the target. With `tls` it
+    ends TLS before a target that has none.
     """
 
-    def __init__(self, target_port: int) -> None:
+    def __init__(self, target_port: int, *, tls: ssl.SSLContext | None = None) -> None:
         self.mode = "pass"
         self.delay_seconds = 0.0
         self.bytes_per_second: float | None = None
@@ -38,7 +40,7 @@ class Proxy:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
         self._thread.start()
-        self._server = self._wait(asyncio.start_server(self._serve, "127.0.0.1", 0))
+        self._server = self._wait(asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=tls))
         self.port = int(self._server.sockets[0].getsockname()[1])
 
     def reset_all(self) -> None:
@@ -117,7 +119,8 @@ class Proxy:
                     self._reset(writer)
                 return
         with contextlib.suppress(OSError):
-            sink.write_eof()
+            # TLS knows no half-closed connections.
+            sink.write_eof() if sink.can_write_eof() else sink.close()
 
     @staticmethod
     def _reset(writer: asyncio.StreamWriter) -> None:

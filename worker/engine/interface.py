@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -153,3 +153,14 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Let go of what `separate` holds between tracks (a loaded network); the next call takes it up again."""
+
+
+@runtime_checkable
+class Preparable(Protocol):
+    """An engine that has something to load, which can be done while the track is decoded."""
+
+    def prepare(self) -> None:
+        """Load what `separate` would else load first. Called on a thread of its own, before `separate`.
+
+        Raises EngineError where `separate` would.
+        """

@@ -48,8 +48,8 @@ PADS_DOWN = [0, 1, 0, 2]
 INPUT_HISTORY = 267
 """Frames kept of the input: the topmost skip connection, computed again from them, is the furthest behind."""
 
-TOPMOST_AHEAD = 8
-"""Frames of a chunk that the topmost skip connection sees already."""
+TOPMOST_FRAMES = 19
+"""Frames more than a chunk has that the topmost skip connection is computed from."""
 
 DOWN_HALO = 23
 """Frames before a chunk from which levels 1 to 3 start, so that only their input has to be kept."""
@@ -171,7 +171,11 @@ def _top(graph: StreamGraph, weights: Weights, history: str, *, skip: str, below
 
 def _topmost_skip(graph: StreamGraph, weights: Weights, history: str) -> str:
     """Compute level 1 of the way down again where the way up needs it, a chunk later: cheaper than keeping it."""
-    x = graph.node("Concat", history, graph.rows("magnitudes", 0, TOPMOST_AHEAD), axis=2)
+    ahead = CHUNK_FRAMES + TOPMOST_FRAMES - INPUT_HISTORY
+    if ahead > 0:
+        x = graph.node("Concat", history, graph.rows("magnitudes", 0, ahead), axis=2)
+    else:
+        x = graph.rows(history, 0, CHUNK_FRAMES + TOPMOST_FRAMES)
     return graph.convolution(x, weights["down1_conv.1.weight"], weights["down1_conv.1.bias"], PADS_DOWN, 2)
 
 

@@ -61,11 +61,17 @@ class StreamGraph:
     def delayed(self, name: str, x: str, shape: tuple[int, int, int], rows: int, n_rows: int) -> str:
         """Delay x by the rows of a state of (channels, rows, bins); return the first `n_rows`.
 
-        `rows` is by how many rows a chunk moves on, at least as many as the state has.
+        `rows` is by how many rows a chunk moves on.
         """
         lag = shape[1]
-        self.keep(name, x, rows - lag, lag)
-        return self.joined(name, self.rows(x, 0, n_rows - lag), shape)
+        state = self.state(name, shape)
+        if lag <= rows:
+            self.keep(name, x, rows - lag, lag)
+        else:
+            self.replace(name, self.node("Concat", self.rows(state, rows, lag), self.rows(x, 0, rows), axis=2))
+        if n_rows <= lag:
+            return self.rows(state, 0, n_rows)
+        return self.node("Concat", state, self.rows(x, 0, n_rows - lag), axis=2)
 
     def convolution(
         self, x: str, weight: FloatArray, bias: FloatArray | None, pads: Sequence[int], stride: int = 1

@@ -160,7 +160,7 @@ def test_a_wait_is_held_by_the_server(client: Client, stand_in: StandIn, song: P
     timer = threading.Timer(0.5, lambda: stand_in.succeed(job.id))
     timer.start()
     asked: list[str] = []
-    client._http.event_hooks["request"].append(lambda request: asked.append(request.headers.get("Prefer", "")))
+    client._server.http.event_hooks["request"].append(lambda request: asked.append(request.headers.get("Prefer", "")))
     assert client.wait(job.id).state == "succeeded"
     timer.join()
     assert asked == ["", "wait=45"], "one look, and one wait"
@@ -174,7 +174,7 @@ def test_a_submission_whose_answer_is_lost_is_sent_again_and_makes_one_job(clien
             lost.append(1)
             raise httpx.ReadError("cut")
 
-    client._http.event_hooks["response"].append(lose)
+    client._server.http.event_hooks["response"].append(lose)
     job = client.submit(song)
     assert lost
     assert [j.id for j in client.jobs()] == [job.id]
@@ -195,3 +195,20 @@ def test_scripts_read_json_and_exit_codes(api_url: str, song: Path) -> None:
     assert command(api_url, "status", "0" * 32).exit_code == 1
     assert command(api_url, "submit", "no such file").exit_code == 2
     assert command(f"http://127.0.0.1:{find_free()}", "engines").exit_code == 4
+
+
+@pytest.mark.parametrize("url", ["not a url", "ftp://127.0.0.1", "http://", "http://[::1", "/v1"])
+def test_a_url_that_is_none_is_told(url: str) -> None:
+    result = command(url, "list")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "is no URL of a server" in result.stderr
+
+
+def test_a_server_of_another_kind_is_told(api_url: str) -> None:
+    result = command(f"{api_url}/docs?", "engines")
+    assert (result.exit_code, "is no stemqueue server" in result.stderr) == (1, True), result.stderr
+
+
+def test_a_key_that_cannot_be_sent_is_told(api_url: str) -> None:
+    result = CliRunner().invoke(main, ["--url", api_url, "--api-key", "schlüssel", "list"])
+    assert (result.exit_code, "API key" in result.stderr) == (1, True)

@@ -5,6 +5,7 @@ Every exception from its checks stands here with its reason.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,9 +19,11 @@ from schemathesis.schemas import BaseSchema
 
 from api.app import create_app
 from api.openapi import document
+from shared.batch import batch_id_from
 from shared.job_store import new_id
 from shared.settings import Settings
 from tests.fixtures.api import StandIn
+from tests.fixtures.batches import Catalog
 
 load_all_checks()
 
@@ -33,6 +36,12 @@ EXAMPLES = 12
 REFUSES_WHAT_THE_SCHEMA_ALLOWS = {
     ("post", "/v1/jobs"): "engines, presets and uploads are names of things that may not be there (410, 422)",
     ("get", "/v1/jobs"): "`starting_after` names a job that may not be there (422)",
+    (
+        "post",
+        "/v1/batches",
+    ): "one of three ways to name tracks; what it names may not be there (410, 422)",
+    ("post", "/v1/batches/preflight"): "likewise (410, 422)",
+    ("get", "/v1/batches"): "`starting_after` names a batch that may not be there (422)",
     ("post", "/v1/uploads"): "an empty file is text like any other to the schema, and no audio (422)",
 }
 """Why a call may refuse what the schema allows; checked otherwise: that the refusal is one that is documented."""
@@ -62,15 +71,35 @@ def job_ids(settings: Settings, stand_in: StandIn) -> list[str]:
     return [succeeded, failed, queued, new_id()]
 
 
-def check_operation(schema: BaseSchema, operation: tuple[str, str], mode: GenerationMode, job_ids: list[str]) -> None:
+@pytest.fixture
+def batch_ids(catalog: Catalog) -> list[str]:
+    """Batches of several states, and one that is not there."""
+    source = catalog.put_song("songs/a.flac")
+    submit: Callable[[], str] = lambda: catalog.submit(items=[{"source": source}, {"source": {}}])["id"]
+    ended = submit()
+    catalog.work_off(ended)
+    running = submit()
+    catalog.feed()
+    return [ended, running, submit(), batch_id_from(new_id())]
+
+
+def check_operation(
+    schema: BaseSchema, operation: tuple[str, str], mode: GenerationMode, job_ids: list[str], batch_ids: list[str]
+) -> None:
     method, path = operation
     excluded = [CHECKS.get_one("positive_data_acceptance")] if operation in REFUSES_WHAT_THE_SCHEMA_ALLOWS else []
 
     @with_settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), database=None)
-    @given(case=schema[path][method].as_strategy(generation_mode=mode), job=st.sampled_from([None, *job_ids]))
-    def check(case: Case, job: str | None) -> None:
+    @given(
+        case=schema[path][method].as_strategy(generation_mode=mode),
+        job=st.sampled_from([None, *job_ids]),
+        batch=st.sampled_from([None, *batch_ids]),
+    )
+    def check(case: Case, job: str | None, batch: str | None) -> None:
         if job and "job_id" in case.path_parameters:
             case.path_parameters["job_id"] = job
+        if batch and "batch_id" in case.path_parameters:
+            case.path_parameters["batch_id"] = batch
         case.call_and_validate(excluded_checks=excluded)
 
     check()
@@ -78,13 +107,13 @@ def check_operation(schema: BaseSchema, operation: tuple[str, str], mode: Genera
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=" ".join)
 def test_what_the_description_allows_is_answered_as_it_says(
-    schema: BaseSchema, job_ids: list[str], operation: tuple[str, str]
+    schema: BaseSchema, job_ids: list[str], batch_ids: list[str], operation: tuple[str, str]
 ) -> None:
-    check_operation(schema, operation, GenerationMode.POSITIVE, job_ids)
+    check_operation(schema, operation, GenerationMode.POSITIVE, job_ids, batch_ids)
 
 
 @pytest.mark.parametrize("operation", [o for o in OPERATIONS if can_be_wrong(*o)], ids=" ".join)
 def test_what_the_description_forbids_is_refused_as_it_says(
-    schema: BaseSchema, job_ids: list[str], operation: tuple[str, str]
+    schema: BaseSchema, job_ids: list[str], batch_ids: list[str], operation: tuple[str, str]
 ) -> None:
-    check_operation(schema, operation, GenerationMode.NEGATIVE, job_ids)
+    check_operation(schema, operation, GenerationMode.NEGATIVE, job_ids, batch_ids)

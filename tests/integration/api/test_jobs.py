@@ -236,7 +236,7 @@ def test_cancel_and_delete_are_refused_where_the_state_forbids_them(web: FlaskCl
 def test_delete_removes_stems_and_mixture(web: FlaskClient, stand_in: StandIn) -> None:
     path = submit(web).headers["Location"]
     stand_in.succeed(path.rsplit("/", 1)[1])
-    assert len(stand_in.keys()) == 6
+    assert len(stand_in.keys()) == 7
     assert web.delete(path).status_code == 204
     assert stand_in.keys() == []
     assert stand_in.store.deletions_pending() == []

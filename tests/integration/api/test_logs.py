@@ -53,3 +53,14 @@ def test_the_most_talkative_log_of_a_jobs_life_holds_no_secret(
     for secret in secrets:
         assert secret
         assert secret not in lines
+
+
+def test_what_watches_the_server_fills_no_log(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(settings, "api")
+    web = create_app(settings).test_client()
+    assert web.get("/readyz").status_code == 503, "there is no worker"
+    for path in ("/healthz", "/metrics"):
+        assert web.get(path).status_code == 200
+    assert capsys.readouterr().err == ""
+    web.get("/v1/nothing")
+    assert "/v1/nothing" in capsys.readouterr().err

@@ -12,6 +12,7 @@ import httpx
 import psutil
 import pytest
 
+from api.unread_bodies import MAX_SECONDS
 from shared.embedded.processes import RunningService
 from tests.fixtures.api import StandIn
 from tests.fixtures.servers import BUCKET, StorageServer
@@ -95,6 +96,15 @@ def test_a_client_that_ends_its_sending_early_is_told(api_url: str, stand_in: St
     assert stand_in.keys() == []
 
 
+def test_chunks_that_are_no_http_are_the_clients_fault(api_url: str, stand_in: StandIn) -> None:
+    with connect(api_url) as wire:
+        wire.sendall(head("/v1/uploads", "Transfer-Encoding: chunked") + b"5\r\nhello\r\nzz\r\n")
+        answer = receive(wire)
+    assert b" 400 " in answer
+    assert b"body_malformed" in answer
+    assert stand_in.keys() == []
+
+
 def test_too_large_a_body_is_refused_before_it_is_sent(api_url: str, stand_in: StandIn) -> None:
     with connect(api_url) as wire:
         wire.sendall(head("/v1/uploads", f"Content-Length: {111 * MEGABYTE}"))
@@ -118,9 +128,40 @@ def test_too_large_a_body_of_unknown_length_is_refused_at_the_limit(
             pass
         answer = receive(wire)
     assert b" 413 " in answer
-    assert sent < 200 * MEGABYTE
+    assert sent < 300 * MEGABYTE, "some of it was taken in vain, so that the answer arrives"
     assert stand_in.keys() == []
     assert unfinished(session_storage) == []
+
+
+@pytest.mark.parametrize("is_announced", [True, False])
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("/v1/jobs", {"Content-Type": "text/plain"}, 415),
+        ("/v1/uploads", {"Origin": "https://elsewhere.example"}, 403),
+        ("/v1/nothing", {}, 404),
+        ("/v1/jobs", {"Content-Type": "application/json"}, 413),
+    ],
+)
+def test_a_client_that_sends_all_before_it_reads_is_told_why_it_is_refused(
+    api_url: str, path: str, headers: dict[str, str], status: int, is_announced: bool
+) -> None:
+    with httpx.Client(base_url=api_url, timeout=30) as client:
+        content = b"x" * 60 * MEGABYTE if is_announced else blocks(60)
+        answer = client.post(path, headers=headers, content=content)
+        assert (answer.status_code, answer.json()["status"]) == (status, status)
+        assert client.get("/v1/jobs").json()["jobs"] == [], "the connection serves on"
+
+
+def test_a_refused_client_that_stalls_holds_no_thread_for_long(api_url: str, stand_in: StandIn) -> None:
+    del stand_in
+    with connect(api_url) as wire:
+        wire.sendall(head("/v1/nothing", f"Content-Length: {MEGABYTE}"))
+        assert b" 404 " in receive(wire), "the answer does not wait for the body"
+        began = time.monotonic()
+        while wire.recv(65_536):
+            pass
+        assert time.monotonic() - began < 2 * MAX_SECONDS
 
 
 def test_fields_without_end_are_refused(api_url: str, stand_in: StandIn) -> None:
@@ -137,6 +178,12 @@ def test_fields_without_end_are_refused(api_url: str, stand_in: StandIn) -> None
     )
     assert (answer.status_code, answer.json()["code"]) == (413, "form_too_large")
     assert stand_in.keys() == []
+
+
+def test_a_slash_too_many_is_no_other_address(api_url: str, stand_in: StandIn) -> None:
+    del stand_in
+    for path in ("/v1/jobs", "/v1/engines", "/healthz"):
+        assert httpx.get(f"{api_url}{path}/").json() == httpx.get(f"{api_url}{path}").json()
 
 
 def test_a_connection_serves_on_after_a_refusal(api_url: str, stand_in: StandIn) -> None:

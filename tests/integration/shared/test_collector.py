@@ -14,6 +14,7 @@ from shared.job_queue import JobQueue, Worker
 from shared.job_store import Claim, JobStore, new_id
 from shared.object_storage import ObjectStorage, output_key, upload_key
 from shared.settings import Settings
+from shared.upload_store import UploadStore
 
 
 class World:
@@ -24,9 +25,10 @@ class World:
             update={"upload_abandoned_seconds": 0.05, "collect_seconds": 0.001, **changes}
         )
         self.store = JobStore(self.settings)
+        self.uploads = UploadStore(self.settings)
         self.queue = JobQueue(self.settings)
         self.storage = ObjectStorage(self.settings)
-        self.collector = Collector(self.settings, self.store, self.storage)
+        self.collector = Collector(self.settings, self.storage)
         self.queue.worker_beat(Worker("w", 8, ("repetition",), ()))
 
     def upload(self, *, implicit: bool = True) -> Source:
@@ -34,7 +36,7 @@ class World:
         stored = self.storage.put_bytes(b"song", upload_key(upload_id), "audio/wav")
         fields = {"key": stored.key, "filename": "song.wav", "implicit": "1" if implicit else "0"}
         fields |= {"owner": "local", "size_bytes": "4"}
-        self.store.add_upload(upload_id, fields)
+        self.uploads.add(upload_id, fields)
         return Source(stored.key, "song.wav", 4, stored.sha256, stored.etag, upload_id)
 
     def running(self, source: Source | None = None) -> Claim:
@@ -62,8 +64,7 @@ class World:
 
     def collect(self) -> None:
         time.sleep(0.1)
-        self.store.unlock("collector")
-        assert self.collector.run() is not None
+        assert self.collector.run(now=True) is not None
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from shared.job_store import Claim, JobStore
 from shared.redis_connection import connect
 from shared.settings import Settings
 
-SLOTS = 2
+SLOTS, KEPT_SLOTS = 3, 1
 ENGINE = "model"
 STEM = Output("vocals", "stem", "jobs/x/1/vocals.flac", "vocals.flac", "audio/flac", 7, "")
 
@@ -49,9 +49,10 @@ class LifeCycle(RuleBasedStateMachine):
         self.redis.flushdb()
         self.store = JobStore(self.settings, self.redis)
         self.queue = JobQueue(self.settings, self.redis, producer=Silent())  # type: ignore[arg-type]
-        self.queue.worker_beat(Worker("w", SLOTS, (ENGINE,), ()))
+        self.queue.worker_beat(Worker("w", SLOTS, (ENGINE,), (), KEPT_SLOTS))
         self.states: dict[str, JobState] = {}
         self.owners: dict[str, str] = {}
+        self.classes: dict[str, str] = {}
         self.losses: Counter[str] = Counter()
         self.fences: dict[str, int] = {}
         self.versions: dict[str, int] = {}
@@ -68,6 +69,7 @@ class LifeCycle(RuleBasedStateMachine):
         job = self.store.submit(JobRequest(source=source, engine=ENGINE, owner=owner, priority=priority))
         self.states[job.id] = JobState.QUEUED
         self.owners[job.id] = owner
+        self.classes[job.id] = priority
         return job.id
 
     @rule()
@@ -220,7 +222,12 @@ class LifeCycle(RuleBasedStateMachine):
     def counters_and_window_hold(self) -> None:
         counted = {s: n for s, n in self.queue.counts().items() if n}
         assert counted == dict(Counter(s.value for s in self.states.values()))
-        assert self.redis.zcard(f"model:published:{ENGINE}") <= 2 * SLOTS
+        published = set(self.redis.zrange(f"model:published:{ENGINE}", 0, -1))
+        running = {i for i, s in self.states.items() if s is JobState.RUNNING}
+        bulk = {i for i in published | running if self.classes[i] == "bulk"}
+        assert len(published - bulk) <= 2 * SLOTS
+        assert len(bulk) <= 2 * (SLOTS - KEPT_SLOTS)
+        assert self.redis.smembers(f"model:bulk:{ENGINE}") == bulk
 
     def _holds(self, claim: Claim) -> bool:
         job = claim.job.id

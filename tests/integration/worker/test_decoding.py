@@ -18,7 +18,8 @@ from shared.errors import (
 )
 from tests.fixtures.audio import convert, make_song, write_wav
 from tests.fixtures.audio import decode as play
-from worker.decoding import DecodedAudio, decode
+from worker.decoded_audio import DecodedAudio
+from worker.decoding import decode
 from worker.probing import Probe, probe
 from worker.workspace import Workspace
 
@@ -62,51 +63,6 @@ def test_rate_and_channels_stay_the_sources_own(tmp_path: Path, sample_rate_hz: 
     _, audio = take_in(write_wav(tmp_path / "song.wav", song, sample_rate_hz), tmp_path / "s")
     assert (audio.sample_rate_hz, audio.channels, audio.n_samples) == (sample_rate_hz, *song.shape)
     np.testing.assert_array_equal(audio.read(0, audio.n_samples), song)
-
-
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("song.mp3", ()),
-        ("song.m4a", ()),
-        ("song.ogg", ("-c:a", "libvorbis")),
-        ("song.flac", ()),
-        ("song.aiff", ()),
-        ("song.wv", ()),
-        ("alac.m4a", ("-c:a", "alac")),
-        ("song.mov", ()),
-        ("song.caf", ()),
-        ("song.au", ()),
-    ],
-)
-def test_gapless_formats_have_the_exact_length(tmp_path: Path, name: str, options: tuple[str, ...]) -> None:
-    song = make_song(1.2345)
-    path = convert(write_wav(tmp_path / "in.wav", song), tmp_path / name, *options)
-    found, audio = take_in(path, tmp_path / "s")
-    assert audio.n_samples == song.shape[1]
-    assert found.expected_seconds == pytest.approx(1.2345, abs=0.05)
-
-
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("song.opus", ("-c:a", "libopus")),
-        ("song.webm", ("-c:a", "libopus")),
-        ("song.mka", ("-c:a", "aac")),
-        ("song.wma", ()),
-        ("song.ac3", ()),
-        ("song.mp2", ()),
-        ("song.tta", ()),
-        ("song.ts", ("-c:a", "aac")),
-        ("song.avi", ("-c:a", "mp3")),
-        ("song.flv", ("-c:a", "mp3")),
-        ("song.aac", ()),
-    ],
-)
-def test_other_formats_decode(tmp_path: Path, name: str, options: tuple[str, ...]) -> None:
-    path = convert(write_wav(tmp_path / "in.wav", make_song(1.5)), tmp_path / name, *options)
-    _, audio = take_in(path, tmp_path / "s")
-    assert audio.duration_seconds == pytest.approx(1.5, abs=0.1)
 
 
 def test_the_name_of_a_file_says_nothing(tmp_path: Path) -> None:
@@ -251,3 +207,18 @@ def test_a_playlist_opens_neither_files_nor_connections(tmp_path: Path) -> None:
     listener.join()
     server.close()
     assert not asked.is_set()
+
+
+def test_a_stream_that_goes_on_in_another_shape_is_told_of(tmp_path: Path) -> None:
+    wav = write_wav(tmp_path / "in.wav", make_song(1))
+    first = convert(wav, tmp_path / "first.ogg", "-c:a", "libvorbis")
+    second = convert(wav, tmp_path / "second.ogg", "-c:a", "libvorbis", "-ac", "1", "-serial_offset", "9")
+    third = convert(wav, tmp_path / "third.ogg", "-c:a", "libvorbis", "-serial_offset", "9")
+    (tmp_path / "alike.ogg").write_bytes(first.read_bytes() + third.read_bytes())
+    (tmp_path / "changing.ogg").write_bytes(first.read_bytes() + second.read_bytes())
+    _, audio = take_in(tmp_path / "alike.ogg", tmp_path / "s")
+    assert not audio.broke_off
+    assert audio.duration_seconds == pytest.approx(2, abs=0.1)
+    _, audio = take_in(tmp_path / "changing.ogg", tmp_path / "t")
+    assert audio.broke_off
+    assert audio.duration_seconds == pytest.approx(1, abs=0.1)

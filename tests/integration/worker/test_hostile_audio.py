@@ -20,7 +20,8 @@ MAX_MEMORY_BYTES = 900_000_000
 
 REFUSALS = {"audio_empty", "audio_unreadable", "audio_unsupported", "audio_too_long", "audio_too_short"}
 
-# Expected to decode because its tags can be read, but it was cut before its first packet.
+# Expected to decode because its tags can be read, but it was cut before its first packet: its `mdat` holds 0 bytes,
+# and its table of packets none, so that nobody can make a sound of it.
 WITHOUT_SAMPLES = {"mutagen_nero-chapters.m4b"}
 
 

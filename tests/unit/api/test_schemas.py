@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.errors import FieldsInvalidError
-from api.schemas import MAX_FILENAME_CHARACTERS, clean_filename, form_options
+from api.schemas import form_options
+from shared.errors import FieldsInvalidError
 from shared.formats import FORMATS
+from shared.job_options import MAX_FILENAME_CHARACTERS, clean_filename
 
 
 @given(st.text(max_size=600))
@@ -22,6 +23,11 @@ def test_no_name_holds_a_path_or_a_control_character(name: str) -> None:
     assert "\\" not in kept
     assert not any(unicodedata.category(c).startswith("C") for c in kept)
     assert clean_filename(kept) == kept
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/..", "\u202e", "\x00"])
+def test_a_name_that_names_nothing_is_replaced(name: str) -> None:
+    assert clean_filename(name) == "audio"
 
 
 @given(st.dictionaries(st.sampled_from(["engine", "stems", "excerpt", "metadata", "bit_depth", "x"]), st.text()))

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.errors import BodyIncompleteError, BodyMalformedError, FieldsInvalidError, UploadTooLargeError
+from api.errors import BodyIncompleteError, BodyMalformedError, UploadTooLargeError
 from api.multipart_form import Form, receive_form
 from api.streaming_upload import body_blocks
-from shared.errors import AudioEmptyError
+from shared.errors import AudioEmptyError, FieldsInvalidError
 from shared.upload_stream import Stored, UploadStream
 
 
@@ -90,6 +90,28 @@ def test_a_form_that_breaks_the_rules_is_refused_and_its_upload_taken_back(body:
     with pytest.raises(error):
         receive(body, [], upload)
     assert upload.aborted or not upload.content
+
+
+@given(preamble=st.binary(max_size=300).filter(lambda b: b"--edge" not in b), cuts=st.lists(st.integers(min_value=0)))
+def test_what_stands_before_the_first_part_is_passed_over(preamble: bytes, cuts: list[int]) -> None:
+    body = part("file", b"content", "a.wav") + b"--edge--\r\nand after the last"
+    for before in (preamble + b"\r\n", b"\r\n", b""):
+        upload = InMemory()
+        assert receive(before + body, cuts, upload).filename == "a.wav"
+        assert upload.content == b"content"
+
+
+def test_a_preamble_without_end_is_refused() -> None:
+    upload = InMemory()
+    with pytest.raises(BodyMalformedError):
+        receive_form(iter([b"x" * 100_000] * 20), "edge", lambda: cast(UploadStream, upload), max_file_bytes=10)
+    assert not upload.content
+
+
+@pytest.mark.parametrize(("encoding", "name"), [("utf-8", "Für Élise.wav"), ("latin-1", "Für Élise.wav")])
+def test_a_file_name_may_come_in_an_old_encoding(encoding: str, name: str) -> None:
+    body = part("file", b"content", "NAME").replace(b"NAME", name.encode(encoding)) + b"--edge--"
+    assert receive(body, [], InMemory()).filename == name
 
 
 def environ(body: bytes, announced: int | None) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from shared.errors import AudioTooShortError, RequestInvalidError
-from worker.decoding import DecodedAudio
+from worker.decoded_audio import DecodedAudio
 from worker.track import Excerpt, cut
 
 

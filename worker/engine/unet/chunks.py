@@ -53,7 +53,7 @@ class ChunkMasker:
         self._manifest = manifest
         self._model = model
         groups = -(-channels // manifest.channels)
-        self._states: list[list[States]] = [[states] * groups for states in model.initial_states]
+        self._states: list[list[States]] = [[states] * groups for states in model.initial_states()]
         # Networks see bins, not Hz: at a higher rate than their own everything moves up by the same ratio.
         end_bin = round(manifest.taper_end_hz / manifest.sample_rate_hz * manifest.n_fft)
         n_taper = max(0, min(end_bin, manifest.n_fft // 2 + 1) - manifest.bins)

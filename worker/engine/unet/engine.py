@@ -91,6 +91,10 @@ class MaskEngine:
         per_channel = SAMPLE_BYTES * len(manifest.stems) * int(grid.chunk_samples * ratio)
         return weights + activations + per_channel * channels
 
+    def prepare(self) -> None:
+        """Load the networks. Raises EngineUnavailableError if the model is missing or damaged."""
+        self._loaded_model()
+
     def close(self) -> None:
         """Free the networks and what they left behind. The next call of `separate` loads them again."""
         self._model = None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -117,10 +118,13 @@ RUNTIMES: Mapping[str, Callable[[Path], Network]] = {"onnxruntime": OnnxNetwork,
 
 @dataclass(frozen=True)
 class Model:
-    """The loaded networks of all stems, in order, and the states that each begins with."""
+    """The loaded networks of all stems, in order, and what gives the states that each begins with.
+
+    They are read anew for each track: kept, they would be 13 MB beside those that a track is at.
+    """
 
     networks: tuple[Network, ...]
-    initial_states: tuple[States, ...]
+    initial_states: Callable[[], tuple[States, ...]]
 
 
 def check_machine(folder: Path, manifest: Manifest) -> None:
@@ -137,7 +141,7 @@ def load_model(folder: Path, manifest: Manifest) -> Model:
     """Check the files of a model folder and load its networks. Raises EngineUnavailableError."""
     verify_files(folder, manifest)
     networks = tuple(RUNTIMES[manifest.runtime](folder / name) for name in manifest.networks)
-    return Model(networks, _initial_states(folder / manifest.initial_states, manifest))
+    return Model(networks, partial(_initial_states, folder / manifest.initial_states, manifest))
 
 
 def _initial_states(path: Path, manifest: Manifest) -> tuple[States, ...]:

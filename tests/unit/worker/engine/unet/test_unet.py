@@ -50,7 +50,7 @@ def test_the_stream_gives_the_masks_of_one_long_segment(unet_folder):
     manifest = read_manifest(unet_folder)
     model = load_model(unet_folder, manifest)
     streamed = []
-    for network, initial in zip(model.networks, model.initial_states, strict=True):
+    for network, initial in zip(model.networks, model.initial_states(), strict=True):
         states, parts = initial, []
         for first in range(0, frames, manifest.chunk_frames):
             gains, states = network.step(S[0, :, first : first + manifest.chunk_frames], states)

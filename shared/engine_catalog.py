@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from api.errors import FieldsInvalidError, WorkersUnavailableError
+from shared.errors import FieldsInvalidError, WorkersUnavailableError
 from shared.job_queue import JobQueue
 from shared.settings import Settings
 

@@ -1,0 +1,90 @@
+"""What a run shows while it lasts, on standard error: one bar, or a line now and then where there is no terminal."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from api.client.progress import clock
+
+LINE_SECONDS = 10.0
+"""The least time between two lines."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a run is. `done` tracks are separated, and their stems are here where they should be."""
+
+    total: int
+    uploading: int
+    running: int
+    done: int
+    failed: int
+
+    @property
+    def over(self) -> int:
+        """Tracks that nothing more is done for."""
+        return self.done + self.failed
+
+
+class RunDisplay:
+    """The one bar of a run."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._live = self._console.is_terminal
+        self._begun = time.monotonic()
+        self._over_before: int | None = None
+        self._said, self._say_at = "", 0.0
+        self._progress = Progress(
+            BarColumn(bar_width=24), TextColumn("{task.description}"), console=self._console, disable=not self._live
+        )
+        self._bar = self._progress.add_task("", total=None)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def show(self, standing: Standing) -> None:
+        """Show how far the run is."""
+        if self._over_before is None:
+            self._over_before = standing.over
+        text = self._text(standing)
+        self._progress.update(self._bar, description=text, total=standing.total or None, completed=standing.over)
+        now = time.monotonic()
+        if not self._live and text != self._said and now >= self._say_at:
+            click.echo(text, err=True)
+            self._said, self._say_at = text, now + LINE_SECONDS
+
+    @property
+    def elapsed_seconds(self) -> float:
+        """How long this run, or this part of it, has lasted."""
+        return time.monotonic() - self._begun
+
+    def songs_an_hour(self, standing: Standing) -> float:
+        """Return the pace since the start; what was over before counts for nothing."""
+        return 3600 * (standing.over - (self._over_before or 0)) / max(1.0, self.elapsed_seconds)
+
+    def _text(self, standing: Standing) -> str:
+        parts = [
+            f"{standing.done} of {standing.total} done",
+            f"{standing.running} running",
+            f"{standing.failed} failed",
+        ]
+        if standing.uploading:
+            parts.append(f"{standing.uploading} to upload")
+        if pace := self.songs_an_hour(standing):
+            left = (standing.total - standing.over) / pace * 3600
+            parts += [f"{pace:.0f} songs an hour", f"{clock(left)} left"]
+        return ", ".join(parts)

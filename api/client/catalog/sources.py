@@ -1,0 +1,89 @@
+"""Which tracks a catalog has: the songs below a folder, the lines of a manifest, or what a bucket's prefix holds."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from api.client.catalog import manifest
+from api.client.catalog.fields import split_s3
+from api.client.catalog.items import Item, SourceError, sendable
+
+IS_SONG = re.compile(
+    r"[^.].*\.(3gp|aac|ac3|aif|aifc|aiff|alac|amr|ape|au|caf|dsf|flac|m4a|m4b|mka|mp2|mp3|mp4|mpc|oga|ogg|opus|rf64|snd"
+    r"|tta|w64|wav|wave|webm|wma|wv)",
+    re.IGNORECASE | re.DOTALL,
+)
+"""What songs are called by; other files in a folder are left alone."""
+
+STATE_FOLDER = ".stemqueue"
+"""Where a run keeps its state, below its output folder."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A catalog: `location` says where, in one form each time; exactly one of the others is set."""
+
+    location: str
+    folder: Path | None = None
+    manifest: Path | None = None
+    prefix: tuple[str, str] | None = None
+
+    def items(self, *, besides: Path) -> Iterator[Item]:
+        """Yield the tracks that are known here; of a prefix the server knows them. `besides` is no part of it.
+
+        Raises SourceError, OSError.
+        """
+        if self.folder:
+            yield from _songs_below(self.folder, besides)
+        elif self.manifest:
+            yield from manifest.read_manifest(self.manifest)
+
+
+def find_source(named: str) -> Source:
+    """Return what an argument names. Raises SourceError."""
+    if named.startswith("s3://"):
+        try:
+            return Source(named, prefix=split_s3(named))
+        except ValueError as error:
+            raise SourceError(str(error)) from error
+    path = Path(named)
+    if path.is_dir():
+        return Source(str(path.resolve()), folder=path.resolve())
+    if path.is_file():
+        if path.suffix.lower() not in manifest.ENDINGS:
+            raise SourceError(f"{named} is no folder, and no manifest: those end in {', '.join(manifest.ENDINGS)}")
+        return Source(str(path.resolve()), manifest=path.resolve())
+    raise SourceError(f"There is no folder, manifest or s3:// address {named!r}.")
+
+
+def _songs_below(folder: Path, besides: Path) -> Iterator[Item]:
+    tracks: Counter[str] = Counter()
+    for parent, folders, files in os.walk(folder, onerror=_refuse):
+        here = Path(parent)
+        # Stems of a run are no songs of the next one.
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".")
+            and (here / name).resolve() != besides.resolve()
+            and not (here / name / STATE_FOLDER).is_dir()
+        )
+        for name in sorted(files):
+            path = here / name
+            if not IS_SONG.fullmatch(name) or not path.is_file():
+                continue
+            below = path.relative_to(folder)
+            track = sendable(below.with_suffix("").as_posix())
+            tracks[track] += 1
+            # song.flac and song.mp3 are two tracks.
+            shown = track if tracks[track] == 1 else f"{track} ({path.suffix.removeprefix('.')})"
+            yield Item(os.fsencode(below).hex(), shown, path=path)
+
+
+def _refuse(error: OSError) -> None:
+    raise error

@@ -1,0 +1,33 @@
+"""Songs on the web, fetched by the machine that runs the catalog."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+
+from api.client.errors import ClientError
+from api.client.files import CHUNK_BYTES
+
+SILENCE_SECONDS = 30.0
+"""How long a site may say nothing."""
+
+
+class UrlUnreachableError(ClientError):
+    """A song could not be fetched from the web."""
+
+
+def fetch(url: str, path: Path) -> None:
+    """Write what lies at an address to a file. Raises UrlUnreachableError, OSError."""
+    try:
+        with (
+            httpx.Client(timeout=SILENCE_SECONDS, follow_redirects=True, max_redirects=5) as site,
+            site.stream("GET", url) as answer,
+        ):
+            if answer.status_code != httpx.codes.OK:
+                raise UrlUnreachableError(f"{url} answers {answer.status_code}.")
+            with path.open("wb") as file:
+                for block in answer.iter_bytes(CHUNK_BYTES):
+                    file.write(block)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise UrlUnreachableError(f"{url} cannot be fetched ({type(error).__name__}).") from error

@@ -1,0 +1,77 @@
+"""Files on their way: told of while they are read, checked before they are there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, cast
+
+import httpx
+
+from api.client.errors import DownloadError
+from api.client.models import OutputFile
+
+OnBytes = Callable[[int, int], None]
+"""Called with the bytes done and the bytes in all."""
+
+CHUNK_BYTES = 256 * 1024
+
+
+def watched(file: IO[bytes], size_bytes: int, on_bytes: OnBytes | None) -> IO[bytes]:
+    """Return the file as one that tells how far it has been read."""
+    return cast("IO[bytes]", _Watched(file, size_bytes, on_bytes))
+
+
+class _Watched:
+    def __init__(self, file: IO[bytes], size_bytes: int, on_bytes: OnBytes | None) -> None:
+        self._file, self._size_bytes, self._on_bytes, self._done = file, size_bytes, on_bytes, 0
+
+    def read(self, size: int = -1) -> bytes:
+        block = self._file.read(size)
+        self._done += len(block)
+        if self._on_bytes and block:
+            self._on_bytes(self._done, self._size_bytes)
+        return block
+
+    def __iter__(self) -> Iterator[bytes]:
+        while block := self.read(CHUNK_BYTES):
+            yield block
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+
+def save(
+    response: httpx.Response, output: OutputFile, path: Path, on_bytes: OnBytes | None, partial_folder: Path
+) -> None:
+    """Write a streamed answer to a file, which is there whole or not at all. Raises DownloadError, OSError.
+
+    Until then it lies in `partial_folder`, on the same disk.
+    """
+    digest, done = hashlib.sha256(), 0
+    partial = partial_folder / f".{secrets.token_hex(8)}.part"
+    try:
+        with partial.open("xb") as file:
+            for chunk in response.iter_bytes(CHUNK_BYTES):
+                file.write(chunk)
+                digest.update(chunk)
+                done += len(chunk)
+                if on_bytes:
+                    on_bytes(done, output.size_bytes)
+            file.flush()
+            # A crash of the machine must not leave the name without the content.
+            os.fsync(file.fileno())
+        if digest.hexdigest() != output.sha256:
+            raise DownloadError(f"{output.filename} arrived damaged: its SHA-256 differs.")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,45 @@
+"""Options that several commands have, and what keeps their output fit for a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from api.client.models import Excerpt
+
+FORMATS = ("wav", "flac", "mp3", "ogg", "opus", "m4a")
+
+
+class ExcerptType(click.ParamType[Excerpt]):
+    """`90+20`."""
+
+    name = "START+SECONDS"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Excerpt:
+        """Read the option's value."""
+        if isinstance(value, Excerpt):
+            return value
+        try:
+            return Excerpt.parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def wishes(command: Any) -> Any:
+    """Add the options that say what a job should do."""
+    for option in reversed(
+        (
+            click.option("--engine", help="One of `stemqueue engines`."),
+            click.option("--preset", help="One of the engine's."),
+            click.option("--format", type=click.Choice(FORMATS), help="Of the stems; flac otherwise."),
+            click.option("--excerpt", type=ExcerptType(), help="90+20: 20 s from 1:30 on."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def printable(text: str) -> str:
+    """Return text that cannot steer a terminal."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -1,0 +1,144 @@
+"""A job as clients see it: its record put into the shape of a JobResource.
+
+Owns the links in it, stable paths of this API, so that an ETag means something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic_core import to_json
+
+from api.resources import JobResource
+from shared.job import TERMINAL, Job, JobState, Output
+
+NOT_MEASURED = {"duration_seconds": None, "peak_db": None, "loudness_lufs": None}
+
+
+def job_resource(job: Job) -> JobResource:
+    """Return a job as clients see it."""
+    return JobResource.model_validate(job_document(job))
+
+
+def job_json(job: Job) -> bytes:
+    """Return a job as clients see it, as JSON.
+
+    Polls come by the thousand: what this module put together itself is not validated again. A test holds it against
+    JobResource.
+    """
+    return to_json(job_document(job))
+
+
+def job_document(job: Job) -> dict[str, Any]:
+    """Return the members of a JobResource."""
+    request = job.request
+    outputs: dict[str, list[dict[str, Any]]] = {"stem": [], "picture": [], "waveform": [], "report": []}
+    for output in job.outputs:
+        outputs[output.kind].append(_output(job, output))
+    return {
+        "id": job.id,
+        "state": job.state.value,
+        "stage": job.stage,
+        "progress": 1.0 if job.state is JobState.SUCCEEDED else job.progress,
+        "attempt": job.attempt,
+        "queue_position": job.queue_position,
+        "eta_seconds": None if job.eta_seconds is None else round(job.eta_seconds, 1),
+        "engine": request.engine,
+        "preset": request.preset,
+        "parameters": request.parameters,
+        "stems_wanted": request.stems,
+        "format": request.format,
+        "format_options": request.format_options,
+        "excerpt": _excerpt(job),
+        "priority": request.priority,
+        "source": _source(job),
+        "stems": outputs["stem"],
+        "pictures": outputs["picture"],
+        "waveforms": outputs["waveform"],
+        "report": outputs["report"][0] if outputs["report"] else None,
+        "error": _error(job.error) if job.error else None,
+        "attempt_errors": [_error(e) for e in job.attempt_errors],
+        "times": {
+            "created_at": _moment(job.created_at),
+            "started_at": _moment(job.started_at),
+            "finished_at": _moment(job.finished_at),
+        },
+        "expires_at": _moment(job.expires_at),
+        "cached": job.cached,
+        "metadata": request.metadata,
+        "links": _links(job),
+    }
+
+
+def etag_of(job: Job) -> str:
+    """Return the tag of a job's representation: weak, since the time left moves on without a change of the job."""
+    return f"{job.id[:8]}-{job.version}-{job.queue_position or 0}"
+
+
+def output_url(job_id: str, output: Output) -> str:
+    """Return the stable path under which an output is read."""
+    if output.kind == "report":
+        return f"/v1/jobs/{job_id}/report"
+    return f"/v1/jobs/{job_id}/{output.kind}s/{output.name}"
+
+
+def _links(job: Job) -> dict[str, str]:
+    base = f"/v1/jobs/{job.id}"
+    links = {"self": base, "source": f"{base}/source"}
+    if job.outputs:
+        links["archive"] = f"{base}/archive"
+    if job.state not in TERMINAL:
+        links["events"] = f"{base}/events"
+        links["cancel"] = f"{base}/cancel"
+    if job.state in {JobState.FAILED, JobState.CANCELED}:
+        links["retry"] = f"{base}/retry"
+    if any(o.kind == "report" for o in job.outputs):
+        links["report"] = f"{base}/report"
+    return links
+
+
+def _excerpt(job: Job) -> dict[str, float | None] | None:
+    start, duration = job.request.excerpt_start_seconds, job.request.excerpt_duration_seconds
+    if start is None and duration is None:
+        return None
+    return {"start_seconds": start or 0.0, "duration_seconds": duration}
+
+
+def _source(job: Job) -> dict[str, Any]:
+    source = job.request.source
+    return {
+        "duration_seconds": None,
+        "sample_rate_hz": None,
+        "channels": None,
+        **(job.probed or {}),
+        "filename": source.filename,
+        "size_bytes": source.size_bytes,
+        "sha256": source.sha256 or (job.probed or {}).get("sha256"),
+        "upload_id": source.upload_id,
+        "url": f"/v1/jobs/{job.id}/source",
+    }
+
+
+def _output(job: Job, output: Output) -> dict[str, Any]:
+    members = {
+        **output.details,
+        "name": output.name,
+        "url": output_url(job.id, output),
+        "filename": output.filename,
+        "content_type": output.content_type,
+        "size_bytes": output.size_bytes,
+        "sha256": output.sha256,
+    }
+    if output.kind == "stem":
+        members = {**NOT_MEASURED, **members, "format": job.request.format}
+    return members
+
+
+def _error(error: Mapping[str, Any]) -> dict[str, Any]:
+    return {"attempt": None, **error}
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    return datetime.fromtimestamp(seconds, UTC) if seconds else None

@@ -1,0 +1,138 @@
+"""Items as they stand, put together of where each part of them lies: storage, the batch's record, their jobs' records.
+
+Owns the order of looking: letters first, then results, then records. What moves meanwhile is looked at once more.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from shared.batch import CHUNK_ITEMS, LETTERS, Batch, ItemState, batch_of, chunk_of, job_id_of, numbers_of
+from shared.batch_objects import BatchObjects, Item, Result
+from shared.batch_store import BatchStore
+from shared.errors import BatchNotFoundError, JobNotFoundError, SourceMissingError
+from shared.job import Job
+from shared.job_document import read_document
+from shared.job_store import JobStore
+from shared.object_storage import ObjectStorage, output_key
+
+LOOKS = 3
+"""How often items are looked at that changed hands while they were looked at."""
+
+WITHOUT_JOB = frozenset({ItemState.WAITING, ItemState.INVALID})
+
+
+@dataclass(frozen=True)
+class Standing:
+    """An item, and how it stands."""
+
+    item: Item
+    state: ItemState
+    result: Result
+    has_job: bool = False
+    """Whether there is or was a job of it."""
+
+
+class BatchItems:
+    """Reads items. Every method may raise StoreUnavailableError, StorageUnavailableError."""
+
+    def __init__(self, store: JobStore, batches: BatchStore, storage: ObjectStorage) -> None:
+        self._store = store
+        self._batches = batches
+        self._storage = storage
+        self._objects = BatchObjects(storage)
+
+    def standing(self, batch: Batch, chunk: int, *, state: ItemState | None = None, after: int = 0) -> list[Standing]:
+        """Return a chunk's items, or those of them in one state, that come after a number."""
+        letters = self._batches.letters(batch.id, numbers_of(chunk))
+        numbers = [n for n in range(numbers_of(chunk).start, numbers_of(chunk).start + len(letters)) if n > after]
+        known = {n: letters[n - numbers_of(chunk).start] for n in numbers}
+        if state is not None:
+            # What the letter does not tell, the job's record does.
+            numbers = [n for n in numbers if LETTERS.get(known[n], state) is state]
+        found = self._look(batch.id, chunk, numbers)
+        return [s for s in found if state is None or s.state is state]
+
+    def all(self, batch: Batch, *, state: ItemState | None = None, after: int = 0) -> Iterator[Standing]:
+        """Yield the items in the manifest's order."""
+        for chunk in range(after // CHUNK_ITEMS, -(-batch.total // CHUNK_ITEMS)):
+            yield from self.standing(batch, chunk, state=state, after=after)
+
+    def page(
+        self, batch: Batch, *, limit: int, after: int, state: ItemState | None = None
+    ) -> tuple[list[Standing], bool]:
+        """Return some items after a number, and whether there are more."""
+        found = list(itertools.islice(self.all(batch, state=state, after=after), limit + 1))
+        return found[:limit], len(found) > limit
+
+    def read_job(self, job_id: str) -> Job:
+        """Return a job as it stands, also one of which storage alone knows by now. Raises JobNotFoundError."""
+        try:
+            return self._store.read(job_id)
+        except JobNotFoundError:
+            job = self._stored_job(job_id)
+            # Exchanged for its result, or fed again, just now.
+            return job or self._store.read(job_id)
+
+    def fences(self, batch_id: str, chunk: int, numbers: Sequence[int]) -> dict[int, set[int]]:
+        """Return under which fences outputs of items' jobs are needed; items that there are not are left out.
+
+        An item that is done again keeps what it had until it has something new.
+        """
+        letters = self._batches.letters(batch_id, numbers_of(chunk))
+        there = [n for n in numbers if n - numbers_of(chunk).start < len(letters)]
+        results = self.results(batch_id, chunk, there)
+        return {n: {0, results[n].fence} if n in results else {0} for n in there}
+
+    def _stored_job(self, job_id: str) -> Job | None:
+        batch_id, number = batch_of(job_id)
+        letter = self._batches.letters(batch_id, range(number, number + 1)) if number else ""
+        state = LETTERS.get(letter)
+        if state not in {ItemState.SUCCEEDED, ItemState.FAILED, ItemState.CANCELED}:
+            return None
+        result = self.results(batch_id, chunk_of(number), [number]).get(number)
+        try:
+            expires_at = self._batches.read(batch_id).expires_at
+            document = read_document(self._storage, output_key(job_id, result.fence if result else 0, "job.json"))
+        except (SourceMissingError, BatchNotFoundError):
+            return None
+        return Job.from_document(document, batch_id=batch_id, expires_at=expires_at)
+
+    def _look(self, batch_id: str, chunk: int, numbers: Sequence[int]) -> list[Standing]:
+        items = {i.number: i for i in self._objects.items(batch_id, chunk, numbers)} if numbers else {}
+        found: dict[int, Standing] = {}
+        for _ in range(LOOKS):
+            missing = [n for n in numbers if n not in found]
+            if not missing:
+                break
+            found.update(self._look_once(batch_id, chunk, {n: items[n] for n in missing}))
+        return [found[n] for n in numbers if n in found]
+
+    def _look_once(self, batch_id: str, chunk: int, items: Mapping[int, Item]) -> dict[int, Standing]:
+        letters = self._batches.letters(batch_id, range(min(items), max(items) + 1))
+        first, found = min(items), dict[int, Standing]()
+        states = {n: LETTERS.get(letters[n - first]) for n in items if n - first < len(letters)}
+        ended = [n for n, state in states.items() if state and state not in WITHOUT_JOB]
+        results = self.results(batch_id, chunk, ended)
+        live = [n for n, state in states.items() if state is None]
+        jobs = {job.id: job for job in self._store.read_many([job_id_of(batch_id, n) for n in live])}
+        for number, state in states.items():
+            if state is not None:
+                result = results.get(number)
+                # An item may fail before there is a job, and be canceled while it waits.
+                has_job = result is not None and (result.attempts > 0 or state is ItemState.CANCELED)
+                found[number] = Standing(items[number], state, result or Result(), has_job)
+            elif job := jobs.get(job_id_of(batch_id, number)):
+                found[number] = Standing(items[number], ItemState(job.state.value), Result.of(job), has_job=True)
+        return found
+
+    def results(self, batch_id: str, chunk: int, numbers: Sequence[int]) -> dict[int, Result]:
+        """Return the results that a chunk's items have, be they from before."""
+        if not numbers:
+            return {}
+        texts = self._batches.results(batch_id, numbers)
+        if len(texts) < len(numbers) and (version := self._batches.chunk_version(batch_id, chunk)):
+            texts = {**self._objects.results(batch_id, chunk, version), **texts}
+        return {n: Result.from_text(texts[n]) for n in numbers if n in texts}

@@ -1,0 +1,101 @@
+"""What batches have in storage, for the collector: what of it must stay, and what goes with a batch.
+
+Owns that nothing of a kept batch is garbage: an item's job may have no record any more, and its outputs are needed.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from shared.batch import STEM_CHARACTERS, batch_of, chunk_of, job_id_of
+from shared.batch_items import BatchItems
+from shared.batch_objects import FOLDER, document_key, items_key
+from shared.batch_store import BatchStore
+from shared.errors import SourceMissingError
+from shared.job_document import read_document
+from shared.job_store import JobStore
+from shared.object_storage import ObjectStorage
+
+DELETE_AT_ONCE = 1000
+"""Keys that are held in memory while a batch goes."""
+
+
+@dataclass(frozen=True)
+class BatchLeavings:
+    """Looks and removes. Every method may raise StoreUnavailableError, StorageUnavailableError."""
+
+    store: JobStore
+    batches: BatchStore
+    storage: ObjectStorage
+    abandoned_seconds: float
+
+    def kept_fences(self, job_ids: Iterable[str]) -> dict[str, set[int]]:
+        """Return under which fences batches need outputs of these jobs; jobs of no batch are left out."""
+        by_chunk: dict[tuple[str, int], list[int]] = defaultdict(list)
+        for job_id in sorted(job_ids):
+            batch_id, number = batch_of(job_id)
+            if number:
+                by_chunk[batch_id, chunk_of(number)].append(number)
+        items = BatchItems(self.store, self.batches, self.storage)
+        kept: dict[str, set[int]] = {}
+        for (batch_id, chunk), numbers in by_chunk.items():
+            for number, fences in items.fences(batch_id, chunk, numbers).items():
+                kept[job_id_of(batch_id, number)] = fences
+        return kept
+
+    def remove(self, batch_id: str) -> None:
+        """Remove all objects of a batch whose record is gone, and let its uploads go; done twice it does no harm."""
+        for uploads in self._uploads(batch_id):
+            self.batches.let_go(batch_id, uploads)
+        self._remove_below(f"jobs/{batch_id[:STEM_CHARACTERS]}")
+        self._remove_below(f"{FOLDER}{batch_id}/")
+
+    def remove_stray(self) -> int:
+        """Remove old objects of batches that never came to be, and results that newer ones replaced."""
+        before, removed = time.time() - self.abandoned_seconds, 0
+        versions: dict[str, dict[str, str] | None] = {}
+        for key, _, changed_at in self.storage.list_keys(FOLDER):
+            _, batch_id, *rest = key.split("/")
+            if changed_at >= before:
+                continue
+            if batch_id not in versions:
+                versions[batch_id] = self.batches.chunk_versions(batch_id)
+            if _is_stray(rest, versions[batch_id]):
+                self.storage.delete([key])
+                removed += 1
+        return removed
+
+    def _uploads(self, batch_id: str) -> Iterator[list[str]]:
+        try:
+            manifest = read_document(self.storage, document_key(batch_id))["manifest"]
+            if manifest.get("upload_id"):
+                yield [manifest["upload_id"]]
+        except SourceMissingError:
+            pass
+        first = items_key(batch_id, 0).rpartition("/")[0]
+        for key, _, _ in self.storage.list_keys(f"{first}/"):
+            lines = b"".join(self.storage.open(key).chunks()).splitlines()
+            sources = (json.loads(line).get("source") or {} for line in lines)
+            yield [s["upload_id"] for s in sources if s.get("upload_id")]
+
+    def _remove_below(self, prefix: str) -> None:
+        keys: list[str] = []
+        for key, _, _ in self.storage.list_keys(prefix):
+            keys.append(key)
+            if len(keys) == DELETE_AT_ONCE:
+                self.storage.delete(keys)
+                keys = []
+        self.storage.delete(keys)
+
+
+def _is_stray(path: list[str], versions: dict[str, str] | None) -> bool:
+    if versions is None:
+        return True
+    if path[0] != "results":
+        return False
+    chunk, _, version = path[1].removesuffix(".jsonl").partition("-")
+    return versions.get(str(int(chunk))) != version

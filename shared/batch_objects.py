@@ -1,0 +1,161 @@
+"""A batch's objects in storage: the items as they were read, and how they ended, in chunks.
+
+    batches/<id>/batch.json                        what was asked for
+    batches/<id>/manifest.jsonl                    the list of a batch that came with its submission
+    batches/<id>/items/<chunk>.jsonl               the items of a chunk, a line each, in the manifest's order
+    batches/<id>/results/<chunk>-<version>.jsonl   how they ended; garbage unless the batch's record names the version
+
+Owns the form of the lines. What an item's ended job knows beside this lies in its job.json.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
+from typing import Any
+
+from shared.batch import numbers_of
+from shared.job import Job, JobState
+from shared.object_storage import ObjectStorage
+
+LINES = "application/jsonl"
+
+FOLDER = "batches/"
+
+REMEMBERED_CHUNKS = 8
+"""Chunks of items that a process need not fetch again; about a megabyte each at the most."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One track of a batch: what its line of the manifest says."""
+
+    number: int
+    line: int
+    track: str
+    source: Mapping[str, Any] | None = None
+    """Members of a `Source`; where size and ETag are missing, they are looked up when the item's turn comes."""
+    request: Mapping[str, Any] | None = None
+    """Members of a `JobRequest` beside the source and what the whole batch has in common."""
+    error: Mapping[str, str] | None = None
+    """Why the line is invalid."""
+    cursor: str | None = None
+    """With the last of a chunk: where to read on behind it."""
+
+    def to_line(self) -> bytes:
+        """Return the item as a line."""
+        members = {name: value for name, value in asdict(self).items() if value is not None}
+        return json.dumps(members, separators=(",", ":")).encode() + b"\n"
+
+
+@dataclass(frozen=True)
+class Result:
+    """How an item ended, as short as can be: it lies in Redis until its chunk is in storage."""
+
+    attempts: int = 0
+    fence: int = 0
+    duration_seconds: float | None = None
+    seconds: float | None = None
+    input_sha256: str | None = None
+    engine_version: str | None = None
+    stems: tuple[str, ...] = ()
+    cached: bool = False
+    stored_bytes: int = 0
+    error_code: str | None = None
+    error_message: str | None = None
+
+    def to_text(self) -> str:
+        """Return the values in their order, as JSON."""
+        values = [getattr(self, f.name) for f in fields(self)]
+        while values and values[-1] is None:
+            values.pop()
+        return json.dumps(values, separators=(",", ":"))
+
+    @classmethod
+    def from_text(cls, text: str) -> Result:
+        """Read what `to_text` wrote."""
+        values = json.loads(text)
+        result = cls(**dict(zip((f.name for f in fields(cls)), values, strict=False)))
+        return cls(**{**asdict(result), "stems": tuple(result.stems)})
+
+    @classmethod
+    def of(cls, job: Job) -> Result:
+        """Return what is kept of an ended job."""
+        report, probed, error = job.report or {}, job.probed or {}, job.error or {}
+        succeeded = job.state is JobState.SUCCEEDED
+        return cls(
+            attempts=job.attempt,
+            fence=job.fence if succeeded else 0,
+            duration_seconds=_audio_seconds(job) or probed.get("duration_seconds"),
+            seconds=(report.get("seconds") or {}).get("total"),
+            input_sha256=job.request.source.sha256 or probed.get("sha256"),
+            engine_version=report.get("engine_version"),
+            stems=tuple(o.name for o in job.outputs if o.kind == "stem"),
+            cached=job.cached,
+            stored_bytes=sum(o.size_bytes for o in job.outputs),
+            error_code=error.get("code"),
+            error_message=error.get("message"),
+        )
+
+
+def items_key(batch_id: str, chunk: int) -> str:
+    """Return where a chunk's items lie."""
+    return f"{FOLDER}{batch_id}/items/{chunk:06d}.jsonl"
+
+
+def results_key(batch_id: str, chunk: int, version: str) -> str:
+    """Return where a version of a chunk's results lies."""
+    return f"{FOLDER}{batch_id}/results/{chunk:06d}-{version}.jsonl"
+
+
+def manifest_key(batch_id: str) -> str:
+    """Return where the list lies that came with a batch's submission."""
+    return f"{FOLDER}{batch_id}/manifest.jsonl"
+
+
+def document_key(batch_id: str) -> str:
+    """Return where it is kept what a batch asks for, should Redis be lost."""
+    return f"{FOLDER}{batch_id}/batch.json"
+
+
+class BatchObjects:
+    """Reads and writes chunks. Every method may raise StorageUnavailableError, SourceMissingError."""
+
+    def __init__(self, storage: ObjectStorage) -> None:
+        self._storage = storage
+        self._lines = lru_cache(maxsize=REMEMBERED_CHUNKS)(self._read_lines)
+
+    def write_items(self, batch_id: str, chunk: int, items: Iterable[Item]) -> None:
+        """Store a chunk's items."""
+        content = b"".join(item.to_line() for item in items)
+        self._storage.put_bytes(content, items_key(batch_id, chunk), LINES)
+
+    def items(self, batch_id: str, chunk: int, numbers: Sequence[int]) -> list[Item]:
+        """Return those of a chunk's items, in order; what an items object says never changes."""
+        lines = self._lines(items_key(batch_id, chunk))
+        first = numbers_of(chunk).start
+        return [Item(**json.loads(lines[n - first])) for n in numbers]
+
+    def all_items(self, batch_id: str, chunk: int) -> list[Item]:
+        """Return all of a chunk's items."""
+        return [Item(**json.loads(line)) for line in self._read_lines(items_key(batch_id, chunk))]
+
+    def write_results(self, batch_id: str, chunk: int, version: str, results: Mapping[int, str]) -> None:
+        """Store a version of a chunk's results."""
+        content = b"".join(f"{number} {text}\n".encode() for number, text in sorted(results.items()))
+        self._storage.put_bytes(content, results_key(batch_id, chunk, version), LINES)
+
+    def results(self, batch_id: str, chunk: int, version: str) -> dict[int, str]:
+        """Return a version of a chunk's results, as text."""
+        pairs = (line.decode().partition(" ") for line in self._lines(results_key(batch_id, chunk, version)))
+        return {int(number): text for number, _, text in pairs}
+
+    def _read_lines(self, key: str) -> tuple[bytes, ...]:
+        return tuple(b"".join(self._storage.open(key).chunks()).splitlines())
+
+
+def _audio_seconds(job: Job) -> float | None:
+    """Return how much was separated: what the longest stem holds."""
+    return max((float(o.details.get("duration_seconds", 0.0)) for o in job.outputs if o.kind == "stem"), default=None)

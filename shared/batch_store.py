@@ -1,0 +1,285 @@
+"""Batches' records in Redis: one hash each, a letter for each item, and results until they are in storage.
+
+Each change is one Lua script. Jobs of items change their batch's counts in the scripts that move them (job_store.py).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
+
+import redis
+
+from shared.batch import Batch, BatchRequest, BatchState, batch_of
+from shared.errors import BatchNotFoundError, BatchStateError, SourceMissingError
+from shared.redis_connection import Scripts, connect, guarded
+from shared.settings import Settings
+
+
+class BatchStore:
+    """The records. Every method may raise StoreUnavailableError."""
+
+    def __init__(self, settings: Settings, client: redis.Redis | None = None) -> None:
+        self._redis = client or connect(settings)
+        self._prefix = settings.redis_prefix
+        self._scripts = Scripts(self._redis, settings.redis_prefix)
+        self._retention_ms = int(settings.retention_days * 86_400_000)
+
+    # Clients
+
+    def create(self, batch_id: str, request: BatchRequest) -> Batch:
+        """Accept a batch; an id that was accepted before is the same batch again.
+
+        Raises SourceMissingError when the upload that holds its manifest was removed meanwhile.
+        """
+        answer, *record = self._scripts.run(
+            "batch_create",
+            batch_id,
+            request.owner,
+            request.to_json(),
+            request.manifest.upload_id,
+            int(bool(request.export)),
+        )
+        if answer == "upload_gone":
+            raise SourceMissingError("That upload is no longer there.")
+        return _batch(batch_id, record[0])
+
+    def read(self, batch_id: str) -> Batch:
+        """Return the batch as it stands; one call to Redis. Raises BatchNotFoundError."""
+        record = cast("dict[str, str]", guarded(lambda: self._redis.hgetall(f"{self._prefix}batch:{batch_id}")))
+        if not record:
+            raise BatchNotFoundError("There is no such batch.")
+        return Batch.from_record(batch_id, record)
+
+    def list_ids(self, owner: str | None, *, limit: int, before: str | None = None) -> tuple[list[str], bool]:
+        """Return ids newest first, after the id `before`, and whether there are more. Raises BatchNotFoundError."""
+        index = f"{self._prefix}batches:{owner}" if owner else f"{self._prefix}batches"
+        start = 0
+        if before is not None:
+            rank = guarded(lambda: self._redis.zrevrank(index, before))
+            if rank is None:
+                raise BatchNotFoundError("The batch to start after is not there any more.")
+            start = cast(int, rank) + 1
+        ids = cast("list[str]", guarded(lambda: self._redis.zrevrange(index, start, start + limit)))
+        return ids[:limit], len(ids) > limit
+
+    def read_many(self, batch_ids: Iterable[str]) -> list[Batch]:
+        """Return the batches that are still there, in the given order."""
+        ids = list(batch_ids)
+        pipeline = self._redis.pipeline(transaction=False)
+        for batch_id in ids:
+            pipeline.hgetall(f"{self._prefix}batch:{batch_id}")
+        records = cast("list[Mapping[str, str]]", guarded(pipeline.execute))
+        return [Batch.from_record(i, r) for i, r in zip(ids, records, strict=True) if r]
+
+    def cancel(self, batch_id: str) -> Batch:
+        """Cancel what waits, what is in line and what runs. Raises BatchNotFoundError, BatchStateError."""
+        before, record = self._scripts.run("batch_cancel", batch_id, self._retention_ms)
+        _demand(before, {BatchState.READING, BatchState.RUNNING}, "canceled")
+        return _batch(batch_id, record)
+
+    def retry_failed(self, batch_id: str) -> Batch:
+        """Have items that failed or were canceled done again. Raises BatchNotFoundError, BatchStateError."""
+        return self._again(batch_id, "fc", "")
+
+    def rerun(self, batch_id: str, numbers: Sequence[int]) -> Batch:
+        """Have items that succeeded done again. Raises BatchNotFoundError, BatchStateError when there are none."""
+        return self._again(batch_id, "", json.dumps(list(numbers)))
+
+    def delete(self, batch_id: str) -> None:
+        """Forget an ended batch; the collector removes its objects. Raises BatchNotFoundError, BatchStateError."""
+        before = self._scripts.run("batch_delete", batch_id)
+        _demand(before, {BatchState.ENDED, BatchState.CANCELED}, "deleted")
+
+    def letters(self, batch_id: str, numbers: range) -> str:
+        """Return the letters of a run of items; fewer where the batch has fewer."""
+        key = f"{self._prefix}batch:{batch_id}:states"
+        return cast(str, guarded(lambda: self._redis.getrange(key, numbers.start - 1, numbers.stop - 2)))
+
+    def results(self, batch_id: str, numbers: Sequence[int]) -> dict[int, str]:
+        """Return the results of items that are not in storage yet."""
+        if not numbers:
+            return {}
+        key, fields = f"{self._prefix}batch:{batch_id}:results", [str(n) for n in numbers]
+        found = cast("list[str | None]", guarded(lambda: self._redis.hmget(key, fields)))
+        return {n: text for n, text in zip(numbers, found, strict=True) if text is not None}
+
+    def chunk_version(self, batch_id: str, chunk: int) -> str | None:
+        """Return which version of a chunk's results in storage counts; None: there is none yet."""
+        key = f"{self._prefix}batch:{batch_id}:chunks"
+        return cast("str | None", guarded(lambda: self._redis.hget(key, str(chunk))))
+
+    def chunk_versions(self, batch_id: str) -> dict[str, str] | None:
+        """Return which version of each chunk's results counts; None when there is no such batch."""
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.exists(f"{self._prefix}batch:{batch_id}")
+        pipeline.hgetall(f"{self._prefix}batch:{batch_id}:chunks")
+        exists, versions = guarded(pipeline.execute)
+        return cast("dict[str, str]", versions) if exists else None
+
+    def holds_job(self, job_id: str) -> bool:
+        """Return whether a job is that of a batch's item, by its id."""
+        batch_id, number = batch_of(job_id)
+        return number > 0 and bool(self.letters(batch_id, range(number, number + 1)))
+
+    # Whoever feeds
+
+    def live_ids(self) -> list[str]:
+        """Return the batches that somebody has to work on."""
+        key = f"{self._prefix}batches:live"
+        return cast("list[str]", guarded(lambda: self._redis.zrange(key, 0, -1)))
+
+    def hold(self, batch_id: str, holder: str, seconds: float) -> bool:
+        """Take or keep the lock on a batch for a while, or (0) let it go; False when another holds it."""
+        return bool(self._scripts.run("batch_lock", batch_id, holder, int(seconds * 1000)))
+
+    def read_on(
+        self,
+        batch: Batch,
+        *,
+        cursor: str,
+        letters: str,
+        uploads: Sequence[str],
+        is_last: bool,
+        error: Mapping[str, Any] | None = None,
+    ) -> bool:
+        """Take over what was read of the manifest after `batch.cursor`; False when somebody else was faster."""
+        answer = self._scripts.run(
+            "batch_read_on",
+            batch.id,
+            batch.cursor,
+            cursor,
+            letters,
+            int(is_last),
+            json.dumps(error) if error else None,
+            self._retention_ms,
+            *uploads,
+        )
+        return bool(answer)
+
+    def next_numbers(self, batch_id: str, window: int) -> list[int]:
+        """Return the items whose turn is near: as many as keep `window` of the batch's jobs in line or running."""
+        return [int(n) for n in self._scripts.run("batch_next", batch_id, window)]
+
+    def end_item(self, batch_id: str, number: int, result: str) -> None:
+        """End a waiting item that no job can be made of."""
+        self._scripts.run("batch_end_item", batch_id, number, result, self._retention_ms)
+
+    def ended_numbers(self, batch_id: str, limit: int) -> list[int]:
+        """Return items whose job has ended and whose record is still in Redis."""
+        key = f"{self._prefix}batch:{batch_id}:ended"
+        found = cast("list[str]", guarded(lambda: self._redis.srandmember(key, limit)))
+        return sorted(int(n) for n in found)
+
+    def compact(
+        self,
+        batch_id: str,
+        number: int,
+        *,
+        job_version: int,
+        result: str,
+        letter: str,
+        audio_seconds: float,
+        stored_bytes: int,
+        unneeded_bytes: int,
+        upload_id: str | None,
+    ) -> bool:
+        """Exchange an ended job's record for its item's result; False when the job changed meanwhile.
+
+        Audio and bytes are what the item has more than before, `unneeded_bytes` those of outputs that it has no more.
+        """
+        answer = self._scripts.run(
+            "batch_compact",
+            batch_id,
+            number,
+            job_version,
+            result,
+            letter,
+            int(audio_seconds * 1000),
+            stored_bytes,
+            unneeded_bytes,
+            upload_id,
+            self._retention_ms,
+        )
+        return bool(answer)
+
+    def pending_results(self, batch_id: str) -> list[int]:
+        """Return the items whose results are not in storage yet."""
+        key = f"{self._prefix}batch:{batch_id}:results"
+        return sorted(int(n) for n in cast("list[str]", guarded(lambda: self._redis.hkeys(key))))
+
+    def flush(self, batch_id: str, chunk: int, *, before: str | None, version: str, results: Mapping[int, str]) -> bool:
+        """Forget results that are in storage, in this version; False when another version came first."""
+        flat = [part for number, result in results.items() for part in (number, result)]
+        return bool(self._scripts.run("batch_flush", batch_id, chunk, before, version, *flat))
+
+    def rest(self, batch_id: str) -> bool:
+        """Let a batch be if nothing is left to do for it."""
+        return bool(self._scripts.run("batch_rest", batch_id))
+
+    # Collection
+
+    def expired_ids(self, limit: int = 10) -> list[str]:
+        """Return ended batches that are past their retention."""
+        now_ms = guarded(self._redis.time)[0] * 1000
+        key = f"{self._prefix}batches:settled"
+        return cast("list[str]", guarded(lambda: self._redis.zrangebyscore(key, "-inf", now_ms, 0, limit)))
+
+    def let_go(self, batch_id: str, uploads: Sequence[str]) -> None:
+        """Say that a batch which goes needs these uploads no longer."""
+        if uploads:
+            self._scripts.run("batch_let_go", batch_id, *uploads)
+
+    def put_result(self, batch_id: str, number: int, result: str) -> None:
+        """Give a batch that is about to be restored the result of an item."""
+        guarded(lambda: self._redis.hset(f"{self._prefix}batch:{batch_id}:results", str(number), result))
+
+    def restore(
+        self,
+        batch_id: str,
+        request: BatchRequest,
+        *,
+        letters: str,
+        cursor: str,
+        audio_seconds: float,
+        stored_bytes: int,
+        fence: int,
+        versions: Mapping[int, str],
+        uploads: Sequence[str],
+    ) -> bool:
+        """Put a batch's record back; False when there is a record already."""
+        answer = self._scripts.run(
+            "batch_restore",
+            batch_id,
+            request.owner,
+            request.to_json(),
+            letters,
+            cursor,
+            int(audio_seconds * 1000),
+            stored_bytes,
+            int(bool(request.export)),
+            fence,
+            json.dumps({str(chunk): version for chunk, version in versions.items()}),
+            *uploads,
+        )
+        return bool(answer)
+
+    def _again(self, batch_id: str, letters: str, named: str) -> Batch:
+        number, record = self._scripts.run("batch_again", batch_id, letters, named)
+        if number == "":
+            raise BatchNotFoundError("There is no such batch.")
+        if not int(number):
+            raise BatchStateError("No item of the batch is to be done again.")
+        return _batch(batch_id, record)
+
+
+def _batch(batch_id: str, flat: Sequence[str]) -> Batch:
+    return Batch.from_record(batch_id, dict(zip(flat[::2], flat[1::2], strict=True)))
+
+
+def _demand(before: str, allowed: set[BatchState], done: str) -> None:
+    if not before:
+        raise BatchNotFoundError("There is no such batch.")
+    if before not in allowed:
+        raise BatchStateError(f"A batch that is {before} cannot be {done}.")

@@ -1,0 +1,176 @@
+"""From a line of a manifest to an item that a job can be made of, or to what is wrong with the line.
+
+Owns the item's fields and how a batch's defaults go under them. Looks nothing up but uploads: whether an object is
+there shows when the item's turn comes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+from pydantic import Field
+
+from shared.batch import BatchRequest, Manifest
+from shared.batch_objects import Item
+from shared.engine_catalog import Choice, EngineCatalog
+from shared.errors import FieldsInvalidError, PassingError, SourceMissingError, SourceRefusedError, StemqueueError
+from shared.job_options import ItemOptions, SourceWish, clean_filename, group_parts, validate
+from shared.manifest_lines import Line
+from shared.object_storage import ObjectStorage
+from shared.settings import Settings, split_names
+from shared.upload_store import UploadStore
+
+AUDIO_ENDINGS = frozenset(
+    {
+        *("aac", "ac3", "aif", "aiff", "alac", "ape", "au", "caf", "dsf", "flac", "m4a", "m4b", "mka", "mp2", "mp3"),
+        *("mp4", "mpc", "oga", "ogg", "opus", "tta", "wav", "wave", "webm", "wma", "wv"),
+    }
+)
+"""What ends the names of objects that a prefix stands for; all others below it are passed over."""
+
+
+IDENTIFIER = re.compile("[0-9a-f]{32}")
+
+
+class ItemWish(ItemOptions):
+    """One track of a batch."""
+
+    track: str | None = Field(None, min_length=1, max_length=1000, description="Its name; null: the file's")
+    source: SourceWish = Field(description="Where the mixture lies; a batch fetches no URLs")
+
+
+class ItemReader:
+    """Makes items of lines for one batch."""
+
+    def __init__(self, settings: Settings, uploads: UploadStore, catalog: EngineCatalog, request: BatchRequest) -> None:
+        self._uploads = uploads
+        self._catalog = catalog
+        self._batch = request
+        self._buckets = split_names(settings.s3_source_buckets)
+        self._choices: dict[str, Choice | StemqueueError] = {}
+
+    def read(self, lines: Sequence[Line], first_number: int) -> list[Item]:
+        """Return the items of some lines, numbered from `first_number`. Raises StoreUnavailableError."""
+        uploads = self._look_up(lines)
+        return [self._item(line, first_number + i, uploads) for i, line in enumerate(lines)]
+
+    def _item(self, line: Line, number: int, uploads: Mapping[str, Mapping[str, str]]) -> Item:
+        track = (line.values or {}).get("track")
+        try:
+            if line.values is None:
+                raise FieldsInvalidError([{"field": "", "message": line.error or ""}])
+            wish = validate(ItemWish, under(self._batch.defaults, line.values))
+            source = self._source(wish.source, uploads)
+            named = wish.track or PurePosixPath(source["filename"]).stem
+            return Item(number, line.number, named, source=source, request=self._request(wish))
+        except PassingError:
+            raise
+        except StemqueueError as error:
+            named = track[:1000] if isinstance(track, str) else ""
+            return Item(number, line.number, named, error={"code": error.code, "message": error.message})
+
+    def _source(self, wish: SourceWish, uploads: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+        if wish.url:
+            raise SourceRefusedError("A batch fetches no URLs; upload the file, or put it into storage.")
+        if wish.s3:
+            if wish.s3.bucket not in self._buckets:
+                raise SourceRefusedError("This server takes no mixtures from that bucket.")
+            return {"key": wish.s3.key, "filename": clean_filename(wish.s3.key), "bucket": wish.s3.bucket}
+        fields = uploads.get(wish.upload_id or "")
+        if fields is None or fields.get("owner") != self._batch.owner:
+            raise SourceMissingError("There is no such upload.")
+        source = {
+            "key": fields["key"],
+            "filename": fields["filename"],
+            "size_bytes": int(fields["size_bytes"]),
+            "sha256": fields["sha256"],
+            "etag": fields["etag"],
+            "upload_id": wish.upload_id,
+        }
+        return {name: value for name, value in source.items() if value != ""}
+
+    def _request(self, wish: ItemWish) -> dict[str, Any]:
+        choice, excerpt = self._choice(wish), wish.excerpt
+        request = {
+            "engine": choice.engine,
+            "preset": choice.preset,
+            "parameters": wish.parameters,
+            "stems": wish.stems,
+            "format": wish.format,
+            "format_options": wish.format_options.model_dump(exclude_none=True),
+            "excerpt_start_seconds": excerpt.start_seconds if excerpt else None,
+            "excerpt_duration_seconds": excerpt.duration_seconds if excerpt else None,
+            "metadata": wish.metadata,
+            "no_cache": wish.no_cache,
+        }
+        return {name: value for name, value in request.items() if value not in (None, {}, False)}
+
+    def _choice(self, wish: ItemWish) -> Choice:
+        # Most items of a batch want the same: each wish is looked into once.
+        known = self._choices
+        wanted = json.dumps([wish.engine, wish.preset, wish.parameters, wish.stems], sort_keys=True)
+        if wanted not in known:
+            try:
+                known[wanted] = self._catalog.choose(
+                    engine=wish.engine,
+                    preset=wish.preset,
+                    parameters=wish.parameters,
+                    stems=tuple(wish.stems) if wish.stems else None,
+                )
+            except FieldsInvalidError as error:
+                known[wanted] = error
+        choice = known[wanted]
+        if isinstance(choice, StemqueueError):
+            raise choice
+        return choice
+
+    def _look_up(self, lines: Sequence[Line]) -> dict[str, dict[str, str]]:
+        named = []
+        for line in lines:
+            source = (line.values or {}).get("source")
+            upload_id = source.get("upload_id") if isinstance(source, dict) else None
+            if isinstance(upload_id, str) and IDENTIFIER.fullmatch(upload_id):
+                named.append(upload_id)
+        return self._uploads.read_many(named) if named else {}
+
+
+def under(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an item's values with a batch's defaults under them. Raises FieldsInvalidError.
+
+    What belongs to the defaults' engine or format goes when the item names another.
+    """
+    own, base = group_parts(values), dict(defaults)
+    if own.get("engine", base.get("engine")) != base.get("engine"):
+        for name in ("preset", "parameters", "stems"):
+            base.pop(name, None)
+    if own.get("format", base.get("format")) != base.get("format"):
+        base.pop("format_options", None)
+    merged = {**base, **own}
+    if isinstance(own.get("metadata"), dict) and isinstance(base.get("metadata"), dict):
+        merged["metadata"] = {**base["metadata"], **own["metadata"]}
+    return merged
+
+
+def prefix_lines(
+    storage: ObjectStorage, manifest: Manifest, *, after: str = "", number: int = 0
+) -> Iterator[tuple[Line, str]]:
+    """Yield the audio below a prefix as lines would name it, each with its key; `after` a key, if one is given.
+
+    Raises StorageUnavailableError.
+    """
+    bucket, prefix = manifest.bucket or storage.bucket, manifest.key
+    for key, size_bytes, _ in storage.list_objects(bucket, prefix, start_after=after):
+        if size_bytes and is_audio(key):
+            number += 1
+            track = key.removeprefix(prefix).lstrip("/") or key
+            yield Line(number, 0, values={"track": track, "source": {"s3": {"bucket": bucket, "key": key}}}), key
+
+
+def is_audio(key: str) -> bool:
+    """Return whether an object below a prefix is taken for a track, by its name."""
+    name = PurePosixPath(key)
+    return name.suffix.lower().removeprefix(".") in AUDIO_ENDINGS and not name.name.startswith(".")

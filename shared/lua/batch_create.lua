@@ -1,0 +1,18 @@
+-- Accept a batch; its manifest is read later. Said twice it is the same batch again.
+-- -> {ok | exists, the record as a flat list} or {upload_gone}
+local id, owner, request, upload, exports = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local record = key('batch', id)
+if redis.call('EXISTS', record) == 1 then return {'exists', redis.call('HGETALL', record)} end
+if upload ~= '' then
+  if redis.call('EXISTS', key('upload', upload)) == 0 then return {'upload_gone'} end
+  redis.call('SADD', key('upload', upload, 'jobs'), id)
+  redis.call('ZREM', key('uploads'), upload)
+end
+local now = int(now_ms())
+redis.call('HSET', record, 'schema', 1, 'owner', owner, 'request', request, 'state', 'reading', 'created_ms', now,
+  'cursor', '', 'total', 0, 'next', 1, 'version', 1,
+  'exports', exports)
+for _, index in ipairs({key('batches'), key('batches', owner), key('batches', 'live')}) do
+  redis.call('ZADD', index, now, id)
+end
+return {'ok', redis.call('HGETALL', record)}

@@ -1,0 +1,153 @@
+"""A manifest's text, line by line, as JSONL or CSV: bounded memory, and a place to go on from after each line.
+
+Owns the two forms. A CSV record is one line: a quote that is never closed then spoils its own line and no other.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from shared.errors import ManifestInvalidError
+
+MAX_LINE_BYTES = 65_536
+"""The longest line; raising it lets items carry more metadata."""
+
+COLUMNS = frozenset(
+    {
+        *("track", "upload_id", "bucket", "key", "url", "engine", "preset", "format", "stems", "no_cache"),
+        *("start_seconds", "duration_seconds", "bit_depth", "bitrate_kbps"),
+    }
+)
+
+GROUPS = ("metadata.", "parameters.")
+"""What begins the names of columns that hold members of these fields."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line that holds an item: its values as an item's JSON has them, or what is wrong with it."""
+
+    number: int
+    end: int
+    """Bytes from the manifest's start to the end of this line: where to read on."""
+    values: dict[str, Any] | None = None
+    error: str | None = None
+
+
+def read_lines(
+    blocks: Iterable[bytes], form: str, *, offset: int = 0, number: int = 0, header: Sequence[str] | None = None
+) -> Iterator[Line]:
+    """Yield the lines that hold items; the blocks begin at `offset`, before which there were `number` lines.
+
+    `header` is that of the CSV where its line lies before the offset. Raises ManifestInvalidError.
+    """
+    for raw, end in _split(blocks, offset):
+        number += 1
+        if raw is None:
+            yield Line(number, end, error=f"The line is longer than {MAX_LINE_BYTES:,} bytes.")
+            continue
+        try:
+            text = raw.decode("utf-8-sig" if end - len(raw) <= 1 else "utf-8").strip("\r\n")
+        except UnicodeDecodeError:
+            yield Line(number, end, error="The line is no UTF-8.")
+            continue
+        if not text.strip():
+            continue
+        if form == "jsonl":
+            yield _json_line(text, number, end)
+        elif header is None:
+            header = read_header(text)
+        else:
+            yield _csv_line(text, header, number, end)
+
+
+def read_header(text: str) -> list[str]:
+    """Return the names of a CSV's columns. Raises ManifestInvalidError."""
+    try:
+        names = [name.strip() for name in next(csv.reader([text], strict=True))]
+    except (csv.Error, StopIteration) as error:
+        raise ManifestInvalidError("The manifest's first line is no CSV.") from error
+    unknown = [n for n in names if n not in COLUMNS and not n.startswith(GROUPS)]
+    if unknown:
+        known = ", ".join(sorted(COLUMNS))
+        message = f"The manifest has a column {unknown[0][:100]!r}; there are {known}, metadata.… and parameters.…"
+        raise ManifestInvalidError(message)
+    if len(set(names)) < len(names):
+        raise ManifestInvalidError("The manifest has a column twice.")
+    return names
+
+
+def _split(blocks: Iterable[bytes], offset: int) -> Iterator[tuple[bytes | None, int]]:
+    """Yield each line without its end, or None for one that is too long, and the offset behind it."""
+    held, too_long = bytearray(), False
+    for block in blocks:
+        *whole, rest = block.split(b"\n")
+        for part in whole:
+            offset += len(part) + 1
+            fits = not too_long and len(held) + len(part) <= MAX_LINE_BYTES
+            yield (bytes(held) + part if fits else None), offset + len(held)
+            offset += len(held)
+            held.clear()
+            too_long = False
+        if too_long or len(held) + len(rest) > MAX_LINE_BYTES:
+            too_long = True
+            offset += len(held) + len(rest)
+            held.clear()
+        else:
+            held += rest
+    if held or too_long:
+        yield (None if too_long else bytes(held)), offset + len(held)
+
+
+def _json_line(text: str, number: int, end: int) -> Line:
+    try:
+        values = json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return Line(number, end, error="The line is no JSON.")
+    if not isinstance(values, dict):
+        return Line(number, end, error="The line is no JSON object.")
+    return Line(number, end, values=values)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)
+
+
+def _csv_line(text: str, header: Sequence[str], number: int, end: int) -> Line:
+    try:
+        cells = next(csv.reader([text], strict=True))
+    except (csv.Error, StopIteration):
+        return Line(number, end, error="The line is no CSV: a quote is out of place.")
+    if len(cells) != len(header):
+        return Line(number, end, error=f"The line has {len(cells)} columns, the first has {len(header)}.")
+    flat = {name: cell.strip() for name, cell in zip(header, cells, strict=True) if cell.strip()}
+    values: dict[str, Any] = {}
+    for name, cell in flat.items():
+        group, dot, member = name.partition(".")
+        if dot:
+            values.setdefault(group, {})[member] = _number(cell) if group == "parameters" else cell
+        else:
+            values[name] = cell
+    source: dict[str, Any] = {name: values.pop(name) for name in ("upload_id", "url") if name in values}
+    place = {name: values.pop(name) for name in ("bucket", "key") if name in values}
+    if place:
+        source["s3"] = place
+    excerpt = {name: values.pop(name) for name in ("start_seconds", "duration_seconds") if name in values}
+    if excerpt:
+        values["excerpt"] = excerpt
+    if "stems" in values:
+        values["stems"] = [s.strip() for s in values["stems"].replace(";", ",").split(",") if s.strip()]
+    return Line(number, end, values={**values, "source": source})
+
+
+def _number(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

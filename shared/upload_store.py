@@ -1,0 +1,82 @@
+"""Uploads' records in Redis: who owns a mixture, and whether a job still uses it.
+
+Owns the records and an owner's room in storage; the objects are object_storage.py's. Jobs take hold of uploads and let
+them go in their own scripts (submit, delete), so that no upload goes from under a job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import redis
+
+from shared.errors import SourceMissingError, StorageQuotaError
+from shared.redis_connection import Scripts, connect, guarded
+from shared.settings import Settings
+
+NO_ROOM_PAUSE_SECONDS = 600
+"""When to come back: room comes by deleting jobs, or when they expire, and nobody can say when that is."""
+
+
+class UploadStore:
+    """The records. Every method may raise StoreUnavailableError."""
+
+    def __init__(self, settings: Settings, client: redis.Redis | None = None) -> None:
+        self._redis = client or connect(settings)
+        self._prefix = settings.redis_prefix
+        self._scripts = Scripts(self._redis, settings.redis_prefix)
+        self._max_bytes = settings.max_stored_bytes_per_owner
+
+    def add(self, upload_id: str, fields: dict[str, str]) -> None:
+        """Record a finished upload; it is idle until a job uses it. `implicit` = "1" ties it to its first job.
+
+        Raises StorageQuotaError.
+        """
+        flat = [part for field in fields.items() for part in field]
+        answer = self._scripts.run(
+            "add_upload", upload_id, fields["owner"], fields["size_bytes"], self._max_bytes, *flat
+        )
+        if answer == "no_room":
+            raise self._no_room()
+
+    def demand_room(self, owner: str, size_bytes: int) -> None:
+        """Raise StorageQuotaError if an upload of this size would be refused, before it is sent in vain."""
+        if self._max_bytes:
+            stored = guarded(lambda: self._redis.hget(f"{self._prefix}usage:{owner}", "bytes"))
+            if int(cast("str | None", stored) or 0) + size_bytes > self._max_bytes:
+                raise self._no_room()
+
+    def read(self, upload_id: str, owner: str) -> dict[str, str]:
+        """Return the fields of an owner's upload. Raises SourceMissingError, for somebody else's too."""
+        fields = cast("dict[str, str]", guarded(lambda: self._redis.hgetall(f"{self._prefix}upload:{upload_id}")))
+        if fields.get("owner") != owner:
+            raise SourceMissingError("There is no such upload.")
+        return fields
+
+    def read_many(self, upload_ids: Sequence[str]) -> dict[str, dict[str, str]]:
+        """Return the fields of those uploads that there are, whoever has them."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for upload_id in upload_ids:
+            pipeline.hgetall(f"{self._prefix}upload:{upload_id}")
+        found = cast("list[dict[str, str]]", guarded(pipeline.execute))
+        return {i: fields for i, fields in zip(upload_ids, found, strict=True) if fields}
+
+    def drop(self, upload_id: str) -> None:
+        """Forget an upload that no job uses, whose object is gone."""
+        self._scripts.run("drop_upload", upload_id)
+
+    def take_abandoned(self, age_seconds: float) -> list[str]:
+        """Forget uploads that no job has used for so long; return the keys of their objects."""
+        return cast("list[str]", self._scripts.run("take_abandoned_uploads", int(age_seconds * 1000)))
+
+    def known(self, upload_ids: Sequence[str]) -> set[str]:
+        """Return those of the uploads that have a record."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for upload_id in upload_ids:
+            pipeline.exists(f"{self._prefix}upload:{upload_id}")
+        return {i for i, known in zip(upload_ids, guarded(pipeline.execute), strict=True) if known}
+
+    def _no_room(self) -> StorageQuotaError:
+        message = f"Your uploads and stems would take more than {self._max_bytes:,} bytes. Delete some jobs."
+        return StorageQuotaError(message, NO_ROOM_PAUSE_SECONDS)

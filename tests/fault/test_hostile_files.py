@@ -1,0 +1,174 @@
+"""Every odd and hostile file through one real worker, one after the other, with a real engine: none harms the next."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import psutil
+import pytest
+import soundfile
+
+from tests.fault.deployment import ANEW, TERMINAL, Deployment, wait_until
+from tests.fault.invariants import check
+from tests.fixtures.odd_audio import EITHER, make_odd_files
+from tests.integration.worker.test_hostile_audio import MAX_MEMORY_BYTES, MAX_SECONDS, REFUSALS, WITHOUT_SAMPLES
+
+REAL = {"engine": "repetition", "format": "wav", "bit_depth": "32"}
+"""An engine that computes, and a format that would pass on whatever it gives, NaN and infinity too."""
+
+SETTINGS = {
+    # An hour of sound is honest work that takes longer than this test may: the limit refuses it.
+    "MAX_AUDIO_SECONDS": "900",
+    # One child for all, so that what a file leaves behind is there for the next.
+    "CHILD_JOBS": "1000",
+    # This machine is busy with tests beside this one; nobody is to be taken for dead.
+    "LEASE_SECONDS": "60",
+    "WORKER_ALIVE_SECONDS": "60",
+    "UNCLAIMED_SECONDS": "600",
+}
+
+ID_LENGTH = 32
+
+KEPT_BYTES = 64 << 20
+"""How much more a child may hold after all files than after the first good songs: allocators keep some."""
+
+
+@dataclass(frozen=True)
+class End:
+    """How a file ended: with a code, or with so many seconds of sound. `job` is None where the API refused it."""
+
+    name: str
+    code: str | None
+    seconds: float | None
+    job: dict[str, Any] | None
+
+
+class Bench:
+    """One deployment with one worker and its one child, and what it did with each file."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self.deployment = deployment
+        self.highest_bytes = 0
+
+    @property
+    def child(self) -> psutil.Process:
+        """The worker's child."""
+        [child] = psutil.Process(self.deployment.workers[0].pid).children()
+        return child
+
+    def separate(self, paths: list[Path]) -> list[End]:
+        """Submit all and return how they ended, watching the memory meanwhile."""
+        answers = [self._submit(path) for path in paths]
+        ids = [answer for _, answer in answers if len(answer) == ID_LENGTH]
+
+        def ended() -> bool:
+            self._look_at_memory()
+            return all(job.state in TERMINAL for job in self.deployment.store.read_many(ids))
+
+        wait_until(ended, 20 + 3 * len(paths), f"{len(paths)} files to end")
+        return [self._end(name, answer) for name, answer in answers]
+
+    def songs(self, path: Path, times: int) -> None:
+        """Separate a good song."""
+        for end in self.separate([path] * times):
+            assert end.code is None, end
+
+    def _submit(self, path: Path) -> tuple[str, str]:
+        """Return the job's id, or the code with which the API refused the file itself."""
+        with path.open("rb") as file:
+            answer = self.deployment.client.post("/v1/jobs", files={"file": (path.name, file)}, data={**ANEW, **REAL})
+        if answer.status_code == 422:
+            return path.name, answer.json()["code"]
+        assert answer.status_code == 202, answer.text
+        self.deployment.accepted.append(answer.json()["id"])
+        return path.name, answer.json()["id"]
+
+    def _end(self, name: str, answer: str) -> End:
+        if len(answer) != ID_LENGTH:
+            return End(name, answer, None, None)
+        job = self.deployment.job(answer)
+        code = job["error"]["code"] if job["state"] == "failed" else None
+        return End(name, code, None if code else job["source"]["duration_seconds"], job)
+
+    def _look_at_memory(self) -> None:
+        total = 0
+        for process in [self.child, *self.child.children(recursive=True)]:
+            try:
+                total += process.memory_info().rss
+            except psutil.NoSuchProcess:
+                continue
+        self.highest_bytes = max(self.highest_bytes, total)
+
+
+@pytest.fixture
+def bench(deploy: Callable[..., Deployment]) -> Bench:
+    return Bench(deploy(**SETTINGS))
+
+
+# A minute alone; the child is nice to others, so on a busy machine it takes longer.
+@pytest.mark.timeout(900)
+def test_no_file_harms_the_worker_or_the_next_job(bench: Bench, shared_audio: Path, tmp_path: Path, song: Path) -> None:
+    folder = shared_audio / "hostile"
+    expectations = {e["file"]: e["expect"] for e in json.loads((folder / "expectations.json").read_text())}
+    odd = make_odd_files(tmp_path / "odd")
+    bench.songs(song, 3)
+    pid, before = bench.child.pid, bench.child.memory_info().rss
+
+    given = bench.separate([folder / name for name in expectations])
+    made = bench.separate([file.path for file in odd])
+
+    for end in [*given, *made]:
+        _check_end(bench.deployment, end)
+    ends = zip([*expectations.values(), *(file.seconds for file in odd)], [*given, *made], strict=True)
+    assert [(end.name, wanted, end.code or end.seconds) for wanted, end in ends if not _as_expected(wanted, end)] == []
+    bench.songs(song, 2)
+    assert bench.child.pid == pid, "the child was replaced"
+    assert bench.highest_bytes < MAX_MEMORY_BYTES
+    assert bench.child.memory_info().rss < before + KEPT_BYTES
+    check(bench.deployment)
+
+
+def _check_end(deployment: Deployment, end: End) -> None:
+    """Check that a file ended in time, in its first attempt, with a stable code or with sound stems."""
+    if end.code:
+        assert end.code in REFUSALS, end
+    if end.job is None:
+        return
+    times = end.job["times"]
+    assert end.job["attempt"] == 1, end
+    assert _seconds(times["finished_at"]) - _seconds(times["started_at"]) < MAX_SECONDS, end
+    if end.code:
+        assert not end.job["error"]["retryable"], end
+        assert "\n" not in end.job["error"]["message"], end
+    for output in deployment.store.read(end.job["id"]).outputs:
+        content = b"".join(deployment.storage.open(output.key).chunks())
+        if output.kind == "stem":
+            samples, _ = soundfile.read(io.BytesIO(content), always_2d=True)
+            assert np.isfinite(samples).all(), end
+            assert len(samples) == output.details["n_samples"], end
+        elif output.content_type == "application/json":
+            json.loads(content, parse_constant=_refuse_constant)
+
+
+def _as_expected(wanted: str | tuple[float, float] | None, end: End) -> bool:
+    if isinstance(wanted, str):
+        free = "EITHER" in wanted or " or " in wanted or end.name in WITHOUT_SAMPLES
+        return free or (end.code is not None) == wanted.startswith("REJECT")
+    if end.seconds is None:
+        return wanted is None or wanted == EITHER
+    return wanted is not None and wanted[0] - 1e-6 <= end.seconds <= wanted[1] + 1e-6
+
+
+def _seconds(moment: str) -> float:
+    return datetime.fromisoformat(moment).timestamp()
+
+
+def _refuse_constant(word: str) -> NoReturn:
+    raise AssertionError(f"{word} in a document")

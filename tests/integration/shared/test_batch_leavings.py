@@ -1,0 +1,121 @@
+"""What batches have in storage: nothing of a kept one is collected, all of one that goes is, and Redis may be lost."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from shared.batch_rebuild import BatchRebuild
+from shared.collector import Collector
+from shared.job_document import rebuild
+from shared.settings import Settings
+from tests.fixtures.batches import Catalog, jsonl
+
+
+@pytest.fixture
+def impatient(catalog: Catalog) -> Settings:
+    """Settings by which everything without a record is old at once."""
+    return catalog.settings.model_copy(update={"upload_abandoned_seconds": 0.05})
+
+
+def collect(settings: Settings, catalog: Catalog) -> None:
+    time.sleep(1.1)  # the storage tells times by the second
+    assert Collector(settings, catalog.storage).run(now=True)
+
+
+def test_nothing_of_a_kept_batch_is_collected(catalog: Catalog, impatient: Settings) -> None:
+    upload = catalog.web.post("/v1/uploads?filename=b.flac", data=b"b").json["upload_id"]
+    song = catalog.put_song("catalog/a.flac")
+    items = [{"source": song}, {"source": {"upload_id": upload}}, *[{"source": song}] * 20]
+    batch = catalog.submit(items=items)
+    catalog.feed()
+    for job_id in catalog.stand_in.published_ids():
+        catalog.stand_in.succeed(job_id)
+    catalog.feed()
+    running = catalog.stand_in.claim(catalog.stand_in.published_ids()[0])
+    stray = f"jobs/{running.job.id}/99999/vocals.flac"
+    catalog.storage.put_bytes(b"lost", stray, "audio/flac")
+    before = catalog.keys_below("")
+    collect(impatient, catalog)
+    assert before - catalog.keys_below("") == {stray}
+    done = [i for i in catalog.items(batch["id"]) if i["state"] == "succeeded"]
+    assert len(done) == 2
+    for item in done:
+        assert catalog.web.get(item["outputs"][0]["url"]).data == b"0123456789" * 100
+
+
+def test_results_lie_in_storage_once_a_batch_has_ended(catalog: Catalog, impatient: Settings) -> None:
+    batch = catalog.submit(items=[{"source": catalog.put_song("catalog/a.flac")}] * 5)
+    catalog.work_off(batch["id"])
+    assert catalog.batches.pending_results(batch["id"]) == []
+    assert catalog.batches.live_ids() == []
+    before = catalog.items(batch["id"])
+    collect(impatient, catalog)
+    assert catalog.items(batch["id"]) == before
+
+
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_a_batch_goes_with_all_that_it_had(catalog: Catalog, impatient: Settings, by_hand: bool) -> None:
+    upload = catalog.web.post("/v1/uploads?filename=b.flac", data=b"b").json["upload_id"]
+    song = catalog.put_song("catalog/a.flac")
+    text = jsonl({"source": song}, {"source": {"upload_id": upload}}, {"source": {}})
+    manifest = catalog.web.post("/v1/uploads?filename=m.jsonl", data=text.encode()).json["upload_id"]
+    batch = catalog.submit(manifest={"upload_id": manifest})
+    assert catalog.web.delete(f"/v1/batches/{batch['id']}").json["code"] == "batch_state_conflict"
+    catalog.work_off(batch["id"])
+    assert catalog.keys_below("batches/", "jobs/")
+    if by_hand:
+        assert catalog.web.delete(f"/v1/batches/{batch['id']}").status_code == 204
+    else:
+        catalog.batches._redis.zadd(f"{catalog.settings.redis_prefix}batches:settled", {batch["id"]: 1})
+    collect(impatient, catalog)
+    collect(impatient, catalog)  # of what the batch let go
+    assert catalog.keys_below("batches/", "jobs/", "uploads/") == set()
+    assert catalog.keys_below("catalog/") == {"catalog/a.flac"}, "what others put into storage stays"
+    assert catalog.web.get(f"/v1/batches/{batch['id']}").status_code == 404
+    left = {k for k in catalog.batches._redis.keys("*") if batch["id"][:24] in k}
+    assert left == set()
+    assert int(catalog.batches._redis.hget("sq:usage:local", "bytes") or 0) == 0
+    assert not any(catalog.stand_in.queue.counts().values())
+
+
+def test_objects_of_a_batch_that_never_came_to_be_are_removed(catalog: Catalog, impatient: Settings) -> None:
+    catalog.storage.put_bytes(b"{}", f"batches/{'a' * 24}00000000/batch.json", "application/json")
+    collect(impatient, catalog)
+    assert catalog.keys_below("batches/") == set()
+
+
+def test_a_lost_redis_takes_no_batch_with_it(catalog: Catalog, impatient: Settings) -> None:
+    song = catalog.put_song("catalog/a.flac")
+    done = catalog.submit(items=[{"source": song}, {"source": {}}, {"source": song}], name="done")["id"]
+    catalog.work_off(done, fails=["a.flac"])
+    catalog.web.post(f"/v1/batches/{done}/retry-failed")
+    catalog.work_off(done)
+    half = catalog.submit(items=[{"source": song}] * 600)["id"]
+    catalog.feed()
+    for job_id in catalog.stand_in.published_ids():
+        catalog.stand_in.succeed(job_id)
+    collect(impatient, catalog)  # which introduces Redis to the storage
+    before = catalog.items(done)
+    stems = {k for k in catalog.keys_below("jobs/") if k.endswith(".flac")}
+    catalog.batches._redis.flushall()
+    collect(impatient, catalog)
+    assert stems <= catalog.keys_below("jobs/"), "an empty Redis is not believed"
+    assert dict(BatchRebuild(catalog.batches, catalog.storage).run()) == {done: True, half: True}
+    assert dict(BatchRebuild(catalog.batches, catalog.storage).run()) == {done: False, half: False}
+    store, holds = catalog.stand_in.store, catalog.batches.holds_job
+    assert list(rebuild(store, catalog.storage, holds)) == [], "its jobs stay with the batch"
+    Collector(impatient, catalog.storage).adopt()
+    catalog.stand_in.announce()
+    catalog.feed()
+    assert catalog.read(done)["state"] == "ended"
+    assert catalog.items(done) == before
+    counts = catalog.read(half)["counts"]
+    assert counts["succeeded"] == 2, "what had ended need not be done again"
+    assert catalog.read(half)["total"] == 600
+    fences = [int(key.split("/")[2]) for key in stems]
+    assert catalog.stand_in.claim(catalog.stand_in.published_ids()[0]).fence > max(fences)
+    collect(impatient, catalog)
+    assert stems <= catalog.keys_below("jobs/")
+    assert catalog.web.get(catalog.items(half)[0]["outputs"][0]["url"]).status_code == 200

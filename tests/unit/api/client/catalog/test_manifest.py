@@ -1,0 +1,130 @@
+"""Manifests: what their lines may say, and that a bad one is told by its number and harms no other."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from api.client.catalog.items import Item, SourceError
+from api.client.catalog.manifest import MAX_LINE_BYTES, read_manifest
+
+
+def read(folder: Path, name: str, content: str | bytes) -> list[Item]:
+    file = folder / name
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return list(read_manifest(file))
+
+
+def test_json_lines_name_files_uploads_objects_and_urls(tmp_path: Path) -> None:
+    lines = [
+        {"path": "songs/a b.mp3", "engine": "unet", "metadata": {"isrc": "X1"}},
+        {"upload_id": "u1", "track": "Second", "excerpt": {"start_seconds": 5}},
+        {"s3": {"bucket": "catalog", "key": "x/third.wav"}, "stems": ["vocals"]},
+        {"s3": "s3://catalog/x/fourth.wav", "start_seconds": 1, "duration_seconds": 2},
+        {"bucket": "catalog", "key": "fifth.wav"},
+        {"url": "https://music.example/a/six%20th.ogg?x=1"},
+        {"source": {"upload_id": "u7"}},
+    ]
+    items = read(tmp_path, "m.jsonl", "\n\n".join(json.dumps(line) for line in lines))
+    assert [i.error for i in items] == [None] * 7
+    assert [i.track for i in items] == ["a b", "Second", "third", "fourth", "fifth", "six th", "u7"]
+    assert [i.line for i in items] == [1, 3, 5, 7, 9, 11, 13]
+    assert (items[0].path, items[0].options) == (
+        tmp_path / "songs/a b.mp3",
+        {"engine": "unet", "metadata": {"isrc": "X1"}},
+    )
+    assert items[1].source == {"upload_id": "u1"}
+    assert items[3].source == {"s3": {"bucket": "catalog", "key": "x/fourth.wav"}}
+    assert items[3].options == {"excerpt": {"start_seconds": 1, "duration_seconds": 2}}
+    assert items[5].url == "https://music.example/a/six%20th.ogg?x=1"
+    assert items[4].source == {"s3": {"bucket": "catalog", "key": "fifth.wav"}}
+
+
+def test_csv_says_the_same_in_columns(tmp_path: Path) -> None:
+    text = (
+        "\ufefftrack,path,bucket,key,engine,stems,start_seconds,parameters.neighbours,no_cache,metadata.isrc\r\n"
+        '"One, with a comma",one.mp3,,,unet,vocals accompaniment,1.5,3,true,X1\r\n'
+        ",,catalog,two.wav,,,,,,\r\n"
+    )
+    one, two = read(tmp_path, "m.CSV", text)
+    assert (one.track, one.path, one.line) == ("One, with a comma", tmp_path / "one.mp3", 2)
+    assert one.options == {
+        "engine": "unet",
+        "stems": ["vocals", "accompaniment"],
+        "parameters": {"neighbours": 3},
+        "no_cache": True,
+        "excerpt": {"start_seconds": 1.5},
+        "metadata": {"isrc": "X1"},
+    }
+    assert (two.track, two.source, two.options) == ("two", {"s3": {"bucket": "catalog", "key": "two.wav"}}, {})
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("{not json", "no JSON"),
+        ("[1]", "no JSON object"),
+        ("[" * 5000, "no JSON"),
+        ('{"path": "a.mp3", "fromat": "wav"}', "unknown: 'fromat'"),
+        ('{"track": "nothing to separate"}', "one of path"),
+        ('{"path": "a.mp3", "url": "https://b"}', "both path and url"),
+        ('{"path": 7}', "path is a text"),
+        ('{"path": "a\\u0000b"}', "path is a text"),
+        ('{"key": "a.wav"}', "bucket is a text"),
+        ('{"s3": "catalog/a.wav"}', "no s3://"),
+        ('{"s3": 5}', "s3 is an object"),
+        ('{"path": "a.mp3", "metadata": [1]}', "metadata is an object"),
+        ('{"path": "a.mp3", "metadata": {"a": "\\ud800"}}', "no UTF-8"),
+        ('{"path": "a.mp3", "parameters": {"margin": NaN}}', "no JSON"),
+        ('{"path": "a.mp3", "track": "\\udc80"}', "no UTF-8"),
+        ('{"source": {"s3": {"bucket": "b", "key": "\\ud800"}}}', "no UTF-8"),
+        ('{"path": "' + "x" * MAX_LINE_BYTES + '"}', "too long"),
+    ],
+)
+def test_a_bad_line_is_told_by_its_number_and_harms_no_other(tmp_path: Path, line: str, why: str) -> None:
+    good = '{"path": "good.mp3"}'
+    first, bad, last = read(tmp_path, "m.jsonl", f"{good}\n{line}\n{good}\n")
+    assert bad.error is not None
+    assert bad.error.startswith("line 2: ")
+    assert why in bad.error
+    assert (first.error, last.error, last.track) == (None, None, "good")
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ('"open quote,b.mp3', "no CSV"),
+        ("a,b.mp3,1,2", "4 fields for 3 columns"),
+        ("a,b.mp3,ten", "start_seconds cannot be read: 'ten'"),
+        ("a,,", "one of path"),
+    ],
+)
+def test_a_bad_row_likewise(tmp_path: Path, line: str, why: str) -> None:
+    first, bad, last = read(tmp_path, "m.csv", f"track,path,start_seconds\na,a.mp3,\n{line}\nc,c.mp3,3\n")
+    assert bad.error is not None
+    assert bad.error.startswith("line 3: ")
+    assert why in bad.error
+    assert (first.track, last.track, last.options) == ("a", "c", {"excerpt": {"start_seconds": 3.0}})
+
+
+def test_bytes_that_are_no_text_stay_a_file_name_and_harm_nothing(tmp_path: Path) -> None:
+    (item,) = read(tmp_path, "m.csv", b"path\ncaf\xe9.mp3\n")
+    assert item.error is None
+    assert item.path is not None
+    assert bytes(item.path).endswith(b"caf\xe9.mp3")
+    assert item.track == "caf\ufffd"
+
+
+def test_a_column_that_nobody_knows_ends_it_before_anything_is_sent(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="the column 'fromat' is unknown"):
+        read(tmp_path, "m.csv", "path,fromat\na.mp3,wav\n")
+
+
+def test_the_same_line_twice_is_two_tracks_and_stays_the_same_two(tmp_path: Path) -> None:
+    text = '{"path": "a.mp3"}\n{"path": "b.mp3"}\n{"path": "a.mp3"}\n'
+    before = [i.ident for i in read(tmp_path, "m.jsonl", text)]
+    assert len(set(before)) == 3
+    after = [i.ident for i in read(tmp_path, "m.jsonl", '{"path": "new.mp3"}\n' + text)]
+    assert after[1:] == before

@@ -1,0 +1,55 @@
+"""The figure of panels: what is loud at some time and frequency is bright there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from worker.spectrogram_image import draw_panels
+
+BANDS, COLUMNS = 256, 300
+EDGES_HZ = np.geomspace(32.7, 22_050, BANDS + 1)
+
+
+def panel_pixels(path: Path, decibels: np.ndarray) -> np.ndarray:
+    """Return how bright the pixels within the only panel's frame are, shape (rows, columns)."""
+    draw_panels(path, {"mixture": decibels}, edges_hz=EDGES_HZ, start_seconds=0, duration_seconds=30)
+    with Image.open(path) as image:
+        pixels = np.asarray(image.convert("L")).astype(int)
+    height, width = pixels.shape
+    # Where the figure's margins say that the panel is, less its frame.
+    return pixels[38 : height - 58, int(0.08 * width) + 3 : int(0.88 * width) - 3]
+
+
+def silence() -> np.ndarray:
+    return np.full((BANDS, COLUMNS), -80, np.float32)
+
+
+def test_octaves_lie_equally_far_apart_with_high_tones_on_top(tmp_path):
+    decibels = silence()
+    for hz in (256, 1024, 4096, 16_384):
+        decibels[np.searchsorted(EDGES_HZ, hz) - 1] = 0
+    bright = np.flatnonzero(panel_pixels(tmp_path / "figure.png", decibels).mean(axis=1) > 128)
+    rows = [group.mean() for group in np.split(bright, np.flatnonzero(np.diff(bright) > 1) + 1)]
+    assert len(rows) == 4
+    assert np.ptp(np.diff(rows)) <= 2
+
+
+def test_a_band_thinner_than_a_pixel_is_seen(tmp_path):
+    for band in range(BANDS // 2, BANDS // 2 + 6):
+        decibels = silence()
+        decibels[band] = 0
+        assert panel_pixels(tmp_path / "figure.png", decibels).max() > 200
+
+
+def test_a_click_is_seen_at_its_time(tmp_path):
+    decibels = np.full((BANDS, 3000), -80, np.float32)
+    decibels[:, 1000] = 0
+    pixels = panel_pixels(tmp_path / "figure.png", decibels)
+    assert abs(int(pixels.mean(axis=0).argmax()) / pixels.shape[1] - 1 / 3) < 0.005
+
+
+def test_silence_is_dark(tmp_path):
+    assert panel_pixels(tmp_path / "figure.png", silence()).max() < 16

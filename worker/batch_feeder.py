@@ -1,0 +1,171 @@
+"""Turns batches into jobs, a few at a time, and ended jobs into results: what a batch needs that nobody waits for.
+
+Owns the order of the steps and their bounds. Any worker may do any of them at any time, and die at any point: jobs'
+ids follow from the items, and each step is taken over in one script. The lock only keeps two from doing the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from threading import Event
+from typing import Any
+
+import structlog
+
+from shared.batch import Batch, BatchState, job_id_of
+from shared.batch_objects import BatchObjects, Item, Result
+from shared.batch_store import BatchStore
+from shared.engine_catalog import EngineCatalog
+from shared.errors import (
+    AudioEmptyError,
+    BatchNotFoundError,
+    IllegalTransitionError,
+    InputError,
+    LifeCycleError,
+    StemqueueError,
+    StorageUnavailableError,
+)
+from shared.job import JobRequest, Source
+from shared.job_queue import JobQueue
+from shared.job_store import JobStore
+from shared.object_storage import ObjectStorage
+from shared.settings import Settings
+from shared.upload_store import UploadStore
+from worker.batch_results import BatchResults, in_chunks
+from worker.manifest_reading import ManifestReading
+
+log = structlog.get_logger(__name__)
+
+MAX_LOCK_SECONDS = 15.0
+"""How long a batch is one worker's; should that die, others go on after this."""
+
+READ_CHUNKS = 20
+"""Chunks of a manifest read in a row, before other batches get their turn."""
+
+FEED_AHEAD = 4
+"""Jobs of a batch in line or running for each live slot. Raising it holds more records in Redis; lowering it lets
+slots run dry where songs are short."""
+
+MIN_WINDOW = 8
+"""Jobs of a batch in line or running at least."""
+
+
+@dataclass(frozen=True)
+class BatchFeeder:
+    """Works for one worker process, in a thread of its own."""
+
+    name: str
+    settings: Settings
+    store: JobStore
+    uploads: UploadStore
+    batches: BatchStore
+    queue: JobQueue
+    storage: ObjectStorage
+    objects: BatchObjects
+    results: BatchResults
+    stopping: Event
+
+    @property
+    def _lock_seconds(self) -> float:
+        return min(MAX_LOCK_SECONDS, self.settings.lease_seconds)
+
+    def run(self) -> bool:
+        """Do what there is to do for all batches; True when there is more at once. Raises StoreUnavailableError."""
+        more = False
+        for batch_id in self.batches.live_ids():
+            if self.stopping.is_set():
+                return False
+            if not self.batches.hold(batch_id, self.name, self._lock_seconds):
+                continue
+            try:
+                more |= self._work(batch_id)
+            except BatchNotFoundError:
+                continue
+            except StemqueueError as error:
+                # One batch's trouble (its bucket is away, say) is not the others'.
+                log.warning("batch waits", batch=batch_id, error=error.message)
+            finally:
+                self.batches.hold(batch_id, self.name, 0)
+        return more
+
+    def _work(self, batch_id: str) -> bool:
+        batch = self.batches.read(batch_id)
+        if batch.state is BatchState.READING:
+            self._read(batch)
+        fed = self._feed(batch)
+        more = self.results.compact(batch)
+        self.results.flush(batch_id)
+        batch = self.batches.read(batch_id)
+        if batch.state in {BatchState.ENDED, BatchState.CANCELED}:
+            self.batches.rest(batch_id)
+        return batch.state is BatchState.READING or more or fed > 0
+
+    def _read(self, batch: Batch) -> None:
+        catalog = EngineCatalog(self.settings, self.queue)
+        reading = ManifestReading(self.settings, self.uploads, self.batches, self.storage, catalog)
+
+        def proceed() -> bool:
+            return not self.stopping.is_set() and self.batches.hold(batch.id, self.name, self._lock_seconds)
+
+        reading.read_on(batch, READ_CHUNKS, proceed)
+
+    # Items become jobs
+
+    def _feed(self, batch: Batch) -> int:
+        fed = 0
+        slots = sum(worker.slots for worker in self.queue.workers())
+        numbers = self.batches.next_numbers(batch.id, max(MIN_WINDOW, FEED_AHEAD * slots))
+        for chunk, members in in_chunks(numbers).items():
+            for item in self.objects.items(batch.id, chunk, members):
+                if self.stopping.is_set():
+                    return 0
+                fed += self._feed_one(batch, item)
+        if fed:
+            self.queue.dispatch()
+        return fed
+
+    def _feed_one(self, batch: Batch, item: Item) -> bool:
+        try:
+            request = self._request(batch, item)
+            self.store.submit(request, job_id=job_id_of(batch.id, item.number), batch_id=batch.id)
+        except InputError as error:
+            result = Result(error_code=error.code, error_message=error.message)
+            self.batches.end_item(batch.id, item.number, result.to_text())
+        except IllegalTransitionError:
+            # Canceled since it was looked at.
+            return False
+        except LifeCycleError as error:
+            # Full, draining, a quota: it waits with the others.
+            log.info("item waits", batch=batch.id, number=item.number, error=error.message)
+            return False
+        return True
+
+    def _request(self, batch: Batch, item: Item) -> JobRequest:
+        if item.source is None or item.request is None:
+            error: Mapping[str, Any] = item.error or {}
+            raise InputError(str(error.get("message", "The line is invalid.")))
+        source = dict(item.source)
+        if not source.get("etag"):
+            source.update(self._look_up(source["key"], source.get("bucket")))
+        request = dict(item.request)
+        if request.get("stems"):
+            request["stems"] = tuple(request["stems"])
+        return JobRequest(
+            source=Source(**source),
+            priority=batch.request.priority,
+            owner=batch.request.owner,
+            request_id=batch.request.request_id,
+            **request,
+        )
+
+    def _look_up(self, key: str, bucket: str | None) -> dict[str, Any]:
+        try:
+            size_bytes, etag = self.storage.head(key, bucket=bucket)
+        except StorageUnavailableError:
+            self.storage.ping()
+            # This object is refused, and others are not: its job shall try again, and say so.
+            return {"size_bytes": 0}
+        if not size_bytes:
+            raise AudioEmptyError("The object is empty.")
+        return {"size_bytes": size_bytes, "etag": etag}

@@ -1,0 +1,111 @@
+"""Reads a batch's manifest into items, chunk by chunk; whoever takes over reads on after the last chunk.
+
+Owns where the lines come from: an object's text, or the audio below a prefix. Writes each chunk to storage first and
+then tells Redis, which takes it only from the fastest.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import structlog
+
+from shared.batch import CHUNK_ITEMS, MAX_ITEMS, Batch
+from shared.batch_objects import BatchObjects, Item
+from shared.batch_store import BatchStore
+from shared.engine_catalog import EngineCatalog
+from shared.errors import InputError, ManifestInvalidError
+from shared.item_wishes import ItemReader, prefix_lines
+from shared.manifest_lines import Line, read_header, read_lines
+from shared.object_storage import ObjectStorage
+from shared.settings import Settings
+from shared.upload_store import UploadStore
+
+log = structlog.get_logger(__name__)
+
+MAX_HEADER_BYTES = 65_536
+
+
+@dataclass(frozen=True)
+class ManifestReading:
+    """Reads for one worker. Every method may raise StoreUnavailableError, StorageUnavailableError."""
+
+    settings: Settings
+    uploads: UploadStore
+    batches: BatchStore
+    storage: ObjectStorage
+    catalog: EngineCatalog
+
+    def read_on(self, batch: Batch, chunks: int, proceed: Callable[[], bool]) -> None:
+        """Read some chunks more, while `proceed` says so."""
+        reader = ItemReader(self.settings, self.uploads, self.catalog, batch.request)
+        try:
+            lines = self._lines(batch)
+            for _ in range(chunks):
+                if not self._read_chunk(batch, reader, lines):
+                    return
+                batch = self.batches.read(batch.id)
+                if batch.is_read or not proceed():
+                    return
+        except InputError as error:
+            # The manifest is gone, was replaced, or is none: what was read of it is what there is.
+            log.warning("manifest cannot be read", batch=batch.id, error=error.message)
+            told = {"code": error.code, "message": error.message}
+            self.batches.read_on(batch, cursor=batch.cursor, letters="", uploads=[], is_last=True, error=told)
+
+    def _read_chunk(self, batch: Batch, reader: ItemReader, lines: Iterator[tuple[Line, str]]) -> bool:
+        taken = list(itertools.islice(lines, CHUNK_ITEMS))
+        items = reader.read([line for line, _ in taken], batch.total + 1)
+        if batch.total + len(items) > MAX_ITEMS:
+            raise ManifestInvalidError(f"The manifest has more than {MAX_ITEMS:,} lines.")
+        if items:
+            items[-1] = replace(items[-1], cursor=taken[-1][1])
+            BatchObjects(self.storage).write_items(batch.id, batch.total // CHUNK_ITEMS, items)
+        return self.batches.read_on(
+            batch,
+            cursor=taken[-1][1] if taken else batch.cursor,
+            letters="".join("i" if item.error else "w" for item in items),
+            uploads=[upload for item in items if (upload := _upload_of(item))],
+            is_last=len(taken) < CHUNK_ITEMS,
+        )
+
+    def _lines(self, batch: Batch) -> Iterator[tuple[Line, str]]:
+        """Yield the lines after the batch's cursor, each with the cursor behind it."""
+        manifest = batch.request.manifest
+        cursor: Mapping[str, Any] = json.loads(batch.cursor or "{}")
+        if manifest.format == "prefix":
+            after, number = str(cursor.get("after", "")), int(cursor.get("line", 0))
+            for line, key in prefix_lines(self.storage, manifest, after=after, number=number):
+                yield line, json.dumps({"after": key, "line": line.number})
+            return
+        offset = int(cursor.get("offset", 0))
+        if offset >= manifest.size_bytes:
+            return
+        header = self._header(batch) if manifest.format == "csv" and offset else None
+        opened = self.storage.open(
+            manifest.key, bucket=manifest.bucket, etag=manifest.etag, byte_range=f"bytes={offset}-"
+        )
+        blocks = opened.chunks()
+        try:
+            for line in read_lines(
+                blocks, manifest.format, offset=offset, number=int(cursor.get("line", 0)), header=header
+            ):
+                yield line, json.dumps({"offset": line.end, "line": line.number})
+        finally:
+            blocks.close()
+
+    def _header(self, batch: Batch) -> list[str]:
+        manifest = batch.request.manifest
+        opened = self.storage.open(
+            manifest.key, bucket=manifest.bucket, etag=manifest.etag, byte_range=f"bytes=0-{MAX_HEADER_BYTES - 1}"
+        )
+        text = b"".join(opened.chunks()).decode("utf-8-sig", errors="replace")
+        return read_header(next(line for line in text.splitlines() if line.strip()))
+
+
+def _upload_of(item: Item) -> str | None:
+    return (item.source or {}).get("upload_id")
