@@ -27,7 +27,12 @@ run: ## Start the whole stack; with SONG=… [OUT=… ENGINE=… FORMAT=… EXCE
 # Files of tests go to two processes, which is what a small machine has cores for.
 TESTS = tests/unit tests/integration tests/end_to_end tests/browser
 
-test: lint ## Lint, then every test that takes seconds, against the package as installed
+# What looks for barriers in the page, for the browser tests; without npm or a network these say so and skip.
+AXE = api/web/source/node_modules/.package-lock.json
+$(AXE): api/web/source/package-lock.json
+	@! command -v npm >/dev/null || npm ci --silent --prefer-offline --fetch-retries=1 --prefix api/web/source || true
+
+test: lint $(AXE) ## Lint, then every test that takes seconds, against the package as installed
 	.venv-test/bin/python -I -m pytest -m "not slow" -n 2 --dist loadfile $(TESTS)
 
 lint: ## Ruff, mypy, and who may import whom
