@@ -47,8 +47,8 @@ class BatchSubmissions:
         Raises FieldsInvalidError, WorkersUnavailableError, SourceRefusedError, ExportRefusedError, SourceMissingError,
         ManifestInvalidError.
         """
-        self._check_defaults(wanted)
-        manifest = self.manifest(sender, wanted, batch_id)
+        self.check(wanted)
+        manifest = self._keep_list(wanted.items, batch_id) if wanted.items is not None else self.place(sender, wanted)
         export = wanted.export
         request = BatchRequest(
             manifest=manifest,
@@ -66,18 +66,18 @@ class BatchSubmissions:
         log.info("batch accepted", batch=batch_id, manifest=manifest.format)
         return batch
 
-    def manifest(self, sender: Sender, wanted: BatchSubmission, batch_id: str) -> Manifest:
-        """Return where the batch's list lies; one that came with the submission is put into storage."""
-        if wanted.items is not None:
-            content = b"".join(json.dumps(item).encode() + b"\n" for item in wanted.items)
-            key = manifest_key(batch_id)
-            stored = self.storage.put_bytes(content, key, LINES)
-            return Manifest(None, key, "jsonl", stored.size_bytes, stored.etag)
+    def place(self, sender: Sender, wanted: BatchSubmission) -> Manifest:
+        """Return where a batch's list lies that did not come with the submission."""
         if wanted.prefix is not None:
             self._demand_bucket(wanted.prefix.bucket)
             return Manifest(wanted.prefix.bucket, wanted.prefix.prefix, "prefix")
         assert wanted.manifest is not None  # noqa: S101 - one of the three was given
         return self._manifest_object(sender, wanted, wanted.manifest)
+
+    def _keep_list(self, items: Iterable[Mapping[str, Any]], batch_id: str) -> Manifest:
+        content = b"".join(json.dumps(item).encode() + b"\n" for item in items)
+        stored = self.storage.put_bytes(content, manifest_key(batch_id), LINES)
+        return Manifest(None, stored.key, "jsonl", stored.size_bytes, stored.etag)
 
     def rerun(self, batch: Batch) -> Batch:
         """Have the items done again that another version of their engine made than workers have now.
@@ -117,7 +117,8 @@ class BatchSubmissions:
         if bucket not in split_names(self.settings.s3_source_buckets):
             raise SourceRefusedError("This server takes no mixtures from that bucket.")
 
-    def _check_defaults(self, wanted: BatchSubmission) -> None:
+    def check(self, wanted: BatchSubmission) -> None:
+        """Raise FieldsInvalidError, WorkersUnavailableError or ExportRefusedError for what no item could do."""
         options = wanted.defaults
         try:
             self.catalog.choose(

@@ -26,7 +26,7 @@ threads = _settings.api_threads
 # Threads and not an event loop: hashing an upload must not hold up polls. Threads that sleep (a wait, an event
 # stream) cost about 0.3 MB each and nothing else: with 100 streams and an upload, polls kept 66 to 96 % of their rate
 # on two busy cores; with 32 threads they starved.
-worker_class = "gthread"
+worker_class = "api.gunicorn_worker.ProblemWorker"
 # A stop waits this long for answers under way; clients of longer uploads come back.
 graceful_timeout = 20
 # The longest silence of a whole process, not of a request: its main loop beats even while every thread works.

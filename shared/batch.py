@@ -152,6 +152,8 @@ class Batch:
         )
 
 
+HEX_DIGITS = frozenset("0123456789abcdef")
+
 STEM_CHARACTERS, NO_ITEM = 24, "0" * 8
 """A batch's id, and those of its jobs, are the same 24 random digits and then eight for the item's number, from 1; so
 that feeding an item twice makes one job, and a job's batch is known by the job's id."""
@@ -168,8 +170,12 @@ def job_id_of(batch_id: str, number: int) -> str:
 
 
 def batch_of(job_id: str) -> tuple[str, int]:
-    """Return the batch that a job would belong to by its id, and the item's number; there may be no such batch."""
-    return job_id[:STEM_CHARACTERS] + NO_ITEM, int(job_id[STEM_CHARACTERS:], 16)
+    """Return the batch that a job would belong to by its id, and the item's number; there may be no such batch.
+
+    The number is 0 for what is no job's id at all.
+    """
+    number = job_id[STEM_CHARACTERS:]
+    return job_id[:STEM_CHARACTERS] + NO_ITEM, int(number, 16) if set(number) <= HEX_DIGITS and number else 0
 
 
 def is_batch_id(some_id: str) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,9 @@ class Commands(click.Group):
             raise click.ClickException(str(error)) from error
         except TimeoutError as error:
             raise StillWaitingError(str(error)) from error
+        except BrokenPipeError:
+            # Whoever read our output has enough of it; click ends without a word.
+            raise
         except OSError as error:
             raise click.ClickException(f"{error.filename or 'A file'}: {error.strerror or error}") from error
 
@@ -69,6 +73,7 @@ def tell(job: Job, *, as_json: bool) -> None:
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--url", envvar="STEMQUEUE_URL", show_envvar=True, help="The server; http://127.0.0.1:8000 otherwise.")
 @click.option("--api-key", envvar="STEMQUEUE_API_KEY", show_envvar=True, help="For servers that want one.")
+@click.version_option(package_name="stemqueue")
 @click.pass_context
 def main(ctx: click.Context, url: str | None, api_key: str | None) -> None:
     """Take songs apart into vocals and accompaniment, on a stemqueue server."""
@@ -93,8 +98,9 @@ def run(ctx: click.Context, /, song: Path, out: Path | None, server: str | None,
         try:
             job = client.wait(job.id, on_change=shown.job)
         except KeyboardInterrupt:
-            # Nobody waits for it any more.
-            client.cancel(job.id)
+            # Nobody waits for it any more; perhaps it has ended just now.
+            with suppress(ClientError):
+                client.cancel(job.id)
             raise
         if job.state != "succeeded":
             raise failure(job)

@@ -8,11 +8,11 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
-from api.client.errors import ApiError, ConnectionFailedError
+from api.client.errors import ApiError, ClientError, ConnectionFailedError
 
 PUT_OFF = frozenset({429, 502, 503, 504})
 """Statuses that say: later."""
@@ -20,15 +20,22 @@ PUT_OFF = frozenset({429, 502, 503, 504})
 LONGEST_PAUSE_SECONDS = 60.0
 """However long a server asks to wait, it is asked again after this."""
 
+FIRST_CONTACT_SECONDS = 10.0
+"""How long a server that never answered is tried; one that did is waited for."""
+
 KEY_IN_USE = "idempotency_key_in_use"
+
+T = TypeVar("T")
 
 
 class Connection:
-    """Calls to `url`; `patience_seconds` is how long one goes on trying."""
+    """Calls to `url`; `patience_seconds` is how long one goes on trying. Raises ClientError for a URL that is none."""
 
     def __init__(self, url: str, *, api_key: str | None, patience_seconds: float, timeout_seconds: float) -> None:
+        _check(url, api_key)
         self.url = url
         self.patience_seconds = patience_seconds
+        self._has_answered = False
         self.http = httpx.Client(
             base_url=url,
             headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
@@ -53,23 +60,34 @@ class Connection:
             lambda: self.http.request(method, path, json=body, headers=headers), repeatable=key is not None
         )
 
+    def read(self, response: httpx.Response, parse: Callable[[Any], T]) -> T:
+        """Return what an answer says. Raises ClientError when it is none of ours."""
+        try:
+            return parse(response.json())
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ClientError(f"What answers at {self.url} is no stemqueue server.") from error
+
     def tried(self, send: Callable[[], httpx.Response], *, repeatable: bool) -> httpx.Response:
         """Make a call until it is answered.
 
         A call that changes something is repeated only if it cannot have been served: the server put it off, or
         there was no connection. Raises ApiError, ConnectionFailedError.
         """
-        deadline, tries = time.monotonic() + self.patience_seconds, 0
+        begun, tries = time.monotonic(), 0
+        deadline = begun + self.patience_seconds
         while True:
             tries += 1
             pause = min(5.0, 0.25 * 2**tries) * random.uniform(0.7, 1.3)  # noqa: S311 - jitter is no secret
             try:
                 response = send()
             except httpx.TransportError as error:
-                may_repeat = repeatable or isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
-                if not may_repeat or time.monotonic() + pause > deadline:
+                is_unreached = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+                if is_unreached and not self._has_answered:
+                    deadline = min(deadline, begun + FIRST_CONTACT_SECONDS)
+                if not (repeatable or is_unreached) or time.monotonic() + pause > deadline:
                     raise ConnectionFailedError(_describe(self.url, error)) from error
             else:
+                self._has_answered = True
                 if response.status_code < httpx.codes.BAD_REQUEST:
                     return response
                 pause = retry_after_seconds(response) or pause
@@ -85,6 +103,17 @@ def retry_after_seconds(response: httpx.Response) -> float | None:
         return min(LONGEST_PAUSE_SECONDS, max(0.1, float(response.headers["Retry-After"])))
     except (KeyError, ValueError):
         return None
+
+
+def _check(url: str, api_key: str | None) -> None:
+    try:
+        parts = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise ClientError(f"{url} is no URL of a server ({error}).") from error
+    if parts.scheme not in {"http", "https"} or not parts.host:
+        raise ClientError(f"{url} is no URL of a server: it begins with http:// or https://, and a host follows.")
+    if api_key and not (api_key.isascii() and api_key.isprintable()):
+        raise ClientError("The API key has characters that no key has.")
 
 
 def _problem(response: httpx.Response) -> Mapping[str, Any]:

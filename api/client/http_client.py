@@ -47,7 +47,7 @@ class Client:
         timeout_seconds: float = 60.0,
     ) -> None:
         self.url = (url or os.environ.get("STEMQUEUE_URL") or DEFAULT_URL).rstrip("/")
-        key = api_key or os.environ.get("STEMQUEUE_API_KEY")
+        key = (api_key or os.environ.get("STEMQUEUE_API_KEY") or "").strip() or None
         self._server = Connection(
             self.url, api_key=key, patience_seconds=patience_seconds, timeout_seconds=timeout_seconds
         )
@@ -118,7 +118,7 @@ class Client:
                 body = watched(file, path.stat().st_size, on_bytes)
                 return self._server.http.post("/v1/jobs", data=fields, files={"file": (path.name, body)}, headers=key)
 
-            return Job.from_json(self._server.tried(send, repeatable=True).json())
+            return self._server.read(self._server.tried(send, repeatable=True), Job.from_json)
 
     def upload(
         self, path: Path, *, filename: str | None = None, key: str | None = None, on_bytes: OnBytes | None = None
@@ -141,25 +141,26 @@ class Client:
                 body = watched(file, size_bytes, on_bytes)
                 return self._server.http.post("/v1/uploads", params=name, content=body, headers=headers)
 
-            return str(self._server.tried(send, repeatable=True).json()["upload_id"])
+            return self._server.read(self._server.tried(send, repeatable=True), lambda told: str(told["upload_id"]))
 
     def job(self, job_id: str) -> Job:
         """Return a job as it stands."""
-        return Job.from_json(self._server.get(f"/v1/jobs/{job_id}").json())
+        return self._server.read(self._server.get(f"/v1/jobs/{job_id}"), Job.from_json)
 
     def jobs(self, *, state: str | None = None, limit: int | None = None) -> Iterator[Job]:
         """Yield jobs, newest first."""
         query: dict[str, Any] = {"state": state, "limit": min(limit or 100, 100)}
         while True:
-            page = self._server.get("/v1/jobs", query).json()
-            for values in page["jobs"]:
+            answer = self._server.get("/v1/jobs", query)
+            page, following = self._server.read(answer, _page)
+            for job in page:
                 if limit == 0:
                     return
-                yield Job.from_json(values)
+                yield job
                 limit = None if limit is None else limit - 1
-            if not page["has_more"] or limit == 0:
+            if following is None or limit == 0:
                 return
-            query["starting_after"] = page["next_starting_after"]
+            query["starting_after"] = following
 
     def wait(
         self, job_id: str, *, timeout_seconds: float | None = None, on_change: Callable[[Job], None] | None = None
@@ -174,7 +175,7 @@ class Client:
         while True:
             response = self._server.get(f"/v1/jobs/{job_id}", headers=headers)
             if response.status_code != httpx.codes.NOT_MODIFIED:
-                job = Job.from_json(response.json())
+                job = self._server.read(response, Job.from_json)
                 if on_change:
                     on_change(job)
                 if job.ended:
@@ -190,11 +191,11 @@ class Client:
 
     def cancel(self, job_id: str) -> Job:
         """End a queued or running job."""
-        return Job.from_json(self._server.send("POST", f"/v1/jobs/{job_id}/cancel").json())
+        return self._server.read(self._server.send("POST", f"/v1/jobs/{job_id}/cancel"), Job.from_json)
 
     def retry(self, job_id: str) -> Job:
         """Put a failed or canceled job back in line."""
-        return Job.from_json(self._server.send("POST", f"/v1/jobs/{job_id}/retry").json())
+        return self._server.read(self._server.send("POST", f"/v1/jobs/{job_id}/retry"), Job.from_json)
 
     def delete(self, job_id: str) -> None:
         """Remove an ended job and its stems."""
@@ -202,8 +203,10 @@ class Client:
 
     def engines(self) -> list[Engine]:
         """Return the engines that the server has now."""
-        answer = self._server.get("/v1/engines").json()
-        return [Engine.from_json(e, default=answer["default_engine"]) for e in answer["engines"]]
+        return self._server.read(
+            self._server.get("/v1/engines"),
+            lambda answer: [Engine.from_json(e, default=answer["default_engine"]) for e in answer["engines"]],
+        )
 
     def download(
         self, output: OutputFile, path: Path, *, on_bytes: OnBytes | None = None, partial_folder: Path | None = None
@@ -243,6 +246,12 @@ class Client:
             paths.append(self.download(output, folder / Path(output.filename).name, on_bytes=told))
             done += output.size_bytes
         return paths
+
+
+def _page(answer: Mapping[str, Any]) -> tuple[list[Job], str | None]:
+    """Return the jobs of a page, and where the next one begins."""
+    following = answer["next_starting_after"] if answer["has_more"] else None
+    return [Job.from_json(values) for values in answer["jobs"]], following
 
 
 def failure(job: Job) -> JobFailedError:

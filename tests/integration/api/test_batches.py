@@ -176,6 +176,7 @@ def test_a_batch_is_read_and_listed_by_its_owner(catalog: Catalog) -> None:
     answer = catalog.web.get(f"/v1/batches/{first}")
     again = catalog.web.get(f"/v1/batches/{first}", headers={"If-None-Match": answer.headers["ETag"]})
     assert again.status_code == 304
+    assert catalog.web.get(f"/v1/jobs/{'z' * 32}").json["code"] == "job_not_found"
     assert catalog.web.get(f"/v1/batches/{'a' * 32}").json["code"] == "batch_not_found"
 
 
@@ -273,3 +274,28 @@ def test_what_an_older_engine_made_is_done_again_and_kept_until_then(catalog: Ca
     assert len(stems) == 4, "what was replaced is gone"
     stored = sum(size for key, size, _ in catalog.storage.list_keys("jobs/") if not key.endswith("job.json"))
     assert int(catalog.batches._redis.hget("sq:usage:local", "bytes")) == stored
+
+
+def test_a_preflight_tells_what_a_batch_will_need_and_makes_nothing(catalog: Catalog) -> None:
+    source = catalog.put_song("songs/a.flac")
+    items = [{"source": source}] * 9 + [{"source": source, "format": "mp3"}, {"source": {}}]
+    path = "/v1/batches/preflight"
+    before = catalog.web.post(path, json={"items": items}).json
+    assert (before["items"], before["invalid"], before["hours"], before["storage_bytes"]) == (10, 1, None, None)
+    assert (before["bad_lines"][0]["line"], before["complete"], before["slots"]) == (11, True, 1)
+    batch = catalog.submit(items=items)
+    catalog.work_off(batch["id"])
+    catalog.batches._redis.set("sq:pace:repetition", 36_000)
+    made = sum(size for key, size, _ in catalog.storage.list_keys("jobs/") if not key.endswith("job.json")) // 10
+    keys = catalog.keys_below("")
+    for body in ({"items": items}, {"manifest": catalog.put_manifest(jsonl(*items))}):
+        needs = catalog.web.post(path, json=body).json
+        assert (needs["items"], needs["hours"]) == (10, 0.1)
+        assert needs["storage_bytes"] == 10 * made
+        assert [(w["format"], w["items"], w["seconds_each"]) for w in needs["work"]] == [
+            ("flac", 9, 36),
+            ("mp3", 1, 36),
+        ]
+    assert len(catalog.keys_below("") - keys) == 1, "the manifest that the test put there"
+    assert catalog.web.post(path, json={"items": items, "export": {"bucket": "x-y"}}).json["code"] == "export_refused"
+    assert len(catalog.web.get("/v1/batches").json["batches"]) == 1

@@ -195,3 +195,20 @@ def test_scripts_read_json_and_exit_codes(api_url: str, song: Path) -> None:
     assert command(api_url, "status", "0" * 32).exit_code == 1
     assert command(api_url, "submit", "no such file").exit_code == 2
     assert command(f"http://127.0.0.1:{find_free()}", "engines").exit_code == 4
+
+
+@pytest.mark.parametrize("url", ["not a url", "ftp://127.0.0.1", "http://", "http://[::1", "/v1"])
+def test_a_url_that_is_none_is_told(url: str) -> None:
+    result = command(url, "list")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "is no URL of a server" in result.stderr
+
+
+def test_a_server_of_another_kind_is_told(api_url: str) -> None:
+    result = command(f"{api_url}/docs?", "engines")
+    assert (result.exit_code, "is no stemqueue server" in result.stderr) == (1, True), result.stderr
+
+
+def test_a_key_that_cannot_be_sent_is_told(api_url: str) -> None:
+    result = CliRunner().invoke(main, ["--url", api_url, "--api-key", "schlüssel", "list"])
+    assert (result.exit_code, "API key" in result.stderr) == (1, True)

@@ -6,7 +6,9 @@ import time
 
 import pytest
 
+from shared.batch_rebuild import BatchRebuild
 from shared.collector import Collector
+from shared.job_document import rebuild
 from shared.settings import Settings
 from tests.fixtures.batches import Catalog, jsonl
 
@@ -82,3 +84,38 @@ def test_objects_of_a_batch_that_never_came_to_be_are_removed(catalog: Catalog, 
     catalog.storage.put_bytes(b"{}", f"batches/{'a' * 24}00000000/batch.json", "application/json")
     collect(impatient, catalog)
     assert catalog.keys_below("batches/") == set()
+
+
+def test_a_lost_redis_takes_no_batch_with_it(catalog: Catalog, impatient: Settings) -> None:
+    song = catalog.put_song("catalog/a.flac")
+    done = catalog.submit(items=[{"source": song}, {"source": {}}, {"source": song}], name="done")["id"]
+    catalog.work_off(done, fails=["a.flac"])
+    catalog.web.post(f"/v1/batches/{done}/retry-failed")
+    catalog.work_off(done)
+    half = catalog.submit(items=[{"source": song}] * 600)["id"]
+    catalog.feed()
+    for job_id in catalog.stand_in.published_ids():
+        catalog.stand_in.succeed(job_id)
+    collect(impatient, catalog)  # which introduces Redis to the storage
+    before = catalog.items(done)
+    stems = {k for k in catalog.keys_below("jobs/") if k.endswith(".flac")}
+    catalog.batches._redis.flushall()
+    collect(impatient, catalog)
+    assert stems <= catalog.keys_below("jobs/"), "an empty Redis is not believed"
+    assert dict(BatchRebuild(catalog.batches, catalog.storage).run()) == {done: True, half: True}
+    assert dict(BatchRebuild(catalog.batches, catalog.storage).run()) == {done: False, half: False}
+    store, holds = catalog.stand_in.store, catalog.batches.holds_job
+    assert list(rebuild(store, catalog.storage, holds)) == [], "its jobs stay with the batch"
+    Collector(impatient, catalog.storage).adopt()
+    catalog.stand_in.announce()
+    catalog.feed()
+    assert catalog.read(done)["state"] == "ended"
+    assert catalog.items(done) == before
+    counts = catalog.read(half)["counts"]
+    assert counts["succeeded"] == 2, "what had ended need not be done again"
+    assert catalog.read(half)["total"] == 600
+    fences = [int(key.split("/")[2]) for key in stems]
+    assert catalog.stand_in.claim(catalog.stand_in.published_ids()[0]).fence > max(fences)
+    collect(impatient, catalog)
+    assert stems <= catalog.keys_below("jobs/")
+    assert catalog.web.get(catalog.items(half)[0]["outputs"][0]["url"]).status_code == 200

@@ -1,0 +1,79 @@
+"""gunicorn's threaded worker, whose own refusals are problem details too: of what is no HTTP, or too much of it.
+
+Such a request never reaches the application, and gunicorn would answer it in HTML. Owns the form of these answers, and
+that no thread waits for ever for a request (slow_heads.py).
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import socket
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from gunicorn.http import errors
+from gunicorn.util import write_nonblock
+from gunicorn.workers.gthread import ThreadWorker
+
+from api.slow_heads import SlowHeads
+
+log = structlog.get_logger(__name__)
+
+REFUSALS = (
+    (errors.LimitRequestLine, 414, "uri_too_long", "The address is too long."),
+    (errors.LimitRequestHeaders, 431, "headers_too_large", "The headers are too many or too long."),
+    (errors.ExpectationFailed, 417, "expectation_failed", "The server does only what `Expect: 100-continue` asks."),
+    (errors.ParseException, 400, "http_malformed", "The request is no well-formed HTTP."),
+)
+"""The answer to each error; of a class that is not listed, that to its nearest listed parent."""
+
+
+class ProblemWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+    """The threaded worker with our form of errors, and an end to heads that do not come."""
+
+    def init_process(self) -> None:
+        """Begin to serve."""
+        self.slow_heads = SlowHeads()
+        self.slow_heads.start()
+        super().init_process()
+
+    def handle(self, conn: Any) -> Any:
+        """Read a request from a connection, and serve it."""
+        with self.slow_heads.watch(conn.sock):
+            return super().handle(conn)
+
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        """Serve a request whose head is there."""
+        self.slow_heads.arrived(conn.sock)
+        return super().handle_request(req, conn)
+
+    def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
+        """Answer a request that could not be read; anything else is gunicorn's own matter."""
+        is_ours = isinstance(exc, errors.InvalidResponseHeader | errors.InvalidResponseHeaderName)
+        for kind, status, code, detail in REFUSALS:
+            if isinstance(exc, kind) and not is_ours:
+                request_id = secrets.token_hex(8)
+                log.info("request not read", code=code, error=str(exc)[:200], request_id=request_id)
+                _answer(client, status, code, detail, request_id)
+                return
+        super().handle_error(req, client, addr, exc)
+
+
+def _answer(client: socket.socket, status: int, code: str, detail: str, request_id: str) -> None:
+    phrase = HTTPStatus(status).phrase
+    members = {"type": "about:blank", "title": phrase, "status": status, "detail": detail, "code": code}
+    body = json.dumps({**members, "request_id": request_id}) + "\n"
+    lines = [
+        f"HTTP/1.1 {status} {phrase}",
+        "Connection: close",
+        "Content-Type: application/problem+json",
+        f"Content-Length: {len(body)}",
+        "X-Content-Type-Options: nosniff",
+        f"X-Request-ID: {request_id}",
+    ]
+    try:
+        write_nonblock(client, "\r\n".join([*lines, "", body]).encode())
+    except OSError:
+        log.debug("the client did not wait for an answer", request_id=request_id)
