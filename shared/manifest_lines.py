@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -142,7 +143,7 @@ def _csv_line(text: str, header: Sequence[str], number: int, end: int) -> Line:
     if excerpt:
         values["excerpt"] = excerpt
     if "stems" in values:
-        values["stems"] = [s.strip() for s in values["stems"].replace(";", ",").split(",") if s.strip()]
+        values["stems"] = [name for name in re.split(r"[,;\s]+", values["stems"]) if name]
     return Line(number, end, values={**values, "source": source})
 
 

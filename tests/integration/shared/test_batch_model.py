@@ -31,6 +31,7 @@ from tests.integration.shared.test_life_cycle_model import Silent
 ENGINE = "model"
 WINDOW = 3
 STEM = Output("vocals", "stem", "jobs/x/1/vocals.flac", "vocals.flac", "audio/flac", 7, "")
+SELDOM = st.sampled_from([False, True])
 GOES_ON = {ItemState.WAITING, ItemState.QUEUED, ItemState.RUNNING}
 
 
@@ -69,13 +70,14 @@ class Batches(RuleBasedStateMachine):
     batch_ids = Bundle("batch_ids")
     claims = Bundle("claims")
 
-    @rule(target=batch_ids, owner=st.sampled_from("ab"))
-    def create(self, owner: str) -> str:
+    @rule(target=batch_ids, owner=st.sampled_from("ab"), letters=st.text("wwwi", min_size=2, max_size=6))
+    def create(self, owner: str, letters: str) -> str:
         batch_id = batch_id_from(new_id())
         request = BatchRequest(Manifest(None, "x", "jsonl"), owner)
         assert self.batches.create(batch_id, request).state is BatchState.READING
         assert self.batches.create(batch_id, request).version == 1, "the same again is the same batch"
         self.books[batch_id] = Books()
+        self.read_on(batch_id, letters, is_last=False, stale=False)
         return batch_id
 
     @rule(batch_id=batch_ids, letters=st.text("wwi", max_size=4), is_last=st.booleans(), stale=st.booleans())
@@ -115,14 +117,15 @@ class Batches(RuleBasedStateMachine):
             books.items[number - 1] = ItemState.QUEUED
             self.losses[job_id] = 0
 
-    @rule(target=claims, n=st.integers(0, 3))
-    def claim(self, n: int) -> Any:
+    @rule(target=claims, batch_id=batch_ids, n=st.integers(0, 2))
+    def feed_and_claim(self, batch_id: str, n: int) -> Any:
+        self.feed(batch_id)
         self.queue.dispatch()
         published = self.redis.zrange(f"model:published:{ENGINE}", 0, -1)
         if n >= len(published):
             return multiple()
         claim = self.store.claim(published[n], "w")
-        assert claim
+        assert claim, "what is published can be claimed"
         self.held[claim.job.id] = claim.fence
         self._move(claim.job.id, ItemState.RUNNING)
         return claim
@@ -189,10 +192,10 @@ class Batches(RuleBasedStateMachine):
             books.compacted.add(number)
         assert self.batches.ended_numbers(batch_id, 100) == []
 
-    @rule(batch_id=batch_ids)
-    def cancel(self, batch_id: str) -> None:
+    @rule(batch_id=batch_ids, sure=SELDOM)
+    def cancel(self, batch_id: str, sure: bool) -> None:
         books = self.books.get(batch_id)
-        if books is None:
+        if books is None or not sure:
             return
         if books.state not in {BatchState.READING, BatchState.RUNNING}:
             _refused(lambda: self.batches.cancel(batch_id))
@@ -216,10 +219,10 @@ class Batches(RuleBasedStateMachine):
         books.items = [ItemState.WAITING if state in again else state for state in books.items]
         books.state = BatchState.RUNNING if books.is_read else BatchState.READING
 
-    @rule(batch_id=batch_ids)
-    def delete(self, batch_id: str) -> None:
+    @rule(batch_id=batch_ids, sure=SELDOM)
+    def delete(self, batch_id: str, sure: bool) -> None:
         books = self.books.get(batch_id)
-        if books is None:
+        if books is None or not sure:
             return
         if books.state in {BatchState.READING, BatchState.RUNNING}:
             _refused(lambda: self.batches.delete(batch_id))
@@ -273,6 +276,6 @@ def test_any_order_of_events_keeps_counts_letters_and_jobs_in_agreement(valkey_u
     run_state_machine_as_test(
         Batches,
         settings=settings(
-            max_examples=50, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
