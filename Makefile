@@ -15,7 +15,7 @@ override FORMAT := $(value FORMAT)
 override EXCERPT := $(value EXCERPT)
 export SONG OUT ENGINE FORMAT EXCERPT
 
-.PHONY: help run test lint test-fault-quick test-fault soak page-check bench bench-api lock clean
+.PHONY: help run test lint test-fault-quick test-fault soak page-check bench bench-api bench-queue lock clean
 .DEFAULT_GOAL := help
 
 help: ## Tell what there is to make
@@ -27,7 +27,12 @@ run: ## Start the whole stack; with SONG=… [OUT=… ENGINE=… FORMAT=… EXCE
 # Files of tests go to two processes, which is what a small machine has cores for.
 TESTS = tests/unit tests/integration tests/end_to_end tests/browser
 
-test: lint ## Lint, then every test that takes seconds, against the package as installed
+# What looks for barriers in the page, for the browser tests; without npm or a network these say so and skip.
+AXE = api/web/source/node_modules/.package-lock.json
+$(AXE): api/web/source/package-lock.json
+	@! command -v npm >/dev/null || npm ci --silent --prefer-offline --fetch-retries=1 --prefix api/web/source || true
+
+test: lint $(AXE) ## Lint, then every test that takes seconds, against the package as installed
 	.venv-test/bin/python -I -m pytest -m "not slow" -n 2 --dist loadfile $(TESTS)
 
 lint: ## Ruff, mypy, and who may import whom
@@ -60,6 +65,9 @@ bench: ## Speed, memory and sound of the engines [FAMILIES=…]; figures go to b
 
 bench-api: ## Cheap polling, event streams, submitting to a long line; both sides of each ratio
 	@$(SET_UP) bench -m tests.bench.api_speed
+
+bench-queue: ## Batches: reading 100,000 lines, Redis, latency, wall time over child time
+	@$(SET_UP) bench -m tests.bench.queue
 
 COMPILE = .venv-test/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate

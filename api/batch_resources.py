@@ -17,6 +17,7 @@ from pydantic_core import to_json
 from api.resources import Resource
 from shared.batch import Batch, BatchState, ItemState, job_id_of
 from shared.batch_items import Standing
+from shared.export_names import export_keys
 
 
 class CountsResource(Resource):
@@ -101,6 +102,7 @@ class ItemResource(Resource):
     engine_version: str | None
     cached: bool
     outputs: list[ItemOutputResource]
+    exported: list[str] = Field(description="Where copies of the stems are, as s3://bucket/key")
 
 
 class ItemListResource(Resource):
@@ -113,7 +115,7 @@ class ItemListResource(Resource):
 
 REPORT_COLUMNS = (
     *("number", "line", "track", "state", "job_id", "input_sha256", "duration_seconds", "outputs", "attempts"),
-    *("error_code", "error_message", "seconds", "real_time_factor", "engine", "engine_version", "cached"),
+    *("error_code", "error_message", "seconds", "real_time_factor", "engine", "engine_version", "cached", "exported"),
 )
 
 
@@ -170,6 +172,7 @@ def item_document(batch: Batch, standing: Standing) -> dict[str, Any]:
         "engine_version": result.engine_version,
         "cached": result.cached,
         "outputs": [{"name": name, "url": f"/v1/jobs/{job_id}/stems/{name}"} for name in result.stems],
+        "exported": _exported(batch, standing),
     }
 
 
@@ -188,12 +191,27 @@ def report_csv(batch: Batch, standings: Iterable[Standing]) -> Iterator[bytes]:
         members = item_document(batch, standing)
         error = members.pop("error") or {}
         outputs = " ".join(output["url"] for output in members.pop("outputs"))
-        row = {**members, "outputs": outputs, "error_code": error.get("code"), "error_message": error.get("message")}
+        exported = " ".join(members.pop("exported"))
+        row = {
+            **members,
+            "outputs": outputs,
+            "exported": exported,
+            "error_code": error.get("code"),
+            "error_message": error.get("message"),
+        }
         writer.writerow({name: _cell(value) for name, value in row.items()})
         yield text.getvalue().encode()
         text.seek(0)
         text.truncate()
     yield text.getvalue().encode()
+
+
+def _exported(batch: Batch, standing: Standing) -> list[str]:
+    export = batch.request.export
+    if export is None or standing.state is not ItemState.SUCCEEDED:
+        return []
+    keys = export_keys(export, standing.item, standing.result.stems)
+    return [f"s3://{export.bucket}/{key}" for key in keys.values()]
 
 
 def _cell(value: object) -> object:

@@ -15,7 +15,8 @@ import structlog
 from api.batch_schemas import BatchSubmission, ManifestWish
 from api.outgoing import check_url
 from api.submission import Sender
-from shared.batch import Batch, BatchRequest, Export, Manifest
+from shared.batch import Batch, BatchRequest, Export, ItemState, Manifest
+from shared.batch_items import BatchItems, Standing
 from shared.batch_objects import LINES, document_key, manifest_key
 from shared.batch_store import BatchStore
 from shared.engine_catalog import EngineCatalog
@@ -38,6 +39,7 @@ class BatchSubmissions:
     prompt_storage: ObjectStorage
     storage: ObjectStorage
     catalog: EngineCatalog
+    items: BatchItems
 
     def submit(self, sender: Sender, wanted: BatchSubmission, *, batch_id: str) -> Batch:
         """Accept a batch.
@@ -45,8 +47,8 @@ class BatchSubmissions:
         Raises FieldsInvalidError, WorkersUnavailableError, SourceRefusedError, ExportRefusedError, SourceMissingError,
         ManifestInvalidError.
         """
-        self._check_defaults(wanted)
-        manifest = self.manifest(sender, wanted, batch_id)
+        self.check(wanted)
+        manifest = self._keep_list(wanted.items, batch_id) if wanted.items is not None else self.place(sender, wanted)
         export = wanted.export
         request = BatchRequest(
             manifest=manifest,
@@ -64,18 +66,28 @@ class BatchSubmissions:
         log.info("batch accepted", batch=batch_id, manifest=manifest.format)
         return batch
 
-    def manifest(self, sender: Sender, wanted: BatchSubmission, batch_id: str) -> Manifest:
-        """Return where the batch's list lies; one that came with the submission is put into storage."""
-        if wanted.items is not None:
-            content = b"".join(json.dumps(item).encode() + b"\n" for item in wanted.items)
-            key = manifest_key(batch_id)
-            stored = self.storage.put_bytes(content, key, LINES)
-            return Manifest(None, key, "jsonl", stored.size_bytes, stored.etag)
+    def place(self, sender: Sender, wanted: BatchSubmission) -> Manifest:
+        """Return where a batch's list lies that did not come with the submission."""
         if wanted.prefix is not None:
             self._demand_bucket(wanted.prefix.bucket)
             return Manifest(wanted.prefix.bucket, wanted.prefix.prefix, "prefix")
         assert wanted.manifest is not None  # noqa: S101 - one of the three was given
         return self._manifest_object(sender, wanted, wanted.manifest)
+
+    def _keep_list(self, items: Iterable[Mapping[str, Any]], batch_id: str) -> Manifest:
+        content = b"".join(json.dumps(item).encode() + b"\n" for item in items)
+        stored = self.storage.put_bytes(content, manifest_key(batch_id), LINES)
+        return Manifest(None, stored.key, "jsonl", stored.size_bytes, stored.etag)
+
+    def rerun(self, batch: Batch) -> Batch:
+        """Have the items done again that another version of their engine made than workers have now.
+
+        Raises BatchStateError where there are none.
+        """
+        now = {name: description["version"] for name, description in self.catalog.descriptions().items()}
+        made = self.items.all(batch, state=ItemState.SUCCEEDED)
+        outdated = [s.item.number for s in made if _differs(s, now)]
+        return self.batches.rerun(batch.id, outdated)
 
     def remove(self, batch_id: str) -> None:
         """Forget an ended batch. Raises BatchNotFoundError, BatchStateError."""
@@ -105,7 +117,8 @@ class BatchSubmissions:
         if bucket not in split_names(self.settings.s3_source_buckets):
             raise SourceRefusedError("This server takes no mixtures from that bucket.")
 
-    def _check_defaults(self, wanted: BatchSubmission) -> None:
+    def check(self, wanted: BatchSubmission) -> None:
+        """Raise FieldsInvalidError, WorkersUnavailableError or ExportRefusedError for what no item could do."""
         options = wanted.defaults
         try:
             self.catalog.choose(
@@ -125,6 +138,11 @@ class BatchSubmissions:
         if not self.settings.webhook_secrets:
             raise FieldsInvalidError([{"field": "webhook_url", "message": "this server sends no webhooks"}])
         return check_url(wanted.webhook_url)
+
+
+def _differs(standing: Standing, versions: Mapping[str, str]) -> bool:
+    engine = str((standing.item.request or {}).get("engine"))
+    return engine in versions and versions[engine] != standing.result.engine_version
 
 
 def _below(name: str, error: Mapping[str, Any]) -> dict[str, Any]:

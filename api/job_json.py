@@ -115,7 +115,7 @@ def _source(job: Job) -> dict[str, Any]:
         **(job.probed or {}),
         "filename": source.filename,
         "size_bytes": source.size_bytes,
-        "sha256": source.sha256,
+        "sha256": source.sha256 or (job.probed or {}).get("sha256"),
         "upload_id": source.upload_id,
         "url": f"/v1/jobs/{job.id}/source",
     }

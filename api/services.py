@@ -7,6 +7,7 @@ from typing import cast
 
 from flask import Flask, current_app
 
+from api.batch_preflight import Preflight
 from api.batch_submission import BatchSubmissions
 from api.rate_limits import RateLimits
 from api.readiness import Readiness
@@ -50,6 +51,7 @@ class Services:
     batches: BatchStore
     items: BatchItems
     batch_submissions: BatchSubmissions
+    preflight: Preflight
     deliveries: WebhookStore
     webhooks: Webhooks
 
@@ -65,6 +67,15 @@ def make_services(settings: Settings) -> Services:
     deliveries = WebhookStore(settings, client)
     batches = BatchStore(settings, client)
     items = BatchItems(store, batches, prompt_storage)
+    batch_submissions = BatchSubmissions(
+        settings=settings,
+        uploads=UploadStore(settings, client),
+        batches=batches,
+        prompt_storage=prompt_storage,
+        storage=storage,
+        catalog=catalog,
+        items=items,
+    )
     return Services(
         settings=settings,
         store=store,
@@ -88,14 +99,8 @@ def make_services(settings: Settings) -> Services:
         idempotency=IdempotencyStore(settings, client),
         batches=batches,
         items=items,
-        batch_submissions=BatchSubmissions(
-            settings,
-            UploadStore(settings, client),
-            batches,
-            prompt_storage=prompt_storage,
-            storage=storage,
-            catalog=catalog,
-        ),
+        batch_submissions=batch_submissions,
+        preflight=Preflight(batch_submissions, queue, storage),
         deliveries=deliveries,
         webhooks=Webhooks(settings, items, batches, deliveries),
         # Whoever waits holds a thread: a quarter of them stays free for calls that do not.

@@ -5,11 +5,14 @@ Owns the command line alone; what it calls lies in api_keys.py, job_queue.py, co
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 
 import click
 
 from shared.api_keys import SCOPES, ApiKeys
+from shared.batch_rebuild import BatchRebuild
+from shared.batch_store import BatchStore
 from shared.collector import Collector
 from shared.errors import StemqueueError
 from shared.job_document import rebuild
@@ -99,8 +102,11 @@ def collect(settings: Settings) -> None:
 def rebuild_records(settings: Settings) -> None:
     """Restore the records of ended jobs from storage, after Redis was lost."""
     store, storage = JobStore(settings), ObjectStorage(settings)
+    batches = BatchStore(settings)
+    kept = Counter(was_restored for _, was_restored in BatchRebuild(batches, storage).run())
+    click.echo(f"{kept[True]} batches restored, {kept[False]} known already")
     restored = known = 0
-    for _, was_restored in rebuild(store, storage):
+    for _, was_restored in rebuild(store, storage, batches.holds_job):
         restored += was_restored
         known += not was_restored
     Collector(settings, storage).adopt()

@@ -124,6 +124,8 @@ class Batch:
     counts: Mapping[ItemState, int]
     cursor: str
     is_read: bool
+    is_rerun: bool
+    """Whether items that have a result may be getting another."""
     audio_seconds: float
     ended_at: float | None = None
     expires_at: float | None = None
@@ -142,12 +144,15 @@ class Batch:
             counts={state: int(record.get(f"n_{state}", 0)) for state in ItemState},
             cursor=record["cursor"],
             is_read=record.get("read") == "1",
+            is_rerun=record.get("rerun") == "1",
             audio_seconds=int(record.get("audio_ms", 0)) / 1000,
             ended_at=int(record["ended_ms"]) / 1000 if "ended_ms" in record else None,
             expires_at=int(record["expires_ms"]) / 1000 if "expires_ms" in record else None,
             error=json.loads(record.get("error") or "null"),
         )
 
+
+HEX_DIGITS = frozenset("0123456789abcdef")
 
 STEM_CHARACTERS, NO_ITEM = 24, "0" * 8
 """A batch's id, and those of its jobs, are the same 24 random digits and then eight for the item's number, from 1; so
@@ -165,8 +170,12 @@ def job_id_of(batch_id: str, number: int) -> str:
 
 
 def batch_of(job_id: str) -> tuple[str, int]:
-    """Return the batch that a job would belong to by its id, and the item's number; there may be no such batch."""
-    return job_id[:STEM_CHARACTERS] + NO_ITEM, int(job_id[STEM_CHARACTERS:], 16)
+    """Return the batch that a job would belong to by its id, and the item's number; there may be no such batch.
+
+    The number is 0 for what is no job's id at all.
+    """
+    number = job_id[STEM_CHARACTERS:]
+    return job_id[:STEM_CHARACTERS] + NO_ITEM, int(number, 16) if set(number) <= HEX_DIGITS and number else 0
 
 
 def is_batch_id(some_id: str) -> bool:

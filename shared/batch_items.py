@@ -83,7 +83,7 @@ class BatchItems:
         """
         letters = self._batches.letters(batch_id, numbers_of(chunk))
         there = [n for n in numbers if n - numbers_of(chunk).start < len(letters)]
-        results = self._results(batch_id, chunk, there)
+        results = self.results(batch_id, chunk, there)
         return {n: {0, results[n].fence} if n in results else {0} for n in there}
 
     def _stored_job(self, job_id: str) -> Job | None:
@@ -92,7 +92,7 @@ class BatchItems:
         state = LETTERS.get(letter)
         if state not in {ItemState.SUCCEEDED, ItemState.FAILED, ItemState.CANCELED}:
             return None
-        result = self._results(batch_id, chunk_of(number), [number]).get(number)
+        result = self.results(batch_id, chunk_of(number), [number]).get(number)
         try:
             expires_at = self._batches.read(batch_id).expires_at
             document = read_document(self._storage, output_key(job_id, result.fence if result else 0, "job.json"))
@@ -115,7 +115,7 @@ class BatchItems:
         first, found = min(items), dict[int, Standing]()
         states = {n: LETTERS.get(letters[n - first]) for n in items if n - first < len(letters)}
         ended = [n for n, state in states.items() if state and state not in WITHOUT_JOB]
-        results = self._results(batch_id, chunk, ended)
+        results = self.results(batch_id, chunk, ended)
         live = [n for n, state in states.items() if state is None]
         jobs = {job.id: job for job in self._store.read_many([job_id_of(batch_id, n) for n in live])}
         for number, state in states.items():
@@ -128,7 +128,8 @@ class BatchItems:
                 found[number] = Standing(items[number], ItemState(job.state.value), Result.of(job), has_job=True)
         return found
 
-    def _results(self, batch_id: str, chunk: int, numbers: Sequence[int]) -> dict[int, Result]:
+    def results(self, batch_id: str, chunk: int, numbers: Sequence[int]) -> dict[int, Result]:
+        """Return the results that a chunk's items have, be they from before."""
         if not numbers:
             return {}
         texts = self._batches.results(batch_id, numbers)

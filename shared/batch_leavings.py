@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from shared.batch import STEM_CHARACTERS, batch_of, chunk_of
+from shared.batch import STEM_CHARACTERS, batch_of, chunk_of, job_id_of
 from shared.batch_items import BatchItems
 from shared.batch_objects import FOLDER, document_key, items_key
 from shared.batch_store import BatchStore
@@ -37,14 +37,14 @@ class BatchLeavings:
         """Return under which fences batches need outputs of these jobs; jobs of no batch are left out."""
         by_chunk: dict[tuple[str, int], list[int]] = defaultdict(list)
         for job_id in sorted(job_ids):
-            batch_id, number = _named(job_id)
+            batch_id, number = batch_of(job_id)
             if number:
                 by_chunk[batch_id, chunk_of(number)].append(number)
         items = BatchItems(self.store, self.batches, self.storage)
         kept: dict[str, set[int]] = {}
         for (batch_id, chunk), numbers in by_chunk.items():
             for number, fences in items.fences(batch_id, chunk, numbers).items():
-                kept[f"{batch_id[:STEM_CHARACTERS]}{number:08x}"] = fences
+                kept[job_id_of(batch_id, number)] = fences
         return kept
 
     def remove(self, batch_id: str) -> None:
@@ -90,13 +90,6 @@ class BatchLeavings:
                 self.storage.delete(keys)
                 keys = []
         self.storage.delete(keys)
-
-
-def _named(job_id: str) -> tuple[str, int]:
-    try:
-        return batch_of(job_id)
-    except ValueError:
-        return "", 0
 
 
 def _is_stray(path: list[str], versions: dict[str, str] | None) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import redis
 
-from shared.batch import Batch, BatchRequest, BatchState
+from shared.batch import Batch, BatchRequest, BatchState, batch_of
 from shared.errors import BatchNotFoundError, BatchStateError, SourceMissingError
 from shared.redis_connection import Scripts, connect, guarded
 from shared.settings import Settings
@@ -34,7 +34,12 @@ class BatchStore:
         Raises SourceMissingError when the upload that holds its manifest was removed meanwhile.
         """
         answer, *record = self._scripts.run(
-            "batch_create", batch_id, request.owner, request.to_json(), request.manifest.upload_id
+            "batch_create",
+            batch_id,
+            request.owner,
+            request.to_json(),
+            request.manifest.upload_id,
+            int(bool(request.export)),
         )
         if answer == "upload_gone":
             raise SourceMissingError("That upload is no longer there.")
@@ -113,6 +118,11 @@ class BatchStore:
         exists, versions = guarded(pipeline.execute)
         return cast("dict[str, str]", versions) if exists else None
 
+    def holds_job(self, job_id: str) -> bool:
+        """Return whether a job is that of a batch's item, by its id."""
+        batch_id, number = batch_of(job_id)
+        return number > 0 and bool(self.letters(batch_id, range(number, number + 1)))
+
     # Whoever feeds
 
     def live_ids(self) -> list[str]:
@@ -169,20 +179,28 @@ class BatchStore:
         *,
         job_version: int,
         result: str,
+        letter: str,
         audio_seconds: float,
         stored_bytes: int,
+        unneeded_bytes: int,
         upload_id: str | None,
     ) -> bool:
-        """Exchange an ended job's record for its item's result; False when the job changed meanwhile."""
+        """Exchange an ended job's record for its item's result; False when the job changed meanwhile.
+
+        Audio and bytes are what the item has more than before, `unneeded_bytes` those of outputs that it has no more.
+        """
         answer = self._scripts.run(
             "batch_compact",
             batch_id,
             number,
             job_version,
             result,
+            letter,
             int(audio_seconds * 1000),
             stored_bytes,
+            unneeded_bytes,
             upload_id,
+            self._retention_ms,
         )
         return bool(answer)
 
@@ -212,6 +230,40 @@ class BatchStore:
         """Say that a batch which goes needs these uploads no longer."""
         if uploads:
             self._scripts.run("batch_let_go", batch_id, *uploads)
+
+    def put_result(self, batch_id: str, number: int, result: str) -> None:
+        """Give a batch that is about to be restored the result of an item."""
+        guarded(lambda: self._redis.hset(f"{self._prefix}batch:{batch_id}:results", str(number), result))
+
+    def restore(
+        self,
+        batch_id: str,
+        request: BatchRequest,
+        *,
+        letters: str,
+        cursor: str,
+        audio_seconds: float,
+        stored_bytes: int,
+        fence: int,
+        versions: Mapping[int, str],
+        uploads: Sequence[str],
+    ) -> bool:
+        """Put a batch's record back; False when there is a record already."""
+        answer = self._scripts.run(
+            "batch_restore",
+            batch_id,
+            request.owner,
+            request.to_json(),
+            letters,
+            cursor,
+            int(audio_seconds * 1000),
+            stored_bytes,
+            int(bool(request.export)),
+            fence,
+            json.dumps({str(chunk): version for chunk, version in versions.items()}),
+            *uploads,
+        )
+        return bool(answer)
 
     def _again(self, batch_id: str, letters: str, named: str) -> Batch:
         number, record = self._scripts.run("batch_again", batch_id, letters, named)

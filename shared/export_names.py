@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from shared.batch import Export
+from shared.batch_objects import Item
 from shared.errors import RequestInvalidError
+from shared.formats import FORMATS
 
 FIELDS = ("track", "number", "stem", "format")
 
@@ -45,6 +48,13 @@ def export_key(prefix: str, template: str, values: Mapping[str, str]) -> str:
     if len(key.encode()) > MAX_KEY_BYTES:
         raise RequestInvalidError("The copy's name would be longer than the storage allows.")
     return key
+
+
+def export_keys(export: Export, item: Item, stems: Sequence[str]) -> dict[str, str]:
+    """Return the keys of the copies of an item's stems. Raises RequestInvalidError."""
+    format_name = str((item.request or {}).get("format", "flac"))
+    values = {"track": item.track, "number": f"{item.number:06d}", "format": FORMATS[format_name].extension}
+    return {stem: export_key(export.prefix, export.template, {**values, "stem": stem}) for stem in stems}
 
 
 def _clean(part: str) -> str:

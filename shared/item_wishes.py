@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
 from pydantic import Field
 
-from shared.batch import BatchRequest
+from shared.batch import BatchRequest, Manifest
 from shared.batch_objects import Item
 from shared.engine_catalog import Choice, EngineCatalog
 from shared.errors import FieldsInvalidError, PassingError, SourceMissingError, SourceRefusedError, StemqueueError
 from shared.job_options import ItemOptions, SourceWish, clean_filename, group_parts, validate
 from shared.manifest_lines import Line
+from shared.object_storage import ObjectStorage
 from shared.settings import Settings, split_names
 from shared.upload_store import UploadStore
 
@@ -152,6 +153,21 @@ def under(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, A
     if isinstance(own.get("metadata"), dict) and isinstance(base.get("metadata"), dict):
         merged["metadata"] = {**base["metadata"], **own["metadata"]}
     return merged
+
+
+def prefix_lines(
+    storage: ObjectStorage, manifest: Manifest, *, after: str = "", number: int = 0
+) -> Iterator[tuple[Line, str]]:
+    """Yield the audio below a prefix as lines would name it, each with its key; `after` a key, if one is given.
+
+    Raises StorageUnavailableError.
+    """
+    bucket, prefix = manifest.bucket or storage.bucket, manifest.key
+    for key, size_bytes, _ in storage.list_objects(bucket, prefix, start_after=after):
+        if size_bytes and is_audio(key):
+            number += 1
+            track = key.removeprefix(prefix).lstrip("/") or key
+            yield Line(number, 0, values={"track": track, "source": {"s3": {"bucket": bucket, "key": key}}}), key
 
 
 def is_audio(key: str) -> bool:

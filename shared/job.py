@@ -150,6 +150,8 @@ class Job:
     eta_seconds: float | None = None
     cached: bool = False
     batch_id: str | None = None
+    contents: tuple[str, ...] = ()
+    """Names of what it makes, by which others may ask for the same; the first is looked for."""
 
     def output(self, kind: str, name: str) -> Output | None:
         """Return the output of this kind and name, or None."""
@@ -181,6 +183,7 @@ class Job:
             eta_seconds=float(record["eta_seconds"]) if record.get("eta_seconds") else None,
             cached=record.get("cached") == "1",
             batch_id=record.get("batch") or None,
+            contents=tuple((record.get("content") or "").split()),
         )
 
     @classmethod

@@ -171,6 +171,12 @@ class JobQueue:
                 lines.append(Line(engine, priority, int(waiting), age, engine in paused, engine in draining))
         return lines
 
+    def usual(self, engine: str, form: str) -> tuple[float | None, int | None]:
+        """Return how many seconds a job of an engine held a slot lately, and how many bytes of a format it made."""
+        names = [f"{self._prefix}pace:{engine}", f"{self._prefix}made:{engine}:{form}"]
+        pace_ms, made = cast("list[str | None]", guarded(lambda: self._redis.mget(names)))
+        return int(pace_ms) / 1000 if pace_ms else None, int(made) if made else None
+
     def counts(self) -> dict[str, int]:
         """Return the number of jobs in each state."""
         raw = cast("dict[str, str]", guarded(lambda: self._redis.hgetall(f"{self._prefix}count")))

@@ -44,6 +44,15 @@ class Deletion:
     source_key: str | None
 
 
+@dataclass(frozen=True)
+class Reserved:
+    """What became of the wish to make something: `go`; `known`, since a job has made it; `waits`, since one is at it,
+    and the claim is given back until that has ended; `lost`, as the claim is."""
+
+    answer: str
+    known_job_id: str | None
+
+
 class JobStore:
     """The records. Every method may raise StoreUnavailableError."""
 
@@ -211,13 +220,13 @@ class JobStore:
         report: Mapping[str, Any],
         busy_seconds: float = 0.0,
         audio_seconds: float = 0.0,
-        content: str | None = None,
+        contents: Sequence[str] = (),
         cached: bool = False,
     ) -> bool:
         """Commit the result; False when the claim is no longer held, and then nothing was written.
 
         `busy_seconds`, how long the job held a slot, goes into the engine's pace, from which waiting times are told;
-        `audio_seconds`, how much was separated, counts against the owner's day. `content` names what
+        `audio_seconds`, how much was separated, counts against the owner's day. `contents` name what
         was made, for `find_content`; `cached` says that an earlier job had made it, and then neither of them counts.
         """
         listed = json.dumps([asdict(o) for o in outputs], separators=(",", ":"))
@@ -232,16 +241,15 @@ class JobStore:
                 self._retention_ms,
                 int(busy_seconds * 1000),
                 0 if cached else int(audio_seconds * 1000),
-                content,
+                " ".join(contents),
                 int(cached),
             )
         )
 
-    def find_content(self, content: str) -> Job | None:
-        """Return the last job that made what has this name, if it is still there."""
-        job_id = cast("str | None", guarded(lambda: self._redis.get(f"{self._prefix}content:{content}")))
-        jobs = self.read_many([job_id]) if job_id else []
-        return jobs[0] if jobs and jobs[0].state is JobState.SUCCEEDED else None
+    def reserve_content(self, claim: Claim, contents: Sequence[str]) -> Reserved:
+        """Ask to make what has these names, before it is made."""
+        answer, *job_id = self._scripts.run("content_reserve", claim.job.id, claim.fence, *contents)
+        return Reserved(answer, job_id[0] if job_id else None)
 
     def fail(self, claim: Claim, error: Mapping[str, Any], *, retry_in_seconds: float | None) -> bool:
         """End the attempt with an error: for good (None), or queued again after the pause."""

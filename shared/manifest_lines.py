@@ -71,6 +71,8 @@ def read_header(text: str) -> list[str]:
         names = [name.strip() for name in next(csv.reader([text], strict=True))]
     except (csv.Error, StopIteration) as error:
         raise ManifestInvalidError("The manifest's first line is no CSV.") from error
+    if not any(names):
+        raise ManifestInvalidError("The manifest's first line names no column.")
     unknown = [n for n in names if n not in COLUMNS and not n.startswith(GROUPS)]
     if unknown:
         known = ", ".join(sorted(COLUMNS))

@@ -23,7 +23,7 @@ from shared.storage_connection import connect_storage, storage_faults
 from shared.upload_stream import PART_BYTES, Stored, UploadStream
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3.type_defs import CORSRuleTypeDef
+    from mypy_boto3_s3.type_defs import CopySourceTypeDef, CORSRuleTypeDef
 
 CHUNK_BYTES = 256 * 1024
 """How much a download reads at once."""
@@ -41,6 +41,13 @@ class Body(Protocol):
 
     def close(self) -> None:
         """Let the connection go."""
+
+
+class Digest(Protocol):
+    """Something that bytes go into."""
+
+    def update(self, data: bytes, /) -> None:
+        """Take bytes."""
 
 
 @dataclass(frozen=True)
@@ -117,14 +124,15 @@ class ObjectStorage:
                 upload.write(block)
             return upload.finish()
 
-    def copy(self, key: str, to: str, *, size_bytes: int) -> None:
-        """Have the storage copy an object of at most MAX_COPY_BYTES, and see that all of it arrived.
+    def copy(self, key: str, to: str, *, size_bytes: int, bucket: str | None = None) -> None:
+        """Have the storage copy an object of at most MAX_COPY_BYTES, to another bucket if one is given.
 
-        Raises SourceMissingError.
+        Sees that all of it arrived. Raises SourceMissingError.
         """
+        source: CopySourceTypeDef = {"Bucket": self.bucket, "Key": key}
         with storage_faults():
-            self._client.copy_object(Bucket=self.bucket, Key=to, CopySource={"Bucket": self.bucket, "Key": key})
-        if self.head(to)[0] != size_bytes:
+            self._client.copy_object(Bucket=bucket or self.bucket, Key=to, CopySource=source)
+        if self.head(to, bucket=bucket)[0] != size_bytes:
             raise StorageUnavailableError("The storage holds another size than was copied.")
 
     def put_bytes(self, content: bytes, key: str, content_type: str) -> Stored:
@@ -141,16 +149,19 @@ class ObjectStorage:
         bucket: str | None = None,
         etag: str | None = None,
         on_bytes: Callable[[int], None] | None = None,
+        digest: Digest | None = None,
     ) -> int:
         """Download an object to a file; return its size. Raises SourceMissingError if it is gone or was replaced.
 
-        `on_bytes` is told how many bytes have come so far, and may raise to give up.
+        `on_bytes` is told how many bytes have come so far, and may raise to give up; `digest` gets them all.
         """
         opened = self.open(key, bucket=bucket, etag=etag)
         done = 0
         with path.open("wb") as file:
             for chunk in opened.chunks():
                 _write(file, chunk)
+                if digest:
+                    digest.update(chunk)
                 done += len(chunk)
                 if on_bytes:
                     on_bytes(done)

@@ -6,8 +6,9 @@ as an error, and supervisor.py writes the end.
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -53,7 +54,7 @@ class WorkerStoppingError(Exception):
 class Attempt:
     """One run of one job; `folder` is its scratch folder, which the caller makes and removes.
 
-    `busy_seconds` tells how long it held a child.
+    `busy_seconds` tells how long it held a child, `input_sha256` what it fetched, `contents` what it makes.
     """
 
     def __init__(
@@ -68,6 +69,8 @@ class Attempt:
         self._stopping = stopping
         self._deadline = float("inf")
         self.busy_seconds = 0.0
+        self.input_sha256: str | None = None
+        self.contents: Sequence[str] = ()
 
     def check(self) -> None:
         """Raise if the run must end now: the claim is lost, the worker stops, time is up."""
@@ -78,8 +81,8 @@ class Attempt:
         if time.monotonic() > self._deadline:
             raise SeparationTimeoutError("The separation took longer than the track's length allows.")
 
-    def fetch(self, storage: ObjectStorage) -> None:
-        """Download the mixture, as it was when the job was made."""
+    def fetch(self, storage: ObjectStorage) -> str:
+        """Download the mixture, as it was when the job was made; return its SHA-256."""
         source = self.claim.job.request.source
         self._output_folder.mkdir(parents=True)
 
@@ -87,7 +90,16 @@ class Attempt:
             self.check()
             self.heartbeat.tell("fetch", FETCHED * done / max(1, source.size_bytes))
 
-        storage.fetch(source.key, self._source_path, bucket=source.bucket, etag=source.etag, on_bytes=on_bytes)
+        digest = hashlib.sha256()
+        storage.fetch(
+            *(source.key, self._source_path),
+            bucket=source.bucket,
+            etag=source.etag,
+            on_bytes=on_bytes,
+            digest=digest,
+        )
+        self.input_sha256 = digest.hexdigest()
+        return self.input_sha256
 
     def separate(self, children: Children) -> Outcome:
         """Have a child do the work; it is killed if the run must end before it does."""

@@ -6,16 +6,15 @@ ids follow from the items, and each step is taken over in one script. The lock o
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from threading import Event
 from typing import Any
 
 import structlog
 
-from shared.batch import Batch, BatchState, chunk_of, job_id_of, numbers_of
-from shared.batch_objects import BatchObjects, Item, Result, results_key
+from shared.batch import Batch, BatchState, job_id_of
+from shared.batch_objects import BatchObjects, Item, Result
 from shared.batch_store import BatchStore
 from shared.engine_catalog import EngineCatalog
 from shared.errors import (
@@ -27,13 +26,13 @@ from shared.errors import (
     StemqueueError,
     StorageUnavailableError,
 )
-from shared.job import Job, JobRequest, JobState, Source
-from shared.job_document import store_document
+from shared.job import JobRequest, Source
 from shared.job_queue import JobQueue
-from shared.job_store import JobStore, new_id
+from shared.job_store import JobStore
 from shared.object_storage import ObjectStorage
 from shared.settings import Settings
 from shared.upload_store import UploadStore
+from worker.batch_results import BatchResults, in_chunks
 from worker.manifest_reading import ManifestReading
 
 log = structlog.get_logger(__name__)
@@ -51,12 +50,6 @@ slots run dry where songs are short."""
 MIN_WINDOW = 8
 """Jobs of a batch in line or running at least."""
 
-COMPACT_AT_ONCE = 200
-"""Ended jobs whose records are exchanged for results in one go."""
-
-FLUSH_AT = 400
-"""Results in Redis from which on whole chunks of them go to storage; while the batch runs."""
-
 
 @dataclass(frozen=True)
 class BatchFeeder:
@@ -70,6 +63,7 @@ class BatchFeeder:
     queue: JobQueue
     storage: ObjectStorage
     objects: BatchObjects
+    results: BatchResults
     stopping: Event
 
     @property
@@ -100,12 +94,12 @@ class BatchFeeder:
         if batch.state is BatchState.READING:
             self._read(batch)
         fed = self._feed(batch)
-        compacted = self._compact(batch)
-        self._flush(batch_id)
+        more = self.results.compact(batch)
+        self.results.flush(batch_id)
         batch = self.batches.read(batch_id)
         if batch.state in {BatchState.ENDED, BatchState.CANCELED}:
             self.batches.rest(batch_id)
-        return batch.state is BatchState.READING or compacted == COMPACT_AT_ONCE or fed > 0
+        return batch.state is BatchState.READING or more or fed > 0
 
     def _read(self, batch: Batch) -> None:
         catalog = EngineCatalog(self.settings, self.queue)
@@ -175,56 +169,3 @@ class BatchFeeder:
         if not size_bytes:
             raise AudioEmptyError("The object is empty.")
         return {"size_bytes": size_bytes, "etag": etag}
-
-    # Ended jobs become results
-
-    def _compact(self, batch: Batch) -> int:
-        numbers = self.batches.ended_numbers(batch.id, COMPACT_AT_ONCE)
-        jobs = self.store.read_many([job_id_of(batch.id, n) for n in numbers])
-        for job in jobs:
-            if job.state in {JobState.FAILED, JobState.CANCELED}:
-                # Nobody wrote it down yet, if a rescuer or a cancel ended it.
-                store_document(self.storage, replace(job, fence=0))
-            self._compact_one(batch, job)
-        return len(numbers)
-
-    def _compact_one(self, batch: Batch, job: Job) -> None:
-        result = Result.of(job)
-        self.batches.compact(
-            batch.id,
-            int(job.id[-8:], 16),
-            job_version=job.version,
-            result=result.to_text(),
-            audio_seconds=result.duration_seconds or 0.0 if job.state is JobState.SUCCEEDED else 0.0,
-            stored_bytes=result.stored_bytes,
-            upload_id=job.request.source.upload_id,
-        )
-
-    # Results go to storage
-
-    def _flush(self, batch_id: str) -> None:
-        pending = self.batches.pending_results(batch_id)
-        state = self.batches.read(batch_id).state
-        if len(pending) < FLUSH_AT and state in {BatchState.READING, BatchState.RUNNING}:
-            return
-        for chunk, numbers in in_chunks(pending).items():
-            letters = self.batches.letters(batch_id, numbers_of(chunk))
-            if set(letters) <= set("sfci"):
-                self._flush_chunk(batch_id, chunk, numbers)
-
-    def _flush_chunk(self, batch_id: str, chunk: int, numbers: list[int]) -> None:
-        results = self.batches.results(batch_id, numbers)
-        before = self.batches.chunk_version(batch_id, chunk)
-        known = self.objects.results(batch_id, chunk, before) if before else {}
-        version = new_id()[:8]
-        self.objects.write_results(batch_id, chunk, version, {**known, **results})
-        if self.batches.flush(batch_id, chunk, before=before, version=version, results=results) and before:
-            self.storage.delete([results_key(batch_id, chunk, before)])
-
-
-def in_chunks(numbers: list[int]) -> dict[int, list[int]]:
-    """Return the numbers by the chunk that they lie in."""
-    found: dict[int, list[int]] = defaultdict(list)
-    for number in numbers:
-        found[chunk_of(number)].append(number)
-    return dict(found)

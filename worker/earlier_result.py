@@ -15,36 +15,41 @@ from typing import Any
 
 import structlog
 
-from shared.errors import SourceMissingError, StorageUnavailableError
-from shared.job import Job, Output
+from shared.batch_items import BatchItems
+from shared.errors import JobNotFoundError, SourceMissingError, StorageUnavailableError
+from shared.job import Job, JobState, Output
 from shared.job_store import Claim, JobStore
 from shared.object_storage import MAX_COPY_BYTES, ObjectStorage, output_key
 
 log = structlog.get_logger(__name__)
 
 
+NAME_CHARACTERS = 32
+"""Of a digest that names content: 128 bits, since Redis holds one for each job that is kept."""
+
+
 @dataclass(frozen=True)
 class EarlierResults:
     """Looks up and copies; `engines` are the descriptions of this worker's engines."""
 
+    items: BatchItems
     store: JobStore
     storage: ObjectStorage
     engines: Sequence[Mapping[str, Any]]
 
-    def content_of(self, job: Job) -> str | None:
-        """Return the name of what the job asks for, by which another may ask for the same.
+    def contents_of(self, job: Job, sha256: str | None = None) -> tuple[str, ...]:
+        """Return the names of what the job makes, by which others may ask for the same; the first is looked for.
 
-        None where that cannot be told: of uploads that nobody has hashed.
+        Empty where that cannot be told: of a mixture that nobody has hashed, unless `sha256` says it.
         """
         request = job.request
         engine = next((e for e in self.engines if e["name"] == request.engine), None)
-        if engine is None or not request.source.sha256:
-            return None
+        sha256 = request.source.sha256 or sha256
+        if engine is None or not sha256:
+            return ()
         asked = {
             "owner": request.owner,
-            "sha256": request.source.sha256,
-            # It names the stems where the audio's own tags do not.
-            "filename": request.source.filename,
+            "sha256": sha256,
             "engine": [request.engine, engine["version"]],
             "preset": request.preset or engine["default_preset"],
             "parameters": request.parameters,
@@ -52,15 +57,20 @@ class EarlierResults:
             "format": [request.format, request.format_options],
             "excerpt": [request.excerpt_start_seconds, request.excerpt_duration_seconds],
         }
-        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+        # A file's name is in the stems' titles where the audio's own tags name none. Of a catalog's tracks the same
+        # audio is the same, whatever its files are called.
+        name = _digest(asked)
+        return (name,) if job.batch_id else (_digest({**asked, "filename": request.source.filename}), name)
 
-    def find(self, job: Job) -> Job | None:
-        """Return an earlier job that holds the answer to this one, if there is one. Raises StoreUnavailableError."""
-        content = None if job.request.no_cache else self.content_of(job)
-        earlier = self.store.find_content(content) if content else None
-        if earlier is None or any(o.size_bytes > MAX_COPY_BYTES for o in earlier.outputs):
+    def read(self, job_id: str) -> Job | None:
+        """Return a job that made what is wanted, if it is still there and can be copied. Raises PassingError."""
+        try:
+            found = self.store.read_many([job_id]) or [self.items.read_job(job_id)]
+        except JobNotFoundError:
             return None
-        return earlier
+        earlier = found[0]
+        too_large = any(o.size_bytes > MAX_COPY_BYTES for o in earlier.outputs)
+        return None if too_large or earlier.state is not JobState.SUCCEEDED else earlier
 
     def copy(self, earlier: Job, claim: Claim, check: Callable[[], None]) -> list[Output] | None:
         """Copy the outputs under the claim's fence; None where they are gone, or the storage cannot copy them now.
@@ -78,3 +88,7 @@ class EarlierResults:
             log.info("separated anew: the earlier outputs cannot be copied", earlier=earlier.id, error=error.message)
             return None
         return copies
+
+
+def _digest(asked: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:NAME_CHARACTERS]

@@ -19,7 +19,7 @@ from shared.batch_objects import BatchObjects, Item
 from shared.batch_store import BatchStore
 from shared.engine_catalog import EngineCatalog
 from shared.errors import InputError, ManifestInvalidError
-from shared.item_wishes import ItemReader, is_audio
+from shared.item_wishes import ItemReader, prefix_lines
 from shared.manifest_lines import Line, read_header, read_lines
 from shared.object_storage import ObjectStorage
 from shared.settings import Settings
@@ -78,7 +78,9 @@ class ManifestReading:
         manifest = batch.request.manifest
         cursor: Mapping[str, Any] = json.loads(batch.cursor or "{}")
         if manifest.format == "prefix":
-            yield from self._objects(batch, cursor)
+            after, number = str(cursor.get("after", "")), int(cursor.get("line", 0))
+            for line, key in prefix_lines(self.storage, manifest, after=after, number=number):
+                yield line, json.dumps({"after": key, "line": line.number})
             return
         offset = int(cursor.get("offset", 0))
         if offset >= manifest.size_bytes:
@@ -103,18 +105,6 @@ class ManifestReading:
         )
         text = b"".join(opened.chunks()).decode("utf-8-sig", errors="replace")
         return read_header(next(line for line in text.splitlines() if line.strip()))
-
-    def _objects(self, batch: Batch, cursor: Mapping[str, Any]) -> Iterator[tuple[Line, str]]:
-        manifest, number = batch.request.manifest, int(cursor.get("line", 0))
-        bucket, prefix = manifest.bucket or self.storage.bucket, manifest.key
-        after = str(cursor.get("after", ""))
-        for key, size_bytes, _ in self.storage.list_objects(bucket, prefix, start_after=after):
-            if not size_bytes or not is_audio(key):
-                continue
-            number += 1
-            track = key.removeprefix(prefix).lstrip("/") or key
-            values = {"track": track, "source": {"s3": {"bucket": bucket, "key": key}}}
-            yield Line(number, 0, values=values), json.dumps({"after": key, "line": number})
 
 
 def _upload_of(item: Item) -> str | None:

@@ -17,6 +17,7 @@ from typing import Any
 
 import structlog
 
+from shared.batch_items import BatchItems
 from shared.batch_objects import BatchObjects
 from shared.batch_store import BatchStore
 from shared.collector import Collector
@@ -29,6 +30,7 @@ from shared.settings import Settings
 from shared.tally import Tally
 from shared.upload_store import UploadStore
 from worker.batch_feeder import BatchFeeder
+from worker.batch_results import BatchResults
 from worker.children import Children
 from worker.earlier_result import EarlierResults
 from worker.scratch import ScratchFolder
@@ -61,15 +63,18 @@ class WorkerService:
         self.children = Children(settings, self.scratch.path, self.tally)
         storage = ObjectStorage(settings)
         self.collector = Collector(settings, storage, client)
+        batches = BatchStore(settings, client)
+        objects = BatchObjects(storage)
         self.feeder = BatchFeeder(
             name=self.worker.id,
             settings=settings,
             store=self.store,
             uploads=UploadStore(settings, client),
-            batches=BatchStore(settings, client),
+            batches=batches,
             queue=self.queue,
             storage=storage,
-            objects=BatchObjects(storage),
+            objects=objects,
+            results=BatchResults(self.store, batches, storage, objects),
             stopping=self.stopping,
         )
         self.supervisor = Supervisor(
@@ -80,7 +85,9 @@ class WorkerService:
             tally=self.tally,
             stopping=self.stopping,
             scratch_folder=self.scratch.path,
-            earlier_results=EarlierResults(self.store, storage, self.worker.descriptions),
+            earlier_results=EarlierResults(
+                BatchItems(self.store, batches, storage), self.store, storage, self.worker.descriptions
+            ),
         )
         self._thread = threading.Thread(target=self._background, name="background", daemon=True)
         # Collecting waits on storage, and must not hold up heartbeats and rescue.

@@ -32,6 +32,7 @@ from worker.work import Outcome
 log = structlog.get_logger(__name__)
 
 CLAIM_LOST = "claim lost"
+WAITS = "waits for a job that asks for the same"
 UNKNOWN = "unknown: redis is away"
 
 
@@ -67,11 +68,7 @@ class Supervisor:
 
     def _settle(self, attempt: Attempt) -> str:
         try:
-            if (end := self._answer_from_earlier(attempt)) is not None:
-                return end
-            attempt.fetch(self.storage)
-            outcome = attempt.separate(self.children)
-            return self._succeed(attempt, outcome)
+            return self._work(attempt)
         except ClaimLostError:
             return self._let_go(attempt)
         except WorkerStoppingError:
@@ -85,9 +82,31 @@ class Supervisor:
             message = "The worker stopped with an internal error."
             return self._fail(attempt, SeparationFailedError.code, message, retryable=True)
 
-    def _answer_from_earlier(self, attempt: Attempt) -> str | None:
-        """Commit copies of an earlier job's outputs; None where there is no such job."""
-        earlier = self.earlier_results.find(attempt.claim.job)
+    def _work(self, attempt: Attempt) -> str:
+        job = attempt.claim.job
+        contents = job.contents or self.earlier_results.contents_of(job)
+        if (end := self._answer_from_earlier(attempt, contents)) is not None:
+            return end
+        sha256 = attempt.fetch(self.storage)
+        if not contents:
+            # Now that the mixture is here it can be told.
+            contents = self.earlier_results.contents_of(job, sha256)
+            if (end := self._answer_from_earlier(attempt, contents)) is not None:
+                return end
+        outcome = attempt.separate(self.children)
+        return self._succeed(attempt, outcome)
+
+    def _answer_from_earlier(self, attempt: Attempt, contents: Sequence[str]) -> str | None:
+        """Commit copies of an earlier job's outputs, or wait for one that is at it; None where there is no such job."""
+        attempt.contents = contents
+        if not contents or attempt.claim.job.request.no_cache:
+            return None
+        reserved = self.store.reserve_content(attempt.claim, contents)
+        if reserved.answer == "waits":
+            return WAITS
+        if reserved.answer == "lost":
+            raise ClaimLostError
+        earlier = self.earlier_results.read(reserved.known_job_id) if reserved.known_job_id else None
         outputs = self.earlier_results.copy(earlier, attempt.claim, attempt.check) if earlier else None
         if earlier is None or outputs is None:
             return None
@@ -113,6 +132,8 @@ class Supervisor:
     ) -> str | None:
         """Write the result; return how the attempt ended instead if it was not taken."""
         claim = attempt.claim
+        if attempt.input_sha256:
+            probed = {**probed, "sha256": attempt.input_sha256}
         write_document(
             self.storage, claim, JobState.SUCCEEDED, outputs=outputs, probed=probed, report=report, cached=cached
         )
@@ -124,7 +145,7 @@ class Supervisor:
                 report=report,
                 busy_seconds=attempt.busy_seconds,
                 audio_seconds=_audio_seconds(outputs),
-                content=self.earlier_results.content_of(claim.job),
+                contents=attempt.contents,
                 cached=cached,
             )
         )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from flask import Blueprint, Response, request
 
+from api.batch_preflight import PreflightResource
 from api.batch_resources import (
     BatchListResource,
     BatchResource,
@@ -61,9 +62,7 @@ def submit(exchange: Exchange) -> Response:
     `preset`, `format`, `bit_depth`, `bitrate_kbps`, `stems`, `start_seconds`, `duration_seconds`, `no_cache`,
     `metadata.<name>`, `parameters.<name>`. A bad line becomes an item in state `invalid` and harms no other.
     """
-    if request.mimetype != "application/json":
-        raise MediaTypeUnsupportedError("A batch comes as application/json.")
-    values = parse_json(read_small_body(request.environ, MAX_BODY_BYTES))
+    values = _body()
     exchange.seal({"json": values})
     wanted = validate(BatchSubmission, values)
     batch_id = batch_id_from(exchange.resource_id)
@@ -71,6 +70,28 @@ def submit(exchange: Exchange) -> Response:
     response = _answer(batch, 202)
     response.headers["Location"] = f"/v1/batches/{batch.id}"
     return response
+
+
+@blueprint.post("/preflight")
+@describes(
+    Operation(
+        "Tell what a batch would need",
+        tag="batches",
+        bodies={"application/json": BatchSubmission},
+        answers={200: PreflightResource},
+        problems=(400, 408, 410, 413, 415, 422, 503),
+    )
+)
+def preflight() -> Response:
+    """Look a batch over and make nothing: how many tracks, which lines are bad, what hours and room it will take."""
+    needs = services().preflight.look(sender(), validate(BatchSubmission, _body()))
+    return Response(needs.model_dump_json(), content_type="application/json")
+
+
+def _body() -> object:
+    if request.mimetype != "application/json":
+        raise MediaTypeUnsupportedError("A batch comes as application/json.")
+    return parse_json(read_small_body(request.environ, MAX_BODY_BYTES))
 
 
 @blueprint.get("/<batch_id>")
@@ -182,6 +203,26 @@ def retry_failed(exchange: Exchange, batch_id: str) -> Response:
     exchange.seal({})
     find_batch(batch_id)
     return _answer(services().batches.retry_failed(batch_id), 202)
+
+
+@blueprint.post("/<batch_id>/rerun")
+@describes(
+    Operation(
+        "Do a batch's items again that an older engine made",
+        tag="batches",
+        answers={202: BatchResource},
+        problems=(404, 409, 503),
+        repeatable=True,
+    )
+)
+@repeatable
+def rerun(exchange: Exchange, batch_id: str) -> Response:
+    """Have the items done again that another version of their engine made than workers have now.
+
+    An item keeps its stems until it has new ones; 409 where there are no such items.
+    """
+    exchange.seal({})
+    return _answer(services().batch_submissions.rerun(find_batch(batch_id)), 202)
 
 
 @blueprint.delete("/<batch_id>")

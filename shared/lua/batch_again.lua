@@ -19,6 +19,8 @@ local function again(number)
 end
 
 if named ~= '' then
+  -- From here on results may replace others.
+  redis.call('HSET', record, 'rerun', 1)
   for _, number in ipairs(cjson.decode(named)) do
     if string.sub(letters, number, number) == 's' then again(number) end
   end

@@ -1,17 +1,29 @@
 -- Exchange an ended job's record for its item's result; the detail is in storage. -> 1 | 0
-local id, number, version, result = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
-local audio_ms, bytes, upload = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
-local job = job_of(id, number)
+-- ARGV: batch, number, the job's version, result, letter that the item gets, milliseconds of audio and bytes that its
+-- outputs have more than those that they replace, bytes of outputs that nobody needs any more, upload or ''
+local id, number, version, result, letter = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5]
+local audio_ms, bytes, unneeded, upload = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
+local retention_ms = tonumber(ARGV[10])
+local job, record = job_of(id, number), key('batch', id)
+local names = {S = 'succeeded', F = 'failed', C = 'canceled', s = 'succeeded', f = 'failed', c = 'canceled'}
 if get(job, 'version')[1] ~= version then return 0 end
-local letter = item_letter(id, number)
-if not string.find('SFC', letter, 1, true) then return 0 end
-mark_item(id, number, string.lower(letter))
+local before = item_letter(id, number)
+if not string.find('SFC', before, 1, true) then return 0 end
+mark_item(id, number, letter)
+if string.lower(before) ~= letter then
+  for name, by in pairs({[names[before]] = -1, [names[letter]] = 1}) do
+    count_item(id, name, by)
+    redis.call('HINCRBY', key('count'), name, by)
+  end
+end
 redis.call('SREM', key('batch', id, 'ended'), int(number))
 redis.call('HSET', key('batch', id, 'results'), int(number), result)
-redis.call('HINCRBY', key('batch', id), 'audio_ms', int(audio_ms))
-redis.call('HINCRBY', key('batch', id), 'stored_bytes', int(bytes))
-redis.call('HINCRBY', key('batch', id), 'version', 1)
+redis.call('HINCRBY', record, 'audio_ms', int(audio_ms))
+redis.call('HINCRBY', record, 'stored_bytes', int(bytes))
+redis.call('HINCRBY', record, 'version', 1)
+charge(redis.call('HGET', record, 'owner'), -unneeded)
 -- The batch itself holds the upload until it goes.
 if upload ~= '' then redis.call('SREM', key('upload', upload, 'jobs'), job) end
 redis.call('DEL', key('job', job))
+end_batch_if_done(id, retention_ms, now_ms())
 return 1

@@ -1,6 +1,6 @@
 -- Accept a batch; its manifest is read later. Said twice it is the same batch again.
 -- -> {ok | exists, the record as a flat list} or {upload_gone}
-local id, owner, request, upload = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local id, owner, request, upload, exports = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local record = key('batch', id)
 if redis.call('EXISTS', record) == 1 then return {'exists', redis.call('HGETALL', record)} end
 if upload ~= '' then
@@ -10,7 +10,8 @@ if upload ~= '' then
 end
 local now = int(now_ms())
 redis.call('HSET', record, 'schema', 1, 'owner', owner, 'request', request, 'state', 'reading', 'created_ms', now,
-  'cursor', '', 'total', 0, 'next', 1, 'version', 1)
+  'cursor', '', 'total', 0, 'next', 1, 'version', 1,
+  'exports', exports)
 for _, index in ipairs({key('batches'), key('batches', owner), key('batches', 'live')}) do
   redis.call('ZADD', index, now, id)
 end

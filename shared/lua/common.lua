@@ -18,9 +18,12 @@
 --   workers, worker:<id>          zset, hash   live workers by heartbeat; what each can do
 --   pace:<engine>                 string   running average of a job's seconds of work, in ms
 --   count, failures               hash     jobs by state; failures by code since the start
+--   made:<engine>:<format>        string   running average of the bytes that a job makes
 --   upload:<id>, upload:<id>:jobs hash, set    an upload; the jobs that use it
 --   uploads                       zset     uploads that no job uses, by since when
 --   content:<digest>              string   the last job that made just this (worker/earlier_result.py says what this is)
+--   making:<digest>               string   the job that works on just this
+--   twins:<digest>                set      jobs that wait for its end, since they ask for the same
 --   usage:<owner>                 hash     what an owner has: `queued` jobs, `bytes` of uploads and outputs
 --   audio:<owner>:<day>           string   milliseconds of audio separated for an owner on a day (UTC)
 --   permits:<key>:<minute>        string   requests that a key was granted in a minute
@@ -156,6 +159,11 @@ local function end_batch_if_done(batch, retention_ms, now)
   for _, state in ipairs({'waiting', 'queued', 'running'}) do
     if batch_number(batch, 'n_' .. state) > 0 then return end
   end
+  -- Where copies of the stems go elsewhere, an item is done when they are there.
+  if redis.call('HGET', key('batch', batch), 'exports') == '1' and redis.call('EXISTS', key('batch', batch, 'ended')) == 1
+  then
+    return
+  end
   end_batch(batch, 'ended', retention_ms, now)
 end
 -- The number of an item, counted from 1, is the end of its job's id.
@@ -168,10 +176,21 @@ local function mark_item(batch, number, letter)
   redis.call('SETRANGE', key('batch', batch, 'states'), int(number - 1), letter)
 end
 
+-- Whoever waited for what this job makes looks anew.
+local function release_twins(id)
+  local name = string.match(get(id, 'content')[1] or '', '^%S+')
+  if not name or redis.call('GET', key('making', name)) ~= id then return end
+  for _, twin in ipairs(redis.call('SMEMBERS', key('twins', name))) do
+    if redis.call('ZREM', key('delayed'), twin) == 1 then enter_line(twin, get(twin, 'created_ms')[1]) end
+  end
+  redis.call('DEL', key('making', name), key('twins', name))
+end
+
 local function settle(id, from, state, retention_ms, ...)
   local now, batch = now_ms(), get(id, 'batch')[1]
   redis.call('ZREM', key('running'), id)
   leave_bulk(id)
+  release_twins(id)
   move(id, from, state, 'finished_ms', int(now), 'stage', '', ...)
   if batch then
     mark_item(batch, item_of(id), string.upper(string.sub(state, 1, 1)))

@@ -21,7 +21,9 @@ if upload and upload ~= cjson.null then
   end
 end
 charge(job[2], -(job[4] or 0))
-if job[5] and redis.call('GET', key('content', job[5])) == id then redis.call('DEL', key('content', job[5])) end
+for name in string.gmatch(job[5] or '', '%S+') do
+  if redis.call('GET', key('content', name)) == id then redis.call('DEL', key('content', name)) end
+end
 redis.call('DEL', key('job', id), key('deliveries', id))
 redis.call('ZREM', key('jobs'), id)
 redis.call('ZREM', key('jobs', job[2]), id)

@@ -89,7 +89,7 @@ end
 -- read from storage.
 local SHOWN = {'state', 'request', 'version', 'created_ms', 'stage', 'progress', 'attempt', 'losses', 'fence',
   'started_ms', 'finished_ms', 'expires_ms', 'outputs', 'probed', 'error', 'attempt_errors', 'cached',
-  'engine', 'class', 'owner', 'working_ms', 'batch'}
+  'engine', 'class', 'owner', 'working_ms', 'batch', 'content'}
 
 -- The record as one JSON object, which its reader takes apart far sooner than a list of Redis's; '' when there is no such
 -- job.

@@ -10,8 +10,11 @@ local engine, owner = job[1], job[2]
 if cached ~= '1' then
   local pace = tonumber(redis.call('GET', key('pace', engine)) or took)
   redis.call('SET', key('pace', engine), int(0.8 * pace + 0.2 * took))
+  local made = key('made', engine, cjson.decode(get(id, 'request')[1]).format)
+  local usual = tonumber(redis.call('GET', made) or bytes_of(outputs))
+  redis.call('SET', made, int(0.8 * usual + 0.2 * bytes_of(outputs)))
 end
-if content ~= '' then redis.call('SET', key('content', content), id, 'PX', int(retention_ms)) end
+for name in string.gmatch(content, '%S+') do redis.call('SET', key('content', name), id, 'PX', int(retention_ms)) end
 local bytes = bytes_of(outputs)
 charge(owner, bytes)
 if audio_ms > 0 then

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import httpx
+import psutil
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
@@ -37,6 +40,13 @@ FLAGS = (
     "--disable-sync",
 )
 
+# A phone and a desk, by day and by night: width in pixels, and the colours asked for.
+Screen = tuple[int, Literal["light", "dark"]]
+SCREENS = pytest.mark.parametrize("screen", [(360, "light"), (360, "dark"), (1440, "light"), (1440, "dark")])
+
+PAGE_SOURCE = Path(__file__).parents[2] / "api" / "web" / "source"
+AXE = PAGE_SOURCE / "node_modules" / "axe-core" / "axe.min.js"
+
 LISTENING = Path(__file__).with_name("listening.js")
 
 
@@ -57,7 +67,8 @@ class Stack:
             "STATE_FOLDER": str(self.folder),
             "SCRATCH_FOLDER": str(self.folder / "scratch"),
             "DEFAULT_ENGINE": "repetition",
-            "WORKER_ENGINES": "repetition",
+            "WORKER_ENGINES": "repetition,band,share",
+            "EXTRA_ENGINES": "tests.browser.band_engine,tests.fixtures.engines",
         }
 
     @property
@@ -102,6 +113,17 @@ def stack(chromium: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture(scope="session")
+def locked_stack(chromium: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack whose every call needs a key."""
+    del chromium
+    locked = Stack(tmp_path_factory.mktemp("locked"))
+    locked.settings["API_KEYS_REQUIRED"] = "true"
+    locked.start()
+    yield locked
+    locked.stop()
+
+
+@pytest.fixture(scope="session")
 def chromium() -> Path:
     """The browser; where apt could have installed it, its absence is a failure in CI."""
     if not CHROMIUM.exists():
@@ -129,9 +151,11 @@ def open_page(browser: Browser, stack: Stack) -> Iterator[OpenPage]:
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
 
-    def open_one(path: str = "/", *, base: str | None = None, width: int = 1440, **options: object) -> Page:
-        base = base or stack.url
-        context = browser.new_context(viewport={"width": width, "height": 900}, **options)  # type: ignore[arg-type]
+    def open_one(
+        path: str = "/", *, base: str = stack.url, screen: Screen = (1440, "light"), **options: object
+    ) -> Page:
+        view = {"viewport": {"width": screen[0], "height": 900}, "color_scheme": screen[1]}
+        context = browser.new_context(**view, **options)  # type: ignore[arg-type]
         contexts.append(context)
         context.add_init_script(path=LISTENING)
         page = context.new_page()
@@ -148,6 +172,28 @@ def open_page(browser: Browser, stack: Stack) -> Iterator[OpenPage]:
     assert complaints == []
 
 
+CheckWithAxe = Callable[[Page], None]
+
+
+@pytest.fixture(scope="session")
+def check_with_axe() -> CheckWithAxe:
+    """Fail with all that axe finds wrong in a page; where npm could have installed axe, its absence fails in CI."""
+    if not AXE.exists():
+        if os.environ.get("CI") and shutil.which("npm"):
+            pytest.fail(f"{AXE} is missing: npm ci --prefix {PAGE_SOURCE}")
+        pytest.skip(f"{AXE} is missing: npm ci --prefix {PAGE_SOURCE}")
+    axe = AXE.read_text(encoding="utf-8")
+
+    def check(page: Page) -> None:
+        # What fades in or out has other colours on its way.
+        page.wait_for_function("() => document.getAnimations().every((a) => a.playState === 'finished')")
+        page.evaluate(axe)
+        violations = page.evaluate("() => axe.run().then((found) => found.violations)")
+        assert [(v["id"], [node["html"][:200] for node in v["nodes"]]) for v in violations] == []
+
+    return check
+
+
 def _complain_of_other_host(url: str, base: str, complaints: list[str]) -> None:
     parts = urlsplit(url)
     if parts.scheme not in {"blob", "data"} and parts.netloc != urlsplit(base).netloc:
@@ -161,11 +207,15 @@ def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def long_song(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A song of two minutes: long enough to be stopped in the middle of its separation."""
+    return write_wav(tmp_path_factory.mktemp("song") / "Two minutes.wav", song_with_a_voice(120.0), subtype="PCM_16")
+
+
+@pytest.fixture(scope="session")
 def finished(api: httpx.Client, song: Path) -> dict[str, Any]:
     """The job of that song, done."""
-    with song.open("rb") as file:
-        job = api.post("/v1/jobs", files={"file": (song.name, file)}).json()
-    return wait_until_ended(api, job["id"])
+    return wait_until_ended(api, submit(api, song))
 
 
 def wait_until_ended(api: httpx.Client, job_id: str) -> dict[str, Any]:
@@ -182,3 +232,37 @@ def api(stack: Stack) -> Iterator[httpx.Client]:
     """The API behind the page."""
     with httpx.Client(base_url=stack.url, timeout=30) as client:
         yield client
+
+
+def submit(api: httpx.Client, song: Path, **fields: str) -> str:
+    """Send a song and return its job's id."""
+    with song.open("rb") as file:
+        return str(api.post("/v1/jobs", files={"file": (song.name, file)}, data=fields).json()["id"])
+
+
+@contextmanager
+def held(stack: Stack, part_of_command: str) -> Iterator[None]:
+    """Stop a part of the stack in its tracks; it goes on when the block ends."""
+    assert stack.process
+    children = psutil.Process(stack.process.pid).children(recursive=True)
+    chosen = [child for child in children if part_of_command in " ".join(child.cmdline())]
+    assert chosen
+    for process in chosen:
+        process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in chosen:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGCONT)
+
+
+@contextmanager
+def held_in_the_middle(stack: Stack, api: httpx.Client, song: Path) -> Iterator[str]:
+    """Send a song and stop its separation once it has begun; yields the job's id."""
+    job_id = submit(api, song)
+    while (job := api.get(f"/v1/jobs/{job_id}").json())["stage"] != "separate":
+        assert job["state"] in {"queued", "running"}, job
+        time.sleep(0.02)
+    with held(stack, "worker.child"):
+        yield job_id

@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import expect
 
 from shared.api_keys import ApiKeys
-from tests.browser.conftest import OpenPage, Stack
-
-
-@pytest.fixture(scope="module")
-def locked_stack(chromium: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    del chromium
-    locked = Stack(tmp_path_factory.mktemp("locked"))
-    locked.settings["API_KEYS_REQUIRED"] = "true"
-    locked.start()
-    yield locked
-    locked.stop()
+from tests.browser.conftest import SCREENS, CheckWithAxe, OpenPage, Screen, Stack
 
 
 def test_the_key_is_asked_for_once_and_opens_everything(open_page: OpenPage, locked_stack: Stack, song: Path) -> None:
@@ -41,8 +29,17 @@ def test_the_key_is_asked_for_once_and_opens_everything(open_page: OpenPage, loc
     page.wait_for_timeout(1000)
     page.wait_for_function("() => heard.level() > 0.005")
     with page.expect_download() as download:
-        page.get_by_role("button", name="All stems").click()
+        page.get_by_role("button", name="Download all").click()
     assert download.value.suggested_filename == "Half a minute - stems.zip"
     page.reload()
     expect(page.get_by_role("heading", name=song.name)).to_be_visible()
     assert not any(key in address for address in addresses)
+
+
+@SCREENS
+def test_nothing_bars_the_way_past_the_question(
+    open_page: OpenPage, locked_stack: Stack, check_with_axe: CheckWithAxe, screen: Screen
+) -> None:
+    page = open_page(base=locked_stack.url, screen=screen, bypass_csp=True)
+    expect(page.get_by_role("dialog", name="This server wants a key")).to_be_visible()
+    check_with_axe(page)

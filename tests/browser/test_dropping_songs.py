@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -40,27 +41,59 @@ def test_a_chosen_song_is_followed_to_its_stems_which_can_be_kept(
     assert "vocals" in stem.name
     assert decode(stem, channels=2).shape[1] == pytest.approx(10.9 * 44_100, rel=0.02)
     with page.expect_download() as download:
-        page.get_by_role("button", name="All stems").click()
+        page.get_by_role("button", name="Download all").click()
     download.value.save_as(tmp_path / "all.zip")
     with zipfile.ZipFile(tmp_path / "all.zip") as archive:
         assert archive.testzip() is None
         assert sum(name.endswith(".flac") for name in archive.namelist()) == 2
 
 
-def test_a_song_dropped_anywhere_on_the_page_is_taken(open_page: OpenPage, song: Path) -> None:
-    page = open_page()
-    dropped = page.evaluate_handle(
-        """async (bytes) => {
+def drop(page: Page, song: Path, *names: str) -> None:
+    """Drag that many copies of a song over the page, see that it says so, and let go."""
+    files = page.evaluate_handle(
+        """([names, bytes]) => {
             const data = new DataTransfer();
-            data.items.add(new File([new Uint8Array(bytes)], "Dropped.wav", { type: "audio/wav" }));
+            const content = Uint8Array.from(atob(bytes), (c) => c.charCodeAt(0));
+            for (const name of names) data.items.add(new File([content], name, { type: "audio/wav" }));
             return data;
         }""",
-        [*song.read_bytes()[:400_044]],
+        [names, b64encode(song.read_bytes()[:400_044]).decode()],
     )
-    page.dispatch_event("body", "dragover", {"dataTransfer": dropped})
+    page.dispatch_event("body", "dragover", {"dataTransfer": files})
     expect(page.get_by_text("Let go")).to_be_visible()
-    page.dispatch_event("body", "drop", {"dataTransfer": dropped})
-    expect(page.get_by_role("heading", name="Dropped.wav")).to_be_visible()
+    page.dispatch_event("body", "drop", {"dataTransfer": files})
+    expect(page.get_by_text("Let go")).to_have_count(0)
+
+
+@pytest.mark.parametrize("place", ["home", "a song"])
+def test_a_song_dropped_anywhere_on_the_page_is_taken(
+    open_page: OpenPage, finished: dict[str, Any], song: Path, place: str
+) -> None:
+    page = open_page("/" if place == "home" else f"/jobs/{finished['id']}")
+    expect(page.locator(".job-row").first).to_be_visible()
+    drop(page, song, f"Dropped on {place}.wav")
+    expect(page.get_by_role("heading", name=f"Dropped on {place}.wav")).to_be_visible()
+
+
+def test_many_songs_dropped_together_are_all_taken(open_page: OpenPage, song: Path) -> None:
+    page = open_page()
+    names = [f"Track {number} of an album.wav" for number in range(1, 7)]
+    drop(page, song, *names)
+    for name in names:
+        expect(page.locator(".job-row", has_text=name)).to_be_visible()
+    expect(page).to_have_url(re.compile(r"/$"))
+
+
+def test_a_file_over_the_limit_is_refused_without_an_upload(open_page: OpenPage, api: httpx.Client, song: Path) -> None:
+    page = open_page()
+    sent = watch_uploads(page)
+    engines = api.get("/v1/engines").json() | {"max_upload_bytes": 1_000_000}
+    page.route("**/v1/engines", lambda route: route.fulfill(json=engines))
+    page.reload()
+    expect(page.get_by_text("up to 1 MB")).to_be_visible()
+    choose(page, song)
+    expect(page.get_by_role("alert")).to_have_text("This file has 5.3 MB; at most 1 MB are taken.")
+    assert sent == []
 
 
 def test_files_that_cannot_be_songs_are_refused_without_an_upload(open_page: OpenPage, tmp_path: Path) -> None:

@@ -9,48 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from shared.job_store import JobStore
 from tests.browser.conftest import OpenPage, Stack
 
 WEB = Path(__file__).parents[2] / "api" / "web"
 
-AXE = WEB / "source" / "node_modules" / "axe-core" / "axe.min.js"
-
 MAX_PAGE_BYTES = 120_000
-
-
-def check_with_axe(page: Page) -> None:
-    """Fail with all that axe finds wrong."""
-    if not AXE.exists():
-        pytest.skip(f"{AXE} is missing: npm ci --prefix {AXE.parents[2]}")
-    page.evaluate(AXE.read_text(encoding="utf-8"))
-    violations = page.evaluate("() => axe.run().then((found) => found.violations)")
-    assert [(v["id"], [node["html"][:200] for node in v["nodes"]]) for v in violations] == []
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1440])
-def test_axe_finds_nothing_to_complain_of(
-    open_page: OpenPage, finished: dict[str, Any], width: int, scheme: str
-) -> None:
-    page = open_page(width=width, color_scheme=scheme, bypass_csp=True)
-    page.get_by_text("Engine and format").click()
-    page.get_by_label("A part").check()
-    page.get_by_label("Choose files").set_input_files({"name": "a.txt", "mimeType": "text/plain", "buffer": b"a"})
-    expect(page.locator(".job-row").first).to_be_visible()
-    check_with_axe(page)
-    page = open_page(f"/jobs/{finished['id']}", width=width, color_scheme=scheme, bypass_csp=True)
-    page.get_by_role("button", name="Loop up to here").click()
-    page.get_by_text("Figures").click()
-    check_with_axe(page)
 
 
 @pytest.mark.parametrize("width", [360, 800, 1440])
 def test_nothing_is_wider_than_the_screen(open_page: OpenPage, finished: dict[str, Any], width: int) -> None:
     for path in ("/", f"/jobs/{finished['id']}"):
-        page = open_page(path, width=width)
+        page = open_page(path, screen=(width, "light"))
         page.wait_for_timeout(500)
         assert page.evaluate("() => document.documentElement.scrollWidth") <= width
 

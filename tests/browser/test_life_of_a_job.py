@@ -2,51 +2,19 @@
 
 from __future__ import annotations
 
-import signal
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 from playwright.sync_api import expect
 
-from tests.browser.conftest import OpenPage, Stack, wait_until_ended
-from tests.browser.songs import song_with_a_voice
-from tests.fixtures.audio import write_wav
-
-
-def submit(api: httpx.Client, song: Path) -> str:
-    with song.open("rb") as file:
-        return str(api.post("/v1/jobs", files={"file": (song.name, file)}).json()["id"])
-
-
-@contextmanager
-def held(stack: Stack, part_of_command: str) -> Iterator[None]:
-    """Stop a part of the stack in its tracks; it goes on when the block ends."""
-    assert stack.process
-    children = psutil.Process(stack.process.pid).children(recursive=True)
-    chosen = [child for child in children if part_of_command in " ".join(child.cmdline())]
-    assert chosen
-    for process in chosen:
-        process.send_signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for process in chosen:
-            with suppress(psutil.NoSuchProcess):
-                process.send_signal(signal.SIGCONT)
+from tests.browser.conftest import OpenPage, Stack, held, held_in_the_middle, submit, wait_until_ended
 
 
 def test_a_running_job_survives_a_reload_and_never_steps_back(
-    open_page: OpenPage, stack: Stack, api: httpx.Client, tmp_path: Path
+    open_page: OpenPage, stack: Stack, api: httpx.Client, long_song: Path
 ) -> None:
-    job_id = submit(api, write_wav(tmp_path / "Two minutes.wav", song_with_a_voice(120.0), subtype="PCM_16"))
-    while api.get(f"/v1/jobs/{job_id}").json()["stage"] != "separate":
-        time.sleep(0.02)
-    with held(stack, "worker.child"):
+    with held_in_the_middle(stack, api, long_song) as job_id:
         page = open_page(f"/jobs/{job_id}")
         expect(page.get_by_role("heading", name="Taking it apart")).to_be_visible()
         bar = page.get_by_role("progressbar", name="Progress of this song")
@@ -83,6 +51,19 @@ def test_a_deleted_job_is_gone_from_the_library(open_page: OpenPage, api: httpx.
     expect(page.get_by_role("heading", name="Take a song apart")).to_be_visible()
     expect(page.locator(f"a[href='/jobs/{job_id}']")).to_have_count(0)
     assert api.get(f"/v1/jobs/{job_id}").status_code == 404
+
+
+def test_a_page_that_slept_is_up_to_date_when_it_wakes(
+    open_page: OpenPage, stack: Stack, api: httpx.Client, long_song: Path
+) -> None:
+    with held_in_the_middle(stack, api, long_song) as job_id:
+        page = open_page(f"/jobs/{job_id}")
+        expect(page.get_by_role("heading", name="Taking it apart")).to_be_visible()
+        devtools = page.context.new_cdp_session(page)
+        devtools.send("Page.setWebLifecycleState", {"state": "frozen"})
+    wait_until_ended(api, job_id)
+    devtools.send("Page.setWebLifecycleState", {"state": "active"})
+    expect(page.get_by_role("button", name="Play")).to_be_visible()
 
 
 def test_an_address_of_no_job_says_so(open_page: OpenPage) -> None:

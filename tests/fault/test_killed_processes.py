@@ -129,7 +129,7 @@ def test_a_worker_frozen_past_its_lease_cannot_commit(deploy: Callable[..., Depl
 def test_the_same_message_ten_times_is_one_claim(deployment: Deployment, song: Path) -> None:
     job_id = deployment.submit(song, **SLOW)
     for _ in range(9):
-        deployment.queue._send(["slow", job_id])
+        deployment.queue._send(["slow", "interactive", job_id])
     job = deployment.until(job_id, "succeeded")
     assert job["attempt"] == 1
     ignored = lambda: sum("message without a job" in line for line in deployment.lines)

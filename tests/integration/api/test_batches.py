@@ -5,8 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
+import time
 from typing import Any
 
+from api.app import create_app
+from shared.collector import Collector
+from tests.fixtures.api import ENGINE
 from tests.fixtures.batches import Catalog, jsonl
 from tests.fixtures.servers import BUCKET
 
@@ -172,6 +176,7 @@ def test_a_batch_is_read_and_listed_by_its_owner(catalog: Catalog) -> None:
     answer = catalog.web.get(f"/v1/batches/{first}")
     again = catalog.web.get(f"/v1/batches/{first}", headers={"If-None-Match": answer.headers["ETag"]})
     assert again.status_code == 304
+    assert catalog.web.get(f"/v1/jobs/{'z' * 32}").json["code"] == "job_not_found"
     assert catalog.web.get(f"/v1/batches/{'a' * 32}").json["code"] == "batch_not_found"
 
 
@@ -202,3 +207,95 @@ def test_what_is_no_batch_is_refused_at_once(catalog: Catalog) -> None:
     assert refusal(items=[song], export={"bucket": "elsewhere"}) == (422, "export_refused")
     assert refusal(items=[song], export={"bucket": BUCKET, "template": "{track}"}) == (422, "request_invalid")
     assert catalog.web.get("/v1/batches").json["batches"] == []
+
+
+def test_stems_are_exported_under_safe_names(catalog: Catalog) -> None:
+    source = catalog.put_song("songs/a.flac")
+    items = [{"track": t, "source": source} for t in ("../../etc/passwd", "Disc 1/Käse: part 1", "x" * 1000)]
+    export = {"bucket": BUCKET, "prefix": "catalog-out", "template": "{track}/{number}-{stem}.{format}"}
+    batch = catalog.submit(items=items, export=export, defaults={"format": "mp3"})
+    ended = catalog.work_off(batch["id"])
+    first, second, third = catalog.items(batch["id"])
+    assert first["exported"][0] == f"s3://{BUCKET}/catalog-out/etc/passwd/000001-vocals.mp3"
+    assert second["exported"][1] == f"s3://{BUCKET}/catalog-out/Disc 1/Käse_ part 1/000002-accompaniment.mp3"
+    assert (third["state"], third["error"]["code"], third["exported"]) == ("failed", "export_failed", [])
+    assert ended["counts"]["failed"] == 1
+    for place in first["exported"]:
+        key = place.removeprefix(f"s3://{BUCKET}/")
+        assert len(b"".join(catalog.storage.open(key).chunks())) == 1000
+    assert len(catalog.keys_below("catalog-out/")) == 4
+
+
+def test_a_batch_has_not_ended_before_its_stems_are_exported(catalog: Catalog) -> None:
+    allowed = catalog.settings.model_copy(update={"export_buckets": "not-there"})
+    catalog.web = create_app(allowed).test_client()
+    source = catalog.put_song("songs/a.flac")
+    batch = catalog.submit(items=[{"source": source}], export={"bucket": "not-there"})
+    catalog.feed()
+    for job_id in catalog.stand_in.published_ids():
+        catalog.stand_in.succeed(job_id)
+    for _ in range(4):
+        catalog.feeder.run()
+        assert catalog.read(batch["id"])["state"] == "running"
+    catalog.feeder.run()
+    ended = catalog.read(batch["id"])
+    assert (ended["state"], ended["counts"]["failed"]) == ("ended", 1)
+    (item,) = catalog.items(batch["id"])
+    assert item["error"]["code"] == "export_failed"
+    assert catalog.web.get(f"/v1/jobs/{item['job_id']}/stems/vocals").status_code == 200, "what was made is kept"
+
+
+def test_what_an_older_engine_made_is_done_again_and_kept_until_then(catalog: Catalog) -> None:
+    source = catalog.put_song("songs/a.flac")
+    batch = catalog.submit(items=[{"source": source}, {"source": source}, {"source": {}}])["id"]
+    catalog.work_off(batch)
+    rerun = f"/v1/batches/{batch}/rerun"
+    assert catalog.web.post(rerun).json["code"] == "batch_state_conflict", "the engine is what it was"
+    before = catalog.items(batch)
+    catalog.stand_in.announce({**ENGINE, "version": "2"})
+    answer = catalog.web.post(rerun)
+    assert (answer.status_code, answer.json["state"], answer.json["counts"]["waiting"]) == (202, "running", 2)
+    catalog.feed()
+    first, second = catalog.stand_in.published_ids()
+    catalog.stand_in.succeed(first, stem=b"abcdefghij" * 50)
+    catalog.stand_in.fail(second)
+    catalog.feed()
+    after = catalog.items(batch)
+    assert catalog.read(batch)["counts"]["succeeded"] == 2
+    assert after[1] == before[1], "a job that was to replace it failed: it keeps what it had"
+    assert catalog.web.get(after[0]["outputs"][0]["url"]).data == b"abcdefghij" * 50
+    assert catalog.web.get(after[1]["outputs"][0]["url"]).data == b"0123456789" * 100
+    patient = catalog.settings.model_copy(update={"upload_abandoned_seconds": 0.05})
+    time.sleep(1.1)
+    assert Collector(patient, catalog.storage).run(now=True)
+    assert catalog.web.get(after[0]["outputs"][0]["url"]).data == b"abcdefghij" * 50
+    assert catalog.web.get(after[1]["outputs"][0]["url"]).data == b"0123456789" * 100
+    stems = [k for k in catalog.keys_below("jobs/") if k.endswith(".flac")]
+    assert len(stems) == 4, "what was replaced is gone"
+    stored = sum(size for key, size, _ in catalog.storage.list_keys("jobs/") if not key.endswith("job.json"))
+    assert int(catalog.batches._redis.hget("sq:usage:local", "bytes")) == stored
+
+
+def test_a_preflight_tells_what_a_batch_will_need_and_makes_nothing(catalog: Catalog) -> None:
+    source = catalog.put_song("songs/a.flac")
+    items = [{"source": source}] * 9 + [{"source": source, "format": "mp3"}, {"source": {}}]
+    path = "/v1/batches/preflight"
+    before = catalog.web.post(path, json={"items": items}).json
+    assert (before["items"], before["invalid"], before["hours"], before["storage_bytes"]) == (10, 1, None, None)
+    assert (before["bad_lines"][0]["line"], before["complete"], before["slots"]) == (11, True, 1)
+    batch = catalog.submit(items=items)
+    catalog.work_off(batch["id"])
+    catalog.batches._redis.set("sq:pace:repetition", 36_000)
+    made = sum(size for key, size, _ in catalog.storage.list_keys("jobs/") if not key.endswith("job.json")) // 10
+    keys = catalog.keys_below("")
+    for body in ({"items": items}, {"manifest": catalog.put_manifest(jsonl(*items))}):
+        needs = catalog.web.post(path, json=body).json
+        assert (needs["items"], needs["hours"]) == (10, 0.1)
+        assert needs["storage_bytes"] == 10 * made
+        assert [(w["format"], w["items"], w["seconds_each"]) for w in needs["work"]] == [
+            ("flac", 9, 36),
+            ("mp3", 1, 36),
+        ]
+    assert len(catalog.keys_below("") - keys) == 1, "the manifest that the test put there"
+    assert catalog.web.post(path, json={"items": items, "export": {"bucket": "x-y"}}).json["code"] == "export_refused"
+    assert len(catalog.web.get("/v1/batches").json["batches"]) == 1

@@ -40,6 +40,7 @@ REFUSES_WHAT_THE_SCHEMA_ALLOWS = {
         "post",
         "/v1/batches",
     ): "one of three ways to name tracks; what it names may not be there (410, 422)",
+    ("post", "/v1/batches/preflight"): "likewise (410, 422)",
     ("get", "/v1/batches"): "`starting_after` names a batch that may not be there (422)",
     ("post", "/v1/uploads"): "an empty file is text like any other to the schema, and no audio (422)",
 }

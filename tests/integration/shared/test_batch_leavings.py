@@ -6,7 +6,9 @@ import time
 
 import pytest
 
+from shared.batch_rebuild import BatchRebuild
 from shared.collector import Collector
+from shared.job_document import rebuild
 from shared.settings import Settings
 from tests.fixtures.batches import Catalog, jsonl
 
@@ -22,11 +24,6 @@ def collect(settings: Settings, catalog: Catalog) -> None:
     assert Collector(settings, catalog.storage).run(now=True)
 
 
-def keys_below(catalog: Catalog, *prefixes: str) -> set[str]:
-    stored = catalog.stand_in.keys()
-    return {key for key in stored if key.startswith(prefixes)}
-
-
 def test_nothing_of_a_kept_batch_is_collected(catalog: Catalog, impatient: Settings) -> None:
     upload = catalog.web.post("/v1/uploads?filename=b.flac", data=b"b").json["upload_id"]
     song = catalog.put_song("catalog/a.flac")
@@ -39,9 +36,9 @@ def test_nothing_of_a_kept_batch_is_collected(catalog: Catalog, impatient: Setti
     running = catalog.stand_in.claim(catalog.stand_in.published_ids()[0])
     stray = f"jobs/{running.job.id}/99999/vocals.flac"
     catalog.storage.put_bytes(b"lost", stray, "audio/flac")
-    before = set(catalog.stand_in.keys())
+    before = catalog.keys_below("")
     collect(impatient, catalog)
-    assert before - set(catalog.stand_in.keys()) == {stray}
+    assert before - catalog.keys_below("") == {stray}
     done = [i for i in catalog.items(batch["id"]) if i["state"] == "succeeded"]
     assert len(done) == 2
     for item in done:
@@ -67,15 +64,15 @@ def test_a_batch_goes_with_all_that_it_had(catalog: Catalog, impatient: Settings
     batch = catalog.submit(manifest={"upload_id": manifest})
     assert catalog.web.delete(f"/v1/batches/{batch['id']}").json["code"] == "batch_state_conflict"
     catalog.work_off(batch["id"])
-    assert keys_below(catalog, "batches/", "jobs/")
+    assert catalog.keys_below("batches/", "jobs/")
     if by_hand:
         assert catalog.web.delete(f"/v1/batches/{batch['id']}").status_code == 204
     else:
         catalog.batches._redis.zadd(f"{catalog.settings.redis_prefix}batches:settled", {batch["id"]: 1})
     collect(impatient, catalog)
     collect(impatient, catalog)  # of what the batch let go
-    assert keys_below(catalog, "batches/", "jobs/", "uploads/") == set()
-    assert keys_below(catalog, "catalog/") == {"catalog/a.flac"}, "what others put into storage stays"
+    assert catalog.keys_below("batches/", "jobs/", "uploads/") == set()
+    assert catalog.keys_below("catalog/") == {"catalog/a.flac"}, "what others put into storage stays"
     assert catalog.web.get(f"/v1/batches/{batch['id']}").status_code == 404
     left = {k for k in catalog.batches._redis.keys("*") if batch["id"][:24] in k}
     assert left == set()
@@ -86,4 +83,39 @@ def test_a_batch_goes_with_all_that_it_had(catalog: Catalog, impatient: Settings
 def test_objects_of_a_batch_that_never_came_to_be_are_removed(catalog: Catalog, impatient: Settings) -> None:
     catalog.storage.put_bytes(b"{}", f"batches/{'a' * 24}00000000/batch.json", "application/json")
     collect(impatient, catalog)
-    assert keys_below(catalog, "batches/") == set()
+    assert catalog.keys_below("batches/") == set()
+
+
+def test_a_lost_redis_takes_no_batch_with_it(catalog: Catalog, impatient: Settings) -> None:
+    song = catalog.put_song("catalog/a.flac")
+    done = catalog.submit(items=[{"source": song}, {"source": {}}, {"source": song}], name="done")["id"]
+    catalog.work_off(done, fails=["a.flac"])
+    catalog.web.post(f"/v1/batches/{done}/retry-failed")
+    catalog.work_off(done)
+    half = catalog.submit(items=[{"source": song}] * 600)["id"]
+    catalog.feed()
+    for job_id in catalog.stand_in.published_ids():
+        catalog.stand_in.succeed(job_id)
+    collect(impatient, catalog)  # which introduces Redis to the storage
+    before = catalog.items(done)
+    stems = {k for k in catalog.keys_below("jobs/") if k.endswith(".flac")}
+    catalog.batches._redis.flushall()
+    collect(impatient, catalog)
+    assert stems <= catalog.keys_below("jobs/"), "an empty Redis is not believed"
+    assert dict(BatchRebuild(catalog.batches, catalog.storage).run()) == {done: True, half: True}
+    assert dict(BatchRebuild(catalog.batches, catalog.storage).run()) == {done: False, half: False}
+    store, holds = catalog.stand_in.store, catalog.batches.holds_job
+    assert list(rebuild(store, catalog.storage, holds)) == [], "its jobs stay with the batch"
+    Collector(impatient, catalog.storage).adopt()
+    catalog.stand_in.announce()
+    catalog.feed()
+    assert catalog.read(done)["state"] == "ended"
+    assert catalog.items(done) == before
+    counts = catalog.read(half)["counts"]
+    assert counts["succeeded"] == 2, "what had ended need not be done again"
+    assert catalog.read(half)["total"] == 600
+    fences = [int(key.split("/")[2]) for key in stems]
+    assert catalog.stand_in.claim(catalog.stand_in.published_ids()[0]).fence > max(fences)
+    collect(impatient, catalog)
+    assert stems <= catalog.keys_below("jobs/")
+    assert catalog.web.get(catalog.items(half)[0]["outputs"][0]["url"]).status_code == 200

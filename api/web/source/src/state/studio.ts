@@ -21,13 +21,21 @@ export const SHORTEST_LOOP_SECONDS = 0.25;
 
 const SHORTEST_WINDOW_SECONDS = 1;
 
+/** What a press on a zoom button does to the length of the window. */
+export const ZOOM_STEP = 0.5;
+
 /** How long a gain takes to change: long enough not to click. */
 const GAIN_SECONDS = 0.01;
+
+/** How much of the sound a meter looks at: some 50 ms, as long as a picture or three stand. */
+const EAR_SAMPLES = 2048;
 
 export class Strip {
   readonly volume = signal(1);
   readonly muted = signal(false);
   readonly solo = signal(false);
+  /** Hears what comes out of the strip; null until something has been played. */
+  readonly ear = signal<AnalyserNode | null>(null);
 
   constructor(readonly stem: Stem) {}
 }
@@ -41,6 +49,8 @@ export class Studio {
   readonly waiting = signal(false);
   readonly fault = signal<string | null>(null);
   readonly loop = signal<Span | null>(null);
+  /** Where the pointer is; null while it is elsewhere. */
+  readonly pointed = signal<number | null>(null);
   readonly hearingMixture = signal(false);
   readonly mixtureFault = signal<string | null>(null);
   /** What the worker turned the stems down by; the mixture is heard as much quieter. */
@@ -132,7 +142,10 @@ export class Studio {
     });
     const transport = new Transport(context, Math.round(this.duration * context.sampleRate));
     for (const [place, track] of tracks.entries()) {
-      this.connect(transport, track, () => this.gainOf(this.strips[place]!));
+      const strip = this.strips[place]!;
+      this.connect(transport, track, () => this.gainOf(strip));
+      strip.ear.value = new AnalyserNode(context, { fftSize: EAR_SAMPLES });
+      track.output.connect(strip.ear.value);
       await transport.join(track);
     }
     this.opened = transport;
@@ -217,4 +230,16 @@ export class Studio {
     const stop = effect(work);
     this.closing.signal.addEventListener("abort", stop, { once: true });
   }
+}
+
+export function loopFromHere(studio: Studio): void {
+  const from = studio.position.value;
+  const to = studio.loop.value?.to ?? studio.duration;
+  studio.repeat({ from, to: to > from ? to : studio.duration });
+}
+
+export function loopToHere(studio: Studio): void {
+  const to = studio.position.value;
+  const from = studio.loop.value?.from ?? 0;
+  studio.repeat({ from: from < to ? from : 0, to });
 }

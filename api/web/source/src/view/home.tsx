@@ -1,15 +1,13 @@
 // Where files are dropped and what is to be done with them is chosen.
 
-import { useSignal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
-
 import type { Job } from "../api/types";
 import { go, jobPath, openJob } from "../routes";
+import { hovering } from "../state/dropping";
 import { engines } from "../state/engines";
 import { addFiles } from "../state/uploads";
 import { formatBytes, formatSpan } from "../words";
-import { Icon } from "./icons";
 import { OptionsPanel, PartChoice } from "./options";
+import { Parting } from "./parting";
 import { Uploads } from "./uploads";
 
 /** Takes files; a single one is followed to its job, of many the list tells. */
@@ -25,16 +23,18 @@ export function Home() {
     <div class="home">
       <h1>Take a song apart</h1>
       <p class="lead">Drop a song and get its vocals and its accompaniment, to listen to, mix and keep.</p>
-      <DropZone />
-      <Uploads />
-      <PartChoice />
-      <OptionsPanel />
+      <div class="panel desk">
+        <DropZone />
+        <Uploads />
+        <PartChoice />
+        <OptionsPanel />
+      </div>
     </div>
   );
 }
 
 function DropZone() {
-  const over = useDrop();
+  const over = hovering.value;
   const limits = engines.value;
   const choose = (event: Event) => {
     const input = event.currentTarget as HTMLInputElement;
@@ -44,7 +44,7 @@ function DropZone() {
   };
   return (
     <div class={over ? "drop over" : "drop"}>
-      <Icon name="upload" />
+      <Parting apart={over ? 0 : 1} />
       <p class="drop-words">{over ? "Let go" : "Drop songs here"}</p>
       <label class="button primary">
         Choose files
@@ -61,33 +61,4 @@ function DropZone() {
       )}
     </div>
   );
-}
-
-/** Takes files dropped anywhere on the page; returns whether some hover. */
-function useDrop(): boolean {
-  const over = useSignal(false);
-  useEffect(() => {
-    const stop = new AbortController();
-    const { signal } = stop;
-    const hasFiles = (event: DragEvent) => event.dataTransfer?.types.includes("Files") ?? false;
-    const hover = (event: DragEvent) => {
-      if (!hasFiles(event)) return;
-      event.preventDefault();
-      over.value = true;
-    };
-    const leave = (event: DragEvent) => {
-      if (!event.relatedTarget) over.value = false;
-    };
-    const drop = (event: DragEvent) => {
-      over.value = false;
-      if (!hasFiles(event)) return;
-      event.preventDefault();
-      take(event.dataTransfer?.files ?? []);
-    };
-    window.addEventListener("dragover", hover, { signal });
-    window.addEventListener("dragleave", leave, { signal });
-    window.addEventListener("drop", drop, { signal });
-    return () => stop.abort();
-  }, []);
-  return over.value;
 }

@@ -38,7 +38,7 @@ export function JobActions({ job }: { job: Job }) {
       )}
       {job.links.archive && (
         <button type="button" class="primary" disabled={busy} onClick={save}>
-          <Icon name="download" /> All stems
+          <Icon name="download" /> Download all
         </button>
       )}
       {!isActive(job) && !sure.value && (

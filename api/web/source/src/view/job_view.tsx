@@ -17,6 +17,7 @@ import { Mixer } from "./mixer";
 import { Progress } from "./progress";
 import { ReportPanel } from "./report";
 import { Spectrograms } from "./spectrogram";
+import { TransportBar } from "./transport_bar";
 
 export function JobView({ id }: { id: string }) {
   const problem = useSignal<Problem | null>(null);
@@ -46,6 +47,7 @@ function Finished({ job }: { job: Job }) {
   return (
     <>
       {job.excerpt && <WholeSongOffer job={job} />}
+      <TransportBar studio={studio} />
       <Mixer studio={studio} />
       <Spectrograms studio={studio} />
       <ReportPanel studio={studio} />
@@ -108,7 +110,9 @@ function useJob(id: string, problem: Signal<Problem | null>): Job | undefined {
     return () => stop.abort();
   }, [id, ended]);
   useEffect(() => {
-    if (job) document.title = `${job.source.filename} – stemqueue`;
-  }, [job?.source.filename]);
+    if (!job) return;
+    const percent = job.state === "running" ? `${Math.floor(job.progress * 100)} % · ` : "";
+    document.title = `${percent}${job.source.filename} – stemqueue`;
+  }, [job]);
   return job;
 }

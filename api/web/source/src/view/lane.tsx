@@ -5,6 +5,7 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 
 import { SHORTEST_LOOP_SECONDS, type Studio } from "../state/studio";
+import { formatExactTime } from "../words";
 
 /** A press that moves less than this is a click. */
 const DRAG_PIXELS = 5;
@@ -26,7 +27,29 @@ export function Lane({ studio, kind, children }: LaneProps) {
     <div class={`lane ${kind}`} ref={lane}>
       {children}
       <LoopMark studio={studio} />
+      <Pointed studio={studio} labelled={kind === "ruler"} />
       <PlayHead studio={studio} />
+    </div>
+  );
+}
+
+/** Where the pointer is, across all lanes: what is above is what is below. */
+function Pointed({ studio, labelled }: { studio: Studio; labelled: boolean }) {
+  const line = useRef<HTMLDivElement>(null);
+  useSignalEffect(() => {
+    const { from, to } = studio.window.value;
+    const seconds = studio.pointed.value;
+    if (!line.current) return;
+    line.current.hidden = seconds === null;
+    if (seconds === null) return;
+    const share = (seconds - from) / (to - from);
+    line.current.style.transform = `translateX(${share * 100}%)`;
+    line.current.classList.toggle("leftwards", share > 0.9);
+    if (labelled) line.current.firstElementChild!.textContent = formatExactTime((studio.job.excerpt?.start_seconds ?? 0) + seconds);
+  });
+  return (
+    <div class="pointed" ref={line} hidden aria-hidden="true">
+      {labelled && <span />}
     </div>
   );
 }
@@ -67,6 +90,7 @@ function listen(lane: HTMLElement, studio: Studio, signal: AbortSignal): void {
     lane.setPointerCapture(event.pointerId);
   }, { signal });
   lane.addEventListener("pointermove", (event) => {
+    if (event.pointerType === "mouse") studio.pointed.value = secondsAt(event.clientX);
     if (!pressed || (!pressed.dragged && Math.abs(event.clientX - pressed.x) < DRAG_PIXELS)) return;
     pressed.dragged = true;
     studio.loop.value = ordered(pressed.seconds, secondsAt(event.clientX));
@@ -76,6 +100,7 @@ function listen(lane: HTMLElement, studio: Studio, signal: AbortSignal): void {
     else if (pressed) studio.repeat(studio.loop.value);
     pressed = null;
   }, { signal });
+  lane.addEventListener("pointerleave", () => (studio.pointed.value = null), { signal });
   lane.addEventListener("pointercancel", () => (pressed = null), { signal });
   lane.addEventListener("wheel", (event) => {
     const { from, to } = studio.window.value;

@@ -83,8 +83,7 @@ function endedWords(job: Job): string {
   const seconds = job.stems[0]?.duration_seconds;
   const words = [
     job.state === "succeeded" ? null : STATE_WORDS[job.state],
-    seconds ? formatTime(seconds) : null,
-    partWords(job),
+    partWords(job) ?? (seconds ? formatTime(seconds) : null),
     ago(job.times.created_at),
   ];
   return words.filter(Boolean).join(" · ");

@@ -10,30 +10,36 @@ import type { Strip, Studio } from "../state/studio";
 import { capitalised, formatBytes } from "../words";
 import { Icon } from "./icons";
 import { Lane } from "./lane";
+import { Meter } from "./meter";
 import { Ruler } from "./ruler";
-import { TransportBar } from "./transport_bar";
+import { toneOf } from "./tones";
+import { LoopButtons, ZoomButtons } from "./toolbar";
 import { WaveformCanvas } from "./waveform";
 
 export function Mixer({ studio }: { studio: Studio }) {
   const outlines = useOutlines(studio.job.waveforms);
   const loudest = loudestOf(Object.values(outlines));
   return (
-    <section class={`panel mixer${studio.hearingMixture.value ? " hearing-mixture" : ""}`} aria-label="Mixer">
-      <TransportBar studio={studio} />
+    <section class={`panel mixer${studio.hearingMixture.value ? " hearing-mixture" : ""}`} aria-labelledby="mixer-title">
+      <div class="panel-head toolbar">
+        <h2 id="mixer-title">Mixer</h2>
+        <LoopButtons studio={studio} />
+        <ZoomButtons studio={studio} />
+      </div>
       <div class="lanes">
         <div class="row ruler-row">
           <div class="lane-head" />
-          <Ruler studio={studio} />
+          <Ruler studio={studio} seekable />
         </div>
         {studio.strips.map((strip) => (
           <StemRow key={strip.stem.name} strip={strip} studio={studio} outline={outlines[strip.stem.name] ?? null} loudest={loudest} />
         ))}
         {studio.job.waveforms.some((waveform) => waveform.name === "mixture") && (
-          <div class="row mixture-row">
+          <div class="row mixture-row of-mixture">
             <div class="lane-head">
-              <span class="stem-name of-mixture">Original</span>
+              <span class="stem-name">Original</span>
             </div>
-            <Lane studio={studio} kind="wave of-mixture">
+            <Lane studio={studio} kind="wave">
               <WaveformCanvas outline={outlines.mixture ?? null} loudest={loudest} window={studio.window} />
             </Lane>
           </div>
@@ -55,17 +61,18 @@ function StemRow({ strip, studio, outline, loudest }: StemRowProps) {
   const soloed = studio.strips.some((other) => other.solo.value);
   const silent = soloed ? !strip.solo.value : strip.muted.value;
   return (
-    <div class={`row stem-row of-${name}${silent ? " silent" : ""}`} role="group" aria-label={capitalised(name)}>
+    <div class={`row stem-row ${toneOf(studio.job, name)}${silent ? " silent" : ""}`} role="group" aria-label={capitalised(name)}>
       <div class="lane-head">
-        <span class={`stem-name of-${name}`}>{capitalised(name)}</span>
+        <span class="stem-name">{capitalised(name)}</span>
         <VolumeSlider strip={strip} />
         <span class="strip-buttons">
           <Toggle label={`Solo ${name}`} short="S" title="Hear this stem alone" state={strip.solo} />
           <Toggle label={`Mute ${name}`} short="M" title="Silence this stem" state={strip.muted} />
           <DownloadButton stem={strip.stem} />
         </span>
+        <Meter strip={strip} studio={studio} />
       </div>
-      <Lane studio={studio} kind={`wave of-${name}`}>
+      <Lane studio={studio} kind="wave">
         <WaveformCanvas outline={outline} loudest={loudest} window={studio.window} />
         {strip.stem.silent && <p class="lane-note">As good as silent</p>}
       </Lane>

@@ -23,9 +23,11 @@ export function PartChoice() {
   return (
     <fieldset class="parts">
       <legend class="unseen">How much of the song</legend>
-      {choice("whole", "The whole song")}
-      {choice("try", `Try ${TRY_SECONDS} seconds first`)}
-      {choice("chosen", "A part")}
+      <span class="segmented">
+        {choice("whole", "The whole song")}
+        {choice("try", `Try ${TRY_SECONDS} seconds first`)}
+        {choice("chosen", "A part")}
+      </span>
       {part.value === "chosen" && <ChosenPart />}
     </fieldset>
   );

@@ -4,9 +4,10 @@ import { useEffect } from "preact/hooks";
 
 import { awaySince } from "../api/client";
 import { forgetKey, key } from "../api/key";
-import { follow, openJob } from "../routes";
+import { follow, go, openJob } from "../routes";
+import { hovering, takeDrops } from "../state/dropping";
 import { fault } from "../state/library";
-import { Home } from "./home";
+import { Home, take } from "./home";
 import { Icon } from "./icons";
 import { JobView } from "./job_view";
 import { KeyDialog } from "./key_dialog";
@@ -18,6 +19,15 @@ export function Page() {
   useEffect(() => {
     if (id === null) document.title = "stemqueue";
   }, [id]);
+  useEffect(() => {
+    const stop = new AbortController();
+    const receive = (files: Iterable<File>) => {
+      go("/");
+      take(files);
+    };
+    takeDrops(receive, stop.signal);
+    return () => stop.abort();
+  }, []);
   return (
     <div class={id === null ? "shell at-home" : "shell at-job"}>
       <header class="top">
@@ -26,12 +36,19 @@ export function Page() {
           stemqueue
         </a>
         <nav aria-label="More" class="button-row">
+          {id !== null && (
+            <a class="button small" href="/" onClick={follow}>
+              <Icon name="plus" /> New song
+            </a>
+          )}
           {key.value && (
             <button type="button" class="small" onClick={forgetKey}>
               <Icon name="key" /> Forget the key
             </button>
           )}
-          <a href="/docs">API</a>
+          <a class="quiet-link" href="/docs">
+            API
+          </a>
         </nav>
       </header>
       <main>
@@ -43,6 +60,11 @@ export function Page() {
         <Library />
       </aside>
       <KeyDialog />
+      {id !== null && hovering.value && (
+        <div class="veil">
+          <p>Let go</p>
+        </div>
+      )}
     </div>
   );
 }

@@ -2,11 +2,13 @@
 
 import type { Job } from "../api/types";
 import { formatSpan, plural, progressWords, STAGES } from "../words";
+import { Parting } from "./parting";
 
 export function Progress({ job }: { job: Job }) {
   const running = job.state === "running";
   return (
     <section class="panel progress-panel" aria-labelledby="progress-title">
+      <Parting apart={running ? job.progress : 0} />
       <h2 id="progress-title">{running ? "Taking it apart" : "In line"}</h2>
       <p class="progress-words" role="status">
         {running ? `${Math.floor(job.progress * 100)} %` : progressWords(job)}

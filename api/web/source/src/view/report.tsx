@@ -6,7 +6,7 @@ import { requestJson } from "../api/client";
 import type { Report } from "../api/types";
 import { engineTitle } from "../state/engines";
 import type { Studio } from "../state/studio";
-import { ago, capitalised, formatBytes, formatDb, formatTime } from "../words";
+import { ago, capitalised, formatBytes, formatDb } from "../words";
 import { sentences } from "../words_of_report";
 
 export function ReportPanel({ studio }: { studio: Studio }) {
@@ -21,7 +21,6 @@ export function ReportPanel({ studio }: { studio: Studio }) {
           <thead>
             <tr>
               <th scope="col">Stem</th>
-              <th scope="col">Length</th>
               <th scope="col">Loudness</th>
               <th scope="col">Peak</th>
               <th scope="col">Size</th>
@@ -31,7 +30,6 @@ export function ReportPanel({ studio }: { studio: Studio }) {
             {job.stems.map((stem) => (
               <tr key={stem.name}>
                 <th scope="row">{capitalised(stem.name)}</th>
-                <td>{formatTime(stem.duration_seconds ?? 0)}</td>
                 <td>{formatDb(stem.loudness_lufs, "LUFS")}</td>
                 <td>{formatDb(stem.peak_db, "dBFS")}</td>
                 <td>{formatBytes(stem.size_bytes)}</td>

@@ -7,15 +7,22 @@ import { Lane } from "./lane";
 const STEPS_SECONDS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600];
 const MOST_TICKS = 9;
 
+/** The same on a phone. */
+const MOST_TICKS_NARROW = 5;
+const LAST_TICK_SHARE_NARROW = 0.86;
+const narrow = matchMedia("(max-width: 44rem)");
+
 /** A tick further right has no room for its label. */
-const LAST_TICK_SHARE = 0.94;
+const LAST_TICK_SHARE = 0.93;
 
 const SMALL_STEP_SECONDS = 1;
 const STEP_SECONDS = 5;
 
-export function Ruler({ studio }: { studio: Studio }) {
+/** `seekable` puts the slider into it: one is enough for all lanes. */
+export function Ruler({ studio, seekable = false }: { studio: Studio; seekable?: boolean }) {
   const { from, to } = studio.window.value;
-  const step = STEPS_SECONDS.find((s) => (to - from) / s <= MOST_TICKS) ?? 3600;
+  const [most, last] = narrow.matches ? [MOST_TICKS_NARROW, LAST_TICK_SHARE_NARROW] : [MOST_TICKS, LAST_TICK_SHARE];
+  const step = STEPS_SECONDS.find((s) => (to - from) / s <= most) ?? 3600;
   const first = Math.ceil(from / step);
   const count = Math.floor(to / step) - first + 1;
   const start = studio.job.excerpt?.start_seconds ?? 0;
@@ -23,9 +30,9 @@ export function Ruler({ studio }: { studio: Studio }) {
   const label = (seconds: number) => (step < 1 ? formatExactTime(seconds) : formatTime(seconds));
   return (
     <Lane studio={studio} kind="ruler">
-      <SeekSlider studio={studio} />
+      {seekable && <SeekSlider studio={studio} />}
       {Array.from({ length: count }, (_, i) => (first + i) * step)
-        .filter((seconds) => share(seconds) <= LAST_TICK_SHARE)
+        .filter((seconds) => share(seconds) <= last)
         .map((seconds) => (
           <span class="tick" key={seconds} style={{ left: `${share(seconds) * 100}%` }} aria-hidden="true">
             {label(start + seconds)}

@@ -6,8 +6,11 @@ import { useCallback, useEffect, useState } from "preact/hooks";
 import { closeAddress, openAddress } from "../api/media";
 import type { Picture } from "../api/types";
 import type { Span, Studio } from "../state/studio";
+import { capitalised } from "../words";
 import { Canvas } from "./canvas";
 import { Lane } from "./lane";
+import { Ruler } from "./ruler";
+import { toneOf } from "./tones";
 
 const FREQUENCIES_HZ = [50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000];
 
@@ -26,8 +29,12 @@ export function Spectrograms({ studio }: { studio: Studio }) {
     <section class="panel inside" aria-labelledby="inside-title">
       <div class="panel-head">
         <h2 id="inside-title">Look inside</h2>
-        <p class="quiet">Bright is loud. Time runs as above; low notes lie at the bottom.</p>
+        <p class="quiet">Bright is loud; low notes lie at the bottom. The mixer’s zoom and loop show here too.</p>
         {figure && <FigureLink figure={figure} />}
+      </div>
+      <div class="row ruler-row">
+        <div class="lane-head" />
+        <Ruler studio={studio} />
       </div>
       {panels.map((picture) => (
         <Panel key={picture.name} picture={picture} studio={studio} />
@@ -54,12 +61,12 @@ function FigureLink({ figure }: { figure: Picture }) {
 }
 
 function Panel({ picture, studio }: { picture: Picture; studio: Studio }) {
-  const title = TITLES[picture.name] ?? picture.name;
+  const title = TITLES[picture.name] ?? capitalised(picture.name);
   const image = usePicture(picture.url);
   return (
     <figure class="spectrogram">
       <figcaption class="lane-head">
-        <span class={`stem-name of-${picture.name}`}>{title}</span>
+        <span class={`stem-name ${toneOf(studio.job, picture.name)}`}>{title}</span>
       </figcaption>
       <div class="spectrogram-body">
         <Frequencies picture={picture} />

@@ -1,0 +1,51 @@
+"""What sounds in a page, held against the files that it should come from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+from numpy.typing import NDArray
+from playwright.sync_api import Page, expect
+from scipy.signal import correlate
+
+from tests.browser.songs import RATE_HZ
+from tests.fixtures.audio import decode
+
+Samples = NDArray[np.float32]
+
+
+def stems_of(api: httpx.Client, job: dict[str, Any], folder: Path) -> dict[str, Samples]:
+    """Return the first channel of each stem, and of the mixture as `mixture`."""
+    links = {stem["name"]: stem["url"] for stem in job["stems"]} | {"mixture": job["source"]["url"]}
+    found = {}
+    for name, url in links.items():
+        file = folder / name
+        file.write_bytes(api.get(url).content)
+        found[name] = decode(file, channels=2)[0]
+    return found
+
+
+def play(page: Page) -> None:
+    page.get_by_role("button", name="Play").click()
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    # As a function: a string is evaluated, which the page's policy forbids.
+    page.wait_for_function("() => heard.level() > 0.005")
+
+
+def record(page: Page, seconds: float = 1.5) -> tuple[Samples, float]:
+    """Return what sounded from now on, and when it began by the clock of the sound."""
+    heard = page.evaluate("(seconds) => heard.record(seconds)", seconds)
+    return np.array(heard["samples"], dtype=np.float32), heard["at"]
+
+
+def find(heard: Samples, stem: Samples, rate_hz: int = RATE_HZ) -> tuple[float, float]:
+    """Return where in the stem the sound is, in seconds, and how far it is from it there, in dB."""
+    # Where the difference is least; where the product is most, another place may only be louder.
+    energy = np.append(0, np.cumsum(stem.astype(float) ** 2))
+    window = energy[heard.size :] - energy[: -heard.size]
+    place = int(np.argmin(window - 2 * correlate(stem, heard, mode="valid", method="fft")))
+    rest = heard - stem[place : place + heard.size]
+    return place / rate_hz, float(10 * np.log10(np.sum(rest**2) / np.sum(heard**2) + 1e-20))

@@ -1,0 +1,143 @@
+"""Ended jobs of a batch become results: stems are exported, records go, and results are stored chunk by chunk.
+
+Owns what an item's end is: that of its job, unless its stems cannot be exported, or a job that was to replace an
+earlier result failed; then the item keeps what it had.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+
+import structlog
+
+from shared.batch import Batch, BatchState, chunk_of, job_id_of, numbers_of
+from shared.batch_items import BatchItems
+from shared.batch_objects import BatchObjects, Result, results_key
+from shared.batch_store import BatchStore
+from shared.errors import PassingError, StemqueueError
+from shared.export_names import export_keys
+from shared.job import Job, JobState
+from shared.job_document import store_document
+from shared.job_store import JobStore, new_id
+from shared.object_storage import ObjectStorage
+
+log = structlog.get_logger(__name__)
+
+COMPACT_AT_ONCE = 200
+"""Ended jobs whose records are exchanged for results in one go."""
+
+FLUSH_AT = 400
+"""Results in Redis from which on whole chunks of them go to storage, while the batch runs."""
+
+EXPORT_TRIES = 5
+"""How often the copies of a job's stems are tried; raising it rides out longer outages of the export bucket."""
+
+EXPORT_FAILED = "export_failed"
+
+
+@dataclass(frozen=True)
+class BatchResults:
+    """Works for one worker process. Every method may raise StoreUnavailableError, StorageUnavailableError."""
+
+    store: JobStore
+    batches: BatchStore
+    storage: ObjectStorage
+    objects: BatchObjects
+    _tries: Counter[str] = field(default_factory=Counter)
+
+    def compact(self, batch: Batch) -> bool:
+        """Exchange ended jobs' records for results; True when there are more at once."""
+        numbers = self.batches.ended_numbers(batch.id, COMPACT_AT_ONCE)
+        earlier = self._earlier(batch, numbers)
+        done = 0
+        for job in self.store.read_many([job_id_of(batch.id, n) for n in numbers]):
+            number = int(job.id[-8:], 16)
+            done += self._compact_one(batch, job, number, earlier.get(number, Result()))
+        return len(numbers) == COMPACT_AT_ONCE and done > 0
+
+    def flush(self, batch_id: str) -> None:
+        """Put the results of chunks that are done into storage, once there are enough of them."""
+        pending = self.batches.pending_results(batch_id)
+        state = self.batches.read(batch_id).state
+        if len(pending) < FLUSH_AT and state in {BatchState.READING, BatchState.RUNNING}:
+            return
+        for chunk, numbers in in_chunks(pending).items():
+            letters = self.batches.letters(batch_id, numbers_of(chunk))
+            if set(letters) <= set("sfci"):
+                self._flush_chunk(batch_id, chunk, numbers)
+
+    def _earlier(self, batch: Batch, numbers: list[int]) -> dict[int, Result]:
+        if not batch.is_rerun:
+            return {}
+        items = BatchItems(self.store, self.batches, self.storage)
+        found: dict[int, Result] = {}
+        for chunk, members in in_chunks(numbers).items():
+            found.update(items.results(batch.id, chunk, members))
+        return {n: result for n, result in found.items() if result.stems}
+
+    def _compact_one(self, batch: Batch, job: Job, number: int, earlier: Result) -> bool:
+        result, letter = Result.of(job), job.state.value[0]
+        if job.state is JobState.SUCCEEDED and batch.request.export:
+            try:
+                self._export(batch, job, number)
+            except StemqueueError as error:
+                if not self._gives_up(job, error):
+                    return False
+                result = replace(result, error_code=EXPORT_FAILED, error_message=error.message)
+                letter = "f"
+        unneeded = earlier.stored_bytes
+        if job.state is not JobState.SUCCEEDED:
+            if earlier.stems:
+                result, letter, unneeded = earlier, "s", 0
+            else:
+                # Nobody wrote it down yet, if a rescuer or a cancel ended it.
+                store_document(self.storage, replace(job, fence=0))
+        return self.batches.compact(
+            batch.id,
+            number,
+            job_version=job.version,
+            result=result.to_text(),
+            letter=letter,
+            audio_seconds=_seconds(result) - _seconds(earlier),
+            stored_bytes=result.stored_bytes - earlier.stored_bytes,
+            unneeded_bytes=unneeded,
+            upload_id=job.request.source.upload_id,
+        )
+
+    def _export(self, batch: Batch, job: Job, number: int) -> None:
+        export = batch.request.export
+        assert export is not None  # noqa: S101 - asked by the caller
+        (item,) = self.objects.items(batch.id, chunk_of(number), [number])
+        stems = {o.name: o for o in job.outputs if o.kind == "stem"}
+        for name, key in export_keys(export, item, list(stems)).items():
+            self.storage.copy(stems[name].key, key, size_bytes=stems[name].size_bytes, bucket=export.bucket)
+
+    def _gives_up(self, job: Job, error: StemqueueError) -> bool:
+        self._tries[job.id] += 1
+        if isinstance(error, PassingError) and self._tries[job.id] < EXPORT_TRIES:
+            log.warning("export put off", job=job.id, error=error.message)
+            return False
+        del self._tries[job.id]
+        return True
+
+    def _flush_chunk(self, batch_id: str, chunk: int, numbers: list[int]) -> None:
+        results = self.batches.results(batch_id, numbers)
+        before = self.batches.chunk_version(batch_id, chunk)
+        known = self.objects.results(batch_id, chunk, before) if before else {}
+        version = new_id()[:8]
+        self.objects.write_results(batch_id, chunk, version, {**known, **results})
+        if self.batches.flush(batch_id, chunk, before=before, version=version, results=results) and before:
+            self.storage.delete([results_key(batch_id, chunk, before)])
+
+
+def in_chunks(numbers: list[int]) -> dict[int, list[int]]:
+    """Return the numbers by the chunk that they lie in."""
+    found: dict[int, list[int]] = {}
+    for number in numbers:
+        found.setdefault(chunk_of(number), []).append(number)
+    return found
+
+
+def _seconds(result: Result) -> float:
+    return (result.duration_seconds or 0.0) if result.stems else 0.0
