@@ -1,6 +1,7 @@
 """gunicorn's threaded worker, whose own refusals are problem details too: of what is no HTTP, or too much of it.
 
-Such a request never reaches the application, and gunicorn would answer it in HTML. Owns the form of these answers.
+Such a request never reaches the application, and gunicorn would answer it in HTML. Owns the form of these answers, and
+that no thread waits for ever for a request (slow_heads.py).
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from gunicorn.http import errors
 from gunicorn.util import write_nonblock
 from gunicorn.workers.gthread import ThreadWorker
 
+from api.slow_heads import SlowHeads
+
 log = structlog.get_logger(__name__)
 
 REFUSALS = (
@@ -28,7 +31,23 @@ REFUSALS = (
 
 
 class ProblemWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
-    """The threaded worker with our form of errors."""
+    """The threaded worker with our form of errors, and an end to heads that do not come."""
+
+    def init_process(self) -> None:
+        """Begin to serve."""
+        self.slow_heads = SlowHeads()
+        self.slow_heads.start()
+        super().init_process()
+
+    def handle(self, conn: Any) -> Any:
+        """Read a request from a connection, and serve it."""
+        with self.slow_heads.watch(conn.sock):
+            return super().handle(conn)
+
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        """Serve a request whose head is there."""
+        self.slow_heads.arrived(conn.sock)
+        return super().handle_request(req, conn)
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
         """Answer a request that could not be read; anything else is gunicorn's own matter."""

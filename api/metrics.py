@@ -5,6 +5,7 @@ Owns their names and help texts. Nothing is kept in this process, so that any nu
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -12,24 +13,27 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from shared.batch import ItemState
+from shared.batch_store import BatchStore
 from shared.job_queue import JobQueue
 from shared.tally import NAMES, STAGE_SECONDS_BUCKETS, Count, Tally
 
 PREFIX = "stemqueue_"
 
 
-def render(queue: JobQueue, tally: Tally) -> bytes:
+def render(queue: JobQueue, batches: BatchStore, tally: Tally) -> bytes:
     """Return all figures in Prometheus's text format. Raises StoreUnavailableError."""
     registry = CollectorRegistry()
-    registry.register(DeploymentCollector(queue, tally))
+    registry.register(DeploymentCollector(queue, batches, tally))
     return generate_latest(registry)
 
 
 class DeploymentCollector(Collector):
     """Reads the deployment once for each scrape."""
 
-    def __init__(self, queue: JobQueue, tally: Tally) -> None:
+    def __init__(self, queue: JobQueue, batches: BatchStore, tally: Tally) -> None:
         self._queue = queue
+        self._batches = batches
         self._tally = tally
 
     def describe(self) -> list[Metric]:
@@ -39,6 +43,7 @@ class DeploymentCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield the families."""
         yield from self._lines()
+        yield from self._live_batches()
         yield from self._jobs()
         yield from self._workers()
         yield from self._counts()
@@ -54,6 +59,17 @@ class DeploymentCollector(Collector):
             if line.priority == "interactive":
                 paused.add_metric([line.engine], float(line.paused))
         yield from (depth, age, paused)
+
+    def _live_batches(self) -> Iterator[Metric]:
+        """Tell what stands behind the lines: of a batch only a few tracks are in line at a time."""
+        items = GaugeMetricFamily(f"{PREFIX}batch_items", "Tracks of batches that go on, by state", labels=["state"])
+        age = GaugeMetricFamily(f"{PREFIX}batch_oldest_age_seconds", "Age of the oldest batch that goes on")
+        live = self._batches.read_many(self._batches.live_ids())
+        for state in ItemState:
+            items.add_metric([state], sum(batch.counts[state] for batch in live))
+        now = time.time()
+        age.add_metric([], max(0.0, now - min((batch.created_at for batch in live), default=now)))
+        yield from (items, age)
 
     def _jobs(self) -> Iterator[Metric]:
         jobs = GaugeMetricFamily(f"{PREFIX}jobs", "Jobs by state", labels=["state"])

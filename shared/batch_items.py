@@ -86,6 +86,18 @@ class BatchItems:
         results = self.results(batch_id, chunk, there)
         return {n: {0, results[n].fence} if n in results else {0} for n in there}
 
+    def earlier_job(self, job_id: str) -> Job | None:
+        """Return a job as it was when it last made something, whatever has become of it; None if it never did."""
+        batch_id, number = batch_of(job_id)
+        result = self.results(batch_id, chunk_of(number), [number]).get(number)
+        if result is None or not result.stems:
+            return None
+        try:
+            document = read_document(self._storage, output_key(job_id, result.fence, "job.json"))
+        except SourceMissingError:
+            return None
+        return Job.from_document(document, batch_id=batch_id)
+
     def _stored_job(self, job_id: str) -> Job | None:
         batch_id, number = batch_of(job_id)
         letter = self._batches.letters(batch_id, range(number, number + 1)) if number else ""

@@ -44,15 +44,6 @@ class Deletion:
     source_key: str | None
 
 
-@dataclass(frozen=True)
-class Reserved:
-    """What became of the wish to make something: `go`; `known`, since a job has made it; `waits`, since one is at it,
-    and the claim is given back until that has ended; `lost`, as the claim is."""
-
-    answer: str
-    known_job_id: str | None
-
-
 class JobStore:
     """The records. Every method may raise StoreUnavailableError."""
 
@@ -227,7 +218,7 @@ class JobStore:
 
         `busy_seconds`, how long the job held a slot, goes into the engine's pace, from which waiting times are told;
         `audio_seconds`, how much was separated, counts against the owner's day. `contents` name what
-        was made, for `find_content`; `cached` says that an earlier job had made it, and then neither of them counts.
+        was made, for content_store.py; `cached` says that an earlier job had made it, and then neither of them counts.
         """
         listed = json.dumps([asdict(o) for o in outputs], separators=(",", ":"))
         return bool(
@@ -245,11 +236,6 @@ class JobStore:
                 int(cached),
             )
         )
-
-    def reserve_content(self, claim: Claim, contents: Sequence[str]) -> Reserved:
-        """Ask to make what has these names, before it is made."""
-        answer, *job_id = self._scripts.run("content_reserve", claim.job.id, claim.fence, *contents)
-        return Reserved(answer, job_id[0] if job_id else None)
 
     def fail(self, claim: Claim, error: Mapping[str, Any], *, retry_in_seconds: float | None) -> bool:
         """End the attempt with an error: for good (None), or queued again after the pause."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -71,6 +72,8 @@ def read_header(text: str) -> list[str]:
         names = [name.strip() for name in next(csv.reader([text], strict=True))]
     except (csv.Error, StopIteration) as error:
         raise ManifestInvalidError("The manifest's first line is no CSV.") from error
+    if not any(names):
+        raise ManifestInvalidError("The manifest's first line names no column.")
     unknown = [n for n in names if n not in COLUMNS and not n.startswith(GROUPS)]
     if unknown:
         known = ", ".join(sorted(COLUMNS))
@@ -140,7 +143,7 @@ def _csv_line(text: str, header: Sequence[str], number: int, end: int) -> Line:
     if excerpt:
         values["excerpt"] = excerpt
     if "stems" in values:
-        values["stems"] = [s.strip() for s in values["stems"].replace(";", ",").split(",") if s.strip()]
+        values["stems"] = [name for name in re.split(r"[,;\s]+", values["stems"]) if name]
     return Line(number, end, values={**values, "source": source})
 
 

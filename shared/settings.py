@@ -136,7 +136,7 @@ class Settings(BaseSettings):
     model_folder: Path = Field(Path("var/models"), description="Where set-up puts the networks built for this machine")
     ffmpeg_path: str | None = Field(None, description="ffmpeg to decode with; empty: the one that comes along")
     max_audio_seconds: float = Field(4 * 3600, gt=0, description="Longest track taken, by its decoded duration")
-    max_scratch_bytes: int = Field(12_000_000_000, gt=0, description="Scratch disk that one job may use")
+    max_scratch_bytes: int = Field(13_000_000_000, gt=0, description="Scratch disk that one job may use")
     max_child_bytes: int = Field(
         3_000_000_000, gt=0, description="Memory of a job's child; past it the job ends as out_of_memory"
     )

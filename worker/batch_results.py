@@ -89,7 +89,7 @@ class BatchResults:
         unneeded = earlier.stored_bytes
         if job.state is not JobState.SUCCEEDED:
             if earlier.stems:
-                result, letter, unneeded = earlier, "s", 0
+                result, letter, unneeded = earlier, "f" if earlier.error_code else "s", 0
             else:
                 # Nobody wrote it down yet, if a rescuer or a cancel ended it.
                 store_document(self.storage, replace(job, fence=0))

@@ -26,7 +26,7 @@ from typing import Any
 
 from shared.errors import OutOfMemoryError, ScratchFullError, SeparationFailedError, StemqueueError
 from worker.engine.errors import EngineError
-from worker.memory import use_one_heap
+from worker.memory import give_memory_back, use_one_heap
 from worker.work import Work, overall_progress
 
 PROGRESS_PAUSE_SECONDS = 0.2
@@ -48,6 +48,7 @@ def main() -> None:
     tell({"event": "ready"})
     for line in sys.stdin:
         tell(_serve(Work.from_json(json.loads(line)["work"]), tell, pipeline.run))
+        give_memory_back()
 
 
 def die_with_parent(parent_pid: int) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 
 from shared.batch_items import BatchItems
+from shared.content_store import ContentStore
 from shared.errors import JobNotFoundError, SourceMissingError, StorageUnavailableError
 from shared.job import Job, JobState, Output
 from shared.job_store import Claim, JobStore
@@ -34,6 +35,7 @@ class EarlierResults:
 
     items: BatchItems
     store: JobStore
+    contents: ContentStore
     storage: ObjectStorage
     engines: Sequence[Mapping[str, Any]]
 
@@ -62,15 +64,18 @@ class EarlierResults:
         name = _digest(asked)
         return (name,) if job.batch_id else (_digest({**asked, "filename": request.source.filename}), name)
 
-    def read(self, job_id: str) -> Job | None:
-        """Return a job that made what is wanted, if it is still there and can be copied. Raises PassingError."""
+    def read(self, job_id: str, job: Job) -> Job | None:
+        """Return a job that made what `job` asks for, if it is still there and can be copied. Raises PassingError."""
+        earlier = self.items.earlier_job(job_id) if job_id == job.id else self._read(job_id)
+        if earlier is None or earlier.state is not JobState.SUCCEEDED:
+            return None
+        return None if any(o.size_bytes > MAX_COPY_BYTES for o in earlier.outputs) else earlier
+
+    def _read(self, job_id: str) -> Job | None:
         try:
-            found = self.store.read_many([job_id]) or [self.items.read_job(job_id)]
+            return next(iter(self.store.read_many([job_id])), None) or self.items.read_job(job_id)
         except JobNotFoundError:
             return None
-        earlier = found[0]
-        too_large = any(o.size_bytes > MAX_COPY_BYTES for o in earlier.outputs)
-        return None if too_large or earlier.state is not JobState.SUCCEEDED else earlier
 
     def copy(self, earlier: Job, claim: Claim, check: Callable[[], None]) -> list[Output] | None:
         """Copy the outputs under the claim's fence; None where they are gone, or the storage cannot copy them now.

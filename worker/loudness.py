@@ -7,6 +7,7 @@ its presentation.
 from __future__ import annotations
 
 import math
+from array import array
 
 import numpy as np
 import scipy.fft
@@ -50,7 +51,9 @@ class LoudnessMeter:
         self._power_weights = _k_weighting(sample_rate_hz, self._n_fft) / (self._n_fft * self._step_samples)
         self._channel_weights = np.array(CHANNEL_WEIGHTS[channels])
         self._rest: FloatArray = np.empty((channels, 0), dtype=np.float32)
-        self._energies: list[NDArray[np.float64]] = []
+        # One block of memory that grows: small arrays, kept for hours among large ones that come and go, would
+        # leave holes in the heap that nothing fits into.
+        self._energies = array("d")
         self.peak = 0.0
 
     def feed(self, block: FloatArray) -> None:
@@ -63,7 +66,7 @@ class LoudnessMeter:
         whole = n_steps * self._step_samples
         self._rest = samples[:, whole:].copy()
         if n_steps:
-            self._energies.append(self._step_energies(samples[:, :whole]))
+            self._energies.frombytes(self._step_energies(samples[:, :whole]).tobytes())
 
     def _step_energies(self, samples: FloatArray) -> NDArray[np.float64]:
         steps = samples.reshape(samples.shape[0], -1, self._step_samples)
@@ -74,9 +77,7 @@ class LoudnessMeter:
 
     def integrated_lufs(self) -> float | None:
         """Return the integrated loudness, or None where less than 400 ms lie above the gate."""
-        if not self._energies:
-            return None
-        steps = np.concatenate(self._energies)
+        steps = np.array(self._energies)
         if steps.size < STEPS_PER_BLOCK:
             return None
         blocks = np.convolve(steps, np.full(STEPS_PER_BLOCK, 1 / STEPS_PER_BLOCK), mode="valid")

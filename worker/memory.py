@@ -21,6 +21,12 @@ def use_one_heap() -> None:
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
 
 
+def give_memory_back() -> None:
+    """Give what is free in the heap back to the system, where the C library can."""
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def reset_peak_memory() -> None:
     """Have the kernel forget this process's highest memory, so that a warm process tells that of each job."""
     # Without this right (a hardened container) the report tells the highest since the process began.

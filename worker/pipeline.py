@@ -22,7 +22,7 @@ from worker.engine.errors import EngineError, TrackTooLongError
 from worker.engine.interface import Engine, FloatArray, Preparable
 from worker.illustrating import illustrate
 from worker.measuring import Measures
-from worker.memory import reset_peak_memory
+from worker.memory import give_memory_back, reset_peak_memory
 from worker.probing import Probe, probe
 from worker.registry import Registry, engines_here, make_engine
 from worker.report import Findings, conclude
@@ -79,6 +79,7 @@ def run(
         made = _separate_and_encode(plan, track, workspace, clock)
         # A network's memory goes back before pictures are drawn: a child's peak is the larger of the two, not the sum.
         plan.engine.close()
+        give_memory_back()
         tag_notes = carry_tags(work, found, made.paths, workspace)
         with clock.stage("illustrate"):
             stems = {name: made.measures.stems[index] for index, name in plan.wanted.items()}

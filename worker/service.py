@@ -21,6 +21,7 @@ from shared.batch_items import BatchItems
 from shared.batch_objects import BatchObjects
 from shared.batch_store import BatchStore
 from shared.collector import Collector
+from shared.content_store import ContentStore
 from shared.errors import StemqueueError, StoreUnavailableError
 from shared.job_queue import JobQueue, Worker
 from shared.job_store import JobStore
@@ -86,7 +87,11 @@ class WorkerService:
             stopping=self.stopping,
             scratch_folder=self.scratch.path,
             earlier_results=EarlierResults(
-                BatchItems(self.store, batches, storage), self.store, storage, self.worker.descriptions
+                items=BatchItems(self.store, batches, storage),
+                store=self.store,
+                contents=ContentStore(settings, client),
+                storage=storage,
+                engines=self.worker.descriptions,
             ),
         )
         self._thread = threading.Thread(target=self._background, name="background", daemon=True)

@@ -101,12 +101,13 @@ class Supervisor:
         attempt.contents = contents
         if not contents or attempt.claim.job.request.no_cache:
             return None
-        reserved = self.store.reserve_content(attempt.claim, contents)
+        reserved = self.earlier_results.contents.reserve(attempt.claim, contents)
         if reserved.answer == "waits":
             return WAITS
         if reserved.answer == "lost":
             raise ClaimLostError
-        earlier = self.earlier_results.read(reserved.known_job_id) if reserved.known_job_id else None
+        known = reserved.known_job_id
+        earlier = self.earlier_results.read(known, attempt.claim.job) if known else None
         outputs = self.earlier_results.copy(earlier, attempt.claim, attempt.check) if earlier else None
         if earlier is None or outputs is None:
             return None

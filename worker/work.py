@@ -37,7 +37,7 @@ class Limits:
     """What one run may use. The defaults are those of the settings."""
 
     max_audio_seconds: float = 4 * 3600.0
-    max_scratch_bytes: int = 12_000_000_000
+    max_scratch_bytes: int = 13_000_000_000
     threads: int = 1
 
 

@@ -65,5 +65,5 @@ def ready() -> Response:
 @blueprint.get("/metrics")
 def prometheus() -> Response:
     """Show the deployment's figures to Prometheus."""
-    body = metrics.render(services().queue, services().tally)
+    body = metrics.render(services().queue, services().batches, services().tally)
     return Response(body, content_type=CONTENT_TYPE_LATEST)

@@ -19,8 +19,6 @@ local function again(number)
 end
 
 if named ~= '' then
-  -- From here on results may replace others.
-  redis.call('HSET', record, 'rerun', 1)
   for _, number in ipairs(cjson.decode(named)) do
     if string.sub(letters, number, number) == 's' then again(number) end
   end
@@ -33,6 +31,8 @@ else
   end
 end
 if total > 0 then
+  -- From here on results may replace others.
+  redis.call('HSET', record, 'rerun', 1)
   for letter, number in pairs(moved) do
     count_item(id, names[letter], -number)
     redis.call('HINCRBY', key('count'), names[letter], int(-number))

@@ -1,7 +1,7 @@
 """Rows for `make bench`: how time, memory and scratch of the whole pipeline grow with the length of the track.
 
-Songs repeated end to end as FLAC, in a warm child of their own for each engine. Processor time is what counts: a
-machine is seldom quiet for the minutes that three hours of music take.
+A song at 44.1 kHz repeated end to end as FLAC, in a warm child of their own for each engine. Processor time is what
+counts: a machine is seldom quiet for the minutes that three hours of music take.
 """
 
 from __future__ import annotations
@@ -25,12 +25,17 @@ Row = dict[str, str | float]
 
 def rows(engines: tuple[str, ...] = ENGINES, lengths: tuple[int, ...] = LENGTHS_SECONDS) -> list[Row]:
     """Return for each engine and length what a minute takes, and the peaks of memory and scratch."""
-    song = AUDIO / "songs" / "hydrogen_full" / "mixture.flac"
+    song = AUDIO / "unlabelled" / "fishin_singing_133s.ogg"
     if not song.exists():
         return [{"what": "left out: no audio", "value": 0, "unit": ""}]
     with tempfile.TemporaryDirectory(prefix="stemqueue-bench-") as folder:
         set_up(Path(folder))
-        return list(_measured(song, Path(folder), engines, lengths))
+        measured = []
+        for row in _measured(song, Path(folder), engines, lengths):
+            # Hours may pass until the last.
+            sys.stderr.write(f"{row}\n")
+            measured.append(row)
+        return measured
 
 
 def _measured(song: Path, folder: Path, engines: tuple[str, ...], lengths: tuple[int, ...]) -> Iterator[Row]:
@@ -58,5 +63,4 @@ def _repeated(song: Path, path: Path, seconds: int) -> Path:
 
 
 if __name__ == "__main__":
-    for row in rows((sys.argv[1],), tuple(map(int, sys.argv[2:]))):
-        print(row, flush=True)
+    rows((sys.argv[1],), tuple(map(int, sys.argv[2:])))

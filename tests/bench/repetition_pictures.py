@@ -17,8 +17,10 @@ from worker.engine.interface import FloatArray
 from worker.engine.repetition import create
 from worker.engine.repetition.bank import CELL_FRAMES, Bank
 from worker.engine.repetition.description import SETTINGS
-from worker.engine.repetition.medians import CodeArray, decode, rank_over_bins, rank_over_rows
+from worker.engine.repetition.gains import odds_of_shares, odds_of_steps, prior_log_odds, voice_gains
+from worker.engine.repetition.medians import CodeArray, decode, rank_over_rows
 from worker.engine.repetition.spectra import N_BANDS, band_of_bin, encode
+from worker.engine.repetition.steadiness import MARGIN_FRAMES, STEPS_PER_NEPER, measure_steadiness, n_short_bins
 
 FOLDER = Path(__file__).parents[2] / "worker" / "engine" / "repetition" / "pictures"
 SONG = "lithium_60s"
@@ -33,18 +35,19 @@ def main() -> None:
     song = next(song for song in labelled_songs() if song.name == SONG)
     grid = FrameGrid(N_FFT, song.mixture.shape[1])
     n_frames = -(-grid.n_frames // CELL_FRAMES) * CELL_FRAMES
-    bank = Bank(n_frames, grid.n_bins, N_BANDS)
-    D = analyse(grid.read(ArraySource(song.mixture, song.sample_rate_hz), 0, n_frames), N_FFT)
+    bank = Bank(n_frames, grid.n_bins, N_BANDS, n_short_bins(N_FFT))
+    source = ArraySource(song.mixture, song.sample_rate_hz)
+    D = analyse(grid.read(source, 0, n_frames), N_FFT)
+    measure_steadiness(grid.read(source, -MARGIN_FRAMES, n_frames + MARGIN_FRAMES), N_FFT, bank.steadiness)
     encode(D, band_of_bin(N_FFT, song.sample_rate_hz), bank.codes, bank.features)
     bank.advance(n_frames)
     frame_seconds = grid.hop_length / song.sample_rate_hz
     settings = SETTINGS["default"]
     rows, n_rows = bank.neighbours(0, n_frames, settings.neighbours)
-    repeating, struck = np.empty_like(bank.codes), np.empty_like(bank.codes)
+    repeating = np.empty_like(bank.codes)
     rank_over_rows(bank.codes, rows, n_rows, settings.quantile, repeating)
-    rank_over_bins(bank.codes, settings.struck_radius_bins, 0.5, struck)
     _draw_similarity(bank, rows, frame_seconds)
-    _draw_moment(bank.codes, repeating, struck, song, frame_seconds)
+    _draw_signs(bank, repeating, song.sample_rate_hz, frame_seconds)
     _draw_stems(song)
 
 
@@ -80,23 +83,29 @@ def _magnitude(codes: CodeArray) -> FloatArray:
     return magnitude
 
 
-def _draw_moment(mixture: CodeArray, repeating: CodeArray, struck: CodeArray, song: Song, frame_seconds: float) -> None:
-    t = int(MOMENT_SECONDS / frame_seconds)
-    frequency_hz = np.arange(mixture.shape[1]) * song.sample_rate_hz / N_FFT
-    shown = (frequency_hz > 100) & (frequency_hz < 3000)
-    levels = [20 * np.log10(_magnitude(codes[t : t + 1])[0, shown] + 1e-7) for codes in (mixture, repeating, struck)]
-    background = np.minimum(levels[0], np.maximum(levels[1], levels[2]))
-    plt.figure(figsize=(8, 3.2))
-    plt.fill_between(frequency_hz[shown], background, levels[0], color="tab:orange", label="voice: what exceeds it")
-    plt.plot(frequency_hz[shown], levels[0], color="black", linewidth=0.8, label="mixture")
-    plt.plot(frequency_hz[shown], background, color="tab:blue", linewidth=0.8, label="background")
-    plt.xscale("log")
-    plt.xlabel("Hz")
-    plt.ylabel("dB")
-    plt.ylim(levels[0].max() - 70, levels[0].max() + 3)
-    plt.legend(loc="lower left")
-    plt.title("One frame")
-    _save("moment.png")
+def _draw_signs(bank: Bank, repeating: CodeArray, sample_rate_hz: int, frame_seconds: float) -> None:
+    """Draw the signs by which a bin is held for voice, and the gain that comes of them."""
+    prior = np.exp(-prior_log_odds(N_FFT, sample_rate_hz))
+    gains = np.empty(bank.codes.shape, np.float32)
+    voice_gains(bank.codes, repeating, bank.steadiness, prior, odds_of_shares(1.0), odds_of_steps(1.0), gains)
+    frames = slice(*(int(second / frame_seconds) for second in SHOWN_SECONDS))
+    bins = np.geomspace(10, 1000, 160).astype(int)
+    repeats = np.minimum(_magnitude(repeating) / (_magnitude(bank.codes) + 1e-9), 1)
+    steady = bank.steadiness.repeat(4, axis=1)[:, 2:] / STEPS_PER_NEPER * 20 / np.log(10)
+    _, axes = plt.subplots(3, 1, figsize=(8, 8), sharex=True)
+    for axis, values, name, low, high in (
+        (axes[0], 1 - repeats, "Share that does not repeat", 0, 1),
+        (axes[1], steady, "Steady over struck, dB", -20, 20),
+        (axes[2], gains, "Gain of the vocals", 0, 1),
+    ):
+        times = np.linspace(*SHOWN_SECONDS, frames.stop - frames.start)
+        mesh = axis.pcolormesh(times, bins * sample_rate_hz / N_FFT, values[frames][:, bins].T, vmin=low, vmax=high)
+        axis.set_yscale("log")
+        axis.set_ylabel("Hz")
+        axis.set_title(name)
+        plt.colorbar(mesh, ax=axis)
+    axes[-1].set_xlabel("seconds")
+    _save("signs.png")
 
 
 def _draw_stems(song: Song) -> None:

@@ -79,7 +79,8 @@ def n_fft_near(seconds: float, sample_rate_hz: int) -> int:
 
 
 @cache
-def _hann(n_fft: int) -> FloatArray:
+def hann(n_fft: int) -> FloatArray:
+    """Return the periodic Hann window, shape (n_fft,), float32, read-only."""
     window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)).astype(np.float32)
     window.flags.writeable = False
     return window
@@ -102,7 +103,7 @@ def analyse(y: FloatArray, n_fft: int) -> ComplexArray:
         the FFT works on several frames at once. Callers cut tracks at fixed frames.
     """
     frames = np.lib.stride_tricks.sliding_window_view(y, n_fft, axis=1)[:, :: n_fft // OVERLAP]
-    D: ComplexArray = scipy.fft.rfft(frames * (_hann(n_fft) * np.float32(2 / n_fft)), axis=-1, overwrite_x=True)
+    D: ComplexArray = scipy.fft.rfft(frames * (hann(n_fft) * np.float32(2 / n_fft)), axis=-1, overwrite_x=True)
     return D
 
 
@@ -124,7 +125,7 @@ def synthesise(D: ComplexArray, n_fft: int) -> FloatArray:
     channels, n_frames, _ = D.shape
     hop_length = n_fft // OVERLAP
     frames = scipy.fft.irfft(D, n=n_fft, axis=-1, overwrite_x=True)
-    frames *= _hann(n_fft) * np.float32(n_fft / 2 / _WINDOW_SUM)
+    frames *= hann(n_fft) * np.float32(n_fft / 2 / _WINDOW_SUM)
     quarters = frames.reshape(channels, n_frames, OVERLAP, hop_length)
     y = np.zeros((channels, n_frames + OVERLAP - 1, hop_length), np.float32)
     for i in range(OVERLAP):

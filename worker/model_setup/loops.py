@@ -6,10 +6,12 @@ Owns the stamp that tells when it was done; numba owns the cache, and finds by i
 from __future__ import annotations
 
 import hashlib
-from importlib.metadata import version
 from pathlib import Path
 
+from numba import config
+
 from worker.engine import repetition
+from worker.engine.unet.machine import this_machine
 
 STAMP_NAME = ".loops-compiled"
 
@@ -26,7 +28,8 @@ def compile_loops(cache: Path) -> bool:
 
 def _fingerprint() -> str:
     folder = Path(repetition.__file__).parent
-    digest = hashlib.sha256(f"{folder} {version('numba')}".encode())
+    # numba looks for what it has compiled by processor, and beside the source unless it is told where.
+    digest = hashlib.sha256(f"{folder} {this_machine(('numba',))} {config.CACHE_DIR}".encode())  # type: ignore[attr-defined]
     for source in sorted(folder.glob("*.py")):
         digest.update(source.read_bytes())
     return digest.hexdigest()

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
 
+import httpx
 import pytest
 
+from api.slow_heads import HEAD_SECONDS, SlowHeads
 from tests.fixtures.api import StandIn
 from tests.integration.api.test_uploads_on_the_wire import connect, receive
 
@@ -38,3 +44,40 @@ def test_it_is_answered_as_a_problem(
     assert b"application/problem+json" in head
     assert (problem["status"], problem["code"]) == (status, code)
     assert f"X-Request-ID: {problem['request_id']}".encode() in head
+
+
+def test_a_head_that_trickles_holds_no_thread_for_ever() -> None:
+    ours, theirs = socket.socketpair()
+    heads = SlowHeads(seconds=0.2)
+    with ours, theirs, heads.watch(ours):
+        theirs.sendall(b"GET / HT")
+        assert ours.recv(100) == b"GET / HT"
+        heads.end_late()
+        theirs.sendall(b"T")
+        assert ours.recv(100) == b"T", "it is not late yet"
+        time.sleep(0.3)
+        heads.end_late()
+        assert ours.recv(100) == b"", "it reads as a client that has gone"
+
+
+def test_clients_that_send_no_request_keep_nobody_else_out(api_url: str, stand_in: StandIn) -> None:
+    del stand_in
+    with ExitStack() as stack:
+        # More than the server under test has threads.
+        wires = [stack.enter_context(connect(api_url)) for _ in range(12)]
+        for wire in wires:
+            wire.sendall(b"GET /healthz HTTP/1.1\r\nX-Slow: ")
+        time.sleep(0.5)
+        assert httpx.get(f"{api_url}/healthz", timeout=HEAD_SECONDS + 15).status_code == 200
+        for wire in wires:
+            assert wire.recv(100) == b""
+
+
+def test_a_request_whose_body_lasts_longer_than_its_head_may_is_served(api_url: str, stand_in: StandIn) -> None:
+    def slowly() -> Iterator[bytes]:
+        for _ in range(int(HEAD_SECONDS) + 3):
+            yield b"song"
+            time.sleep(1)
+
+    answer = httpx.post(f"{api_url}/v1/uploads", content=slowly(), timeout=60)
+    assert (answer.status_code, len(stand_in.keys())) == (201, 1)

@@ -21,6 +21,8 @@ from api.services import EXTENSION
 from api.webhooks import Webhooks, decode_secret, sign
 from shared.settings import Settings
 from tests.fixtures.api import StandIn, submit
+from tests.fixtures.batches import Catalog
+from tests.fixtures.servers import BUCKET
 
 SECRETS = [f"whsec_{base64.b64encode(bytes([n]) * 24).decode()}" for n in (1, 2)]
 
@@ -201,3 +203,31 @@ def test_a_bad_secret_is_refused_without_being_shown(secret: str) -> None:
     with pytest.raises(ValueError, match="WEBHOOK_SECRETS") as refused:
         decode_secret(secret)
     assert secret not in str(refused.value).replace("whsec_ ", "")
+
+
+def test_the_end_of_a_batch_is_told_once_with_its_counts(
+    sending: FlaskClient, stand_in: StandIn, receiver: Receiver
+) -> None:
+    catalog = Catalog(stand_in.settings.model_copy(update={"s3_source_buckets": BUCKET}), sending, stand_in)
+    upload = sending.post("/v1/uploads", data=b"song").json["upload_id"]
+    items = [{"source": {"upload_id": upload}}, {"source": {"upload_id": upload}}, {"source": {}}]
+    batch = catalog.submit(items=items, webhook_url=receiver.url, name="album")
+    catalog.feed()
+    stand_in.succeed(stand_in.published_ids()[0])
+    deliver_all(sending)
+    assert receiver.got == [], "it has not ended"
+    catalog.work_off(batch["id"])
+    deliver_all(sending)
+    ((headers, body),) = receiver.got
+    told = json.loads(body)
+    assert told["type"] == "batch.ended"
+    assert {k: told["data"][k] for k in ("id", "name", "state", "total", "url")} == {
+        "id": batch["id"],
+        "name": "album",
+        "state": "ended",
+        "total": 3,
+        "url": f"/v1/batches/{batch['id']}",
+    }
+    assert (told["data"]["counts"]["succeeded"], told["data"]["counts"]["invalid"]) == (2, 1)
+    expected = sign([decode_secret(s) for s in SECRETS], headers["webhook-id"], int(headers["webhook-timestamp"]), body)
+    assert headers["webhook-signature"] == expected

@@ -9,10 +9,14 @@ from typing import Any
 
 import pytest
 
+from shared.batch import BatchRequest, Manifest, batch_id_from, job_id_of
 from shared.batch_items import BatchItems
+from shared.batch_objects import Result
 from shared.batch_store import BatchStore
 from shared.collector import Collector
+from shared.content_store import ContentStore
 from shared.job import Job, JobRequest, JobState, Output, Source
+from shared.job_document import store_document
 from shared.job_store import Claim, new_id
 from shared.object_storage import output_key, upload_key
 from shared.redis_connection import connect
@@ -38,7 +42,11 @@ class World(StandIn):
         super().__post_init__()
         self.announce()
         self.earlier = EarlierResults(
-            BatchItems(self.store, BatchStore(self.settings), self.storage), self.store, self.storage, [ENGINE]
+            items=BatchItems(self.store, BatchStore(self.settings), self.storage),
+            store=self.store,
+            contents=ContentStore(self.settings),
+            storage=self.storage,
+            engines=[ENGINE],
         )
         tally = Tally(connect(self.settings), self.settings.redis_prefix)
         self.supervisor = Supervisor(
@@ -87,8 +95,8 @@ class World(StandIn):
         contents = self.earlier.contents_of(claim.job)
         if not contents or claim.job.request.no_cache:
             return None
-        known = self.store.reserve_content(claim, contents).known_job_id
-        return self.earlier.read(known) if known else None
+        known = self.earlier.contents.reserve(claim, contents).known_job_id
+        return self.earlier.read(known, claim.job) if known else None
 
     def read(self, output: Output) -> bytes:
         return b"".join(self.storage.open(output.key).chunks())
@@ -181,3 +189,37 @@ def test_copies_cost_neither_the_days_audio_nor_the_engines_pace(world: World) -
         world.settle(world.submit())
         assert redis.get("sq:pace:repetition") == before == "8000"
         assert list(redis.scan_iter("sq:audio:*")) == []
+
+
+def test_an_item_that_is_done_again_since_its_copies_failed_is_not_separated_again(world: World) -> None:
+    batches, batch_id = BatchStore(world.settings), batch_id_from(new_id())
+    batch = batches.create(batch_id, BatchRequest(Manifest(None, "x", "jsonl"), "local"))
+    assert batches.read_on(batch, cursor="1", letters="w", uploads=[], is_last=True)
+    job_id = job_id_of(batch_id, 1)
+    source = Source(upload_key(new_id()), "song.mp3", 4, SHA256, "gone")
+    request = JobRequest(source=source, engine="repetition", preset="original")
+
+    def feed() -> Claim:
+        world.store.submit(request, job_id=job_id, batch_id=batch_id)
+        world.queue.dispatch()
+        return world.claim(job_id)
+
+    claim = feed()
+    first = world.separate(claim)
+    store_document(world.storage, first)
+    result = replace(Result.of(first), error_code="export_failed", error_message="The bucket is away.")
+    assert batches.compact(
+        *(batch_id, 1),
+        job_version=first.version,
+        result=result.to_text(),
+        letter="f",
+        audio_seconds=2.0,
+        stored_bytes=result.stored_bytes,
+        unneeded_bytes=0,
+        upload_id=None,
+    )
+    batches.retry_failed(batch_id)
+    again = world.settle(feed())
+    assert (again.state, again.cached) == (JobState.SUCCEEDED, True)
+    assert again.fence > first.fence
+    assert world.read(again.outputs[0]) == b"vocals" * 100

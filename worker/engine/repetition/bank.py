@@ -1,6 +1,6 @@
 """The bank of frames in which a frame's repetitions are looked for, and the search.
 
-Owns a ring of the latest frames' codes and features, and which of them resemble a given frame. It holds a
+Owns a ring of what is known of the latest frames, and which of them resemble a given frame. It holds a
 bounded stretch of the track, so that memory is constant and time linear in the track's length.
 """
 
@@ -34,19 +34,22 @@ class Bank:
     Parameters
     ----------
     capacity_frames
-        A multiple of `CELL_FRAMES`. Memory: `capacity_frames * (2 * n_bins + 4 * n_features)` bytes.
+        A multiple of `CELL_FRAMES`. Memory: `capacity_frames * (2 * n_bins + 4 * n_features + n_short_bins)` bytes.
     n_bins
         Bins of a spectrum.
     n_features
         Numbers by which frames are compared.
+    n_short_bins
+        Bins for which it is known how steady they are.
     """
 
-    def __init__(self, capacity_frames: int, n_bins: int, n_features: int) -> None:
+    def __init__(self, capacity_frames: int, n_bins: int, n_features: int, n_short_bins: int = 0) -> None:
         self.capacity_frames = capacity_frames
         self.first_frame = 0
         self.stop_frame = 0
         self.codes: CodeArray = np.zeros((capacity_frames, n_bins), np.uint16)
         self.features: FloatArray = np.zeros((capacity_frames, n_features), np.float32)
+        self.steadiness: NDArray[np.int8] = np.zeros((capacity_frames, n_short_bins), np.int8)
 
     def rows(self, first: int, stop: int) -> slice:
         """Return the rows of the frames `first` to `stop`, which must not straddle the ring's seam."""

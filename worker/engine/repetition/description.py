@@ -26,34 +26,27 @@ class Settings:
     neighbours
         How many alike frames tell what repeats. More are smoother and find less that is rare.
     quantile
-        Which of their sorted magnitudes is the background: 0.5 for the median. Lower for a
-        fuller voice, since some of the alike moments are sung too.
-    margin
-        How many times the background a bin must exceed; above 1 for a cleaner voice.
-    exponent
-        Power of the gain; below 1 for a fuller voice, above 1 for a cleaner one.
-    struck_radius_bins
-        Bins to either side over which drum strokes, which are spread over all frequencies, are found.
-    low_hz, high_hz
-        The range of voices; gains fall by 18 dB per octave outside.
+        Which of their sorted magnitudes is what repeats: 0.5 for the median. Lower for a fuller voice, since some of
+        the alike moments are sung too.
+    lean
+        Added to the logarithm of every bin's odds to be voice: above 0 for a fuller voice, below 0 for a cleaner one.
+    decisiveness
+        Multiplies the logarithm of the odds: above 1 fewer bins are shared between the stems.
     least_share
-        Share of the energy below which a second's foreground is held for leakage and faded out.
+        Share of the energy below which a second's voice is held for leakage and faded out.
     """
 
     neighbours: int = 40
     quantile: float = 0.4
-    margin: float = 1.0
-    exponent: float = 0.9
-    struck_radius_bins: int = 8
-    low_hz: float = 150.0
-    high_hz: float = 8000.0
-    least_share: float = 0.2
+    lean: float = 0.0
+    decisiveness: float = 1.0
+    least_share: float = 0.05
 
 
 SETTINGS: Mapping[str, Settings] = {
     "default": Settings(),
-    "clean-vocals": Settings(quantile=0.5, margin=1.5, exponent=1.0),
-    "clean-accompaniment": Settings(quantile=0.3, exponent=0.5, least_share=0.15),
+    "clean-vocals": Settings(lean=-0.7, decisiveness=1.3, least_share=0.08),
+    "clean-accompaniment": Settings(lean=1.0, least_share=0.03),
 }
 """The presets of the streaming engine. `original` has no settings."""
 
@@ -69,7 +62,7 @@ def _preset(name: str, description: str, *sdr_db: float) -> Preset:
 
 DESCRIPTION = EngineDescription(
     name="repetition",
-    version="1",
+    version="2",
     title="Repetition",
     summary="Takes what repeats for the accompaniment and the rest for the voice. Needs no trained weights.",
     stems=("vocals", "accompaniment"),

@@ -19,15 +19,19 @@ from worker.engine.framing import OVERLAP, FrameGrid, analyse, n_fft_near, synth
 from worker.engine.interface import EngineDescription, FloatArray, Progress, Source
 from worker.engine.repetition.bank import CELL_FRAMES, Bank
 from worker.engine.repetition.description import DESCRIPTION, Settings
-from worker.engine.repetition.medians import CodeArray, decode, rank_over_bins, rank_over_rows
-from worker.engine.repetition.spectra import (
-    N_BANDS,
-    band_of_bin,
-    encode,
+from worker.engine.repetition.gains import (
+    fade,
+    fade_weight,
     keep_voice,
+    odds_of_shares,
+    odds_of_steps,
+    prior_log_odds,
     sum_energies,
-    voice_weight,
+    voice_gains,
 )
+from worker.engine.repetition.medians import CODES_PER_OCTAVE, rank_over_rows
+from worker.engine.repetition.spectra import N_BANDS, band_of_bin, encode
+from worker.engine.repetition.steadiness import MARGIN_FRAMES, measure_steadiness, n_short_bins
 
 FRAME_SECONDS = 0.093
 """Length of a frame: 4096 samples at 44.1 and 48 kHz. Longer ones part tones better and smear consonants."""
@@ -44,11 +48,11 @@ second of audio grow with it."""
 
 
 SHARE_FRAMES = 43
-"""Frames (1 s) over which the foreground's share is averaged to tell a voice from leakage."""
+"""Frames (1 s) over which the voice's share is averaged to tell a voice from leakage."""
 
 
 class RepetitionEngine:
-    """Takes what exceeds the median of the most alike moments of the track for the voice."""
+    """Takes what exceeds the most alike moments of the track, and is steady, for the voice."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -70,7 +74,8 @@ class RepetitionEngine:
         """An upper bound of the memory that `separate` allocates for a track of this shape."""
         grid = FrameGrid(n_fft_near(FRAME_SECONDS, sample_rate_hz), n_samples)
         bank_frames = min(BANK_TILES, _n_tiles(grid)) * TILE_FRAMES
-        return bank_frames * (2 * grid.n_bins + 8 * N_BANDS) + 24 * channels * TILE_FRAMES * grid.n_fft
+        bank_bytes = bank_frames * (2 * grid.n_bins + 8 * N_BANDS + n_short_bins(grid.n_fft))
+        return bank_bytes + (24 * channels + 8) * TILE_FRAMES * grid.n_fft
 
     def close(self) -> None:
         """Hold nothing between tracks."""
@@ -96,10 +101,10 @@ def _n_tiles(grid: FrameGrid) -> int:
 
 
 @dataclass(frozen=True)
-class _Background:
-    """What is known of a tile before its voice is cut out: background codes and each frame's energies."""
+class _Gains:
+    """What is known of a tile before its voice is cut out: each bin's gain and each frame's energies."""
 
-    codes: CodeArray
+    gains: FloatArray
     foreground: NDArray[np.float64]
     total: NDArray[np.float64]
 
@@ -107,8 +112,8 @@ class _Background:
 class _Separation:
     """One run over one source.
 
-    The bank runs ahead of the backgrounds and these run one tile ahead of the vocals, since the share of a
-    frame's foreground is averaged over what comes after it too.
+    The bank runs ahead of the gains and these run one tile ahead of the vocals, since the voice's share of a
+    frame is averaged over what comes after it too.
     """
 
     def __init__(self, settings: Settings, source: Source, pool: ThreadPoolExecutor) -> None:
@@ -118,9 +123,13 @@ class _Separation:
         self._grid = grid = FrameGrid(n_fft_near(FRAME_SECONDS, source.sample_rate_hz), source.n_samples)
         self._n_tiles = _n_tiles(grid)
         self._bank_tiles = min(BANK_TILES, self._n_tiles)
-        self._bank = Bank(self._bank_tiles * TILE_FRAMES, grid.n_bins, N_BANDS)
+        self._bank = Bank(self._bank_tiles * TILE_FRAMES, grid.n_bins, N_BANDS, n_short_bins(grid.n_fft))
         self._bands = band_of_bin(grid.n_fft, source.sample_rate_hz)
-        self._weight = voice_weight(grid.n_fft, source.sample_rate_hz, settings.low_hz, settings.high_hz)
+        log_odds = settings.decisiveness * prior_log_odds(grid.n_fft, source.sample_rate_hz) + settings.lean
+        self._prior = np.exp(-log_odds).astype(np.float32)
+        self._of_shares = odds_of_shares(settings.decisiveness)
+        self._of_steps = odds_of_steps(settings.decisiveness)
+        self._weight = fade_weight(grid.n_fft, source.sample_rate_hz)
 
     def run(self, start: int, stop: int, progress: Progress) -> Iterator[FloatArray]:
         """Yield the stems tile by tile."""
@@ -135,17 +144,17 @@ class _Separation:
             after = self._nothing()
             if ahead < self._n_tiles:
                 filled = self._fill(filled, self._bank_start(ahead) + self._bank_tiles)
-                after = self._background(ahead)
+                after = self._gains(ahead)
             if ahead > first_tile:
-                vocals, spill = self._vocals(ahead - 1, here.codes, self._fade(before, here, after), spill)
+                vocals, spill = self._vocals(ahead - 1, here.gains, self._fade(before, here, after), spill)
                 yield from self._wanted(ahead - 1, vocals, start, stop)
                 progress(max(0, min(stop, (ahead + 1) * TILE_FRAMES * self._grid.hop_length) - start) / (stop - start))
             before, here = here, after
 
-    def _nothing(self) -> _Background:
-        """Return the background of a tile outside of the track."""
+    def _nothing(self) -> _Gains:
+        """Return the gains of a tile outside of the track."""
         silence = np.zeros(TILE_FRAMES)
-        return _Background(np.zeros((0, self._grid.n_bins), np.uint16), silence, silence)
+        return _Gains(np.zeros((0, self._grid.n_bins), np.float32), silence, silence)
 
     def _tile_of(self, sample: int) -> int:
         """Return the tile after which a sample is finished."""
@@ -166,36 +175,42 @@ class _Separation:
     def _fill(self, first_tile: int, stop_tile: int) -> int:
         """Bring the tiles `first_tile` to `stop_tile` into the bank."""
         for tile in range(first_tile, stop_tile):
-            list(self._pool.map(self._encode_chunk, _chunks(tile), self._read_chunks(tile)))
+            list(self._pool.map(self._encode_chunk, _chunks(tile), self._read_chunks(tile, MARGIN_FRAMES)))
             self._bank.advance((tile + 1) * TILE_FRAMES)
         return max(first_tile, stop_tile)
 
     def _encode_chunk(self, first: int, y: FloatArray) -> None:
         rows = self._bank.rows(first, first + CHUNK_FRAMES)
-        D = analyse(y, self._grid.n_fft)
+        margin = MARGIN_FRAMES * self._grid.hop_length
+        D = analyse(y[:, margin:-margin], self._grid.n_fft)
         encode(D, self._bands, self._bank.codes[rows], self._bank.features[rows])
+        measure_steadiness(y, self._grid.n_fft, self._bank.steadiness[rows])
 
-    def _background(self, tile: int) -> _Background:
-        """Find what is not voice in a tile that lies in the bank."""
-        codes, foreground, total = zip(*self._pool.map(self._background_chunk, _chunks(tile)), strict=True)
-        return _Background(np.concatenate(codes), np.concatenate(foreground), np.concatenate(total))
+    def _gains(self, tile: int) -> _Gains:
+        """Find what is voice in a tile that lies in the bank."""
+        gains, foreground, total = zip(*self._pool.map(self._gains_chunk, _chunks(tile)), strict=True)
+        return _Gains(np.concatenate(gains), np.concatenate(foreground), np.concatenate(total))
 
-    def _background_chunk(self, first: int) -> tuple[CodeArray, NDArray[np.float64], NDArray[np.float64]]:
+    def _gains_chunk(self, first: int) -> tuple[FloatArray, NDArray[np.float64], NDArray[np.float64]]:
         settings = self._settings
-        mixture = self._bank.codes[self._bank.rows(first, first + CHUNK_FRAMES)]
+        here = self._bank.rows(first, first + CHUNK_FRAMES)
+        mixture = self._bank.codes[here]
         rows, n_rows = self._bank.neighbours(first, first + CHUNK_FRAMES, settings.neighbours)
         repeating = np.empty_like(mixture)
         rank_over_rows(self._bank.codes, rows, n_rows, settings.quantile, repeating)
-        struck = np.empty_like(mixture)
-        rank_over_bins(mixture, settings.struck_radius_bins, 0.5, struck)
-        background = np.maximum(repeating, struck)
+        # Where there is nothing to compare with, half of each bin is held to repeat, which says nothing.
+        alone = n_rows == 0
+        repeating[alone] = np.maximum(mixture[alone], CODES_PER_OCTAVE) - CODES_PER_OCTAVE
+        gains = np.empty(mixture.shape, np.float32)
+        steadiness = self._bank.steadiness[here]
+        voice_gains(mixture, repeating, steadiness, self._prior, self._of_shares, self._of_steps, gains)
         foreground = np.empty(CHUNK_FRAMES)
         total = np.empty(CHUNK_FRAMES)
-        sum_energies(mixture, background, self._weight, foreground, total)
-        return background, foreground, total
+        sum_energies(mixture, gains, self._weight, foreground, total)
+        return gains, foreground, total
 
-    def _fade(self, before: _Background, here: _Background, after: _Background) -> FloatArray:
-        """Return how much of each frame's foreground is kept, from 0 where its share is leakage's to 1."""
+    def _fade(self, before: _Gains, here: _Gains, after: _Gains) -> FloatArray:
+        """Return how much of each frame's voice is kept, from 0 where its share is leakage's to 1."""
         reach = SHARE_FRAMES // 2
         over_time = np.ones(2 * reach + 1)
 
@@ -204,12 +219,10 @@ class _Separation:
 
         foreground = averaged(before.foreground, here.foreground, after.foreground)
         total = averaged(before.total, here.total, after.total)
-        share = foreground / np.maximum(total, np.finfo(np.float64).tiny)
-        fade = share**8 / (share**8 + self._settings.least_share**8)
-        return fade.astype(np.float32)
+        return fade(foreground, total, self._settings.least_share)
 
     def _vocals(
-        self, tile: int, background: CodeArray, fade: FloatArray, spill: FloatArray
+        self, tile: int, gains: FloatArray, fades: FloatArray, spill: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
         """Return the finished samples of a tile, and what spills over into the next one."""
         hop_length = self._grid.hop_length
@@ -220,25 +233,24 @@ class _Separation:
         chunks = self._pool.map(
             self._vocals_chunk,
             self._read_chunks(tile),
-            [background[p] for p in parts],
-            [fade[p] for p in parts],
+            [gains[p] for p in parts],
+            [fades[p] for p in parts],
         )
         for offset, chunk in zip(offsets, chunks, strict=True):
             y[:, offset * hop_length : offset * hop_length + chunk.shape[1]] += chunk
         return y[:, : -spill.shape[1]], y[:, -spill.shape[1] :].copy()
 
-    def _vocals_chunk(self, y: FloatArray, background: CodeArray, fade: FloatArray) -> FloatArray:
-        magnitude = np.empty(background.shape, np.float32)
-        decode(background.ravel(), magnitude.view(np.uint32).ravel())
+    def _vocals_chunk(self, y: FloatArray, gains: FloatArray, fades: FloatArray) -> FloatArray:
         D = analyse(y, self._grid.n_fft)
-        keep_voice(D, magnitude, self._weight, fade, self._settings.margin, self._settings.exponent)
+        keep_voice(D, gains, fades)
         return synthesise(D, self._grid.n_fft)
 
-    def _read_chunks(self, tile: int) -> list[FloatArray]:
-        """Return the samples of a tile's chunks. Only the caller's thread reads the source."""
-        y = self._grid.read(self._source, tile * TILE_FRAMES, (tile + 1) * TILE_FRAMES)
+    def _read_chunks(self, tile: int, margin_frames: int = 0) -> list[FloatArray]:
+        """Return the samples of a tile's chunks and of a margin around each. Only the caller's thread reads."""
+        first, stop = tile * TILE_FRAMES - margin_frames, (tile + 1) * TILE_FRAMES + margin_frames
+        y = self._grid.read(self._source, first, stop)
         hop_length = self._grid.hop_length
-        length = (CHUNK_FRAMES + OVERLAP - 1) * hop_length
+        length = (CHUNK_FRAMES + 2 * margin_frames + OVERLAP - 1) * hop_length
         places = range(0, TILE_FRAMES * hop_length, CHUNK_FRAMES * hop_length)
         return [y[:, place : place + length] for place in places]
 

@@ -9,7 +9,6 @@ from typing import Any
 from worker.engine.errors import EngineError, InvalidParameterError
 from worker.engine.interface import EngineDescription, FloatArray, Preset, Progress, Source
 from worker.engine.unet.frames import FrameGrid
-from worker.engine.unet.machine import return_free_memory
 from worker.engine.unet.manifest import Manifest, read_manifest
 from worker.engine.unet.network import Model, check_machine, load_model
 from worker.engine.unet.rates import SETTLING_SECONDS
@@ -96,9 +95,8 @@ class MaskEngine:
         self._loaded_model()
 
     def close(self) -> None:
-        """Free the networks and what they left behind. The next call of `separate` loads them again."""
+        """Free the networks. The next call of `separate` loads them again."""
         self._model = None
-        return_free_memory()
 
     def separate(
         self,

@@ -1,11 +1,10 @@
-"""This machine: what an optimised model depends on, and how to give memory back.
+"""This machine, as far as an optimised model depends on it.
 
 On another processor an optimised model is slower at best and wrong at worst.
 """
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import platform
 from importlib import metadata
@@ -31,12 +30,3 @@ def _processor_flags() -> str:
     except OSError:
         return ""
     return next((line for line in lines if line.startswith(("flags", "Features"))), "")
-
-
-def return_free_memory() -> None:
-    """Give freed memory back to the system where its C library can; the allocator else keeps over 100 MB of it."""
-    try:
-        trim = ctypes.CDLL(None).malloc_trim
-    except (AttributeError, OSError):
-        return
-    trim(0)
