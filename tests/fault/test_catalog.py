@@ -308,6 +308,22 @@ def test_a_run_is_watched_canceled_retried_and_listed(command: Command, tmp_path
     assert len(command("report", batch_id, "--format", "jsonl").stdout.splitlines()) == 2
 
 
+def test_what_the_server_has_forgotten_is_sent_again(command: Command, tmp_path: Path) -> None:
+    make_songs(tmp_path / "songs", "a.flac", "b.flac")
+    process = command.start("run", "songs", "--out", "out")
+    wait_until(lambda: command("status", "out", "--json").stdout, 20, "a batch")
+    process.kill()
+    process.communicate()
+    batch_id = json.loads(command("status", "out", "--json").stdout)["id"]
+    command("cancel", batch_id)
+    deleted = lambda: command.deployment.client.delete(f"/v1/batches/{batch_id}").is_success
+    wait_until(deleted, 20, "the batch to be deleted")
+    done = command("run", "songs", "--out", "out", "--resume")
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "2 of 2 done" in done.stdout
+    check_stems(command, tmp_path / "out")
+
+
 def test_what_the_server_refuses_can_be_mended_without_a_second_upload(command: Command, tmp_path: Path) -> None:
     make_songs(tmp_path / "songs", "a.flac")
     uploads = command.uploads()

@@ -88,6 +88,7 @@ class Following:
         def failed(error: Exception) -> None:
             if not isinstance(error, ApiError) or error.status not in {httpx.codes.NOT_FOUND, httpx.codes.GONE}:
                 raise error
+            self._begin_again(number)
             self._give_up(number, "batch_gone", "The server knows its batch no longer.")
 
         self._background.do(lambda: self._look(batch_id, low, seen), looked, failed)
@@ -131,7 +132,7 @@ class Following:
         if error and error.code == "source_missing" and (row["path"] or row["url"]) and row["uploads"] < MOST_UPLOADS:
             # Uploads that no batch took within a day are removed.
             self.must_upload_again = True
-            return {"state": "new", "uploads": row["uploads"] + 1, "batch": None, "batch_number": None}
+            return _from_the_start(row)
         return {
             "state": item.state,
             "job_id": item.job_id,
@@ -139,6 +140,13 @@ class Following:
             "message": error.message if error else None,
             "detail": json.dumps({name: item.raw.get(name) for name in KEPT}),
         }
+
+    def _begin_again(self, number: int) -> None:
+        """Take up what a batch had not done that the server has forgotten."""
+        left = self._state.items("batch = ? AND state = 'sent' AND uploads < ?", number, MOST_UPLOADS)
+        again = [row for row in left if row["path"] or row["url"] or row["source"]]
+        self._state.change_many((row["number"], _from_the_start(row)) for row in again)
+        self.must_upload_again = self.must_upload_again or bool(again)
 
     def _give_up(self, number: int, code: str, message: str) -> None:
         left = self._state.items("batch = ? AND state = 'sent'", number)
@@ -149,6 +157,12 @@ class Following:
 
     def _known(self, number: int) -> int:
         return self._state.size_of(number)
+
+
+def _from_the_start(row: Row) -> Mapping[str, object]:
+    """Return the fields of an item that has not been sent; a file goes up anew."""
+    state = "new" if row["path"] or row["url"] else "ready"
+    return {"state": state, "uploads": row["uploads"] + 1, "batch": None, "batch_number": None}
 
 
 def _track(track: str) -> str:
