@@ -6,7 +6,7 @@ Owns the codes that clients see in `error.code` and `code`; owns no HTTP status 
     |-- InputError                 the audio or the request is at fault; never retried
     |   |-- AudioEmptyError, AudioUnreadableError, AudioUnsupportedError,
     |   |   AudioTooLongError, AudioTooShortError, SourceMissingError, SourceRefusedError,
-    |   |   ExportRefusedError
+    |   |   SourceTooLargeError, ExportRefusedError
     |   `-- RequestInvalidError
     |       `-- FieldsInvalidError, ManifestInvalidError
     |-- PassingError               something around us is at fault; retried with backoff
@@ -104,6 +104,12 @@ class SourceRefusedError(InputError):
     """This server takes no mixtures from there."""
 
     code = "source_refused"
+
+
+class SourceTooLargeError(InputError):
+    """The object that holds the mixture is larger than this server takes."""
+
+    code = "upload_too_large"
 
 
 class ExportRefusedError(InputError):

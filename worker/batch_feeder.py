@@ -23,6 +23,7 @@ from shared.errors import (
     IllegalTransitionError,
     InputError,
     LifeCycleError,
+    SourceTooLargeError,
     StemqueueError,
     StorageUnavailableError,
 )
@@ -168,4 +169,7 @@ class BatchFeeder:
             return {"size_bytes": 0}
         if not size_bytes:
             raise AudioEmptyError("The object is empty.")
+        if size_bytes > self.settings.max_upload_bytes:
+            limit = self.settings.max_upload_bytes
+            raise SourceTooLargeError(f"The object is larger than the {limit:,} bytes that this server takes.")
         return {"size_bytes": size_bytes, "etag": etag}

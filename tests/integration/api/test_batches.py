@@ -318,3 +318,18 @@ def test_jobs_of_a_batch_are_read_alone_and_changed_with_it(catalog: Catalog) ->
         catalog.web.post(f"/v1/jobs/{job_id}/cancel"),
     ):
         assert (answer.status_code, answer.json["code"]) == (409, "job_state_conflict")
+
+
+def test_objects_that_no_job_could_take_fail_alone(catalog: Catalog) -> None:
+    catalog.settings = catalog.settings.model_copy(update={"max_upload_bytes": 20})
+    catalog.feeder = catalog.new_feeder()
+    songs = {"good": b"x" * 20, "large": b"x" * 21, "empty": b""}
+    items = [{"track": name, "source": catalog.put_song(f"songs/{name}.flac")} for name in songs]
+    for name, content in songs.items():
+        catalog.storage.put_bytes(content, f"songs/{name}.flac", "audio/flac")
+    batch = catalog.submit(items=items)
+    catalog.work_off(batch["id"])
+    told = {i["track"]: (i["state"], (i["error"] or {}).get("code"), i["job_id"]) for i in catalog.items(batch["id"])}
+    assert told["good"][0] == "succeeded"
+    assert told["large"] == ("failed", "upload_too_large", None)
+    assert told["empty"] == ("failed", "audio_empty", None)
