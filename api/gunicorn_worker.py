@@ -55,7 +55,8 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         for kind, status, code, detail in REFUSALS:
             if isinstance(exc, kind) and not is_ours:
                 request_id = secrets.token_hex(8)
-                log.info("request not read", code=code, error=str(exc)[:200], request_id=request_id)
+                # Not what it says: that may be a header with a key in it.
+                log.info("request not read", code=code, error=type(exc).__name__, request_id=request_id)
                 _answer(client, status, code, detail, request_id)
                 return
         super().handle_error(req, client, addr, exc)

@@ -66,6 +66,7 @@ def job_document(job: Job) -> dict[str, Any]:
             "finished_at": _moment(job.finished_at),
         },
         "expires_at": _moment(job.expires_at),
+        "batch_id": job.batch_id,
         "cached": job.cached,
         "metadata": request.metadata,
         "links": _links(job),

@@ -103,6 +103,7 @@ class JobResource(Resource):
     attempt_errors: list[ErrorResource]
     times: TimesResource
     expires_at: datetime | None = Field(description="When the job and its stems are removed")
+    batch_id: str | None = Field(description="The batch that it belongs to, and goes with")
     cached: bool = Field(description="Answered by copies of what an earlier job of the same owner had made")
     metadata: dict[str, Any]
     links: dict[str, str]

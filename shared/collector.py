@@ -6,7 +6,6 @@ while Redis and storage know each other (`instance`), so that a lost Redis canno
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -30,6 +29,7 @@ from shared.job_store import Deletion, JobStore, new_id
 from shared.object_storage import ObjectStorage, job_prefix
 from shared.redis_connection import connect
 from shared.settings import Settings
+from shared.storage_clock import storage_seconds
 from shared.upload_store import UploadStore
 
 log = structlog.get_logger(__name__)
@@ -83,7 +83,7 @@ class Collector:
             done.outputs += self._leavings.remove_stray()
             done.uploads += self._unrecorded_uploads()
             age = self._settings.upload_abandoned_seconds
-            done.multipart_uploads = self._storage.abort_uploads_begun_before(time.time() - age)
+            done.multipart_uploads = self._storage.abort_uploads_begun_before(storage_seconds() - age)
         return done
 
     def introduce(self) -> bool:
@@ -172,14 +172,14 @@ class Collector:
         job = jobs.get(job_id)
         if job is None:
             # Perhaps a stalled worker's last upload after a delete; perhaps somebody else's: old enough to tell.
-            return knows_storage and changed_at < time.time() - self._settings.upload_abandoned_seconds
+            return knows_storage and changed_at < storage_seconds() - self._settings.upload_abandoned_seconds
         if fence == str(job.fence) and (job.state is JobState.RUNNING or filename == FILENAME):
             return False
         return key not in {o.key for o in job.outputs}
 
     def _unrecorded_uploads(self) -> int:
         removed = 0
-        before = time.time() - self._settings.upload_abandoned_seconds
+        before = storage_seconds() - self._settings.upload_abandoned_seconds
         for batch in _batches(self._storage.list_keys("uploads/")):
             old = [key for key, changed_at in batch if changed_at < before]
             known = self._uploads.known([key.removeprefix("uploads/") for key in old])

@@ -14,13 +14,11 @@ from typing import Any, cast
 
 import redis
 
+from shared.admission import Admission
 from shared.errors import (
-    AudioQuotaError,
     IllegalTransitionError,
     JobNotFoundError,
     QueueDrainingError,
-    QueueFullError,
-    QueueQuotaError,
     SourceMissingError,
 )
 from shared.job import Job, JobRequest, JobState, Output
@@ -53,6 +51,7 @@ class JobStore:
         self._prefix = settings.redis_prefix
         self._scripts = Scripts(self._redis, settings.redis_prefix)
         self._retention_ms = int(settings.retention_days * 86_400_000)
+        self._admission = Admission(settings, self._redis)
         self._alive_ms = int(settings.worker_alive_seconds * 1000)
 
     def ping(self) -> None:
@@ -77,15 +76,13 @@ class JobStore:
             request.owner,
             request.engine,
             request.priority,
-            self._settings.max_queued_jobs,
+            self._admission.max_queued_jobs,
             request.source.upload_id,
-            *self._owners_limits(),
+            *self._admission.owners_limits,
             self._alive_ms,
             batch_id,
         )
-        self._demand_quota(answer)
-        if answer == "full":
-            raise _queue_full(record[0])
+        self._admission.demand(answer, *record)
         if answer == "draining":
             raise QueueDrainingError(f"The queue of {request.engine} takes no new jobs for now.")
         if answer == "upload_gone":
@@ -134,11 +131,9 @@ class JobStore:
         Raises JobNotFoundError, IllegalTransitionError, QueueFullError, QuotaExceededError.
         """
         before, record = self._scripts.run(
-            "retry", job_id, self._settings.max_queued_jobs, *self._owners_limits(), self._alive_ms
+            "retry", job_id, self._admission.max_queued_jobs, *self._admission.owners_limits, self._alive_ms
         )
-        self._demand_quota(before)
-        if before == "full":
-            raise _queue_full(record)
+        self._admission.demand(before, record)
         self._demand(before, {JobState.FAILED, JobState.CANCELED}, "retried")
         return _job(job_id, record)
 
@@ -249,23 +244,6 @@ class JobStore:
         """Return the job to the head of its line; no attempt is charged."""
         return bool(self._scripts.run("hand_back", claim.job.id, claim.fence))
 
-    def _owners_limits(self) -> tuple[int, int]:
-        settings = self._settings
-        return settings.max_queued_jobs_per_owner, int(settings.max_audio_seconds_per_day * 1000)
-
-    def _demand_quota(self, answer: str) -> None:
-        settings = self._settings
-        if answer == "owner_full":
-            raise QueueQuotaError(
-                f"You have {settings.max_queued_jobs_per_owner} jobs waiting, as many as you may.", 15
-            )
-        if answer == "audio_spent":
-            until_midnight = 86_400 - guarded(self._redis.time)[0] % 86_400
-            message = (
-                f"The {settings.max_audio_seconds_per_day:g} seconds of audio that you may separate a day are used."
-            )
-            raise AudioQuotaError(message, until_midnight)
-
     @staticmethod
     def _demand(before: str, allowed: set[JobState], done: str) -> None:
         if not before:
@@ -274,12 +252,6 @@ class JobStore:
             raise IllegalTransitionError(f"A job of a batch is {done} with its batch.")
         if before not in allowed:
             raise IllegalTransitionError(f"A job that is {before} cannot be {done}.")
-
-
-def _queue_full(step_ms: str) -> QueueFullError:
-    # Whoever comes back for the one place that gets free is not alone: not before a few have.
-    pause = max(2, min(60, round(3 * int(step_ms) / 1000)))
-    return QueueFullError("As many jobs are waiting as this server takes. Try again later.", pause)
 
 
 def _job(job_id: str, record: str) -> Job:

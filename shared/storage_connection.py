@@ -15,6 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from shared.errors import SourceMissingError, StorageUnavailableError
 from shared.settings import Settings
+from shared.storage_clock import follow_storage_clock
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -30,7 +31,7 @@ def connect_storage(settings: Settings, endpoint: str | None, *, prompt: bool = 
     A prompt client tries once, and briefly.
     """
     patience_seconds = min(PROMPT_SECONDS, settings.s3_timeout_seconds) if prompt else settings.s3_timeout_seconds
-    return boto3.client(
+    client = boto3.client(
         "s3",
         endpoint_url=endpoint,
         region_name=settings.s3_region,
@@ -46,6 +47,8 @@ def connect_storage(settings: Settings, endpoint: str | None, *, prompt: bool = 
             max_pool_connections=64,
         ),
     )
+    follow_storage_clock(client)
+    return client
 
 
 @contextmanager

@@ -19,6 +19,7 @@ PR_SET_PDEATHSIG = 1
 PR_SET_NO_NEW_PRIVS = 38
 # ffmpeg needs its input, output and error, and a few for its own threads' pipes.
 MAX_OPEN_FILES = 32
+SECONDS_TO_END = 10
 
 
 def main(arguments: list[str]) -> None:
@@ -38,8 +39,12 @@ def main(arguments: list[str]) -> None:
         (resource.RLIMIT_CORE, 0),
     ):
         _, hard = resource.getrlimit(limit)
-        bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(limit, (bound, bound))
+        most = sys.maxsize if hard == resource.RLIM_INFINITY else hard
+        bound = min(value, most)
+        # Of processor time a little more as the hard limit: past that it is killed outright, which looks as if somebody
+        # else had done it; before, it is told, and ends by itself.
+        last = min(bound + SECONDS_TO_END, most) if limit == resource.RLIMIT_CPU else bound
+        resource.setrlimit(limit, (bound, last))
     os.execve(arguments[4], arguments[4:], {})  # noqa: S606 - no shell is the point
 
 

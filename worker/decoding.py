@@ -194,6 +194,7 @@ def _explain(returncode: int, log_path: Path, target: Path) -> Damage:
 
     A damaged file may end in an error and still have given minutes of music; the report tells what is short.
     """
+    ffmpeg.demand_not_killed(returncode)
     with log_path.open("rb") as log:
         text = log.read(1 << 16).decode("utf-8", "replace")
     if returncode == -signal.SIGXFSZ or "File too large" in text:

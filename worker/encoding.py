@@ -121,9 +121,9 @@ class _LosslessEncoder:
             return quantize_16_bit(samples, self._random)
         if self._bit_depth == 24:
             # At 24 bits the rounding error lies 50 dB below any converter's noise: dither would change nothing.
-            steps = np.rint(samples * np.float32(1 << 23))
-            integers: NDArray[np.int32] = np.clip(steps, -(1 << 23), (1 << 23) - 1).astype(np.int32)
-            return integers << 8
+            steps = samples * np.float32(1 << 23)
+            np.clip(np.rint(steps, out=steps), -(1 << 23), (1 << 23) - 1, out=steps)
+            return np.left_shift(steps.astype(np.int32), 8)
         return samples
 
     def close(self) -> None:

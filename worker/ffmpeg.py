@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import IO
+
+from shared.errors import SeparationFailedError
 
 CONFINE_SCRIPT = Path(__file__).with_name("confine.py")
 
@@ -90,6 +93,16 @@ def start(
         *(ffmpeg_path or bundled_ffmpeg(), "-nostdin", *arguments),
     ]
     return subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, env={}, close_fds=True)
+
+
+def demand_not_killed(returncode: int | None) -> None:
+    """Raise SeparationFailedError if somebody else ended the process: the kernel for want of memory, or a person.
+
+    That says nothing of the file, and what came until then is no song that ends there: another try may do better. Its
+    own limits end it by other signals (confine.py).
+    """
+    if returncode in {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP}:
+        raise SeparationFailedError(f"The decoder was ended from outside (signal {-returncode}).")
 
 
 def wait(process: subprocess.Popen[bytes], *, seconds: float) -> bool:

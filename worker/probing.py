@@ -100,7 +100,9 @@ def _walk(path: Path, *, workspace: Workspace, ffmpeg_path: str | None) -> tuple
             stderr=log,
         )
         try:
-            finished = ffmpeg.wait(process, seconds=PROBE_SECONDS) and process.returncode == 0
+            ended = ffmpeg.wait(process, seconds=PROBE_SECONDS)
+            ffmpeg.demand_not_killed(process.returncode)
+            finished = ended and process.returncode == 0
         finally:
             process.kill()
             process.wait()

@@ -16,7 +16,7 @@ from api.services import services
 from api.streaming_upload import MAX_FORM_BYTES, DigestOnly, body_blocks, read_small_body
 from api.submission import Sender, new_upload_id
 from api.waiting import APPLIED, has_ended, preferred_wait_seconds, wait_until
-from shared.errors import FieldsInvalidError, JobNotFoundError, StemqueueError, StoreUnavailableError
+from shared.errors import FieldsInvalidError, IllegalTransitionError, JobNotFoundError, PassingError, StemqueueError
 from shared.job import TERMINAL, Job, JobState
 from shared.job_options import clean_filename, validate
 
@@ -69,7 +69,7 @@ def _with_end(accepted: Response, seconds: int) -> Response:
     path = accepted.headers["Location"]
     try:
         job, waited = wait_until(find_job(path.rsplit("/", 1)[1]), seconds, has_ended)
-    except (JobNotFoundError, StoreUnavailableError):
+    except (JobNotFoundError, PassingError):
         return accepted
     if not waited:
         return accepted
@@ -193,7 +193,7 @@ def _scan(query: JobListQuery) -> tuple[list[Job], str | None]:
 @describes(Operation("Delete a job", tag="jobs", empty=(204,), problems=(404, 409, 503)))
 def delete(job_id: str) -> Response:
     """Forget an ended job and remove its stems, and its mixture unless other jobs use it."""
-    find_job(job_id)
+    demand_alone(find_job(job_id), "deleted")
     services().submission.remove(job_id)
     return Response(status=204)
 
@@ -204,7 +204,9 @@ def delete(job_id: str) -> Response:
 def cancel(exchange: Exchange, job_id: str) -> Response:
     """End a queued or running job; a running one is stopped within seconds."""
     exchange.seal({})
-    find_job(job_id)
+    job = find_job(job_id)
+    if has_ended(job):
+        raise IllegalTransitionError(f"A job that is {job.state} cannot be canceled.")
     job = services().store.cancel(job_id)
     services().submission.dispatch()
     return _answer(job)
@@ -216,7 +218,7 @@ def cancel(exchange: Exchange, job_id: str) -> Response:
 def retry(exchange: Exchange, job_id: str) -> Response:
     """Put a failed or canceled job back in line."""
     exchange.seal({})
-    find_job(job_id)
+    demand_alone(find_job(job_id), "retried")
     job = services().store.retry(job_id)
     services().submission.dispatch()
     return _answer(job, 202)
@@ -239,6 +241,12 @@ def find_job(job_id: str) -> Job:
     if not caller().may_see(job.request.owner):
         raise JobNotFoundError("There is no such job.")
     return job
+
+
+def demand_alone(job: Job, done: str) -> None:
+    """Raise IllegalTransitionError for a job that belongs to a batch: of an ended one only the result may be left."""
+    if job.batch_id:
+        raise IllegalTransitionError(f"A job of a batch is {done} with its batch.")
 
 
 def retry_after_seconds(job: Job) -> int:

@@ -17,7 +17,7 @@ from worker.engine.interface import FloatArray
 from worker.engine.repetition import create
 from worker.engine.repetition.bank import CELL_FRAMES, Bank
 from worker.engine.repetition.description import SETTINGS
-from worker.engine.repetition.gains import odds_of_shares, odds_of_steps, prior_log_odds, voice_gains
+from worker.engine.repetition.gains import drop_steady, odds_of_shares, odds_of_steps, prior_log_odds, voice_gains
 from worker.engine.repetition.medians import CodeArray, decode, rank_over_rows
 from worker.engine.repetition.spectra import N_BANDS, band_of_bin, encode
 from worker.engine.repetition.steadiness import MARGIN_FRAMES, STEPS_PER_NEPER, measure_steadiness, n_short_bins
@@ -37,9 +37,14 @@ def main() -> None:
     n_frames = -(-grid.n_frames // CELL_FRAMES) * CELL_FRAMES
     bank = Bank(n_frames, grid.n_bins, N_BANDS, n_short_bins(N_FFT))
     source = ArraySource(song.mixture, song.sample_rate_hz)
+    bands = band_of_bin(N_FFT, song.sample_rate_hz)
     D = analyse(grid.read(source, 0, n_frames), N_FFT)
+    mixture = np.empty_like(bank.codes)
+    encode(D, bands, mixture, bank.features)
     measure_steadiness(grid.read(source, -MARGIN_FRAMES, n_frames + MARGIN_FRAMES), N_FFT, bank.steadiness)
-    encode(D, band_of_bin(N_FFT, song.sample_rate_hz), bank.codes, bank.features)
+    prior = np.exp(-prior_log_odds(N_FFT, song.sample_rate_hz))
+    drop_steady(D, bank.steadiness, prior, odds_of_steps(1.0))
+    encode(D, bands, bank.codes, bank.features)
     bank.advance(n_frames)
     frame_seconds = grid.hop_length / song.sample_rate_hz
     settings = SETTINGS["default"]
@@ -47,7 +52,7 @@ def main() -> None:
     repeating = np.empty_like(bank.codes)
     rank_over_rows(bank.codes, rows, n_rows, settings.quantile, repeating)
     _draw_similarity(bank, rows, frame_seconds)
-    _draw_signs(bank, repeating, song.sample_rate_hz, frame_seconds)
+    _draw_signs(bank, mixture, repeating, prior, frame_seconds)
     _draw_stems(song)
 
 
@@ -83,14 +88,15 @@ def _magnitude(codes: CodeArray) -> FloatArray:
     return magnitude
 
 
-def _draw_signs(bank: Bank, repeating: CodeArray, sample_rate_hz: int, frame_seconds: float) -> None:
+def _draw_signs(bank: Bank, mixture: CodeArray, repeating: CodeArray, prior: FloatArray, frame_seconds: float) -> None:
     """Draw the signs by which a bin is held for voice, and the gain that comes of them."""
-    prior = np.exp(-prior_log_odds(N_FFT, sample_rate_hz))
     gains = np.empty(bank.codes.shape, np.float32)
-    voice_gains(bank.codes, repeating, bank.steadiness, prior, odds_of_shares(1.0), odds_of_steps(1.0), gains)
+    energies = np.empty((2, len(gains)))
+    odds = odds_of_shares(1.0), odds_of_steps(1.0)
+    voice_gains(bank.codes, repeating, bank.steadiness, prior, *odds, np.ones_like(prior), gains, *energies)
     frames = slice(*(int(second / frame_seconds) for second in SHOWN_SECONDS))
     bins = np.geomspace(10, 1000, 160).astype(int)
-    repeats = np.minimum(_magnitude(repeating) / (_magnitude(bank.codes) + 1e-9), 1)
+    repeats = np.minimum(_magnitude(repeating) / (_magnitude(mixture) + 1e-9), 1)
     steady = bank.steadiness.repeat(4, axis=1)[:, 2:] / STEPS_PER_NEPER * 20 / np.log(10)
     _, axes = plt.subplots(3, 1, figsize=(8, 8), sharex=True)
     for axis, values, name, low, high in (
@@ -99,7 +105,7 @@ def _draw_signs(bank: Bank, repeating: CodeArray, sample_rate_hz: int, frame_sec
         (axes[2], gains, "Gain of the vocals", 0, 1),
     ):
         times = np.linspace(*SHOWN_SECONDS, frames.stop - frames.start)
-        mesh = axis.pcolormesh(times, bins * sample_rate_hz / N_FFT, values[frames][:, bins].T, vmin=low, vmax=high)
+        mesh = axis.pcolormesh(times, bins / (4 * frame_seconds), values[frames][:, bins].T, vmin=low, vmax=high)
         axis.set_yscale("log")
         axis.set_ylabel("Hz")
         axis.set_title(name)

@@ -12,6 +12,7 @@ import numpy as np
 
 from tests.bench.peak import peak_mebibytes
 from worker.engine.unet import create
+from worker.memory import use_one_heap
 
 RATE_HZ = 44_100
 MINUTE = 60
@@ -33,6 +34,7 @@ class Noise:
 
 
 def main(folder: Path, seconds: int) -> None:
+    use_one_heap()
     for _ in create(None, {}, model_folder=folder).separate(Noise(seconds), threads=2):
         pass
     print(peak_mebibytes())

@@ -67,8 +67,8 @@ class Stack:
             "STATE_FOLDER": str(self.folder),
             "SCRATCH_FOLDER": str(self.folder / "scratch"),
             "DEFAULT_ENGINE": "repetition",
-            "WORKER_ENGINES": "repetition,band,share",
-            "EXTRA_ENGINES": "tests.browser.band_engine,tests.fixtures.engines",
+            "WORKER_ENGINES": "repetition,band,share,slow",
+            "EXTRA_ENGINES": "tests.browser.band_engine,tests.fixtures.engines,tests.fault.slow_engine",
         }
 
     @property
@@ -207,12 +207,6 @@ def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def long_song(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A song of two minutes: long enough to be stopped in the middle of its separation."""
-    return write_wav(tmp_path_factory.mktemp("song") / "Two minutes.wav", song_with_a_voice(120.0), subtype="PCM_16")
-
-
-@pytest.fixture(scope="session")
 def finished(api: httpx.Client, song: Path) -> dict[str, Any]:
     """The job of that song, done."""
     return wait_until_ended(api, submit(api, song))
@@ -235,9 +229,11 @@ def api(stack: Stack) -> Iterator[httpx.Client]:
 
 
 def submit(api: httpx.Client, song: Path, **fields: str) -> str:
-    """Send a song and return its job's id."""
+    """Send a song, to be separated anew even if it was before; returns its job's id."""
     with song.open("rb") as file:
-        return str(api.post("/v1/jobs", files={"file": (song.name, file)}, data=fields).json()["id"])
+        return str(
+            api.post("/v1/jobs", files={"file": (song.name, file)}, data={"no_cache": "true"} | fields).json()["id"]
+        )
 
 
 @contextmanager
@@ -259,8 +255,8 @@ def held(stack: Stack, part_of_command: str) -> Iterator[None]:
 
 @contextmanager
 def held_in_the_middle(stack: Stack, api: httpx.Client, song: Path) -> Iterator[str]:
-    """Send a song and stop its separation once it has begun; yields the job's id."""
-    job_id = submit(api, song)
+    """Send a song and stop its separation, which takes some seconds, once it has begun; yields the job's id."""
+    job_id = submit(api, song, engine="slow", parameters='{"seconds": 6}')
     while (job := api.get(f"/v1/jobs/{job_id}").json())["stage"] != "separate":
         assert job["state"] in {"queued", "running"}, job
         time.sleep(0.02)

@@ -87,7 +87,7 @@ def ended_badly(api: httpx.Client, song: Path, tmp_path_factory: pytest.TempPath
 
 
 @pytest.fixture(scope="module")
-def running(stack: Stack, api: httpx.Client, long_song: Path) -> Iterator[str]:
+def running(stack: Stack, api: httpx.Client, song: Path) -> Iterator[str]:
     """A job that is being worked on for as long as the tests look at it."""
-    with held_in_the_middle(stack, api, long_song) as job_id:
+    with held_in_the_middle(stack, api, song) as job_id:
         yield job_id

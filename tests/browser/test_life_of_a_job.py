@@ -12,9 +12,9 @@ from tests.browser.conftest import OpenPage, Stack, held, held_in_the_middle, su
 
 
 def test_a_running_job_survives_a_reload_and_never_steps_back(
-    open_page: OpenPage, stack: Stack, api: httpx.Client, long_song: Path
+    open_page: OpenPage, stack: Stack, api: httpx.Client, song: Path
 ) -> None:
-    with held_in_the_middle(stack, api, long_song) as job_id:
+    with held_in_the_middle(stack, api, song) as job_id:
         page = open_page(f"/jobs/{job_id}")
         expect(page.get_by_role("heading", name="Taking it apart")).to_be_visible()
         bar = page.get_by_role("progressbar", name="Progress of this song")
@@ -54,9 +54,9 @@ def test_a_deleted_job_is_gone_from_the_library(open_page: OpenPage, api: httpx.
 
 
 def test_a_page_that_slept_is_up_to_date_when_it_wakes(
-    open_page: OpenPage, stack: Stack, api: httpx.Client, long_song: Path
+    open_page: OpenPage, stack: Stack, api: httpx.Client, song: Path
 ) -> None:
-    with held_in_the_middle(stack, api, long_song) as job_id:
+    with held_in_the_middle(stack, api, song) as job_id:
         page = open_page(f"/jobs/{job_id}")
         expect(page.get_by_role("heading", name="Taking it apart")).to_be_visible()
         devtools = page.context.new_cdp_session(page)

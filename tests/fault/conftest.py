@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -65,17 +63,6 @@ def watcher(deployment: Deployment) -> Iterator[Watcher]:
     """A client that polls the deployment's jobs all the time."""
     with Watcher(deployment) as watching:
         yield watching
-
-
-@pytest.fixture(scope="session")
-def faketime() -> tuple[str, ...]:
-    """The beginning of a command line that shifts the program's clock by an hour."""
-    found = shutil.which("faketime")
-    if found is None:
-        if os.environ.get("CI"):
-            pytest.fail("faketime is missing in CI: .ci/run installs it")
-        pytest.skip("faketime is not installed (Debian: apt install faketime)")
-    return ("/usr/bin/env", "FAKETIME_DONT_FAKE_MONOTONIC=1", found, "-f", "+1h")
 
 
 @pytest.hookimpl(trylast=True)

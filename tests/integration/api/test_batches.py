@@ -299,3 +299,18 @@ def test_a_preflight_tells_what_a_batch_will_need_and_makes_nothing(catalog: Cat
     assert len(catalog.keys_below("") - keys) == 1, "the manifest that the test put there"
     assert catalog.web.post(path, json={"items": items, "export": {"bucket": "x-y"}}).json["code"] == "export_refused"
     assert len(catalog.web.get("/v1/batches").json["batches"]) == 1
+
+
+def test_jobs_of_a_batch_are_read_alone_and_changed_with_it(catalog: Catalog) -> None:
+    batch = catalog.submit(items=[{"source": catalog.put_song("songs/a.flac")}] * 2)
+    catalog.work_off(batch["id"], fails=["a.flac"])
+    job_id = catalog.items(batch["id"])[0]["job_id"]
+    job = catalog.web.get(f"/v1/jobs/{job_id}").json
+    assert (job["state"], job["batch_id"]) == ("failed", batch["id"])
+    assert catalog.web.get("/v1/jobs").json["jobs"] == []
+    for answer in (
+        catalog.web.delete(f"/v1/jobs/{job_id}"),
+        catalog.web.post(f"/v1/jobs/{job_id}/retry"),
+        catalog.web.post(f"/v1/jobs/{job_id}/cancel"),
+    ):
+        assert (answer.status_code, answer.json["code"]) == (409, "job_state_conflict")

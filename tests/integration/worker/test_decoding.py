@@ -14,6 +14,7 @@ from shared.errors import (
     AudioTooLongError,
     AudioUnreadableError,
     AudioUnsupportedError,
+    SeparationFailedError,
     StemqueueError,
 )
 from tests.fixtures.audio import convert, make_song, write_wav
@@ -222,3 +223,19 @@ def test_a_stream_that_goes_on_in_another_shape_is_told_of(tmp_path: Path) -> No
     _, audio = take_in(tmp_path / "changing.ogg", tmp_path / "t")
     assert audio.broke_off
     assert audio.duration_seconds == pytest.approx(1, abs=0.1)
+
+
+def test_a_decoder_that_is_killed_says_nothing_of_the_file(tmp_path: Path) -> None:
+    killed = tmp_path / "ffmpeg"
+    # STAND-IN for an ffmpeg that the kernel ends for want of memory, after a second of sound.
+    killed.write_text("#!/bin/sh\nhead -c 100000 /dev/zero\nkill -KILL $$\n")
+    killed.chmod(0o755)
+    song, folder = write_wav(tmp_path / "in.wav", make_song()), tmp_path / "s"
+    folder.mkdir()
+    workspace = Workspace(folder, max_bytes=GENEROUS)
+    with pytest.raises(SeparationFailedError, match="from outside") as told:
+        probe(song, workspace=workspace, ffmpeg_path=str(killed), max_seconds=60)
+    assert told.value.retryable
+    found = probe(song, workspace=workspace, ffmpeg_path=None, max_seconds=60)
+    with pytest.raises(SeparationFailedError, match="from outside"):
+        decode(song, found, workspace=workspace, ffmpeg_path=str(killed), max_seconds=60, progress=lambda _: None)

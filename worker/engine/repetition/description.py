@@ -26,8 +26,7 @@ class Settings:
     neighbours
         How many alike frames tell what repeats. More are smoother and find less that is rare.
     quantile
-        Which of their sorted magnitudes is what repeats: 0.5 for the median. Lower for a fuller voice, since some of
-        the alike moments are sung too.
+        Which of their sorted magnitudes is what repeats: 0.5 for the median.
     lean
         Added to the logarithm of every bin's odds to be voice: above 0 for a fuller voice, below 0 for a cleaner one.
     decisiveness
@@ -37,16 +36,16 @@ class Settings:
     """
 
     neighbours: int = 40
-    quantile: float = 0.4
+    quantile: float = 0.5
     lean: float = 0.0
     decisiveness: float = 1.0
-    least_share: float = 0.05
+    least_share: float = 0.2
 
 
 SETTINGS: Mapping[str, Settings] = {
     "default": Settings(),
-    "clean-vocals": Settings(lean=-0.7, decisiveness=1.3, least_share=0.08),
-    "clean-accompaniment": Settings(lean=1.0, least_share=0.03),
+    "clean-vocals": Settings(lean=-0.7, decisiveness=1.3, least_share=0.25),
+    "clean-accompaniment": Settings(lean=1.0, least_share=0.15),
 }
 """The presets of the streaming engine. `original` has no settings."""
 

@@ -20,16 +20,16 @@ from worker.engine.interface import EngineDescription, FloatArray, Progress, Sou
 from worker.engine.repetition.bank import CELL_FRAMES, Bank
 from worker.engine.repetition.description import DESCRIPTION, Settings
 from worker.engine.repetition.gains import (
+    drop_steady,
     fade,
     fade_weight,
     keep_voice,
     odds_of_shares,
     odds_of_steps,
     prior_log_odds,
-    sum_energies,
     voice_gains,
 )
-from worker.engine.repetition.medians import CODES_PER_OCTAVE, rank_over_rows
+from worker.engine.repetition.medians import rank_over_rows
 from worker.engine.repetition.spectra import N_BANDS, band_of_bin, encode
 from worker.engine.repetition.steadiness import MARGIN_FRAMES, measure_steadiness, n_short_bins
 
@@ -105,7 +105,7 @@ class _Gains:
     """What is known of a tile before its voice is cut out: each bin's gain and each frame's energies."""
 
     gains: FloatArray
-    foreground: NDArray[np.float64]
+    voice: NDArray[np.float64]
     total: NDArray[np.float64]
 
 
@@ -182,32 +182,40 @@ class _Separation:
     def _encode_chunk(self, first: int, y: FloatArray) -> None:
         rows = self._bank.rows(first, first + CHUNK_FRAMES)
         margin = MARGIN_FRAMES * self._grid.hop_length
-        D = analyse(y[:, margin:-margin], self._grid.n_fft)
-        encode(D, self._bands, self._bank.codes[rows], self._bank.features[rows])
         measure_steadiness(y, self._grid.n_fft, self._bank.steadiness[rows])
+        D = analyse(y[:, margin:-margin], self._grid.n_fft)
+        drop_steady(D, self._bank.steadiness[rows], self._prior, self._of_steps)
+        encode(D, self._bands, self._bank.codes[rows], self._bank.features[rows])
 
     def _gains(self, tile: int) -> _Gains:
         """Find what is voice in a tile that lies in the bank."""
-        gains, foreground, total = zip(*self._pool.map(self._gains_chunk, _chunks(tile)), strict=True)
-        return _Gains(np.concatenate(gains), np.concatenate(foreground), np.concatenate(total))
+        gains, voice, total = zip(*self._pool.map(self._gains_chunk, _chunks(tile)), strict=True)
+        return _Gains(np.concatenate(gains), np.concatenate(voice), np.concatenate(total))
 
     def _gains_chunk(self, first: int) -> tuple[FloatArray, NDArray[np.float64], NDArray[np.float64]]:
         settings = self._settings
         here = self._bank.rows(first, first + CHUNK_FRAMES)
-        mixture = self._bank.codes[here]
+        guess = self._bank.codes[here]
         rows, n_rows = self._bank.neighbours(first, first + CHUNK_FRAMES, settings.neighbours)
-        repeating = np.empty_like(mixture)
+        repeating = np.empty_like(guess)
         rank_over_rows(self._bank.codes, rows, n_rows, settings.quantile, repeating)
-        # Where there is nothing to compare with, half of each bin is held to repeat, which says nothing.
         alone = n_rows == 0
-        repeating[alone] = np.maximum(mixture[alone], CODES_PER_OCTAVE) - CODES_PER_OCTAVE
-        gains = np.empty(mixture.shape, np.float32)
-        steadiness = self._bank.steadiness[here]
-        voice_gains(mixture, repeating, steadiness, self._prior, self._of_shares, self._of_steps, gains)
-        foreground = np.empty(CHUNK_FRAMES)
-        total = np.empty(CHUNK_FRAMES)
-        sum_energies(mixture, gains, self._weight, foreground, total)
-        return gains, foreground, total
+        repeating[alone] = guess[alone]
+        gains = np.empty(guess.shape, np.float32)
+        voice, total = np.empty(CHUNK_FRAMES), np.empty(CHUNK_FRAMES)
+        voice_gains(
+            guess,
+            repeating,
+            self._bank.steadiness[here],
+            self._prior,
+            self._of_shares,
+            self._of_steps,
+            self._weight,
+            gains,
+            voice,
+            total,
+        )
+        return gains, voice, total
 
     def _fade(self, before: _Gains, here: _Gains, after: _Gains) -> FloatArray:
         """Return how much of each frame's voice is kept, from 0 where its share is leakage's to 1."""
@@ -217,9 +225,9 @@ class _Separation:
         def averaged(b: NDArray[np.float64], h: NDArray[np.float64], a: NDArray[np.float64]) -> NDArray[np.float64]:
             return np.convolve(np.concatenate((b[-reach:], h, a[:reach])), over_time, mode="valid")
 
-        foreground = averaged(before.foreground, here.foreground, after.foreground)
+        voice = averaged(before.voice, here.voice, after.voice)
         total = averaged(before.total, here.total, after.total)
-        return fade(foreground, total, self._settings.least_share)
+        return fade(voice, total, self._settings.least_share)
 
     def _vocals(
         self, tile: int, gains: FloatArray, fades: FloatArray, spill: FloatArray

@@ -23,9 +23,6 @@ TILE_BINS = 128
 MANTISSA_SHIFT = 12
 """Bits of a float32's 23-bit mantissa that the code drops."""
 
-CODES_PER_OCTAVE = 1 << (23 - MANTISSA_SHIFT)
-"""From the code of a magnitude to that of its double."""
-
 LOWEST_EXPONENT = (127 - 24) << 11
 """The float32 exponent of 2**-24 (-144 dB), below which all is code 0."""
 

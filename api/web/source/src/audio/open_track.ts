@@ -10,7 +10,10 @@ import type { Track } from "./track";
 import { openWav } from "./wav";
 import { openWhole } from "./whole";
 
-/** What one file may take when it is decoded whole: three such, and one at work, stay far below 400 MB. */
+/**
+ * What one file may take when it is decoded whole: nearly three minutes of stereo. The browser's decoder takes as much
+ * again for a while: two stems and an original of that length were measured at 450 MB, longer ones would take more.
+ */
 const MOST_WHOLE_BYTES = 60e6;
 
 /** What is told of a stem or of the mixture. */

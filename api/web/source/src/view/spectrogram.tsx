@@ -29,7 +29,7 @@ export function Spectrograms({ studio }: { studio: Studio }) {
     <section class="panel inside" aria-labelledby="inside-title">
       <div class="panel-head">
         <h2 id="inside-title">Look inside</h2>
-        <p class="quiet">Bright is loud; low notes lie at the bottom. The mixer’s zoom and loop show here too.</p>
+        <p class="quiet">Bright is loud; low notes lie at the bottom.</p>
         {figure && <FigureLink figure={figure} />}
       </div>
       <div class="row ruler-row">

@@ -1,0 +1,46 @@
+"""A machine whose clock is an hour wrong stores, reads and links as any other: it goes by the storage's clock."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+ROOT = Path(__file__).parents[3]
+
+AHEAD = ROOT / "tests" / "fault" / "clock_an_hour_ahead"
+
+SCRIPT = """
+import json, time
+from shared.object_storage import ObjectStorage
+from shared.settings import Settings
+from shared.storage_clock import storage_seconds
+storage = ObjectStorage(Settings(), prompt=True)
+storage.put_bytes(b"song", "uploads/a", "audio/wav")
+print(json.dumps({
+    "read": b"".join(storage.open("uploads/a").chunks()).decode(),
+    "url": storage.signed_url("uploads/a", filename="a.wav", content_type="audio/wav", seconds=60),
+    "form": storage.signed_form("uploads/b", max_bytes=10, seconds=60),
+    "times": [time.time(), storage_seconds()],
+}))
+"""
+
+
+def test_a_machine_with_a_wrong_clock_works(storage_settings: dict[str, Any]) -> None:
+    environment = {name.upper(): str(value) for name, value in storage_settings.items()}
+    environment |= {"S3_PUBLIC_ENDPOINT_URL": environment["S3_ENDPOINT_URL"]}
+    environment |= {"PATH": os.environ["PATH"], "PYTHONPATH": f"{AHEAD}{os.pathsep}{ROOT}"}
+    told = subprocess.run([sys.executable, "-c", SCRIPT], env=environment, check=True, stdout=subprocess.PIPE).stdout
+    # The log goes to standard output where nobody has set it up.
+    found = json.loads(told.splitlines()[-1])
+    assert found["read"] == "song"
+    ours, storages = found["times"]
+    assert 3500 < ours - storages < 3700, "its clock was wrong"
+    assert httpx.get(found["url"]).content == b"song", "a link holds by the right time"
+    url, fields = found["form"]
+    assert httpx.post(url, data=fields, files={"file": ("b", b"direct")}).status_code == 204
