@@ -81,10 +81,13 @@ class BatchItems:
 
         An item that is done again keeps what it had until it has something new.
         """
-        letters = self._batches.letters(batch_id, numbers_of(chunk))
-        there = [n for n in numbers if n - numbers_of(chunk).start < len(letters)]
-        results = self.results(batch_id, chunk, there)
-        return {n: {0, results[n].fence} if n in results else {0} for n in there}
+        first, letters = numbers_of(chunk).start, self._batches.letters(batch_id, numbers_of(chunk))
+        letter = {n: letters[n - first] for n in numbers if n - first < len(letters)}
+        results = self.results(batch_id, chunk, list(letter))
+        # Under 0 lies what is known of jobs that made nothing.
+        return {
+            n: ({results[n].fence} if n in results else set()) | (set() if letter[n] == "s" else {0}) for n in letter
+        }
 
     def earlier_job(self, job_id: str) -> Job | None:
         """Return a job as it was when it last made something, whatever has become of it; None if it never did."""

@@ -14,11 +14,11 @@ ENGINE = "repetition"
 
 def test_batches_and_owners_share_the_slots_evenly(catalog: Catalog) -> None:
     source = catalog.put_song("songs/a.flac")
-    large = catalog.submit(items=[{"source": source}] * 400)["id"]
-    small = catalog.submit(items=[{"source": source}] * 40)["id"]
+    large = catalog.submit(items=[{"source": source}] * 100)["id"]
+    small = catalog.submit(items=[{"source": source}] * 15)["id"]
     request = JobRequest(source=Source("songs/a.flac", "a.flac", 1), engine=ENGINE, priority="bulk")
     for owner in ("anna", "ben"):
-        for _ in range(200):
+        for _ in range(50):
             catalog.stand_in.store.submit(replace(request, owner=owner))
     served: Counter[str] = Counter()
     while catalog.batches.read(small).state != "ended":
@@ -26,10 +26,11 @@ def test_batches_and_owners_share_the_slots_evenly(catalog: Catalog) -> None:
         for job_id in catalog.stand_in.published_ids():
             job = catalog.stand_in.store.read(job_id)
             served[job.batch_id or job.request.owner] += 1
-            catalog.stand_in.succeed(job_id)
+            # Whose turn it is does not depend on what a job makes.
+            catalog.stand_in.store.succeed(catalog.stand_in.claim(job_id), outputs=[], probed={}, report={})
     assert set(served) == {large, small, "anna", "ben"}
-    assert served[small] == 40
-    assert all(38 <= served[party] <= 42 for party in served), served
+    assert served[small] == 15
+    assert all(13 <= served[party] <= 17 for party in served), served
 
 
 def test_bulk_never_fills_the_workers(catalog: Catalog) -> None:
