@@ -347,6 +347,7 @@ def test_what_the_server_refuses_can_be_mended_without_a_second_upload(command: 
         ("run", "songs.txt", "--out", "out"),
         ("run", "s3://", "--out", "out"),
         ("run", "empty", "--out", "out"),
+        ("run", "empty", "--out", "empty"),
         ("fly",),
         ("--nope",),
     ],

@@ -45,6 +45,8 @@ class CatalogCommands(click.Group):
         with _other_usage_code():
             try:
                 return super().invoke(ctx)
+            except KeyboardInterrupt:
+                ctx.exit(INTERRUPTED)
             except (SourceError, OtherRunError) as error:
                 raise click.UsageError(str(error), ctx=ctx) from error
             except sqlite3.Error as error:
@@ -106,11 +108,13 @@ def run(
     on without it, and --resume goes on from there.
     """
     client: Client = ctx.obj
-    # Whether there is a server at all shows sooner.
+    found = find_source(source)
+    if found.folder == out.resolve():
+        raise click.UsageError("Stems cannot go among the songs: --out is the catalog itself.", ctx=ctx)
+    out.mkdir(parents=True, exist_ok=True)
+    # Whether there is a server at all shows sooner than what becomes of it.
     client.engines()
     client.patience_seconds = max(client.patience_seconds, PATIENCE_SECONDS)
-    found = find_source(source)
-    out.mkdir(parents=True, exist_ok=True)
     wish = Wish(found, out.resolve(), _batch(found.location, wanted), not no_download, parallel)
     with RunState(wish.out, writes=True) as state:
         try:

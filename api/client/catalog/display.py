@@ -43,7 +43,7 @@ class RunDisplay:
         self._over_before: int | None = None
         self._said, self._say_at = "", 0.0
         self._progress = Progress(
-            BarColumn(bar_width=24), TextColumn("{task.description}"), console=self._console, disable=not self._live
+            BarColumn(bar_width=12), TextColumn("{task.description}"), console=self._console, disable=not self._live
         )
         self._bar = self._progress.add_task("", total=None)
 
