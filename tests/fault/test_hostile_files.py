@@ -77,7 +77,7 @@ class Bench:
             self._look_at_memory()
             return all(job.state in TERMINAL for job in self.deployment.store.read_many(ids))
 
-        wait_until(ended, 20 + 3 * len(paths), f"{len(paths)} files to end")
+        wait_until(ended, 90 + 4 * len(paths), f"{len(paths)} files to end")
         return [self._end(name, answer) for name, answer in answers]
 
     def songs(self, path: Path, times: int) -> None:
