@@ -201,7 +201,7 @@ def _separate_and_encode(plan: Plan, track: Track, workspace: Workspace, clock: 
 
     The stems wait on the scratch disk as floats: one write and one read of 0.1 s a song, where encoding first
     and again after a clip would cost a whole second pass on every loud master. A song whose stems do not fit
-    the disk's share (about three hours of stereo) is separated twice instead. A 32-bit WAV needs no gain, but
+    the disk's share (three hours of stereo do) is separated twice instead. A 32-bit WAV needs no gain, but
     takes the same way.
     """
     work, audio = plan.work, track.audio
