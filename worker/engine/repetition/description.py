@@ -63,12 +63,12 @@ DESCRIPTION = EngineDescription(
     name="repetition",
     version="2",
     title="Repetition",
-    summary="Takes what repeats for the accompaniment and the rest for the voice. Needs no trained weights.",
+    summary="Takes what is steady and does not repeat for the voice. Needs no trained weights.",
     stems=("vocals", "accompaniment"),
     presets=(
-        _preset("default", "Both stems as near to the truth as the method gets. Tracks of any length.", 2.9, 5.6),
-        _preset("clean-vocals", "Less of the accompaniment in the vocals, which sound thinner.", 1.3, 5.1),
-        _preset("clean-accompaniment", "Less of the voice in the accompaniment, for singing along.", 2.7, 4.7),
+        _preset("default", "Both stems as near to the truth as the method gets. Tracks of any length.", 3.2, 6.5),
+        _preset("clean-vocals", "Less of the accompaniment in the vocals, which sound thinner.", 1.7, 5.7),
+        _preset("clean-accompaniment", "Less of the voice in the accompaniment, for singing along.", 2.6, 4.7),
         Preset(
             name="original",
             description="The blog post's method as librosa computes it. Slow; up to 10 minutes.",

@@ -5,7 +5,7 @@ voice. The signs are how far a bin exceeds what repeats, how steady it is within
 Each adds to the logarithm of the odds that the bin is voice, as in a logistic regression.
 
 The weights and the five numbers of `prior_log_odds` were fitted once, so that over 26 labelled excerpts of 18 songs the
-mean logarithm of a second's error was least. They are eight numbers in all, and nothing is loaded.
+mean logarithm of a second's error was least. They are seven numbers in all, and nothing is loaded.
 """
 
 from __future__ import annotations
