@@ -32,6 +32,9 @@ _NOISE = re.compile(r"I\d{4} |  |[╔║╚]|$")
 # Go's collector works harder from here on. With 192 MiB a 200 MB upload took 9.4 s, with 512 MiB 5.4 s.
 _MEMORY_GOAL = "512MiB"
 
+# The object that is put and taken away again to see whether it takes any.
+_TRIAL_KEY = "starting"
+
 # All that differs from the defaults of `weed mini`, each time, on the command line: what it once was told it notes
 # down in its folder, but a note is not obeyed twice, and the defaults listen on every address.
 _OPTIONS = (
@@ -132,8 +135,10 @@ def _client(port: int, credentials: Credentials) -> S3Client:
 
 
 def _answers(client: S3Client, bucket: str) -> bool:
+    """Return whether it takes an object: its volumes, and with them all older objects, come after its S3 interface."""
     try:
-        client.head_bucket(Bucket=bucket)
+        client.put_object(Bucket=bucket, Key=_TRIAL_KEY, Body=b"ready")
+        client.delete_object(Bucket=bucket, Key=_TRIAL_KEY)
     except (BotoCoreError, ClientError):  # refused, or the bucket is not made yet
         return False
     return True

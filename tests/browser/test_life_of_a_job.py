@@ -85,7 +85,7 @@ def test_an_upload_while_the_storage_is_away_says_so_and_can_be_repeated(
 
 
 def test_a_page_goes_on_by_itself_after_the_server_was_restarted(
-    open_page: OpenPage, stack: Stack, finished: dict[str, Any], api: httpx.Client, song: Path
+    open_page: OpenPage, stack: Stack, api: httpx.Client, song: Path
 ) -> None:
     with held(stack, "worker.child"):
         # It cannot end before the server does, so the page has something to ask about.
@@ -97,4 +97,4 @@ def test_a_page_goes_on_by_itself_after_the_server_was_restarted(
     stack.start()
     expect(page.get_by_text("The server does not answer.")).to_have_count(0, timeout=20_000)
     expect(page.get_by_role("button", name="Play")).to_be_visible(timeout=120_000)
-    expect(page.locator(f"a[href='/jobs/{finished['id']}']")).to_be_visible()
+    expect(page.locator(f"a[href='/jobs/{job_id}']")).to_be_visible()

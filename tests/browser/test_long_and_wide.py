@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import OpenPage, submit, wait_until_ended
-from tests.browser.listening import find, play, record, stems_of
+from tests.browser.listening import find, play, record, rest_db_of, stems_of
 from tests.browser.songs import song_with_a_voice
 from tests.fixtures.audio import write_wav
 
@@ -44,12 +44,10 @@ def test_four_stems_sound_together_to_the_sample(
     stems = stems_of(api, band, tmp_path)
     page = open_page(f"/jobs/{band['id']}", bypass_csp=True)
     play(page)
-    _, rest_db = find(record(page)[0], sum(stems[name.lower()] for name in NAMES))
-    assert rest_db < -50
+    assert rest_db_of(page, sum(stems[name.lower()] for name in NAMES)) < -50
     page.keyboard.press("2")
     page.wait_for_timeout(200)
-    _, rest_db = find(record(page)[0], stems["drums"])
-    assert rest_db < -50
+    assert rest_db_of(page, stems["drums"]) < -50
 
 
 def test_a_slow_machine_plays_without_a_gap_while_the_page_is_used(

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import OpenPage, wait_until_ended
-from tests.browser.listening import find, play, record, stems_of
+from tests.browser.listening import find, play, record, rest_db_of, stems_of
 from tests.fixtures.audio import convert
 
 
@@ -32,12 +32,10 @@ def test_stems_sound_together_to_the_sample_and_alone_when_soloed(
     page.get_by_role("button", name="Zoom in").click()
     play(page)
     # One sample apart they would not cancel: at 10 ms nothing would.
-    _, rest_db = find(record(page)[0], vocals + accompaniment)
-    assert rest_db < -50
+    assert rest_db_of(page, vocals + accompaniment) < -50
     page.get_by_role("button", name="Solo vocals").click()
     page.wait_for_timeout(200)
-    _, rest_db = find(record(page)[0], vocals)
-    assert rest_db < -50
+    assert rest_db_of(page, vocals) < -50
 
 
 def test_a_muted_stem_is_silent_and_a_turned_down_one_quieter(
@@ -49,8 +47,7 @@ def test_a_muted_stem_is_silent_and_a_turned_down_one_quieter(
     page.get_by_role("button", name="Mute vocals").click()
     page.get_by_label("Volume of accompaniment").fill("50")
     page.wait_for_timeout(300)
-    _, rest_db = find(record(page)[0], 0.5 * stems["accompaniment"])
-    assert rest_db < -50
+    assert rest_db_of(page, 0.5 * stems["accompaniment"]) < -50
     page.get_by_role("button", name="Mute accompaniment").click()
     page.wait_for_timeout(300)
     assert page.evaluate("heard.level()") < 1e-4

@@ -51,7 +51,7 @@ SETTINGS: Mapping[str, Settings] = {
 
 
 def _scores(vocals_sdr_db: float, accompaniment_sdr_db: float) -> Mapping[str, float]:
-    """Return the medians that `make bench` (repetition_quality) measured."""
+    """Return the medians that `make bench` (separation_quality) measured."""
     return {"vocals_sdr_db": vocals_sdr_db, "accompaniment_sdr_db": accompaniment_sdr_db}
 
 

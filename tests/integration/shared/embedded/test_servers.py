@@ -42,7 +42,6 @@ def test_storage_keeps_objects_through_a_kill(storage: StorageServer) -> None:
     client.put_object(Bucket=BUCKET, Key="jobs/a b/1", Body=b"sound")
     storage.kill()
     storage.start()
-    # Its volumes may be a moment later than its S3 interface; boto3 tries again.
     assert client.get_object(Bucket=BUCKET, Key="jobs/a b/1")["Body"].read() == b"sound"
 
 

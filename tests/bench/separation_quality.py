@@ -1,4 +1,4 @@
-"""Rows for `make bench`: how near the stems of `repetition` come to the truth, beside older methods.
+"""Rows for `make bench`: how near the stems of both engines come to the truth, beside older methods.
 
 The measure is the SDR of BSS Eval v4, the median over frames of 1 s in which neither source is silent. For an estimate
 of the whole image it is the plain ratio of the source's energy to the error's, so that no 512-tap filters are needed.
@@ -6,7 +6,10 @@ of the whole image it is the plain ratio of the source's energy to the error's, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from statistics import median
 
 import librosa
@@ -14,8 +17,10 @@ import numpy as np
 
 from tests.bench.repetition_songs import AUDIO, Song, labelled_songs, read, two_stage_hpss
 from tests.unit.worker.engine.array_source import ArraySource
-from worker.engine.interface import FloatArray
+from worker.engine import unet
+from worker.engine.interface import Engine, FloatArray
 from worker.engine.repetition import DESCRIPTION, create
+from worker.model_setup.setup import set_up
 
 Row = dict[str, str | float]
 Method = Callable[[FloatArray, int], FloatArray]
@@ -24,7 +29,9 @@ Method = Callable[[FloatArray, int], FloatArray]
 def rows() -> list[Row]:
     """Return the median scores of each method, with each song's as notes, and levels where nothing should be heard."""
     songs = labelled_songs()
-    scored = [row for name, method in _methods().items() for row in _score(name, method, songs)] if songs else []
+    with _unet() as by_unet:
+        methods = {**_methods(), "unet": by_unet}
+        scored = [row for name, method in methods.items() for row in _score(name, method, songs)] if songs else []
     return [*scored, *_levels()]
 
 
@@ -39,10 +46,18 @@ def _methods() -> dict[str, Method]:
 
 
 def _by_preset(preset: str) -> Method:
-    def separate(y: FloatArray, sr: int) -> FloatArray:
-        return np.concatenate(list(create(preset, {}).separate(ArraySource(y, sr), threads=2)), axis=-1)
+    return lambda y, sr: _separate(create(preset, {}), y, sr)
 
-    return separate
+
+@contextmanager
+def _unet() -> Iterator[Method]:
+    with tempfile.TemporaryDirectory() as cache:
+        folder, _ = set_up(Path(cache))
+        yield lambda y, sr: _separate(unet.create(None, {}, model_folder=folder), y, sr)
+
+
+def _separate(engine: Engine, y: FloatArray, sr: int) -> FloatArray:
+    return np.concatenate(list(engine.separate(ArraySource(y, sr), threads=2)), axis=-1)
 
 
 def _post_at_22_khz(y: FloatArray, sr: int) -> FloatArray:
