@@ -37,6 +37,7 @@
 --   batch:<id>:ended              set      numbers of the items in capitals
 --   batch:<id>:results            hash     how items ended, by number, until their chunk's results are in storage
 --   batch:<id>:chunks             hash     chunks whose results are in storage, and in which version
+--   batch:<id>:marks              set      while its manifest is read: what exported copies are called, as digests
 --   lock:batch:<id>               string   who works on a batch at the moment
 --   batches, batches:<owner>      zset     batches by creation
 --   batches:live, batches:settled zset     batches that somebody has to work on; those that have ended, by when they expire
