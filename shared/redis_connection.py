@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 
 import redis
 from redis.backoff import NoBackoff
+from redis.commands.core import Script
+from redis.exceptions import NoScriptError
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
@@ -87,18 +89,26 @@ class Scripts:
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._client = client
         self._prefix = prefix
-        self._loaded: dict[str, Callable[..., Any]] = {}
+        self._registered: dict[str, Script] = {}
 
     def run(self, name: str, *args: object) -> Any:
         """Run the script `name` with the arguments; None travels as an empty string.
 
         Raises StoreUnavailableError when Redis is away, hung, or full.
         """
-        script = self._loaded.get(name)
+        script = self._registered.get(name)
         if script is None:
-            script = self._loaded[name] = self._client.register_script(_source(name))
+            script = self._registered[name] = self._client.register_script(_source(name))
         values = ["" if a is None else str(a) for a in args]
-        return guarded(lambda: script(keys=[self._prefix], args=values))
+        return guarded(lambda: self._evaluate(script, values))
+
+    def _evaluate(self, script: Script, values: list[str]) -> Any:
+        try:
+            # As `evalsha` does after some looking around, which a poll would feel.
+            return self._client.execute_command("EVALSHA", script.sha, 1, self._prefix, *values)  # type: ignore[no-untyped-call]
+        except NoScriptError:
+            # A server that came up anew has to be told the script first.
+            return script(keys=[self._prefix], args=values)
 
 
 def guarded(call: Callable[[], T]) -> T:

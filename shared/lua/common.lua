@@ -52,7 +52,8 @@ local function now_ms()
 end
 local function get(id, ...) return redis.call('HMGET', key('job', id), ...) end
 local function set(id, ...)
-  -- Every change of a record bumps its version (the ETag) and wakes whoever follows the job.
+  -- Every change of a record bumps its version (the ETag, and what readers remember it by) and wakes whoever follows the
+  -- job. Versions begin with the clock: a record that comes back under an id of old has no version that was there before.
   redis.call('HSET', key('job', id), ...)
   redis.call('HINCRBY', key('job', id), 'version', 1)
   redis.call('PUBLISH', key('changes'), id)

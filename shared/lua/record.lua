@@ -85,37 +85,43 @@ local function time_left_ms(engine, since_ms, job, position)
   return wait_and_run(pace, slots, count + position - 1, work + position - 1)
 end
 
--- What a client gets to see of a record, and what is reckoned with here. Not the report: it is the longest field, and
--- read from storage.
+-- What a client gets to see of a record. Not the report: it is the longest field, and read from storage.
 local SHOWN = {'state', 'request', 'version', 'created_ms', 'stage', 'progress', 'attempt', 'losses', 'fence',
-  'started_ms', 'finished_ms', 'expires_ms', 'outputs', 'probed', 'error', 'attempt_errors', 'cached',
-  'engine', 'class', 'owner', 'working_ms', 'batch', 'content'}
+  'started_ms', 'finished_ms', 'expires_ms', 'outputs', 'probed', 'error', 'attempt_errors', 'cached', 'batch', 'content'}
 
--- The record as one JSON object, which its reader takes apart far sooner than a list of Redis's; '' when there is no such
--- job.
-local function record_of(id, since_ms)
-  local values = redis.call('HMGET', key('job', id), unpack(SHOWN))
-  if not values[1] then return '' end
-  local record = {}
+-- The record as one JSON object, which its reader takes apart far sooner than a list of Redis's.
+local function shown_json(id)
+  local values, record = get(id, unpack(SHOWN)), {}
   for i, name in ipairs(SHOWN) do record[name] = values[i] or nil end
-  local state, engine = record.state, record.engine
-  if state ~= 'queued' and state ~= 'running' then return cjson.encode(record) end
-
-  local left_ms
-  if state == 'queued' then
-    local position = place_in_line(id, engine, record.class, record.batch or record.owner)
-    if position then
-      record.queue_position = int(position)
-      left_ms = time_left_ms(engine, since_ms, {progress = 0, class = record.class}, position)
-    end
-  else
-    local working_ms = record.working_ms and tonumber(record.working_ms)
-    local running = {working_ms = working_ms, progress = tonumber(record.progress), fence = tonumber(record.fence),
-      class = record.class}
-    left_ms = time_left_ms(engine, since_ms, running, 1)
-  end
-  if left_ms then record.eta_seconds = tostring(left_ms / 1000) end
   return cjson.encode(record)
+end
+
+-- What moves without a change of the record: the place in line, and milliseconds left; each may be empty.
+local function standing(id, job, since_ms)
+  if job.state == 'queued' then
+    local position = place_in_line(id, job.engine, job.class, job.batch or job.owner)
+    if not position then return ' ' end
+    local left_ms = time_left_ms(job.engine, since_ms, {progress = 0, class = job.class}, position)
+    return int(position) .. ' ' .. (left_ms and int(left_ms) or '')
+  elseif job.state == 'running' then
+    local running = {working_ms = tonumber(job.working_ms), progress = tonumber(job.progress),
+      fence = tonumber(job.fence), class = job.class}
+    local left_ms = time_left_ms(job.engine, since_ms, running, 1)
+    return ' ' .. (left_ms and int(left_ms) or '')
+  end
+  return ' '
+end
+
+-- A line with the job's standing, then the record, unless its reader has read this version of it: most polls find a job
+-- as it was. '' when there is no such job.
+local function record_of(id, since_ms, known_version)
+  local job = {}
+  job.state, job.version, job.engine, job.class, job.owner, job.batch, job.working_ms, job.progress, job.fence = unpack(
+    get(id, 'state', 'version', 'engine', 'class', 'owner', 'batch', 'working_ms', 'progress', 'fence'))
+  if not job.state then return '' end
+  local line = standing(id, job, since_ms)
+  if job.version == known_version then return line end
+  return line .. '\n' .. shown_json(id)
 end
 
 -- Milliseconds until the line of an engine has moved by one, as far as can be told; 0 when it cannot.

@@ -21,7 +21,7 @@ if upload ~= '' then
 end
 local now = now_ms()
 redis.call('HSET', key('job', id), 'schema', 1, 'request', request, 'owner', owner, 'engine', engine,
-  'class', class, 'created_ms', int(now), 'attempt', 0, 'losses', 0, 'progress', 0)
+  'class', class, 'created_ms', int(now), 'version', int(now), 'attempt', 0, 'losses', 0, 'progress', 0)
 if batch ~= '' then
   redis.call('HSET', key('job', id), 'batch', batch)
   mark_item(batch, item_of(id), 'q')
