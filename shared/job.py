@@ -167,7 +167,7 @@ class Job:
 
     @classmethod
     def from_record(cls, job_id: str, record: Mapping[str, str]) -> Job:
-        """Read the fields of a job's hash in Redis; see `lua/common.lua` for who writes which."""
+        """Read the fields of a job's hash in Redis; see `lua/keys.lua` for who writes which."""
         return cls(
             id=job_id,
             state=JobState(record["state"]),

@@ -23,8 +23,11 @@ from shared.settings import Settings
 
 T = TypeVar("T")
 
-COMMON_PARTS = ("common", "record")
+COMMON_PARTS = ("keys", "common", "record")
 """What begins every script, in this order."""
+
+PARTS = {"read": ("keys", "known", "record")}
+"""What begins scripts that are run so often that making functions which they do not use would be felt."""
 
 
 def connect(settings: Settings) -> redis.Redis:
@@ -130,4 +133,4 @@ def guarded(call: Callable[[], T]) -> T:
 
 def _source(name: str) -> str:
     folder = resources.files("shared") / "lua"
-    return "".join((folder / f"{part}.lua").read_text() for part in (*COMMON_PARTS, name))
+    return "".join((folder / f"{part}.lua").read_text() for part in (*PARTS.get(name, COMMON_PARTS), name))

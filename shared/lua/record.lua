@@ -1,4 +1,17 @@
--- Follows common.lua: a job's record as clients get it, with its place in line and the time left reckoned at this moment.
+-- A job's record as clients get it, with its place in line and the time left reckoned at this moment. Follows keys.lua.
+
+-- The slots of live workers that have an engine, and how many of them bulk jobs may take.
+local function live_slots(engine, since_ms)
+  local slots, for_bulk = 0, 0
+  for _, worker in ipairs(redis.call('ZRANGEBYSCORE', key('workers'), int(since_ms), '+inf')) do
+    local w = redis.call('HMGET', key('worker', worker), 'slots', 'engines', 'kept_slots')
+    if w[2] and string.find(',' .. w[2] .. ',', ',' .. engine .. ',', 1, true) then
+      slots = slots + w[1]
+      for_bulk = for_bulk + w[1] - (w[3] or 0)
+    end
+  end
+  return slots, for_bulk
+end
 
 -- Jobs ahead within the class: owners take turns, so each other owner is served about as often as ours until then.
 local function ahead_in_class(engine, class, owner, rank)
