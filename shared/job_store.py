@@ -21,6 +21,7 @@ from shared.errors import (
     QueueDrainingError,
     SourceMissingError,
 )
+from shared.expected_work import guessed_length, kind_of
 from shared.job import Job, JobRequest, JobState, Output
 from shared.recent import Recent
 from shared.redis_connection import Scripts, connect, guarded
@@ -28,6 +29,10 @@ from shared.settings import Settings
 
 REMEMBERED = 512
 """Jobs that a process knows as it read them last. Raising it helps where more are followed at once, at 10 kB each."""
+
+
+Course = Sequence[tuple[float, float]]
+"""How a job went: which share of its time it had used when it showed a progress, in their order."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,9 @@ class JobStore:
             *self._admission.owners_limits,
             self._alive_ms,
             batch_id,
+            kind_of(request),
+            *guessed_length(request),
+            None if request.excerpt_duration_seconds is None else int(1000 * request.excerpt_duration_seconds),
         )
         self._admission.demand(answer, *record)
         if answer == "draining":
@@ -219,13 +227,14 @@ class JobStore:
         probed: Mapping[str, Any],
         report: Mapping[str, Any],
         busy_seconds: float = 0.0,
+        course: Course = (),
         audio_seconds: float = 0.0,
         contents: Sequence[str] = (),
         cached: bool = False,
     ) -> bool:
         """Commit the result; False when the claim is no longer held, and then nothing was written.
 
-        `busy_seconds`, how long the job held a slot, goes into the engine's pace, from which waiting times are told;
+        `busy_seconds`, how long the job held a slot, and its `course` are what waiting times are told from;
         `audio_seconds`, how much was separated, counts against the owner's day. `contents` name what
         was made, for content_store.py; `cached` says that an earlier job had made it, and then neither of them counts.
         """
@@ -243,6 +252,7 @@ class JobStore:
                 0 if cached else int(audio_seconds * 1000),
                 " ".join(contents),
                 int(cached),
+                " ".join(f"{progress:.4f} {share:.4f}" for progress, share in course),
             )
         )
 

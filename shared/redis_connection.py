@@ -6,7 +6,7 @@ REDIS_URL means (redis_address.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import resources
 from typing import Any, TypeVar
 
@@ -23,11 +23,17 @@ from shared.settings import Settings
 
 T = TypeVar("T")
 
-COMMON_PARTS = ("keys", "common", "record")
-"""What begins every script, in this order."""
+COMMON_PARTS = ("keys", "common")
+"""What begins a script, in this order."""
 
-PARTS = {"read": ("keys", "known", "record")}
-"""What begins scripts that are run so often that making functions which they do not use would be felt."""
+RECORD_PARTS = ("pace", "time_left", "record")
+
+PARTS: Mapping[str, tuple[str, ...]] = {
+    "read": ("keys", "known", *RECORD_PARTS),
+    "succeed": (*COMMON_PARTS, "pace"),
+    **dict.fromkeys(("submit", "cancel", "retry"), (*COMMON_PARTS, *RECORD_PARTS)),
+}
+"""What begins scripts that need more, or less: each run makes anew all functions that it is given."""
 
 
 def connect(settings: Settings) -> redis.Redis:

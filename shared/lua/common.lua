@@ -77,6 +77,16 @@ local function leave_line(id)
   redis.call('ZREM', key('delayed'), id)
 end
 
+-- How much audio a job works on, now that its source's length is known.
+local function note_length(id, seconds)
+  if type(seconds) ~= 'number' then return end
+  local request = cjson.decode(get(id, 'request')[1])
+  local start, wanted = request.excerpt_start_seconds, request.excerpt_duration_seconds
+  if type(start) == 'number' then seconds = math.max(0, seconds - start) end
+  if type(wanted) == 'number' then seconds = math.min(seconds, wanted) end
+  redis.call('HSET', key('job', id), 'audio_ms', int(1000 * seconds))
+end
+
 local function holds(id, fence)
   local job = get(id, 'state', 'fence')
   return job[1] == 'running' and job[2] == fence

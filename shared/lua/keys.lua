@@ -17,6 +17,9 @@
 --   engines, paused, draining     set      engines that ever had a line; those an operator has stopped
 --   workers, worker:<id>          zset, hash   live workers by heartbeat; what each can do
 --   pace:<engine>                 string   running average of a job's seconds of work, in ms
+--   work:<kind>, course:<kind>    hash     what a job's work takes by the length of its audio, and how it goes (pace.lua);
+--                                          a kind is an engine, or an engine with a preset and parameters
+--   lengths                       hash     by the ending of a file's name: how far the guess from its size is off
 --   count, failures               hash     jobs by state; failures by code since the start
 --   made:<engine>:<format>        string   running average of the bytes that a job makes
 --   upload:<id>, upload:<id>:jobs hash, set    an upload; the jobs that use it
@@ -51,3 +54,16 @@ local function now_ms()
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
 local function get(id, ...) return redis.call('HMGET', key('job', id), ...) end
+
+-- The slots of live workers that have an engine, and how many of them bulk jobs may take.
+local function live_slots(engine, since_ms)
+  local slots, for_bulk = 0, 0
+  for _, worker in ipairs(redis.call('ZRANGEBYSCORE', key('workers'), int(since_ms), '+inf')) do
+    local w = redis.call('HMGET', key('worker', worker), 'slots', 'engines', 'kept_slots')
+    if w[2] and string.find(',' .. w[2] .. ',', ',' .. engine .. ',', 1, true) then
+      slots = slots + w[1]
+      for_bulk = for_bulk + w[1] - (w[3] or 0)
+    end
+  end
+  return slots, for_bulk
+end
