@@ -1,16 +1,18 @@
 -- How long jobs take. Follows keys.lua.
 -- Owns what is learnt of jobs that succeeded, for each kind and for the whole engine: a straight line of work over length
--- of audio, as sums whose old parts fade; and the course, which share of its time a job has used when it shows a progress.
+-- of audio, as sums whose old parts fade; the drift, by how much the last few jobs missed it, since a machine that gets busy
+-- or a model that is loaded at last changes all that follow; and the course, which share of its time a job has used when it shows a progress.
 
 local FADES = 0.85 -- what a job's part in the sums keeps with each that follows; higher is steadier, lower sooner right
+local DRIFTS = 0.4 -- how much of what one job missed the line by is expected of the next
 local GROWS = 0.75 -- how much of a job's work is taken to grow with its length until jobs of several lengths have shown it
 local KEPT_MS = 30 * 86400000
 
 local lines = {}
--- -> {base, slope, mean length, mean work}, in milliseconds, or false
+-- -> {base, slope, mean length, drift}, in milliseconds, or false
 local function line_of(kind)
   if lines[kind] ~= nil then return lines[kind] end
-  local sums = redis.call('HMGET', key('work', kind), 'n', 'x', 'y', 'xx', 'xy')
+  local sums = redis.call('HMGET', key('work', kind), 'n', 'x', 'y', 'xx', 'xy', 'drift')
   if not sums[1] then
     lines[kind] = false
     return false
@@ -25,7 +27,7 @@ local function line_of(kind)
     slope = math.max(0, math.min(slope, proportional))
     base = y - slope * x
   end
-  lines[kind] = {base, slope, x, y}
+  lines[kind] = {base, slope, x, tonumber(sums[6] or 1)}
   return lines[kind]
 end
 
@@ -33,20 +35,22 @@ end
 local function expected_ms(engine, kind, audio_ms)
   local line = kind and line_of(kind) or line_of(engine)
   if not line then return nil end
-  return line[1] + line[2] * (tonumber(audio_ms or nil) or line[3])
+  return line[4] * (line[1] + line[2] * (tonumber(audio_ms or nil) or line[3]))
 end
 
 local function learn_work(kind, audio_ms, took_ms)
-  local line = line_of(kind)
+  local line, drift = line_of(kind), 1
   if line then
     -- One odd job, on a machine that slept, must not spoil what is told to all others.
     local expected = line[1] + line[2] * audio_ms
     took_ms = math.max(expected / 4, math.min(took_ms, expected * 4))
+    drift = line[4] ^ (1 - DRIFTS) * (took_ms / math.max(1, expected)) ^ DRIFTS
   end
   local x, y, name = audio_ms, took_ms, key('work', kind)
   local sums, new = redis.call('HMGET', name, 'n', 'x', 'y', 'xx', 'xy'), {1, x, y, x * x, x * y}
   for i = 1, 5 do new[i] = string.format('%.17g', new[i] + FADES * tonumber(sums[i] or 0)) end
-  redis.call('HSET', name, 'n', new[1], 'x', new[2], 'y', new[3], 'xx', new[4], 'xy', new[5])
+  redis.call('HSET', name, 'n', new[1], 'x', new[2], 'y', new[3], 'xx', new[4], 'xy', new[5],
+    'drift', string.format('%.4f', drift))
   redis.call('PEXPIRE', name, KEPT_MS)
 end
 

@@ -3,6 +3,7 @@
 -- plays through who gets which slot when. All that it looks at is bounded, however long the line.
 
 local SAMPLED = 32 -- jobs of the line whose lengths are looked at; those behind them are taken to be like them
+local TELLING = 0.15 -- the progress from which a job's own pace is believed while nothing has been learnt
 local MOST_SLOTS = 64 -- more are reckoned with in groups
 
 -- Parties that are served before a job, and how many jobs of each: owners take turns, so each other owner is served about
@@ -70,7 +71,7 @@ local function remaining_ms(job, now)
   end
   local done = share_done(job.engine, job.kind, progress)
   local own = elapsed / math.max(done, 0.01)
-  if not expected then return done >= 0.05 and own * (1 - done) or nil end
+  if not expected then return done >= TELLING and own * (1 - done) or nil end
   -- Early progress tells little; what other jobs took counts for more until half is done.
   local trust = math.min(1, 2 * done)
   return (1 - done) * ((1 - trust) * expected + trust * own)
@@ -87,7 +88,7 @@ local function under_way(id, engine, class, fence, now)
       local left = remaining_ms(job, now)
       working[#working + 1] = left or 0
       local done = share_done(engine, job.kind, tonumber(job.progress or 0))
-      if done >= 0.05 then shown = {(now - job.working_ms) / done, tonumber(job.audio_ms)} end
+      if done >= TELLING then shown = {(now - job.working_ms) / done, tonumber(job.audio_ms)} end
     elseif job.engine == engine then
       local is_before = not fence or tonumber(job.fence or 0) < fence
       if (job.class == class and is_before) or (job.class == 'interactive' and class == 'bulk') then
