@@ -23,9 +23,9 @@ GAP_CELLS = 4
 CONTEXT_STEP_FRAMES = 6
 """Frames (0.14 s) between those that are compared with each other."""
 
-CONTEXT_STEPS = 2
+CONTEXT_STEPS = 4
 """How many steps before and after a frame are compared too. Two moments then are alike if the accompaniment goes on
-alike around them; a single frame matches the sung note as much. Worth half a dB; from a second on it gains no more."""
+alike around them; a single frame matches the sung note as much."""
 
 
 class Bank:
