@@ -1,5 +1,6 @@
 // Chooses how a file is played: cut into segments where its container allows, else whole if it is short.
 
+import { isAdts, openAdts } from "./adts";
 import { NotSegmentable, nameAt, type Cuttable } from "./cuttable";
 import { openFlac } from "./flac";
 import { openMp3 } from "./mp3";
@@ -56,6 +57,7 @@ function cutterOf(head: Uint8Array): Open | undefined {
   if (name === "RIFF") return openWav;
   if (name === "OggS") return openOgg;
   if (nameAt(head, 4) === "ftyp") return openMp4;
+  if (isAdts(head, 0)) return openAdts;
   return name.startsWith("ID3") || (head[0] === 0xff && (head[1]! & 0xe6) === 0xe2) ? openMp3 : undefined;
 }
 
