@@ -87,11 +87,12 @@ def test_a_batch_is_followed_to_its_end_and_tells_which_tracks_failed(
 def test_a_batch_is_canceled_and_what_was_is_tried_again(
     open_page: OpenPage, stack: Stack, api: httpx.Client, uploads: dict[str, str]
 ) -> None:
-    with held(stack, "celery"):
+    with held(stack, "worker.child"):
         page = open_page(f"/batches/{send(api, uploads, bad_lines=1, name='To be canceled')}")
-        page.get_by_role("button", name="Cancel").click()
-        expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
-    page.get_by_role("button", name="again").click(timeout=60_000)
+        expect(page.get_by_text("Working · 1 of 4 tracks")).to_be_visible()
+        page.get_by_role("button", name="Cancel", exact=True).click()
+        expect(page.get_by_role("button", name="Cancel", exact=True)).to_have_count(0)
+    page.get_by_role("button", name="again").click()
     expect(page.get_by_text("Ended · 4 of 4 tracks · 2 went wrong")).to_be_visible(timeout=60_000)
 
 
