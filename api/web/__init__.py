@@ -13,11 +13,11 @@ blueprint = Blueprint("web", __name__, template_folder="templates", static_folde
 STATIC = f"{__path__[0]}/static"
 
 
-@blueprint.get("/", defaults={"address": None})
-@blueprint.get("/batches", defaults={"address": None})
+@blueprint.get("/")
 @blueprint.get("/jobs/<address>")
+@blueprint.get("/batches")
 @blueprint.get("/batches/<address>")
-def page(address: str | None) -> str:
+def page(address: str | None = None) -> str:
     """Show the page. The script reads the address: a job's or a batch's own is the same document."""
     del address
     return render_template("index.html")

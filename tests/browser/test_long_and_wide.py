@@ -73,7 +73,7 @@ def test_ten_minutes_stay_within_400_megabytes_and_in_step(
 ) -> None:
     samples = song_with_a_voice(600.0)
     song = convert(write_wav(tmp_path / "song.wav", samples, subtype="PCM_16"), tmp_path / "Ten minutes.m4a")
-    job = wait_until_ended(api, submit(api, song, engine="share", format="ogg"))
+    job = wait_until_ended(api, submit(api, song, engine="share"))
     page = open_page(f"/jobs/{job['id']}", bypass_csp=True)
     play(page)
     page.keyboard.press("o")

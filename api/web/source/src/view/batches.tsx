@@ -43,11 +43,13 @@ function BatchList() {
       <h1>Batches</h1>
       {batchesFault.value && <p role="alert">{batchesFault.value}</p>}
       {batchesLoaded.value && batches.value.length === 0 && <p class="quiet">None yet. Programs send them, through the API.</p>}
-      <ul class="jobs panel">
-        {batches.value.map((batch) => (
-          <BatchRow key={batch.id} batch={batch} />
-        ))}
-      </ul>
+      {batches.value.length > 0 && (
+        <ul class="jobs panel">
+          {batches.value.map((batch) => (
+            <BatchRow key={batch.id} batch={batch} />
+          ))}
+        </ul>
+      )}
       {hasOlderBatches() && (
         <button type="button" class="small more" onClick={more} disabled={busy.value}>
           Show more
