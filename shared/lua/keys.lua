@@ -40,6 +40,7 @@
 --   batch:<id>:ended              set      numbers of the items in capitals
 --   batch:<id>:results            hash     how items ended, by number, until their chunk's results are in storage
 --   batch:<id>:chunks             hash     chunks whose results are in storage, and in which version
+--   batch:<id>:marks              set      while its manifest is read: what exported copies are called, as digests
 --   lock:batch:<id>               string   who works on a batch at the moment
 --   batches, batches:<owner>      zset     batches by creation
 --   batches:live, batches:settled zset     batches that somebody has to work on; those that have ended, by when they expire
@@ -55,15 +56,19 @@ local function now_ms()
 end
 local function get(id, ...) return redis.call('HMGET', key('job', id), ...) end
 
--- The slots of live workers that have an engine, and how many of them bulk jobs may take.
+local function live_workers(since_ms) return redis.call('ZRANGEBYSCORE', key('workers'), int(since_ms), '+inf') end
+-- The slots of a worker if it has an engine, and how many of them bulk jobs may take.
+local function slots_of(worker, engine)
+  local w = redis.call('HMGET', key('worker', worker), 'slots', 'engines', 'kept_slots')
+  if not w[2] or not string.find(',' .. w[2] .. ',', ',' .. engine .. ',', 1, true) then return 0, 0 end
+  return tonumber(w[1]), w[1] - (w[3] or 0)
+end
+-- The same of all live workers.
 local function live_slots(engine, since_ms)
   local slots, for_bulk = 0, 0
-  for _, worker in ipairs(redis.call('ZRANGEBYSCORE', key('workers'), int(since_ms), '+inf')) do
-    local w = redis.call('HMGET', key('worker', worker), 'slots', 'engines', 'kept_slots')
-    if w[2] and string.find(',' .. w[2] .. ',', ',' .. engine .. ',', 1, true) then
-      slots = slots + w[1]
-      for_bulk = for_bulk + w[1] - (w[3] or 0)
-    end
+  for _, worker in ipairs(live_workers(since_ms)) do
+    local its, its_for_bulk = slots_of(worker, engine)
+    slots, for_bulk = slots + its, for_bulk + its_for_bulk
   end
   return slots, for_bulk
 end
