@@ -261,6 +261,7 @@ def _answer(job: Job, status: int = 200) -> Response:
     headers = {"ETag": f'W/"{tag}"', "Cache-Control": "private, no-cache"}
     if job.state not in TERMINAL:
         headers["Retry-After"] = str(retry_after_seconds(job))
-    if "If-None-Match" in request.headers and request.method == "GET" and request.if_none_match.contains_weak(tag):
+    is_conditional = "HTTP_IF_NONE_MATCH" in request.environ and request.method == "GET"
+    if is_conditional and request.if_none_match.contains_weak(tag):
         return Response(status=304, headers=headers)
     return Response(job_json(job), status, headers, content_type="application/json")

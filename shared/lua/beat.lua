@@ -12,5 +12,6 @@ local shown = string.format('%.4f', progress)
 if stage ~= before[1] or shown ~= before[2] or (probed ~= '' and probed ~= before[3]) then
   set(id, 'stage', stage, 'progress', shown)
   if probed ~= '' then redis.call('HSET', key('job', id), 'probed', probed) end
+  if probed ~= '' and probed ~= before[3] then note_length(id, cjson.decode(probed).duration_seconds) end
 end
 return 1

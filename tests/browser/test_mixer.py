@@ -17,7 +17,7 @@ from tests.browser.listening import find, play, record, rest_db_of, stems_of
 from tests.fixtures.audio import convert
 
 
-@pytest.mark.parametrize("form", ["flac", "wav", "mp3", "m4a"])
+@pytest.mark.parametrize("form", ["flac", "wav", "mp3", "m4a", "ogg", "opus"])
 def test_stems_sound_together_to_the_sample_and_alone_when_soloed(
     open_page: OpenPage, api: httpx.Client, song: Path, tmp_path: Path, form: str
 ) -> None:
@@ -59,7 +59,9 @@ ORIGINALS = {
     "mp3": ("mp3", "-q:a", "4"),
     "mp3 whose encoder tells no delay": ("mp3", "-write_xing", "0"),
     "ogg": ("ogg",),
+    "opus": ("opus", "-b:a", "96k"),
     "m4a": ("m4a",),
+    "m4a whose tables come last and which is mono": ("m4a", "-ac", "1", "-movflags", "-faststart"),
 }
 
 

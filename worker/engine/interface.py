@@ -166,3 +166,15 @@ class Preparable(Protocol):
 
         Raises EngineError where `separate` would.
         """
+
+
+@runtime_checkable
+class WorksAhead(Protocol):
+    """An engine whose other threads work on while its caller is busy with a block; the caller's waits for it to return.
+
+    Any other engine rests between two blocks, and leaves the cores to its caller.
+    """
+
+    @property
+    def works_ahead(self) -> bool:
+        """True."""

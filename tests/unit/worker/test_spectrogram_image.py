@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from worker.spectrogram_image import draw_panels
+from worker.spectrogram_image import draw_frame, draw_panels
 
 BANDS, COLUMNS = 256, 300
 EDGES_HZ = np.geomspace(32.7, 22_050, BANDS + 1)
@@ -15,7 +15,8 @@ EDGES_HZ = np.geomspace(32.7, 22_050, BANDS + 1)
 
 def panel_pixels(path: Path, decibels: np.ndarray) -> np.ndarray:
     """Return how bright the pixels within the only panel's frame are, shape (rows, columns)."""
-    draw_panels(path, {"mixture": decibels}, edges_hz=EDGES_HZ, start_seconds=0, duration_seconds=30)
+    frame = draw_frame(["mixture"], high_hz=22_050, start_seconds=0, duration_seconds=30)
+    draw_panels(path, frame, {"mixture": decibels}, edges_hz=EDGES_HZ)
     with Image.open(path) as image:
         pixels = np.asarray(image.convert("L")).astype(int)
     height, width = pixels.shape

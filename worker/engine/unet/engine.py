@@ -58,6 +58,8 @@ class MaskEngine:
     what lies above.
     """
 
+    works_ahead = True
+
     def __init__(self, model_folder: Path, manifest: Manifest) -> None:
         self._folder = model_folder
         self._manifest = manifest

@@ -1,8 +1,8 @@
 // Cuts FLAC files: finds where frames begin, and gives the browser's decoder a small file made of some of them.
 
+import { NotSegmentable, type Cuttable } from "./cuttable";
 import { findFrames } from "./flac_frames";
 import type { ReadRange } from "./ranges";
-import { NotSegmentable, SEGMENT_SECONDS, type Segments } from "./segments";
 
 const STREAMINFO_BYTES = 34;
 
@@ -17,22 +17,18 @@ interface StreamInfo {
   firstFrame: number;
 }
 
-export async function openFlac(read: ReadRange, size: number): Promise<Segments> {
+export async function openFlac(read: ReadRange, size: number): Promise<Cuttable> {
   const info = await readStreamInfo(read, size);
-  const framesPerSegment = Math.max(1, Math.round((SEGMENT_SECONDS * info.sampleRate) / info.blockSamples));
+  const { blockSamples, sampleRate, totalSamples } = info;
   const cutter = new Cutter(read, size, info);
   return {
-    sampleRate: info.sampleRate,
-    totalSamples: info.totalSamples,
-    segmentSamples: framesPerSegment * info.blockSamples,
-    async decode(index, context) {
-      const first = index * framesPerSegment;
-      const stop = Math.min(first + framesPerSegment, cutter.totalFrames);
-      const samples = Math.min(stop * info.blockSamples, info.totalSamples) - first * info.blockSamples;
-      const frames = await cutter.frames(first, stop);
-      const buffer = await context.decodeAudioData(smallFile(info, samples, frames));
-      if (buffer.length !== samples) throw new NotSegmentable(`A cut of ${samples} decoded to ${buffer.length}.`);
-      return buffer;
+    sampleRate,
+    totalSamples,
+    async piece(first, stop) {
+      const from = Math.floor(first / blockSamples);
+      const to = Math.min(Math.ceil(stop / blockSamples), cutter.totalFrames);
+      const samples = Math.min(to * blockSamples, totalSamples) - from * blockSamples;
+      return { file: smallFile(info, samples, await cutter.frames(from, to)), skip: first - from * blockSamples };
     },
   };
 }

@@ -4,8 +4,8 @@
 // early and drops what they decode to. What encoder and decoder add before the music is told by LAME's tag, where there
 // is one.
 
+import { joined, NotSegmentable, type Cuttable } from "./cuttable";
 import type { ReadRange } from "./ranges";
-import { NotSegmentable, SEGMENT_SECONDS, type Segments } from "./segments";
 
 /** Frames decoded before a cut and dropped: more than the bit reservoir spans at the lowest bitrates. */
 const LEAD_IN_FRAMES = 12;
@@ -43,33 +43,18 @@ interface Index {
   totalSamples: number;
 }
 
-export async function openMp3(read: ReadRange, size: number): Promise<Segments> {
-  const index = indexFrames(await read(0, size));
-  const { samplesPerFrame, sampleRate, skip, totalSamples, frames } = index;
-  const segmentSamples = SEGMENT_SECONDS * sampleRate;
+export async function openMp3(read: ReadRange, size: number): Promise<Cuttable> {
+  const { samplesPerFrame, sampleRate, skip, totalSamples, frames } = indexFrames(await read(0, size));
   return {
     sampleRate,
     totalSamples,
-    segmentSamples,
-    async decode(segment, context) {
-      const first = segment * segmentSamples + skip;
-      const samples = Math.min(segmentSamples, totalSamples - segment * segmentSamples);
-      const from = Math.max(0, Math.floor(first / samplesPerFrame) - LEAD_IN_FRAMES);
-      const stop = Math.min(frames.length, Math.ceil((first + samples) / samplesPerFrame) + 1);
-      const decoded = await context.decodeAudioData(await new Blob(frames.slice(from, stop)).arrayBuffer());
-      return cutOut(context, decoded, first - from * samplesPerFrame, samples, stop === frames.length);
+    piece(first, stop) {
+      const from = Math.max(0, Math.floor((first + skip) / samplesPerFrame) - LEAD_IN_FRAMES);
+      const to = Math.min(frames.length, Math.ceil((stop + skip) / samplesPerFrame) + 1);
+      const file = joined(frames.slice(from, to)).buffer;
+      return Promise.resolve({ file, skip: first + skip - from * samplesPerFrame });
     },
   };
-}
-
-function cutOut(context: BaseAudioContext, decoded: AudioBuffer, offset: number, samples: number, last: boolean): AudioBuffer {
-  // A decoder that trims or pads cuts by itself would put the stems out of step; only the song's end may be silent.
-  if (decoded.length < offset + samples && !last) throw new NotSegmentable("A cut decoded to fewer samples than it has.");
-  const buffer = context.createBuffer(decoded.numberOfChannels, samples, decoded.sampleRate);
-  for (let channel = 0; channel < buffer.numberOfChannels; channel++) {
-    buffer.copyToChannel(decoded.getChannelData(channel).subarray(offset, offset + samples), channel);
-  }
-  return buffer;
 }
 
 function indexFrames(file: Uint8Array<ArrayBuffer>): Index {

@@ -1,18 +1,20 @@
-// Chooses how a file is played: cut into segments where its format allows, whole if it is short, else by an element.
+// Chooses how a file is played: cut into segments where its container allows, else whole if it is short.
 
-import { ElementTrack } from "./element_track";
+import { NotSegmentable, nameAt, type Cuttable } from "./cuttable";
 import { openFlac } from "./flac";
 import { openMp3 } from "./mp3";
+import { openMp4 } from "./mp4";
+import { openOgg } from "./ogg";
 import { rangesOf, type ReadRange } from "./ranges";
 import { SegmentedTrack } from "./segmented_track";
-import { NotSegmentable, type Segments } from "./segments";
+import { segmentsOf, type Segments } from "./segments";
 import type { Track } from "./track";
 import { openWav } from "./wav";
 import { openWhole } from "./whole";
 
 /**
  * What one file may take when it is decoded whole: nearly three minutes of stereo. The browser's decoder takes as much
- * again for a while: two stems and an original of that length were measured at 450 MB, longer ones would take more.
+ * again for a while.
  */
 const MOST_WHOLE_BYTES = 60e6;
 
@@ -21,34 +23,21 @@ export interface AudioFile {
   url: string;
   size_bytes: number;
   duration_seconds?: number | null;
+  sample_rate_hz?: number | null;
   channels?: number | null;
 }
 
-/**
- * `offsetSeconds` is where in the file the song begins. `playable` gives an address that a media element can play,
- * which cannot send a key.
- */
-export async function openTrack(
-  context: AudioContext,
-  file: AudioFile,
-  playable: (url: string) => Promise<string>,
-  signal: AbortSignal,
-  offsetSeconds = 0,
-): Promise<Track> {
-  try {
-    const segments = await openSegments(context, file, rangesOf(file.url, signal));
-    return new SegmentedTrack(context, segments, Math.round(offsetSeconds * context.sampleRate));
-  } catch (error) {
-    if (!(error instanceof NotSegmentable)) throw error;
-  }
-  return new ElementTrack(context, await playable(file.url), offsetSeconds);
+/** `offsetSeconds` is where in the file the song begins. */
+export async function openTrack(context: AudioContext, file: AudioFile, signal: AbortSignal, offsetSeconds = 0): Promise<Track> {
+  const segments = await openSegments(context, file, rangesOf(file.url, signal));
+  return new SegmentedTrack(context, segments, Math.round(offsetSeconds * context.sampleRate));
 }
 
-async function openSegments(context: AudioContext, file: AudioFile, read: ReadRange): Promise<Segments> {
+export async function openSegments(context: BaseAudioContext, file: AudioFile, read: ReadRange): Promise<Segments> {
   try {
-    const cut = cutterOf(await read(0, 4));
-    const segments = await cut?.(read, file.size_bytes);
-    if (segments?.sampleRate === context.sampleRate) return segments;
+    const open = cutterOf(await read(0, Math.min(12, file.size_bytes)));
+    const source = await open?.(read, file.size_bytes, file.sample_rate_hz ?? context.sampleRate);
+    if (source) return segmentsOf(source, context, file.channels ?? 2);
   } catch (error) {
     if (!(error instanceof NotSegmentable)) throw error;
   }
@@ -58,14 +47,18 @@ async function openSegments(context: AudioContext, file: AudioFile, read: ReadRa
   return openWhole(read, file.size_bytes, context);
 }
 
+type Open = (read: ReadRange, size: number, sampleRate: number) => Promise<Cuttable>;
+
 /** Tells by how a file begins what can cut it, whatever it is called. */
-function cutterOf(head: Uint8Array): ((read: ReadRange, size: number) => Promise<Segments>) | undefined {
-  const name = String.fromCharCode(...head);
+function cutterOf(head: Uint8Array): Open | undefined {
+  const name = nameAt(head, 0);
   if (name === "fLaC") return openFlac;
   if (name === "RIFF") return openWav;
+  if (name === "OggS") return openOgg;
+  if (nameAt(head, 4) === "ftyp") return openMp4;
   return name.startsWith("ID3") || (head[0] === 0xff && (head[1]! & 0xe6) === 0xe2) ? openMp3 : undefined;
 }
 
-function bytesDecoded(file: AudioFile, context: AudioContext): number {
+function bytesDecoded(file: AudioFile, context: BaseAudioContext): number {
   return (file.duration_seconds ?? Infinity) * context.sampleRate * (file.channels ?? 2) * 4;
 }

@@ -3,13 +3,17 @@
 import type { Segments } from "./segments";
 import type { Track } from "./track";
 
-/** Decoded segments kept: what sounds, what comes next, and one for a seek back. More cost 1.5 MB each. */
-const KEPT_SEGMENTS = 5;
+/** How much is kept decoded: what sounds, and what is scheduled ahead. More costs 0.4 MB a second, for each track. */
+const KEPT_SECONDS = 8;
+
+/** Segments kept beside: one for a seek back, those that are only touched. */
+const KEPT_BESIDE = 3;
 
 export class SegmentedTrack implements Track {
   readonly output: GainNode;
   private readonly decoded = new Map<number, Promise<AudioBuffer>>();
   private readonly ready = new Map<number, AudioBuffer>();
+  private readonly kept: number;
   private sounding = new Set<AudioBufferSourceNode>();
 
   /** `offset` is where in the segments the song begins, in samples. */
@@ -19,6 +23,7 @@ export class SegmentedTrack implements Track {
     private readonly offset = 0,
   ) {
     this.output = context.createGain();
+    this.kept = Math.ceil((KEPT_SECONDS * segments.sampleRate) / segments.segmentSamples) + KEPT_BESIDE;
   }
 
   async prepare(from: number, to: number): Promise<void> {
@@ -69,12 +74,12 @@ export class SegmentedTrack implements Track {
 
   private load(index: number): Promise<AudioBuffer> {
     const known = this.decoded.get(index);
-    const loading = known ?? this.segments.decode(index, this.context);
+    const loading = known ?? this.segments.decode(index);
     // Last in the map is what was used last; a piece's first segment must outlive the loading of its second.
     this.decoded.delete(index);
     this.decoded.set(index, loading);
     if (known) return known;
-    for (const oldest of [...this.decoded.keys()].slice(0, -KEPT_SEGMENTS)) this.drop(oldest);
+    for (const oldest of [...this.decoded.keys()].slice(0, -this.kept)) this.drop(oldest);
     loading.then(
       (buffer) => this.decoded.has(index) && this.ready.set(index, buffer),
       () => this.drop(index),

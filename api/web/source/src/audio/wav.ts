@@ -1,87 +1,75 @@
 // Cuts WAV files: plain samples behind a header, so any part can be read by itself.
 
+import { joined, nameAt, NotSegmentable, viewOf, type Cuttable } from "./cuttable";
 import type { ReadRange } from "./ranges";
-import { NotSegmentable, SEGMENT_SECONDS, type Segments } from "./segments";
 
 interface Layout {
-  float: boolean;
-  channels: number;
-  sampleRate: number;
-  bytesPerSample: number;
+  /** The chunk that says what samples are like. */
+  format: Uint8Array;
   dataStart: number;
   dataBytes: number;
 }
 
-const EXTENSIBLE = 0xfffe;
 const FLOAT = 3;
-const PCM = 1;
+const HEADER_BYTES = 12;
 
-export async function openWav(read: ReadRange, size: number): Promise<Segments> {
-  const layout = await readLayout(read, size);
-  const frameBytes = layout.bytesPerSample * layout.channels;
-  const totalSamples = Math.floor(layout.dataBytes / frameBytes);
-  const segmentSamples = SEGMENT_SECONDS * layout.sampleRate;
+export async function openWav(read: ReadRange, size: number): Promise<Cuttable> {
+  const { format, dataStart, dataBytes } = await readLayout(read, size);
+  const frameBytes = viewOf(format).getUint16(12, true);
+  const sampleRate = viewOf(format).getUint32(4, true);
+  if (!frameBytes || !sampleRate) throw new NotSegmentable("The WAV file's samples are of an unknown kind.");
   return {
-    sampleRate: layout.sampleRate,
-    totalSamples,
-    segmentSamples,
-    async decode(index, context) {
-      const first = index * segmentSamples;
-      const count = Math.min(segmentSamples, totalSamples - first);
-      const start = layout.dataStart + first * frameBytes;
-      const bytes = await read(start, start + count * frameBytes);
-      const buffer = context.createBuffer(layout.channels, count, layout.sampleRate);
-      fill(buffer, new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), layout);
-      return buffer;
+    sampleRate,
+    totalSamples: Math.floor(dataBytes / frameBytes),
+    async piece(first, stop) {
+      const data = await read(dataStart + first * frameBytes, dataStart + stop * frameBytes);
+      return { file: riff([chunk("fmt ", format), chunk("data", data)]), skip: 0 };
     },
   };
 }
 
 async function readLayout(read: ReadRange, size: number): Promise<Layout> {
-  let chunk = 12;
-  let format: Omit<Layout, "dataStart" | "dataBytes"> | undefined;
+  let at = HEADER_BYTES;
+  let format: Uint8Array | undefined;
   // A file of ours has a handful of chunks; one with hundreds is not worth the requests.
-  for (let seen = 0; seen < 20 && chunk + 8 <= size; seen++) {
-    const head = await read(chunk, Math.min(size, chunk + 48));
-    const view = new DataView(head.buffer, head.byteOffset, head.byteLength);
-    const name = String.fromCharCode(...head.subarray(0, 4));
-    const length = view.getUint32(4, true);
-    if (name === "fmt ") format = readFormat(view);
-    if (name === "data" && format) {
-      return { ...format, dataStart: chunk + 8, dataBytes: Math.min(length, size - chunk - 8) };
+  for (let seen = 0; seen < 20 && at + 8 <= size; seen++) {
+    const head = await read(at, Math.min(size, at + 48));
+    const name = nameAt(head, 0);
+    const length = viewOf(head).getUint32(4, true);
+    if (name === "fmt ") format = head.slice(8, 8 + length);
+    if (name === "data" && format && format.length >= 16) {
+      return { format, dataStart: at + 8, dataBytes: Math.min(length, size - at - 8) };
     }
-    chunk += 8 + length + (length % 2);
+    at += 8 + length + (length % 2);
   }
   throw new NotSegmentable("The WAV file has no samples where they should be.");
 }
 
-function readFormat(view: DataView): Omit<Layout, "dataStart" | "dataBytes"> {
-  let code = view.getUint16(8, true);
-  if (code === EXTENSIBLE) code = view.getUint16(32, true);
-  const bits = view.getUint16(22, true);
-  const known = (code === PCM && [16, 24, 32].includes(bits)) || (code === FLOAT && bits === 32);
-  if (!known) throw new NotSegmentable("The WAV file's samples are of an unknown kind.");
-  return {
-    float: code === FLOAT,
-    channels: view.getUint16(10, true),
-    sampleRate: view.getUint32(12, true),
-    bytesPerSample: bits / 8,
-  };
-}
-
-function fill(buffer: AudioBuffer, view: DataView, layout: Layout): void {
-  const { bytesPerSample, channels } = layout;
-  const read = sampleReader(view, layout);
+/** Returns samples as a WAV file of floats. */
+export function wavFile(buffer: AudioBuffer): ArrayBuffer {
+  const { numberOfChannels: channels, sampleRate, length } = buffer;
+  const format = new DataView(new ArrayBuffer(16));
+  format.setUint16(0, FLOAT, true);
+  format.setUint16(2, channels, true);
+  format.setUint32(4, sampleRate, true);
+  format.setUint32(8, sampleRate * channels * 4, true);
+  format.setUint16(12, channels * 4, true);
+  format.setUint16(14, 32, true);
+  const samples = new Float32Array(length * channels);
   for (let channel = 0; channel < channels; channel++) {
-    const samples = buffer.getChannelData(channel);
-    let at = channel * bytesPerSample;
-    for (let i = 0; i < samples.length; i++, at += bytesPerSample * channels) samples[i] = read(at);
+    const one = buffer.getChannelData(channel);
+    for (let i = 0; i < length; i++) samples[i * channels + channel] = one[i]!;
   }
+  return riff([chunk("fmt ", new Uint8Array(format.buffer)), chunk("data", new Uint8Array(samples.buffer))]);
 }
 
-function sampleReader(view: DataView, { float, bytesPerSample }: Layout): (at: number) => number {
-  if (float) return (at) => view.getFloat32(at, true);
-  if (bytesPerSample === 2) return (at) => view.getInt16(at, true) / 0x8000;
-  if (bytesPerSample === 3) return (at) => (view.getUint16(at, true) + view.getInt8(at + 2) * 0x10000) / 0x800000;
-  return (at) => view.getInt32(at, true) / 0x80000000;
+function riff(chunks: Uint8Array[]): ArrayBuffer {
+  return chunk("RIFF", joined([new TextEncoder().encode("WAVE"), ...chunks])).buffer;
+}
+
+function chunk(name: string, content: Uint8Array): Uint8Array<ArrayBuffer> {
+  const head = new Uint8Array(8);
+  new TextEncoder().encodeInto(name, head);
+  viewOf(head).setUint32(4, content.length, true);
+  return joined([head, content, new Uint8Array(content.length % 2)]);
 }

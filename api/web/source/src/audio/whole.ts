@@ -1,7 +1,8 @@
 // A short file in a format that is not cut: decoded whole, as its only segment.
 
 import type { ReadRange } from "./ranges";
-import { NotSegmentable, type Segments } from "./segments";
+import { NotSegmentable } from "./cuttable";
+import type { Segments } from "./segments";
 
 export async function openWhole(read: ReadRange, size: number, context: BaseAudioContext): Promise<Segments> {
   const file = await read(0, size);

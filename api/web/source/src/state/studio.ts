@@ -3,9 +3,7 @@
 
 import { effect, signal, type Signal } from "@preact/signals";
 
-import { openAddress } from "../api/media";
 import type { Job, Stem } from "../api/types";
-import { ElementTrack } from "../audio/element_track";
 import { openTrack } from "../audio/open_track";
 import { forgiving, type Track } from "../audio/track";
 import { Transport } from "../audio/transport";
@@ -135,7 +133,7 @@ export class Studio {
 
   private async open(context: AudioContext): Promise<Transport> {
     const tracks = await Promise.all(
-      this.job.stems.map((stem) => openTrack(context, stem, openAddress, this.closing.signal)),
+      this.job.stems.map((stem) => openTrack(context, stem, this.closing.signal)),
     ).catch((error: unknown) => {
       void context.close();
       throw error;
@@ -165,7 +163,7 @@ export class Studio {
       this.mixtureFault.value = "This browser cannot play the original's format.";
     };
     try {
-      const track = await openTrack(transport.context, job.source, openAddress, closing.signal, start);
+      const track = await openTrack(transport.context, job.source, closing.signal, start);
       const from = this.position.value * transport.context.sampleRate;
       await track.prepare(from, Math.min(from + transport.context.sampleRate, transport.totalSamples));
       this.connect(transport, track, () => (this.mixtureSounds() ? 10 ** (this.gainDb / 20) : 0));
@@ -182,10 +180,9 @@ export class Studio {
     this.whileOpen(() => track.output.gain.setTargetAtTime(gain(), transport.context.currentTime, GAIN_SECONDS / 3));
   }
 
-  /** The stems sound on until the mixture is in step with them: then one takes over from the other unnoticed. */
+  /** The stems sound on until the mixture is ready: then one takes over from the other unnoticed. */
   private mixtureSounds(): boolean {
-    const mixture = this.mixture.value;
-    return this.hearingMixture.value && (mixture instanceof ElementTrack ? mixture.inStep.value : mixture !== null);
+    return this.hearingMixture.value && this.mixture.value !== null;
   }
 
   private gainOf(strip: Strip): number {
