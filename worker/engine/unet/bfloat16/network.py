@@ -39,6 +39,7 @@ class Bfloat16Network:
             numbers = np.asarray(np.memmap(path.parent / Path(self._plan.numbers).name, np.uint8, "r"))
         except (OSError, ValueError) as error:
             raise EngineUnavailableError(f"{self._plan.numbers} cannot be read; set the model up again.") from error
+        self._plan.check(numbers.size)
         self._layers = [_LoadedLayer(layer, self._plan, numbers) for layer in self._plan.layers]
 
     def empty_states(self) -> Rings:
@@ -48,6 +49,8 @@ class Bfloat16Network:
 
     def step(self, magnitudes: FloatArray, states: Rings) -> tuple[FloatArray, Rings]:
         """Return gains of the shape of the magnitudes, (channels, frames, bins), and the states, changed."""
+        if magnitudes.shape != self._plan.chunk_shape:
+            raise ValueError(f"A chunk has the shape {self._plan.chunk_shape}, not {magnitudes.shape}.")
         chunk = int(states[POSITION][0])
         bits = np.ascontiguousarray(magnitudes, np.float32).view(np.uint32)
         first = self._plan.rings[INPUT].zeros_before

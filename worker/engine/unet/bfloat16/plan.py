@@ -91,6 +91,58 @@ class Plan:
     layers: tuple[Layer, ...]
     numbers: str
 
+    @property
+    def chunk_shape(self) -> tuple[int, int, int]:
+        """Channels, frames and bins of a chunk's magnitudes, and of its gains."""
+        last = self.layers[-1]
+        return self.rings[INPUT].channels, 4 * last.rows, 4 * last.bins
+
+    def check(self, numbers_size: int) -> None:
+        """Raise EngineUnavailableError unless every layer stays within its rings and the numbers.
+
+        The compiled loops look at no bounds.
+        """
+        try:
+            sound = self._is_sound(numbers_size)
+        except (LookupError, TypeError):
+            sound = False
+        if not sound:
+            raise EngineUnavailableError("The plan of a network does not fit together; set the model up again.")
+
+    def _is_sound(self, numbers_size: int) -> bool:
+        channels, frames, bins = self.chunk_shape
+        source = self.rings[INPUT]
+        return (
+            (channels, bins) == (2, source.bins)
+            and frames <= source.rows
+            and all(min(ring.rows, ring.channels) > 0 and ring.channels % 2 == 0 for ring in self.rings.values())
+            and all(min(ring.zeros_before, ring.zeros_after) >= 0 for ring in self.rings.values())
+            and all(self._fits(layer, numbers_size) for layer in self.layers)
+            and all((layer.target == GAINS) == (layer is self.layers[-1]) for layer in self.layers)
+        )
+
+    def _fits(self, layer: Layer, numbers_size: int) -> bool:
+        source, outputs = self.rings[layer.source], LANES * layer.registers * layer.blocks
+        weights = 2 * outputs * layer.row_taps * layer.bin_taps * source.channels
+        counts = (layer.rows, layer.bins, layer.blocks, layer.row_taps, layer.bin_taps)
+        places = (layer.bin_stride, layer.bin_scale, layer.bin_phase, layer.channel, layer.weights_at, layer.table_at)
+        return (
+            layer.registers in {1, 2}
+            and min(counts) > 0
+            and min(places) >= 0
+            and layer.bins % (ACCUMULATORS // layer.registers) == 0
+            and ((layer.bins - 1) * layer.bin_stride + layer.bin_taps) * source.channels <= source.width
+            and layer.weights_at + weights <= numbers_size
+            and layer.table_at + 4 * TABLE_ROWS * outputs <= numbers_size
+            and (layer.target != GAINS or (layer.registers, layer.blocks, layer.sums) == (2, 1, None))
+            and all(
+                (layer.bins - 1) * layer.bin_scale + layer.bin_phase < self.rings[name].bins
+                and layer.channel + outputs <= self.rings[name].channels
+                for name in (layer.sums, layer.target)
+                if name not in {None, GAINS}
+            )
+        )
+
 
 def write_plan(path: Path, plan: Plan) -> None:
     """Write a plan as JSON."""

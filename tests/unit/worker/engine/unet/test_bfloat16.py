@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +125,29 @@ def test_a_plan_of_another_format_or_without_its_numbers_is_refused(two_layers, 
     two_layers.write_text(two_layers.read_text().replace('"format": 1', '"format": 0'))
     with pytest.raises(EngineUnavailableError, match="set the model up again"):
         read_plan(two_layers)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"bins": 40},
+        {"bins": 12},
+        {"channel": 16},
+        {"bin_stride": 3},
+        {"row_taps": 900},
+        {"weights_at": 10**6},
+        {"source": "elsewhere"},
+        {"target": GAINS},
+    ],
+    ids=str,
+)
+def test_a_plan_that_reaches_beyond_its_rings_or_numbers_is_refused(two_layers, change):
+    plan, size = read_plan(two_layers), (two_layers.parent / "two.numbers").stat().st_size
+    plan.check(size)
+    with pytest.raises(EngineUnavailableError, match="set the model up again"):
+        replace(plan, layers=(replace(plan.layers[0], **change), plan.layers[1])).check(size)
+    with pytest.raises(EngineUnavailableError, match="set the model up again"):
+        plan.check(size - 1)
 
 
 def test_the_states_of_silence_are_those_that_silence_keeps(bfloat16_folder):
