@@ -14,7 +14,9 @@ from tests.browser.conftest import SCREENS, CheckWithAxe, OpenPage, Screen, Stac
 from tests.fixtures.audio import make_song, write_wav
 
 
-def test_who_has_no_batches_is_not_told_of_them(open_page: OpenPage, api: httpx.Client, finished: dict[str, Any]) -> None:
+def test_who_has_no_batches_is_not_told_of_them(
+    open_page: OpenPage, api: httpx.Client, finished: dict[str, Any]
+) -> None:
     del finished
     assert api.get("/v1/batches").json()["batches"] == []
     page = open_page()
