@@ -62,7 +62,7 @@ ORIGINALS = {
     "opus": ("opus", "-b:a", "96k"),
     "m4a": ("m4a",),
     "aac without a container": ("aac",),
-    "m4a whose tables come last and which is mono": ("m4a", "-ac", "1", "-movflags", "-faststart"),
+    "webm": ("webm", "-c:a", "libopus"),
 }
 
 
