@@ -62,7 +62,7 @@ def samples_apart(page: Page, sounds: dict[str, Samples], rate_hz: int = RATE_HZ
         places = []
         for switch, song in sounds.items():
             page.get_by_role("button", name=switch, exact=True).click()
-            page.wait_for_timeout(1000)
+            page.wait_for_timeout(500)
             heard, at = record(page)
             places.append(round((find(heard, song, rate_hz)[0] - at) * rate_hz))
         looks.append(places[0] - places[1])
