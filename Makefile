@@ -13,7 +13,7 @@ override OUT := $(value OUT)
 override ENGINE := $(value ENGINE)
 override FORMAT := $(value FORMAT)
 override EXCERPT := $(value EXCERPT)
-export SONG OUT ENGINE FORMAT EXCERPT
+export SONG OUT ENGINE FORMAT EXCERPT ITEMS SONGS
 
 .PHONY: help run test lint test-fault-quick test-fault soak page-check bench bench-api bench-queue lock clean
 .DEFAULT_GOAL := help
@@ -66,8 +66,8 @@ bench: ## Speed, memory and sound of the engines [FAMILIES=…]; figures go to b
 bench-api: ## Cheap polling, event streams, submitting to a long line; both sides of each ratio
 	@$(SET_UP) bench -m tests.bench.api_speed
 
-bench-queue: ## Batches: reading 100,000 lines, Redis, latency, wall time over child time
-	@$(SET_UP) bench -m tests.bench.queue
+bench-queue: ## Batches: 100,000 lines read and run to their end, whole songs [PARTS="reading end songs" ITEMS= SONGS= ENGINE=]
+	@$(SET_UP) bench -m tests.bench.queue $(PARTS)
 
 COMPILE = .venv-test/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate

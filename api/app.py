@@ -14,6 +14,7 @@ from api.rate_limits import register_rate_limits
 from api.request_log import register_request_log
 from api.routes import batches, documentation, events, jobs, outputs, server, uploads
 from api.security import register_security
+from api.security_headers import SecurityHeaders
 from api.services import install, make_services
 from api.unread_bodies import register_unread_bodies
 from shared.settings import Settings
@@ -40,6 +41,7 @@ def create_app(settings: Settings) -> Flask:
     register_rate_limits(app, services.rate_limits)
     register_problems(app)
     register_unread_bodies(app)
+    app.wsgi_app = SecurityHeaders(app.wsgi_app, settings)  # type: ignore[method-assign]
     for module in (jobs, batches, events, outputs, uploads, server, documentation, web):
         app.register_blueprint(module.blueprint)
     return app

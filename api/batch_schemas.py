@@ -41,7 +41,10 @@ class ExportWish(Strict):
     bucket: str = Field(min_length=1, max_length=63, description="One that this server allows")
     prefix: str = Field("", max_length=500, description="Begins each copy's key")
     template: str = Field(
-        "{track}/{stem}.{format}", max_length=500, description="The rest of it: {track}, {number}, {stem}, {format}"
+        "{track}/{stem}.{format}",
+        max_length=500,
+        description="The rest of it: {track}, {number}, {stem}, {format}. Where an earlier item of the batch has a "
+        "name, an item's number follows its track: `Intro (7)`",
     )
 
     @field_validator("template")

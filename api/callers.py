@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, cast
 
 from flask import Flask, g, request
@@ -60,10 +61,14 @@ def register_callers(app: Flask, settings: Settings, keys: ApiKeys) -> None:
     """Find out who makes each request, and refuse what they may not. Register it after the check of Host and Origin."""
     required = keys_required(settings)
 
+    @cache
+    def scope_of(endpoint: str | None, method: str) -> str | None:
+        blueprint = endpoint.rpartition(".")[0] if endpoint else None
+        return needed_scope(app.view_functions.get(endpoint or ""), blueprint, method)
+
     @app.before_request
     def identify() -> None:
-        view = app.view_functions.get(request.endpoint or "")
-        scope = needed_scope(view, request.blueprint, request.method)
+        scope = scope_of(request.endpoint, request.method)
         if scope is None:
             return
         found = _caller(keys, required=required)
@@ -86,7 +91,7 @@ def caller() -> Caller:
 
 
 def _caller(keys: ApiKeys, *, required: bool) -> Caller:
-    given = request.headers.get("Authorization")
+    given = request.environ.get("HTTP_AUTHORIZATION")
     if given is None:
         if required:
             raise KeyMissingError("This server wants an API key: Authorization: Bearer <key>.")

@@ -13,6 +13,12 @@ from pydantic_core import to_json
 
 from api.resources import JobResource
 from shared.job import TERMINAL, Job, JobState, Output
+from shared.recent import Recent
+
+REMEMBERED = 512
+"""Jobs whose JSON a process keeps. Raising it helps where more are followed at once, at 2 to 10 kB each."""
+
+_written = Recent[tuple[object, ...], bytes](REMEMBERED)
 
 NOT_MEASURED = {"duration_seconds": None, "peak_db": None, "loudness_lufs": None}
 
@@ -25,14 +31,31 @@ def job_resource(job: Job) -> JobResource:
 def job_json(job: Job) -> bytes:
     """Return a job as clients see it, as JSON.
 
-    Polls come by the thousand: what this module put together itself is not validated again. A test holds it against
-    JobResource.
+    Polls come by the thousand, and most find a job as it was: what its record tells is written once. What this module
+    put together itself is not validated again; a test holds it against JobResource.
     """
-    return to_json(job_document(job))
+    key = (job.id, job.state.value, job.version, job.expires_at)
+    recorded = _written.get(key)
+    if recorded is None:
+        recorded = to_json(_recorded(job))
+        _written.put(key, recorded)
+    return recorded[:-1] + b"," + to_json(_standing(job))[1:]
 
 
 def job_document(job: Job) -> dict[str, Any]:
     """Return the members of a JobResource."""
+    return {**_recorded(job), **_standing(job)}
+
+
+def _standing(job: Job) -> dict[str, Any]:
+    """Return the members that move while the job's record stays as it is."""
+    return {
+        "queue_position": job.queue_position,
+        "eta_seconds": None if job.eta_seconds is None else round(job.eta_seconds, 1),
+    }
+
+
+def _recorded(job: Job) -> dict[str, Any]:
     request = job.request
     outputs: dict[str, list[dict[str, Any]]] = {"stem": [], "picture": [], "waveform": [], "report": []}
     for output in job.outputs:
@@ -43,8 +66,6 @@ def job_document(job: Job) -> dict[str, Any]:
         "stage": job.stage,
         "progress": 1.0 if job.state is JobState.SUCCEEDED else job.progress,
         "attempt": job.attempt,
-        "queue_position": job.queue_position,
-        "eta_seconds": None if job.eta_seconds is None else round(job.eta_seconds, 1),
         "engine": request.engine,
         "preset": request.preset,
         "parameters": request.parameters,
@@ -74,8 +95,11 @@ def job_document(job: Job) -> dict[str, Any]:
 
 
 def etag_of(job: Job) -> str:
-    """Return the tag of a job's representation: weak, since the time left moves on without a change of the job."""
-    return f"{job.id[:8]}-{job.version}-{job.queue_position or 0}"
+    """Return the tag of a job's representation: weak, since the time left moves on without a change of the job.
+
+    With the state, since what storage keeps of an ended job has the version that was current when it was written.
+    """
+    return f"{job.id[:8]}-{job.state[0]}{job.version}-{job.queue_position or 0}"
 
 
 def output_url(job_id: str, output: Output) -> str:

@@ -5,8 +5,9 @@ Owns the id: a client's own is taken where it is harmless, so that one id follow
 
 from __future__ import annotations
 
+import logging
+import random
 import re
-import secrets
 import time
 
 import structlog
@@ -14,9 +15,11 @@ from flask import Flask, Response, g, request
 
 from shared.logs import bind_request, unbind_request
 
-log = structlog.get_logger(__name__)
+log, root = structlog.get_logger(__name__), logging.getLogger()
 
-HEADER = "X-Request-ID"
+HEADER, VARIABLE = "X-Request-ID", "HTTP_X_REQUEST_ID"
+
+_numbers = random.Random()  # noqa: S311 - ids are for finding lines in logs, and no secret
 
 WATCHED = frozenset({"/healthz", "/readyz", "/metrics"})
 
@@ -28,19 +31,21 @@ def register_request_log(app: Flask) -> None:
 
     @app.before_request
     def begin() -> None:
-        given = request.headers.get(HEADER, "")
-        g.request_id = given if HARMLESS.fullmatch(given) else secrets.token_hex(8)
-        g.began_at = time.monotonic()
-        bind_request(g.request_id)
+        given = request.environ.get(VARIABLE)
+        request_id = given if given and HARMLESS.fullmatch(given) else f"{_numbers.getrandbits(64):016x}"
+        g.request_id, g.began_at = request_id, time.monotonic()
+        bind_request(request_id)
 
     @app.after_request
     def end(response: Response) -> Response:
         response.headers.add(HEADER, g.request_id)
-        milliseconds = round(1000 * (time.monotonic() - g.began_at), 1)
+        method, path, status = request.method, request.path, response.status_code
         # Polls come by the thousand and say nothing when all is well; who watches the server's health hears the answer.
-        is_poll = request.method in {"GET", "HEAD"} and response.status_code < 400
-        write = log.debug if is_poll or request.path in WATCHED else log.info
-        write("request", method=request.method, path=request.path, status=response.status_code, ms=milliseconds)
+        is_quiet = (status < 400 and method in {"GET", "HEAD"}) or path in WATCHED
+        if not is_quiet or root.isEnabledFor(logging.DEBUG):
+            milliseconds = round(1000 * (time.monotonic() - g.began_at), 1)
+            write = log.debug if is_quiet else log.info
+            write("request", method=method, path=path, status=status, ms=milliseconds)
         return response
 
     @app.teardown_request

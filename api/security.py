@@ -1,8 +1,8 @@
-"""Who may talk to the API from where, and what browsers are told to forbid themselves.
+"""Who may talk to the API from where.
 
-Owns the checks of Host and Origin, what pages of named origins may do (CORS), and the security headers. A keyless API
-on loopback is open to every program of the machine, but must not be to web pages: a multipart POST needs no preflight,
-and a name can be made to resolve to 127.0.0.1 (DNS rebinding).
+Owns the checks of Host and Origin, and what pages of named origins may do (CORS). A keyless API on loopback is open to
+every program of the machine, but must not be to web pages: a multipart POST needs no preflight, and a name can be made
+to resolve to 127.0.0.1 (DNS rebinding).
 """
 
 from __future__ import annotations
@@ -22,24 +22,6 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
-HEADERS: Mapping[str, str] = {
-    "X-Content-Type-Options": "nosniff",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
-"""What every answer carries, beside its Content-Security-Policy."""
-
-DOCUMENT_HEADERS: Mapping[str, str] = {
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-}
-"""What only documents heed: left out of JSON, which nosniff keeps from being one."""
-
-JSON = ("application/json", "application/problem+json")
-
-
 PREFLIGHT: Mapping[str, str] = {
     "Access-Control-Allow-Methods": "GET, HEAD, POST, DELETE",
     "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, If-None-Match, Prefer, Range, "
@@ -55,33 +37,26 @@ EXPOSED = (
 
 
 def register_security(app: Flask, settings: Settings) -> None:
-    """Check every request and mark every answer."""
+    """Check every request."""
     hosts = allowed_hosts(settings)
     origins = frozenset(split_names(settings.api_cors_origins))
-    policy = content_security_policy(settings)
-    defaults = {**HEADERS, "Content-Security-Policy": policy}
-    document_defaults = {**defaults, **DOCUMENT_HEADERS}
 
     @app.before_request
     def check_sender() -> Response | None:
         _check_host(hosts)
-        if origins and request.headers.get("Origin") in origins:
+        origin = request.environ.get("HTTP_ORIGIN")
+        if origins and origin in origins:
             is_preflight = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
             return Response(status=204, headers=PREFLIGHT) if is_preflight else None
-        _check_origin()
+        _check_origin(origin)
         return None
 
-    @app.after_request
-    def add_headers(response: Response) -> Response:
-        if origins:
+    if origins:
+
+        @app.after_request
+        def allow_origin(response: Response) -> Response:
             _allow_origin(response.headers, origins)
-        # Looked through once: `setdefault` looks through all headers each time, which a poll would feel.
-        present = {name.lower() for name, _ in response.headers}
-        wanted = defaults if response.content_type in JSON else document_defaults
-        for name, value in wanted.items():
-            if name.lower() not in present:
-                response.headers.add(name, value)
-        return response
+            return response
 
 
 def listens_on_loopback(settings: Settings) -> bool:
@@ -103,27 +78,6 @@ def allowed_hosts(settings: Settings) -> frozenset[str] | None:
     return named | LOOPBACK_NAMES if named else None
 
 
-def content_security_policy(settings: Settings) -> str:
-    """Return the policy of every answer: nothing from elsewhere, no inline script or style, no frames."""
-    stems = ""
-    if settings.s3_public_endpoint_url:
-        parts = urlsplit(settings.s3_public_endpoint_url)
-        stems = f" {parts.scheme}://{parts.netloc}"
-    return "; ".join(
-        [
-            "default-src 'none'",
-            "script-src 'self'",
-            "style-src 'self'",
-            f"img-src 'self' data: blob:{stems}",
-            f"media-src 'self' blob:{stems}",
-            f"connect-src 'self'{stems}",
-            "form-action 'self'",
-            "base-uri 'none'",
-            "frame-ancestors 'none'",
-        ]
-    )
-
-
 def _allow_origin(headers: Headers, origins: frozenset[str]) -> None:
     # Also without an Origin, or a cache would hand one page's answer to another.
     headers.add("Vary", "Origin")
@@ -137,7 +91,7 @@ def _allow_origin(headers: Headers, origins: frozenset[str]) -> None:
 def _check_host(hosts: frozenset[str] | None) -> None:
     if hosts is None:
         return
-    if _hostname(request.host) not in hosts:
+    if _hostname(request.environ.get("HTTP_HOST") or request.host) not in hosts:
         raise HostRefusedError("This server does not go by that name; the setting API_ALLOWED_HOSTS can add it.")
 
 
@@ -146,11 +100,10 @@ def _hostname(host: str) -> str | None:
     return urlsplit(f"//{host}").hostname
 
 
-def _check_origin() -> None:
-    origin = request.headers.get("Origin")
+def _check_origin(origin: str | None) -> None:
     # Behind a proxy that ends TLS the scheme differs; the name and port cannot.
     if origin is not None and urlsplit(origin).netloc.lower() != request.host.lower():
         raise OriginRefusedError("Requests from pages of other sites are refused.")
-    crosses = request.headers.get("Sec-Fetch-Site") in {"cross-site", "same-site"}
+    crosses = request.environ.get("HTTP_SEC_FETCH_SITE") in {"cross-site", "same-site"}
     if crosses and request.method not in SAFE_METHODS:
         raise OriginRefusedError("Requests from pages of other sites are refused.")

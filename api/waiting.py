@@ -24,7 +24,7 @@ WAIT = re.compile(r"""(?:^|[,;])\s*wait\s*=\s*"?(\d{1,9})"?\s*(?=$|[,;])""", re.
 
 def preferred_wait_seconds() -> int:
     """Return how long the request wants to wait; 0 for not at all. What cannot be read is no preference."""
-    if "Prefer" not in request.headers:
+    if "HTTP_PREFER" not in request.environ:
         return 0
     found = WAIT.search(",".join(request.headers.getlist("Prefer")))
     return min(MAX_WAIT_SECONDS, int(found[1])) if found else 0

@@ -59,7 +59,7 @@ LETTERS: Mapping[str, ItemState] = {
     "c": ItemState.CANCELED,
     "i": ItemState.INVALID,
 }
-"""Items in Redis (lua/common.lua); `q`, and capitals, mean that the job's record there knows more."""
+"""Items in Redis (lua/keys.lua); `q`, and capitals, mean that the job's record there knows more."""
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,8 @@ class Item:
     """Why the line is invalid."""
     cursor: str | None = None
     """With the last of a chunk: where to read on behind it."""
+    export_track: str | None = None
+    """What the copies of its stems are called after, where an earlier track's have its own name."""
 
     def to_line(self) -> bytes:
         """Return the item as a line."""

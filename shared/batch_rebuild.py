@@ -14,6 +14,7 @@ from shared.batch import BatchRequest, job_id_of
 from shared.batch_objects import FOLDER, BatchObjects, Result, document_key
 from shared.batch_store import BatchStore
 from shared.errors import SourceMissingError
+from shared.export_names import marks_of
 from shared.job import Job
 from shared.job_document import newest_document, read_document
 from shared.object_storage import ObjectStorage
@@ -61,6 +62,8 @@ class BatchRebuild:
                     self._batches.put_result(batch_id, item.number, text)
                 self._add(restored, text, invalid=item.error is not None)
             restored.cursor = items[-1].cursor or ""
+            if request.export:
+                self._batches.put_marks(batch_id, marks_of(request.export, items))
         return self._batches.restore(
             batch_id,
             request,

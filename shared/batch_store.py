@@ -142,9 +142,13 @@ class BatchStore:
         letters: str,
         uploads: Sequence[str],
         is_last: bool,
+        marks: Sequence[str] = (),
         error: Mapping[str, Any] | None = None,
     ) -> bool:
-        """Take over what was read of the manifest after `batch.cursor`; False when somebody else was faster."""
+        """Take over what was read of the manifest after `batch.cursor`; False when somebody else was faster.
+
+        `marks` stand for the names of exported copies that are given by now.
+        """
         answer = self._scripts.run(
             "batch_read_on",
             batch.id,
@@ -154,9 +158,16 @@ class BatchStore:
             int(is_last),
             json.dumps(error) if error else None,
             self._retention_ms,
+            len(uploads),
             *uploads,
+            *marks,
         )
         return bool(answer)
+
+    def marks_taken(self, batch: Batch, marks: Sequence[str]) -> list[bool] | None:
+        """Return which marks stand for names that were given before `batch.cursor`; None when others read on since."""
+        is_there, *taken = self._scripts.run("batch_marks", batch.id, batch.cursor, *marks)
+        return [bool(int(t)) for t in taken] if int(is_there) else None
 
     def next_numbers(self, batch_id: str, window: int) -> list[int]:
         """Return the items whose turn is near: as many as keep `window` of the batch's jobs in line or running."""
@@ -234,6 +245,11 @@ class BatchStore:
     def put_result(self, batch_id: str, number: int, result: str) -> None:
         """Give a batch that is about to be restored the result of an item."""
         guarded(lambda: self._redis.hset(f"{self._prefix}batch:{batch_id}:results", str(number), result))
+
+    def put_marks(self, batch_id: str, marks: Sequence[str]) -> None:
+        """Give a batch that is about to be restored the marks of names that its items have."""
+        if marks:
+            guarded(lambda: self._redis.sadd(f"{self._prefix}batch:{batch_id}:marks", *marks))
 
     def restore(
         self,

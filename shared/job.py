@@ -16,10 +16,8 @@ from typing import Any
 SCHEMA_VERSION = 1
 """Written into each record, so that old and new workers can share a Redis during an upgrade."""
 
-
 REMEMBERED = 256
-"""Requests and lists of outputs that a process need not read again: they never change, and a job is polled many times.
-Raising it helps where more jobs are followed at once, at about 10 kB each."""
+"""Requests that a process need not read again: they never change, and a running job's record changes often."""
 
 
 class JobState(StrEnum):
@@ -126,7 +124,10 @@ class Output:
 
 @dataclass(frozen=True)
 class Job:
-    """A job as its record tells it, read at one moment. Times are seconds since 1970 by Redis's clock."""
+    """A job as its record tells it, read at one moment. Times are seconds since 1970 by Redis's clock.
+
+    Two records of an id never have the same version, be it that the job was removed and made again between them.
+    """
 
     id: str
     state: JobState
@@ -157,9 +158,16 @@ class Job:
         """Return the output of this kind and name, or None."""
         return next((o for o in self.outputs if o.kind == kind and o.name == name), None)
 
+    def standing(self, queue_position: int | None, eta_seconds: float | None) -> Job:
+        """Return the job at this place in line, with so much time left: what moves while its record stays."""
+        moved = object.__new__(Job)
+        # What `dataclasses.replace` does, but for its way through every field, which polls would feel.
+        moved.__dict__.update(self.__dict__, queue_position=queue_position, eta_seconds=eta_seconds)
+        return moved
+
     @classmethod
     def from_record(cls, job_id: str, record: Mapping[str, str]) -> Job:
-        """Read the fields of a job's hash in Redis; see `lua/common.lua` for who writes which."""
+        """Read the fields of a job's hash in Redis; see `lua/keys.lua` for who writes which."""
         return cls(
             id=job_id,
             state=JobState(record["state"]),
@@ -179,8 +187,6 @@ class Job:
             report=json.loads(record.get("report") or "null"),
             error=json.loads(record.get("error") or "null"),
             attempt_errors=tuple(json.loads(e) for e in (record.get("attempt_errors") or "").splitlines()),
-            queue_position=int(record["queue_position"]) if record.get("queue_position") else None,
-            eta_seconds=float(record["eta_seconds"]) if record.get("eta_seconds") else None,
             cached=record.get("cached") == "1",
             batch_id=record.get("batch") or None,
             contents=tuple((record.get("content") or "").split()),
@@ -216,7 +222,6 @@ def _read_request(text: str) -> JobRequest:
     return JobRequest.from_json(text)
 
 
-@lru_cache(maxsize=REMEMBERED)
 def _read_outputs(text: str) -> tuple[Output, ...]:
     return tuple(Output(**o) for o in json.loads(text))
 

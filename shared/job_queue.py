@@ -105,6 +105,11 @@ class JobQueue:
         alive_ms = int(self._settings.worker_alive_seconds * 1000)
         return self._send(self._scripts.run("dispatch", alive_ms))
 
+    def pass_on(self, job_id: str, worker_id: str) -> bool:
+        """Send a message on that a worker has got, if it has no free slot for the job and another worker has one."""
+        alive_ms = int(self._settings.worker_alive_seconds * 1000)
+        return self._send(self._scripts.run("pass_on", job_id, worker_id, alive_ms)) > 0
+
     def rescue(self) -> Rescue:
         """Mend leases that ran out, retries that are due, and messages that nobody claimed."""
         answer = self._scripts.run(

@@ -21,9 +21,18 @@ from shared.errors import (
     QueueDrainingError,
     SourceMissingError,
 )
+from shared.expected_work import guessed_length, kind_of
 from shared.job import Job, JobRequest, JobState, Output
+from shared.recent import Recent
 from shared.redis_connection import Scripts, connect, guarded
 from shared.settings import Settings
+
+REMEMBERED = 512
+"""Jobs that a process knows as it read them last. Raising it helps where more are followed at once, at 10 kB each."""
+
+
+Course = Sequence[tuple[float, float]]
+"""How a job went: which share of its time it had used when it showed a progress, in their order."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +59,7 @@ class JobStore:
         self._redis = client or connect(settings)
         self._prefix = settings.redis_prefix
         self._scripts = Scripts(self._redis, settings.redis_prefix)
+        self._known = Recent[str, Job](REMEMBERED)
         self._retention_ms = int(settings.retention_days * 86_400_000)
         self._admission = Admission(settings, self._redis)
         self._alive_ms = int(settings.worker_alive_seconds * 1000)
@@ -81,6 +91,9 @@ class JobStore:
             *self._admission.owners_limits,
             self._alive_ms,
             batch_id,
+            kind_of(request),
+            *guessed_length(request),
+            None if request.excerpt_duration_seconds is None else int(1000 * request.excerpt_duration_seconds),
         )
         self._admission.demand(answer, *record)
         if answer == "draining":
@@ -92,11 +105,20 @@ class JobStore:
         return _job(job_id, record[0])
 
     def read(self, job_id: str) -> Job:
-        """Return the job as it stands, without its report; one call to Redis. Raises JobNotFoundError."""
-        record = self._scripts.run("read", job_id, self._alive_ms)
-        if not record:
+        """Return the job as it stands, without its report; one call to Redis. Raises JobNotFoundError.
+
+        Redis leaves out a record that this process knows in its present version: most who ask find a job as it was.
+        """
+        known = self._known.get(job_id)
+        answer = self._scripts.run("read", job_id, self._alive_ms, known and known.version)
+        if not answer:
+            self._known.forget(job_id)
             raise JobNotFoundError("There is no such job.")
-        return _job(job_id, record)
+        line, _, record = answer.partition("\n")
+        if record or known is None:
+            known = Job.from_record(job_id, json.loads(record))
+            self._known.put(job_id, known)
+        return _standing(known, line)
 
     def list_ids(self, owner: str | None, *, limit: int, before: str | None = None) -> tuple[list[str], bool]:
         """Return ids newest first, after the id `before`, and whether there are more."""
@@ -205,13 +227,14 @@ class JobStore:
         probed: Mapping[str, Any],
         report: Mapping[str, Any],
         busy_seconds: float = 0.0,
+        course: Course = (),
         audio_seconds: float = 0.0,
         contents: Sequence[str] = (),
         cached: bool = False,
     ) -> bool:
         """Commit the result; False when the claim is no longer held, and then nothing was written.
 
-        `busy_seconds`, how long the job held a slot, goes into the engine's pace, from which waiting times are told;
+        `busy_seconds`, how long the job held a slot, and its `course` are what waiting times are told from;
         `audio_seconds`, how much was separated, counts against the owner's day. `contents` name what
         was made, for content_store.py; `cached` says that an earlier job had made it, and then neither of them counts.
         """
@@ -229,6 +252,7 @@ class JobStore:
                 0 if cached else int(audio_seconds * 1000),
                 " ".join(contents),
                 int(cached),
+                " ".join(f"{progress:.4f} {share:.4f}" for progress, share in course),
             )
         )
 
@@ -239,6 +263,10 @@ class JobStore:
         return bool(
             self._scripts.run("fail", claim.job.id, claim.fence, text, error["code"], retry_ms, self._retention_ms)
         )
+
+    def is_better_elsewhere(self, claim: Claim) -> bool:
+        """Return whether a job that waits for a slot of its worker's would begin sooner if it was handed back."""
+        return bool(self._scripts.run("better_elsewhere", claim.job.id, claim.fence, self._alive_ms))
 
     def hand_back(self, claim: Claim) -> bool:
         """Return the job to the head of its line; no attempt is charged."""
@@ -254,8 +282,18 @@ class JobStore:
             raise IllegalTransitionError(f"A job that is {before} cannot be {done}.")
 
 
-def _job(job_id: str, record: str) -> Job:
-    return Job.from_record(job_id, json.loads(record))
+def _job(job_id: str, answer: str) -> Job:
+    """Read what scripts tell of a job: a line with its standing, then its record."""
+    line, _, record = answer.partition("\n")
+    return _standing(Job.from_record(job_id, json.loads(record)), line)
+
+
+def _standing(job: Job, line: str) -> Job:
+    """Return the job with what moves while its record stays: its place in line, and the time left."""
+    position, _, left_ms = line.partition(" ")
+    if not position and not left_ms:
+        return job
+    return job.standing(int(position) if position else None, int(left_ms) / 1000 if left_ms else None)
 
 
 def new_id() -> str:

@@ -6,12 +6,14 @@ REDIS_URL means (redis_address.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import resources
 from typing import Any, TypeVar
 
 import redis
 from redis.backoff import NoBackoff
+from redis.commands.core import Script
+from redis.exceptions import NoScriptError
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
@@ -21,8 +23,18 @@ from shared.settings import Settings
 
 T = TypeVar("T")
 
-COMMON_PARTS = ("common", "record")
-"""What begins every script, in this order."""
+COMMON_PARTS = ("keys", "common")
+"""What begins a script, in this order."""
+
+RECORD_PARTS = ("pace", "time_left", "record")
+
+PARTS: Mapping[str, tuple[str, ...]] = {
+    "read": ("keys", "known", *RECORD_PARTS),
+    **dict.fromkeys(("beat", "succeed"), (*COMMON_PARTS, "pace")),
+    **dict.fromkeys(("pass_on", "better_elsewhere"), (*COMMON_PARTS, "room")),
+    **dict.fromkeys(("submit", "cancel", "retry"), (*COMMON_PARTS, *RECORD_PARTS)),
+}
+"""What begins scripts that need more, or less: each run makes anew all functions that it is given."""
 
 
 def connect(settings: Settings) -> redis.Redis:
@@ -87,18 +99,26 @@ class Scripts:
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._client = client
         self._prefix = prefix
-        self._loaded: dict[str, Callable[..., Any]] = {}
+        self._registered: dict[str, Script] = {}
 
     def run(self, name: str, *args: object) -> Any:
         """Run the script `name` with the arguments; None travels as an empty string.
 
         Raises StoreUnavailableError when Redis is away, hung, or full.
         """
-        script = self._loaded.get(name)
+        script = self._registered.get(name)
         if script is None:
-            script = self._loaded[name] = self._client.register_script(_source(name))
+            script = self._registered[name] = self._client.register_script(_source(name))
         values = ["" if a is None else str(a) for a in args]
-        return guarded(lambda: script(keys=[self._prefix], args=values))
+        return guarded(lambda: self._evaluate(script, values))
+
+    def _evaluate(self, script: Script, values: list[str]) -> Any:
+        try:
+            # As `evalsha` does after some looking around, which a poll would feel.
+            return self._client.execute_command("EVALSHA", script.sha, 1, self._prefix, *values)  # type: ignore[no-untyped-call]
+        except NoScriptError:
+            # A server that came up anew has to be told the script first.
+            return script(keys=[self._prefix], args=values)
 
 
 def guarded(call: Callable[[], T]) -> T:
@@ -120,4 +140,4 @@ def guarded(call: Callable[[], T]) -> T:
 
 def _source(name: str) -> str:
     folder = resources.files("shared") / "lua"
-    return "".join((folder / f"{part}.lua").read_text() for part in (*COMMON_PARTS, name))
+    return "".join((folder / f"{part}.lua").read_text() for part in (*PARTS.get(name, COMMON_PARTS), name))

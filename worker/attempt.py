@@ -15,14 +15,14 @@ from typing import Any
 
 from shared.errors import OutOfMemoryError, SeparationFailedError, SeparationTimeoutError, StorageUnavailableError
 from shared.job import Output
-from shared.job_store import Claim
+from shared.job_store import Claim, Course
 from shared.object_storage import ObjectStorage, output_key
 from shared.settings import Settings, split_names
 from worker.child_process import ChildGoneError, ChildProcess
 from worker.children import Children
 from worker.heartbeat import Heartbeat
 from worker.threads import threads_per_job
-from worker.work import Limits, Outcome, OutputFile, Work
+from worker.work import STAGE_SHARES, Limits, Outcome, OutputFile, Work, overall_progress
 
 LISTEN_SECONDS = 0.1
 """How long a run listens to its child before it looks at the clock, the memory and the signals again."""
@@ -33,6 +33,16 @@ does not count: whenever a child starts a program, its memory shows twice for an
 
 FETCHED, SEPARATED = 0.03, 0.95
 """Where on the bar the fetch ends and the upload begins."""
+
+
+def course_of(stage_seconds: Mapping[str, float], busy_seconds: float, spent_seconds: float) -> Course:
+    """Return how a run went whose stages took so long, of the seconds that it held a child, and of all that it took."""
+    course, before = list[tuple[float, float]](), busy_seconds - sum(stage_seconds.get(s, 0.0) for s in STAGE_SHARES)
+    for stage in STAGE_SHARES:
+        before += stage_seconds.get(stage, 0.0)
+        done = FETCHED + (SEPARATED - FETCHED) * overall_progress(stage, 1.0)
+        course.append((done, min(1.0, max(0.0, before / max(spent_seconds, 0.001)))))
+    return course
 
 
 class AttemptFailedError(Exception):
@@ -49,6 +59,10 @@ class ClaimLostError(Exception):
 
 class WorkerStoppingError(Exception):
     """The worker was asked to stop: the job goes back to its line."""
+
+
+class BetterElsewhereError(Exception):
+    """Another worker has a slot for the job, and this one has not: it goes back to its line."""
 
 
 class Attempt:
@@ -69,6 +83,7 @@ class Attempt:
         self._stopping = stopping
         self._deadline = float("inf")
         self.busy_seconds = 0.0
+        self._begun_at = 0.0
         self.input_sha256: str | None = None
         self.contents: Sequence[str] = ()
 
@@ -104,8 +119,8 @@ class Attempt:
     def separate(self, children: Children) -> Outcome:
         """Have a child do the work; it is killed if the run must end before it does."""
         urgent = self.claim.job.request.priority == "interactive"
-        with children.lend(urgent=urgent, check=self.check) as child:
-            begun = time.monotonic()
+        with children.lend(urgent=urgent, check=self._check_turn) as child:
+            self._begun_at = begun = time.monotonic()
             try:
                 child.give(self._work())
                 outcome = self._listen(child)
@@ -120,6 +135,11 @@ class Attempt:
             self.busy_seconds = time.monotonic() - begun
         return outcome
 
+    def _check_turn(self) -> None:
+        self.check()
+        if self.heartbeat.better_elsewhere:
+            raise BetterElsewhereError
+
     def upload(self, storage: ObjectStorage, outcome: Outcome) -> list[Output]:
         """Store what the child made, under this claim's fence, and see that it arrived as it was made."""
         total = sum(f.size_bytes for f in outcome.outputs) or 1
@@ -129,6 +149,11 @@ class Attempt:
             outputs.append(self._store(storage, file))
             done += file.size_bytes
         return outputs
+
+    def course(self, outcome: Outcome) -> Course:
+        """Return how the run went until now, at its end."""
+        seconds: Mapping[str, float] = outcome.report.get("seconds", {})
+        return course_of(seconds, self.busy_seconds, time.monotonic() - self._begun_at)
 
     def _listen(self, child: ChildProcess) -> Outcome:
         self._deadline = time.monotonic() + self._settings.job_seconds_base

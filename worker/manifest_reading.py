@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,8 +19,9 @@ from shared.batch_objects import BatchObjects, Item
 from shared.batch_store import BatchStore
 from shared.engine_catalog import EngineCatalog
 from shared.errors import InputError, ManifestInvalidError
+from shared.export_names import told_apart
 from shared.item_wishes import ItemReader, prefix_lines
-from shared.manifest_lines import Line, read_header, read_lines
+from shared.manifest_lines import Header, Line, read_header, read_lines
 from shared.object_storage import ObjectStorage
 from shared.settings import Settings
 from shared.upload_store import UploadStore
@@ -28,6 +29,10 @@ from shared.upload_store import UploadStore
 log = structlog.get_logger(__name__)
 
 MAX_HEADER_BYTES = 65_536
+
+
+class ReadByOthersError(Exception):
+    """Another worker has read on: this one's lines are taken over already."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,12 @@ class ManifestReading:
         items = reader.read([line for line, _ in taken], batch.total + 1)
         if batch.total + len(items) > MAX_ITEMS:
             raise ManifestInvalidError(f"The manifest has more than {MAX_ITEMS:,} lines.")
+        marks: list[str] = []
+        if batch.request.export:
+            try:
+                items, marks = told_apart(batch.request.export, items, lambda m: self._taken(batch, m))
+            except ReadByOthersError:
+                return False
         if items:
             items[-1] = replace(items[-1], cursor=taken[-1][1])
             BatchObjects(self.storage).write_items(batch.id, batch.total // CHUNK_ITEMS, items)
@@ -71,7 +82,14 @@ class ManifestReading:
             letters="".join("i" if item.error else "w" for item in items),
             uploads=[upload for item in items if (upload := _upload_of(item))],
             is_last=len(taken) < CHUNK_ITEMS,
+            marks=marks,
         )
+
+    def _taken(self, batch: Batch, marks: Sequence[str]) -> list[bool]:
+        taken = self.batches.marks_taken(batch, marks) if marks else []
+        if taken is None:
+            raise ReadByOthersError
+        return taken
 
     def _lines(self, batch: Batch) -> Iterator[tuple[Line, str]]:
         """Yield the lines after the batch's cursor, each with the cursor behind it."""
@@ -98,7 +116,7 @@ class ManifestReading:
         finally:
             blocks.close()
 
-    def _header(self, batch: Batch) -> list[str]:
+    def _header(self, batch: Batch) -> Header:
         manifest = batch.request.manifest
         opened = self.storage.open(
             manifest.key, bucket=manifest.bucket, etag=manifest.etag, byte_range=f"bytes=0-{MAX_HEADER_BYTES - 1}"

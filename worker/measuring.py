@@ -1,13 +1,16 @@
 """What is measured of the mixture and of each stem while they stream by, in one pass over the samples.
 
-Owns how the measures are fed together; each is a module of its own. Nothing here keeps samples.
+Owns how the measures are fed together; each is a module of its own. Nothing here keeps samples. What one measure does
+with a block needs nothing of the others, so each is a task that any thread may do.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +23,8 @@ from worker.waveform import WaveformOutline
 
 # A stem whose highest peak lies below this is called silent: it is below the noise of a quiet room at any volume.
 SILENT_PEAK_DB = -60.0
+
+Task = Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -48,11 +53,9 @@ class SignalMeasure:
         """The largest absolute sample so far; 1 is full scale."""
         return self._loudness.peak
 
-    def feed(self, block: FloatArray) -> None:
-        """Take the next samples, shape (channels, n)."""
-        self._loudness.feed(block)
-        self.outline.feed(block)
-        self.view.feed(block)
+    def tasks(self, block: FloatArray) -> Sequence[Task]:
+        """Return what is to be done with the next samples, shape (channels, n), the longest first."""
+        return [partial(measure.feed, block) for measure in (self.view, self._loudness, self.outline)]
 
     def levels(self, gain: float = 1.0) -> Levels:
         """Return peak and loudness as they are after `gain`."""
@@ -71,10 +74,18 @@ class Residual:
         self._residual_energy = 0.0
 
     def feed(self, mixture: FloatArray, stems: FloatArray) -> None:
-        """Take the same samples of the mixture (channels, n) and of all stems (stems, channels, n)."""
-        rest = mixture - stems.sum(axis=0)
+        """Take the same samples of the mixture (channels, n) and of all stems (stems, channels, n).
+
+        Raises SeparationFailedError if a stem holds a sample that is not finite.
+        """
+        with np.errstate(invalid="ignore"):
+            rest = mixture - stems.sum(axis=0)
+        energy = float(np.vdot(rest, rest))
+        # The mixture is finite, so this is not where any stem is not.
+        if not math.isfinite(energy):
+            raise SeparationFailedError("The engine gave samples that are not finite.")
         self._mixture_energy += float(np.vdot(mixture, mixture))
-        self._residual_energy += float(np.vdot(rest, rest))
+        self._residual_energy += energy
 
     def relative_db(self) -> float | None:
         """Return the residual's energy in dB of the mixture's; None where either is zero."""
@@ -94,17 +105,15 @@ class Measures:
         self.stems = {index: measure() for index in wanted}
         self.residual = Residual()
 
-    def feed(self, mixture: FloatArray, stems: FloatArray) -> None:
-        """Take the same samples of the mixture (channels, n) and of all stems (stems, channels, n).
+    def tasks(self, mixture: FloatArray, stems: FloatArray) -> Sequence[Task]:
+        """Return what is to be done with the same samples of the mixture (channels, n) and of all stems.
 
-        Raises SeparationFailedError if a stem holds a sample that is not finite.
+        Those of the next block may begin when all of these have ended. The first raises SeparationFailedError if a stem
+        holds a sample that is not finite.
         """
-        if not np.isfinite(stems.sum(dtype=np.float64)):
-            raise SeparationFailedError("The engine gave samples that are not finite.")
-        self.mixture.feed(mixture)
-        for index, measure in self.stems.items():
-            measure.feed(stems[index])
-        self.residual.feed(mixture, stems)
+        each = [self.mixture.tasks(mixture), *(m.tasks(stems[index]) for index, m in self.stems.items())]
+        # Then the longest, so that no thread begins with one when all others have ended.
+        return [partial(self.residual.feed, mixture, stems), *itertools.chain(*zip(*each, strict=True))]
 
     @property
     def peak(self) -> float:

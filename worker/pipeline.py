@@ -2,38 +2,40 @@
 
 Owns the order of the stages and what passes between them; each stage is a module of its own. Knows no job, no
 queue and no storage: the supervisor's child and `stemqueue-separate` call `run` alike. Audio passes in blocks;
-nothing here holds a whole song.
+nothing here holds a whole song. What needs nothing of each other runs side by side, on the job's share of the cores.
 """
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from shared.errors import RequestInvalidError
-from shared.formats import Encoding, check_options, resolve
+from shared.formats import Encoding, resolve
+from worker.crew import Crew
 from worker.decoding import decode
-from worker.engine.errors import EngineError, TrackTooLongError
-from worker.engine.interface import Engine, FloatArray, Preparable
-from worker.illustrating import illustrate
+from worker.engine.interface import FloatArray, Preparable
+from worker.illustrating import illustrate, prepare_frame
 from worker.measuring import Measures
-from worker.memory import give_memory_back, reset_peak_memory
+from worker.memory import give_memory_back, keep_what_is_loaded, reset_peak_memory
+from worker.planning import Plan, make_plan
 from worker.probing import Probe, probe
-from worker.registry import Registry, engines_here, make_engine
+from worker.registry import Registry, engines_here
 from worker.report import Findings, conclude
-from worker.separating import select, separate, stem_blocks
+from worker.separating import crew_between_blocks, select, separate, stem_blocks
 from worker.spool import Spool
 from worker.stage_clock import StageClock
-from worker.stem_files import StemFiles
-from worker.tags import carry_tags
-from worker.track import Excerpt, Track, cut
-from worker.work import Outcome, ReportProgress, Work
+from worker.stem_files import StemBlock, StemFiles
+from worker.tags import Tags, read_tags, write_tags
+from worker.track import Track, cut
+from worker.work import Outcome, OutputFile, ReportProgress, Work, describe_file
 from worker.workspace import Workspace, open_workspace
+
+if TYPE_CHECKING:
+    from worker.spectrogram_image import Frame
 
 ReportProbed = Callable[[Mapping[str, Any]], None]
 
@@ -49,9 +51,7 @@ def warm() -> None:
 
     spectrogram_image.warm()
     engines_here()
-    # What is loaded by now stays for good; looking through it would make each later collection 0.1 s long.
-    gc.collect()
-    gc.freeze()
+    keep_what_is_loaded()
 
 
 def run(
@@ -66,24 +66,32 @@ def run(
     Raises StemqueueError or EngineError, with the code that the client sees.
     """
     reset_peak_memory()
-    plan = _plan(work, registry)
+    plan = make_plan(work, registry)
     clock = StageClock(report_progress)
     Path(work.output_folder).mkdir(parents=True, exist_ok=True)
-    with open_workspace(Path(work.scratch_folder), max_bytes=work.limits.max_scratch_bytes) as workspace:
+    with (
+        open_workspace(Path(work.scratch_folder), max_bytes=work.limits.max_scratch_bytes) as workspace,
+        Crew(work.limits.threads) as crew,
+    ):
         with clock.stage("probe"):
             found = _probe(plan, workspace)
             if report_probed:
                 report_probed(found.to_json())
-        with clock.stage("decode"), _prepared(plan):
-            track = _decode(plan, found, workspace, clock)
-        made = _separate_and_encode(plan, track, workspace, clock)
+        with clock.stage("decode"):
+            # The decoder has one thread.
+            track, prepared = crew.pair(
+                lambda: _decode(plan, found, workspace, clock), lambda: _prepare(plan, found, workspace)
+            )
+        made = _separate_and_encode(plan, track, workspace, crew, clock)
         # A network's memory goes back before pictures are drawn: a child's peak is the larger of the two, not the sum.
         plan.engine.close()
         give_memory_back()
-        tag_notes = carry_tags(work, found, made.paths, workspace)
         with clock.stage("illustrate"):
             stems = {name: made.measures.stems[index] for index, name in plan.wanted.items()}
-            pictures = illustrate(made.measures.mixture, stems, track, Path(work.output_folder))
+            draw = partial(
+                illustrate, made.measures.mixture, stems, track, Path(work.output_folder), frame=prepared.frame
+            )
+            pictures, (stem_files, tag_notes) = crew.pair(draw, lambda: _label(work, made, prepared.tags))
         findings = Findings(
             work=work,
             engine=plan.engine,
@@ -97,35 +105,7 @@ def run(
             notes=tag_notes,
             seconds=clock.seconds,
         )
-        return conclude(findings, made.paths, pictures)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What was asked for, checked as far as it can be before any audio is seen.
-
-    `wanted` names the stems to deliver by their place in the engine's blocks.
-    """
-
-    work: Work
-    engine: Engine
-    wanted: Mapping[int, str]
-    excerpt: Excerpt
-
-
-def _plan(work: Work, registry: Registry | None) -> Plan:
-    if registry is None:
-        model_folder = Path(work.model_folder) if work.model_folder else None
-        registry = engines_here(model_folder=model_folder, extra_modules=work.extra_engines)
-    engine = make_engine(registry, work.engine, work.preset, work.parameters)
-    check_options(work.format, work.format_options)
-    names = engine.stems if work.stems is None else work.stems
-    unknown = [name for name in names if name not in engine.stems]
-    if unknown or not names:
-        raise RequestInvalidError(f"The engine {work.engine} has the stems {', '.join(engine.stems)}.")
-    wanted = {index: name for index, name in enumerate(engine.stems) if name in names}
-    excerpt = Excerpt(work.excerpt_start_seconds or 0.0, work.excerpt_duration_seconds)
-    return Plan(work, engine, wanted, excerpt)
+        return conclude(findings, stem_files, pictures)
 
 
 def _probe(plan: Plan, workspace: Workspace) -> Probe:
@@ -136,38 +116,23 @@ def _probe(plan: Plan, workspace: Workspace) -> Probe:
         ffmpeg_path=work.ffmpeg_path,
         max_seconds=work.limits.max_audio_seconds,
     )
-    _refuse_what_the_engine_will(plan, found)
+    plan.refuse_what_the_engine_will(found)
     return found
 
 
-def _refuse_what_the_engine_will(plan: Plan, found: Probe) -> None:
-    """Spare the decoding of a song that is far too long for the engine. Near the limit, only decoding tells."""
-    start, stop = plan.excerpt.span_seconds(context_seconds=plan.engine.description.context_seconds)
-    seconds = found.walked_seconds
-    if seconds is None or found.sample_rate_hz is None:
-        return
-    seconds = min(seconds, stop or seconds) - start
-    try:
-        plan.engine.check(
-            sample_rate_hz=found.sample_rate_hz, channels=2, n_samples=int(0.98 * seconds * found.sample_rate_hz)
-        )
-    except TrackTooLongError:
-        raise
-    except EngineError:
-        # Too short, perhaps, by the header's word: what decoding yields decides.
-        return
+@dataclass(frozen=True)
+class Prepared:
+    """What needs no samples, and so can be done beside the decoder, where the job has a thread for it."""
+
+    tags: Tags | None
+    frame: Frame | None
 
 
-@contextmanager
-def _prepared(plan: Plan) -> Iterator[None]:
-    """Let the engine load what it needs beside the decoder, where the job has a thread for it."""
-    if plan.work.limits.threads < 2 or not isinstance(plan.engine, Preparable):
-        yield
-        return
-    with ThreadPoolExecutor(1, thread_name_prefix="prepare") as pool:
-        prepared = pool.submit(plan.engine.prepare)
-        yield
-        prepared.result()
+def _prepare(plan: Plan, found: Probe, workspace: Workspace) -> Prepared:
+    if isinstance(plan.engine, Preparable):
+        plan.engine.prepare()
+    tags = read_tags(plan.work, found, workspace)
+    return Prepared(tags, prepare_frame(found, plan.excerpt, plan.wanted.values()))
 
 
 def _decode(plan: Plan, found: Probe, workspace: Workspace, clock: StageClock) -> Track:
@@ -196,7 +161,7 @@ class Made:
     gain: float
 
 
-def _separate_and_encode(plan: Plan, track: Track, workspace: Workspace, clock: StageClock) -> Made:
+def _separate_and_encode(plan: Plan, track: Track, workspace: Workspace, crew: Crew, clock: StageClock) -> Made:
     """Separate, learn the peaks, then encode with one gain that keeps every stem below full scale.
 
     The stems wait on the scratch disk as floats: one write and one read of 0.1 s a song, where encoding first
@@ -206,6 +171,7 @@ def _separate_and_encode(plan: Plan, track: Track, workspace: Workspace, clock: 
     """
     work, audio = plan.work, track.audio
     encoding = resolve(work.format, work.format_options, sample_rate_hz=audio.sample_rate_hz, channels=audio.channels)
+    beside = crew_between_blocks(plan.engine, crew)
     with _spool(plan, track, workspace) as spool:
         with clock.stage("separate"):
             measures = separate(
@@ -213,13 +179,17 @@ def _separate_and_encode(plan: Plan, track: Track, workspace: Workspace, clock: 
                 track,
                 wanted=list(plan.wanted),
                 threads=work.limits.threads,
+                crew=beside,
                 progress=clock.progress,
                 consume=spool.append if spool else lambda _: None,
             )
         gain = 1.0 if encoding.holds_any_level or measures.peak <= 1 else LOUDEST_PEAK / measures.peak
-        blocks = spool.blocks() if spool else _separated_again(plan, track)
         with clock.stage("encode"):
-            paths = _encode(plan, track, encoding, blocks, gain=gain, clock=clock)
+            if spool:
+                paths = _encode(plan, track, encoding, spool.blocks(), gain=gain, crew=crew, clock=clock)
+            else:
+                again = _separated_again(plan, track)
+                paths = _encode(plan, track, encoding, again, gain=gain, crew=beside, clock=clock)
     return Made(paths, encoding, measures, gain)
 
 
@@ -236,7 +206,14 @@ def _separated_again(plan: Plan, track: Track) -> Iterator[FloatArray]:
 
 
 def _encode(
-    plan: Plan, track: Track, encoding: Encoding, blocks: Iterator[FloatArray], *, gain: float, clock: StageClock
+    plan: Plan,
+    track: Track,
+    encoding: Encoding,
+    blocks: Iterator[StemBlock],
+    *,
+    gain: float,
+    crew: Crew,
+    clock: StageClock,
 ) -> Mapping[str, Path]:
     n_written = 0
     with StemFiles(
@@ -246,7 +223,7 @@ def _encode(
         source_rate_hz=track.audio.sample_rate_hz,
         source_channels=track.audio.channels,
         n_samples=track.n_samples,
-        threads=plan.work.limits.threads,
+        crew=crew,
         ffmpeg_path=plan.work.ffmpeg_path,
     ) as files:
         for block in blocks:
@@ -254,3 +231,13 @@ def _encode(
             n_written += block.shape[2]
             clock.progress(n_written / track.n_samples)
     return files.paths
+
+
+def _label(work: Work, made: Made, tags: Tags | None) -> tuple[Sequence[OutputFile], Sequence[str]]:
+    """Write the tags into the stems' files, which are then finished; return these, and notes on what failed."""
+    notes = write_tags(work, tags, made.paths)
+    content_type = made.encoding.format.content_type
+    files = [
+        describe_file(path, name=name, kind="stem", content_type=content_type) for name, path in made.paths.items()
+    ]
+    return files, notes

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
@@ -45,19 +45,14 @@ class Findings:
     seconds: Mapping[str, float]
 
 
-def conclude(findings: Findings, stem_paths: Mapping[str, Path], pictures: Sequence[OutputFile]) -> Outcome:
-    """Write `report.json` and return the outcome with all files."""
-    stems = [_stem_file(findings, name, path) for name, path in stem_paths.items()]
+def conclude(findings: Findings, stem_files: Sequence[OutputFile], pictures: Sequence[OutputFile]) -> Outcome:
+    """Write `report.json` and return the outcome with all files, the stems' with what was measured of them."""
+    stems = [replace(file, details=_stem(findings, file.name)) for file in stem_files]
     source, report = _source(findings), _report(findings)
     path = Path(findings.work.output_folder) / "report.json"
     path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     written = describe_file(path, name="report", kind="report", content_type="application/json")
     return Outcome((*stems, *pictures, written), source, report)
-
-
-def _stem_file(findings: Findings, name: str, path: Path) -> OutputFile:
-    content_type = findings.encoding.format.content_type
-    return describe_file(path, name=name, kind="stem", content_type=content_type, details=_stem(findings, name))
 
 
 def _stem(findings: Findings, name: str) -> dict[str, Any]:

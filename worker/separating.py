@@ -6,10 +6,12 @@ Owns what the pipeline demands of any engine; the engine owns the sound.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from shared.errors import SeparationFailedError
-from worker.engine.interface import Engine, FloatArray
-from worker.measuring import Measures
+from worker.crew import Crew
+from worker.engine.interface import Engine, FloatArray, WorksAhead
+from worker.measuring import Measures, Task
 from worker.track import Track
 
 
@@ -39,16 +41,26 @@ def separate(
     *,
     wanted: Sequence[int],
     threads: int,
+    crew: Crew,
     progress: Callable[[float], None],
     consume: Callable[[FloatArray], None],
 ) -> Measures:
-    """Run the engine once, give `consume` the wanted stems block by block, and return what was measured."""
+    """Run the engine once, give `consume` the wanted stems block by block, and return what was measured.
+
+    An engine rests while its block is measured, so the crew has the job's cores meanwhile.
+    """
     audio = track.audio
     measures = Measures(wanted, sample_rate_hz=audio.sample_rate_hz, channels=audio.channels, n_samples=track.n_samples)
     for position, stems in stem_blocks(engine, track, threads=threads, progress=progress):
-        measures.feed(audio.read(position, position + stems.shape[2]), stems)
-        consume(select(stems, wanted))
+        mixture = audio.read(position, position + stems.shape[2])
+        tasks: list[Task] = [partial(consume, select(stems, wanted)), *measures.tasks(mixture, stems)]
+        crew.run(tasks)
     return measures
+
+
+def crew_between_blocks(engine: Engine, crew: Crew) -> Crew:
+    """Return who may work while the engine waits for its next turn: the caller alone where its threads go on."""
+    return Crew(1) if isinstance(engine, WorksAhead) else crew
 
 
 def select(stems: FloatArray, wanted: Sequence[int]) -> FloatArray:

@@ -100,6 +100,7 @@ class WorkerService:
         # Feeding too, and reading a manifest takes a while.
         self._feeding = threading.Thread(target=self._feed, name="feeder", daemon=True)
         self._wake, self._wake_feeder = threading.Event(), threading.Event()
+        self._claiming = threading.Lock()
 
     def start(self) -> None:
         """Start the children and the background thread. Call it from the main thread."""
@@ -112,7 +113,11 @@ class WorkerService:
         """Do what a message asks for, if the job is still to be had."""
         if self.stopping.is_set():
             return
-        claim = self.store.claim(job_id, self.worker.id)
+        # One after the other, so that each sees what those before it have taken.
+        with self._claiming:
+            if self.queue.pass_on(job_id, self.worker.id):
+                return
+            claim = self.store.claim(job_id, self.worker.id)
         if claim is None:
             log.info("message without a job to claim", job=job_id)
             return

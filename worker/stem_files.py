@@ -1,20 +1,33 @@
 """The stems' files in the making: all of them open at once, fed block by block, finished or given up together.
 
-Owns their names and the threads that write them; encoding.py owns each file.
+Owns their names; encoding.py owns each file.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 import numpy as np
 
 from shared.formats import Encoding
-from worker.encoding import open_encoder
+from worker.crew import Crew
+from worker.encoding import Encoder, open_encoder
 from worker.engine.interface import FloatArray
+
+
+class StemBlock(Protocol):
+    """Samples of all stems, (stems, channels, n), wherever they are: an array, or what reads one."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape as an array's."""
+
+    def __getitem__(self, stem: int) -> FloatArray:
+        """Return the samples of one stem."""
 
 
 class StemFiles:
@@ -29,12 +42,12 @@ class StemFiles:
         source_rate_hz: int,
         source_channels: int,
         n_samples: int,
-        threads: int,
+        crew: Crew,
         ffmpeg_path: str | None,
     ) -> None:
         self.paths = {name: folder / f"{name}.{encoding.format.extension}" for name in names}
-        self._pool = ThreadPoolExecutor(max_workers=max(1, min(threads, len(names))))
-        # Opened here and not in the pool: the kernel ties an encoder's life to the thread that started it.
+        self._crew = crew
+        # Opened here and not by the crew: the kernel ties an encoder's life to the thread that started it.
         self._encoders = [
             open_encoder(
                 path,
@@ -48,11 +61,11 @@ class StemFiles:
             for seed, path in enumerate(self.paths.values())
         ]
 
-    def write(self, block: FloatArray, gain: float = 1.0) -> None:
-        """Append samples of shape (names, channels, n), multiplied by `gain`."""
-        scaled = block if gain == 1.0 else block * np.float32(gain)
-        for done in [self._pool.submit(e.write, b) for e, b in zip(self._encoders, scaled, strict=True)]:
-            done.result()
+    def write(self, block: StemBlock, gain: float = 1.0) -> None:
+        """Append a block with a stem for each name, multiplied by `gain`."""
+        if block.shape[0] != len(self._encoders):
+            raise ValueError(f"a block of {block.shape[0]} stems for {len(self._encoders)} files")
+        self._crew.run([partial(_append, e, block, stem, gain) for stem, e in enumerate(self._encoders)])
 
     def __enter__(self) -> StemFiles:
         return self
@@ -60,7 +73,6 @@ class StemFiles:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pool.shutdown()
         if error is None:
             for encoder in self._encoders:
                 encoder.close()
@@ -69,3 +81,8 @@ class StemFiles:
             encoder.abort()
         for path in self.paths.values():
             path.unlink(missing_ok=True)
+
+
+def _append(encoder: Encoder, block: StemBlock, stem: int, gain: float) -> None:
+    samples = block[stem]
+    encoder.write(samples if gain == 1.0 else samples * np.float32(gain))

@@ -18,11 +18,11 @@ import structlog
 from shared.errors import SeparationFailedError, StemqueueError, StorageUnavailableError, StoreUnavailableError
 from shared.job import Job, JobState, Output
 from shared.job_document import write_document
-from shared.job_store import Claim, JobStore
+from shared.job_store import Claim, Course, JobStore
 from shared.object_storage import ObjectStorage, job_prefix
 from shared.settings import Settings
 from shared.tally import Tally
-from worker.attempt import Attempt, AttemptFailedError, ClaimLostError, WorkerStoppingError
+from worker.attempt import Attempt, AttemptFailedError, BetterElsewhereError, ClaimLostError, WorkerStoppingError
 from worker.children import Children
 from worker.earlier_result import EarlierResults
 from worker.heartbeat import Heartbeat
@@ -71,7 +71,7 @@ class Supervisor:
             return self._work(attempt)
         except ClaimLostError:
             return self._let_go(attempt)
-        except WorkerStoppingError:
+        except (WorkerStoppingError, BetterElsewhereError):
             self._discard(attempt.claim)
             self._persist(lambda: self.store.hand_back(attempt.claim))
             return "handed back"
@@ -117,7 +117,8 @@ class Supervisor:
 
     def _succeed(self, attempt: Attempt, outcome: Outcome) -> str:
         outputs = attempt.upload(self.storage, outcome)
-        if refusal := self._commit(attempt, outputs, outcome.source, outcome.report):
+        course = attempt.course(outcome)
+        if refusal := self._commit(attempt, outputs, outcome.source, outcome.report, course=course):
             return refusal
         self._count(attempt.claim.job, outcome)
         return "succeeded"
@@ -129,6 +130,7 @@ class Supervisor:
         probed: Mapping[str, Any],
         report: Mapping[str, Any],
         *,
+        course: Course = (),
         cached: bool = False,
     ) -> str | None:
         """Write the result; return how the attempt ended instead if it was not taken."""
@@ -145,6 +147,7 @@ class Supervisor:
                 probed=probed,
                 report=report,
                 busy_seconds=attempt.busy_seconds,
+                course=course,
                 audio_seconds=_audio_seconds(outputs),
                 contents=attempt.contents,
                 cached=cached,

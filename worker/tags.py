@@ -50,9 +50,8 @@ class Tags:
         return "image/png" if (self.cover or b"").startswith(b"\x89PNG") else "image/jpeg"
 
 
-def carry_tags(work: Work, found: Probe, stems: Mapping[str, Path], workspace: Workspace) -> Sequence[str]:
+def write_tags(work: Work, tags: Tags | None, stems: Mapping[str, Path]) -> Sequence[str]:
     """Give the stems the source's tags, with the stem's name in the title; return notes on what failed."""
-    tags = _read(work, found, workspace)
     if tags is None:
         return ["The source's tags could not be read."]
     title = tags.fields.get("title") or _printable(Path(work.source_filename).stem)
@@ -66,8 +65,8 @@ def carry_tags(work: Work, found: Probe, stems: Mapping[str, Path], workspace: W
     return notes
 
 
-def _read(work: Work, found: Probe, workspace: Workspace) -> Tags | None:
-    """Have ffmpeg write the container's and the stream's tags as text, and the cover as it is."""
+def read_tags(work: Work, found: Probe, workspace: Workspace) -> Tags | None:
+    """Have ffmpeg write the container's and the stream's tags as text, and the cover as it is; None where it cannot."""
     text_path, cover_path = workspace.path("tags.txt"), workspace.path("cover")
     cover: Sequence[str] = ()
     if found.cover_stream is not None:

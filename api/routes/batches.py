@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import wraps
 
 from flask import Blueprint, Response, request
 
@@ -30,6 +31,7 @@ from api.schemas import parse_json
 from api.services import services
 from api.streaming_upload import read_small_body
 from shared.batch import Batch, BatchState, batch_id_from, is_batch_id
+from shared.batch_items import Standing
 from shared.errors import BatchNotFoundError, FieldsInvalidError
 from shared.job_options import validate
 
@@ -159,8 +161,7 @@ def list_items(batch_id: str) -> Response:
 @describes(Operation("Read a batch's report as CSV", tag="batches", media={200: ("text/csv",)}, problems=(404, 503)))
 def read_report_csv(batch_id: str) -> Response:
     """Send a row for each item, in the manifest's order, as things stand."""
-    batch = find_batch(batch_id)
-    return _report(batch, report_csv(batch, services().items.all(batch)), "csv", "text/csv; charset=utf-8")
+    return _report(batch_id, report_csv, "csv", "text/csv; charset=utf-8")
 
 
 @blueprint.get("/<batch_id>/report.jsonl")
@@ -169,60 +170,49 @@ def read_report_csv(batch_id: str) -> Response:
 )
 def read_report_jsonl(batch_id: str) -> Response:
     """Send a line of JSON for each item, in the manifest's order, as things stand."""
-    batch = find_batch(batch_id)
-    return _report(batch, report_jsonl(batch, services().items.all(batch)), "jsonl", "application/jsonl")
+    return _report(batch_id, report_jsonl, "jsonl", "application/jsonl")
 
 
-@blueprint.post("/<batch_id>/cancel")
-@describes(
-    Operation("Cancel a batch", tag="batches", answers={202: BatchResource}, problems=(404, 409, 503), repeatable=True)
-)
-@repeatable
-def cancel(exchange: Exchange, batch_id: str) -> Response:
+def changes(path: str, summary: str) -> Callable[[Callable[[Batch], Batch]], Callable[..., Response]]:
+    """Make a POST of what changes a batch: 409 where its state forbids it, and the batch as it is then."""
+
+    def made(change: Callable[[Batch], Batch]) -> Callable[..., Response]:
+        @blueprint.post(f"/<batch_id>/{path}", endpoint=change.__name__)
+        @describes(
+            Operation(summary, tag="batches", answers={202: BatchResource}, problems=(404, 409, 503), repeatable=True)
+        )
+        @repeatable
+        @wraps(change)
+        def view(exchange: Exchange, batch_id: str) -> Response:
+            exchange.seal({})
+            return _answer(change(find_batch(batch_id)), 202)
+
+        return view
+
+    return made
+
+
+@changes("cancel", "Cancel a batch")
+def cancel(batch: Batch) -> Batch:
     """Cancel what waits, what is in line and what runs; what is done stays."""
-    exchange.seal({})
-    find_batch(batch_id)
-    batch = services().batches.cancel(batch_id)
+    canceled = services().batches.cancel(batch.id)
     services().submission.dispatch()
-    return _answer(batch, 202)
+    return canceled
 
 
-@blueprint.post("/<batch_id>/retry-failed")
-@describes(
-    Operation(
-        "Retry a batch's failed items",
-        tag="batches",
-        answers={202: BatchResource},
-        problems=(404, 409, 503),
-        repeatable=True,
-    )
-)
-@repeatable
-def retry_failed(exchange: Exchange, batch_id: str) -> Response:
+@changes("retry-failed", "Retry a batch's failed items")
+def retry_failed(batch: Batch) -> Batch:
     """Have the items done again that failed or were canceled; 409 where there are none."""
-    exchange.seal({})
-    find_batch(batch_id)
-    return _answer(services().batches.retry_failed(batch_id), 202)
+    return services().batches.retry_failed(batch.id)
 
 
-@blueprint.post("/<batch_id>/rerun")
-@describes(
-    Operation(
-        "Do a batch's items again that an older engine made",
-        tag="batches",
-        answers={202: BatchResource},
-        problems=(404, 409, 503),
-        repeatable=True,
-    )
-)
-@repeatable
-def rerun(exchange: Exchange, batch_id: str) -> Response:
+@changes("rerun", "Do a batch's items again that an older engine made")
+def rerun(batch: Batch) -> Batch:
     """Have the items done again that another version of their engine made than workers have now.
 
     An item keeps its stems until it has new ones; 409 where there are no such items.
     """
-    exchange.seal({})
-    return _answer(services().batch_submissions.rerun(find_batch(batch_id)), 202)
+    return services().batch_submissions.rerun(batch)
 
 
 @blueprint.delete("/<batch_id>")
@@ -244,7 +234,11 @@ def find_batch(batch_id: str) -> Batch:
     return batch
 
 
-def _report(batch: Batch, rows: Iterator[bytes], ending: str, content_type: str) -> Response:
+def _report(
+    batch_id: str, rows_of: Callable[[Batch, Iterable[Standing]], Iterator[bytes]], ending: str, content_type: str
+) -> Response:
+    batch = find_batch(batch_id)
+    rows = rows_of(batch, services().items.all(batch))
     # The first rows are made before the answer begins, so that a storage that is away shows as a status.
     first = next(rows, b"")
     response = Response(itertools.chain([first], rows), content_type=content_type)

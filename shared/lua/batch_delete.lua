@@ -14,7 +14,7 @@ for _, ended in ipairs({'succeeded', 'failed', 'canceled'}) do
   redis.call('HINCRBY', key('count'), ended, int(-batch_number(id, 'n_' .. ended)))
 end
 redis.call('DEL', record, key('batch', id, 'states'), key('batch', id, 'ended'), key('batch', id, 'results'),
-  key('batch', id, 'chunks'), key('deliveries', id))
+  key('batch', id, 'chunks'), key('batch', id, 'marks'), key('deliveries', id))
 for _, index in ipairs({key('batches'), key('batches', owner), key('batches', 'live'), key('batches', 'settled')}) do
   redis.call('ZREM', index, id)
 end

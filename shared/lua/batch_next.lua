@@ -15,5 +15,6 @@ while #numbers < wanted and from <= total do
   from = from + #slice
 end
 -- What is before the first that waits need not be looked at again.
-redis.call('HSET', record, 'next', numbers[1] or int(total + 1))
+local first = numbers[1] or int(total + 1)
+if redis.call('HGET', record, 'next') ~= first then redis.call('HSET', record, 'next', first) end
 return numbers

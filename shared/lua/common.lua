@@ -1,58 +1,8 @@
--- Begins every script. Owns the names of the keys and the few moves that several scripts make.
--- KEYS[1] is the prefix of all keys; everything else comes in ARGV. Times are Redis's own, in milliseconds.
---
---   job:<id>                      hash     the record; the truth about a job
---   jobs, jobs:<owner>            zset     ids by creation
---   line:<engine>:<class>:<party> zset     queued jobs that wait to be published, first come first
---   turns:<engine>:<class>        zset     parties that have a line, by when they were last served; a party is an owner,
---                                          or a batch: its jobs have a line of their own
---   clock:<engine>:<class>        string   counts the turns
---   bulk:<engine>                 set      bulk jobs that are published or run: they never fill the workers
---   published:<engine>            zset     queued jobs whose message is out, by when
---   turn                          string   counts the publications
---   delayed                       zset     queued jobs that wait for a retry, by when it is due
---   running                       zset     running jobs by the end of their lease
---   settled                       zset     ended jobs by when they expire; those of batches expire with their batch
---   deleted                       zset     jobs whose objects are still to be removed
---   engines, paused, draining     set      engines that ever had a line; those an operator has stopped
---   workers, worker:<id>          zset, hash   live workers by heartbeat; what each can do
---   pace:<engine>                 string   running average of a job's seconds of work, in ms
---   count, failures               hash     jobs by state; failures by code since the start
---   made:<engine>:<format>        string   running average of the bytes that a job makes
---   upload:<id>, upload:<id>:jobs hash, set    an upload; the jobs that use it
---   uploads                       zset     uploads that no job uses, by since when
---   content:<digest>              string   the last job that made just this (worker/earlier_result.py says what this is)
---   making:<digest>               string   the job that works on just this
---   twins:<digest>                set      jobs that wait for its end, since they ask for the same
---   usage:<owner>                 hash     what an owner has: `queued` jobs, `bytes` of uploads and outputs
---   audio:<owner>:<day>           string   milliseconds of audio separated for an owner on a day (UTC)
---   permits:<key>:<minute>        string   requests that a key was granted in a minute
---   idempotency:<name>            hash     a request under an Idempotency-Key: who holds it, what it asks, its answer
---   webhooks, webhook:<message>   zset, hash   ends of jobs still to be told to clients, by when; each
---   deliveries:<job>              list     how telling them went
---   batch:<id>                    hash     a batch: what was asked, `n_<state>` items, how far it was read and fed
---   batch:<id>:states             string   a letter for each item, in the manifest's order: w(aiting), q (a job of it is in
---                                          line or runs), s(ucceeded), f(ailed), c(anceled), i(nvalid); in capitals while the
---                                          ended job's record is still here
---   batch:<id>:ended              set      numbers of the items in capitals
---   batch:<id>:results            hash     how items ended, by number, until their chunk's results are in storage
---   batch:<id>:chunks             hash     chunks whose results are in storage, and in which version
---   lock:batch:<id>               string   who works on a batch at the moment
---   batches, batches:<owner>      zset     batches by creation
---   batches:live, batches:settled zset     batches that somebody has to work on; those that have ended, by when they expire
---   fence                         string   the last fence given out
---   key:<id>, keys                hash, zset   API keys, by digest alone; their ids by creation (api_keys.py)
-local prefix = KEYS[1]
+-- Follows keys.lua in every script that changes something: the moves that several of them make.
 
-local function key(...) return prefix .. table.concat({...}, ':') end
-local function int(x) return string.format('%d', x) end
-local function now_ms()
-  local t = redis.call('TIME')
-  return t[1] * 1000 + math.floor(t[2] / 1000)
-end
-local function get(id, ...) return redis.call('HMGET', key('job', id), ...) end
 local function set(id, ...)
-  -- Every change of a record bumps its version (the ETag) and wakes whoever follows the job.
+  -- Every change of a record bumps its version (the ETag, and what readers remember it by) and wakes whoever follows the
+  -- job. Versions begin with the clock: a record that comes back under an id of old has no version that was there before.
   redis.call('HSET', key('job', id), ...)
   redis.call('HINCRBY', key('job', id), 'version', 1)
   redis.call('PUBLISH', key('changes'), id)
@@ -125,6 +75,16 @@ local function leave_line(id)
   if redis.call('ZCARD', line) == 0 then redis.call('ZREM', key('turns', engine, class), party) end
   redis.call('ZREM', key('published', engine), id)
   redis.call('ZREM', key('delayed'), id)
+end
+
+-- How much audio a job works on, now that its source's length is known.
+local function note_length(id, seconds)
+  if type(seconds) ~= 'number' then return end
+  local request = cjson.decode(get(id, 'request')[1])
+  local start, wanted = request.excerpt_start_seconds, request.excerpt_duration_seconds
+  if type(start) == 'number' then seconds = math.max(0, seconds - start) end
+  if type(wanted) == 'number' then seconds = math.min(seconds, wanted) end
+  redis.call('HSET', key('job', id), 'audio_ms', int(1000 * seconds))
 end
 
 local function holds(id, fence)
@@ -207,17 +167,4 @@ local function note_error(id, text)
   local before = redis.call('HGET', key('job', id), 'attempt_errors') or ''
   if before ~= '' then text = before .. '\n' .. text end
   redis.call('HSET', key('job', id), 'attempt_errors', text)
-end
-
--- The slots of live workers that have an engine, and how many of them bulk jobs may take.
-local function live_slots(engine, since_ms)
-  local slots, for_bulk = 0, 0
-  for _, worker in ipairs(redis.call('ZRANGEBYSCORE', key('workers'), int(since_ms), '+inf')) do
-    local w = redis.call('HMGET', key('worker', worker), 'slots', 'engines', 'kept_slots')
-    if w[2] and string.find(',' .. w[2] .. ',', ',' .. engine .. ',', 1, true) then
-      slots = slots + w[1]
-      for_bulk = for_bulk + w[1] - (w[3] or 0)
-    end
-  end
-  return slots, for_bulk
 end

@@ -4,7 +4,7 @@
 -- -> {'lost'} | {'known', job that made it} | {'waits'} | {'go'}
 local id, fence, name = ARGV[1], ARGV[2], ARGV[3]
 if not holds(id, fence) then return {'lost'} end
-redis.call('HSET', key('job', id), 'content', table.concat(ARGV, ' ', 3))
+set(id, 'content', table.concat(ARGV, ' ', 3))
 local known = redis.call('GET', key('content', name))
 if known then return {'known', known} end
 local holder = redis.call('GET', key('making', name))

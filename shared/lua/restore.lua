@@ -4,7 +4,7 @@ local state, created, finished, retention_ms = ARGV[6], tonumber(ARGV[7]), tonum
 local outputs, probed, report, err, fence, attempt = ARGV[10], ARGV[11], ARGV[12], ARGV[13], ARGV[14], ARGV[15]
 if redis.call('EXISTS', key('job', id)) == 1 then return 'exists' end
 redis.call('HSET', key('job', id), 'schema', 1, 'request', request, 'owner', owner, 'engine', engine,
-  'class', class, 'created_ms', int(created), 'attempt', attempt, 'losses', 0, 'fence', fence,
+  'class', class, 'created_ms', int(created), 'version', int(now_ms()), 'attempt', attempt, 'losses', 0, 'fence', fence,
   'progress', state == 'succeeded' and '1' or '0', 'outputs', outputs, 'probed', probed, 'report', report,
   'error', err, 'finished_ms', int(finished), 'expires_ms', int(finished + retention_ms),
   'stored_bytes', int(bytes_of(outputs)))

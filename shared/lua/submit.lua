@@ -6,6 +6,7 @@ local id, request, owner, engine, class = ARGV[1], ARGV[2], ARGV[3], ARGV[4], AR
 local max_queued, upload = tonumber(ARGV[6]), ARGV[7]
 local max_queued_by_owner, max_audio_ms, alive_ms = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
 local batch = ARGV[11] -- the batch whose item this is, or ''
+local kind, form, guessed_ms, excerpt_ms = ARGV[12], ARGV[13], tonumber(ARGV[14]), tonumber(ARGV[15] ~= '' and ARGV[15] or nil)
 if redis.call('EXISTS', key('job', id)) == 1 then return {'exists', record_of(id, now_ms() - alive_ms)} end
 if batch ~= '' and item_letter(batch, item_of(id)) ~= 'w' then return {'not_waiting'} end
 if tonumber(redis.call('HGET', key('count'), 'queued') or 0) >= max_queued then
@@ -21,7 +22,13 @@ if upload ~= '' then
 end
 local now = now_ms()
 redis.call('HSET', key('job', id), 'schema', 1, 'request', request, 'owner', owner, 'engine', engine,
-  'class', class, 'created_ms', int(now), 'attempt', 0, 'losses', 0, 'progress', 0)
+  'class', class, 'created_ms', int(now), 'version', int(now), 'attempt', 0, 'losses', 0, 'progress', 0)
+-- The length of its audio, before anybody has looked: as another job found it, or as the file's size lets guess.
+local audio_ms = upload ~= '' and tonumber(redis.call('HGET', key('upload', upload), 'audio_ms') or nil)
+if not audio_ms and guessed_ms > 0 then audio_ms = guessed_ms * (redis.call('HGET', key('lengths'), form) or 1) end
+if excerpt_ms then audio_ms = math.min(audio_ms or excerpt_ms, excerpt_ms) end
+redis.call('HSET', key('job', id), 'kind', kind, 'form', form, 'guessed_ms', int(guessed_ms))
+if audio_ms then redis.call('HSET', key('job', id), 'audio_ms', int(audio_ms)) end
 if batch ~= '' then
   redis.call('HSET', key('job', id), 'batch', batch)
   mark_item(batch, item_of(id), 'q')

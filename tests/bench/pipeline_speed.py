@@ -21,6 +21,7 @@ from shared.formats import resolve
 from tests.bench.repetition_songs import AUDIO, post_by_librosa, read
 from tests.bench.warm_child import Measured, WarmChild, warm_child
 from worker.child_process import NICE
+from worker.crew import Crew
 from worker.decoding import DecodedAudio, decode
 from worker.engine.framing import FrameGrid, analyse, synthesise
 from worker.engine.interface import FloatArray
@@ -142,6 +143,7 @@ def _floor(song: Path) -> Cost:
         encoding = resolve("flac", {}, sample_rate_hz=audio.sample_rate_hz, channels=audio.channels)
         with (
             ThreadPoolExecutor(THREADS) as pool,
+            Crew(THREADS) as crew,
             StemFiles(
                 Path(folder),
                 ("vocals", "accompaniment"),
@@ -149,7 +151,7 @@ def _floor(song: Path) -> Cost:
                 source_rate_hz=audio.sample_rate_hz,
                 source_channels=audio.channels,
                 n_samples=audio.n_samples,
-                threads=THREADS,
+                crew=crew,
                 ffmpeg_path=None,
             ) as files,
         ):

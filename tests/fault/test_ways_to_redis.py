@@ -22,6 +22,7 @@ from tests.fault.invariants import check
 from tests.fault.proxy import Proxy
 from tests.fixtures.compose import ROOT
 from tests.fixtures.sentinels import MASTER, Sentinels, make_sentinels
+from tests.fixtures.sentinels import PASSWORD as SENTINELS_PASSWORD
 from tests.fixtures.servers import ValkeyServer
 
 SLOW = {"engine": "slow", "parameters": '{"seconds": 1}'}
@@ -120,7 +121,7 @@ def test_a_certificate_that_nobody_vouches_for_is_not_talked_to(
     assert deployment.queue.workers() == []
 
 
-def test_a_failover_moves_records_and_messages_to_the_new_master(
+def test_a_master_that_dies_with_one_of_its_sentinels_is_followed_by_its_replica(
     deploy: Callable[..., Deployment], song: Path, tmp_path: Path
 ) -> None:
     made: list[Sentinels] = []
@@ -128,25 +129,28 @@ def test_a_failover_moves_records_and_messages_to_the_new_master(
     def prepare(deployment: Deployment) -> dict[str, str]:
         made.append(make_sentinels(deployment.valkey, tmp_path))
         add_user(deployment.valkey, made[0].replica)
-        # The first of them is dead: any that lives will do.
+        # The first of them is no Sentinel: any that lives will do.
+        hosts = [f"{LOGIN}@127.0.0.1:1", *(f"127.0.0.1:{port}" for port in made[0].ports)]
         return {
-            "REDIS_URL": f"sentinel://{LOGIN}@127.0.0.1:1;sentinel://127.0.0.1:{made[0].port}/0",
+            "REDIS_URL": ";".join(f"sentinel://{host}" for host in hosts) + "/0",
             "REDIS_SENTINEL_MASTER": MASTER,
-            "REDIS_SENTINEL_PASSWORD": made[0].password,
+            "REDIS_SENTINEL_PASSWORD": SENTINELS_PASSWORD,
         }
 
     try:
         deployment = deploy(prepare=prepare)
         does_a_job(deployment, song)
-        wait_until(made[0].knows_replica, 30, "a replica to promote")
+        wait_until(made[0].are_ready, 60, "the Sentinels to know each other, and a replica to promote")
         waiting = deployment.submit(song, engine="slow", parameters='{"seconds": 12}')
         deployment.until_separating(waiting)
         old = made[0].master_port()
         deployment.valkey.kill()
-        wait_until(lambda: made[0].master_port() != old, 30, "the failover")
+        made[0].servers[made[0].ports[0]].kill()
+        wait_until(lambda: made[0].master_port() != old, 30, "the other two to agree")
         # Meanwhile 503, as from a Redis that is away.
         wait_until(lambda: deployment.client.get(f"/v1/jobs/{waiting}").status_code == 200, 30, "the new master")
         deployment.until(waiting, "succeeded", seconds=60)
+        assert deployment.job(waiting)["attempt"] == 1, "the worker went on with it meanwhile"
         does_a_job(deployment, song)
     finally:
         for sentinels in made:

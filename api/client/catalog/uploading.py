@@ -17,6 +17,7 @@ from typing import Any
 from api.client.batches import Batch
 from api.client.catalog.background import Background, Results
 from api.client.catalog.fields import name_of_url
+from api.client.catalog.folders import folder_name
 from api.client.catalog.items import digest
 from api.client.catalog.state import Row, RunState
 from api.client.catalog.web import UrlUnreachableError, fetch
@@ -138,7 +139,7 @@ class Submission:
             tracks: Mapping[str, Any] = {"prefix": self.prefix}
         else:
             rows = sorted(self._state.items("batch = ?", batch["number"]), key=lambda row: row["batch_number"])
-            tracks = {"items": [_listed(row) for row in rows]}
+            tracks = {"items": [_listed(row, apart="export" in self._wanted) for row in rows]}
         body = {**self._wanted, **tracks, "name": f"{self._wanted['name'][:180]} {batch['number']}"}
 
         def made(answer: Batch) -> None:
@@ -165,8 +166,14 @@ def _fitting(rows: list[Row]) -> list[int]:
     return fitting
 
 
-def _listed(row: Row) -> Mapping[str, Any]:
-    return {"track": row["track"], "source": json.loads(row["source"]), **json.loads(row["options"] or "{}")}
+def _listed(row: Row, *, apart: bool = False) -> Mapping[str, Any]:
+    """Return a track as a batch lists it.
+
+    `apart`: where two have one name, it has the number that its folder has here, since a run's batches export to one
+    place.
+    """
+    number = row["folder"].removeprefix(folder_name(row["track"])) if apart else ""
+    return {"track": row["track"] + number, "source": json.loads(row["source"]), **json.loads(row["options"] or "{}")}
 
 
 def _fault(error: Exception) -> Mapping[str, str]:

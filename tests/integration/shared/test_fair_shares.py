@@ -1,4 +1,4 @@
-"""Who comes next: owners and batches take turns, whatever one of them has in line."""
+"""Who comes next, and to which worker: owners and batches take turns, and no job waits while a slot is free."""
 
 from __future__ import annotations
 
@@ -47,3 +47,61 @@ def test_bulk_never_fills_the_workers(catalog: Catalog) -> None:
     assert claimed == 4
     urgent = catalog.stand_in.store.submit(replace(request, priority="interactive"))
     assert catalog.stand_in.published_ids() == [urgent.id]
+
+
+def test_a_worker_without_a_free_slot_passes_messages_on_while_another_has_one(catalog: Catalog) -> None:
+    queue, store = catalog.stand_in.queue, catalog.stand_in.store
+    descriptions = queue.workers()[0].descriptions
+    queue.worker_beat(Worker("keeps one", 2, (ENGINE,), descriptions, 1))
+    request = JobRequest(source=Source("songs/a.flac", "a.flac", 1), engine=ENGINE, priority="bulk")
+    first, second, third = (store.submit(request).id for _ in range(3))
+    urgent = store.submit(replace(request, priority="interactive")).id
+    catalog.stand_in.published_ids()
+    assert not queue.pass_on(first, "stand-in"), "its one slot is free"
+    claim = store.claim(first, "stand-in")
+    assert claim
+    assert queue.pass_on(second, "stand-in"), "the other has a slot for it"
+    assert not queue.pass_on(second, "keeps one")
+    assert store.claim(second, "keeps one")
+    assert not queue.pass_on(third, "stand-in"), "nobody has: it is fetched meanwhile"
+    assert queue.pass_on(urgent, "stand-in"), "the kept slot is for such jobs"
+    assert not queue.pass_on(urgent, "keeps one")
+    store.beat(claim, stage="upload", progress=0.95)
+    assert not queue.pass_on(urgent, "stand-in"), "what is uploaded holds no slot"
+    assert queue.pass_on(third, "keeps one")
+    assert not queue.pass_on(first, "keeps one"), "it is taken already: the message says nothing any more"
+
+
+def test_a_message_is_not_passed_on_for_ever(catalog: Catalog) -> None:
+    queue, store = catalog.stand_in.queue, catalog.stand_in.store
+    queue.worker_beat(Worker("hangs", 1, (ENGINE,), queue.workers()[0].descriptions))
+    request = JobRequest(source=Source("songs/a.flac", "a.flac", 1), engine=ENGINE)
+    first, second = (store.submit(request).id for _ in range(2))
+    catalog.stand_in.published_ids()
+    assert store.claim(first, "stand-in")
+    passed = [queue.pass_on(second, "stand-in") for _ in range(5)]
+    assert passed == [True] * 4 + [False], "twice by each worker"
+    assert store.claim(second, "stand-in")
+
+
+def test_a_job_that_waits_for_a_slot_is_handed_on_when_another_worker_has_one(catalog: Catalog) -> None:
+    queue, store = catalog.stand_in.queue, catalog.stand_in.store
+    queue.worker_beat(Worker("other", 1, (ENGINE,), queue.workers()[0].descriptions))
+    request = JobRequest(source=Source("songs/a.flac", "a.flac", 1), engine=ENGINE, priority="bulk")
+    first, second, waiting, next_one = (store.submit(request).id for _ in range(4))
+    catalog.stand_in.published_ids()
+    claims = [store.claim(i, worker) for i, worker in ((first, "stand-in"), (second, "other"), (waiting, "stand-in"))]
+    assert all(claims)
+    runs, elsewhere, waits = (claim for claim in claims if claim)
+    assert not store.is_better_elsewhere(waits), "both are busy"
+    store.beat(elsewhere, stage="upload", progress=0.95)
+    assert not store.is_better_elsewhere(waits), "one that is published is there first"
+    assert store.claim(next_one, "other")
+    assert not store.is_better_elsewhere(waits)
+    catalog.stand_in.store.cancel(next_one)
+    assert store.is_better_elsewhere(waits)
+    assert store.hand_back(waits)
+    assert not store.is_better_elsewhere(waits), "it is nobody's now"
+    catalog.stand_in.published_ids()
+    assert queue.pass_on(waiting, "stand-in")
+    assert not store.is_better_elsewhere(runs), "its worker has a slot for the one that is left"

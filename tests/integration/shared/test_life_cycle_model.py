@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -187,6 +188,8 @@ class LifeCycle(RuleBasedStateMachine):
     def records_agree_with_the_model(self) -> None:
         for job_id, state in self.states.items():
             job = self.store.read(job_id)
+            unknown = JobStore(self.settings, self.redis).read(job_id)
+            assert replace(job, eta_seconds=None) == replace(unknown, eta_seconds=None), "what is remembered is true"
             assert job.state is state
             assert job.version >= self.versions.get(job_id, 0)
             assert job.progress >= self.progress.get(job_id, 0.0), "progress never falls"

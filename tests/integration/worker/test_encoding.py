@@ -10,6 +10,7 @@ import soundfile
 from shared.errors import ScratchFullError
 from shared.formats import FORMATS, resolve
 from tests.fixtures.audio import decode, make_song
+from worker.crew import Crew
 from worker.encoding import open_encoder, quantize_16_bit
 from worker.stem_files import StemFiles
 
@@ -122,7 +123,7 @@ def stem_files(folder: Path, name: str) -> StemFiles:
         source_rate_hz=44_100,
         source_channels=2,
         n_samples=44_100,
-        threads=2,
+        crew=Crew(1),
         ffmpeg_path=None,
     )
 

@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.batch import Export
+from shared.batch_objects import Item
 from shared.errors import RequestInvalidError
-from shared.export_names import MAX_KEY_BYTES, UNSAFE, check_template, export_key
+from shared.export_names import MAX_KEY_BYTES, UNSAFE, check_template, export_key, export_keys, told_apart
 
 TEMPLATES = ("{track}/{stem}.{format}", "{number}-{stem}", "a/../{track}/./{stem}", "/{track}{stem}/")
 
@@ -38,3 +40,23 @@ def test_templates_that_cannot_name_every_stem_are_refused(template: str) -> Non
 def test_a_template_is_filled_in_once() -> None:
     values = {"track": "{stem}", "number": "000007", "stem": "vocals", "format": "mp3"}
     assert export_key("out", "{track}/{number}.{stem}.{format}", values) == "out/{stem}/000007.vocals.mp3"
+
+
+@given(
+    st.lists(st.lists(st.sampled_from(["a", "a (1)", "a (2)", "a (2) (2)", "a:", "a?", "b"]), max_size=6), max_size=4)
+)
+def test_no_two_tracks_have_copies_of_one_name_wherever_the_reading_is_broken_off(chunks: list[list[str]]) -> None:
+    export = Export("bucket", "", "{track}/{stem}.{format}")
+    given_marks: set[str] = set()
+    keys: list[str] = []
+    firsts: dict[str, str] = {}
+    for tracks in chunks:
+        items = [Item(len(keys) + n, 1, track) for n, track in enumerate(tracks, 1)]
+        named, marks = told_apart(export, items, lambda wanted: [mark in given_marks for mark in wanted])
+        assert told_apart(export, items, lambda wanted: [mark in given_marks for mark in wanted])[0] == named
+        given_marks.update(marks)
+        keys += [export_keys(export, item, ["vocals"])["vocals"] for item in named]
+        for item in named:
+            firsts.setdefault(item.track, item.export_track or item.track)
+    assert len(set(keys)) == len(keys)
+    assert firsts.get("b", "b") == "b", "whoever is alone or first keeps the name"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ import soundfile
 
 from tests.fault.deployment import ANEW, TERMINAL, Deployment, wait_until
 from tests.fault.invariants import check
+from tests.fixtures.audio import make_song, write_wav
 from tests.fixtures.odd_audio import EITHER, make_odd_files
 from tests.integration.worker.test_hostile_audio import MAX_MEMORY_BYTES, MAX_SECONDS, REFUSALS, WITHOUT_SAMPLES
 
@@ -113,8 +114,20 @@ class Bench:
 
 
 @pytest.fixture
-def bench(deploy: Callable[..., Deployment]) -> Bench:
-    return Bench(deploy(**SETTINGS))
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    deployment = Deployment(tmp_path / "deployment", **SETTINGS)
+    try:
+        deployment.start_api()
+        deployment.start_worker()
+        yield Bench(deployment)
+    finally:
+        deployment.close()
+
+
+@pytest.fixture
+def song(tmp_path: Path) -> Path:
+    """A good song."""
+    return write_wav(tmp_path / "song.wav", make_song(6.0), subtype="PCM_16")
 
 
 # A minute alone; the child is nice to others, so on a busy machine it takes longer.

@@ -1,0 +1,113 @@
+"""Reads a batch again and again, and beside it a route that asks nobody, in a process of its own.
+
+What the machine does to both of them is not the batch's; what is left over is. So is processor time, which no other
+program adds to.
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+
+from tests.fault.deployment import Deployment
+
+PAUSE_SECONDS = 0.01
+
+
+@dataclass(frozen=True)
+class Look:
+    """Medians of some reads in milliseconds; `cpu_ms` is what one read of each route cost the API's processor."""
+
+    batch_ms: float
+    control_ms: float
+    cpu_ms: float
+    reads: int
+    refused: int = 0
+
+    def against(self, idle: Look) -> str:
+        """Tell this look beside an idle one."""
+        return (
+            f"{idle.batch_ms:.2f} -> {self.batch_ms:.2f} ms: {self.batch_ms / idle.batch_ms:.2f} times (goal: 1.5); "
+            f"/healthz beside it {idle.control_ms:.2f} -> {self.control_ms:.2f} ms: "
+            f"{self.control_ms / idle.control_ms:.2f} times; processor of the API for both "
+            f"{idle.cpu_ms:.2f} -> {self.cpu_ms:.2f} ms: {self.cpu_ms / idle.cpu_ms:.2f} times; "
+            f"{self.reads} reads, {self.refused} refused"
+        )
+
+
+class Watch:
+    """A process that reads from now on until `stop`."""
+
+    def __init__(self, deployment: Deployment, batch_id: str) -> None:
+        assert deployment.api
+        self._pid = deployment.api.pid
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.bench.batch_watch", str(deployment.client.base_url), batch_id],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout
+        self._process.stdout.readline()
+        self._cpu = _cpu_seconds(self._pid)
+
+    def stop(self) -> Look:
+        """Return what was read until now."""
+        told, _ = self._process.communicate("stop\n", timeout=60)
+        (batch, control), refused = json.loads(told)
+        cpu = _cpu_seconds(self._pid) - self._cpu
+        return Look(statistics.median(batch), statistics.median(control), 1000 * cpu / len(batch), len(batch), refused)
+
+
+def look(deployment: Deployment, batch_id: str, *, seconds: float = 5.0) -> Look:
+    """Read for some seconds."""
+    watch = Watch(deployment, batch_id)
+    time.sleep(seconds)
+    return watch.stop()
+
+
+def api_peak_bytes(deployment: Deployment) -> int:
+    """Return the most memory that a process of the API had resident, ever."""
+    assert deployment.api
+    children = psutil.Process(deployment.api.pid).children(recursive=True)
+    return max(_peak_bytes(process.pid) for process in children)
+
+
+def _peak_bytes(pid: int) -> int:
+    with Path(f"/proc/{pid}/status").open() as status:
+        return 1024 * next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+
+
+def _cpu_seconds(pid: int) -> float:
+    processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    return sum(sum(p.cpu_times()[:2]) for p in processes)
+
+
+def main() -> None:
+    """Read until a line comes in; print milliseconds of the one route and of the other, and how many were refused."""
+    url, batch_id = sys.argv[1:]
+    refused = 0
+    taken: dict[str, list[float]] = {f"/v1/batches/{batch_id}": [], "/healthz": []}
+    with httpx.Client(base_url=url, timeout=60) as client:
+        # What a first connection costs is no read.
+        client.get("/healthz")
+        print("begins", flush=True)
+        while not select.select([sys.stdin], [], [], PAUSE_SECONDS)[0]:
+            for path, milliseconds in taken.items():
+                begun = time.perf_counter()
+                refused += client.get(path).is_error
+                milliseconds.append(1000 * (time.perf_counter() - begun))
+    print(json.dumps([list(taken.values()), refused]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""Where a batch has its tracks from: lines, tables, prefixes, and what of them is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.fixtures.batches import Catalog, jsonl
+from tests.fixtures.servers import BUCKET
+
+
+def test_a_bad_line_is_told_with_its_number_and_harms_no_other(catalog: Catalog) -> None:
+    good = catalog.put_song("songs/good.flac")
+    text = (
+        jsonl({"source": good})
+        + "no json\n\n"
+        + jsonl(
+            {"track": "x", "source": good, "engine": "nonesuch"},
+            {"source": {"s3": {"bucket": "elsewhere", "key": "a.flac"}}},
+            {"source": {"upload_id": "0" * 32}},
+            {"source": {"upload_id": "a:jobs"}},
+            {"source": {"url": "http://example.org/a.mp3"}},
+            {"source": {"s3": {"bucket": BUCKET, "key": "songs/gone.flac"}}},
+            ["no", "object"],
+        )
+        + "x" * 70_000
+        + "\n"
+        + jsonl({"track": "last", "source": good, "format": "mp3", "bitrate_kbps": 320})
+    )
+    batch = catalog.submit(manifest=catalog.put_manifest(text))
+    ended = catalog.work_off(batch["id"])
+    assert (ended["state"], ended["total"]) == ("ended", 11)
+    told = [(i["line"], i["state"], (i["error"] or {}).get("code")) for i in catalog.items(batch["id"])]
+    assert told == [
+        (1, "succeeded", None),
+        (2, "invalid", "request_invalid"),
+        (4, "invalid", "request_invalid"),
+        (5, "invalid", "source_refused"),
+        (6, "invalid", "source_missing"),
+        (7, "invalid", "request_invalid"),
+        (8, "invalid", "source_refused"),
+        (9, "failed", "source_missing"),
+        (10, "invalid", "request_invalid"),
+        (11, "invalid", "request_invalid"),
+        (12, "succeeded", None),
+    ]
+    last = catalog.items(batch["id"])[-1]
+    job = catalog.web.get(f"/v1/jobs/{last['job_id']}").json
+    assert (job["format"], job["format_options"]) == ("mp3", {"bitrate_kbps": 320})
+
+
+def test_a_table_is_a_manifest_too(catalog: Catalog) -> None:
+    catalog.put_song("songs/a.flac")
+    upload = catalog.web.post("/v1/uploads?filename=b.flac", data=b"b").json
+    text = (
+        "\ufefftrack,bucket,key,upload_id,format,stems,start_seconds,duration_seconds,metadata.isrc,parameters.margin\r\n"
+        f'"A, with a comma",{BUCKET},songs/a.flac,,wav,vocals,1.5,10,X1,1.5\r\n'
+        f'"never closed,{BUCKET},songs/a.flac,,,,,,,\r\n'
+        f",,,{upload['upload_id']},,,,,,\r\n"
+        "too,few\r\n"
+    )
+    batch = catalog.submit(manifest=catalog.put_manifest(text, "m.csv"), defaults={"metadata": {"label": "L"}})
+    catalog.work_off(batch["id"])
+    first, second, third, fourth = catalog.items(batch["id"])
+    assert (first["line"], first["track"], first["state"]) == (2, "A, with a comma", "succeeded")
+    assert (second["state"], third["state"], fourth["state"]) == ("invalid", "succeeded", "invalid")
+    assert (third["track"], third["input_sha256"]) == ("b", upload["sha256"])
+    job = catalog.web.get(f"/v1/jobs/{first['job_id']}").json
+    assert (job["format"], job["stems_wanted"], job["parameters"]) == ("wav", ["vocals"], {"margin": 1.5})
+    assert job["excerpt"] == {"start_seconds": 1.5, "duration_seconds": 10.0}
+    assert job["metadata"] == {"label": "L", "isrc": "X1"}
+
+
+def test_a_prefix_stands_for_all_the_audio_below_it(catalog: Catalog) -> None:
+    for key in ("cat/a.flac", "cat/disc 1/b.MP3", "cat/cover.jpg", "cat/.hidden.flac", "catalog-of-others/c.flac"):
+        catalog.put_song(key)
+    batch = catalog.submit(prefix={"bucket": BUCKET, "prefix": "cat/"})
+    catalog.work_off(batch["id"])
+    assert [i["track"] for i in catalog.items(batch["id"])] == ["a.flac", "disc 1/b.MP3"]
+
+
+def test_what_is_no_batch_is_refused_at_once(catalog: Catalog) -> None:
+    def refusal(**body: Any) -> tuple[int, str]:
+        answer = catalog.web.post("/v1/batches", json=body)
+        return answer.status_code, answer.json["code"]
+
+    song = {"source": catalog.put_song("songs/a.flac")}
+    assert refusal() == (422, "request_invalid")
+    assert refusal(items=[]) == (422, "request_invalid")
+    assert refusal(items=[song], prefix={"bucket": BUCKET}) == (422, "request_invalid")
+    assert refusal(items=[song], defaults={"engine": "nonesuch"}) == (422, "request_invalid")
+    assert refusal(items=[song], webhook_url="http://example.org/") == (422, "request_invalid")
+    assert refusal(prefix={"bucket": "elsewhere"}) == (422, "source_refused")
+    assert refusal(manifest={"s3": {"bucket": "elsewhere", "key": "m.csv"}}) == (422, "source_refused")
+    assert refusal(manifest={"s3": {"bucket": BUCKET, "key": "m.csv"}}) == (410, "source_missing")
+    assert refusal(manifest={"upload_id": "0" * 32}) == (410, "source_missing")
+    assert refusal(manifest=catalog.put_manifest("no,such,column\n1,2,3\n", "m.csv")) == (422, "manifest_invalid")
+    assert refusal(manifest=catalog.put_manifest("\n\n")) == (422, "manifest_invalid")
+    assert refusal(items=[song], export={"bucket": "elsewhere"}) == (422, "export_refused")
+    assert refusal(items=[song], export={"bucket": BUCKET, "template": "{track}"}) == (422, "request_invalid")
+    assert catalog.web.get("/v1/batches").json["batches"] == []
+
+
+def test_objects_that_no_job_could_take_fail_alone(catalog: Catalog) -> None:
+    catalog.settings = catalog.settings.model_copy(update={"max_upload_bytes": 20})
+    catalog.feeder = catalog.new_feeder()
+    songs = {"good": b"x" * 20, "large": b"x" * 21, "empty": b""}
+    items = [{"track": name, "source": catalog.put_song(f"songs/{name}.flac")} for name in songs]
+    for name, content in songs.items():
+        catalog.storage.put_bytes(content, f"songs/{name}.flac", "audio/flac")
+    batch = catalog.submit(items=items)
+    catalog.work_off(batch["id"])
+    told = {i["track"]: (i["state"], (i["error"] or {}).get("code"), i["job_id"]) for i in catalog.items(batch["id"])}
+    assert told["good"][0] == "succeeded"
+    assert told["large"] == ("failed", "upload_too_large", None)
+    assert told["empty"] == ("failed", "audio_empty", None)

@@ -1,0 +1,62 @@
+"""What is told of a batch: its items page by page, its reports, and beforehand what it will need."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+from tests.fixtures.batches import Catalog, jsonl
+
+
+def test_reports_have_a_row_for_each_item(catalog: Catalog) -> None:
+    source = catalog.put_song("songs/a.flac")
+    batch = catalog.submit(items=[{"track": "=1+1", "source": source}, {"source": {}}])
+    catalog.work_off(batch["id"])
+    table = catalog.web.get(f"/v1/batches/{batch['id']}/report.csv")
+    rows = list(csv.DictReader(io.StringIO(table.text)))
+    assert [(r["number"], r["track"], r["state"], r["error_code"]) for r in rows] == [
+        ("1", "'=1+1", "succeeded", ""),
+        ("2", "", "invalid", "request_invalid"),
+    ]
+    assert rows[0]["outputs"].split(" ")[0].endswith("/stems/vocals")
+    lines = catalog.web.get(f"/v1/batches/{batch['id']}/report.jsonl").text.splitlines()
+    assert [json.loads(line) for line in lines] == catalog.items(batch["id"])
+
+
+def test_items_are_listed_page_by_page_and_by_state(catalog: Catalog) -> None:
+    source = catalog.put_song("songs/a.flac")
+    batch = catalog.submit(items=[{"track": str(n), "source": source if n % 3 else {}} for n in range(30)])
+    catalog.feed()
+    assert len(catalog.items(batch["id"], limit=7)) == 30
+    states = [i["state"] for i in catalog.items(batch["id"], limit=7)]
+    assert states.count("invalid") == 10
+    assert states.count("queued") == 8, "no more jobs are made than will soon run"
+    for state in ("invalid", "queued", "waiting"):
+        listed = catalog.items(batch["id"], limit=4, state=state)
+        assert [i["number"] for i in listed] == [n + 1 for n, s in enumerate(states) if s == state]
+
+
+def test_a_preflight_tells_what_a_batch_will_need_and_makes_nothing(catalog: Catalog) -> None:
+    source = catalog.put_song("songs/a.flac")
+    items = [{"source": source}] * 9 + [{"source": source, "format": "mp3"}, {"source": {}}]
+    path = "/v1/batches/preflight"
+    before = catalog.web.post(path, json={"items": items}).json
+    assert (before["items"], before["invalid"], before["hours"], before["storage_bytes"]) == (10, 1, None, None)
+    assert (before["bad_lines"][0]["line"], before["complete"], before["slots"]) == (11, True, 1)
+    batch = catalog.submit(items=items)
+    catalog.work_off(batch["id"])
+    catalog.batches._redis.set("sq:pace:repetition", 36_000)
+    made = sum(size for key, size, _ in catalog.storage.list_keys("jobs/") if not key.endswith("job.json")) // 10
+    keys = catalog.keys_below("")
+    for body in ({"items": items}, {"manifest": catalog.put_manifest(jsonl(*items))}):
+        needs = catalog.web.post(path, json=body).json
+        assert (needs["items"], needs["hours"]) == (10, 0.1)
+        assert needs["storage_bytes"] == 10 * made
+        assert [(w["format"], w["items"], w["seconds_each"]) for w in needs["work"]] == [
+            ("flac", 9, 36),
+            ("mp3", 1, 36),
+        ]
+    assert len(catalog.keys_below("") - keys) == 1, "the manifest that the test put there"
+    assert catalog.web.post(path, json={"items": items, "export": {"bucket": "x-y"}}).json["code"] == "export_refused"
+    assert len(catalog.web.get("/v1/batches").json["batches"]) == 1
