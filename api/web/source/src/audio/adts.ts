@@ -14,7 +14,7 @@ const HEADER_BYTES = 7;
 /** Samples of a frame at the rate that its header tells; with HE-AAC it decodes to twice as many at twice the rate. */
 const CORE_SAMPLES = 1024;
 
-export async function openAdts(read: ReadRange, size: number, sampleRate: number): Promise<Cuttable> {
+export async function openAdts(read: ReadRange, size: number, told: number | null): Promise<Cuttable> {
   const file = await read(0, size);
   const frames: Frame[] = [];
   for (let at = 0; isAdts(file, at); ) {
@@ -23,7 +23,9 @@ export async function openAdts(read: ReadRange, size: number, sampleRate: number
     frames.push({ start: at, end: at + length });
     at += length;
   }
-  const frameSamples = (CORE_SAMPLES * sampleRate) / (RATES[(file[2]! >> 2) & 15] ?? NaN);
+  const coreRate = RATES[(file[2]! >> 2) & 15] ?? NaN;
+  const sampleRate = told ?? coreRate;
+  const frameSamples = (CORE_SAMPLES * sampleRate) / coreRate;
   if (!frames.length || !Number.isInteger(frameSamples)) throw new NotSegmentable("The AAC file is of an unknown kind.");
   const store = new FrameStore(file, frames);
   return {
