@@ -4,6 +4,7 @@
 import { joined, NotSegmentable, type Cuttable } from "./cuttable";
 import { box, walk, words } from "./mp4_boxes";
 import { isFragmented, readFragments } from "./mp4_fragments";
+import { readPriming } from "./mp4_gapless";
 import { readTrack, soundTrack, type Mp4Sound } from "./mp4_samples";
 import type { ReadRange } from "./ranges";
 
@@ -23,7 +24,7 @@ export async function openMp4(read: ReadRange, size: number, told: number | null
   const sampleRate = told ?? timescale;
   const samplesOf = (units: number) => Math.round((units * sampleRate) / timescale);
   const frameSamples = samplesOf(frameUnits);
-  const skip = samplesOf(skipUnits);
+  const skip = readPriming(moov) ?? samplesOf(skipUnits);
   if (!(frameSamples > 0)) throw new NotSegmentable("The MP4 file does not tell how long its frames are.");
   return {
     sampleRate,
