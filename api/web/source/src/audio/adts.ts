@@ -1,7 +1,8 @@
 // Cuts AAC files without a container: frames that each say how long they are (ADTS). Reads the whole file once, which is
 // small.
 
-import { joined, NotSegmentable, type Cuttable } from "./cuttable";
+import { NotSegmentable, type Cuttable } from "./cuttable";
+import { FrameStore, type Frame } from "./frame_store";
 import type { ReadRange } from "./ranges";
 
 /** Frames decoded before a cut and dropped, as in `mp4.ts`. */
@@ -13,24 +14,27 @@ const HEADER_BYTES = 7;
 /** Samples of a frame at the rate that its header tells; with HE-AAC it decodes to twice as many at twice the rate. */
 const CORE_SAMPLES = 1024;
 
-export async function openAdts(read: ReadRange, size: number, sampleRate: number): Promise<Cuttable> {
+export async function openAdts(read: ReadRange, size: number, told: number | null): Promise<Cuttable> {
   const file = await read(0, size);
-  const frames: Uint8Array[] = [];
+  const frames: Frame[] = [];
   for (let at = 0; isAdts(file, at); ) {
     const length = lengthAt(file, at);
     if (length < HEADER_BYTES || at + length > file.length) break;
-    frames.push(file.subarray(at, at + length));
+    frames.push({ start: at, end: at + length });
     at += length;
   }
-  const frameSamples = (CORE_SAMPLES * sampleRate) / (RATES[(file[2]! >> 2) & 15] ?? NaN);
+  const coreRate = RATES[(file[2]! >> 2) & 15] ?? NaN;
+  const sampleRate = told ?? coreRate;
+  const frameSamples = (CORE_SAMPLES * sampleRate) / coreRate;
   if (!frames.length || !Number.isInteger(frameSamples)) throw new NotSegmentable("The AAC file is of an unknown kind.");
+  const store = new FrameStore(file, frames);
   return {
     sampleRate,
     totalSamples: frames.length * frameSamples,
-    piece(first, stop) {
+    async piece(first, stop) {
       const from = Math.max(0, Math.floor(first / frameSamples) - LEAD_IN_FRAMES);
       const to = Math.min(frames.length, Math.ceil(stop / frameSamples) + 1);
-      return Promise.resolve({ file: joined(frames.slice(from, to)).buffer, skip: first - from * frameSamples });
+      return { file: await store.read(from, to), skip: first - from * frameSamples };
     },
   };
 }

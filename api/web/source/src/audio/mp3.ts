@@ -4,7 +4,8 @@
 // early and drops what they decode to. What encoder and decoder add before the music is told by LAME's tag, where there
 // is one.
 
-import { joined, NotSegmentable, type Cuttable } from "./cuttable";
+import { NotSegmentable, type Cuttable } from "./cuttable";
+import { FrameStore, type Frame } from "./frame_store";
 import type { ReadRange } from "./ranges";
 
 /** Frames decoded before a cut and dropped: more than the bit reservoir spans at the lowest bitrates. */
@@ -35,7 +36,7 @@ interface Header {
 
 interface Index {
   /** Each frame of music. */
-  frames: Uint8Array<ArrayBuffer>[];
+  frames: Frame[];
   samplesPerFrame: number;
   sampleRate: number;
   /** Decoded samples before the first and after the last of the music. */
@@ -44,15 +45,16 @@ interface Index {
 }
 
 export async function openMp3(read: ReadRange, size: number): Promise<Cuttable> {
-  const { samplesPerFrame, sampleRate, skip, totalSamples, frames } = indexFrames(await read(0, size));
+  const file = await read(0, size);
+  const { samplesPerFrame, sampleRate, skip, totalSamples, frames } = indexFrames(file);
+  const store = new FrameStore(file, frames);
   return {
     sampleRate,
     totalSamples,
-    piece(first, stop) {
+    async piece(first, stop) {
       const from = Math.max(0, Math.floor((first + skip) / samplesPerFrame) - LEAD_IN_FRAMES);
       const to = Math.min(frames.length, Math.ceil((stop + skip) / samplesPerFrame) + 1);
-      const file = joined(frames.slice(from, to)).buffer;
-      return Promise.resolve({ file, skip: first + skip - from * samplesPerFrame });
+      return { file: await store.read(from, to), skip: first + skip - from * samplesPerFrame };
     },
   };
 }
@@ -63,10 +65,10 @@ function indexFrames(file: Uint8Array<ArrayBuffer>): Index {
   if (!first) throw new NotSegmentable("The MP3 file does not begin with a frame.");
   const tag = readTag(file.subarray(at, at + first.bytes));
   if (tag) at += first.bytes;
-  const frames: Uint8Array<ArrayBuffer>[] = [];
+  const frames: Frame[] = [];
   for (let header = readHeader(file, at); header && at + header.bytes <= file.length; header = readHeader(file, at)) {
     const end = at + header.bytes;
-    frames.push(file.subarray(at, end));
+    frames.push({ start: at, end });
     // A tag, or damage, in the midst of the file: what follows is music again, and decoders go on there.
     at = readHeader(file, end) ? end : findFrame(file, end, file.length);
   }

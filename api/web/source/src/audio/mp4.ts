@@ -4,6 +4,7 @@
 import { joined, NotSegmentable, type Cuttable } from "./cuttable";
 import { box, walk, words } from "./mp4_boxes";
 import { isFragmented, readFragments } from "./mp4_fragments";
+import { readPriming } from "./mp4_gapless";
 import { readTrack, soundTrack, type Mp4Sound } from "./mp4_samples";
 import type { ReadRange } from "./ranges";
 
@@ -16,14 +17,14 @@ const MOST_TABLE_BYTES = 1 << 26;
 /** Frames that lie closer together are read at once, with whatever is between them. */
 const MOST_GAP_BYTES = 1 << 15;
 
-/** `sampleRate` is what the file decodes to: what its header tells may be half of it. */
-export async function openMp4(read: ReadRange, size: number, sampleRate: number): Promise<Cuttable> {
+export async function openMp4(read: ReadRange, size: number, told: number | null): Promise<Cuttable> {
   const { start, moov } = await readTables(read, size);
   const sound = isFragmented(moov) ? await readFragments(read, size, moov) : readTrack(soundTrack(moov));
   const { timescale, frameUnits, totalUnits, skipUnits, sizes } = sound;
+  const sampleRate = told ?? timescale;
   const samplesOf = (units: number) => Math.round((units * sampleRate) / timescale);
   const frameSamples = samplesOf(frameUnits);
-  const skip = samplesOf(skipUnits);
+  const skip = readPriming(moov) ?? samplesOf(skipUnits);
   if (!(frameSamples > 0)) throw new NotSegmentable("The MP4 file does not tell how long its frames are.");
   return {
     sampleRate,

@@ -13,6 +13,9 @@ const HEAD_BYTES = 1 << 16;
 /** Headers longer than this hold pictures that are not worth the bytes. */
 const MOST_HEAD_BYTES = 1 << 24;
 
+/** A position before which no page decodes to anything. */
+const FAR = 1e7;
+
 interface Stream {
   codec: OggCodec;
   /** The headers of a small file. */
@@ -38,13 +41,18 @@ export async function openOgg(read: ReadRange, size: number): Promise<Cuttable> 
       const bytes = await read(before?.offset ?? soundStart, end);
       const packets = packetsIn(bytes, before?.offset ?? soundStart, serial);
       const wanted = before ? after(packets, codec.overlaps) : packets;
-      return { file: oggFile(headers, wanted), skip: origin + first - (before?.granule ?? start) };
+      return { file: oggFile(headers, moved(wanted, -start)), skip: origin + first - (before?.granule ?? start) };
     },
   };
 }
 
 function packetsIn(bytes: Uint8Array, base: number, serial: number): Packet[] {
   return packetsOn(findPages(bytes, base).flat().filter((page) => page.serial === serial), bytes, base);
+}
+
+/** Moves positions: decoders leave out what comes before 0, and files that were cut out of others begin there. */
+function moved(packets: Packet[], by: number): Packet[] {
+  return packets.map(({ bytes, granule }) => ({ bytes, granule: granule < 0 ? granule : granule + by }));
 }
 
 /** Leaves out what ends on the first page, but for the packet that the next one leans on, if it does. */
@@ -88,6 +96,6 @@ async function startOf({ codec, headers, serial, soundStart }: Stream, map: OggM
   if (codec.samplesOf) return first.granule - packets.reduce((sum, { bytes }) => sum + codec.samplesOf!(bytes), 0);
   const decoder = new OfflineAudioContext(1, 1, codec.sampleRate);
   // A single packet decodes to nothing.
-  const decoded = await decoder.decodeAudioData(oggFile(headers, packets)).catch(() => null);
+  const decoded = await decoder.decodeAudioData(oggFile(headers, moved(packets, FAR))).catch(() => null);
   return first.granule - (decoded?.length ?? 0);
 }

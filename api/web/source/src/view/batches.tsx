@@ -4,7 +4,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
 
 import type { Batch } from "../api/types";
-import { ALL_BATCHES, batchPath, BATCHES_PATH, follow } from "../routes";
+import { ALL_BATCHES, batchPath, BATCHES_PATH, follow, openBatch } from "../routes";
 import { batches, batchesFault, batchesLoaded, endedItems, followBatches, hasOlderBatches, isBatchActive, loadOlderBatches, OpenBatch } from "../state/batches";
 import { ago } from "../words";
 import { batchTitle, batchWords } from "../words_of_batches";
@@ -20,7 +20,7 @@ export function Batches({ id }: { id: string }) {
 export function BatchesLink() {
   if (batches.value.length === 0) return null;
   return (
-    <a class="button small" href={BATCHES_PATH} onClick={follow}>
+    <a class="to-batches" href={BATCHES_PATH} onClick={follow} aria-current={openBatch.value === ALL_BATCHES ? "page" : undefined}>
       Batches
     </a>
   );
@@ -44,7 +44,7 @@ function BatchList() {
       {batchesFault.value && <p role="alert">{batchesFault.value}</p>}
       {batchesLoaded.value && batches.value.length === 0 && <p class="quiet">None yet. Programs send them, through the API.</p>}
       {batches.value.length > 0 && (
-        <ul class="jobs panel">
+        <ul class="jobs panel rows">
           {batches.value.map((batch) => (
             <BatchRow key={batch.id} batch={batch} />
           ))}

@@ -59,7 +59,7 @@ export function useKeys(studio: Studio): void {
   useEffect(() => {
     const onKeyDown = (event: KeyboardEvent) => {
       if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event)) return;
-      if (event.key === " " && (event.target as HTMLElement).closest("button, a, summary")) return;
+      if (event.key === " " && (event.target as HTMLElement).closest("button, summary")) return;
       const act = actions(studio)[event.key];
       if (!act) return;
       event.preventDefault();

@@ -7,6 +7,7 @@ import { isActive, type Job } from "../api/types";
 import { follow, jobPath, openJob } from "../routes";
 import { found, hasOlder, jobs, loaded, loadOlder, loadingOlder, search } from "../state/library";
 import { ago, formatTime, partWords, plural, progressWords, STATE_WORDS } from "../words";
+import { BatchesLink } from "./batches";
 import { Icon } from "./icons";
 
 const ROWS_AT_ONCE = 30;
@@ -41,6 +42,7 @@ export function Library() {
           />
         </label>
       </div>
+      <BatchesLink />
       <p class="unseen" role="status">
         {searching && !loadingOlder.value ? `${plural(matching.length, "song")} found` : ""}
       </p>

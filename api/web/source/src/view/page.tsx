@@ -7,7 +7,7 @@ import { forgetKey, key } from "../api/key";
 import { follow, go, openBatch, openJob } from "../routes";
 import { hovering, takeDrops } from "../state/dropping";
 import { fault } from "../state/library";
-import { Batches, BatchesLink } from "./batches";
+import { Batches } from "./batches";
 import { Home, take } from "./home";
 import { Icon } from "./icons";
 import { JobView } from "./job_view";
@@ -39,7 +39,6 @@ export function Page() {
           stemqueue
         </a>
         <nav aria-label="More" class="button-row">
-          <BatchesLink />
           {!atHome && (
             <a class="button small" href="/" onClick={follow}>
               <Icon name="plus" /> New song

@@ -23,11 +23,14 @@ export function WaveformCanvas({ outline, loudest, window }: WaveformProps) {
       pen.fillRect(0, middle - 0.5, width, 1);
       if (!outline) return;
       const scale = (middle - 2) / loudest;
-      for (let x = 0; x < width; x++) {
-        const [low, high] = extremes(outline, span, x / width, (x + 1) / width);
+      // By the screen's own pixels: columns that begin between two of them are drawn fainter, in stripes.
+      const column = 1 / (globalThis.devicePixelRatio || 1);
+      const columns = Math.ceil(width / column);
+      for (let i = 0; i < columns; i++) {
+        const [low, high] = extremes(outline, span, i / columns, (i + 1) / columns);
         const top = middle - Math.min(high * scale, middle);
         const bottom = middle - Math.max(low * scale, -middle);
-        pen.fillRect(x, top, 1, Math.max(1, bottom - top));
+        pen.fillRect(i * column, top, column, Math.max(1, bottom - top));
       }
     },
     [outline, loudest],
