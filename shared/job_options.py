@@ -32,6 +32,8 @@ PARTS: Mapping[str, Mapping[str, str]] = {
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Identifier = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+Parameter = Annotated[int, Field(ge=-(2**53), le=2**53)] | Annotated[float, Field(allow_inf_nan=False)] | str
+"""A parameter's value; whole numbers as far as every reader of JSON knows them apart."""
 Seconds = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 
 
@@ -60,7 +62,7 @@ class ItemOptions(Strict):
 
     engine: Name | None = Field(None, description="One of GET /v1/engines; null: the server's default")
     preset: Name | None = Field(None, description="One of the engine's presets; null: its default")
-    parameters: dict[Name, int | float | str] = Field({}, max_length=50, description="The engine's own settings")
+    parameters: dict[Name, Parameter] = Field({}, max_length=50, description="The engine's own settings")
     stems: list[Name] | None = Field(None, min_length=1, max_length=20, description="Which stems; null: all")
     format: Literal["wav", "flac", "mp3", "ogg", "opus", "m4a"] = Field("flac", description="How stems are encoded")
     format_options: FormatOptions = Field(FormatOptions(), description="Bit depth or bitrate")
