@@ -201,9 +201,8 @@ def test_file_names_are_kept_as_harmless_text(web: FlaskClient, stand_in: StandI
     "metadata",
     ['{"a": NaN}', '{"a": 1e999}', '{"a": "\\ud800"}', '{"\\ud800": 1}', '{"a": ' + "[" * 900 + "]" * 900 + "}"],
 )
-def test_what_could_not_be_told_again_is_refused_and_spoils_no_list(
-    web: FlaskClient, stand_in: StandIn, metadata: str
-) -> None:
+@pytest.mark.usefixtures("stand_in")
+def test_what_could_not_be_told_again_is_refused_and_spoils_no_list(web: FlaskClient, metadata: str) -> None:
     upload = web.post("/v1/uploads", data=b"a song").json["upload_id"]
     body = f'{{"source": {{"upload_id": "{upload}"}}, "metadata": {metadata}}}'
     refused = web.post("/v1/jobs", data=body, content_type="application/json")
