@@ -212,7 +212,7 @@ def test_what_could_not_be_told_again_is_refused_and_spoils_no_list(web: FlaskCl
     assert web.get("/v1/jobs").json["jobs"] == []
 
 
-@pytest.mark.parametrize("value", ["NaN", "9" * 400, "-1e400"])
+@pytest.mark.parametrize("value", ["NaN", "9" * 400, "-1e400", "true", "null", "[]"])
 @pytest.mark.usefixtures("stand_in")
 def test_a_parameter_is_a_number_that_everybody_can_read(web: FlaskClient, value: str) -> None:
     refused = submit(web, parameters=f'{{"margin": {value}}}')
