@@ -6,7 +6,6 @@ knows is engine_catalog.py's to say, and what answers look like is resources.py'
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -15,7 +14,19 @@ from pydantic import Field, JsonValue
 from api.errors import BodyMalformedError
 from shared.errors import FieldsInvalidError
 from shared.job import JobState
-from shared.job_options import Excerpt, Identifier, JobOptions, Name, Seconds, SourceWish, Strict, group_parts, validate
+from shared.job_options import (
+    Excerpt,
+    Identifier,
+    JobOptions,
+    Name,
+    Parameter,
+    Seconds,
+    SourceWish,
+    Strict,
+    group_parts,
+    validate,
+)
+from shared.strict_json import read_json
 
 JSON_FIELDS = frozenset({"parameters", "stems", "excerpt", "metadata", "format_options"})
 """Fields of the form whose value is JSON."""
@@ -55,7 +66,7 @@ class JobForm(Strict):
     file: bytes = Field(description="The audio file", json_schema_extra={"format": "binary"})
     engine: Name | None = None
     preset: Name | None = None
-    parameters: dict[Name, int | float | str] | None = None
+    parameters: dict[Name, Parameter] | None = None
     stems: list[Name] | None = None
     format: Literal["wav", "flac", "mp3", "ogg", "opus", "m4a"] | None = None
     bit_depth: int | None = None
@@ -72,7 +83,7 @@ class JobForm(Strict):
 def parse_json(body: bytes) -> object:
     """Return a body's JSON. Raises BodyMalformedError."""
     try:
-        return json.loads(body)
+        return read_json(body)
     except (ValueError, RecursionError) as error:
         raise BodyMalformedError("The body is no JSON.") from error
 
@@ -93,6 +104,6 @@ def _form_value(name: str, text: str) -> object:
     if name not in JSON_FIELDS:
         return text
     try:
-        return json.loads(text)
+        return read_json(text)
     except (ValueError, RecursionError) as error:
         raise FieldsInvalidError([{"field": name, "message": "must be JSON"}]) from error

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, request
@@ -17,6 +18,9 @@ from werkzeug.datastructures import Headers
 
 from api.errors import HostRefusedError, OriginRefusedError
 from shared.settings import Settings, split_names
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -43,12 +47,13 @@ def register_security(app: Flask, settings: Settings) -> None:
 
     @app.before_request
     def check_sender() -> Response | None:
-        _check_host(hosts)
-        origin = request.environ.get("HTTP_ORIGIN")
-        if origins and origin in origins:
+        environ = request.environ
+        if hosts is not None:
+            _check_host(environ, hosts)
+        if origins and environ.get("HTTP_ORIGIN") in origins:
             is_preflight = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
             return Response(status=204, headers=PREFLIGHT) if is_preflight else None
-        _check_origin(origin)
+        _check_origin(environ)
         return None
 
     if origins:
@@ -88,10 +93,8 @@ def _allow_origin(headers: Headers, origins: frozenset[str]) -> None:
         headers["Access-Control-Expose-Headers"] = EXPOSED
 
 
-def _check_host(hosts: frozenset[str] | None) -> None:
-    if hosts is None:
-        return
-    if _hostname(request.environ.get("HTTP_HOST") or request.host) not in hosts:
+def _check_host(environ: WSGIEnvironment, hosts: frozenset[str]) -> None:
+    if _hostname(environ.get("HTTP_HOST") or request.host) not in hosts:
         raise HostRefusedError("This server does not go by that name; the setting API_ALLOWED_HOSTS can add it.")
 
 
@@ -100,10 +103,11 @@ def _hostname(host: str) -> str | None:
     return urlsplit(f"//{host}").hostname
 
 
-def _check_origin(origin: str | None) -> None:
+def _check_origin(environ: WSGIEnvironment) -> None:
+    origin = environ.get("HTTP_ORIGIN")
     # Behind a proxy that ends TLS the scheme differs; the name and port cannot.
     if origin is not None and urlsplit(origin).netloc.lower() != request.host.lower():
         raise OriginRefusedError("Requests from pages of other sites are refused.")
-    crosses = request.environ.get("HTTP_SEC_FETCH_SITE") in {"cross-site", "same-site"}
+    crosses = environ.get("HTTP_SEC_FETCH_SITE") in {"cross-site", "same-site"}
     if crosses and request.method not in SAFE_METHODS:
         raise OriginRefusedError("Requests from pages of other sites are refused.")

@@ -7,12 +7,22 @@ say.
 from __future__ import annotations
 
 import json
+import math
 import re
 import unicodedata
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from shared.errors import FieldsInvalidError, RequestInvalidError
 from shared.formats import check_options
@@ -24,6 +34,8 @@ MAX_METADATA_BYTES = 16_384
 
 MAX_FILENAME_CHARACTERS = 200
 
+MAX_WHOLE_NUMBER = 2**53
+
 PARTS: Mapping[str, Mapping[str, str]] = {
     "excerpt": {"excerpt_start_seconds": "start_seconds", "excerpt_duration_seconds": "duration_seconds"},
     "format_options": {"bit_depth": "bit_depth", "bitrate_kbps": "bitrate_kbps"},
@@ -32,6 +44,20 @@ PARTS: Mapping[str, Mapping[str, str]] = {
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Identifier = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+
+
+def _plain(value: object) -> object:
+    # `true` is no 1 here, and whole numbers go as far as every reader of JSON knows them apart.
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("must be a number or text")  # noqa: TRY004 - pydantic's word for what is wrong
+    if not (abs(value) <= MAX_WHOLE_NUMBER if isinstance(value, int) else math.isfinite(value)):
+        raise ValueError("is out of range")
+    return value
+
+
+Parameter = Annotated[int | float | str, BeforeValidator(_plain)]
 Seconds = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 
 
@@ -60,7 +86,7 @@ class ItemOptions(Strict):
 
     engine: Name | None = Field(None, description="One of GET /v1/engines; null: the server's default")
     preset: Name | None = Field(None, description="One of the engine's presets; null: its default")
-    parameters: dict[Name, int | float | str] = Field({}, max_length=50, description="The engine's own settings")
+    parameters: dict[Name, Parameter] = Field({}, max_length=50, description="The engine's own settings")
     stems: list[Name] | None = Field(None, min_length=1, max_length=20, description="Which stems; null: all")
     format: Literal["wav", "flac", "mp3", "ogg", "opus", "m4a"] = Field("flac", description="How stems are encoded")
     format_options: FormatOptions = Field(FormatOptions(), description="Bit depth or bitrate")

@@ -6,13 +6,13 @@ Owns the two forms. A CSV record is one line: a quote that is never closed then 
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from shared.errors import ManifestInvalidError
+from shared.strict_json import read_json
 
 MAX_LINE_BYTES = 65_536
 """The longest line; raising it lets items carry more metadata."""
@@ -122,16 +122,12 @@ def _split(blocks: Iterable[bytes], offset: int) -> Iterator[tuple[bytes | None,
 
 def _json_line(text: str, number: int, end: int) -> Line:
     try:
-        values = json.loads(text, parse_constant=_refuse)
+        values = read_json(text)
     except (ValueError, RecursionError):
         return Line(number, end, error="The line is no JSON.")
     if not isinstance(values, dict):
         return Line(number, end, error="The line is no JSON object.")
     return Line(number, end, values=values)
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(constant)
 
 
 def _csv_line(text: str, header: Header, number: int, end: int) -> Line:

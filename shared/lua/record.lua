@@ -23,7 +23,8 @@ local function standing(id, state, since_ms)
     job.fence = nil
     if position then left_ms = wait_and_run_ms(id, job, since_ms, published, in_line) end
   elseif job.working_ms then
-    left_ms = job.due_ms ~= '' and math.max(0, job.due_ms - now_ms())
+    local due_ms = tonumber(job.due_ms or nil)
+    left_ms = due_ms and math.max(0, due_ms - now_ms())
   else
     left_ms = wait_and_run_ms(id, job, since_ms, {}, {})
   end

@@ -31,7 +31,7 @@ end
 -- Published jobs that are taken up before one with this turn (nil: before all that are in line). -> ids
 local function published_ahead(engine, class, turn)
   local ahead = {}
-  for _, other in ipairs(redis.call('ZRANGE', key('published', engine), 0, 63)) do
+  for _, other in ipairs(redis.call('ZRANGE', key('published', engine), 0, 199)) do
     local job = get(other, 'turn', 'class')
     local is_before = not turn or tonumber(job[1] or 0) < turn
     if (job[2] == class and is_before) or (job[2] == 'interactive' and class == 'bulk') then ahead[#ahead + 1] = other end
@@ -48,6 +48,13 @@ local function place_in_line(id, engine, class, party)
   local rank = redis.call('ZRANK', key('line', engine, class, party), id)
   if not rank then return nil end
   local published, in_line = published_ahead(engine, class, nil), lines_ahead(engine, class, party, rank)
+  local number = redis.call('ZCARD', key('published', engine))
+  if class == 'interactive' then
+    -- Bulk jobs that are published are overtaken.
+    number = number - redis.call('ZINTERCARD', 2, key('published', engine), key('bulk', engine))
+  end
+  -- Those that were not looked at are taken to be like the others.
+  if number > #published then in_line[#in_line + 1] = {key('published', engine), number - #published} end
   local position = 1 + #published
   for _, line in ipairs(in_line) do position = position + line[2] end
   return position, published, in_line

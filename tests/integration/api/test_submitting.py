@@ -195,3 +195,26 @@ def test_file_names_are_kept_as_harmless_text(web: FlaskClient, stand_in: StandI
     disposition = stem.headers["Content-Disposition"]
     assert disposition.isascii()
     assert parse_options_header(disposition)[1]["filename"] == f"{kept.rpartition('.')[0] or kept} - vocals.flac"
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    ['{"a": NaN}', '{"a": 1e999}', '{"a": "\\ud800"}', '{"\\ud800": 1}', '{"a": ' + "[" * 900 + "]" * 900 + "}"],
+)
+@pytest.mark.usefixtures("stand_in")
+def test_what_could_not_be_told_again_is_refused_and_spoils_no_list(web: FlaskClient, metadata: str) -> None:
+    upload = web.post("/v1/uploads", data=b"a song").json["upload_id"]
+    body = f'{{"source": {{"upload_id": "{upload}"}}, "metadata": {metadata}}}'
+    refused = web.post("/v1/jobs", data=body, content_type="application/json")
+    assert (refused.status_code, refused.json["code"]) == (400, "body_malformed")
+    refused = submit(web, metadata=metadata)
+    assert (refused.status_code, refused.json["errors"][0]["field"]) == (422, "metadata")
+    assert web.get("/v1/jobs").json["jobs"] == []
+
+
+@pytest.mark.parametrize("value", ["NaN", "9" * 400, "-1e400", "true", "null", "[]"])
+@pytest.mark.usefixtures("stand_in")
+def test_a_parameter_is_a_number_that_everybody_can_read(web: FlaskClient, value: str) -> None:
+    refused = submit(web, parameters=f'{{"margin": {value}}}')
+    assert refused.status_code == 422
+    assert refused.json["errors"][0]["field"].startswith("parameters")
