@@ -21,8 +21,9 @@ from shared.formats import Encoding
 from worker import ffmpeg
 from worker.engine.interface import FloatArray
 
-# libFLAC's effort, 0 to 1 of 8 levels. Level 5 of 8 is its own default: higher saves 1 % and costs twice the time.
-FLAC_COMPRESSION = 5 / 8
+# libFLAC's effort, 0 to 1 of 8 levels. Level 5, its own default, saves 0.04 to 0.24 % of a stem and takes a seventh
+# longer; level 3 costs up to 6 % of size.
+FLAC_COMPRESSION = 4 / 8
 
 # Past this a WAV's 32-bit sizes overflow, and it is written as RF64; room for the header is left.
 MAX_WAV_BYTES = (1 << 32) - (1 << 16)

@@ -7,7 +7,6 @@ nothing here holds a whole song. What needs nothing of each other runs side by s
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -15,24 +14,23 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shared.errors import RequestInvalidError
-from shared.formats import Encoding, check_options, resolve
+from shared.formats import Encoding, resolve
 from worker.crew import Crew
 from worker.decoding import decode
-from worker.engine.errors import EngineError, TrackTooLongError
-from worker.engine.interface import Engine, FloatArray, Preparable
+from worker.engine.interface import FloatArray, Preparable
 from worker.illustrating import illustrate, prepare_frame
 from worker.measuring import Measures
-from worker.memory import give_memory_back, reset_peak_memory
+from worker.memory import give_memory_back, keep_what_is_loaded, reset_peak_memory
+from worker.planning import Plan, make_plan
 from worker.probing import Probe, probe
-from worker.registry import Registry, engines_here, make_engine
+from worker.registry import Registry, engines_here
 from worker.report import Findings, conclude
 from worker.separating import crew_between_blocks, select, separate, stem_blocks
 from worker.spool import Spool
 from worker.stage_clock import StageClock
 from worker.stem_files import StemBlock, StemFiles
 from worker.tags import Tags, read_tags, write_tags
-from worker.track import Excerpt, Track, cut
+from worker.track import Track, cut
 from worker.work import Outcome, OutputFile, ReportProgress, Work, describe_file
 from worker.workspace import Workspace, open_workspace
 
@@ -53,9 +51,7 @@ def warm() -> None:
 
     spectrogram_image.warm()
     engines_here()
-    # What is loaded by now stays for good; looking through it would make each later collection 0.1 s long.
-    gc.collect()
-    gc.freeze()
+    keep_what_is_loaded()
 
 
 def run(
@@ -70,7 +66,7 @@ def run(
     Raises StemqueueError or EngineError, with the code that the client sees.
     """
     reset_peak_memory()
-    plan = _plan(work, registry)
+    plan = make_plan(work, registry)
     clock = StageClock(report_progress)
     Path(work.output_folder).mkdir(parents=True, exist_ok=True)
     with (
@@ -112,34 +108,6 @@ def run(
         return conclude(findings, stem_files, pictures)
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What was asked for, checked as far as it can be before any audio is seen.
-
-    `wanted` names the stems to deliver by their place in the engine's blocks.
-    """
-
-    work: Work
-    engine: Engine
-    wanted: Mapping[int, str]
-    excerpt: Excerpt
-
-
-def _plan(work: Work, registry: Registry | None) -> Plan:
-    if registry is None:
-        model_folder = Path(work.model_folder) if work.model_folder else None
-        registry = engines_here(model_folder=model_folder, extra_modules=work.extra_engines)
-    engine = make_engine(registry, work.engine, work.preset, work.parameters)
-    check_options(work.format, work.format_options)
-    names = engine.stems if work.stems is None else work.stems
-    unknown = [name for name in names if name not in engine.stems]
-    if unknown or not names:
-        raise RequestInvalidError(f"The engine {work.engine} has the stems {', '.join(engine.stems)}.")
-    wanted = {index: name for index, name in enumerate(engine.stems) if name in names}
-    excerpt = Excerpt(work.excerpt_start_seconds or 0.0, work.excerpt_duration_seconds)
-    return Plan(work, engine, wanted, excerpt)
-
-
 def _probe(plan: Plan, workspace: Workspace) -> Probe:
     work = plan.work
     found = probe(
@@ -148,26 +116,8 @@ def _probe(plan: Plan, workspace: Workspace) -> Probe:
         ffmpeg_path=work.ffmpeg_path,
         max_seconds=work.limits.max_audio_seconds,
     )
-    _refuse_what_the_engine_will(plan, found)
+    plan.refuse_what_the_engine_will(found)
     return found
-
-
-def _refuse_what_the_engine_will(plan: Plan, found: Probe) -> None:
-    """Spare the decoding of a song that is far too long for the engine. Near the limit, only decoding tells."""
-    start, stop = plan.excerpt.span_seconds(context_seconds=plan.engine.description.context_seconds)
-    seconds = found.walked_seconds
-    if seconds is None or found.sample_rate_hz is None:
-        return
-    seconds = min(seconds, stop or seconds) - start
-    try:
-        plan.engine.check(
-            sample_rate_hz=found.sample_rate_hz, channels=2, n_samples=int(0.98 * seconds * found.sample_rate_hz)
-        )
-    except TrackTooLongError:
-        raise
-    except EngineError:
-        # Too short, perhaps, by the header's word: what decoding yields decides.
-        return
 
 
 @dataclass(frozen=True)

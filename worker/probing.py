@@ -12,15 +12,31 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from shared.errors import AudioEmptyError, AudioTooLongError, AudioUnreadableError, AudioUnsupportedError
+import psutil
+
+from shared.errors import (
+    AudioEmptyError,
+    AudioTooLongError,
+    AudioUnreadableError,
+    AudioUnsupportedError,
+    SeparationFailedError,
+)
 from worker import ffmpeg
 from worker.workspace import Workspace
 
 # How long the walk may take. Longer counts the packets of longer files; a refusal is promised within 5 s.
 PROBE_SECONDS = 4.0
 
+# Where ffmpeg has not even opened the file by then, and has had less processor time than this, it is the machine that
+# is too busy, not the file that is too odd: it may take so much longer.
+STARVED_PROCESSOR_SECONDS = 1.0
+STARVED_SECONDS = 25.0
+
 # What of ffmpeg's talk is read. A file with a thousand tags prints them all before its streams.
 MAX_LOG_BYTES = 4 << 20
+
+# What it says once it has opened its input.
+OPENED = re.compile(r"^Input #0, (\S+), from 'fd:':$", re.MULTILINE)
 
 MIN_SAMPLE_RATE_HZ = 4_000
 MAX_SAMPLE_RATE_HZ = 192_000
@@ -65,7 +81,8 @@ class Probe:
 def probe(path: Path, *, workspace: Workspace, ffmpeg_path: str | None, max_seconds: float) -> Probe:
     """Return what the file claims to be.
 
-    Raises AudioEmptyError, AudioUnreadableError, AudioUnsupportedError or AudioTooLongError.
+    Raises AudioEmptyError, AudioUnreadableError, AudioUnsupportedError or AudioTooLongError; SeparationFailedError
+    where the machine is too busy to tell.
     """
     if path.stat().st_size == 0:
         raise AudioEmptyError("The file is empty.")
@@ -101,6 +118,10 @@ def _walk(path: Path, *, workspace: Workspace, ffmpeg_path: str | None) -> tuple
         )
         try:
             ended = ffmpeg.wait(process, seconds=PROBE_SECONDS)
+            if not ended and _is_starved(process.pid, log_path):
+                ended = ffmpeg.wait(process, seconds=STARVED_SECONDS)
+                if not ended and _is_starved(process.pid, log_path):
+                    raise SeparationFailedError("The machine was too busy to look at the file.")
             ffmpeg.demand_not_killed(process.returncode)
             finished = ended and process.returncode == 0
         finally:
@@ -112,9 +133,18 @@ def _walk(path: Path, *, workspace: Workspace, ffmpeg_path: str | None) -> tuple
     return text, int(ends[-1]) / 1e6 if ends else None, finished
 
 
+def _is_starved(pid: int, log_path: Path) -> bool:
+    """Tell whether ffmpeg has had no chance to open its input."""
+    if OPENED.search(log_path.read_bytes().decode("utf-8", "replace")):
+        return False
+    # Nobody else waits for the process, so it is there, if only as its remains.
+    times = psutil.Process(pid).cpu_times()
+    return bool(times.user + times.system < STARVED_PROCESSOR_SECONDS)
+
+
 def _read_log(log: str, walked_seconds: float | None) -> Probe:
     """Read the lines in which ffmpeg describes its input. Two spaces begin them; tags are indented further."""
-    opened = re.search(r"^Input #0, (\S+), from 'fd:':$", log, re.MULTILINE)
+    opened = OPENED.search(log)
     # The output's streams are told further down, in the same words.
     described, _, _ = log.partition("\nStream mapping:")
     streams = re.findall(r"^  Stream #0:\d+.*?: Audio: (.*)$", described, re.MULTILINE)

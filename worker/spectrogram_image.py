@@ -15,13 +15,14 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from librosa.display import specshow
+from librosa.display import LogHzFormatter, TimeFormatter
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, SymmetricalLogLocator
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -39,6 +40,9 @@ TITLES = {"mixture": "Full spectrum", "accompaniment": "Accompaniment", "vocals"
 
 # How far below the mixture's peak the panels go.
 PANEL_RANGE_DB = 80.0
+
+# C2: below it the panels' octaves shrink, as librosa draws them.
+LINEAR_BELOW_HZ = 65.406
 
 # The panels' palette: so many colours, 0.36 dB apart, and what is left of 256 for the greys around the panels. With one
 # byte a pixel zlib has a third to look at, and the file is half as large.
@@ -95,35 +99,22 @@ def in_order(names: Sequence[str]) -> tuple[str, ...]:
 def draw_frame(names: Sequence[str], *, high_hz: float, start_seconds: float, duration_seconds: float) -> Frame:
     """Draw what stands around panels of these signals, from `LOWEST_HZ` up and under a common time axis."""
     names = in_order(names)
-    height = PANEL_HEIGHT_INCHES * len(names)
-    figure = Figure(figsize=(FIGURE_WIDTH_INCHES, height), dpi=DOTS_PER_INCH)
-    figure.subplots_adjust(left=0.08, right=0.88, top=1 - 0.35 / height, bottom=0.55 / height, hspace=0.22)
-    axes = np.atleast_1d(figure.subplots(len(names), sharex=True, sharey=True))
-    ends_seconds = np.array([start_seconds, start_seconds + duration_seconds])
-    for ax, name in zip(axes, names, strict=True):
-        # librosa makes the axes; its mesh of a cell for each value would take longer to draw than all else.
-        cell, ends_hz = np.zeros((1, 1)), np.array([LOWEST_HZ, high_hz])
-        specshow(cell, x_coords=ends_seconds, y_coords=ends_hz, x_axis="time", y_axis="log", ax=ax).remove()
-        ax.set(title=TITLES.get(name, name.capitalize()))
-        ax.label_outer()
-    bar = figure.add_axes((0.9, 0.55 / height, 0.015, 1 - 0.9 / height))
-    colours = ScalarMappable(Normalize(-PANEL_RANGE_DB, 0), COLOURS)
-    figure.colorbar(colours, cax=bar, format="%.0f dB", label="below the mixture's peak")
+    figure = _figure(names, (LOWEST_HZ, high_hz), (start_seconds, start_seconds + duration_seconds))
     canvas = FigureCanvasAgg(figure)
     canvas.draw()  # type: ignore[no-untyped-call]
-    rgb = np.asarray(canvas.buffer_rgba())[..., :3]  # type: ignore[no-untyped-call]
-    greys = rgb[..., 1] // (256 // GREYS) + COLOURS_IN_PANELS
+    green = np.asarray(canvas.buffer_rgba())[..., 1]  # type: ignore[no-untyped-call]
+    *axes, bar = figure.axes
     frame = Frame(
         names=names,
         high_hz=high_hz,
         start_seconds=start_seconds,
         duration_seconds=duration_seconds,
-        pixels=greys,
-        panels=[Panel(_inside(ax, len(rgb)), _rows_hz(ax)) for ax in axes],
-        bar=_inside(bar, len(rgb)),
+        pixels=green // (256 // GREYS) + COLOURS_IN_PANELS,
+        panels=[Panel(_inside(ax, len(green)), _rows_hz(ax)) for ax in axes],
+        bar=_inside(bar, len(green)),
     )
     # A figure's parts refer to each other: without this, 30 MB a job wait for Python's own idea of when.
-    del figure, axes, ax, bar, canvas, colours
+    del figure, axes, bar, canvas, green
     gc.collect()
     return frame
 
@@ -148,6 +139,27 @@ def write_plain(path: Path, decibels: FloatArray, *, range_db: float) -> None:
     image = Image.fromarray(_levels(decibels, 256, range_db=range_db)[::-1], mode="P")
     image.putpalette(_palette())
     image.save(path, compress_level=4)
+
+
+def _figure(names: Sequence[str], ends_hz: tuple[float, float], ends_seconds: tuple[float, float]) -> Figure:
+    """Return the figure with an empty axis for each name, and one for the colours."""
+    height = PANEL_HEIGHT_INCHES * len(names)
+    figure = Figure(figsize=(FIGURE_WIDTH_INCHES, height), dpi=DOTS_PER_INCH)
+    figure.subplots_adjust(left=0.08, right=0.88, top=1 - 0.35 / height, bottom=0.55 / height, hspace=0.22)
+    axes = np.atleast_1d(figure.subplots(len(names), sharex=True, sharey=True))
+    for ax, name in zip(axes, names, strict=True):
+        # What librosa's `specshow` would set. To call it takes numba along, 67 MB for which networks have no use.
+        ax.set_yscale("symlog", base=2, linthresh=LINEAR_BELOW_HZ, linscale=0.5)
+        ax.yaxis.set_major_locator(SymmetricalLogLocator(ax.yaxis.get_transform()))
+        ax.yaxis.set_major_formatter(LogHzFormatter())
+        ax.xaxis.set_major_locator(MaxNLocator(steps=[1, 1.5, 5, 6, 10]))
+        ax.xaxis.set_major_formatter(TimeFormatter())
+        ax.set(title=TITLES.get(name, name.capitalize()), xlim=ends_seconds, ylim=ends_hz, xlabel="Time", ylabel="Hz")
+        ax.label_outer()
+    bar = figure.add_axes((0.9, 0.55 / height, 0.015, 1 - 0.9 / height))
+    colours = ScalarMappable(Normalize(-PANEL_RANGE_DB, 0), COLOURS)
+    figure.colorbar(colours, cax=bar, format="%.0f dB", label="below the mixture's peak")
+    return figure
 
 
 def _inside(ax: Axes, figure_height: int) -> tuple[slice, slice]:

@@ -19,8 +19,10 @@ from shared.errors import (
 )
 from tests.fixtures.audio import convert, make_song, write_wav
 from tests.fixtures.audio import decode as play
+from worker import probing
 from worker.decoded_audio import DecodedAudio
 from worker.decoding import decode
+from worker.ffmpeg import bundled_ffmpeg
 from worker.probing import Probe, probe
 from worker.workspace import Workspace
 
@@ -239,3 +241,44 @@ def test_a_decoder_that_is_killed_says_nothing_of_the_file(tmp_path: Path) -> No
     found = probe(song, workspace=workspace, ffmpeg_path=None, max_seconds=60)
     with pytest.raises(SeparationFailedError, match="from outside"):
         decode(song, found, workspace=workspace, ffmpeg_path=str(killed), max_seconds=60, progress=lambda _: None)
+
+
+def waiting_ffmpeg(path: Path, seconds: float) -> str:
+    # STAND-IN for a machine on which nothing gets a turn: the real ffmpeg, late.
+    path.write_text(f'#!/bin/sh\n/bin/sleep {seconds}\nexec {bundled_ffmpeg()} "$@"\n')
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_a_machine_that_is_too_busy_to_look_at_a_file_says_nothing_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probing, "PROBE_SECONDS", 0.3)
+    song, folder = write_wav(tmp_path / "in.wav", make_song()), tmp_path / "s"
+    folder.mkdir()
+    workspace = Workspace(folder, max_bytes=GENEROUS)
+    late = waiting_ffmpeg(tmp_path / "late", 1.0)
+    assert probe(song, workspace=workspace, ffmpeg_path=late, max_seconds=60).sample_rate_hz == 44_100
+    monkeypatch.setattr(probing, "STARVED_SECONDS", 0.3)
+    never = waiting_ffmpeg(tmp_path / "never", 60.0)
+    with pytest.raises(SeparationFailedError, match="too busy") as told:
+        probe(song, workspace=workspace, ffmpeg_path=never, max_seconds=60)
+    assert told.value.retryable
+
+
+def test_a_file_that_keeps_its_reader_busy_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probing, "PROBE_SECONDS", 0.5)
+    monkeypatch.setattr(probing, "STARVED_PROCESSOR_SECONDS", 0.01)
+    busy = tmp_path / "busy"
+    # STAND-IN for an ffmpeg that a file sends round in circles.
+    busy.write_text("#!/bin/sh\nwhile :; do :; done\n")
+    busy.chmod(0o755)
+    folder = tmp_path / "s"
+    folder.mkdir()
+    with pytest.raises(AudioUnreadableError):
+        probe(
+            write_wav(tmp_path / "in.wav", make_song()),
+            workspace=Workspace(folder, max_bytes=GENEROUS),
+            ffmpeg_path=str(busy),
+            max_seconds=60,
+        )

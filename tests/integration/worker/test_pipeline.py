@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,33 @@ def test_stems_that_do_not_fit_the_disk_are_separated_twice(tmp_path: Path) -> N
     assert np.abs(heard(tmp_path, outcome, "vocals")).max() == pytest.approx(0.9999, abs=1e-5)
 
 
+@pytest.mark.parametrize("name", ["flac", "mp3"])
+def test_the_files_are_the_same_for_any_number_of_threads(tmp_path: Path, name: str) -> None:
+    source = write_wav(tmp_path / "song.wav", make_song(7, peak=0.9))
+    digests = []
+    for threads in (1, 2, 5):
+        outcome = run(tmp_path / str(threads), source, Share(2.0, 0.3), format=name, limits=Limits(threads=threads))
+        digests.append({(o.kind, o.name): o.sha256 for o in outcome.outputs if o.kind != "report"})
+        for key in ("mixture", "stems", "residual_db", "gain_db"):
+            assert outcome.report[key] == json.loads((tmp_path / "1" / "out" / "report.json").read_text())[key]
+    assert len(digests[0]) == 9
+    assert digests[0] == digests[1] == digests[2]
+
+
+def test_the_axis_of_a_song_that_is_shorter_than_it_claims_is_that_of_what_is_there(tmp_path: Path) -> None:
+    song = make_song(10)
+    flac = convert(write_wav(tmp_path / "in.wav", song), tmp_path / "song.flac")
+    flac.write_bytes(flac.read_bytes()[: flac.stat().st_size // 2])
+    outcome = run(tmp_path / "cut", flac, limits=Limits(threads=2))
+    n_samples = stem(outcome, "vocals").details["n_samples"]
+    assert 0 < n_samples < 9 * 44_100
+    run(tmp_path / "whole", write_wav(tmp_path / "whole.wav", heard(tmp_path / "cut", outcome, "vocals") * 4))
+    # The frame was drawn for the claim. Had it been kept, the ticks of the time would stand elsewhere.
+    pictures = [Image.open(tmp_path / name / "out" / "spectrogram.png").convert("RGB") for name in ("cut", "whole")]
+    below_panels = [np.asarray(picture)[-56:] for picture in pictures]
+    np.testing.assert_array_equal(*below_panels)
+
+
 def test_an_excerpt_is_that_part_and_the_engine_may_look_around_it(tmp_path: Path) -> None:
     song = make_song(10)
     source = write_wav(tmp_path / "song.wav", song)
@@ -248,13 +276,17 @@ class Broken(Share):
             yield block[:1] if self.how == "narrow" else block
 
 
+@pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("how", ["infinite", "short", "narrow"])
-def test_an_engine_that_breaks_its_word_is_a_defect_of_ours_and_leaves_nothing(tmp_path: Path, how: str) -> None:
+def test_an_engine_that_breaks_its_word_is_a_defect_of_ours_and_leaves_nothing(
+    tmp_path: Path, how: str, threads: int
+) -> None:
     engine = Broken()
     engine.how = how
     with pytest.raises(SeparationFailedError):
-        run(tmp_path, write_wav(tmp_path / "song.wav", make_song(3)), engine)
+        run(tmp_path, write_wav(tmp_path / "song.wav", make_song(3)), engine, limits=Limits(threads=threads))
     assert not (tmp_path / "scratch").exists()
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("crew")] == []
     assert not list((tmp_path / "out").glob("vocals*"))
 
 

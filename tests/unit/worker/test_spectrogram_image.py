@@ -52,5 +52,37 @@ def test_a_click_is_seen_at_its_time(tmp_path):
     assert abs(int(pixels.mean(axis=0).argmax()) / pixels.shape[1] - 1 / 3) < 0.005
 
 
+def test_a_frame_serves_for_a_length_that_differs_by_less_than_a_pixel() -> None:
+    frame = draw_frame(["mixture", "vocals", "drums"], high_hz=22_050, start_seconds=5, duration_seconds=100)
+    same = {"high_hz": 22_050, "start_seconds": 5, "duration_seconds": 100.04}
+    assert frame.fits(["vocals", "mixture", "drums"], **same)
+    assert not frame.fits(["mixture", "vocals", "bass"], **same)
+    for other in ({"high_hz": 24_000}, {"start_seconds": 5.2}, {"duration_seconds": 99.8}):
+        assert not frame.fits(["mixture", "vocals", "drums"], **{**same, **other})
+
+
+def test_panels_lie_within_lines_and_the_bar_shows_the_colours_from_loud_to_quiet(tmp_path):
+    frame = draw_frame(["mixture", "vocals", "accompaniment"], high_hz=22_050, start_seconds=0, duration_seconds=30)
+    draw_panels(tmp_path / "figure.png", frame, dict.fromkeys(frame.names, silence() + 80), edges_hz=EDGES_HZ)
+    with Image.open(tmp_path / "figure.png") as image:
+        assert image.mode == "P"
+        pixels = np.asarray(image.convert("L")).astype(int)
+    assert frame.names == ("mixture", "accompaniment", "vocals")
+    for rows, columns in [panel.place for panel in frame.panels]:
+        inside = pixels[rows, columns]
+        assert inside.min() == inside.max() > 200
+        for line in (
+            pixels[rows.start - 1, columns],
+            pixels[rows.stop, columns],
+            pixels[rows, columns.start - 1],
+            pixels[rows, columns.stop],
+        ):
+            assert line.max() < 16
+    bar = pixels[frame.bar]
+    assert (np.diff(bar[:, 0]) <= 0).all()
+    assert bar[0, 0] > 200
+    assert bar[-1, 0] < 16
+
+
 def test_silence_is_dark(tmp_path):
     assert panel_pixels(tmp_path / "figure.png", silence()).max() < 16

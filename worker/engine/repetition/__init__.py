@@ -1,6 +1,7 @@
 """Separation without trained weights: what repeats is accompaniment, what does not is voice.
 
-Owns the choice between the engine's two forms; the signal processing lies in the modules beside this one.
+Owns the choice between the engine's two forms; the signal processing lies in the modules beside this one. These are
+imported when an engine is made, not to describe it: numba takes 50 MB, for which a process of networks has no use.
 """
 
 from __future__ import annotations
@@ -12,8 +13,6 @@ import numpy as np
 from worker.engine.errors import InvalidParameterError
 from worker.engine.interface import Engine, FloatArray
 from worker.engine.repetition.description import DESCRIPTION, SETTINGS
-from worker.engine.repetition.engine import RepetitionEngine
-from worker.engine.repetition.original import OriginalEngine
 
 __all__ = ["DESCRIPTION", "create", "warm"]
 
@@ -28,10 +27,14 @@ def create(preset: str | None, parameters: Mapping[str, object]) -> Engine:
     if parameters:
         raise InvalidParameterError(f"Parameter {min(parameters)!r} is unknown: repetition has presets only.")
     if name == "original":
+        from worker.engine.repetition.original import OriginalEngine  # noqa: PLC0415 - see above
+
         return OriginalEngine()
     if name not in SETTINGS:
         known = ", ".join(known.name for known in DESCRIPTION.presets)
         raise InvalidParameterError(f"Preset {name!r} is unknown; repetition has {known}.")
+    from worker.engine.repetition.engine import RepetitionEngine  # noqa: PLC0415 - see above
+
     return RepetitionEngine(SETTINGS[name])
 
 

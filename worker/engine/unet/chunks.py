@@ -6,6 +6,7 @@ track.
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -53,7 +54,10 @@ class ChunkMasker:
         self._manifest = manifest
         self._model = model
         groups = -(-channels // manifest.channels)
-        self._states: list[list[States]] = [[states] * groups for states in model.initial_states()]
+        # Each group has states of its own, since a network may change them in place.
+        self._states: list[list[States]] = [
+            [states, *(deepcopy(states) for _ in range(1, groups))] for states in model.initial_states()
+        ]
         # Networks see bins, not Hz: at a higher rate than their own everything moves up by the same ratio.
         end_bin = round(manifest.taper_end_hz / manifest.sample_rate_hz * manifest.n_fft)
         n_taper = max(0, min(end_bin, manifest.n_fft // 2 + 1) - manifest.bins)
