@@ -25,9 +25,6 @@ from worker.model_setup.spleeter_plan import write_network
 
 Weights = Mapping[str, FloatArray]
 
-PRECISIONS = ("auto", "float32", "bfloat16")
-"""What can be asked for; `auto` is the form that was fastest here."""
-
 TURNS = 8
 """Chunks by which forms are compared, one form after the other in each turn; the fastest of each counts."""
 
@@ -65,7 +62,7 @@ def forms_here() -> list[Form]:
 
 
 def choose_form(precision: str, weights: Weights, scratch: Path) -> Form:
-    """Return the form to build: of those with the precision asked for the fastest here.
+    """Return the form to build: of those with the precision asked for (or `auto`: any) the fastest here.
 
     The weights are those of one network, written into the folder `scratch` if there is anything to compare. Raises
     SetupError when the processor has no instructions for what is asked.

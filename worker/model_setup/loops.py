@@ -18,7 +18,7 @@ STAMP_NAME = ".loops-compiled"
 
 
 def compile_loops(cache: Path) -> bool:
-    """Compile what the stamp in this folder does not know of (14 s); return whether there was anything to do."""
+    """Compile what the stamp in this folder does not know of (15 to 20 s); return whether there was anything to do."""
     stamp, wanted = cache / STAMP_NAME, _fingerprint()
     if stamp.is_file() and stamp.read_text() == wanted:
         return False

@@ -25,8 +25,8 @@ from worker.model_setup.weights import find_weights
 def set_up(cache: Path, precision: str = "auto") -> tuple[Path, bool]:
     """Return the model folder in this cache, and whether it had to be built.
 
-    `precision` is one of `forms.PRECISIONS`. Raises SetupError when the weights are missing or this machine cannot
-    compute in that precision, OSError when the cache cannot be written.
+    `precision` is that of the numbers to compute in, or `auto`: whatever is fastest. Raises SetupError when the weights
+    are missing or this machine cannot compute in that precision, OSError when the cache cannot be written.
     """
     cache.mkdir(parents=True, exist_ok=True)
     folder = cache / "unet"
