@@ -145,10 +145,7 @@ class BatchStore:
         marks: Sequence[str] = (),
         error: Mapping[str, Any] | None = None,
     ) -> bool:
-        """Take over what was read of the manifest after `batch.cursor`; False when somebody else was faster.
-
-        `marks` stand for the names of exported copies that are given by now.
-        """
+        """Take over what was read after `batch.cursor`, and marks of copies' names; False: somebody else was faster."""
         answer = self._scripts.run(
             "batch_read_on",
             batch.id,

@@ -55,7 +55,6 @@ class JobStore:
     """The records. Every method may raise StoreUnavailableError."""
 
     def __init__(self, settings: Settings, client: redis.Redis | None = None) -> None:
-        self._settings = settings
         self._redis = client or connect(settings)
         self._prefix = settings.redis_prefix
         self._scripts = Scripts(self._redis, settings.redis_prefix)
@@ -63,6 +62,7 @@ class JobStore:
         self._retention_ms = int(settings.retention_days * 86_400_000)
         self._admission = Admission(settings, self._redis)
         self._alive_ms = int(settings.worker_alive_seconds * 1000)
+        self._lease_ms = int(settings.lease_seconds * 1000)
 
     def ping(self) -> None:
         """Raise StoreUnavailableError unless Redis answers."""
@@ -209,15 +209,13 @@ class JobStore:
 
     def claim(self, job_id: str, worker: str) -> Claim | None:
         """Take the job, or return None when it is not to be had (done, taken, canceled: a message is only a hint)."""
-        lease_ms = int(self._settings.lease_seconds * 1000)
-        fence = self._scripts.run("claim", job_id, worker, lease_ms)
+        fence = self._scripts.run("claim", job_id, worker, self._lease_ms)
         return Claim(self.read(job_id), int(fence)) if fence else None
 
     def beat(self, claim: Claim, *, stage: str, progress: float, probed: Mapping[str, Any] | None = None) -> bool:
         """Renew the lease and tell the progress; False when the claim is no longer held."""
-        lease_ms = int(self._settings.lease_seconds * 1000)
         probed_text = json.dumps(probed) if probed else None
-        return bool(self._scripts.run("beat", claim.job.id, claim.fence, lease_ms, stage, progress, probed_text))
+        return bool(self._scripts.run("beat", claim.job.id, claim.fence, self._lease_ms, stage, progress, probed_text))
 
     def succeed(
         self,

@@ -75,6 +75,12 @@ def look(deployment: Deployment, batch_id: str, *, seconds: float = 5.0) -> Look
     return watch.stop()
 
 
+def api_cpu_seconds(deployment: Deployment) -> float:
+    """Return what the API has used of processors."""
+    assert deployment.api
+    return _cpu_seconds(deployment.api.pid)
+
+
 def api_peak_bytes(deployment: Deployment) -> int:
     """Return the most memory that a process of the API had resident, ever."""
     assert deployment.api

@@ -27,7 +27,12 @@ from tests.bench.batch_watch import Watch, look
 from tests.fault.deployment import Deployment
 from tests.fixtures.servers import BUCKET
 
-PATIENT = {"REDIS_TIMEOUT_SECONDS": "20", "S3_TIMEOUT_SECONDS": "60", "MAX_REQUESTS_PER_MINUTE": "0"}
+PATIENT = {
+    "REDIS_TIMEOUT_SECONDS": "20",
+    "S3_TIMEOUT_SECONDS": "60",
+    "UPLOAD_ABANDONED_SECONDS": "86400",
+    "MAX_REQUESTS_PER_MINUTE": "0",
+}
 """What is slow is to be measured, and not to end the run."""
 
 
@@ -35,14 +40,15 @@ def measure_reading(deployment: Deployment, items: int) -> None:
     """Read so many lines and look at the batch meanwhile."""
     deployment.queue.pause("slow")
     small = deployment.submit_batch(manifest=put_manifest(deployment, 10), defaults={"engine": "slow"})
-    deployment.until_batch(small, "running")
+    deployment.until_batch(small, "running", "ended")
     manifest = put_manifest(deployment, items)
     before, idle = used_bytes(deployment), look(deployment, small)
     watch = Watch(deployment, small)
     begun = time.monotonic()
     batch_id = deployment.submit_batch(manifest=manifest, defaults={"engine": "slow"})
     accepted = time.monotonic() - begun
-    deployment.until_batch(batch_id, "running", seconds=600)
+    counts = deployment.until_batch(batch_id, "running", "ended", seconds=600)["counts"]
+    assert counts["waiting"] + counts["queued"] == items, counts
     read, busy, after = time.monotonic() - begun, watch.stop(), used_bytes(deployment)
     print(f"{items:,} lines: accepted after {accepted:.2f} s, all read after {read:.1f} s (goal: under 60)")
     print(f"redis: {before:,} bytes before, {after:,} with all of them: {(after - before) / 1e6:.1f} MB (goal: 100)")

@@ -135,6 +135,8 @@ def run(
             if isinstance(error, OSError) and error.filename is None:
                 # The system does not say which file it was that a full disk had no room for.
                 error.filename = str(wish.out)
+            if isinstance(error, sqlite3.Error):
+                raise click.ClickException(f"The run's state in {wish.out} cannot be used: {error}.") from error
             raise
         ending = work.ending()
         if not ending.standing.total:
