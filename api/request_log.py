@@ -5,6 +5,7 @@ Owns the id: a client's own is taken where it is harmless, so that one id follow
 
 from __future__ import annotations
 
+import logging
 import random
 import re
 import time
@@ -14,7 +15,7 @@ from flask import Flask, Response, g, request
 
 from shared.logs import bind_request, unbind_request
 
-log = structlog.get_logger(__name__)
+log, root = structlog.get_logger(__name__), logging.getLogger()
 
 HEADER, VARIABLE = "X-Request-ID", "HTTP_X_REQUEST_ID"
 
@@ -39,11 +40,12 @@ def register_request_log(app: Flask) -> None:
     def end(response: Response) -> Response:
         response.headers.add(HEADER, g.request_id)
         method, path, status = request.method, request.path, response.status_code
-        milliseconds = round(1000 * (time.monotonic() - g.began_at), 1)
         # Polls come by the thousand and say nothing when all is well; who watches the server's health hears the answer.
-        is_poll = status < 400 and method in {"GET", "HEAD"}
-        write = log.debug if is_poll or path in WATCHED else log.info
-        write("request", method=method, path=path, status=status, ms=milliseconds)
+        is_quiet = (status < 400 and method in {"GET", "HEAD"}) or path in WATCHED
+        if not is_quiet or root.isEnabledFor(logging.DEBUG):
+            milliseconds = round(1000 * (time.monotonic() - g.began_at), 1)
+            write = log.debug if is_quiet else log.info
+            write("request", method=method, path=path, status=status, ms=milliseconds)
         return response
 
     @app.teardown_request

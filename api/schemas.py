@@ -31,6 +31,7 @@ class JobListQuery(Strict):
     """Which jobs a list shows."""
 
     state: JobState | None = Field(None, description="Only jobs in this state")
+    batch: Identifier | None = Field(None, description="Only jobs of this batch, in the order of its items")
     limit: int = Field(50, ge=1, le=200, description="How many at most")
     starting_after: Identifier | None = Field(None, description="The `next_starting_after` of the page before")
 

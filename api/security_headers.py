@@ -49,10 +49,11 @@ class SecurityHeaders:
         """Serve a request."""
 
         def start_marked(status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:
-            present = {name.lower(): value for name, value in headers}
-            is_json = present.get("content-type", "application/json") in JSON
+            # Names come as this application and werkzeug spell them.
+            present = dict(headers)
+            is_json = present.get("Content-Type", "application/json") in JSON
             headers.extend(self._for_json if is_json else self._for_others)
-            if "cache-control" not in present:
+            if "Cache-Control" not in present:
                 headers.append(NO_STORE)
             return start_response(status, headers, *error)
 

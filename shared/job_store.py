@@ -264,6 +264,10 @@ class JobStore:
             self._scripts.run("fail", claim.job.id, claim.fence, text, error["code"], retry_ms, self._retention_ms)
         )
 
+    def is_better_elsewhere(self, claim: Claim) -> bool:
+        """Return whether a job that waits for a slot of its worker's would begin sooner if it was handed back."""
+        return bool(self._scripts.run("better_elsewhere", claim.job.id, claim.fence, self._alive_ms))
+
     def hand_back(self, claim: Claim) -> bool:
         """Return the job to the head of its line; no attempt is charged."""
         return bool(self._scripts.run("hand_back", claim.job.id, claim.fence))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,18 @@ GROUPS = ("metadata.", "parameters.")
 """What begins the names of columns that hold members of these fields."""
 
 
+DELIMITERS = ",;\t"
+"""What may stand between cells: spreadsheets write semicolons where a comma belongs to numbers."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """The first line of a CSV: the columns' names, and what stands between cells."""
+
+    names: tuple[str, ...]
+    delimiter: str = ","
+
+
 @dataclass(frozen=True)
 class Line:
     """One line that holds an item: its values as an item's JSON has them, or what is wrong with it."""
@@ -40,7 +52,7 @@ class Line:
 
 
 def read_lines(
-    blocks: Iterable[bytes], form: str, *, offset: int = 0, number: int = 0, header: Sequence[str] | None = None
+    blocks: Iterable[bytes], form: str, *, offset: int = 0, number: int = 0, header: Header | None = None
 ) -> Iterator[Line]:
     """Yield the lines that hold items; the blocks begin at `offset`, before which there were `number` lines.
 
@@ -66,10 +78,12 @@ def read_lines(
             yield _csv_line(text, header, number, end)
 
 
-def read_header(text: str) -> list[str]:
-    """Return the names of a CSV's columns. Raises ManifestInvalidError."""
+def read_header(text: str) -> Header:
+    """Read the first line of a CSV. Raises ManifestInvalidError."""
+    # No column has one of them in its name.
+    delimiter = next((d for d in DELIMITERS if d in text), ",")
     try:
-        names = [name.strip() for name in next(csv.reader([text], strict=True))]
+        names = [name.strip() for name in next(csv.reader([text], strict=True, delimiter=delimiter))]
     except (csv.Error, StopIteration) as error:
         raise ManifestInvalidError("The manifest's first line is no CSV.") from error
     if not any(names):
@@ -81,7 +95,7 @@ def read_header(text: str) -> list[str]:
         raise ManifestInvalidError(message)
     if len(set(names)) < len(names):
         raise ManifestInvalidError("The manifest has a column twice.")
-    return names
+    return Header(tuple(names), delimiter)
 
 
 def _split(blocks: Iterable[bytes], offset: int) -> Iterator[tuple[bytes | None, int]]:
@@ -120,14 +134,14 @@ def _refuse(constant: str) -> None:
     raise ValueError(constant)
 
 
-def _csv_line(text: str, header: Sequence[str], number: int, end: int) -> Line:
+def _csv_line(text: str, header: Header, number: int, end: int) -> Line:
     try:
-        cells = next(csv.reader([text], strict=True))
+        cells = next(csv.reader([text], strict=True, delimiter=header.delimiter))
     except (csv.Error, StopIteration):
         return Line(number, end, error="The line is no CSV: a quote is out of place.")
-    if len(cells) != len(header):
-        return Line(number, end, error=f"The line has {len(cells)} columns, the first has {len(header)}.")
-    flat = {name: cell.strip() for name, cell in zip(header, cells, strict=True) if cell.strip()}
+    if len(cells) != len(header.names):
+        return Line(number, end, error=f"The line has {len(cells)} columns, the first has {len(header.names)}.")
+    flat = {name: cell.strip() for name, cell in zip(header.names, cells, strict=True) if cell.strip()}
     values: dict[str, Any] = {}
     for name, cell in flat.items():
         group, dot, member = name.partition(".")

@@ -30,7 +30,8 @@ RECORD_PARTS = ("pace", "time_left", "record")
 
 PARTS: Mapping[str, tuple[str, ...]] = {
     "read": ("keys", "known", *RECORD_PARTS),
-    "succeed": (*COMMON_PARTS, "pace"),
+    **dict.fromkeys(("beat", "succeed"), (*COMMON_PARTS, "pace")),
+    **dict.fromkeys(("pass_on", "better_elsewhere"), (*COMMON_PARTS, "room")),
     **dict.fromkeys(("submit", "cancel", "retry"), (*COMMON_PARTS, *RECORD_PARTS)),
 }
 """What begins scripts that need more, or less: each run makes anew all functions that it is given."""

@@ -7,6 +7,7 @@ what raising or lowering it does; `.env.example` and the README are held against
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -134,6 +135,11 @@ class Settings(BaseSettings):
         description="Where a job's working files lie; wants max_scratch_bytes for each slot",
     )
     model_folder: Path = Field(Path("var/models"), description="Where set-up puts the networks built for this machine")
+    unet_precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto",
+        description="Numbers in which `unet` computes, chosen at set-up: `float32` runs everywhere; `bfloat16` wants a "
+        "processor with instructions for it (AVX512_BF16) and is twice as fast; auto: what is fastest on the machine",
+    )
     ffmpeg_path: str | None = Field(None, description="ffmpeg to decode with; empty: the one that comes along")
     max_audio_seconds: float = Field(4 * 3600, gt=0, description="Longest track taken, by its decoded duration")
     max_scratch_bytes: int = Field(13_000_000_000, gt=0, description="Scratch disk that one job may use")

@@ -61,6 +61,10 @@ class WorkerStoppingError(Exception):
     """The worker was asked to stop: the job goes back to its line."""
 
 
+class BetterElsewhereError(Exception):
+    """Another worker has a slot for the job, and this one has not: it goes back to its line."""
+
+
 class Attempt:
     """One run of one job; `folder` is its scratch folder, which the caller makes and removes.
 
@@ -115,7 +119,7 @@ class Attempt:
     def separate(self, children: Children) -> Outcome:
         """Have a child do the work; it is killed if the run must end before it does."""
         urgent = self.claim.job.request.priority == "interactive"
-        with children.lend(urgent=urgent, check=self.check) as child:
+        with children.lend(urgent=urgent, check=self._check_turn) as child:
             self._begun_at = begun = time.monotonic()
             try:
                 child.give(self._work())
@@ -130,6 +134,11 @@ class Attempt:
             child.jobs_done += 1
             self.busy_seconds = time.monotonic() - begun
         return outcome
+
+    def _check_turn(self) -> None:
+        self.check()
+        if self.heartbeat.better_elsewhere:
+            raise BetterElsewhereError
 
     def upload(self, storage: ObjectStorage, outcome: Outcome) -> list[Output]:
         """Store what the child made, under this claim's fence, and see that it arrived as it was made."""

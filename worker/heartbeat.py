@@ -20,7 +20,10 @@ log = structlog.get_logger(__name__)
 
 
 class Heartbeat:
-    """A context: beats begin on entry and end on exit. `lost` is set once the claim is no longer held."""
+    """A context: beats begin on entry and end on exit. `lost` is set once the claim is no longer held.
+
+    `better_elsewhere` tells of a job that waits for a slot whether another worker has had one, at the last beat.
+    """
 
     def __init__(self, store: JobStore, claim: Claim, every_seconds: float) -> None:
         self.lost = threading.Event()
@@ -28,6 +31,7 @@ class Heartbeat:
         self._claim = claim
         self._every_seconds = every_seconds
         self._stopped = threading.Event()
+        self.better_elsewhere = False
         self._stage = "fetch"
         self._progress = 0.0
         self._probed: Mapping[str, Any] | None = None
@@ -52,6 +56,7 @@ class Heartbeat:
         while not self._stopped.wait(self._every_seconds):
             try:
                 held = self._store.beat(self._claim, stage=self._stage, progress=self._progress, probed=self._probed)
+                self.better_elsewhere = self._stage == "fetch" and self._store.is_better_elsewhere(self._claim)
             except StoreUnavailableError as error:
                 log.warning("heartbeat not taken", job=self._claim.job.id, error=error.message)
                 continue

@@ -21,7 +21,7 @@ from shared.engine_catalog import EngineCatalog
 from shared.errors import InputError, ManifestInvalidError
 from shared.export_names import told_apart
 from shared.item_wishes import ItemReader, prefix_lines
-from shared.manifest_lines import Line, read_header, read_lines
+from shared.manifest_lines import Header, Line, read_header, read_lines
 from shared.object_storage import ObjectStorage
 from shared.settings import Settings
 from shared.upload_store import UploadStore
@@ -116,7 +116,7 @@ class ManifestReading:
         finally:
             blocks.close()
 
-    def _header(self, batch: Batch) -> list[str]:
+    def _header(self, batch: Batch) -> Header:
         manifest = batch.request.manifest
         opened = self.storage.open(
             manifest.key, bucket=manifest.bucket, etag=manifest.etag, byte_range=f"bytes=0-{MAX_HEADER_BYTES - 1}"

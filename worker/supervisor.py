@@ -22,7 +22,7 @@ from shared.job_store import Claim, Course, JobStore
 from shared.object_storage import ObjectStorage, job_prefix
 from shared.settings import Settings
 from shared.tally import Tally
-from worker.attempt import Attempt, AttemptFailedError, ClaimLostError, WorkerStoppingError
+from worker.attempt import Attempt, AttemptFailedError, BetterElsewhereError, ClaimLostError, WorkerStoppingError
 from worker.children import Children
 from worker.earlier_result import EarlierResults
 from worker.heartbeat import Heartbeat
@@ -71,7 +71,7 @@ class Supervisor:
             return self._work(attempt)
         except ClaimLostError:
             return self._let_go(attempt)
-        except WorkerStoppingError:
+        except (WorkerStoppingError, BetterElsewhereError):
             self._discard(attempt.claim)
             self._persist(lambda: self.store.hand_back(attempt.claim))
             return "handed back"

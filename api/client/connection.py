@@ -36,6 +36,8 @@ class Connection:
         self.url = url
         self.patience_seconds = patience_seconds
         self._has_answered = False
+        self.trouble: str | None = None
+        """Why a call is tried again, at the moment; one sentence."""
         self.http = httpx.Client(
             base_url=url,
             headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
@@ -86,14 +88,17 @@ class Connection:
                     deadline = min(deadline, begun + FIRST_CONTACT_SECONDS)
                 if not (repeatable or is_unreached) or time.monotonic() + pause > deadline:
                     raise ConnectionFailedError(_describe(self.url, error)) from error
+                self.trouble = _describe(self.url, error)
             else:
                 self._has_answered = True
                 if response.status_code < httpx.codes.BAD_REQUEST:
+                    self.trouble = None
                     return response
                 pause = retry_after_seconds(response) or pause
                 put_off = response.status_code in PUT_OFF or _problem(response).get("code") == KEY_IN_USE
                 if not put_off or time.monotonic() + pause > deadline:
                     raise ApiError(response.status_code, _problem(response))
+                self.trouble = ApiError(response.status_code, _problem(response)).detail
             time.sleep(pause)
 
 

@@ -62,6 +62,11 @@ class Client:
     def patience_seconds(self, seconds: float) -> None:
         self._server.patience_seconds = seconds
 
+    @property
+    def trouble(self) -> str | None:
+        """Why a call is tried again at the moment; None while the server answers."""
+        return self._server.trouble
+
     def __enter__(self) -> Self:
         return self
 

@@ -8,6 +8,7 @@ from api.callers import caller
 from api.errors import MediaTypeUnsupportedError
 from api.idempotency import Exchange, repeatable
 from api.job_json import etag_of, job_json, job_resource
+from api.job_lists import page_of
 from api.multipart_form import receive_form
 from api.openapi import Operation, describes
 from api.resources import DeliveriesResource, DeliveryResource, JobListResource, JobResource
@@ -16,17 +17,11 @@ from api.services import services
 from api.streaming_upload import MAX_FORM_BYTES, DigestOnly, body_blocks, read_small_body
 from api.submission import Sender, new_upload_id
 from api.waiting import APPLIED, has_ended, preferred_wait_seconds, wait_until
-from shared.errors import FieldsInvalidError, IllegalTransitionError, JobNotFoundError, PassingError, StemqueueError
+from shared.errors import IllegalTransitionError, JobNotFoundError, PassingError, StemqueueError
 from shared.job import TERMINAL, Job, JobState
 from shared.job_options import clean_filename, validate
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/v1/jobs")
-
-SCAN_JOBS = 200
-"""Records read at a time while a list looks for jobs of one state."""
-
-MAX_SCANS = 10
-"""How often one list call reads on; past it the client asks for the next page."""
 
 MAX_RETRY_AFTER_SECONDS = 15
 """The longest pause between polls that is asked for; raising it shows an end later."""
@@ -155,38 +150,16 @@ def read(job_id: str) -> Response:
 
 
 @blueprint.get("")
-@describes(Operation("List jobs", tag="jobs", query=JobListQuery, answers={200: JobListResource}, problems=(422, 503)))
+@describes(
+    Operation("List jobs", tag="jobs", query=JobListQuery, answers={200: JobListResource}, problems=(404, 422, 503))
+)
 def list_jobs() -> Response:
-    """Show jobs, newest first."""
-    query = validate(JobListQuery, request.args.to_dict())
-    jobs, cursor = _scan(query)
+    """Show jobs, newest first; those of batches only when one is named, in its order."""
+    jobs, cursor = page_of(validate(JobListQuery, request.args.to_dict()))
     page = JobListResource(
         jobs=[job_resource(job) for job in jobs], has_more=cursor is not None, next_starting_after=cursor
     )
     return Response(page.model_dump_json(), content_type="application/json")
-
-
-def _scan(query: JobListQuery) -> tuple[list[Job], str | None]:
-    """Return the jobs of a page, and where the next one starts (None: at the end)."""
-    store, found, cursor = services().store, list[Job](), query.starting_after
-    owner = None if caller().may("admin") else caller().owner
-    size = SCAN_JOBS if query.state else query.limit
-    for _ in range(MAX_SCANS):
-        try:
-            ids, more = store.list_ids(owner, limit=size, before=cursor)
-        except JobNotFoundError as error:
-            raise FieldsInvalidError([{"field": "starting_after", "message": "is no job any more"}]) from error
-        for job in store.read_many(ids):
-            if query.state in {None, job.state}:
-                if len(found) == query.limit:
-                    return found, found[-1].id
-                found.append(job)
-        if not more:
-            return found, None
-        cursor = ids[-1]
-        if query.state is None:
-            break
-    return found, cursor
 
 
 @blueprint.delete("/<job_id>")
@@ -261,7 +234,7 @@ def _answer(job: Job, status: int = 200) -> Response:
     headers = {"ETag": f'W/"{tag}"', "Cache-Control": "private, no-cache"}
     if job.state not in TERMINAL:
         headers["Retry-After"] = str(retry_after_seconds(job))
-    is_conditional = "HTTP_IF_NONE_MATCH" in request.environ and request.method == "GET"
+    is_conditional = "HTTP_IF_NONE_MATCH" in request.environ and request.method in {"GET", "HEAD"}
     if is_conditional and request.if_none_match.contains_weak(tag):
         return Response(status=304, headers=headers)
     return Response(job_json(job), status, headers, content_type="application/json")

@@ -13,11 +13,13 @@ blueprint = Blueprint("web", __name__, template_folder="templates", static_folde
 STATIC = f"{__path__[0]}/static"
 
 
-@blueprint.get("/", defaults={"job_id": None})
-@blueprint.get("/jobs/<job_id>")
-def page(job_id: str | None) -> str:
-    """Show the page. The script reads the address: a job's own is the same document."""
-    del job_id
+@blueprint.get("/")
+@blueprint.get("/jobs/<address>")
+@blueprint.get("/batches")
+@blueprint.get("/batches/<address>")
+def page(address: str | None = None) -> str:
+    """Show the page. The script reads the address: a job's or a batch's own is the same document."""
+    del address
     return render_template("index.html")
 
 

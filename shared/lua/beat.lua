@@ -14,4 +14,10 @@ if stage ~= before[1] or shown ~= before[2] or (probed ~= '' and probed ~= befor
   if probed ~= '' then redis.call('HSET', key('job', id), 'probed', probed) end
   if probed ~= '' and probed ~= before[3] then note_length(id, cjson.decode(probed).duration_seconds) end
 end
+local job = work_of(id)
+if job.working_ms then
+  -- Reckoned here, once for all polls until the next beat.
+  local left_ms = remaining_ms(job, now_ms())
+  redis.call('HSET', key('job', id), 'due_ms', left_ms and int(now_ms() + left_ms) or '')
+end
 return 1

@@ -10,6 +10,6 @@ local fence = int(redis.call('INCR', key('fence')))
 leave_line(id)
 redis.call('ZADD', key('running'), int(now + lease_ms), id)
 redis.call('HINCRBY', key('job', id), 'attempt', 1)
-redis.call('HDEL', key('job', id), 'working_ms', 'passed_on')
+redis.call('HDEL', key('job', id), 'working_ms', 'due_ms', 'passed_on')
 move(id, state, 'running', 'fence', fence, 'floor', job[3] or '0', 'worker', worker, 'started_ms', int(now), 'stage', 'fetch')
 return fence

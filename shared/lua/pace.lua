@@ -6,6 +6,7 @@
 local FADES = 0.85 -- what a job's part in the sums keeps with each that follows; higher is steadier, lower sooner right
 local DRIFTS = 0.4 -- how much of what one job missed the line by is expected of the next
 local GROWS = 0.75 -- how much of a job's work is taken to grow with its length until jobs of several lengths have shown it
+local TELLING = 0.15 -- the progress from which a job's own pace is believed while nothing has been learnt
 local KEPT_MS = 30 * 86400000
 
 local lines = {}
@@ -75,4 +76,27 @@ local function share_done(engine, kind, progress)
     p, s = next_p, next_s
   end
   return s + (1 - s) * (progress - p) / math.max(1 - p, 1e-6)
+end
+
+local FIELDS = {'engine', 'kind', 'audio_ms', 'progress', 'working_ms', 'fence', 'class', 'floor', 'due_ms'}
+local function work_of(id)
+  local job, values = {}, get(id, unpack(FIELDS))
+  for i, name in ipairs(FIELDS) do job[name] = values[i] or nil end
+  return job
+end
+
+-- Milliseconds that a job which is worked on still takes, or nil.
+local function remaining_ms(job, now)
+  local elapsed, progress = now - job.working_ms, tonumber(job.progress or 0)
+  local expected = expected_ms(job.engine, job.kind, job.audio_ms)
+  if progress <= tonumber(job.floor or 0) then
+    -- What is shown is an earlier attempt's, until this one is further.
+    return expected and math.max(expected - elapsed, expected / 10)
+  end
+  local done = share_done(job.engine, job.kind, progress)
+  local own = elapsed / math.max(done, 0.01)
+  if not expected then return done >= TELLING and own * (1 - done) or nil end
+  -- Early progress tells little; what other jobs took counts for more until half is done.
+  local trust = math.min(1, 2 * done)
+  return (1 - done) * ((1 - trust) * expected + trust * own)
 end

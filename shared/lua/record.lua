@@ -23,7 +23,7 @@ local function standing(id, state, since_ms)
     job.fence = nil
     if position then left_ms = wait_and_run_ms(id, job, since_ms, published, in_line) end
   elseif job.working_ms then
-    left_ms = remaining_ms(job, now_ms())
+    left_ms = job.due_ms ~= '' and math.max(0, job.due_ms - now_ms())
   else
     left_ms = wait_and_run_ms(id, job, since_ms, {}, {})
   end

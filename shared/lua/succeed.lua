@@ -19,8 +19,8 @@ local function learn(seconds)
     redis.call('HSET', key('upload', upload), 'audio_ms', int(1000 * seconds))
   end
   if guessed_ms > 0 then
-    local before = tonumber(redis.call('HGET', key('lengths'), known[4]) or 1)
     local shown = math.max(0.05, math.min(20, 1000 * seconds / guessed_ms))
+    local before = redis.call('HGET', key('lengths'), known[4]) or shown
     redis.call('HSET', key('lengths'), known[4], string.format('%.4f', 0.7 * before + 0.3 * shown))
   end
   for _, kind in ipairs({engine, known[1] or nil}) do

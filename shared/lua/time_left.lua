@@ -3,7 +3,6 @@
 -- plays through who gets which slot when. All that it looks at is bounded, however long the line.
 
 local SAMPLED = 32 -- jobs of the line whose lengths are looked at; those behind them are taken to be like them
-local TELLING = 0.15 -- the progress from which a job's own pace is believed while nothing has been learnt
 local MOST_SLOTS = 64 -- more are reckoned with in groups
 
 -- Parties that are served before a job, and how many jobs of each: owners take turns, so each other owner is served about
@@ -54,29 +53,6 @@ local function place_in_line(id, engine, class, party)
   return position, published, in_line
 end
 
-local FIELDS = {'engine', 'kind', 'audio_ms', 'progress', 'working_ms', 'fence', 'class', 'floor'}
-local function work_of(id)
-  local job, values = {}, get(id, unpack(FIELDS))
-  for i, name in ipairs(FIELDS) do job[name] = values[i] or nil end
-  return job
-end
-
--- Milliseconds that a job which is worked on still takes, or nil.
-local function remaining_ms(job, now)
-  local elapsed, progress = now - job.working_ms, tonumber(job.progress or 0)
-  local expected = expected_ms(job.engine, job.kind, job.audio_ms)
-  if progress <= tonumber(job.floor or 0) then
-    -- What is shown is an earlier attempt's, until this one is further.
-    return expected and math.max(expected - elapsed, expected / 10)
-  end
-  local done = share_done(job.engine, job.kind, progress)
-  local own = elapsed / math.max(done, 0.01)
-  if not expected then return done >= TELLING and own * (1 - done) or nil end
-  -- Early progress tells little; what other jobs took counts for more until half is done.
-  local trust = math.min(1, 2 * done)
-  return (1 - done) * ((1 - trust) * expected + trust * own)
-end
-
 -- What of an engine's jobs is worked on, and what is claimed and waits for a slot before a job does: workers claim more
 -- than they have slots, to fetch them meanwhile, and interactive jobs overtake bulk ones there. `fence` is that of a
 -- claimed job (nil: it is in line). -> list of milliseconds left, list of jobs, {work, length} of one that shows its pace
@@ -85,8 +61,7 @@ local function under_way(id, engine, class, fence, now)
   for _, other in ipairs(redis.call('ZRANGE', key('running'), 0, 63)) do
     local job = other ~= id and work_of(other) or {}
     if job.engine == engine and job.working_ms then
-      local left = remaining_ms(job, now)
-      working[#working + 1] = left or 0
+      working[#working + 1] = math.max(0, (tonumber(job.due_ms) or now) - now)
       local done = share_done(engine, job.kind, tonumber(job.progress or 0))
       if done >= TELLING then shown = {(now - job.working_ms) / done, tonumber(job.audio_ms)} end
     elseif job.engine == engine then

@@ -29,8 +29,8 @@ Method = Callable[[FloatArray, int], FloatArray]
 def rows() -> list[Row]:
     """Return the median scores of each method, with each song's as notes, and levels where nothing should be heard."""
     songs = labelled_songs()
-    with _unet() as by_unet:
-        methods = {**_methods(), "unet": by_unet}
+    with _unet() as in_each_form:
+        methods = {**_methods(), **in_each_form}
         scored = [row for name, method in methods.items() for row in _score(name, method, songs)] if songs else []
     return [*scored, *_levels()]
 
@@ -50,10 +50,15 @@ def _by_preset(preset: str) -> Method:
 
 
 @contextmanager
-def _unet() -> Iterator[Method]:
+def _unet() -> Iterator[dict[str, Method]]:
+    """Give the network in float32, and in the form that is fastest here."""
     with tempfile.TemporaryDirectory() as cache:
-        folder, _ = set_up(Path(cache))
-        yield lambda y, sr: _separate(unet.create(None, {}, model_folder=folder), y, sr)
+        folders = [set_up(Path(cache) / precision, precision)[0] for precision in ("float32", "auto")]
+        yield {f"unet, {unet.describe(folder).precision}": _by_model(folder) for folder in folders}
+
+
+def _by_model(folder: Path) -> Method:
+    return lambda y, sr: _separate(unet.create(None, {}, model_folder=folder), y, sr)
 
 
 def _separate(engine: Engine, y: FloatArray, sr: int) -> FloatArray:

@@ -1,4 +1,4 @@
-"""Rows for `make bench`: the engine `unet` beside a plain onnxruntime graph of the same weights, in one run.
+"""Rows for `make bench`: `unet` in each form beside a plain onnxruntime graph of the same weights, in one run.
 
 The plain graph has what most people run: transposed convolutions as they are, default options, segments of 512 frames
 one after the other. It is given its magnitudes and does nothing else, while the engine reads, transforms both ways and
@@ -12,13 +12,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from tests.bench.unet_memory import MINUTE, RATE_HZ, Noise
 from tests.fixtures.plain_spleeter import plain_session
-from worker.engine.unet import create
+from worker.engine.unet import MaskEngine, create
 from worker.engine.unet.manifest import read_manifest
 from worker.model_setup import spleeter
 from worker.model_setup.checkpoint import read_checkpoint
@@ -38,11 +39,15 @@ def rows() -> list[Row]:
     """Return speed and memory of the engine, and of the plain graph beside it."""
     with tempfile.TemporaryDirectory() as cache:
         began = time.perf_counter()
-        folder, _ = set_up(Path(cache))
+        fastest, _ = set_up(Path(cache) / "auto")
         set_up_seconds = time.perf_counter() - began
-        best = _best(_variants(folder))
+        chosen = read_manifest(fastest).precision
+        folders = {chosen: fastest}
+        if chosen != "float32":
+            folders["float32"], _ = set_up(Path(cache) / "float32", "float32")
+        best = _best(_variants(folders))
         return [
-            {"what": "set-up of the model", "value": round(set_up_seconds, 1), "unit": "s"},
+            {"what": f"set-up of the model, which chose {chosen}", "value": round(set_up_seconds, 1), "unit": "s"},
             *(
                 {
                     "what": name,
@@ -52,13 +57,12 @@ def rows() -> list[Row]:
                 }
                 for name, (wall, processor) in best.items()
             ),
-            *_memory(folder),
+            *(row for precision, folder in folders.items() for row in _memory(precision, folder)),
         ]
 
 
-def _variants(folder: Path) -> dict[str, Callable[[], object]]:
-    engine, noise = create(None, {}, model_folder=folder), Noise(MINUTE)
-    runtime = read_manifest(folder).runtime
+def _variants(folders: dict[str, Path]) -> dict[str, Callable[[], object]]:
+    noise = Noise(MINUTE)
     weights = find_weights(spleeter.DISTRIBUTION, spleeter.CHECKPOINTS, spleeter.DIGESTS)
     plain = [plain_session(read_checkpoint(path), SEGMENT_FRAMES, 2) for path in weights.values()]
     S = np.abs(np.random.default_rng(0).standard_normal((1, 2, SEGMENT_FRAMES, 1024))).astype(np.float32)
@@ -69,15 +73,17 @@ def _variants(folder: Path) -> dict[str, Callable[[], object]]:
             for session in plain:
                 session.run(["gains"], {"magnitudes": S})
 
-    def run(threads: int) -> None:
+    def run(engine: MaskEngine, threads: int) -> None:
         for _ in engine.separate(noise, threads=threads):
             pass
 
-    return {
-        "plain graph alone, onnxruntime, 2 threads": run_plain,
-        f"unet with its transforms, {runtime}, 2 threads": lambda: run(2),
-        f"unet with its transforms, {runtime}, 1 thread": lambda: run(1),
-    }
+    variants: dict[str, Callable[[], object]] = {"plain graph alone, onnxruntime, 2 threads": run_plain}
+    for precision, folder in folders.items():
+        engine = create(None, {}, model_folder=folder)
+        for threads in (2, 1):
+            name = f"unet with its transforms, {precision}, {threads} thread{'s' * (threads > 1)}"
+            variants[name] = partial(run, engine, threads)
+    return variants
 
 
 def _best(variants: dict[str, Callable[[], object]]) -> dict[str, tuple[float, float]]:
@@ -93,13 +99,13 @@ def _best(variants: dict[str, Callable[[], object]]) -> dict[str, tuple[float, f
     return {name: tuple(map(min, zip(*pairs, strict=True))) for name, pairs in measured.items()}
 
 
-def _memory(folder: Path) -> list[Row]:
+def _memory(precision: str, folder: Path) -> list[Row]:
     """Measure the peak of a process that separates a short track, and of one with a long track."""
     found: list[Row] = []
     for seconds in (180, LONG_SECONDS):
         command = [sys.executable, "-m", "tests.bench.unet_memory", str(folder), str(seconds)]
         mebibytes = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-        found.append({"what": f"peak memory, {seconds} s, 2 threads", "value": mebibytes, "unit": "MiB"})
+        found.append({"what": f"peak memory, {precision}, {seconds} s, 2 threads", "value": mebibytes, "unit": "MiB"})
     return found
 
 

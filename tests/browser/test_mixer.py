@@ -61,12 +61,13 @@ ORIGINALS = {
     "ogg": ("ogg",),
     "opus": ("opus", "-b:a", "96k"),
     "m4a": ("m4a",),
+    "aac without a container": ("aac",),
     "m4a whose tables come last and which is mono": ("m4a", "-ac", "1", "-movflags", "-faststart"),
 }
 
 
 @pytest.mark.parametrize("kind", ORIGINALS)
-def test_the_original_is_heard_where_the_stems_are_within_ten_milliseconds(
+def test_the_original_is_heard_where_the_stems_are_to_the_sample(
     open_page: OpenPage, api: httpx.Client, song: Path, tmp_path: Path, kind: str
 ) -> None:
     ending, *options = ORIGINALS[kind]
@@ -84,7 +85,7 @@ def test_the_original_is_heard_where_the_stems_are_within_ten_milliseconds(
     page.wait_for_timeout(300)
     heard, at = record(page)
     stems_seconds = find(heard, stems["vocals"] + stems["accompaniment"], rate_hz)[0] - at
-    assert original_seconds == pytest.approx(stems_seconds, abs=0.010)
+    assert original_seconds == pytest.approx(stems_seconds, abs=0.5 / rate_hz)
 
 
 def test_a_click_seeks_and_a_drag_repeats_what_it_spans(open_page: OpenPage, finished: dict[str, Any]) -> None:

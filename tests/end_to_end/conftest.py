@@ -17,6 +17,7 @@ def _catalog_deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[De
         tmp_path_factory.mktemp("catalog") / "deployment",
         WORKER_SLOTS="4",
         S3_SOURCE_BUCKETS="stems",
+        EXPORT_BUCKETS="stems",
         DEFAULT_ENGINE="slow",
     )
     try:

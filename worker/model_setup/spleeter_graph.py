@@ -90,7 +90,7 @@ def _way_down(graph: StreamGraph, weights: Weights, history: str) -> dict[int, s
     before = graph.rows(history, INPUT_HISTORY - DOWN_HALO, INPUT_HISTORY)
     # The last two frames are only needed by rows that wait for the next chunk.
     x = graph.node("Concat", before, graph.rows("magnitudes", 0, CHUNK_FRAMES - 2), axis=2)
-    scale, shift = _normalisation(weights, "down1_act.0")
+    scale, shift = normalisation(weights, "down1_act.0")
     weight, bias = weights["down1_conv.1.weight"], weights["down1_conv.1.bias"]
     # Nobody needs this level before its normalisation, which therefore can be part of the kernel.
     y = graph.convolution(x, weight * scale[:, None, None, None], bias * scale + shift, PADS_DOWN, 2)
@@ -195,10 +195,11 @@ def _last_up(graph: StreamGraph, weights: Weights, phases: list[str], skip: str)
 
 def _normalised(graph: StreamGraph, x: str, weights: Weights, name: str, repeats: int = 1) -> str:
     """Add batch normalisation as it is once trained: a factor and a term for each channel."""
-    scale, shift = _normalisation(weights, name)
+    scale, shift = normalisation(weights, name)
     return graph.scaled(x, np.tile(scale, repeats), np.tile(shift, repeats))
 
 
-def _normalisation(weights: Weights, name: str) -> tuple[FloatArray, FloatArray]:
+def normalisation(weights: Weights, name: str) -> tuple[FloatArray, FloatArray]:
+    """Return the factor and the term of each channel that a batch normalisation comes to once it is trained."""
     scale = weights[f"{name}.weight"] / np.sqrt(weights[f"{name}.running_var"] + VARIANCE_FLOOR)
     return scale, weights[f"{name}.bias"] - weights[f"{name}.running_mean"] * scale

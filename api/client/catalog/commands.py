@@ -6,7 +6,7 @@ import json
 import sqlite3
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from api.client.catalog.fields import split_s3
 from api.client.catalog.items import SourceError
 from api.client.catalog.report import NAME, write_report
 from api.client.catalog.run import PATIENCE_SECONDS, CatalogRun, Ending, OtherRunError, Wish, begin
-from api.client.catalog.sources import STATE_FOLDER, find_source
+from api.client.catalog.sources import STATE_FOLDER, find_source, no_songs
 from api.client.catalog.state import RunState
 from api.client.errors import ApiError, ConnectionFailedError
 from api.client.http_client import Client
@@ -111,6 +111,8 @@ def run(
     found = find_source(source)
     if found.folder == out.resolve():
         raise click.UsageError("Stems cannot go among the songs: --out is the catalog itself.", ctx=ctx)
+    if not (out / STATE_FOLDER).exists():
+        found.demand_songs(besides=out.resolve())
     out.mkdir(parents=True, exist_ok=True)
     # Whether there is a server at all shows sooner than what becomes of it.
     client.engines()
@@ -126,11 +128,19 @@ def run(
             write_report(state, wish.out)
             click.echo("Stopped. What was sent goes on; --resume goes on from here.", err=True)
             ctx.exit(INTERRUPTED)
-        except (ApiError, ConnectionFailedError):
-            write_report(state, wish.out)
+        except (ApiError, ConnectionFailedError, OSError, sqlite3.Error) as error:
+            with suppress(OSError, sqlite3.Error):
+                write_report(state, wish.out)
             click.echo("Stopped by an error; --resume goes on from here.", err=True)
+            if isinstance(error, OSError) and error.filename is None:
+                # The system does not say which file it was that a full disk had no room for.
+                error.filename = str(wish.out)
             raise
         ending = work.ending()
+        if not ending.standing.total:
+            # The name of a bucket's folder is soon mistyped.
+            state.forget()
+            raise no_songs(found.location)
     _tell(ending, as_json=as_json)
     ctx.exit(SOME_FAILED if ending.standing.failed else 0)
 
@@ -260,7 +270,9 @@ def _tell(ending: Ending, *, as_json: bool) -> None:
         click.echo(json.dumps({**told, "report": str(ending.report)}, ensure_ascii=False))
         return
     for track, code, message in ending.failures:
-        click.echo(f"failed: {printable(track)}: {printable(message)} ({code})")
+        # Of a line that has no track the message begins with what is told in its place.
+        why = printable(message.removeprefix(f"{track}: "))
+        click.echo(f"failed: {printable(track)}: {why} ({code})")
     if standing.failed > len(ending.failures):
         click.echo(f"… and {standing.failed - len(ending.failures)} more: see {NAME}")
     click.echo(

@@ -16,6 +16,9 @@ from api.client.progress import clock
 LINE_SECONDS = 10.0
 """The least time between two lines."""
 
+FULL_COLUMNS = 100
+"""What the whole text and its bar take; where a terminal has fewer it is said shorter, what matters most first."""
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -56,11 +59,13 @@ class RunDisplay:
     ) -> None:
         self._progress.stop()
 
-    def show(self, standing: Standing) -> None:
-        """Show how far the run is."""
+    def show(self, standing: Standing, trouble: str | None = None) -> None:
+        """Show how far the run is, or why it is not getting on."""
         if self._over_before is None:
             self._over_before = standing.over
         text = self._text(standing)
+        if trouble:
+            text = f"{standing.done} of {standing.total} done; trying again: {trouble}"
         self._progress.update(self._bar, description=text, total=standing.total or None, completed=standing.over)
         now = time.monotonic()
         if not self._live and text != self._said and now >= self._say_at:
@@ -77,6 +82,12 @@ class RunDisplay:
         return 3600 * (standing.over - (self._over_before or 0)) / max(1.0, self.elapsed_seconds)
 
     def _text(self, standing: Standing) -> str:
+        pace = self.songs_an_hour(standing)
+        left = f"{clock((standing.total - standing.over) / pace * 3600)} left" if pace else ""
+        if self._live and self._console.width < FULL_COLUMNS:
+            short = [f"{standing.done}/{standing.total} done", f"{standing.failed} failed" if standing.failed else ""]
+            short += [left, f"{standing.running} running", f"{pace:.0f}/h" if pace else ""]
+            return ", ".join(part for part in short if part)
         parts = [
             f"{standing.done} of {standing.total} done",
             f"{standing.running} running",
@@ -84,7 +95,6 @@ class RunDisplay:
         ]
         if standing.uploading:
             parts.append(f"{standing.uploading} to upload")
-        if pace := self.songs_an_hour(standing):
-            left = (standing.total - standing.over) / pace * 3600
-            parts += [f"{pace:.0f} songs an hour", f"{clock(left)} left"]
+        if pace:
+            parts += [f"{pace:.0f} songs an hour", left]
         return ", ".join(parts)

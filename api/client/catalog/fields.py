@@ -46,7 +46,9 @@ def _place(fields: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Return where the mixture lies, as a field of an Item."""
     given = [name for name in SOURCES if fields.get(name) not in (None, "")]
     if len(given) != 1:
-        raise BadLineError(f"it has one of {', '.join(SOURCES)}" if not given else f"it has both {' and '.join(given)}")
+        raise BadLineError(
+            f"it has none of {', '.join(SOURCES)}" if not given else f"it has both {' and '.join(given)}"
+        )
     name, value = given[0], fields[given[0]]
     if name == "path":
         return {"path": folder / _text("path", value)}

@@ -27,6 +27,9 @@ MAX_LINE_BYTES = 65_536
 """Longer lines are refused; no option needs so many."""
 
 
+DELIMITERS = ",;\t"
+"""What may stand between cells: spreadsheets write semicolons where a comma belongs to numbers."""
+
 NO_TEXT = "it holds text that is no UTF-8"
 
 
@@ -62,7 +65,7 @@ def read_manifest(file: Path) -> Iterator[Item]:
 
 def _lines(file: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
     """Yield each line's number with its fields, or with what is wrong with it."""
-    header: list[str] | None = None
+    header, delimiter = list[str](), ","
     is_csv = file.suffix.lower() == ".csv"
     for number, line in _physical_lines(file):
         text = line.decode("utf-8-sig" if number == 1 else "utf-8", "surrogateescape").strip()
@@ -72,10 +75,12 @@ def _lines(file: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
             continue
         elif not is_csv:
             yield number, _json_fields(text)
-        elif header is None:
-            header = _header(file, text)
+        elif not header:
+            # No column has one of them in its name.
+            delimiter = next((d for d in DELIMITERS if d in text), ",")
+            header = _header(file, text, delimiter)
         else:
-            yield number, _csv_fields(header, text)
+            yield number, _csv_fields(header, text, delimiter)
 
 
 def _physical_lines(file: Path) -> Iterator[tuple[int, bytes]]:
@@ -116,21 +121,23 @@ def _no_constant(name: str) -> None:
     raise ValueError(name)
 
 
-def _header(file: Path, text: str) -> list[str]:
-    header = [name.strip() for name in _cells(text)]
+def _header(file: Path, text: str, delimiter: str) -> list[str]:
+    if not _is_text(text):
+        raise SourceError(f"{file.name} is no UTF-8")
+    header = [name.strip() for name in _cells(text, delimiter)]
     if unknown := [n for n in header if n not in COLUMNS and not n.startswith(GROUPS)]:
         raise SourceError(f"{file.name}: the column {unknown[0]!r} is unknown")
     return header
 
 
-def _cells(text: str) -> list[str]:
+def _cells(text: str, delimiter: str) -> list[str]:
     # Line by line: a quote that is left open must not swallow the lines below it.
-    return next(csv.reader([text], strict=True), [])
+    return next(csv.reader([text], strict=True, delimiter=delimiter), [])
 
 
-def _csv_fields(header: list[str], text: str) -> dict[str, Any] | str:
+def _csv_fields(header: list[str], text: str, delimiter: str) -> dict[str, Any] | str:
     try:
-        row = _cells(text)
+        row = _cells(text, delimiter)
     except csv.Error as error:
         return f"it is no CSV: {error}"
     if len(row) > len(header):

@@ -15,9 +15,8 @@ from api.client.catalog.background import Results
 from api.client.catalog.display import RunDisplay, Standing
 from api.client.catalog.fetching import Fetching
 from api.client.catalog.following import Following
-from api.client.catalog.items import SourceError
 from api.client.catalog.report import write_report
-from api.client.catalog.sources import Source
+from api.client.catalog.sources import Source, no_songs
 from api.client.catalog.state import RunState
 from api.client.catalog.uploading import Submission, Uploads
 from api.client.errors import ClientError
@@ -72,11 +71,11 @@ def begin(state: RunState, wish: Wish, *, resume: bool) -> Wish:
             wish = replace(wish, batch=before["batch"])
         elif state.batches():
             raise OtherRunError(f"{wish.out} holds a run that was begun with other options.")
-    # What never came to be asked of the server may be mended.
-    state.tell(wish={"source": wish.source.location, "batch": wish.batch})
     state.add(wish.source.items(besides=wish.out))
     if not wish.source.prefix and not state.counts():
-        raise SourceError(f"There are no songs in {wish.source.location}.")
+        raise no_songs(wish.source.location)
+    # What never came to be asked of the server may be mended.
+    state.tell(wish={"source": wish.source.location, "batch": wish.batch})
     return wish
 
 
@@ -93,7 +92,7 @@ class CatalogRun:
 
     def __init__(self, client: Client, state: RunState, wish: Wish, display: RunDisplay) -> None:
         results = self._results = Results()
-        self._state, self._wish, self._display = state, wish, display
+        self._client, self._state, self._wish, self._display = client, state, wish, display
         self._uploads = Uploads(client, state, results, threads=wish.threads)
         self._submission = Submission(client, state, results, wish.batch)
         if wish.source.prefix:
@@ -108,7 +107,7 @@ class CatalogRun:
             self._fetching.look_again()
         while True:
             self._feed()
-            self._display.show(self.standing())
+            self._display.show(self.standing(), self._client.trouble)
             if self._over():
                 return
             self._results.settle(TICK_SECONDS)

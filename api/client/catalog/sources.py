@@ -43,6 +43,16 @@ class Source:
         elif self.manifest:
             yield from manifest.read_manifest(self.manifest)
 
+    def demand_songs(self, *, besides: Path) -> None:
+        """Raise SourceError where there are none; of a prefix that shows later."""
+        if not self.prefix and next(self.items(besides=besides), None) is None:
+            raise no_songs(self.location)
+
+
+def no_songs(location: str) -> SourceError:
+    """Return what is said of a catalog without a track."""
+    return SourceError(f"There are no songs in {location}.")
+
 
 def find_source(named: str) -> Source:
     """Return what an argument names. Raises SourceError."""
@@ -75,7 +85,8 @@ def _songs_below(folder: Path, besides: Path) -> Iterator[Item]:
         )
         for name in sorted(files):
             path = here / name
-            if not IS_SONG.fullmatch(name) or not path.is_file():
+            # A link that leads nowhere is a song that cannot be read, and told as one; pipes and sockets are none.
+            if not IS_SONG.fullmatch(name) or (path.exists() and not path.is_file()):
                 continue
             below = path.relative_to(folder)
             track = sendable(below.with_suffix("").as_posix())

@@ -100,6 +100,13 @@ class RunState:
             self.tell(id=secrets.token_hex(8))
         return str(self.told("id"))
 
+    def forget(self) -> None:
+        """Be as if there had been no run; for one that found nothing to do."""
+        with self._database:
+            self._database.execute("BEGIN")
+            for table in ("run", "batches", "items"):
+                self._database.execute(f"DELETE FROM {table}")  # noqa: S608
+
     # Items
 
     def add(self, items: Iterable[Item]) -> int:

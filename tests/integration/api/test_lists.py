@@ -5,7 +5,11 @@ from __future__ import annotations
 import pytest
 from flask.testing import FlaskClient
 
+from api.app import create_app
+from shared.api_keys import ApiKeys
+from shared.job_store import new_id
 from tests.fixtures.api import submit
+from tests.fixtures.batches import Catalog
 
 
 @pytest.mark.usefixtures("stand_in")
@@ -37,3 +41,35 @@ def test_lists_can_show_one_state(web: FlaskClient) -> None:
 def test_a_wrong_list_query_is_named(web: FlaskClient, query: str) -> None:
     answer = web.get(f"/v1/jobs?{query}")
     assert (answer.status_code, answer.json["errors"][0]["field"]) == (422, query.partition("=")[0])
+
+
+def test_the_jobs_of_a_batch_are_listed_in_its_order(catalog: Catalog) -> None:
+    source = catalog.put_song("songs/a.flac")
+    batch = catalog.submit(items=[{"source": source}, {"source": {}}, {"source": source}, {"source": source}])
+    catalog.feed()
+    web, ids = catalog.web, [i["job_id"] for i in catalog.items(batch["id"]) if i["job_id"]]
+    assert len(ids) == 3
+    web.post(f"/v1/jobs/{ids[1]}/cancel")
+    first = web.get(f"/v1/jobs?batch={batch['id']}&limit=2").json
+    assert ([j["id"] for j in first["jobs"]], first["next_starting_after"]) == (ids[:2], ids[1])
+    second = web.get(f"/v1/jobs?batch={batch['id']}&limit=2&starting_after={ids[1]}").json
+    assert ([j["id"] for j in second["jobs"]], second["has_more"]) == (ids[2:], False)
+    canceled = web.get(f"/v1/jobs?batch={batch['id']}&state=canceled").json
+    assert [(j["id"], j["batch_id"]) for j in canceled["jobs"]] == [(ids[1], batch["id"])]
+
+
+def test_of_a_batch_that_is_none_or_somebody_elses_no_jobs_are_listed(catalog: Catalog) -> None:
+    batch = catalog.submit(items=[{"source": catalog.put_song("songs/a.flac")}])
+    catalog.feed()
+    [job_id] = [i["job_id"] for i in catalog.items(batch["id"])]
+    other = catalog.submit(items=[{"source": catalog.put_song("songs/a.flac")}])["id"]
+    wrong_start = catalog.web.get(f"/v1/jobs?batch={other}&starting_after={job_id}")
+    assert (wrong_start.status_code, wrong_start.json["errors"][0]["field"]) == (422, "starting_after")
+    for wrong in (new_id(), batch["id"][:-1] + "1"):
+        answer = catalog.web.get(f"/v1/jobs?batch={wrong}")
+        assert (answer.status_code, answer.json["code"]) == (404, "batch_not_found")
+    settings = catalog.settings.model_copy(update={"api_keys_required": True})
+    _, key = ApiKeys(settings).create(owner="stranger", scopes=["read"])
+    strangers = create_app(settings).test_client()
+    answer = strangers.get(f"/v1/jobs?batch={batch['id']}", headers={"Authorization": f"Bearer {key}"})
+    assert (answer.status_code, answer.json["code"]) == (404, "batch_not_found")

@@ -82,3 +82,26 @@ def test_a_message_is_not_passed_on_for_ever(catalog: Catalog) -> None:
     passed = [queue.pass_on(second, "stand-in") for _ in range(5)]
     assert passed == [True] * 4 + [False], "twice by each worker"
     assert store.claim(second, "stand-in")
+
+
+def test_a_job_that_waits_for_a_slot_is_handed_on_when_another_worker_has_one(catalog: Catalog) -> None:
+    queue, store = catalog.stand_in.queue, catalog.stand_in.store
+    queue.worker_beat(Worker("other", 1, (ENGINE,), queue.workers()[0].descriptions))
+    request = JobRequest(source=Source("songs/a.flac", "a.flac", 1), engine=ENGINE, priority="bulk")
+    first, second, waiting, next_one = (store.submit(request).id for _ in range(4))
+    catalog.stand_in.published_ids()
+    claims = [store.claim(i, worker) for i, worker in ((first, "stand-in"), (second, "other"), (waiting, "stand-in"))]
+    assert all(claims)
+    runs, elsewhere, waits = (claim for claim in claims if claim)
+    assert not store.is_better_elsewhere(waits), "both are busy"
+    store.beat(elsewhere, stage="upload", progress=0.95)
+    assert not store.is_better_elsewhere(waits), "one that is published is there first"
+    assert store.claim(next_one, "other")
+    assert not store.is_better_elsewhere(waits)
+    catalog.stand_in.store.cancel(next_one)
+    assert store.is_better_elsewhere(waits)
+    assert store.hand_back(waits)
+    assert not store.is_better_elsewhere(waits), "it is nobody's now"
+    catalog.stand_in.published_ids()
+    assert queue.pass_on(waiting, "stand-in")
+    assert not store.is_better_elsewhere(runs), "its worker has a slot for the one that is left"

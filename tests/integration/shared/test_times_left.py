@@ -118,7 +118,7 @@ def test_jobs_of_mixed_lengths_are_told_apart(settings: Settings, slots: int, co
         print(f"\n{slots} slots, {'cold' if cold else 'warm'}, {state}: {len(wrong)} of {len(seen)} wrong", end="")
         assert len(seen) > 15
         # Of the first jobs of all nobody can know much.
-        assert len(wrong) <= (0.15 if cold else 0.05) * len(seen), wrong
+        assert len(wrong) <= (0.25 if cold else 0.05) * len(seen), wrong
 
 
 def follow(workers: SleepingWorkers, ids: list[str]) -> dict[str, list[tuple[float, float]]]:

@@ -43,7 +43,7 @@ def test_no_bytes_are_too_odd_for_a_table(raw: bytes) -> None:
     content = b"track,upload_id,metadata.note\r\n" + raw
     lines = list(read_lines([content], "csv"))
     assert all((line.values is None) != (line.error is None) for line in lines)
-    header = ["track", "upload_id", "metadata.note"]
+    header = read_header("track,upload_id,metadata.note")
     for n, line in enumerate(lines):
         rest = read_lines([content[line.end :]], "csv", offset=line.end, number=line.number, header=header)
         assert list(rest) == lines[n + 1 :]
@@ -84,3 +84,14 @@ def test_a_table_row_becomes_what_a_json_line_would_say() -> None:
 def test_a_table_needs_a_header_that_is_known(header: str) -> None:
     with pytest.raises(ManifestInvalidError):
         read_header(header)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_cells_are_parted_by_what_parts_those_of_the_first_line(delimiter: str) -> None:
+    names, cells = ("track", "upload_id", "metadata.note"), ("One, two; three\tfour", "u", "x")
+    rows = [delimiter.join(f'"{cell}"' for cell in row) for row in (names, cells, cells)]
+    first, second = read_lines(["\r\n".join(rows).encode()], "csv")
+    assert first.values == {"track": cells[0], "source": {"upload_id": "u"}, "metadata": {"note": "x"}}
+    header = read_header(rows[0])
+    again = read_lines([rows[2].encode()], "csv", offset=first.end, number=2, header=header)
+    assert list(again) == [second], "whoever reads on does too"

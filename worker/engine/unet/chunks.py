@@ -6,6 +6,7 @@ track.
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -53,7 +54,10 @@ class ChunkMasker:
         self._manifest = manifest
         self._model = model
         groups = -(-channels // manifest.channels)
-        self._states: list[list[States]] = [[states] * groups for states in model.initial_states()]
+        # Each group has states of its own, since a network may change them in place.
+        self._states: list[list[States]] = [
+            [states, *(deepcopy(states) for _ in range(1, groups))] for states in model.initial_states()
+        ]
         # Networks see bins, not Hz: at a higher rate than their own everything moves up by the same ratio.
         end_bin = round(manifest.taper_end_hz / manifest.sample_rate_hz * manifest.n_fft)
         n_taper = max(0, min(end_bin, manifest.n_fft // 2 + 1) - manifest.bins)
@@ -63,19 +67,22 @@ class ChunkMasker:
     def analyse(self, chunk: Chunk, y: FloatArray) -> None:
         """Compute a chunk's spectrum and magnitudes from its samples."""
         chunk.D, chunk.S = self._fourier.analyse(y, self._manifest.bins)
-        chunk.gains = [np.empty_like(chunk.S) for _ in self._manifest.stems]
+        chunk.gains = [chunk.S[:0]] * len(self._manifest.stems)
 
     def infer(self, chunk: Chunk, stem: int) -> None:
         """Compute the gains of a stem, a group of channels at a time."""
         width = self._manifest.channels
-        network, states, gains = self._model.networks[stem], self._states[stem], chunk.gains[stem]
+        network, states, groups = self._model.networks[stem], self._states[stem], []
         for group, first in enumerate(range(0, len(chunk.S), width)):
             S = chunk.S[first : first + width]
-            missing = width - len(S)
-            found, states[group] = network.step(np.concatenate([S, *[S[-1:]] * missing]), states[group])
-            gains[first : first + width] = found[: len(S)]
+            present, missing = len(S), width - len(S)
             if missing:
-                gains[-1] = found[len(S) - 1 :].mean(axis=0)
+                S = np.concatenate([S, *[S[-1:]] * missing])
+            gains, states[group] = network.step(S, states[group])
+            if missing:
+                gains[present - 1] = gains[present - 1 :].mean(axis=0)
+            groups.append(gains[:present])
+        chunk.gains[stem] = groups[0] if len(groups) == 1 else np.concatenate(groups)
 
     def synthesise(self, chunk: Chunk, later: Chunk) -> FloatArray:
         """Return what the frames of a chunk add to the masked stems.

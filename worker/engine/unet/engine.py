@@ -90,7 +90,9 @@ class MaskEngine:
         activations = 2 * ACTIVATION_BYTES * manifest.chunk_frames * manifest.bins
         ratio = max(1.0, sample_rate_hz / manifest.sample_rate_hz)
         per_channel = SAMPLE_BYTES * len(manifest.stems) * int(grid.chunk_samples * ratio)
-        return weights + activations + per_channel * channels
+        further_groups = -(-channels // manifest.channels) - 1
+        states = further_groups * (self._folder / manifest.initial_states).stat().st_size
+        return weights + activations + states + per_channel * channels
 
     def prepare(self) -> None:
         """Load the networks. Raises EngineUnavailableError if the model is missing or damaged."""
@@ -166,6 +168,7 @@ def _description(manifest: Manifest) -> EngineDescription:
         default_preset=DEFAULT_PRESET,
         licence=manifest.licence,
         context_seconds=network_seconds + resampling_seconds,
+        precision=manifest.precision,
         real_time_factor=manifest.real_time_factor,
     )
 

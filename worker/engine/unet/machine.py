@@ -10,6 +10,9 @@ import platform
 from importlib import metadata
 from pathlib import Path
 
+BFLOAT16_INSTRUCTIONS = frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_bf16"})
+"""The names, as Linux tells them, of the instructions that the loops in bfloat16 are made of."""
+
 
 def this_machine(packages: tuple[str, ...]) -> dict[str, str]:
     """Return what an optimised graph depends on: the processor's instructions and the packages' versions."""
@@ -21,6 +24,11 @@ def this_machine(packages: tuple[str, ...]) -> dict[str, str]:
         except metadata.PackageNotFoundError:
             known[package] = ""
     return known
+
+
+def has_instructions(names: frozenset[str]) -> bool:
+    """Tell whether this processor has all these instructions; where no list of them can be read it has none."""
+    return names <= set(_processor_flags().split())
 
 
 def _processor_flags() -> str:

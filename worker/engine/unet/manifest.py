@@ -36,8 +36,8 @@ class Manifest:
     `taper_end_hz`. The stem `remainder`, if any, is the mixture less the others instead.
 
     `files` maps file names to their SHA-256; `networks` are those of the stems, in order, for the package
-    `runtime`. `built_for` names the machine that the files were made for, `origin` where the weights come from.
-    `scores` are medians in dB; `real_time_factor` was measured at set-up.
+    `runtime`, which computes in `precision`. `built_for` names the machine that the files were made for, `origin` where
+    the weights come from. `scores` are medians in dB; `real_time_factor` was measured at set-up.
     """
 
     name: str
@@ -61,6 +61,7 @@ class Manifest:
     networks: tuple[str, ...]
     initial_states: str
     files: Mapping[str, str]
+    precision: str = "float32"
     scores: Mapping[str, float] = field(default_factory=dict)
     real_time_factor: float | None = None
     origin: Mapping[str, str] = field(default_factory=dict)

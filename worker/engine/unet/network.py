@@ -1,4 +1,4 @@
-"""Inference: magnitudes in, gains out, chunk after chunk, by onnxruntime or by OpenVINO.
+"""Inference: magnitudes in, gains out, chunk after chunk, by onnxruntime, by OpenVINO or by loops of our own.
 
 One network runs on one thread: the parallelism lies above, over the networks, where no thread waits for
 another within a layer. Two networks on a thread each take a tenth less time than one after the other on
@@ -15,20 +15,27 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from worker.engine.errors import EngineUnavailableError
 from worker.engine.interface import FloatArray
 from worker.engine.unet.machine import this_machine
 from worker.engine.unet.manifest import Manifest, verify_files
 
-States = Mapping[str, FloatArray]
+States = Mapping[str, NDArray[Any]]
 
 
 class Network(Protocol):
     """A loaded network. It holds no state itself, so one serves several streams."""
 
+    def empty_states(self) -> States:
+        """Return states of zeros."""
+
     def step(self, magnitudes: FloatArray, states: States) -> tuple[FloatArray, States]:
-        """Return gains of the shape of the magnitudes, (channels, frames, bins), and the next states."""
+        """Return gains of the shape of the magnitudes, (channels, frames, bins), and the next states.
+
+        Those given may be changed: whoever needs them longer copies them before.
+        """
 
 
 class OnnxNetwork:
@@ -64,6 +71,11 @@ class OnnxNetwork:
             raise EngineUnavailableError(f"onnxruntime cannot load {path.name}; set the model up again.") from error
         self._outputs = [output.name for output in self._session.get_outputs()]
 
+    def empty_states(self) -> States:
+        """Return states of zeros."""
+        inputs = self._session.get_inputs()
+        return {value.name: np.zeros(value.shape, np.float32) for value in inputs if value.name != "magnitudes"}
+
     def step(self, magnitudes: FloatArray, states: States) -> tuple[FloatArray, States]:
         """Return gains of the shape of the magnitudes, (channels, frames, bins), and the next states."""
         values = self._session.run(self._outputs, {"magnitudes": magnitudes[None], **states})
@@ -94,9 +106,14 @@ class OpenVinoNetwork:
             compiled = openvino.Core().compile_model(path, "CPU", options)
         except RuntimeError as error:
             raise EngineUnavailableError(f"openvino cannot load {path.name}; set the model up again.") from error
+        self._shapes = {value.get_any_name(): tuple(value.shape) for value in compiled.inputs}
         self._request = compiled.create_infer_request()
         self._lock = threading.Lock()
         self._outputs = [_name_of(output.get_names()) for output in compiled.outputs]
+
+    def empty_states(self) -> States:
+        """Return states of zeros."""
+        return {name: np.zeros(shape, np.float32) for name, shape in self._shapes.items() if name != "magnitudes"}
 
     def step(self, magnitudes: FloatArray, states: States) -> tuple[FloatArray, States]:
         """Return gains of the shape of the magnitudes, (channels, frames, bins), and the next states."""
@@ -112,7 +129,18 @@ def _name_of(names: set[str]) -> str:
     return next(name for name in names if name == "gains" or name.startswith("next_"))
 
 
-RUNTIMES: Mapping[str, Callable[[Path], Network]] = {"onnxruntime": OnnxNetwork, "openvino": OpenVinoNetwork}
+def _compiled_network(path: Path) -> Network:
+    """Load a network that numba's loops run: the module has instructions that not every processor knows."""
+    from worker.engine.unet.bfloat16.network import Bfloat16Network  # noqa: PLC0415
+
+    return Bfloat16Network(path)
+
+
+RUNTIMES: Mapping[str, Callable[[Path], Network]] = {
+    "onnxruntime": OnnxNetwork,
+    "numba": _compiled_network,
+    "openvino": OpenVinoNetwork,
+}
 """The packages that can run a network. Set-up chooses one for the machine."""
 
 

@@ -2,16 +2,22 @@
 
 import { signal } from "@preact/signals";
 
-const JOB = /^\/jobs\/([A-Za-z0-9_-]+)$/;
+const ROUTE = /^\/(?:(jobs)\/([A-Za-z0-9_-]+)|(batches)(?:\/([A-Za-z0-9_-]+))?)$/;
 
-/** The job that is looked at; null at home. */
-export const openJob = signal<string | null>(read());
+/** The job that is looked at; null elsewhere. */
+export const openJob = signal<string | null>(null);
 
+/** The batch that is looked at, `all` where it is the list of them; null elsewhere. */
+export const openBatch = signal<string | null>(null);
+
+export const ALL_BATCHES = "all";
+export const BATCHES_PATH = "/batches";
 export const jobPath = (id: string): string => `/jobs/${id}`;
+export const batchPath = (id: string): string => `${BATCHES_PATH}/${id}`;
 
 export function go(path: string): void {
   if (path !== location.pathname) history.pushState(null, "", path);
-  openJob.value = read();
+  read();
   window.scrollTo(0, 0);
 }
 
@@ -22,8 +28,11 @@ export function follow(event: MouseEvent): void {
   go((event.currentTarget as HTMLAnchorElement).pathname);
 }
 
-window.addEventListener("popstate", () => (openJob.value = read()));
+window.addEventListener("popstate", read);
+read();
 
-function read(): string | null {
-  return JOB.exec(location.pathname)?.[1] ?? null;
+function read(): void {
+  const [, jobs, job, batches, batch] = ROUTE.exec(location.pathname) ?? [];
+  openJob.value = jobs ? job! : null;
+  openBatch.value = batches ? (batch ?? ALL_BATCHES) : null;
 }

@@ -131,3 +131,42 @@ export interface Waveform {
 export function isActive(job: Job): boolean {
   return job.state === "queued" || job.state === "running";
 }
+
+export type BatchState = "reading" | "running" | "ended" | "canceled";
+export type ItemState = "waiting" | "invalid" | JobState;
+
+/** Jobs that were submitted together. */
+export interface Batch {
+  id: string;
+  name: string | null;
+  state: BatchState;
+  total: number;
+  counts: Record<ItemState, number>;
+  audio_seconds: number;
+  error: { code: string; message: string } | null;
+  created_at: string;
+  ended_at: string | null;
+  links: { report_csv: string; report_jsonl: string; cancel: string | null; retry_failed: string | null };
+}
+
+export interface BatchPage {
+  batches: Batch[];
+  has_more: boolean;
+  next_starting_after: string | null;
+}
+
+/** One track of a batch. */
+export interface BatchItem {
+  number: number;
+  track: string;
+  state: ItemState;
+  job_id: string | null;
+  error: { code: string; message: string } | null;
+  duration_seconds: number | null;
+}
+
+export interface ItemPage {
+  items: BatchItem[];
+  has_more: boolean;
+  next_starting_after: number | null;
+}

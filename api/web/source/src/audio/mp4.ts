@@ -3,7 +3,8 @@
 
 import { joined, NotSegmentable, type Cuttable } from "./cuttable";
 import { box, walk, words } from "./mp4_boxes";
-import { readSound, type Mp4Sound } from "./mp4_samples";
+import { isFragmented, readFragments } from "./mp4_fragments";
+import { readTrack, soundTrack, type Mp4Sound } from "./mp4_samples";
 import type { ReadRange } from "./ranges";
 
 /** Frames decoded before a cut and dropped: transforms overlap by one; what HE-AAC adds on top comes back after several. */
@@ -18,7 +19,7 @@ const MOST_GAP_BYTES = 1 << 15;
 /** `sampleRate` is what the file decodes to: what its header tells may be half of it. */
 export async function openMp4(read: ReadRange, size: number, sampleRate: number): Promise<Cuttable> {
   const { start, moov } = await readTables(read, size);
-  const sound = readSound(moov);
+  const sound = isFragmented(moov) ? await readFragments(read, size, moov) : readTrack(soundTrack(moov));
   const { timescale, frameUnits, totalUnits, skipUnits, sizes } = sound;
   const samplesOf = (units: number) => Math.round((units * sampleRate) / timescale);
   const frameSamples = samplesOf(frameUnits);

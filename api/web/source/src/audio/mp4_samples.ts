@@ -21,29 +21,30 @@ export interface Mp4Sound {
 /** More frames than a day has; a file with more has single samples for frames. */
 const MOST_FRAMES = 5_000_000;
 
-/** Reads the first track with sound of a box `moov`. */
-export function readSound(moov: Uint8Array): Mp4Sound {
+/** Returns the first track with sound of a box `moov`. */
+export function soundTrack(moov: Uint8Array): Uint8Array {
   for (const { name, content } of boxesIn(moov)) {
-    if (name === "trak" && nameAt(findBox(content, "mdia", "hdlr") ?? new Uint8Array(12), 8) === "soun") return readTrack(content);
+    if (name === "trak" && nameAt(findBox(content, "mdia", "hdlr") ?? new Uint8Array(12), 8) === "soun") return content;
   }
   throw new NotSegmentable("The MP4 file has no sound.");
 }
 
-function readTrack(track: Uint8Array): Mp4Sound {
-  const media = need(track, "mdia");
-  const table = need(media, "minf", "stbl");
+export function readTrack(track: Uint8Array): Mp4Sound {
+  const table = need(track, "mdia", "minf", "stbl");
   const sizes = readSizes(need(table, "stsz"));
+  return { ...readHead(track), ...readTimes(need(table, "stts")), sizes, offsets: readOffsets(table, sizes) };
+}
+
+/** What is told of all frames together. */
+export function readHead(track: Uint8Array): Pick<Mp4Sound, "description" | "timescale" | "skipUnits"> {
   return {
-    description: need(table, "stsd"),
-    timescale: readTimescale(need(media, "mdhd")),
-    ...readTimes(need(table, "stts")),
+    description: need(track, "mdia", "minf", "stbl", "stsd"),
+    timescale: readTimescale(need(track, "mdia", "mdhd")),
     skipUnits: readSkip(findBox(track, "edts", "elst")),
-    sizes,
-    offsets: readOffsets(table, sizes),
   };
 }
 
-function need(content: Uint8Array, ...way: string[]): Uint8Array {
+export function need(content: Uint8Array, ...way: string[]): Uint8Array {
   const found = findBox(content, ...way);
   if (!found) throw new NotSegmentable(`The MP4 file has no ${way.join("/")}.`);
   return found;

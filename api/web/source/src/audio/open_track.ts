@@ -1,5 +1,6 @@
 // Chooses how a file is played: cut into segments where its container allows, else whole if it is short.
 
+import { isAdts, openAdts } from "./adts";
 import { NotSegmentable, nameAt, type Cuttable } from "./cuttable";
 import { openFlac } from "./flac";
 import { openMp3 } from "./mp3";
@@ -10,6 +11,7 @@ import { SegmentedTrack } from "./segmented_track";
 import { segmentsOf, type Segments } from "./segments";
 import type { Track } from "./track";
 import { openWav } from "./wav";
+import { openWebm } from "./webm";
 import { openWhole } from "./whole";
 
 /**
@@ -55,7 +57,9 @@ function cutterOf(head: Uint8Array): Open | undefined {
   if (name === "fLaC") return openFlac;
   if (name === "RIFF") return openWav;
   if (name === "OggS") return openOgg;
+  if (name === "\x1a\x45\xdf\xa3") return openWebm;
   if (nameAt(head, 4) === "ftyp") return openMp4;
+  if (isAdts(head, 0)) return openAdts;
   return name.startsWith("ID3") || (head[0] === 0xff && (head[1]! & 0xe6) === 0xe2) ? openMp3 : undefined;
 }
 

@@ -6,7 +6,12 @@ import { Problem, requestJson } from "../api/client";
 import { isActive, type Job, type JobPage } from "../api/types";
 import { pause } from "../api/watch";
 
-const PAGE_JOBS = 100;
+/** What is read at first, and again and again: more than a screen shows. */
+const NEWEST_JOBS = 50;
+
+/** The server gives no more at once. */
+const PAGE_JOBS = 200;
+
 const ACTIVE_SECONDS = 2;
 const IDLE_SECONDS = 15;
 
@@ -41,17 +46,33 @@ export function remove(id: string): void {
 
 export async function refresh(signal?: AbortSignal): Promise<void> {
   try {
-    const page = await requestJson<JobPage>(`/v1/jobs?limit=${PAGE_JOBS}`, signal ? { signal } : {});
+    const { page, newest } = await readNewest(wanted(), signal);
     // What is older than the page stays; what is newer and not in it is gone.
-    const oldest = page.jobs.at(-1)?.times.created_at ?? "";
+    const oldest = newest.at(-1)?.times.created_at ?? "";
     const rest = page.has_more ? jobs.value.filter((job) => job.times.created_at < oldest) : [];
     if (rest.length === 0) older.value = page.next_starting_after;
-    jobs.value = [...page.jobs, ...rest];
+    jobs.value = [...newest, ...rest];
     loaded.value = true;
     fault.value = null;
   } catch (error) {
     if (signal?.aborted) return;
     fault.value = error instanceof Problem ? error.message : String(error);
+  }
+}
+
+/** How many jobs are read to bring the list up to date: down to the last that goes on, which is the next one to end. */
+function wanted(): number {
+  return Math.max(NEWEST_JOBS, jobs.value.findLastIndex(isActive) + 1);
+}
+
+async function readNewest(count: number, signal?: AbortSignal): Promise<{ page: JobPage; newest: Job[] }> {
+  const newest: Job[] = [];
+  for (let after = ""; ; ) {
+    const limit = Math.min(PAGE_JOBS, count - newest.length);
+    const page = await requestJson<JobPage>(`/v1/jobs?limit=${limit}${after}`, signal ? { signal } : {});
+    newest.push(...page.jobs);
+    if (!page.has_more || newest.length >= count) return { page, newest };
+    after = `&starting_after=${page.next_starting_after}`;
   }
 }
 
@@ -75,6 +96,7 @@ export async function loadOlder(): Promise<void> {
 export async function followLibrary(signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     if (document.visibilityState === "visible") await refresh(signal);
-    await pause(jobs.value.some(isActive) ? ACTIVE_SECONDS : IDLE_SECONDS, signal);
+    // The more there is to read, the rarer.
+    await pause(jobs.value.some(isActive) ? ACTIVE_SECONDS * Math.ceil(wanted() / PAGE_JOBS) : IDLE_SECONDS, signal);
   }
 }

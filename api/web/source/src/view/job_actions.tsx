@@ -2,13 +2,14 @@
 
 import { useSignal } from "@preact/signals";
 
-import { postJson, Problem, request } from "../api/client";
+import { postJson, request } from "../api/client";
 import { download } from "../api/media";
 import { isActive, type Job } from "../api/types";
 import { go, jobPath } from "../routes";
 import { put, remove } from "../state/library";
 import { submit } from "../state/uploads";
 import { partWords } from "../words";
+import { useAction } from "./action";
 import { Icon } from "./icons";
 
 export function JobActions({ job }: { job: Job }) {
@@ -85,22 +86,4 @@ export function WholeSongOffer({ job }: { job: Job }) {
 
 function songName(job: Job): string {
   return job.source.filename.replace(/\.[^.]+$/, "");
-}
-
-/** Runs one action at a time, and keeps what went wrong to be shown. */
-function useAction() {
-  const busy = useSignal(false);
-  const fault = useSignal<string | null>(null);
-  const run = async (action: () => Promise<void>) => {
-    busy.value = true;
-    fault.value = null;
-    try {
-      await action();
-    } catch (error) {
-      fault.value = error instanceof Problem ? error.message : String(error);
-    } finally {
-      busy.value = false;
-    }
-  };
-  return { run: (action: () => Promise<void>) => void run(action), busy: busy.value, fault: fault.value };
 }

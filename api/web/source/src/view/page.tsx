@@ -4,9 +4,10 @@ import { useEffect } from "preact/hooks";
 
 import { awaySince } from "../api/client";
 import { forgetKey, key } from "../api/key";
-import { follow, go, openJob } from "../routes";
+import { follow, go, openBatch, openJob } from "../routes";
 import { hovering, takeDrops } from "../state/dropping";
 import { fault } from "../state/library";
+import { Batches, BatchesLink } from "./batches";
 import { Home, take } from "./home";
 import { Icon } from "./icons";
 import { JobView } from "./job_view";
@@ -16,9 +17,11 @@ import { Uploads } from "./uploads";
 
 export function Page() {
   const id = openJob.value;
+  const batch = openBatch.value;
+  const atHome = id === null && batch === null;
   useEffect(() => {
-    if (id === null) document.title = "stemqueue";
-  }, [id]);
+    if (atHome) document.title = "stemqueue";
+  }, [atHome]);
   useEffect(() => {
     const stop = new AbortController();
     const receive = (files: Iterable<File>) => {
@@ -29,14 +32,15 @@ export function Page() {
     return () => stop.abort();
   }, []);
   return (
-    <div class={id === null ? "shell at-home" : "shell at-job"}>
+    <div class={atHome ? "shell at-home" : "shell at-job"}>
       <header class="top">
         <a class="brand" href="/" onClick={follow}>
           <img src="/static/icon.svg" alt="" width="28" height="28" />
           stemqueue
         </a>
         <nav aria-label="More" class="button-row">
-          {id !== null && (
+          <BatchesLink />
+          {!atHome && (
             <a class="button small" href="/" onClick={follow}>
               <Icon name="plus" /> New song
             </a>
@@ -53,14 +57,14 @@ export function Page() {
       </header>
       <main>
         <Banner />
-        {id === null ? <Home /> : <JobView key={id} id={id} />}
+        {id !== null ? <JobView key={id} id={id} /> : batch !== null ? <Batches id={batch} /> : <Home />}
       </main>
       <aside class="side" aria-label="Library">
-        {id !== null && <Uploads />}
+        {!atHome && <Uploads />}
         <Library />
       </aside>
       <KeyDialog />
-      {id !== null && hovering.value && (
+      {!atHome && hovering.value && (
         <div class="veil">
           <p>Let go</p>
         </div>

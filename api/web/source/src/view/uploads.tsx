@@ -17,7 +17,7 @@ export function Uploads() {
   if (sendings.value.length === 0) return null;
   return (
     <section class="uploads" aria-labelledby="uploads-title">
-      <h2 id="uploads-title">Sending</h2>
+      <h2 id="uploads-title">{busy || sendings.value.some((s) => s.stage === "submitting") ? "Sending" : "Not sent"}</h2>
       <ul>
         {sendings.value.map((sending) => (
           <UploadRow key={sending.id} sending={sending} />

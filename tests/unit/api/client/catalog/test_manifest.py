@@ -98,7 +98,7 @@ def test_a_bad_line_is_told_by_its_number_and_harms_no_other(tmp_path: Path, lin
         ('"open quote,b.mp3', "no CSV"),
         ("a,b.mp3,1,2", "4 fields for 3 columns"),
         ("a,b.mp3,ten", "start_seconds cannot be read: 'ten'"),
-        ("a,,", "one of path"),
+        ("a,,", "none of path"),
     ],
 )
 def test_a_bad_row_likewise(tmp_path: Path, line: str, why: str) -> None:
@@ -128,3 +128,18 @@ def test_the_same_line_twice_is_two_tracks_and_stays_the_same_two(tmp_path: Path
     assert len(set(before)) == 3
     after = [i.ident for i in read(tmp_path, "m.jsonl", '{"path": "new.mp3"}\n' + text)]
     assert after[1:] == before
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_what_spreadsheets_put_between_cells_is_taken(tmp_path: Path, delimiter: str) -> None:
+    rows = [("path", "track", "metadata.isrc"), ("a.mp3", "One, two", "X"), ("b.mp3", "1; 2", "")]
+    text = "\ufeff" + "".join(delimiter.join(f'"{cell}"' for cell in row) + "\r\n" for row in rows)
+    first, second = read(tmp_path, "m.csv", text)
+    assert (first.error, second.error) == (None, None)
+    assert (first.track, first.options) == ("One, two", {"metadata": {"isrc": "X"}})
+    assert second.track == "1; 2"
+
+
+def test_a_table_in_another_encoding_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"^m\.csv is no UTF-8$"):
+        read(tmp_path, "m.csv", "\ufeffpath\na.mp3\n".encode("utf-16-le"))

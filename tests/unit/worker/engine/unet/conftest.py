@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 
 from tests.fixtures.three_stems import make_three_stem_model
 from worker.engine.unet import MaskEngine, create
+from worker.engine.unet.machine import BFLOAT16_INSTRUCTIONS, has_instructions
 from worker.model_setup.errors import WeightsMissingError
 from worker.model_setup.setup import set_up
+
+NO_INSTRUCTIONS = "this processor has no instructions for bfloat16 (AVX512_BF16)"
 
 
 @dataclass
@@ -67,14 +70,25 @@ def three_stems(three_stem_folder: Path) -> MaskEngine:
 
 @pytest.fixture(scope="session")
 def unet_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the real model, built from the installed weights."""
+    """Return the real model in float32, built from the installed weights."""
+    return built(tmp_path_factory.mktemp("cache"), "float32")
+
+
+@pytest.fixture(scope="session")
+def bfloat16_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the real model in bfloat16, where the processor has instructions for it."""
+    if not has_instructions(BFLOAT16_INSTRUCTIONS):
+        pytest.skip(NO_INSTRUCTIONS)
+    return built(tmp_path_factory.mktemp("cache"), "bfloat16")
+
+
+def built(cache: Path, precision: str) -> Path:
     try:
-        folder, _ = set_up(tmp_path_factory.mktemp("cache"))
+        return set_up(cache, precision)[0]
     except WeightsMissingError as error:
         pytest.skip(str(error))
-    return folder
 
 
-@pytest.fixture
-def unet(unet_folder: Path) -> MaskEngine:
-    return create(None, {}, model_folder=unet_folder)
+@pytest.fixture(params=["unet_folder", "bfloat16_folder"], ids=["float32", "bfloat16"])
+def unet(request: pytest.FixtureRequest) -> MaskEngine:
+    return create(None, {}, model_folder=request.getfixturevalue(request.param))

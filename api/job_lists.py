@@ -1,0 +1,82 @@
+"""Pages of jobs: all of an owner's, newest first, or those of one batch, in its manifest's order.
+
+Owns where a page ends and the next one begins, and how much one call reads at most.
+"""
+
+from __future__ import annotations
+
+from api.callers import caller
+from api.schemas import JobListQuery
+from api.services import services
+from shared.batch import Batch, ItemState, batch_of, is_batch_id, job_id_of
+from shared.errors import BatchNotFoundError, FieldsInvalidError, JobNotFoundError
+from shared.job import Job
+
+SCAN_JOBS = 200
+"""Records read at a time while a list looks for jobs of one state."""
+
+MAX_SCANS = 10
+"""How often one list call reads on; past it the client asks for the next page."""
+
+Page = tuple[list[Job], str | None]
+"""The jobs of a page, and where the next one starts (None: at the end)."""
+
+
+def page_of(query: JobListQuery) -> Page:
+    """Return the page that is asked for. Raises FieldsInvalidError, BatchNotFoundError."""
+    return _page_of_all(query) if query.batch is None else _page_of_batch(query, _batch(query.batch))
+
+
+def _page_of_all(query: JobListQuery) -> Page:
+    store, found, cursor = services().store, list[Job](), query.starting_after
+    owner = None if caller().may("admin") else caller().owner
+    size = SCAN_JOBS if query.state else query.limit
+    for _ in range(MAX_SCANS):
+        try:
+            ids, more = store.list_ids(owner, limit=size, before=cursor)
+        except JobNotFoundError as error:
+            raise _no_start() from error
+        for job in store.read_many(ids):
+            if query.state in {None, job.state}:
+                if len(found) == query.limit:
+                    return found, found[-1].id
+                found.append(job)
+        if not more:
+            return found, None
+        cursor = ids[-1]
+        if query.state is None:
+            break
+    return found, cursor
+
+
+def _page_of_batch(query: JobListQuery, batch: Batch) -> Page:
+    items, found, after = services().items, list[Job](), 0
+    if query.starting_after is not None:
+        of, after = batch_of(query.starting_after)
+        if of != batch.id:
+            raise _no_start()
+    state = None if query.state is None else ItemState(query.state.value)
+    for standing in items.all(batch, state=state, after=after):
+        if not standing.has_job:
+            continue
+        if len(found) == query.limit:
+            return found, found[-1].id
+        try:
+            found.append(items.read_job(job_id_of(batch.id, standing.item.number)))
+        except JobNotFoundError:
+            # Its batch is deleted, or it is begun anew, at this moment.
+            continue
+    return found, None
+
+
+def _batch(batch_id: str) -> Batch:
+    if not is_batch_id(batch_id):
+        raise BatchNotFoundError("There is no such batch.")
+    batch = services().batches.read(batch_id)
+    if not caller().may_see(batch.request.owner):
+        raise BatchNotFoundError("There is no such batch.")
+    return batch
+
+
+def _no_start() -> FieldsInvalidError:
+    return FieldsInvalidError([{"field": "starting_after", "message": "is no job any more"}])

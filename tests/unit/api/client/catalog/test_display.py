@@ -1,0 +1,37 @@
+"""What a run shows: on terminals of any width, and where there is none."""
+
+from __future__ import annotations
+
+import pytest
+
+from api.client.catalog.display import RunDisplay, Standing
+
+STANDING = Standing(total=100_000, uploading=3, running=4, done=12, failed=2)
+
+
+@pytest.mark.parametrize("columns", [40, 60, 200])
+def test_a_narrow_terminal_shows_what_matters_most(
+    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    with RunDisplay() as display:
+        display.show(Standing(100_000, 3, 4, 2, 0))
+        display.show(STANDING)
+    shown = capsys.readouterr().err
+    done, uploading = ("12/100000 done", "") if columns < 100 else ("12 of 100000 done", "3 to upload")
+    assert done in shown
+    assert "2 failed" in shown
+    assert uploading in shown
+    assert " left" in shown
+
+
+def test_without_a_terminal_lines_tell_and_trouble_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TTY_COMPATIBLE", "0")
+    with RunDisplay() as display:
+        display.show(STANDING, "No server answers at http://127.0.0.1:1.")
+        display.show(STANDING)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == "12 of 100000 done; trying again: No server answers at http://127.0.0.1:1."

@@ -1,0 +1,123 @@
+"""A network in bfloat16: runs the layers of its plan, chunk after chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.engine.errors import EngineUnavailableError
+from worker.engine.interface import FloatArray
+from worker.engine.unet.bfloat16.plan import GAINS, INPUT, Layer, Plan, read_plan
+from worker.engine.unet.bfloat16.tiles import Geometry, convolve, convolve_to_blocks, write_rows
+
+POSITION = "position"
+"""The state that counts the chunks; all others are rings."""
+
+LARGEST_EXPONENT = 80
+"""exp of it is still a float32; what lies beyond is 0 or 1 anyway."""
+
+Rings = Mapping[str, NDArray[Any]]
+
+
+class Bfloat16Network:
+    """A network whose states are rings, which each step changes in place.
+
+    Parameters
+    ----------
+    path
+        The plan. Raises EngineUnavailableError if it, or the numbers beside it, cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._plan = read_plan(path)
+        try:
+            # Mapped, so that processes share it.
+            numbers = np.asarray(np.memmap(path.parent / Path(self._plan.numbers).name, np.uint8, "r"))
+        except (OSError, ValueError) as error:
+            raise EngineUnavailableError(f"{self._plan.numbers} cannot be read; set the model up again.") from error
+        self._plan.check(numbers.size)
+        self._layers = [_LoadedLayer(layer, self._plan, numbers) for layer in self._plan.layers]
+
+    def empty_states(self) -> Rings:
+        """Return states of zeros, from before any chunk."""
+        rings = {name: np.zeros((ring.rows, ring.width), np.uint16) for name, ring in self._plan.rings.items()}
+        return {**rings, POSITION: np.zeros(1, np.int64)}
+
+    def step(self, magnitudes: FloatArray, states: Rings) -> tuple[FloatArray, Rings]:
+        """Return gains of the shape of the magnitudes, (channels, frames, bins), and the states, changed."""
+        if magnitudes.shape != self._plan.chunk_shape:
+            raise ValueError(f"A chunk has the shape {self._plan.chunk_shape}, not {magnitudes.shape}.")
+        chunk = int(states[POSITION][0])
+        bits = np.ascontiguousarray(magnitudes, np.float32).view(np.uint32)
+        first = self._plan.rings[INPUT].zeros_before
+        write_rows(bits, states[INPUT].view(np.uint32), chunk * bits.shape[1], first)
+        gains = np.empty_like(magnitudes)
+        for layer in self._layers:
+            layer.run(chunk, states, gains)
+        states[POSITION][0] = chunk + 1
+        return _sigmoid(gains), states
+
+
+class _LoadedLayer:
+    """A layer, its numbers and what the loops are told of it."""
+
+    def __init__(self, layer: Layer, plan: Plan, numbers: NDArray[np.uint8]) -> None:
+        self._layer = layer
+        self._weights, self._table = numbers[layer.weights_at :], numbers[layer.table_at :]
+        self._geometry = _geometry(layer, plan)
+
+    def run(self, chunk: int, states: Rings, gains: FloatArray) -> None:
+        """Compute a chunk's rows, from those of the source to wherever they belong."""
+        layer, geometry = self._layer, self._geometry
+        source, start = states[layer.source], layer.first + chunk * layer.advance
+        if layer.target == GAINS:
+            convolve_to_blocks(source, self._weights, self._table, gains, start, geometry)
+            return
+        nowhere = source[:0]
+        sums = nowhere if layer.sums is None else states[layer.sums]
+        target = nowhere if layer.target is None else states[layer.target]
+        convolve(source, self._weights, self._table, sums, target, layer.registers == 2, start, geometry)
+
+
+def _geometry(layer: Layer, plan: Plan) -> Geometry:
+    channels = plan.rings[layer.source].channels
+    sums_at, sums_step = _place(layer, plan, layer.sums)
+    target_at, target_step = _place(layer, plan, layer.target)
+    return Geometry(
+        rows=layer.rows,
+        bins=layer.bins,
+        blocks=layer.blocks,
+        row_taps=layer.row_taps,
+        row_stride=layer.row_stride,
+        row_offset=layer.row_offset,
+        pairs=layer.bin_taps * channels // 2,
+        source_step=2 * channels * layer.bin_stride,
+        row_scale=layer.row_scale,
+        row_phase=layer.row_phase,
+        sums_step=sums_step,
+        sums_at=sums_at,
+        target_step=target_step,
+        target_at=target_at,
+    )
+
+
+def _place(layer: Layer, plan: Plan, name: str | None) -> tuple[int, int]:
+    """Return where in a row of a ring a layer begins, and its step from bin to bin, in bytes."""
+    if name is None or name == GAINS:
+        return 0, 0
+    ring = plan.rings[name]
+    at = (ring.zeros_before + layer.bin_phase) * ring.channels + layer.channel
+    return 2 * at, 2 * ring.channels * layer.bin_scale
+
+
+def _sigmoid(x: FloatArray) -> FloatArray:
+    """Return 1 / (1 + exp(-x)), computed in place."""
+    np.negative(x, out=x)
+    np.minimum(x, LARGEST_EXPONENT, out=x)
+    np.exp(x, out=x)
+    x += 1
+    return np.reciprocal(x, out=x)
