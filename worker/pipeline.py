@@ -7,6 +7,7 @@ nothing here holds a whole song. What needs nothing of each other runs side by s
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -66,6 +67,7 @@ def run(
     Raises StemqueueError or EngineError, with the code that the client sees.
     """
     reset_peak_memory()
+    n_modules = len(sys.modules)
     plan = make_plan(work, registry)
     clock = StageClock(report_progress)
     Path(work.output_folder).mkdir(parents=True, exist_ok=True)
@@ -105,7 +107,11 @@ def run(
             notes=tag_notes,
             seconds=clock.seconds,
         )
-        return conclude(findings, stem_files, pictures)
+        outcome = conclude(findings, stem_files, pictures)
+    if len(sys.modules) > n_modules:
+        # The first job of an engine in this process has imported what the engine needs, and compiled its loops.
+        keep_what_is_loaded()
+    return outcome
 
 
 def _probe(plan: Plan, workspace: Workspace) -> Probe:

@@ -5,7 +5,6 @@ Owns the choice of the engine and of the stems to deliver, and what is refused f
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,6 @@ from shared.errors import RequestInvalidError
 from shared.formats import check_options
 from worker.engine.errors import EngineError, TrackTooLongError
 from worker.engine.interface import Engine
-from worker.memory import keep_what_is_loaded
 from worker.probing import Probe
 from worker.registry import Registry, engines_here, make_engine
 from worker.track import Excerpt
@@ -59,11 +57,7 @@ def make_plan(work: Work, registry: Registry | None) -> Plan:
     if registry is None:
         model_folder = Path(work.model_folder) if work.model_folder else None
         registry = engines_here(model_folder=model_folder, extra_modules=work.extra_engines)
-    loaded_modules = len(sys.modules)
     engine = make_engine(registry, work.engine, work.preset, work.parameters)
-    if len(sys.modules) > loaded_modules:
-        # The first time that this process makes such an engine.
-        keep_what_is_loaded()
     check_options(work.format, work.format_options)
     names = engine.stems if work.stems is None else work.stems
     unknown = [name for name in names if name not in engine.stems]

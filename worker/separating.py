@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
+from threadpoolctl import ThreadpoolController
+
 from shared.errors import SeparationFailedError
 from worker.crew import Crew
 from worker.engine.interface import Engine, FloatArray, WorksAhead
@@ -51,10 +53,13 @@ def separate(
     """
     audio = track.audio
     measures = Measures(wanted, sample_rate_hz=audio.sample_rate_hz, channels=audio.channels, n_samples=track.n_samples)
+    libraries = ThreadpoolController()
     for position, stems in stem_blocks(engine, track, threads=threads, progress=progress):
         mixture = audio.read(position, position + stems.shape[2])
         tasks: list[Task] = [partial(consume, select(stems, wanted)), *measures.tasks(mixture, stems)]
-        crew.run(tasks)
+        # Large sums would else be split among threads of the library's own.
+        with libraries.limit(limits=1):
+            crew.run(tasks)
     return measures
 
 
