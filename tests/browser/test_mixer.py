@@ -116,15 +116,37 @@ def test_the_keyboard_plays_seeks_and_zooms(open_page: OpenPage, finished: dict[
     expect(page.get_by_role("button", name="Zoom out")).to_be_enabled()
 
 
+def submit_as_wma(api: httpx.Client, song: Path, folder: Path, **fields: str) -> str:
+    """Return the path of the page of a job whose original no browser plays."""
+    odd = convert(song, folder / "odd.wma")
+    with odd.open("rb") as file:
+        job = api.post("/v1/jobs", files={"file": (odd.name, file)}, data=fields).json()
+    wait_until_ended(api, job["id"])
+    return f"/jobs/{job['id']}"
+
+
+def test_for_an_original_that_the_browser_cannot_play_all_stems_sound_together(
+    open_page: OpenPage, api: httpx.Client, song: Path, tmp_path: Path
+) -> None:
+    page = open_page(submit_as_wma(api, song, tmp_path))
+    play(page)
+    for stem in ("vocals", "accompaniment"):
+        page.get_by_role("button", name=f"Mute {stem}").click()
+    page.wait_for_function("() => heard.level() < 0.0005")
+    page.get_by_role("button", name="Original").click()
+    expect(page.get_by_text("This browser cannot play the original's format: you hear all stems")).to_be_visible()
+    page.wait_for_function("() => heard.level() > 0.005")
+    page.get_by_role("button", name="Stems", exact=True).click()
+    page.wait_for_function("() => heard.level() < 0.0005")
+
+
 def test_an_original_that_the_browser_cannot_play_is_said_to_be_so(
     open_page: OpenPage, api: httpx.Client, song: Path, tmp_path: Path
 ) -> None:
-    odd = convert(song, tmp_path / "odd.wma")
-    with odd.open("rb") as file:
-        job = api.post("/v1/jobs", files={"file": (odd.name, file)}).json()
-    wait_until_ended(api, job["id"])
-    page = open_page(f"/jobs/{job['id']}")
+    page = open_page(submit_as_wma(api, song, tmp_path, stems="vocals"))
     play(page)
     page.get_by_role("button", name="Original").click()
     expect(page.get_by_text("This browser cannot play the original's format.")).to_be_visible()
     page.wait_for_function("() => heard.level() > 0.005")
+    expect(page.get_by_text("of music apart in")).to_be_visible()
+    expect(page.get_by_text("Played together the stems give the song back")).to_have_count(0)

@@ -6,8 +6,14 @@ import { formatDb, formatSpan, formatTime } from "./words";
 /** Below this, what the stems leave out of the mixture is below what anybody hears beside it. */
 const UNHEARD_DB = -50;
 
-export function sentences(report: Report, engineTitle: string): string[] {
-  return [duration(report, engineTitle), loudness(report), rest(report), ...silences(report), ...report.notes];
+/** Whether all stems of the engine, played together, are the song again. */
+export function sumsUp({ residual_db: residual }: Report): boolean {
+  return residual === null || residual < UNHEARD_DB;
+}
+
+/** `complete` says whether the job has all stems that its engine makes. */
+export function sentences(report: Report, engineTitle: string, complete: boolean): string[] {
+  return [duration(report, engineTitle), loudness(report), ...(complete ? [rest(report)] : []), ...silences(report), ...report.notes];
 }
 
 function duration(report: Report, engineTitle: string): string {
@@ -28,11 +34,11 @@ function loudness(report: Report): string {
   return `The song is ${formatDb(report.mixture.loudness_lufs, "LUFS")} loud${levels.length ? `, ${levels.join(", ")}` : ""}.`;
 }
 
-function rest({ residual_db: residual }: Report): string {
-  if (residual === null || residual < UNHEARD_DB) {
+function rest(report: Report): string {
+  if (sumsUp(report)) {
     return "Played together the stems give the song back: nothing that can be heard is left over.";
   }
-  return `Some of the song is in no stem: what is left over lies ${formatDb(-residual)} below it.`;
+  return `Some of the song is in no stem: what is left over lies ${formatDb(-report.residual_db!)} below it.`;
 }
 
 function silences(report: Report): string[] {

@@ -3,7 +3,7 @@
 import { computed, effect, signal } from "@preact/signals";
 
 import { awaySince, Problem, requestJson } from "../api/client";
-import type { Engine, Engines } from "../api/types";
+import type { Engine, Engines, Job } from "../api/types";
 
 export const engines = signal<Engines | null>(null);
 export const enginesFault = signal<string | null>(null);
@@ -15,6 +15,13 @@ export const defaultEngine = computed<Engine | undefined>(() => {
 
 export function engineTitle(name: string): string {
   return engines.value?.engines.find((engine) => engine.name === name)?.title ?? name;
+}
+
+/** Whether the job has every stem that its engine makes, as far as is known of an engine that no worker has now. */
+export function hasAllStems(job: Job): boolean {
+  const engine = engines.value?.engines.find(({ name }) => name === job.engine);
+  if (!engine) return job.stems.length > 1;
+  return engine.stems.every((name) => job.stems.some((stem) => stem.name === name));
 }
 
 /** A server whose workers are still starting knows no engines yet. */

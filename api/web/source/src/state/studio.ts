@@ -51,6 +51,10 @@ export class Studio {
   readonly pointed = signal<number | null>(null);
   readonly hearingMixture = signal(false);
   readonly mixtureFault = signal<string | null>(null);
+  /** Whether all stems together sound for an original that this browser cannot play. */
+  readonly sumForMixture = signal(false);
+  /** Whether the stems together are the original, as the report tells. */
+  stemsSumUp = false;
   /** What the worker turned the stems down by; the mixture is heard as much quieter. */
   gainDb = 0;
 
@@ -114,7 +118,7 @@ export class Studio {
 
   async hearMixture(wanted: boolean): Promise<void> {
     this.hearingMixture.value = wanted;
-    if (!wanted || this.mixture.value || !this.opened) return;
+    if (!wanted || this.mixture.value || this.sumForMixture.value || !this.opened) return;
     // Once, however often the button is pressed meanwhile; anew after a failure.
     this.opening ??= this.openMixture(this.opened).finally(() => (this.opening = null));
     await this.opening;
@@ -159,6 +163,10 @@ export class Studio {
     const { job, closing } = this;
     const start = job.excerpt?.start_seconds ?? 0;
     const fail = () => {
+      if (this.stemsSumUp) {
+        this.sumForMixture.value = true;
+        return;
+      }
       this.hearingMixture.value = false;
       this.mixtureFault.value = "This browser cannot play the original's format.";
     };
@@ -182,10 +190,11 @@ export class Studio {
 
   /** The stems sound on until the mixture is ready: then one takes over from the other unnoticed. */
   private mixtureSounds(): boolean {
-    return this.hearingMixture.value && this.mixture.value !== null;
+    return this.hearingMixture.value && this.mixture.value !== null && !this.sumForMixture.value;
   }
 
   private gainOf(strip: Strip): number {
+    if (this.hearingMixture.value && this.sumForMixture.value) return 1;
     const soloed = this.strips.some((other) => other.solo.value);
     const silent = this.mixtureSounds() || (soloed ? !strip.solo.value : strip.muted.value);
     return silent ? 0 : strip.volume.value;

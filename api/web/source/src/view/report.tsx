@@ -4,10 +4,10 @@ import { useEffect, useState } from "preact/hooks";
 
 import { requestJson } from "../api/client";
 import type { Report } from "../api/types";
-import { engineTitle } from "../state/engines";
+import { engineTitle, hasAllStems } from "../state/engines";
 import type { Studio } from "../state/studio";
 import { ago, capitalised, formatBytes, formatDb } from "../words";
-import { sentences } from "../words_of_report";
+import { sentences, sumsUp } from "../words_of_report";
 
 export function ReportPanel({ studio }: { studio: Studio }) {
   const { job } = studio;
@@ -15,7 +15,8 @@ export function ReportPanel({ studio }: { studio: Studio }) {
   return (
     <section class="panel report" aria-labelledby="report-title">
       <h2 id="report-title">What was done</h2>
-      {report && sentences(report, engineTitle(job.engine)).map((sentence) => <p key={sentence}>{sentence}</p>)}
+      {report &&
+        sentences(report, engineTitle(job.engine), hasAllStems(job)).map((sentence) => <p key={sentence}>{sentence}</p>)}
       <div class="table-place" tabIndex={0} role="region" aria-label="Levels of the stems">
         <table>
           <thead>
@@ -85,6 +86,7 @@ function useReport(studio: Studio): Report | null {
     requestJson<Report>(url, { signal: stop.signal }).then(
       (found) => {
         studio.gainDb = found.gain_db;
+        studio.stemsSumUp = sumsUp(found) && hasAllStems(studio.job);
         setReport(found);
       },
       // The table above tells the most important already.

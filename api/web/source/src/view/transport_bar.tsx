@@ -24,11 +24,16 @@ export function TransportBar({ studio }: { studio: Studio }) {
       <Clock studio={studio} />
       <HearSwitch studio={studio} />
       <p class="transport-note" role="status">
-        {studio.fault.value ?? studio.mixtureFault.value ?? (studio.waiting.value ? "Loading the sound…" : "")}
+        {studio.fault.value ?? studio.mixtureFault.value ?? (studio.waiting.value ? "Loading the sound…" : noteOn(studio))}
       </p>
       <KeysHelp />
     </section>
   );
+}
+
+function noteOn(studio: Studio): string {
+  if (!studio.hearingMixture.value || !studio.sumForMixture.value) return "";
+  return "This browser cannot play the original's format: you hear all stems together, which are the same.";
 }
 
 function Clock({ studio }: { studio: Studio }) {
