@@ -69,8 +69,9 @@ def test_every_route_but_the_page_and_the_documents_needs_a_scope(locked: FlaskC
         for rule in app.url_map.iter_rules()
         if needed_scope(app.view_functions[rule.endpoint], rule.endpoint.rpartition(".")[0] or None, "GET") is None
     }
-    pages = {"/", "/jobs/<job_id>", "/static/<path:name>", "/docs", "/docs/<path:name>", "/v1/openapi.json"}
-    assert unlocked == {*pages, "/healthz", "/readyz"}
+    pages = {"/", "/jobs/<address>", "/batches", "/batches/<address>", "/static/<path:name>"}
+    documents = {"/docs", "/docs/<path:name>", "/v1/openapi.json"}
+    assert unlocked == {*pages, *documents, "/healthz", "/readyz"}
 
 
 @pytest.mark.parametrize(
