@@ -24,13 +24,13 @@ import httpx
 import psutil
 
 from shared.api_keys import ApiKeys
-from shared.embedded.ports import find_free
 from shared.embedded.processes import RunningService, Service
 from shared.job import JobRequest, Source
 from shared.job_store import Claim
 from shared.settings import Settings
 from tests.bench.load import load
 from tests.fixtures.api import ENGINE, StandIn
+from tests.fixtures.ports import find_free
 from tests.fixtures.servers import make_storage, make_valkey
 
 ROUNDS = 12

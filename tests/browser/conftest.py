@@ -20,13 +20,13 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from shared.embedded.ports import find_free
 from shared.embedded.private_files import load_or_make_credentials
 from shared.embedded.seaweedfs import PORT_OFFSETS
 from shared.embedded.valkey import valkey_url
 from shared.settings import Settings
 from tests.browser.songs import song_with_a_voice
 from tests.fixtures.audio import write_wav
+from tests.fixtures.ports import find_free
 
 CHROMIUM = Path("/usr/bin/chromium")
 

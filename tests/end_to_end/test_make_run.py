@@ -19,8 +19,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from shared.embedded.ports import find_free
 from shared.embedded.seaweedfs import PORT_OFFSETS
+from tests.fixtures.ports import find_free
 from tests.fixtures.servers import StorageServer, ValkeyServer
 
 ROOT = Path(__file__).parents[2]

@@ -18,7 +18,6 @@ from typing import Any, cast
 import httpx
 import psutil
 
-from shared.embedded.ports import find_free
 from shared.embedded.processes import RunningService, Service
 from shared.embedded.seaweedfs import storage_url
 from shared.job_queue import JobQueue
@@ -26,6 +25,7 @@ from shared.job_store import JobStore
 from shared.object_storage import ObjectStorage
 from shared.settings import Settings
 from tests.fault.proxy import Proxy
+from tests.fixtures.ports import find_free
 from tests.fixtures.servers import make_storage, make_valkey
 
 TERMINAL = {"succeeded", "failed", "canceled"}

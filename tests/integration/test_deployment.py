@@ -22,11 +22,11 @@ import pytest
 import redis
 import soundfile
 
-from shared.embedded.ports import find_free
 from shared.embedded.seaweedfs import PORT_OFFSETS
 from tests.fixtures.compose import ROOT, ComposeService, read_compose
 from tests.fixtures.compose_here import here, make_env_file, on_this_machine
 from tests.fixtures.containers import Container, image_environment
+from tests.fixtures.ports import find_free
 
 pytestmark = pytest.mark.timeout(400)
 

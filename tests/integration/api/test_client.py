@@ -13,8 +13,8 @@ from click.testing import CliRunner, Result
 
 from api.client import ApiError, Client, ConnectionFailedError, DownloadError, Excerpt
 from api.client.cli import main
-from shared.embedded.ports import find_free
 from tests.fixtures.api import StandIn, working
+from tests.fixtures.ports import find_free
 
 STEM = bytes(range(256)) * 40
 

@@ -155,7 +155,7 @@ def test_a_lost_subscription_is_made_up_for(settings: Settings, web: FlaskClient
 def test_a_server_that_stops_lets_its_streams_go(gunicorn: RunningService, web: FlaskClient, stand_in: StandIn) -> None:
     from dataclasses import replace
 
-    from shared.embedded.ports import find_free
+    from tests.fixtures.ports import find_free
 
     port = find_free()
     url = f"http://127.0.0.1:{port}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 
-from shared.embedded.ports import find_free, is_free
+from shared.embedded.ports import is_free
+from tests.fixtures.ports import OWN, find_free
 
 
 def test_a_port_is_taken_while_a_server_listens_and_free_at_once_after() -> None:
@@ -23,3 +24,9 @@ def test_a_port_is_taken_while_a_server_listens_and_free_at_once_after() -> None
 def test_a_run_of_ports_is_free_at_every_offset() -> None:
     port = find_free((0, 1, 10_000))
     assert all(is_free(port + offset) for offset in (0, 1, 10_000))
+
+
+def test_ports_that_nobody_listens_on_yet_are_not_given_out_again() -> None:
+    given = [find_free((0, 1)) for _ in range(50)]
+    assert len({*given, *(port + 1 for port in given)}) == 100
+    assert all(port in OWN and port + 1 in OWN for port in given)

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from shared.embedded.ports import find_free
 from shared.embedded.seaweedfs import PORT_OFFSETS
 from shared.embedded.services import PortTakenError, api_url, plan_programs, plan_servers
 from shared.settings import Settings
+from tests.fixtures.ports import find_free
 
 
 def _settings(tmp_path: Path, **others: Any) -> Settings:
