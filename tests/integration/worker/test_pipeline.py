@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,10 @@ import psutil
 import pytest
 from PIL import Image
 
-from shared.errors import AudioTooShortError, RequestInvalidError, SeparationFailedError
+from shared.errors import AudioTooShortError, RequestInvalidError
 from tests.fixtures.audio import convert, decode, make_song, write_wav
 from tests.fixtures.engines import Share, registry_of
 from worker import pipeline
-from worker.engine.errors import EngineUnavailableError, TrackTooLongError
 from worker.engine.interface import FloatArray
 from worker.work import Limits, Outcome, OutputFile, Work
 
@@ -260,57 +258,6 @@ def test_samples_that_were_not_finite_are_told(tmp_path: Path) -> None:
     outcome = run(tmp_path, write_wav(tmp_path / "in.wav", song))
     assert outcome.report["source"]["repaired_samples"] == 7
     assert "7 samples" in outcome.report["notes"][0]
-
-
-class Broken(Share):
-    """Gives what no engine may give."""
-
-    how = ""
-
-    def separate(self, source: Any, **options: Any) -> Any:
-        for number, block in enumerate(super().separate(source, **options)):
-            if self.how == "infinite" and number == 1:
-                block[0, 0, 5] = np.inf
-            if self.how == "short" and number == 2:
-                return
-            yield block[:1] if self.how == "narrow" else block
-
-
-@pytest.mark.parametrize("threads", [1, 3])
-@pytest.mark.parametrize("how", ["infinite", "short", "narrow"])
-def test_an_engine_that_breaks_its_word_is_a_defect_of_ours_and_leaves_nothing(
-    tmp_path: Path, how: str, threads: int
-) -> None:
-    engine = Broken()
-    engine.how = how
-    with pytest.raises(SeparationFailedError):
-        run(tmp_path, write_wav(tmp_path / "song.wav", make_song(3)), engine, limits=Limits(threads=threads))
-    assert not (tmp_path / "scratch").exists()
-    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("crew")] == []
-    assert not list((tmp_path / "out").glob("vocals*"))
-
-
-class Short(Share):
-    """Takes a second at most."""
-
-    def check(self, *, sample_rate_hz: int, channels: int, n_samples: int) -> None:
-        if n_samples > sample_rate_hz:
-            raise TrackTooLongError("at most 1 s")
-
-
-def test_a_song_too_long_for_the_engine_is_not_even_decoded(tmp_path: Path) -> None:
-    stages: list[str] = []
-    source = write_wav(tmp_path / "song.wav", make_song(3))
-    work = Work(str(source), str(tmp_path / "o"), str(tmp_path / "s"), "song.wav", "share")
-    with pytest.raises(TrackTooLongError):
-        pipeline.run(work, lambda stage, _: stages.append(stage), registry=registry_of(Short()))
-    assert set(stages) == {"probe"}
-
-
-def test_an_engine_that_is_not_here_is_named_with_those_that_are(tmp_path: Path) -> None:
-    work = Work("none", str(tmp_path / "o"), str(tmp_path / "s"), "x", "magic")
-    with pytest.raises(EngineUnavailableError, match="there are: share"):
-        pipeline.run(work, lambda *_: None, registry=registry_of(Share()))
 
 
 def test_memory_does_not_grow_with_the_song(tmp_path: Path) -> None:
