@@ -30,6 +30,7 @@ from shared.job_store import Claim
 from shared.settings import Settings
 from tests.bench.load import load
 from tests.fixtures.api import ENGINE, StandIn
+from tests.fixtures.beside import beside
 from tests.fixtures.ports import find_free
 from tests.fixtures.servers import make_storage, make_valkey
 
@@ -184,21 +185,15 @@ def submitting(servers: Servers) -> None:
 @contextlib.contextmanager
 def moving(worker: StandIn, claim: Claim) -> Iterator[None]:
     """Tell of the job's progress, as its worker would."""
-    over = threading.Event()
 
-    def beat() -> None:
+    def beat(over: threading.Event) -> None:
         progress = 0.4
         while not over.wait(BEAT_SECONDS):
             progress += 0.0001
             worker.store.beat(claim, stage="separate", progress=progress)
 
-    thread = threading.Thread(target=beat)
-    thread.start()
-    try:
+    with beside(beat):
         yield
-    finally:
-        over.set()
-        thread.join()
 
 
 @contextlib.contextmanager
@@ -216,19 +211,13 @@ def open_streams(url: str, job_id: str) -> Iterator[None]:
 @contextlib.contextmanager
 def upload_under_way(url: str) -> Iterator[None]:
     """Send a song at 8 MB a second."""
-    over = threading.Event()
 
-    def blocks() -> Iterator[bytes]:
-        while not over.wait(0.05):
-            yield bytes(400_000)
+    def send(over: threading.Event) -> None:
+        blocks = (bytes(400_000) for _ in iter(lambda: over.wait(0.05), True))
+        httpx.post(f"{url}/v1/uploads", content=blocks, timeout=60)
 
-    thread = threading.Thread(target=lambda: httpx.post(f"{url}/v1/uploads", content=blocks(), timeout=60))
-    thread.start()
-    try:
+    with beside(send):
         yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def _milliseconds(call: Callable[[], None]) -> float:

@@ -23,6 +23,7 @@ from tests.bench.batch_manifest import put_manifest, used_bytes
 from tests.bench.batch_watch import Watch, api_cpu_seconds, api_peak_bytes, look
 from tests.fault.deployment import Deployment
 from tests.fixtures.api import ENGINE, StandIn
+from tests.fixtures.beside import beside
 from worker.batch_feeder import BatchFeeder
 from worker.batch_results import BatchResults
 
@@ -61,20 +62,14 @@ class StandInWorker:
     @contextmanager
     def alive(self) -> Iterator[None]:
         """Tell so all the while."""
-        over = threading.Event()
 
-        def beat() -> None:
+        def beat(over: threading.Event) -> None:
             while not over.wait(1.0):
                 self.beat()
 
         self.beat()
-        beating = threading.Thread(target=beat)
-        beating.start()
-        try:
+        with beside(beat):
             yield
-        finally:
-            over.set()
-            beating.join()
 
     def work_off(self, batch_id: str) -> float:
         """Return the seconds that it took."""

@@ -1,4 +1,4 @@
-// Addresses for what the browser fetches by itself (pictures, media elements, downloads), which sends no key.
+// Addresses for what the browser fetches by itself (pictures, downloads), which sends no key.
 
 import { request } from "./client";
 import { key } from "./key";
