@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import statistics
 import sys
 import tempfile
@@ -137,7 +138,8 @@ def polling(servers: Servers, running: str, done: str) -> None:
         Side("finished, key", servers.api, f"/v1/jobs/{done}", key),
     ]
     for _ in range(ROUNDS):
-        for side in sides:
+        # In another order each time: what the machine does every few seconds would always hit the same side.
+        for side in random.sample(sides, len(sides)):
             side.measure()
     print("\npolling a job: requests/s and processor time of the server for each, as shares of the bare route's")
     for side in sides:
