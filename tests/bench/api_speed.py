@@ -81,6 +81,8 @@ class Servers:
             "API_PORT": str(port),
             "MAX_REQUESTS_PER_MINUTE": "1000000000",
             "LOG_LEVEL": "WARNING",
+            # Of two, one may take all the connections of a round, and then a side is half as fast as it is.
+            "API_PROCESSES": "1",
         }
         command = (sys.executable, "-m", "gunicorn", "-c", "python:api.gunicorn_conf", app)
         url = f"http://127.0.0.1:{port}{path}"
