@@ -30,6 +30,7 @@ RECORD_PARTS = ("pace", "time_left", "record")
 
 PARTS: Mapping[str, tuple[str, ...]] = {
     "read": ("keys", "known", *RECORD_PARTS),
+    "batch_read": ("keys",),
     **dict.fromkeys(("beat", "succeed"), (*COMMON_PARTS, "pace")),
     **dict.fromkeys(("pass_on", "better_elsewhere"), (*COMMON_PARTS, "room")),
     **dict.fromkeys(("submit", "cancel", "retry"), (*COMMON_PARTS, *RECORD_PARTS)),

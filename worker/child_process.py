@@ -19,14 +19,20 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 import psutil
+import structlog
 
 from worker.work import Work
+
+log = structlog.get_logger(__name__)
 
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "OPENBLAS_CORETYPE", "NUMBA_CACHE_DIR")
 """The only variables of the worker's environment that a child sees."""
 
 NICE = 10
 """Separation yields to whatever answers people; lowering it makes polls slower while songs are worked on."""
+
+AUTOGROUP_TRIES = 5
+"""How often the kernel is told that; it hears an unprivileged process ten times a second at most."""
 
 
 class ChildGoneError(Exception):
@@ -54,8 +60,7 @@ class ChildProcess:
         os.set_blocking(self._output.fileno(), False)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._output, selectors.EVENT_READ)
-        with contextlib.suppress(ProcessLookupError):
-            os.setpriority(os.PRIO_PROCESS, self._process.pid, NICE)
+        _make_yield(self._process.pid)
 
     @property
     def pid(self) -> int:
@@ -109,6 +114,27 @@ class ChildProcess:
             if pipe:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()
+
+
+def _make_yield(pid: int) -> None:
+    """Let a new child, and what it will start, have processors only as far as others leave them."""
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, pid, NICE)
+        # One that wakes up then never interrupts what runs.
+        os.sched_setscheduler(pid, os.SCHED_BATCH, os.sched_param(0))
+    # Where Linux shares processors out by sessions (sched(7), autogroup), a nice value counts within its session alone,
+    # and what a session gets beside others is told here.
+    group = Path(f"/proc/{pid}/autogroup")
+    for _ in range(AUTOGROUP_TRIES):
+        try:
+            group.write_text(f"{NICE}")
+        except BlockingIOError:
+            time.sleep(0.1)
+        except OSError:
+            log.debug("no session of its own to be made yielding", pid=pid)
+            return
+        else:
+            return
 
 
 def _environment(threads: int, scratch_folder: Path) -> dict[str, str]:

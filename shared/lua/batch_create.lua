@@ -10,7 +10,7 @@ if upload ~= '' then
 end
 local now = int(now_ms())
 redis.call('HSET', record, 'schema', 1, 'owner', owner, 'request', request, 'state', 'reading', 'created_ms', now,
-  'cursor', '', 'total', 0, 'next', 1, 'version', 1,
+  'cursor', '', 'total', 0, 'next', 1, 'version', now,
   'exports', exports)
 for _, index in ipairs({key('batches'), key('batches', owner), key('batches', 'live')}) do
   redis.call('ZADD', index, now, id)

@@ -6,7 +6,7 @@ local audio_ms, bytes, exports, fence, versions = ARGV[6], ARGV[7], ARGV[8], ton
 local record, now = key('batch', id), int(now_ms())
 if redis.call('EXISTS', record) == 1 then return 0 end
 redis.call('HSET', record, 'schema', 1, 'owner', owner, 'request', request, 'state', 'reading', 'created_ms', now,
-  'cursor', cursor, 'total', #letters, 'next', 1, 'version', 1, 'audio_ms', audio_ms, 'stored_bytes', bytes,
+  'cursor', cursor, 'total', #letters, 'next', 1, 'version', now, 'audio_ms', audio_ms, 'stored_bytes', bytes,
   'exports', exports)
 if #letters > 0 then redis.call('SET', key('batch', id, 'states'), letters) end
 local names = {w = 'waiting', s = 'succeeded', f = 'failed', c = 'canceled', i = 'invalid'}

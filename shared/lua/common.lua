@@ -7,7 +7,7 @@ local function set(id, ...)
   redis.call('HINCRBY', key('job', id), 'version', 1)
   redis.call('PUBLISH', key('changes'), id)
 end
--- Every change of a batch bumps its version too.
+-- Every change of a batch bumps its version too, which begins likewise: one that comes back is no older version.
 local function count_item(batch, state, by)
   redis.call('HINCRBY', key('batch', batch), 'n_' .. state, int(by))
   redis.call('HINCRBY', key('batch', batch), 'version', 1)

@@ -73,7 +73,7 @@ def main() -> None:
             settings = {**PATIENT, "S3_SOURCE_BUCKETS": BUCKET, "MODEL_FOLDER": str(Settings().model_folder.resolve())}
             if part == "songs":
                 settings |= settings_of_songs()
-            deployment = Deployment(folder / part, **settings)
+            deployment = Deployment(folder / part, is_cabled=False, **settings)
             try:
                 deployment.start_api()
                 if part != "end":

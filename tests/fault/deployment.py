@@ -67,8 +67,9 @@ def wait_until(question: Callable[[], Any], seconds: float = 60.0, what: str = "
 class Deployment:
     """All parts, each a process of its own."""
 
-    def __init__(self, folder: Path, **overrides: str) -> None:
+    def __init__(self, folder: Path, *, is_cabled: bool = True, **overrides: str) -> None:
         self.folder = folder
+        self.is_cabled = is_cabled
         self.scratch_folder = folder / "scratch"
         self.lines: list[str] = []
         self.workers: list[RunningService] = []
@@ -205,15 +206,17 @@ class Deployment:
         return Settings(**{**known, **self.seaweedfs.settings(), "redis_url": self.valkey.url})
 
     def _environment(self, overrides: dict[str, str]) -> dict[str, str]:
-        storage = {k.upper(): str(v) for k, v in self.seaweedfs.settings().items()}
-        storage["S3_ENDPOINT_URL"] = storage_url(port=self.storage_proxy.port)
-        own_port = self.valkey.url.rsplit(":", 1)[1].split("/")[0]
+        storage, redis_url = {k.upper(): str(v) for k, v in self.seaweedfs.settings().items()}, self.valkey.url
+        if self.is_cabled:
+            storage["S3_ENDPOINT_URL"] = storage_url(port=self.storage_proxy.port)
+            own_port = self.valkey.url.rsplit(":", 1)[1].split("/")[0]
+            redis_url = redis_url.replace(f":{own_port}/", f":{self.redis_proxy.port}/")
         inherited = {n: os.environ[n] for n in ("PATH", "HOME", "OPENBLAS_CORETYPE") if n in os.environ}
         return {
             **inherited,
             "PYTHONPATH": str(Path(__file__).parents[2]),  # where the stand-in engine is found
             **storage,
-            "REDIS_URL": self.valkey.url.replace(f":{own_port}/", f":{self.redis_proxy.port}/"),
+            "REDIS_URL": redis_url,
             "API_PORT": str(self.api_port),
             "API_PROCESSES": "1",
             "SCRATCH_FOLDER": str(self.scratch_folder),

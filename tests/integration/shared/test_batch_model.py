@@ -74,8 +74,9 @@ class Batches(RuleBasedStateMachine):
     def create(self, owner: str, letters: str) -> str:
         batch_id = batch_id_from(new_id())
         request = BatchRequest(Manifest(None, "x", "jsonl"), owner)
-        assert self.batches.create(batch_id, request).state is BatchState.READING
-        assert self.batches.create(batch_id, request).version == 1, "the same again is the same batch"
+        batch = self.batches.create(batch_id, request)
+        assert batch.state is BatchState.READING
+        assert self.batches.create(batch_id, request) == batch, "the same again is the same batch"
         self.books[batch_id] = Books()
         self.read_on(batch_id, letters, is_last=False, stale=False)
         return batch_id
@@ -235,6 +236,7 @@ class Batches(RuleBasedStateMachine):
     def records_agree_with_the_books(self) -> None:
         for batch_id, books in self.books.items():
             batch = self.batches.read(batch_id)
+            assert batch == BatchStore(self.settings, self.redis).read(batch_id), "what is remembered"
             assert batch.state is books.state
             assert batch.total == len(books.items)
             assert {s: n for s, n in batch.counts.items() if n} == dict(Counter(books.items))
