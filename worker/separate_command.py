@@ -22,7 +22,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from shared.errors import StemqueueError
 from shared.formats import FORMATS
-from shared.settings import Settings
+from shared.settings import Settings, read_settings
 from worker import pipeline
 from worker.engine.errors import EngineError
 from worker.engine.interface import EngineDescription
@@ -50,7 +50,7 @@ BEST_FIRST = ("unet", "repetition")
 def main(source: Path, out: Path, **options: Any) -> None:
     """Separate the song INPUT into stems and write them, with report and pictures, into the folder OUT."""
     use_one_heap()
-    settings = Settings()
+    settings = read_settings("stemqueue-separate")
     registry = engines_here(model_folder=settings.model_folder)
     console = Console(stderr=True)
     # Unwinds like an exception, so that folders are cleaned up; ffmpeg dies with this process anyhow.

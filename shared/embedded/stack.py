@@ -15,13 +15,11 @@ from pathlib import Path
 from threading import Event
 from types import FrameType
 
-from pydantic import ValidationError
-
 from shared.embedded.console import Console
 from shared.embedded.processes import RunningService, Service, ServiceStartError, dying_with_us
 from shared.embedded.services import PortTakenError, api_url, plan_programs, plan_servers
 from shared.embedded.stack_lock import AlreadyRunningError, hold_stack_lock
-from shared.settings import Settings
+from shared.settings import Settings, read_settings
 
 # A program that ends is started again after 1, 2, 4, … seconds; the count starts anew once it has held for a minute.
 _LONGEST_PAUSE_SECONDS = 30.0
@@ -132,13 +130,9 @@ class Stack:
         self._console.write("stack", line)
 
 
-def read_settings() -> Settings:
+def stack_settings() -> Settings:
     """Return the settings with absolute folders, or end with a line for each that is wrong."""
-    try:
-        settings = Settings()
-    except ValidationError as error:
-        lines = [f"make: {'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()]
-        sys.exit("\n".join(lines))
+    settings = read_settings("make")
     return settings.model_copy(update={"state_folder": Path(settings.state_folder).absolute()})
 
 
@@ -171,7 +165,7 @@ def _main() -> int | str:
         return 0
 
     try:
-        return run_stack(read_settings(), Console(sys.stderr), look_after_it)
+        return run_stack(stack_settings(), Console(sys.stderr), look_after_it)
     except (AlreadyRunningError, PortTakenError, ServiceStartError) as error:
         return f"make: {error}"
 
