@@ -57,9 +57,14 @@ def main() -> None:
 def _main() -> int | str:
     settings = stack_settings()
     log_file = make_private_folder(settings.state_folder / "log") / "stack.log"
+
+    def announce() -> None:
+        first = "" if (settings.model_folder / "unet").is_dir() else "; this once it takes some 20 s longer"
+        print(f"starting the servers (log: {os.path.relpath(log_file)}){first}", file=sys.stderr, flush=True)
+
     try:
         with log_file.open("a", encoding="utf-8") as log:
-            return run_stack(settings, Console(log), run_client)
+            return run_stack(settings, Console(log), run_client, announce)
     except AlreadyRunningError as running:
         return subprocess.run(client_command(running.url), check=False).returncode
     except PortTakenError as error:

@@ -136,13 +136,18 @@ def stack_settings() -> Settings:
     return settings.model_copy(update={"state_folder": Path(settings.state_folder).absolute()})
 
 
-def run_stack(settings: Settings, console: Console, use: Callable[[Stack], int]) -> int:
+def run_stack(
+    settings: Settings, console: Console, use: Callable[[Stack], int], announce: Callable[[], None] = lambda: None
+) -> int:
     """Start a stack, call `use` with it, stop it whatever happens, and return what `use` did.
+
+    `announce` is called before the start, if no other stack of this clone runs.
 
     Raises AlreadyRunningError, PortTakenError, ServiceStartError.
     """
     stack = Stack(settings, console)
     with hold_stack_lock(settings.state_folder, stack.url):
+        announce()
         stack.stop_on_signals()
         try:
             stack.start()
