@@ -15,8 +15,8 @@ from typing import Any
 import structlog
 from gunicorn.http import errors
 from gunicorn.util import write_nonblock
-from gunicorn.workers.gthread import ThreadWorker
 
+from api.fair_worker import FairWorker
 from api.slow_heads import SlowHeads
 
 log = structlog.get_logger(__name__)
@@ -30,7 +30,7 @@ REFUSALS = (
 """The answer to each error; of a class that is not listed, that to its nearest listed parent."""
 
 
-class ProblemWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+class ProblemWorker(FairWorker):
     """The threaded worker with our form of errors, and an end to heads that do not come."""
 
     def init_process(self) -> None:
