@@ -178,7 +178,7 @@ def submitting(servers: Servers) -> None:
     """Compare the latency of submissions with a long queue and without."""
     url = f"http://127.0.0.1:{servers.port(servers.api)}"
     with httpx.Client(base_url=url) as client:
-        upload = client.post("/v1/uploads", content=b"song").json()["upload_id"]
+        upload = client.post("/v1/uploads", content=b"s\0ng").json()["upload_id"]
 
         def submit() -> None:
             assert client.post("/v1/jobs", json={"source": {"upload_id": upload}}).status_code == 202

@@ -92,7 +92,7 @@ def test_a_client_that_does_not_hang_up_holds_up_nobody_else(api_url: str, stand
 def test_a_request_whose_body_lasts_longer_than_its_head_may_is_served(api_url: str, stand_in: StandIn) -> None:
     def slowly() -> Iterator[bytes]:
         for _ in range(int(HEAD_SECONDS) + 3):
-            yield b"song"
+            yield b"s\0ng"
             time.sleep(1)
 
     answer = httpx.post(f"{api_url}/v1/uploads", content=slowly(), timeout=60)
