@@ -12,7 +12,7 @@ import { jobs, put } from "../state/library";
 import { Studio } from "../state/studio";
 import { capitalised, partWords } from "../words";
 import { Icon } from "./icons";
-import { JobActions, WholeSongOffer } from "./job_actions";
+import { JobActions, OtherEngines, WholeSongOffer } from "./job_actions";
 import { Mixer } from "./mixer";
 import { Progress } from "./progress";
 import { ReportPanel } from "./report";
@@ -28,7 +28,7 @@ export function JobView({ id }: { id: string }) {
       <BackLink />
       <header class="job-head">
         <div>
-          <h1 class="file-name">{job.source.filename}</h1>
+          <h1 class="file-name" dir="auto">{job.source.filename}</h1>
           <p class="quiet">{describe(job)}</p>
         </div>
         <JobActions job={job} />
@@ -62,6 +62,7 @@ function Ended({ job }: { job: Job }) {
       <h2 id="ended-title">{failed ? "This song could not be taken apart" : "Canceled"}</h2>
       <p>{job.error?.message ?? (failed ? "The server does not say why." : "Nothing was kept of what had been done.")}</p>
       {job.error && <p class="quiet">Code: {job.error.code}</p>}
+      <OtherEngines job={job} />
     </section>
   );
 }
