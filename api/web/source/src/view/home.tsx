@@ -45,7 +45,7 @@ function DropZone() {
   return (
     <div class={over ? "drop over" : "drop"}>
       <Parting apart={over ? 0 : 1} />
-      <p class="drop-words">{over ? "Let go" : "Drop songs here"}</p>
+      <p class="drop-words">{over ? "Let go" : "Drop songs or folders here"}</p>
       <label class="button primary">
         Choose files
         <input class="unseen" type="file" multiple accept="audio/*,video/*" onChange={choose} />

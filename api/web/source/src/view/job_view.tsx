@@ -7,6 +7,7 @@ import { Problem } from "../api/client";
 import { isActive, type Job } from "../api/types";
 import { watchJob } from "../api/watch";
 import { follow } from "../routes";
+import { keepInAddress } from "../state/address";
 import { engineTitle } from "../state/engines";
 import { jobs, put } from "../state/library";
 import { Studio } from "../state/studio";
@@ -43,7 +44,14 @@ export function JobView({ id }: { id: string }) {
 function Finished({ job }: { job: Job }) {
   // A job that has ended changes no more: the first sight of it is as good as any.
   const studio = useMemo(() => new Studio(job), [job.id]);
-  useEffect(() => () => studio.close(), [studio]);
+  useEffect(() => {
+    const stop = new AbortController();
+    keepInAddress(studio, stop.signal);
+    return () => {
+      stop.abort();
+      studio.close();
+    };
+  }, [studio]);
   return (
     <>
       {job.excerpt && <WholeSongOffer job={job} />}

@@ -65,7 +65,10 @@ function StemRow({ strip, studio, outline, loudest }: StemRowProps) {
   return (
     <div class={`row stem-row ${toneOf(studio.job, name)}${silent ? " silent" : ""}`} role="group" aria-label={capitalised(name)}>
       <div class="lane-head">
-        <span class="stem-name">{capitalised(name)}</span>
+        <span class="stem-name">
+          {capitalised(name)}
+          {strip.volume.value < 1 && <span class="quiet"> {Math.round(strip.volume.value * 100)} %</span>}
+        </span>
         <VolumeSlider strip={strip} />
         <span class="strip-buttons">
           <Toggle label={`Solo ${name}`} short="S" title="Hear this stem alone" state={strip.solo} />
@@ -115,7 +118,7 @@ function VolumeSlider({ strip }: { strip: Strip }) {
       value={percent}
       aria-label={`Volume of ${strip.stem.name}`}
       aria-valuetext={`${percent} percent`}
-      title={`${percent} %; double click for 100 %`}
+      title="A double click sets it to 100 %"
       onDblClick={() => (strip.volume.value = 1)}
       onInput={(event) => (strip.volume.value = Number(event.currentTarget.value) / 100)}
     />
