@@ -14,6 +14,11 @@ export function closeAddress(address: string): void {
   if (address.startsWith("blob:")) URL.revokeObjectURL(address);
 }
 
+/** The same, once the browser surely has what it was asked for. */
+export function closeLater(address: string): void {
+  window.setTimeout(() => closeAddress(address), 60_000);
+}
+
 /** Saves a file as the browser saves any; with a key it is fetched first. */
 export async function download(url: string, filename: string): Promise<void> {
   save(await openAddress(url), filename);
@@ -29,5 +34,5 @@ function save(address: string, filename: string): void {
   link.href = address;
   link.download = filename;
   link.click();
-  window.setTimeout(() => closeAddress(address), 60_000);
+  closeLater(address);
 }
