@@ -31,7 +31,7 @@ export function SaveMix({ studio }: { studio: Studio }) {
   return (
     <div class="save-mix">
       <p class="hint" role="status">
-        {fault.value ?? (heardStrips(studio).length ? "What you hear, at the volumes that are set, as WAV" : "No stem sounds")}
+        {fault.value ?? (heardStrips(studio).length ? "At these volumes, as WAV" : "No stem sounds")}
       </p>
       {share.value === null ? (
         <button type="button" class="small" disabled={!heardStrips(studio).length} onClick={() => void save()}>
