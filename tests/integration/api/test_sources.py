@@ -49,6 +49,12 @@ class Site(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(b"x")
             self.close_connection = True
+        elif name == "odd.mp3":
+            self.send_response(200)
+            self.send_header("Content-Length", "1\N{SUPERSCRIPT TWO}")
+            self.end_headers()
+            self.wfile.write(SONG)
+            self.close_connection = True
         elif name.endswith(".mp3"):
             self._answer(200, SONG)
         else:
@@ -107,6 +113,14 @@ def test_a_url_is_fetched_as_if_it_had_been_sent(settings: Settings, stand_in: S
     assert (job.json["source"]["filename"], job.json["source"]["size_bytes"]) == ("song.mp3", len(SONG))
     assert web.get(job.json["source"]["url"]).data == SONG
     assert len(stand_in.keys()) == 1
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_a_length_that_is_no_number_is_passed_over(settings: Settings, site: str) -> None:
+    web = web_with(settings, url_sources=True, outgoing_to_loopback=True)
+    job = submit_source(web, url=f"{site}/odd.mp3")
+    assert job.status_code == 202, job.text
+    assert web.get(job.json["source"]["url"]).data == SONG
 
 
 @pytest.mark.parametrize(
