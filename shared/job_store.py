@@ -200,8 +200,9 @@ class JobStore:
             self._retention_ms,
             json.dumps(document["outputs"]),
             *(json.dumps(document[name]) if document[name] else "" for name in ("probed", "report", "error")),
-            document["fence"],
-            document["attempt"],
+            *(document["fence"], document["attempt"], int((document["started_at"] or 0) * 1000)),
+            "\n".join(json.dumps(e, separators=(",", ":")) for e in document["attempt_errors"]),
+            int(document.get("cached", False)),
         )
         return bool(answer == "restored")
 

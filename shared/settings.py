@@ -141,7 +141,9 @@ class Settings(BaseSettings):
         description="Numbers in which `unet` computes, chosen at set-up: `float32` runs everywhere; `bfloat16` wants a "
         "processor with instructions for it (AVX512_BF16) and is twice as fast; auto: what is fastest on the machine",
     )
-    ffmpeg_path: str | None = Field(None, description="ffmpeg to decode with; empty: the one that comes along")
+    ffmpeg_path: str | None = Field(
+        None, description="ffmpeg to decode with; reads system folders and its own; empty: the one that comes along"
+    )
     max_audio_seconds: float = Field(4 * 3600, gt=0, description="Longest track taken, by its decoded duration")
     max_scratch_bytes: int = Field(13_000_000_000, gt=0, description="Scratch disk that one job may use")
     max_child_bytes: int = Field(

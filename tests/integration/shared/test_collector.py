@@ -176,8 +176,21 @@ def test_a_lost_redis_takes_nothing_with_it_and_records_are_rebuilt(world: World
     )
     assert after.request == before.request
     assert abs((after.created_at or 0) - (before.created_at or 0)) < 0.01
+    assert abs((after.started_at or 0) - (before.started_at or 1)) < 0.01
     assert list(rebuild(world.store, world.storage)) == [(claim.job.id, False)]
     world.collect()
     assert output.key in world.stored()
     world.queue.worker_beat(Worker("w", 8, ("repetition",), ()))
     assert world.running().fence > claim.fence, "fences go on above those that storage knows"
+
+
+def test_what_an_attempt_stumbled_on_is_rebuilt_with_its_job(world: World) -> None:
+    claim = world.running()
+    error = {"code": "audio_unreadable", "message": "No song.", "retryable": False, "attempt": 1}
+    write_document(world.storage, claim, JobState.FAILED, error=error)
+    world.store.fail(claim, error, retry_in_seconds=None)
+    (before,) = world.store.read_many([claim.job.id])
+    world.store._redis.flushall()
+    assert list(rebuild(world.store, world.storage)) == [(claim.job.id, True)]
+    (after,) = world.store.read_many([claim.job.id])
+    assert (after.error, after.attempt_errors) == (before.error, (error,))
