@@ -106,21 +106,16 @@ def submit_source(web: FlaskClient, **source: Any) -> TestResponse:
     return web.post("/v1/jobs", json={"source": source})
 
 
-def test_a_url_is_fetched_as_if_it_had_been_sent(settings: Settings, stand_in: StandIn, site: str) -> None:
+@pytest.mark.parametrize(("path", "filename"), [("/hop3", "song.mp3"), ("/odd.mp3", "odd.mp3")])
+def test_a_url_is_fetched_as_if_it_had_been_sent(
+    settings: Settings, stand_in: StandIn, site: str, *, path: str, filename: str
+) -> None:
     web = web_with(settings, url_sources=True, outgoing_to_loopback=True)
-    job = submit_source(web, url=f"{site}/hop3")
+    job = submit_source(web, url=site + path)
     assert job.status_code == 202, job.text
-    assert (job.json["source"]["filename"], job.json["source"]["size_bytes"]) == ("song.mp3", len(SONG))
+    assert (job.json["source"]["filename"], job.json["source"]["size_bytes"]) == (filename, len(SONG))
     assert web.get(job.json["source"]["url"]).data == SONG
     assert len(stand_in.keys()) == 1
-
-
-@pytest.mark.usefixtures("stand_in")
-def test_a_length_that_is_no_number_is_passed_over(settings: Settings, site: str) -> None:
-    web = web_with(settings, url_sources=True, outgoing_to_loopback=True)
-    job = submit_source(web, url=f"{site}/odd.mp3")
-    assert job.status_code == 202, job.text
-    assert web.get(job.json["source"]["url"]).data == SONG
 
 
 @pytest.mark.parametrize(
