@@ -123,6 +123,11 @@ class JobChanges:
                 if trouble.is_news():
                     log.warning("changes of jobs are polled for a while", error=type(error).__name__)
                 time.sleep(DEAF_SECONDS)
+            except Exception:
+                # Nobody would begin to listen again: as far as the waiters know, somebody does.
+                self._hears = False
+                log.exception("listening broke")
+                time.sleep(DEAF_SECONDS)
 
     def _hear(self, subscription: redis.client.PubSub) -> bool:
         """Pass messages on until nobody needs them any more."""
