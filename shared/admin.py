@@ -6,6 +6,7 @@ Owns the command line alone; what it calls lies in api_keys.py, job_queue.py, co
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 import click
@@ -13,7 +14,7 @@ import click
 from shared.api_keys import SCOPES, ApiKeys
 from shared.batch_rebuild import BatchRebuild
 from shared.batch_store import BatchStore
-from shared.collector import Collector
+from shared.collector import Collection, Collector
 from shared.errors import StemqueueError
 from shared.job_document import rebuild
 from shared.job_queue import JobQueue
@@ -94,7 +95,9 @@ def cors(settings: Settings, origins: tuple[str, ...]) -> None:
 @click.pass_obj
 def collect(settings: Settings) -> None:
     """Remove what no job needs from storage, now."""
-    click.echo(str(Collector(settings, ObjectStorage(settings)).run(now=True)))
+    done = Collector(settings, ObjectStorage(settings)).run(now=True) or Collection()
+    for name, number in asdict(done).items():
+        click.echo(f"{name.replace('_', ' ')}: {number}")
 
 
 @main.command(name="rebuild")
@@ -153,4 +156,4 @@ def revoke_key(settings: Settings, key_id: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(prog_name="stemqueue-admin")

@@ -25,6 +25,7 @@ from shared.content_store import ContentStore
 from shared.errors import StemqueueError, StoreUnavailableError
 from shared.job_queue import JobQueue, Worker
 from shared.job_store import JobStore
+from shared.logs import Trouble
 from shared.object_storage import ObjectStorage
 from shared.redis_connection import connect
 from shared.settings import Settings
@@ -147,7 +148,7 @@ class WorkerService:
         # Leases that ran out while Redis was away belong to workers that still live: let them beat first. Whether
         # it was away just now, a worker that starts cannot know.
         grace = min(self.settings.lease_seconds, 10.0)
-        tell_at, rescue_at = 0.0, time.monotonic() + grace
+        tell_at, rescue_at, trouble = 0.0, time.monotonic() + grace, Trouble()
         while not self.stopping.is_set():
             now = time.monotonic()
             try:
@@ -159,9 +160,11 @@ class WorkerService:
                     rescue_at = now + self.settings.rescue_seconds
                 self.queue.dispatch()
                 self.tally.flush()
+                trouble.over()
             except StoreUnavailableError as error:
                 self.tally.add("faults_total", part="redis")
-                log.warning("queue away", error=error.message)
+                if trouble.is_news():
+                    log.warning("queue away", error=error.message)
                 tell_at = 0.0
                 rescue_at = time.monotonic() + grace
             except Exception:
@@ -172,12 +175,16 @@ class WorkerService:
             self._wake.clear()
 
     def _feed(self) -> None:
+        trouble = Trouble()
         while not self.stopping.is_set():
             try:
-                if self.feeder.run():
+                more = self.feeder.run()
+                trouble.over()
+                if more:
                     continue
             except StoreUnavailableError as error:
-                log.warning("batches wait", error=error.message)
+                if trouble.is_news():
+                    log.warning("batches wait", error=error.message)
             except Exception:
                 # A defect in one batch's way must not end the thread that feeds them all.
                 log.exception("feeding broke")

@@ -5,6 +5,7 @@ The log goes to standard error. On standard output stands one line, `ready URL`,
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -24,6 +25,8 @@ from shared.settings import Settings, read_settings
 # A program that ends is started again after 1, 2, 4, … seconds; the count starts anew once it has held for a minute.
 _LONGEST_PAUSE_SECONDS = 30.0
 _HELD_SECONDS = 60.0
+
+_LOOK_SECONDS = 0.2  # between two looks at what was asked of us while something else is under way
 
 # Those who make work stop before those who keep it.
 _STOP_ORDER = ("api", "worker", "storage", "valkey")
@@ -112,16 +115,27 @@ class Stack:
         Without them the stack runs as well, with fewer engines.
         """
         command = [sys.executable, "-m", "worker.model_setup", f"--cache={self._settings.model_folder}"]
-        done = subprocess.run(
+        with subprocess.Popen(
             dying_with_us(command),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
-            check=False,
-        )
-        for line in done.stdout.splitlines()[-1:]:
+        ) as process:
+            said = self._until_it_ends(process)
+        for line in said.splitlines()[-1:]:
             self._say(line)
+
+    def _until_it_ends(self, process: subprocess.Popen[str]) -> str:
+        """Return what a process has said once it ends; one that is still at it when we are to stop is killed."""
+        while True:
+            try:
+                return process.communicate(timeout=_LOOK_SECONDS)[0]
+            except subprocess.TimeoutExpired:
+                if self.stopping.is_set():
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.communicate()
+                    return ""
 
     def _run(self, service: Service) -> RunningService:
         return RunningService(service, lambda line: self._console.write(service.name, line))

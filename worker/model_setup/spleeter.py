@@ -68,7 +68,7 @@ def manifest(
         name="unet",
         version=VERSIONS[precision, runtime],
         title="U-Net (Spleeter, 2 stems)",
-        summary="A trained neural network. Clearly the best sound of the engines here.",
+        summary="A trained neural network. Over many songs the best of the engines here, though not on each.",
         licence=LICENCE,
         sample_rate_hz=44_100,
         highest_rate_hz=48_000,

@@ -24,14 +24,14 @@ class Silent:
 
 
 class Ids:
-    """Ids as long as real ones, each above those before it."""
+    """Ids as long as real ones, each above those before it, and none within another."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count(1)
 
     def next(self) -> str:
         """Return another id."""
-        return f"{next(self._numbers):024x}{1:08x}"
+        return f"f{next(self._numbers):023x}{1:08x}"
 
 
 def patient_settings(redis_url: str, *, max_losses: int) -> Settings:
