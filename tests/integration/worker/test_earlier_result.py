@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from shared.batch import BatchRequest, Manifest, batch_id_from, job_id_of
-from shared.batch_items import BatchItems
 from shared.batch_changes import BatchChanges
+from shared.batch_items import BatchItems
 from shared.batch_objects import Result
 from shared.batch_store import BatchStore
 from shared.collector import Collector
