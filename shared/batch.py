@@ -54,12 +54,13 @@ class ItemState(StrEnum):
 
 LETTERS: Mapping[str, ItemState] = {
     "w": ItemState.WAITING,
+    "r": ItemState.WAITING,
     "s": ItemState.SUCCEEDED,
     "f": ItemState.FAILED,
     "c": ItemState.CANCELED,
     "i": ItemState.INVALID,
 }
-"""Items in Redis (lua/keys.lua); `q`, and capitals, mean that the job's record there knows more."""
+"""Items in Redis (lua/keys.lua); `r` has a result that is to be replaced; `q`, and capitals, mean that the job's record there knows more."""
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,16 @@ local function put(part) redis.call('SETRANGE', states, int(at - 1), part) end
 local function cancel_part()
   local part, places = next_part('q')
   local letters, waiting = string.gsub(part, 'w', 'c')
-  if waiting > 0 then
+  -- What was to be done again is what it was before; since another version made it, nobody counts it under this one.
+  local kept
+  letters, kept = string.gsub(letters, 'r', 's')
+  if waiting + kept > 0 then
     put(letters)
-    count_item(id, 'waiting', -waiting)
-    count_item(id, 'canceled', waiting)
-    redis.call('HINCRBY', key('count'), 'canceled', int(waiting))
+    count_item(id, 'waiting', -waiting - kept)
+    for name, number in pairs({canceled = waiting, succeeded = kept}) do
+      count_item(id, name, number)
+      redis.call('HINCRBY', key('count'), name, int(number))
+    end
   end
   for _, place in ipairs(places) do
     local job = job_of(id, at + place - 1)

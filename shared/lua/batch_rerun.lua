@@ -14,7 +14,7 @@ if #ARGV > 5 then
     -- One that is none of these any more is done again already.
     if string.sub(letters, place, place) == 's' then
       parts[#parts + 1] = string.sub(letters, from, place - 1)
-      parts[#parts + 1] = 'w'
+      parts[#parts + 1] = 'r'
       from, moved, made[ARGV[i + 1]] = place + 1, moved + 1, (made[ARGV[i + 1]] or 0) + 1
     end
   end

@@ -140,6 +140,7 @@ local function job_of(batch, number) return string.sub(batch, 1, 24) .. string.f
 local function item_letter(batch, number)
   return redis.call('GETRANGE', key('batch', batch, 'states'), int(number - 1), int(number - 1))
 end
+local function is_waiting(letter) return letter == 'w' or letter == 'r' end
 local function mark_item(batch, number, letter)
   redis.call('SETRANGE', key('batch', batch, 'states'), int(number - 1), letter)
 end

@@ -83,7 +83,7 @@ def test_a_rerun_of_many_is_answered_before_anybody_looks_and_survives_who_looks
     outdated = [n for n, version in enumerate(versions, 1) if version == "1"]
     assert (done["counts"]["waiting"], done["counts"]["succeeded"]) == (len(outdated), 1200 - len(outdated))
     letters = catalog.batches.letters(batch, range(1, 1201))
-    assert [n for n, letter in enumerate(letters, 1) if letter == "w"] == outdated
+    assert [n for n, letter in enumerate(letters, 1) if letter == "r"] == outdated
     assert puts == [key for key, _, _ in catalog.storage.list_keys("batches/")], "results stay until there are others"
     again = catalog.web.post(f"/v1/batches/{batch}/rerun")
     assert (again.status_code, again.json["code"]) == (409, "batch_state_conflict"), "what is left is of this version"
@@ -111,3 +111,34 @@ def test_a_cancel_ends_a_rerun_that_still_looks(catalog: Catalog) -> None:
     assert (canceled["state"], canceled["rerun_checked"], canceled["counts"]["succeeded"]) == ("canceled", None, 3)
     catalog.feed()
     assert catalog.read(batch)["counts"]["succeeded"] == 3
+
+
+def test_a_cancel_leaves_what_was_to_be_done_again_as_it_was(catalog: Catalog) -> None:
+    items = [{"source": catalog.put_song(f"songs/{n}.flac")} for n in range(10)]
+    batch = catalog.submit(items=items)["id"]
+    catalog.work_off(batch)
+    before = catalog.items(batch)
+    catalog.stand_in.announce({**ENGINE, "version": "2"})
+    assert catalog.web.post(f"/v1/batches/{batch}/rerun").status_code == 202
+    catalog.feed()
+    assert {"waiting", "queued"} == {state for state, n in catalog.read(batch)["counts"].items() if n}
+    assert catalog.web.post(f"/v1/batches/{batch}/cancel").json["state"] == "canceled"
+    catalog.feed()
+    assert catalog.items(batch) == before
+    assert int(catalog.batches._redis.hget("sq:count", "succeeded")) == 10
+    assert catalog.web.post(f"/v1/batches/{batch}/retry-failed").status_code == 409, "there is nothing to retry"
+    assert catalog.web.post(f"/v1/batches/{batch}/rerun").status_code == 202
+    ended = catalog.work_off(batch)
+    assert (ended["state"], ended["counts"]["succeeded"]) == ("ended", 10)
+
+
+def test_an_item_whose_mixture_is_gone_keeps_what_it_has(catalog: Catalog) -> None:
+    source = catalog.put_song("songs/a.flac")
+    batch = catalog.submit(items=[{"source": source}])["id"]
+    catalog.work_off(batch)
+    before = catalog.items(batch)
+    catalog.stand_in.announce({**ENGINE, "version": "2"})
+    catalog.storage.delete(["songs/a.flac"])
+    assert catalog.web.post(f"/v1/batches/{batch}/rerun").status_code == 202
+    catalog.feed()
+    assert (catalog.read(batch)["state"], catalog.items(batch)) == ("ended", before)
