@@ -60,7 +60,8 @@ LETTERS: Mapping[str, ItemState] = {
     "c": ItemState.CANCELED,
     "i": ItemState.INVALID,
 }
-"""Items in Redis (lua/keys.lua); `r` has a result that is to be replaced; `q`, and capitals, mean that the job's record there knows more."""
+"""Items in Redis (lua/keys.lua); `r` has a result that is to be replaced; `q`, and capitals, mean that the job's record
+there knows more."""
 
 
 @dataclass(frozen=True)
