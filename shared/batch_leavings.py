@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from shared.batch import STEM_CHARACTERS, batch_of, chunk_of, job_id_of
+from shared.batch_changes import BatchChanges
 from shared.batch_items import BatchItems
 from shared.batch_objects import FOLDER, document_key, items_key
 from shared.batch_store import BatchStore
@@ -30,6 +31,7 @@ class BatchLeavings:
 
     store: JobStore
     batches: BatchStore
+    changes: BatchChanges
     storage: ObjectStorage
     abandoned_seconds: float
 
@@ -49,6 +51,7 @@ class BatchLeavings:
 
     def remove(self, batch_id: str) -> None:
         """Remove all objects of a batch whose record is gone, and let its uploads go; done twice it does no harm."""
+        self.changes.forget_jobs(batch_id)
         for uploads in self._uploads(batch_id):
             self.batches.let_go(batch_id, uploads)
         self._remove_below(f"jobs/{batch_id[:STEM_CHARACTERS]}")

@@ -13,6 +13,7 @@ import redis
 import structlog
 
 from shared.batch import is_batch_id
+from shared.batch_changes import BatchChanges
 from shared.batch_leavings import BatchLeavings
 from shared.batch_store import BatchStore
 from shared.collector_state import CollectorState
@@ -66,7 +67,10 @@ class Collector:
         self._uploads = UploadStore(settings, client)
         self._state = CollectorState(settings, client)
         self._batches = BatchStore(settings, client)
-        self._leavings = BatchLeavings(self._store, self._batches, storage, settings.upload_abandoned_seconds)
+        self._changes = BatchChanges(settings, client)
+        self._leavings = BatchLeavings(
+            self._store, self._batches, self._changes, storage, settings.upload_abandoned_seconds
+        )
 
     def run(self, *, now: bool = False) -> Collection | None:
         """Collect once; None when it is not time yet or another worker is at it. Raises the adapters' errors.
@@ -157,7 +161,7 @@ class Collector:
     def _expire_batch(self, batch_id: str) -> bool:
         try:
             # Its tombstone is dealt with next.
-            self._batches.delete(batch_id)
+            self._changes.delete(batch_id)
         except (BatchNotFoundError, BatchStateError):
             return False
         return True

@@ -17,6 +17,7 @@ from typing import Any
 
 import structlog
 
+from shared.batch_changes import BatchChanges
 from shared.batch_items import BatchItems
 from shared.batch_objects import BatchObjects
 from shared.batch_store import BatchStore
@@ -73,6 +74,7 @@ class WorkerService:
             store=self.store,
             uploads=UploadStore(settings, client),
             batches=batches,
+            changes=BatchChanges(settings, client),
             queue=self.queue,
             storage=storage,
             objects=objects,

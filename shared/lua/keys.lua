@@ -33,10 +33,13 @@
 --   idempotency:<name>            hash     a request under an Idempotency-Key: who holds it, what it asks, its answer
 --   webhooks, webhook:<message>   zset, hash   ends of jobs still to be told to clients, by when; each
 --   deliveries:<job>              list     how telling them went
---   batch:<id>                    hash     a batch: what was asked, `n_<state>` items, how far it was read and fed
---   batch:<id>:states             string   a letter for each item, in the manifest's order: w(aiting), q (a job of it is in
---                                          line or runs), s(ucceeded), f(ailed), c(anceled), i(nvalid); in capitals while the
---                                          ended job's record is still here
+--   batch:<id>                    hash     a batch: what was asked, `n_<state>` items, how far it was read and fed; how many
+--                                          that succeeded each version of an engine made (`made_<engine>@<version>`); how far
+--                                          a change to all of it has come (`canceling`, `retrying`, `rerunning`: the next item)
+--   batch:<id>:states             string   a letter for each item, in the manifest's order: w(aiting), r (waits too, and has
+--                                          what a rerun is to replace), q (a job of it is in line or runs),
+--                                          s(ucceeded), f(ailed), c(anceled), i(nvalid); in capitals while the ended job's
+--                                          record is still here
 --   batch:<id>:ended              set      numbers of the items in capitals
 --   batch:<id>:results            hash     how items ended, by number, until their chunk's results are in storage
 --   batch:<id>:chunks             hash     chunks whose results are in storage, and in which version

@@ -17,6 +17,7 @@ from hypothesis.stateful import (
 )
 
 from shared.batch import BatchRequest, BatchState, ItemState, Manifest, batch_id_from, batch_of, job_id_of
+from shared.batch_changes import BatchChanges
 from shared.batch_objects import Result
 from shared.batch_store import BatchStore
 from shared.errors import BatchStateError, IllegalTransitionError, JobNotFoundError
@@ -60,6 +61,8 @@ class Batches(RuleBasedStateMachine):
         self.redis = connect(self.settings)
         self.redis.flushdb()
         self.store, self.batches = JobStore(self.settings, self.redis), BatchStore(self.settings, self.redis)
+        # Parts so small that every change takes several.
+        self.changes = BatchChanges(self.settings, self.redis, letters_at_once=3, jobs_at_once=2)
         self.queue = JobQueue(self.settings, self.redis, producer=Silent())  # type: ignore[arg-type]
         self.queue.worker_beat(Worker("w", 2, (ENGINE,), ()))
         self.books: dict[str, Books] = {}
@@ -185,6 +188,7 @@ class Batches(RuleBasedStateMachine):
                 "stored_bytes": 7,
                 "unneeded_bytes": 0,
                 "upload_id": None,
+                "made_by": f"{ENGINE}@1",
             }
             assert not self.batches.compact(batch_id, number, job_version=job.version - 1, **arguments)  # type: ignore[arg-type]
             assert self.batches.compact(batch_id, number, job_version=job.version, **arguments)  # type: ignore[arg-type]
@@ -198,9 +202,9 @@ class Batches(RuleBasedStateMachine):
         if books is None or not sure:
             return
         if books.state not in {BatchState.READING, BatchState.RUNNING}:
-            _refused(lambda: self.batches.cancel(batch_id))
+            _refused(lambda: self.changes.cancel(batch_id))
             return
-        assert self.batches.cancel(batch_id).state is BatchState.CANCELED
+        assert self.changes.cancel(batch_id).state is BatchState.CANCELED
         for job_id in [i for i in self.held if batch_of(i)[0] == batch_id]:
             del self.held[job_id]
         books.items = [ItemState.CANCELED if state in GOES_ON else state for state in books.items]
@@ -213,9 +217,9 @@ class Batches(RuleBasedStateMachine):
             return
         again = {ItemState.FAILED, ItemState.CANCELED}
         if not again & set(books.items):
-            _refused(lambda: self.batches.retry_failed(batch_id))
+            _refused(lambda: self.changes.retry_failed(batch_id))
             return
-        self.batches.retry_failed(batch_id)
+        self.changes.retry_failed(batch_id)
         books.items = [ItemState.WAITING if state in again else state for state in books.items]
         books.state = BatchState.RUNNING if books.is_read else BatchState.READING
 
@@ -225,9 +229,9 @@ class Batches(RuleBasedStateMachine):
         if books is None or not sure:
             return
         if books.state in {BatchState.READING, BatchState.RUNNING}:
-            _refused(lambda: self.batches.delete(batch_id))
+            _refused(lambda: self.changes.delete(batch_id))
             return
-        self.batches.delete(batch_id)
+        self.changes.delete(batch_id)
         del self.books[batch_id]
         assert not [key for key in self.redis.scan_iter("model:*") if batch_id[:24] in key]
 
