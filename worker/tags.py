@@ -89,7 +89,9 @@ def _read_with_cover(work: Work, found: Probe, workspace: Workspace) -> Tags | N
                 *("-map_metadata", "0:s:a:0", "-f", "ffmetadata", "pipe:1", *cover),
             ],
             ffmpeg_path=work.ffmpeg_path,
-            confinement=ffmpeg.Confinement(cpu_seconds=int(READ_SECONDS), file_bytes=MAX_COVER_BYTES),
+            confinement=ffmpeg.Confinement(
+                cpu_seconds=int(READ_SECONDS), file_bytes=MAX_COVER_BYTES, writable_folder=cover_path.parent
+            ),
             stdin=source,
             stdout=text,
         )
