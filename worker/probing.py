@@ -78,9 +78,9 @@ class Probe:
         return {**asdict(self), "channels": self.channels, "duration_seconds": self.expected_seconds}
 
 
-def walked_tags(workspace: Workspace) -> tuple[Path, Path]:
+def walked_tags(workspace: Workspace) -> Path:
     """Return where a finished walk has left the container's tags and those of the audio stream, as ffmetadata."""
-    return workspace.path("tags-container.txt"), workspace.path("tags-stream.txt")
+    return workspace.path("tags.txt")
 
 
 def probe(path: Path, *, workspace: Workspace, ffmpeg_path: str | None, max_seconds: float) -> Probe:
@@ -109,21 +109,27 @@ def probe(path: Path, *, workspace: Workspace, ffmpeg_path: str | None, max_seco
 def _walk(path: Path, *, workspace: Workspace, ffmpeg_path: str | None) -> tuple[str, float | None, bool]:
     """Return ffmpeg's log, where the last packet seen ends in seconds, and whether it was the file's last."""
     log_path, progress_path = workspace.path("probe.log"), workspace.path("probe.progress")
-    container_tags, stream_tags = walked_tags(workspace)
-    with path.open("rb") as source, log_path.open("wb") as log, progress_path.open("wb") as progress:
+    with (
+        path.open("rb") as source,
+        log_path.open("wb") as log,
+        progress_path.open("wb") as progress,
+        walked_tags(workspace).open("wb") as tags,
+    ):
         process = ffmpeg.start(
             [
                 *("-v", "info", "-nostats", "-progress", "pipe:1", *ffmpeg.untrusted_input()),
                 # Each output's tags are told in the log: those of the one that is none are left out.
                 *("-map", "0:a:0", "-c", "copy", "-map_metadata", "-1", "-f", "null", "-"),
-                *("-map_chapters", "-1", "-f", "ffmetadata", f"file:{container_tags}"),
-                *("-map_metadata", "0:s:a:0", "-map_chapters", "-1", "-f", "ffmetadata", f"file:{stream_tags}"),
+                *("-f", "ffmetadata", f"pipe:{tags.fileno()}"),
+                *("-map_metadata", "0:s:a:0", "-f", "ffmetadata", f"pipe:{tags.fileno()}"),
             ],
             ffmpeg_path=ffmpeg_path,
             confinement=ffmpeg.Confinement(cpu_seconds=10, file_bytes=MAX_LOG_BYTES),
             stdin=source,
             stdout=progress,
             stderr=log,
+            # It may open no file, not to write either.
+            further=[tags.fileno()],
         )
         try:
             ended = ffmpeg.wait(process, seconds=PROBE_SECONDS)

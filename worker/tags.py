@@ -69,8 +69,7 @@ def read_tags(work: Work, found: Probe, workspace: Workspace) -> Tags | None:
     """Return what the walk over the packets has written, unless it was cut short or there is a cover as well."""
     if found.cover_stream is not None or found.walked_seconds is None:
         return _read_with_cover(work, found, workspace)
-    text = "".join(path.read_bytes().decode("utf-8", "replace") for path in walked_tags(workspace))
-    return Tags(parse_ffmetadata(text))
+    return Tags(parse_ffmetadata(walked_tags(workspace).read_bytes().decode("utf-8", "replace")))
 
 
 def _read_with_cover(work: Work, found: Probe, workspace: Workspace) -> Tags | None:
