@@ -149,7 +149,7 @@ class Settings(BaseSettings):
     max_child_bytes: int = Field(
         3_000_000_000, gt=0, description="Memory of a job's child; past it the job ends as out_of_memory"
     )
-    child_jobs: int = Field(50, ge=1, description="Jobs after which a warm child is replaced")
+    child_jobs: int = Field(200, ge=1, description="Jobs after which a warm child is replaced")
     child_idle_bytes: int = Field(900_000_000, gt=0, description="Memory between jobs at which a child is replaced")
     job_seconds_base: float = Field(300.0, gt=0, description="Time limit of a job before its audio's duration is added")
     job_seconds_per_audio_second: float = Field(5.0, gt=0, description="Time limit added for each second of audio")

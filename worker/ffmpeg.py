@@ -86,10 +86,12 @@ def start(
     stdin: int | IO[bytes] = subprocess.DEVNULL,
     stdout: int | IO[bytes] = subprocess.DEVNULL,
     stderr: int | IO[bytes] = subprocess.DEVNULL,
+    further: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
     """Start ffmpeg with these arguments; the caller waits for it, or kills it.
 
-    The process stays in the caller's process group, so that who kills the group gets it too.
+    The `further` file descriptors are open to it under their numbers. The process stays in the caller's process group,
+    so that who kills the group gets it too.
     """
     limits = (confinement.memory_bytes, confinement.cpu_seconds, confinement.file_bytes)
     command = [
@@ -97,7 +99,7 @@ def start(
         str(confinement.writable_folder.absolute() if confinement.writable_folder else ""),
         *(ffmpeg_path or bundled_ffmpeg(), "-nostdin", *arguments),
     ]
-    return subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, env={}, close_fds=True)
+    return subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, env={}, pass_fds=further)
 
 
 def demand_not_killed(returncode: int | None) -> None:

@@ -2,7 +2,8 @@
 
 One ffmpeg process reads the header and walks over the packets without decoding them, within a few
 seconds. The header may lie, so its claims decide only what is refused early; what counts is what
-decoding yields (decoding.py).
+decoding yields (decoding.py). On the way it writes the tags as text (for tags.py): another start of ffmpeg for them
+would be a tenth of a short song's time.
 """
 
 from __future__ import annotations
@@ -77,6 +78,11 @@ class Probe:
         return {**asdict(self), "channels": self.channels, "duration_seconds": self.expected_seconds}
 
 
+def walked_tags(workspace: Workspace) -> Path:
+    """Return where a finished walk has left the container's tags and those of the audio stream, as ffmetadata."""
+    return workspace.path("tags.txt")
+
+
 def probe(path: Path, *, workspace: Workspace, ffmpeg_path: str | None, max_seconds: float) -> Probe:
     """Return what the file claims to be.
 
@@ -103,17 +109,27 @@ def probe(path: Path, *, workspace: Workspace, ffmpeg_path: str | None, max_seco
 def _walk(path: Path, *, workspace: Workspace, ffmpeg_path: str | None) -> tuple[str, float | None, bool]:
     """Return ffmpeg's log, where the last packet seen ends in seconds, and whether it was the file's last."""
     log_path, progress_path = workspace.path("probe.log"), workspace.path("probe.progress")
-    with path.open("rb") as source, log_path.open("wb") as log, progress_path.open("wb") as progress:
+    with (
+        path.open("rb") as source,
+        log_path.open("wb") as log,
+        progress_path.open("wb") as progress,
+        walked_tags(workspace).open("wb") as tags,
+    ):
         process = ffmpeg.start(
             [
                 *("-v", "info", "-nostats", "-progress", "pipe:1", *ffmpeg.untrusted_input()),
-                *("-map", "0:a:0", "-c", "copy", "-f", "null", "-"),
+                # Each output's tags are told in the log: those of the one that is none are left out.
+                *("-map", "0:a:0", "-c", "copy", "-map_metadata", "-1", "-f", "null", "-"),
+                *("-f", "ffmetadata", f"pipe:{tags.fileno()}"),
+                *("-map_metadata", "0:s:a:0", "-f", "ffmetadata", f"pipe:{tags.fileno()}"),
             ],
             ffmpeg_path=ffmpeg_path,
             confinement=ffmpeg.Confinement(cpu_seconds=10, file_bytes=MAX_LOG_BYTES),
             stdin=source,
             stdout=progress,
             stderr=log,
+            # It may open no file, not to write either.
+            further=[tags.fileno()],
         )
         try:
             ended = ffmpeg.wait(process, seconds=PROBE_SECONDS)
