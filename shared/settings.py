@@ -6,10 +6,11 @@ what raising or lowering it does; `.env.example` and the README are held against
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.redis_address import RedisAddress
@@ -190,8 +191,8 @@ class Settings(BaseSettings):
     )
 
     # Logs
-    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
-    log_format: str = Field("json", description="`json`, or `text` to be read by people")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+    log_format: Literal["json", "text"] = Field("json", description="`json`, or `text` to be read by people")
 
     @field_validator("redis_url")
     @classmethod
@@ -199,6 +200,20 @@ class Settings(BaseSettings):
         # At the start, and not at the first call.
         RedisAddress.parse(url)
         return url
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _in_capitals(cls, level: object) -> object:
+        return level.upper() if isinstance(level, str) else level
+
+
+def read_settings(program: str) -> Settings:
+    """Return what the environment sets, or end the program with a line for each setting that is wrong."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = [(".".join(map(str, e["loc"])).upper(), e["msg"].removeprefix("Value error, ")) for e in error.errors()]
+        sys.exit("\n".join(f"{program}: {name}: {message}" for name, message in wrong))
 
 
 def split_names(setting: str) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from shared import collector as collector_module
 from shared.collector import Collector
 from shared.errors import JobNotFoundError
 from shared.job import JobRequest, JobState, Output, Source
@@ -119,6 +120,22 @@ def test_a_job_past_its_retention_goes_with_all_its_objects(settings: Settings) 
     assert world.stored() == set()
     with pytest.raises(JobNotFoundError):
         world.store.read(claim.job.id)
+
+
+def test_one_run_removes_however_many_have_expired(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collector_module, "LISTED", 2)
+    world = World(settings, retention_days=0.05 / 86_400)
+    for _ in range(5):
+        world.succeed(world.running())
+    deleted = [world.running() for _ in range(3)]
+    for claim in deleted:
+        world.succeed(claim)
+        world.store.delete(claim.job.id)
+    time.sleep(1)
+    collection = world.collector.run(now=True)
+    assert collection
+    assert (collection.expired_jobs, collection.deletions_finished) == (5, 3)
+    assert world.stored() == set()
 
 
 def test_a_deletion_cut_short_is_finished(world: World) -> None:
