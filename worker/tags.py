@@ -109,21 +109,27 @@ def _read_with_cover(work: Work, found: Probe, workspace: Workspace) -> Tags | N
 def parse_ffmetadata(text: str) -> dict[str, str]:
     """Return the known fields of ffmpeg's metadata text; of repeated ones the first.
 
-    Chapters have titles too, so everything from the first section on is passed over, up to the next header.
+    Chapters have titles too, so everything from the first section on is passed over, up to the next header. Within a
+    value, lines end in a backslash: those of lyrics often look like sections.
     """
     fields: dict[str, str] = {}
-    for part in text.split(";FFMETADATA1\n"):
-        head = re.split(r"^\[", part, maxsplit=1, flags=re.MULTILINE)[0]
-        for key, value in re.findall(r"^((?:[^=\\\n]|\\.)+)=((?:[^\\\n]|\\.|\\\n)*)$", head, re.MULTILINE):
-            plain = re.sub(r"\\(.)", r"\1", value, flags=re.DOTALL)
-            printable = _printable(plain)
-            if key.lower() in FIELDS and printable:
-                fields.setdefault(key.lower(), printable)
+    is_head = True
+    for line in re.findall(r"((?:[^\\\n]|\\[\s\S])+)(?:\n|$)", text):
+        if line.startswith(("[", ";FFMETADATA1")):
+            is_head = line.startswith(";")
+            continue
+        entry = re.fullmatch(r"((?:[^=\\]|\\[\s\S])+)=([\s\S]*)", line)
+        if not is_head or entry is None:
+            continue
+        key, value = entry[1].lower(), _printable(re.sub(r"\\([\s\S])", r"\1", entry[2]))
+        if key in FIELDS and value:
+            fields.setdefault(key, value)
     return fields
 
 
 def _printable(text: str) -> str:
-    return "".join(c for c in text if c.isprintable())[:MAX_VALUE_CHARACTERS].strip()
+    spaced = "".join(" " if c.isspace() else c for c in text)
+    return "".join(c for c in spaced if c.isprintable())[:MAX_VALUE_CHARACTERS].strip()
 
 
 def _write(path: Path, format_name: str, tags: Tags) -> None:
