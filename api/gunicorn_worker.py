@@ -66,6 +66,8 @@ class ProblemWorker(FairWorker):
     def handle_request(self, req: Any, conn: Any) -> Any:
         """Serve a request whose head is there."""
         self.slow_heads.arrived(conn.sock)
+        if req.version == (1, 1) and not any(name == "HOST" for name, _ in req.headers):
+            raise errors.InvalidHeader("Host")
         return super().handle_request(req, conn)
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:

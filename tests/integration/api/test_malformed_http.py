@@ -24,6 +24,7 @@ LINE = b"GET /v1/jobs HTTP/1.1\r\nHost: localhost\r\n"
     [
         (b"\x16\x03\x01\x02\x00\r\n\r\n", 400, "http_malformed"),
         (LINE + b"Host: elsewhere\r\n\r\n", 400, "http_malformed"),
+        (b"GET /v1/jobs HTTP/1.1\r\n\r\n", 400, "http_malformed"),
         (LINE + b"Content-Length: -1\r\n\r\n", 400, "http_malformed"),
         (LINE + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", 400, "http_malformed"),
         (LINE + b"Bad Name: a\r\n\r\n", 400, "http_malformed"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 
 import pytest
@@ -98,6 +99,12 @@ def test_a_song_may_be_sent_after_words_under_the_same_key(web: FlaskClient) -> 
     key = {"Idempotency-Key": "once"}
     statuses = [web.post("/v1/uploads", data=body, headers=key).status_code for body in (b"a word", b"s\0ng", b"s\0ng")]
     assert statuses == [415, 201, 201]
+
+
+def test_a_form_is_no_upload(web: FlaskClient, stand_in: StandIn) -> None:
+    answer = web.post("/v1/uploads", data={"file": (io.BytesIO(b"s\0ng"), "a.mp3")})
+    assert (answer.status_code, answer.json["code"]) == (415, "media_type_unsupported")
+    assert stand_in.keys() == []
 
 
 def test_a_form_without_a_file_is_refused(web: FlaskClient, stand_in: StandIn) -> None:
