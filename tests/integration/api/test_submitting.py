@@ -233,6 +233,13 @@ def test_what_could_not_be_told_again_is_refused_and_spoils_no_list(web: FlaskCl
     assert web.get("/v1/jobs").json["jobs"] == []
 
 
+@pytest.mark.usefixtures("stand_in")
+def test_truth_is_no_second(web: FlaskClient) -> None:
+    upload = web.post("/v1/uploads", data=b"s\0ng").json["upload_id"]
+    refused = web.post("/v1/jobs", json={"source": {"upload_id": upload}, "excerpt": {"start_seconds": True}})
+    assert (refused.status_code, refused.json["errors"][0]["field"]) == (422, "excerpt.start_seconds")
+
+
 @pytest.mark.parametrize("value", ["NaN", "9" * 400, "-1e400", "true", "null", "[]"])
 @pytest.mark.usefixtures("stand_in")
 def test_a_parameter_is_a_number_that_everybody_can_read(web: FlaskClient, value: str) -> None:
