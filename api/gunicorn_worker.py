@@ -1,14 +1,17 @@
 """gunicorn's threaded worker, whose own refusals are problem details too: of what is no HTTP, or too much of it.
 
 Such a request never reaches the application, and gunicorn would answer it in HTML. Owns the form of these answers, and
-that no thread waits for ever for a request (slow_heads.py), nor the whole process for a client to hang up.
+that no thread waits for ever for a request (slow_heads.py) or for a client to read its answer, nor the whole process
+for a client to hang up.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import secrets
 import socket
+import struct
 import time
 from contextlib import suppress
 from http import HTTPStatus
@@ -32,6 +35,9 @@ REFUSALS = (
 """The answer to each error; of a class that is not listed, that to its nearest listed parent."""
 
 
+UNREAD_SECONDS = 60
+"""How long a client may take nothing of its answer; raising it lets links stall longer, and idle ones hold threads."""
+
 LINGER_SECONDS = 2.0
 """How long a client may take to hang up after its last answer; raising it lets such clients hold threads for longer."""
 
@@ -50,6 +56,7 @@ class ProblemWorker(FairWorker):
 
     def handle(self, conn: Any) -> Any:
         """Read a request from a connection, and serve it."""
+        bound_sending(conn.sock, UNREAD_SECONDS)
         with self.slow_heads.watch(conn.sock):
             is_kept = super().handle(conn)
         if not is_kept:
@@ -66,7 +73,14 @@ class ProblemWorker(FairWorker):
     def handle_request(self, req: Any, conn: Any) -> Any:
         """Serve a request whose head is there."""
         self.slow_heads.arrived(conn.sock)
-        return super().handle_request(req, conn)
+        if req.version == (1, 1) and not any(name == "HOST" for name, _ in req.headers):
+            raise errors.InvalidHeader("Host")
+        try:
+            return super().handle_request(req, conn)
+        except BlockingIOError as error:
+            log.info("the client reads no more of its answer", path=req.path)
+            # As if it had gone, which gunicorn knows how to end.
+            raise ConnectionResetError(errno.ECONNRESET, "The client does not read.") from error
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
         """Answer a request that could not be read; anything else is gunicorn's own matter."""
@@ -79,6 +93,14 @@ class ProblemWorker(FairWorker):
                 _answer(client, status, code, detail, request_id)
                 return
         super().handle_error(req, client, addr, exc)
+
+
+def bound_sending(client: socket.socket, seconds: int) -> None:
+    """Have the kernel give up sending when a client takes nothing for so long; it raises BlockingIOError then.
+
+    A timeout of Python's own would end reading too, which has bounds of its own.
+    """
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", seconds, 0))
 
 
 def _part(client: socket.socket) -> None:

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 import httpx
 import pytest
 
-from api.gunicorn_worker import LINGER_SECONDS
+from api.gunicorn_worker import LINGER_SECONDS, bound_sending
 from api.slow_heads import HEAD_SECONDS, SlowHeads
 from tests.fixtures.api import StandIn
 from tests.integration.api.test_uploads_on_the_wire import connect, receive
@@ -24,6 +24,7 @@ LINE = b"GET /v1/jobs HTTP/1.1\r\nHost: localhost\r\n"
     [
         (b"\x16\x03\x01\x02\x00\r\n\r\n", 400, "http_malformed"),
         (LINE + b"Host: elsewhere\r\n\r\n", 400, "http_malformed"),
+        (b"GET /v1/jobs HTTP/1.1\r\n\r\n", 400, "http_malformed"),
         (LINE + b"Content-Length: -1\r\n\r\n", 400, "http_malformed"),
         (LINE + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", 400, "http_malformed"),
         (LINE + b"Bad Name: a\r\n\r\n", 400, "http_malformed"),
@@ -72,6 +73,16 @@ def test_clients_that_send_no_request_keep_nobody_else_out(api_url: str, stand_i
         assert httpx.get(f"{api_url}/healthz", timeout=HEAD_SECONDS + 15).status_code == 200
         for wire in wires:
             assert wire.recv(100) == b""
+
+
+def test_a_client_that_reads_nothing_of_its_answer_is_given_up() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        bound_sending(ours, 1)
+        ours.sendall(bytes(1000))
+        assert len(theirs.recv(1000)) == 1000
+        with pytest.raises(BlockingIOError):
+            ours.sendall(bytes(50_000_000))
 
 
 def test_a_client_that_does_not_hang_up_holds_up_nobody_else(api_url: str, stand_in: StandIn) -> None:

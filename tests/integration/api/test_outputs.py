@@ -73,8 +73,11 @@ def test_what_a_client_has_already_is_not_sent_again(web: FlaskClient, path: str
 
 
 def test_head_tells_the_size_and_sends_nothing(web: FlaskClient, path: str) -> None:
-    answer = web.head(f"{path}/stems/vocals")
-    assert (answer.status_code, answer.content_length, answer.data) == (200, len(STEM), b"")
+    for headers in ({}, {"Range": "bytes=0-9"}):
+        answer = web.head(f"{path}/stems/vocals", headers=headers)
+        assert (answer.status_code, answer.content_length, answer.data) == (200, len(STEM), b"")
+    answer = web.head(f"{path}/archive")
+    assert (answer.status_code, answer.content_length, answer.data) == (200, None, b"")
 
 
 @pytest.mark.usefixtures("stand_in")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 
 import pytest
@@ -98,6 +99,12 @@ def test_a_song_may_be_sent_after_words_under_the_same_key(web: FlaskClient) -> 
     key = {"Idempotency-Key": "once"}
     statuses = [web.post("/v1/uploads", data=body, headers=key).status_code for body in (b"a word", b"s\0ng", b"s\0ng")]
     assert statuses == [415, 201, 201]
+
+
+def test_a_form_is_no_upload(web: FlaskClient, stand_in: StandIn) -> None:
+    answer = web.post("/v1/uploads", data={"file": (io.BytesIO(b"s\0ng"), "a.mp3")})
+    assert (answer.status_code, answer.json["code"]) == (415, "media_type_unsupported")
+    assert stand_in.keys() == []
 
 
 def test_a_form_without_a_file_is_refused(web: FlaskClient, stand_in: StandIn) -> None:
@@ -224,6 +231,13 @@ def test_what_could_not_be_told_again_is_refused_and_spoils_no_list(web: FlaskCl
     refused = submit(web, metadata=metadata)
     assert (refused.status_code, refused.json["errors"][0]["field"]) == (422, "metadata")
     assert web.get("/v1/jobs").json["jobs"] == []
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_truth_is_no_second(web: FlaskClient) -> None:
+    upload = web.post("/v1/uploads", data=b"s\0ng").json["upload_id"]
+    refused = web.post("/v1/jobs", json={"source": {"upload_id": upload}, "excerpt": {"start_seconds": True}})
+    assert (refused.status_code, refused.json["errors"][0]["field"]) == (422, "excerpt.start_seconds")
 
 
 @pytest.mark.parametrize("value", ["NaN", "9" * 400, "-1e400", "true", "null", "[]"])
