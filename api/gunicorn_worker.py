@@ -1,7 +1,7 @@
 """gunicorn's threaded worker, whose own refusals are problem details too: of what is no HTTP, or too much of it.
 
 Such a request never reaches the application, and gunicorn would answer it in HTML. Owns the form of these answers, and
-that no thread waits for ever for a request (slow_heads.py).
+that no thread waits for ever for a request (slow_heads.py), nor the whole process for a client to hang up.
 """
 
 from __future__ import annotations
@@ -9,14 +9,16 @@ from __future__ import annotations
 import json
 import secrets
 import socket
+import time
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
 import structlog
 from gunicorn.http import errors
 from gunicorn.util import write_nonblock
-from gunicorn.workers.gthread import ThreadWorker
 
+from api.fair_worker import FairWorker
 from api.slow_heads import SlowHeads
 
 log = structlog.get_logger(__name__)
@@ -30,7 +32,14 @@ REFUSALS = (
 """The answer to each error; of a class that is not listed, that to its nearest listed parent."""
 
 
-class ProblemWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+LINGER_SECONDS = 2.0
+"""How long a client may take to hang up after its last answer; raising it lets such clients hold threads for longer."""
+
+LINGER_BYTES = 64 * 1024
+"""What a client may still send meanwhile; more is answered by a reset."""
+
+
+class ProblemWorker(FairWorker):
     """The threaded worker with our form of errors, and an end to heads that do not come."""
 
     def init_process(self) -> None:
@@ -42,7 +51,17 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
     def handle(self, conn: Any) -> Any:
         """Read a request from a connection, and serve it."""
         with self.slow_heads.watch(conn.sock):
-            return super().handle(conn)
+            is_kept = super().handle(conn)
+        if not is_kept:
+            _part(conn.sock)
+        return is_kept
+
+    def finish_request(self, conn: Any, fs: Any) -> None:
+        """Keep the connection or close it."""
+        held = self.nr_conns
+        super().finish_request(conn, fs)
+        # gunicorn counts twice what was closed in mid-answer, and dealing would go by that for ever.
+        self.nr_conns = max(self.nr_conns, held - 1)
 
     def handle_request(self, req: Any, conn: Any) -> Any:
         """Serve a request whose head is there."""
@@ -60,6 +79,25 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
                 _answer(client, status, code, detail, request_id)
                 return
         super().handle_error(req, client, addr, exc)
+
+
+def _part(client: socket.socket) -> None:
+    """End what is sent, and wait until the client has read it and hangs up; so its kernel throws nothing away.
+
+    gunicorn does this too, but in the loop in which all other clients of the process wait; here it finds nothing to do.
+    """
+    deadline, left = time.monotonic() + LINGER_SECONDS, LINGER_BYTES
+    # Closed already, by the client or by gunicorn in mid-answer.
+    with suppress(OSError):
+        client.shutdown(socket.SHUT_WR)
+        with suppress(TimeoutError):
+            while left > 0 and (seconds := deadline - time.monotonic()) > 0:
+                client.settimeout(seconds)
+                piece = client.recv(4096)
+                if not piece:
+                    break
+                left -= len(piece)
+        client.shutdown(socket.SHUT_RD)
 
 
 def _answer(client: socket.socket, status: int, code: str, detail: str, request_id: str) -> None:

@@ -99,6 +99,9 @@ class Webhooks:
                     continue
             except PassingError as error:
                 log.warning("webhooks wait", error=error.message)
+            except Exception:
+                # One message's trouble must not end the thread that tells all others.
+                log.exception("telling broke")
             time.sleep(LOOK_SECONDS)
 
     def _told(self, message: Message) -> tuple[str, bytes]:

@@ -19,7 +19,7 @@ from shared.job_document import rebuild
 from shared.job_queue import JobQueue
 from shared.job_store import JobStore
 from shared.object_storage import ObjectStorage
-from shared.settings import Settings
+from shared.settings import Settings, read_settings
 
 
 class Commands(click.Group):
@@ -37,7 +37,7 @@ class Commands(click.Group):
 @click.pass_context
 def main(ctx: click.Context) -> None:
     """Pause queues, look at them, hand out API keys, collect garbage, restore records."""
-    ctx.obj = Settings()
+    ctx.obj = read_settings("stemqueue-admin")
 
 
 @main.command()
@@ -150,3 +150,7 @@ def revoke_key(settings: Settings, key_id: str) -> None:
     if not ApiKeys(settings).revoke(key_id):
         raise click.ClickException(f"There is no key {key_id}.")
     click.echo(f"{key_id}: revoked")
+
+
+if __name__ == "__main__":
+    main()

@@ -241,7 +241,7 @@ class BatchStore:
 
     # Collection
 
-    def expired_ids(self, limit: int = 10) -> list[str]:
+    def expired_ids(self, limit: int) -> list[str]:
         """Return ended batches that are past their retention."""
         now_ms = guarded(self._redis.time)[0] * 1000
         key = f"{self._prefix}batches:settled"

@@ -22,7 +22,7 @@ from shared.job import CLASSES
 from shared.job_queue import celery_queue
 from shared.logs import configure_logging
 from shared.redis_connection import broker_options
-from shared.settings import Settings, split_names
+from shared.settings import read_settings, split_names
 from worker.service import WorkerService
 from worker.tasks import register
 
@@ -30,7 +30,7 @@ from worker.tasks import register
 # strangers send is opened by an ffmpeg that has no rights to gain, no credentials and one file (confine.py).
 warnings.filterwarnings("ignore", category=SecurityWarning)
 
-settings = Settings()
+settings = read_settings("worker")
 app = Celery("stemqueue")
 app.conf.update(
     **broker_options(

@@ -8,11 +8,10 @@ decoding yields (decoding.py).
 from __future__ import annotations
 
 import re
+import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 from shared.errors import (
     AudioEmptyError,
@@ -82,7 +81,7 @@ def probe(path: Path, *, workspace: Workspace, ffmpeg_path: str | None, max_seco
     """Return what the file claims to be.
 
     Raises AudioEmptyError, AudioUnreadableError, AudioUnsupportedError or AudioTooLongError; SeparationFailedError
-    where the machine is too busy to tell.
+    where the machine is too busy to tell, or has no ffmpeg that runs.
     """
     if path.stat().st_size == 0:
         raise AudioEmptyError("The file is empty.")
@@ -118,9 +117,9 @@ def _walk(path: Path, *, workspace: Workspace, ffmpeg_path: str | None) -> tuple
         )
         try:
             ended = ffmpeg.wait(process, seconds=PROBE_SECONDS)
-            if not ended and _is_starved(process.pid, log_path):
+            if not ended and _is_starved(process, log_path):
                 ended = ffmpeg.wait(process, seconds=STARVED_SECONDS)
-                if not ended and _is_starved(process.pid, log_path):
+                if not ended and _is_starved(process, log_path):
                     raise SeparationFailedError("The machine was too busy to look at the file.")
             ffmpeg.demand_not_killed(process.returncode)
             finished = ended and process.returncode == 0
@@ -133,17 +132,19 @@ def _walk(path: Path, *, workspace: Workspace, ffmpeg_path: str | None) -> tuple
     return text, int(ends[-1]) / 1e6 if ends else None, finished
 
 
-def _is_starved(pid: int, log_path: Path) -> bool:
+def _is_starved(process: subprocess.Popen[bytes], log_path: Path) -> bool:
     """Tell whether ffmpeg has had no chance to open its input."""
     if OPENED.search(log_path.read_bytes().decode("utf-8", "replace")):
         return False
-    # Nobody else waits for the process, so it is there, if only as its remains.
-    times = psutil.Process(pid).cpu_times()
-    return bool(times.user + times.system < STARVED_PROCESSOR_SECONDS)
+    return ffmpeg.processor_seconds(process) < STARVED_PROCESSOR_SECONDS
 
 
 def _read_log(log: str, walked_seconds: float | None) -> Probe:
     """Read the lines in which ffmpeg describes its input. Two spaces begin them; tags are indented further."""
+    version = re.search(r"^ffmpeg version (\S+)", log)
+    if version is None:
+        # The program's own first words are missing: it never ran, and the file is not to blame.
+        raise SeparationFailedError("The decoder cannot be started on this worker.")
     opened = OPENED.search(log)
     # The output's streams are told further down, in the same words.
     described, _, _ = log.partition("\nStream mapping:")
@@ -159,7 +160,6 @@ def _read_log(log: str, walked_seconds: float | None) -> Probe:
     )
     bitrate = re.search(r", (\d+) kb/s", stream)
     cover = re.search(r"^  Stream #0:(\d+).*?: Video: (?:mjpeg|png)\b.*\(attached pic\)$", log, re.MULTILINE)
-    version = re.search(r"^ffmpeg version (\S+)", log)
     return Probe(
         container=opened[1].rstrip(","),
         codec=re.split(r"[ ,]", stream, maxsplit=1)[0],
@@ -171,7 +171,7 @@ def _read_log(log: str, walked_seconds: float | None) -> Probe:
         walked_seconds=walked_seconds,
         audio_streams=len(streams),
         cover_stream=int(cover[1]) if cover else None,
-        ffmpeg_version=version[1] if version else "unknown",
+        ffmpeg_version=version[1],
     )
 
 

@@ -164,6 +164,10 @@ class WorkerService:
                 log.warning("queue away", error=error.message)
                 tell_at = 0.0
                 rescue_at = time.monotonic() + grace
+            except Exception:
+                # Without this thread the worker would be counted out, and its jobs taken from it.
+                log.exception("background broke")
+                rescue_at = time.monotonic() + self.settings.rescue_seconds
             self._wake.wait(TICK_SECONDS)
             self._wake.clear()
 
@@ -186,6 +190,9 @@ class WorkerService:
                 done = self.collector.run()
             except StemqueueError as error:
                 log.warning("collection put off", error=error.message)
+                continue
+            except Exception:
+                log.exception("collecting broke")
                 continue
             if done:
                 write = log.info if any(asdict(done).values()) else log.debug

@@ -81,7 +81,9 @@ def read_tags(work: Work, found: Probe, workspace: Workspace) -> Tags | None:
                 *("-map_metadata", "0:s:a:0", "-f", "ffmetadata", "pipe:1", *cover),
             ],
             ffmpeg_path=work.ffmpeg_path,
-            confinement=ffmpeg.Confinement(cpu_seconds=int(READ_SECONDS), file_bytes=MAX_COVER_BYTES),
+            confinement=ffmpeg.Confinement(
+                cpu_seconds=int(READ_SECONDS), file_bytes=MAX_COVER_BYTES, writable_folder=cover_path.parent
+            ),
             stdin=source,
             stdout=text,
         )

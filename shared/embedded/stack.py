@@ -15,13 +15,11 @@ from pathlib import Path
 from threading import Event
 from types import FrameType
 
-from pydantic import ValidationError
-
 from shared.embedded.console import Console
 from shared.embedded.processes import RunningService, Service, ServiceStartError, dying_with_us
 from shared.embedded.services import PortTakenError, api_url, plan_programs, plan_servers
 from shared.embedded.stack_lock import AlreadyRunningError, hold_stack_lock
-from shared.settings import Settings
+from shared.settings import Settings, read_settings
 
 # A program that ends is started again after 1, 2, 4, … seconds; the count starts anew once it has held for a minute.
 _LONGEST_PAUSE_SECONDS = 30.0
@@ -132,23 +130,24 @@ class Stack:
         self._console.write("stack", line)
 
 
-def read_settings() -> Settings:
+def stack_settings() -> Settings:
     """Return the settings with absolute folders, or end with a line for each that is wrong."""
-    try:
-        settings = Settings()
-    except ValidationError as error:
-        lines = [f"make: {'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()]
-        sys.exit("\n".join(lines))
+    settings = read_settings("make")
     return settings.model_copy(update={"state_folder": Path(settings.state_folder).absolute()})
 
 
-def run_stack(settings: Settings, console: Console, use: Callable[[Stack], int]) -> int:
+def run_stack(
+    settings: Settings, console: Console, use: Callable[[Stack], int], announce: Callable[[], None] = lambda: None
+) -> int:
     """Start a stack, call `use` with it, stop it whatever happens, and return what `use` did.
+
+    `announce` is called before the start, if no other stack of this clone runs.
 
     Raises AlreadyRunningError, PortTakenError, ServiceStartError.
     """
     stack = Stack(settings, console)
     with hold_stack_lock(settings.state_folder, stack.url):
+        announce()
         stack.stop_on_signals()
         try:
             stack.start()
@@ -171,7 +170,7 @@ def _main() -> int | str:
         return 0
 
     try:
-        return run_stack(read_settings(), Console(sys.stderr), look_after_it)
+        return run_stack(stack_settings(), Console(sys.stderr), look_after_it)
     except (AlreadyRunningError, PortTakenError, ServiceStartError) as error:
         return f"make: {error}"
 

@@ -151,10 +151,23 @@ def test_files_that_cannot_be_songs_are_refused_without_an_upload(open_page: Ope
     assert sent == []
 
 
+def test_a_file_of_words_is_refused_where_it_was_dropped(
+    open_page: OpenPage, api: httpx.Client, tmp_path: Path
+) -> None:
+    page = open_page()
+    before = api.get("/v1/jobs").json()["jobs"]
+    fake = tmp_path / "lyrics.mp3"
+    fake.write_text("O Tannenbaum, o Tannenbaum\n" * 100_000)
+    choose(page, fake)
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("The file is plain text; send the song itself, as MP3, WAV, FLAC")
+    assert api.get("/v1/jobs").json()["jobs"] == before
+
+
 def test_a_file_that_is_no_audio_inside_ends_with_a_plain_sentence(open_page: OpenPage, tmp_path: Path) -> None:
     page = open_page()
     fake = tmp_path / "notes.mp3"
-    fake.write_bytes(b"no audio at all " * 4000)
+    fake.write_bytes(b"no audio at all\0" * 4000)
     choose(page, fake)
     expect(page.get_by_role("heading", name="This song could not be taken apart")).to_be_visible(timeout=60_000)
     expect(page.get_by_text("The file is no audio that can be read.")).to_be_visible()

@@ -20,7 +20,7 @@ STEM = bytes(range(256)) * 40
 @pytest.fixture
 def path(web: FlaskClient, stand_in: StandIn) -> str:
     """The path of a job that is done."""
-    path: str = submit(web, b"the mixture", "song.mp3").headers["Location"]
+    path: str = submit(web, b"the\0mixture", "song.mp3").headers["Location"]
     stand_in.succeed(path.rsplit("/", 1)[1], STEM)
     return path
 
@@ -34,7 +34,7 @@ def test_each_output_is_sent_with_its_type_and_name(web: FlaskClient, path: str)
     assert web.get(f"{path}/waveforms/vocals").json == []
     assert web.get(f"{path}/report").json == {"a": 1}
     mixture = web.get(f"{path}/source")
-    assert (mixture.data, mixture.mimetype) == (b"the mixture", "audio/mpeg")
+    assert (mixture.data, mixture.mimetype) == (b"the\0mixture", "audio/mpeg")
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_a_public_storage_is_linked_to_instead(settings: Settings, path: str) ->
 
 @pytest.mark.usefixtures("stand_in")
 def test_a_file_named_like_a_page_is_not_sent_as_one(web: FlaskClient) -> None:
-    path = submit(web, b"<script>alert(1)</script>", "evil.html").headers["Location"]
+    path = submit(web, b"\0<script>alert(1)</script>", "evil.html").headers["Location"]
     answer = web.get(f"{path}/source")
     assert (answer.mimetype, answer.headers["X-Content-Type-Options"]) == ("application/octet-stream", "nosniff")
     assert answer.headers["Content-Disposition"].startswith("attachment")

@@ -22,7 +22,7 @@ from shared.settings import Settings
 from tests.fixtures.api import StandIn
 from tests.fixtures.servers import StorageServer
 
-SONG = b"a song" * 100_000
+SONG = b"a\0song" * 100_000
 
 
 class Site(BaseHTTPRequestHandler):
@@ -49,6 +49,8 @@ class Site(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(b"x")
             self.close_connection = True
+        elif name == "page.mp3":
+            self._answer(200, b"<!doctype html><title>Sign in to hear this song</title>")
         elif name.endswith(".mp3"):
             self._answer(200, SONG)
         else:
@@ -118,6 +120,7 @@ def test_a_url_is_fetched_as_if_it_had_been_sent(settings: Settings, stand_in: S
         ("/missing", 422, "url_unreachable"),
         ("/short", 422, "url_unreachable"),
         ("/endless", 413, "upload_too_large"),
+        ("/page.mp3", 415, "not_audio"),
         ("/drip", 422, "url_unreachable"),
     ],
 )

@@ -78,7 +78,7 @@ def test_what_is_no_wait_is_passed_over(web: FlaskClient, stand_in: StandIn, pre
 
 
 def test_a_submission_that_waits_is_answered_with_the_end(api_url: str, stand_in: StandIn) -> None:
-    files, headers = {"file": ("song.mp3", b"a song")}, {"Prefer": "wait=20", "Idempotency-Key": "once"}
+    files, headers = {"file": ("song.mp3", b"a\0song")}, {"Prefer": "wait=20", "Idempotency-Key": "once"}
     with working(stand_in):
         answer = httpx.post(f"{api_url}/v1/jobs", files=files, headers=headers, timeout=40)
         again = httpx.post(f"{api_url}/v1/jobs", files=files, headers=headers, timeout=40)
