@@ -100,15 +100,14 @@ def test_of_a_dropped_folder_the_songs_are_taken(open_page: OpenPage, song: Path
     expect(page.locator(".job-row", has_text="hidden")).to_have_count(0)
 
 
-def test_an_upload_that_the_server_refuses_tells_its_reason_beside_the_file(open_page: OpenPage, song: Path) -> None:
+def test_a_file_that_is_refused_on_its_way_says_why_beside_its_name(open_page: OpenPage, tmp_path: Path) -> None:
     page = open_page()
-    detail = "This is a picture (PNG), no audio."
-    problem = {"type": "about:blank", "title": "Unsupported", "status": 415, "code": "no_audio", "detail": detail}
-    body = {"status": 415, "json": problem, "content_type": "application/problem+json"}
-    page.route("**/v1/uploads?*", lambda route: route.fulfill(**body))
-    choose(page, song)
-    row = page.locator(".upload", has_text=song.name)
-    expect(row.get_by_role("alert")).to_have_text(detail)
+    picture = tmp_path / "Picture.mp3"
+    # Large, so that the answer comes long before the last byte is sent.
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(40_000_000))
+    choose(page, picture)
+    row = page.locator(".upload", has_text="Picture.mp3")
+    expect(row.get_by_role("alert")).to_contain_text("The file is a picture; send the song itself")
     expect(row.get_by_role("button", name="Try again")).to_have_count(0)
 
 

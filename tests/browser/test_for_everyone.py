@@ -79,6 +79,7 @@ def remember_songs(stack: Stack, count: int) -> None:
             "state": "canceled",
             "request": {"source": source, "engine": "repetition", "owner": "local", "priority": "bulk"},
             "created_at": ended,
+            "started_at": None,
             "finished_at": ended,
             "outputs": [],
             "probed": None,
@@ -86,5 +87,6 @@ def remember_songs(stack: Stack, count: int) -> None:
             "error": None,
             "fence": 1,
             "attempt": 1,
+            "attempt_errors": [],
         }
         assert store.restore(document)

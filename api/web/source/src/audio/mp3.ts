@@ -56,9 +56,11 @@ export async function openMp3(read: ReadRange, size: number): Promise<Cuttable> 
   const isTold = tag !== null && Math.abs(size - start - at - tag.bytes) < MOST_BEHIND_BYTES;
   if (!isTold) await reader.learn(Infinity);
   const count = isTold ? tag.frames : reader.frames.length;
+  const totalSamples = count * samplesPerFrame - (tag?.lame ? tag.lame.delay + tag.lame.padding : 0);
+  if (totalSamples <= 0) throw new NotSegmentable("The MP3 file has no music.");
   return {
     sampleRate,
-    totalSamples: count * samplesPerFrame - (tag?.lame ? tag.lame.delay + tag.lame.padding : 0),
+    totalSamples,
     async piece(first, stop) {
       const from = Math.max(0, Math.floor((first + skip) / samplesPerFrame) - LEAD_IN_FRAMES);
       const to = Math.min(count, Math.ceil((stop + skip) / samplesPerFrame) + 1);

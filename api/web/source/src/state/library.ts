@@ -114,7 +114,13 @@ export async function loadOlder(): Promise<void> {
   if (older.value === null || loadingOlder.value) return;
   loadingOlder.value = true;
   try {
-    const page = await requestJson<JobPage>(`/v1/jobs?limit=${PAGE_JOBS}&starting_after=${older.value}`);
+    let after: string | null;
+    let page: JobPage;
+    // Once more if the list was brought up to date meanwhile, and ends elsewhere now.
+    do {
+      after = older.value;
+      page = await requestJson<JobPage>(`/v1/jobs?limit=${PAGE_JOBS}&starting_after=${after}`);
+    } while (older.value !== null && older.value !== after);
     const known = new Set(jobs.value.map((job) => job.id));
     jobs.value = [...jobs.value, ...page.jobs.filter((job) => !known.has(job.id))];
     asked = jobs.value.length;
