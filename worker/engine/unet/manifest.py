@@ -17,6 +17,9 @@ from typing import Any
 from worker.engine.errors import EngineUnavailableError
 
 MANIFEST_NAME = "manifest.json"
+MASK_EXPONENTS = (1.0, 1.5, 2.0)
+"""The shares that masks can be made of: of magnitudes, of power, and the one between."""
+
 MANIFEST_FORMAT = 1
 """Raised when a field changes its meaning: an older folder is then refused and set up again."""
 
@@ -36,7 +39,8 @@ class Manifest:
     with their values after silence. From chunks further back than `settling_frames` the gains take
     nothing.
 
-    A stem's mask is its share of all stems' power, as in Spleeter. Above `bins` it fades out towards
+    A stem's mask is its share of all stems' magnitudes to the power of `mask_exponent` (2 is the share of the power, as
+    in Spleeter), but by the part `mask_own_gain` the gain that its own network gives. Above `bins` it fades out towards
     `taper_end_hz`. The stem `remainder`, if any, is the mixture less the others instead.
 
     `files` maps file names to their SHA-256; `networks` are those of the stems, in order, for the package
@@ -65,6 +69,8 @@ class Manifest:
     networks: tuple[str, ...]
     initial_states: str
     files: Mapping[str, str]
+    mask_exponent: float = 2.0
+    mask_own_gain: float = 0.0
     precision: str = "float32"
     scores: Mapping[str, float] = field(default_factory=dict)
     real_time_factor: float | None = None
@@ -156,6 +162,11 @@ def _check(manifest: Manifest) -> None:
         raise ValueError("networks must lag behind by whole chunks")
     if manifest.remainder is not None and manifest.remainder not in manifest.stems:
         raise ValueError("the remainder must be one of the stems")
+    if manifest.mask_exponent not in MASK_EXPONENTS or not 0 <= manifest.mask_own_gain <= 1:
+        raise ValueError("mask_exponent must be one that is known, and mask_own_gain a part of 1")
+    if manifest.mask_own_gain and manifest.remainder is None:
+        # Shares sum to 1, gains need not: what is missing must go somewhere.
+        raise ValueError("only with a remainder may masks follow a network's own gain")
     if not manifest.masked_stems or manifest.channels < 1:
         raise ValueError("at least one stem and one channel must be masked")
     if len(manifest.networks) != len(manifest.stems):
