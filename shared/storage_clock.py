@@ -15,6 +15,7 @@ from typing import Any
 import botocore.auth
 import botocore.signers
 import structlog
+from botocore.auth import SIGV4_TIMESTAMP
 
 log = structlog.get_logger(__name__)
 
@@ -37,20 +38,27 @@ def follow_storage_clock(client: Any) -> None:
         module.get_current_datetime = _signing_time  # type: ignore[attr-defined]
 
 
-def _learn(response: tuple[Any, Mapping[str, Any]] | None, attempts: int, **_: Any) -> int | None:
-    """Return 0, to try again at once, when a refusal may be due to our clock; None where it is not our matter."""
+def _learn(
+    response: tuple[Any, Mapping[str, Any]] | None, attempts: int, request_dict: Mapping[str, Any], **_: Any
+) -> int | None:
+    """Return 0, to try again at once, when a refusal may be due to our clock; None where it is not our matter.
+
+    Of requests that were under way together the first to be refused corrects the clock, and all go again.
+    """
     global _offset_seconds  # noqa: PLW0603 - a process has one clock
     # The answer to a HEAD has no body that could say what was wrong.
     if response is None or response[0].status_code != 403 or attempts > 2:
         return None
     try:
         theirs = parsedate_to_datetime(response[0].headers["Date"]).timestamp()
+        signed = datetime.strptime(request_dict["context"]["timestamp"], SIGV4_TIMESTAMP).replace(tzinfo=UTC)
     except (KeyError, TypeError, ValueError):
         return None
-    if abs(theirs - storage_seconds()) < TOLERATED_SECONDS:
+    if abs(theirs - signed.timestamp()) < TOLERATED_SECONDS:
         return None
-    _offset_seconds = theirs - time.time()
-    log.warning("this machine's clock differs from the storage's, which is used", seconds=round(_offset_seconds))
+    if abs(theirs - storage_seconds()) >= TOLERATED_SECONDS:
+        _offset_seconds = theirs - time.time()
+        log.warning("this machine's clock differs from the storage's, which is used", seconds=round(_offset_seconds))
     return 0
 
 
