@@ -62,6 +62,9 @@ class BatchResource(Resource):
     counts: CountsResource
     audio_seconds: float = Field(description="Separated so far")
     error: ItemErrorResource | None = Field(description="Why the manifest could not be read to its end")
+    rerun_checked: int | None = Field(
+        description="While a rerun looks for items that another version made: how many it has looked at; else null"
+    )
     created_at: datetime
     ended_at: datetime | None
     expires_at: datetime | None = Field(description="When the batch is removed, with its jobs and their stems")
@@ -130,6 +133,7 @@ def batch_document(batch: Batch) -> dict[str, Any]:
         "counts": {state.value: batch.counts[state] for state in ItemState},
         "audio_seconds": round(batch.audio_seconds, 3),
         "error": batch.error,
+        "rerun_checked": min(batch.total, batch.rerun.next_number - 1) if batch.rerun else None,
         "created_at": _moment(batch.created_at),
         "ended_at": _moment(batch.ended_at),
         "expires_at": _moment(batch.expires_at),

@@ -15,8 +15,8 @@ import structlog
 from api.batch_schemas import BatchSubmission, ManifestWish
 from api.outgoing import check_url
 from api.submission import Sender
-from shared.batch import Batch, BatchRequest, Export, ItemState, Manifest
-from shared.batch_items import BatchItems, Standing
+from shared.batch import Batch, BatchRequest, Export, Manifest
+from shared.batch_changes import BatchChanges
 from shared.batch_objects import LINES, document_key, manifest_key
 from shared.batch_store import BatchStore
 from shared.engine_catalog import EngineCatalog
@@ -36,10 +36,10 @@ class BatchSubmissions:
     settings: Settings
     uploads: UploadStore
     batches: BatchStore
+    changes: BatchChanges
     prompt_storage: ObjectStorage
     storage: ObjectStorage
     catalog: EngineCatalog
-    items: BatchItems
 
     def submit(self, sender: Sender, wanted: BatchSubmission, *, batch_id: str) -> Batch:
         """Accept a batch.
@@ -82,16 +82,14 @@ class BatchSubmissions:
     def rerun(self, batch: Batch) -> Batch:
         """Have the items done again that another version of their engine made than workers have now.
 
-        Raises BatchStateError where there are none.
+        Workers look for them. Raises BatchStateError where it is known that there are none.
         """
-        now = {name: description["version"] for name, description in self.catalog.descriptions().items()}
-        made = self.items.all(batch, state=ItemState.SUCCEEDED)
-        outdated = [s.item.number for s in made if _differs(s, now)]
-        return self.batches.rerun(batch.id, outdated)
+        now = {name: str(description["version"]) for name, description in self.catalog.descriptions().items()}
+        return self.changes.rerun(batch.id, now)
 
     def remove(self, batch_id: str) -> None:
         """Forget an ended batch. Raises BatchNotFoundError, BatchStateError."""
-        self.batches.delete(batch_id)
+        self.changes.delete(batch_id)
 
     def _manifest_object(self, sender: Sender, wanted: BatchSubmission, place: ManifestWish) -> Manifest:
         if place.s3:
@@ -138,11 +136,6 @@ class BatchSubmissions:
         if not self.settings.webhook_secrets:
             raise FieldsInvalidError([{"field": "webhook_url", "message": "this server sends no webhooks"}])
         return check_url(wanted.webhook_url)
-
-
-def _differs(standing: Standing, versions: Mapping[str, str]) -> bool:
-    engine = str((standing.item.request or {}).get("engine"))
-    return engine in versions and versions[engine] != standing.result.engine_version
 
 
 def _below(name: str, error: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from gunicorn.glogging import Logger
 from api.fair_worker import FairWorker
 from api.services import EXTENSION
 from shared.logs import configure_logging
-from shared.settings import Settings
+from shared.settings import read_settings
 
-_settings = Settings()
+_settings = read_settings("api")
 
 bind = [
     f"[{_settings.api_host}]:{_settings.api_port}"

@@ -14,6 +14,7 @@ from api.readiness import Readiness
 from api.submission import Submission
 from api.webhooks import Webhooks
 from shared.api_keys import ApiKeys
+from shared.batch_changes import BatchChanges
 from shared.batch_items import BatchItems
 from shared.batch_store import BatchStore
 from shared.engine_catalog import EngineCatalog
@@ -49,6 +50,7 @@ class Services:
     idempotency: IdempotencyStore
     changes: JobChanges
     batches: BatchStore
+    batch_changes: BatchChanges
     items: BatchItems
     batch_submissions: BatchSubmissions
     preflight: Preflight
@@ -65,16 +67,16 @@ def make_services(settings: Settings) -> Services:
     prompt_storage = ObjectStorage(settings, prompt=True)
     catalog = EngineCatalog(settings, queue)
     deliveries = WebhookStore(settings, client)
-    batches = BatchStore(settings, client)
+    batches, changes = BatchStore(settings, client), BatchChanges(settings, client)
     items = BatchItems(store, batches, prompt_storage)
     batch_submissions = BatchSubmissions(
         settings=settings,
         uploads=UploadStore(settings, client),
+        changes=changes,
         batches=batches,
         prompt_storage=prompt_storage,
         storage=storage,
         catalog=catalog,
-        items=items,
     )
     return Services(
         settings=settings,
@@ -98,6 +100,7 @@ def make_services(settings: Settings) -> Services:
         rate_limits=RateLimits(settings, client),
         idempotency=IdempotencyStore(settings, client),
         batches=batches,
+        batch_changes=changes,
         items=items,
         batch_submissions=batch_submissions,
         preflight=Preflight(batch_submissions, queue, storage),

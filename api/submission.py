@@ -179,6 +179,9 @@ class Submission:
 
     def take_back(self, stored: Stored) -> None:
         """Remove a mixture that no job will use; what cannot be removed now is the collector's."""
+        if not stored.key:
+            # It was only compared with one that was stored before.
+            return
         try:
             self._storage.delete([stored.key])
             self._uploads.drop(stored.key.removeprefix(upload_key("")))

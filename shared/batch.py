@@ -54,12 +54,14 @@ class ItemState(StrEnum):
 
 LETTERS: Mapping[str, ItemState] = {
     "w": ItemState.WAITING,
+    "r": ItemState.WAITING,
     "s": ItemState.SUCCEEDED,
     "f": ItemState.FAILED,
     "c": ItemState.CANCELED,
     "i": ItemState.INVALID,
 }
-"""Items in Redis (lua/keys.lua); `q`, and capitals, mean that the job's record there knows more."""
+"""Items in Redis (lua/keys.lua); `r` has a result that is to be replaced; `q`, and capitals, mean that the job's record
+there knows more."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,21 @@ class BatchRequest:
 
 
 @dataclass(frozen=True)
+class Rerun:
+    """How far a batch was looked through for items that other versions of their engines made than those named."""
+
+    next_number: int
+    versions_json: str
+    """As it was written down, by which a rerun is known from one that followed it."""
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """The version of each engine, by its name, that is not to be replaced."""
+        versions: dict[str, str] = json.loads(self.versions_json)
+        return versions
+
+
+@dataclass(frozen=True)
 class Batch:
     """A batch as its record tells it, read at one moment. Times are seconds since 1970 by Redis's clock."""
 
@@ -126,7 +143,11 @@ class Batch:
     is_read: bool
     is_rerun: bool
     """Whether items that have a result may be getting another."""
+    is_changing: bool
+    """Whether a cancel or a retry still goes through its items, part by part."""
     audio_seconds: float
+    rerun: Rerun | None = None
+    """What of it is looked for, while it is looked through for what other versions made."""
     ended_at: float | None = None
     expires_at: float | None = None
     error: Mapping[str, Any] | None = None
@@ -145,6 +166,8 @@ class Batch:
             cursor=record["cursor"],
             is_read=record.get("read") == "1",
             is_rerun=record.get("rerun") == "1",
+            is_changing="canceling" in record or "retrying" in record,
+            rerun=Rerun(int(record["rerunning"]), record["versions"]) if "rerunning" in record else None,
             audio_seconds=int(record.get("audio_ms", 0)) / 1000,
             ended_at=int(record["ended_ms"]) / 1000 if "ended_ms" in record else None,
             expires_at=int(record["expires_ms"]) / 1000 if "expires_ms" in record else None,
@@ -181,6 +204,11 @@ def batch_of(job_id: str) -> tuple[str, int]:
 def is_batch_id(some_id: str) -> bool:
     """Return whether an id is a batch's; one of four billion other ids looks like one."""
     return some_id.endswith(NO_ITEM)
+
+
+def made_by(engine: str, version: str | None) -> str:
+    """Return what an item was made by, as a batch's record counts it (lua/keys.lua)."""
+    return f"{engine}@{version or ''}"
 
 
 def chunk_of(number: int) -> int:

@@ -21,6 +21,9 @@ from shared.object_storage import ObjectStorage, output_key
 LOOKS = 3
 """How often items are looked at that changed hands while they were looked at."""
 
+CHUNKS_AT_ONCE = 200
+"""Chunks whose letters are read in one go, 100 kB."""
+
 WITHOUT_JOB = frozenset({ItemState.WAITING, ItemState.INVALID})
 
 
@@ -57,7 +60,8 @@ class BatchItems:
 
     def all(self, batch: Batch, *, state: ItemState | None = None, after: int = 0) -> Iterator[Standing]:
         """Yield the items in the manifest's order."""
-        for chunk in range(after // CHUNK_ITEMS, -(-batch.total // CHUNK_ITEMS)):
+        chunks = range(after // CHUNK_ITEMS, -(-batch.total // CHUNK_ITEMS))
+        for chunk in chunks if state is None else self._chunks_with(batch.id, chunks, state):
             yield from self.standing(batch, chunk, state=state, after=after)
 
     def page(
@@ -100,6 +104,16 @@ class BatchItems:
         except SourceMissingError:
             return None
         return Job.from_document(document, batch_id=batch_id)
+
+    def _chunks_with(self, batch_id: str, chunks: range, state: ItemState) -> Iterator[int]:
+        """Yield the chunks that may hold items in a state: of a large batch few may."""
+        for some in (chunks[i : i + CHUNKS_AT_ONCE] for i in range(0, len(chunks), CHUNKS_AT_ONCE)):
+            letters = self._batches.letters(batch_id, range(numbers_of(some[0]).start, numbers_of(some[-1]).stop))
+            for place, chunk in enumerate(some):
+                told = set(letters[place * CHUNK_ITEMS : (place + 1) * CHUNK_ITEMS])
+                # What the letter does not tell, the job's record does.
+                if any(LETTERS.get(letter, state) is state for letter in told):
+                    yield chunk
 
     def _stored_job(self, job_id: str) -> Job | None:
         batch_id, number = batch_of(job_id)

@@ -6,12 +6,12 @@ Owns that nothing of a kept batch is garbage: an item's job may have no record a
 from __future__ import annotations
 
 import json
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from shared.batch import STEM_CHARACTERS, batch_of, chunk_of, job_id_of
+from shared.batch_changes import BatchChanges
 from shared.batch_items import BatchItems
 from shared.batch_objects import FOLDER, document_key, items_key
 from shared.batch_store import BatchStore
@@ -19,6 +19,7 @@ from shared.errors import SourceMissingError
 from shared.job_document import read_document
 from shared.job_store import JobStore
 from shared.object_storage import ObjectStorage
+from shared.storage_clock import storage_seconds
 
 DELETE_AT_ONCE = 1000
 """Keys that are held in memory while a batch goes."""
@@ -30,6 +31,7 @@ class BatchLeavings:
 
     store: JobStore
     batches: BatchStore
+    changes: BatchChanges
     storage: ObjectStorage
     abandoned_seconds: float
 
@@ -49,6 +51,7 @@ class BatchLeavings:
 
     def remove(self, batch_id: str) -> None:
         """Remove all objects of a batch whose record is gone, and let its uploads go; done twice it does no harm."""
+        self.changes.forget_jobs(batch_id)
         for uploads in self._uploads(batch_id):
             self.batches.let_go(batch_id, uploads)
         self._remove_below(f"jobs/{batch_id[:STEM_CHARACTERS]}")
@@ -56,7 +59,7 @@ class BatchLeavings:
 
     def remove_stray(self) -> int:
         """Remove old objects of batches that never came to be, and results that newer ones replaced."""
-        before, removed = time.time() - self.abandoned_seconds, 0
+        before, removed = storage_seconds() - self.abandoned_seconds, 0
         versions: dict[str, dict[str, str] | None] = {}
         for key, _, changed_at in self.storage.list_keys(FOLDER):
             _, batch_id, *rest = key.split("/")

@@ -7,11 +7,12 @@ was not stored as a result yet. All else runs again; reading goes on where the l
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from shared.batch import BatchRequest, job_id_of
-from shared.batch_objects import FOLDER, BatchObjects, Result, document_key
+from shared.batch import LETTERS, BatchRequest, job_id_of, made_by
+from shared.batch_objects import FOLDER, BatchObjects, Item, Result, document_key
 from shared.batch_store import BatchStore
 from shared.errors import SourceMissingError
 from shared.export_names import marks_of
@@ -24,7 +25,8 @@ from shared.object_storage import ObjectStorage
 class Restored:
     """What a batch comes to."""
 
-    letters: str = ""
+    letters: list[str] = field(default_factory=list)
+    made: Counter[str] = field(default_factory=Counter)
     cursor: str = ""
     audio_seconds: float = 0.0
     stored_bytes: int = 0
@@ -51,34 +53,39 @@ class BatchRebuild:
             return False
         document = read_document(self._storage, document_key(batch_id))
         request = BatchRequest.from_json(json.dumps(document))
-        restored, versions, uploads = Restored(), self._versions(batch_id), []
+        restored, versions = Restored(), self._versions(batch_id)
+        self._batches.put_versions(batch_id, versions)
         for chunk in range(len(self._chunks(batch_id))):
             results = self._objects.results(batch_id, chunk, versions[chunk]) if chunk in versions else {}
             items = self._objects.all_items(batch_id, chunk)
+            uploads = [item.source["upload_id"] for item in items if item.source and "upload_id" in item.source]
+            self._batches.hold_uploads(batch_id, uploads)
             for item in items:
-                uploads += [item.source["upload_id"]] if item.source and "upload_id" in item.source else []
                 text = results.get(item.number) or (None if item.error else self._ended(batch_id, item.number))
                 if text and item.number not in results:
                     self._batches.put_result(batch_id, item.number, text)
-                self._add(restored, text, invalid=item.error is not None)
+                self._add(restored, item, text)
             restored.cursor = items[-1].cursor or ""
             if request.export:
                 self._batches.put_marks(batch_id, marks_of(request.export, items))
         return self._batches.restore(
             batch_id,
             request,
-            letters=restored.letters,
+            letters="".join(restored.letters),
             cursor=restored.cursor,
             audio_seconds=restored.audio_seconds,
             stored_bytes=restored.stored_bytes,
             fence=restored.fence,
-            versions=versions,
-            uploads=uploads,
+            counts={LETTERS[letter]: number for letter, number in Counter(restored.letters).items()},
+            made=restored.made,
         )
 
-    def _add(self, restored: Restored, text: str | None, *, invalid: bool) -> None:
+    def _add(self, restored: Restored, item: Item, text: str | None) -> None:
         result = Result.from_text(text) if text else None
-        restored.letters += "i" if invalid else _letter(result)
+        letter = "i" if item.error else _letter(result)
+        restored.letters.append(letter)
+        if letter == "s" and result:
+            restored.made[made_by(str((item.request or {}).get("engine")), result.engine_version)] += 1
         if result:
             restored.stored_bytes += result.stored_bytes
             restored.fence = max(restored.fence, result.fence)

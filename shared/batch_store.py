@@ -11,8 +11,8 @@ from typing import Any, cast
 
 import redis
 
-from shared.batch import Batch, BatchRequest, BatchState, batch_of
-from shared.errors import BatchNotFoundError, BatchStateError, SourceMissingError
+from shared.batch import Batch, BatchRequest, ItemState, batch_of
+from shared.errors import BatchNotFoundError, SourceMissingError
 from shared.newest_first import ids_after
 from shared.recent import Recent
 from shared.redis_connection import Scripts, connect, guarded
@@ -49,7 +49,7 @@ class BatchStore:
         )
         if answer == "upload_gone":
             raise SourceMissingError("That upload is no longer there.")
-        return _batch(batch_id, record[0])
+        return batch_from_flat(batch_id, record[0])
 
     def read(self, batch_id: str) -> Batch:
         """Return the batch as it stands; one call to Redis. Raises BatchNotFoundError.
@@ -82,25 +82,6 @@ class BatchStore:
             pipeline.hgetall(f"{self._prefix}batch:{batch_id}")
         records = cast("list[Mapping[str, str]]", guarded(pipeline.execute))
         return [Batch.from_record(i, r) for i, r in zip(ids, records, strict=True) if r]
-
-    def cancel(self, batch_id: str) -> Batch:
-        """Cancel what waits, what is in line and what runs. Raises BatchNotFoundError, BatchStateError."""
-        before, record = self._scripts.run("batch_cancel", batch_id, self._retention_ms)
-        _demand(before, {BatchState.READING, BatchState.RUNNING}, "canceled")
-        return _batch(batch_id, record)
-
-    def retry_failed(self, batch_id: str) -> Batch:
-        """Have items that failed or were canceled done again. Raises BatchNotFoundError, BatchStateError."""
-        return self._again(batch_id, "fc", "")
-
-    def rerun(self, batch_id: str, numbers: Sequence[int]) -> Batch:
-        """Have items that succeeded done again. Raises BatchNotFoundError, BatchStateError when there are none."""
-        return self._again(batch_id, "", json.dumps(list(numbers)))
-
-    def delete(self, batch_id: str) -> None:
-        """Forget an ended batch; the collector removes its objects. Raises BatchNotFoundError, BatchStateError."""
-        before = self._scripts.run("batch_delete", batch_id)
-        _demand(before, {BatchState.ENDED, BatchState.CANCELED}, "deleted")
 
     def letters(self, batch_id: str, numbers: range) -> str:
         """Return the letters of a run of items; fewer where the batch has fewer."""
@@ -202,6 +183,7 @@ class BatchStore:
         stored_bytes: int,
         unneeded_bytes: int,
         upload_id: str | None,
+        made_by: str,
     ) -> bool:
         """Exchange an ended job's record for its item's result; False when the job changed meanwhile.
 
@@ -218,6 +200,7 @@ class BatchStore:
             stored_bytes,
             unneeded_bytes,
             upload_id,
+            made_by,
             self._retention_ms,
         )
         return bool(answer)
@@ -238,7 +221,7 @@ class BatchStore:
 
     # Collection
 
-    def expired_ids(self, limit: int = 10) -> list[str]:
+    def expired_ids(self, limit: int) -> list[str]:
         """Return ended batches that are past their retention."""
         now_ms = guarded(self._redis.time)[0] * 1000
         key = f"{self._prefix}batches:settled"
@@ -252,6 +235,17 @@ class BatchStore:
     def put_result(self, batch_id: str, number: int, result: str) -> None:
         """Give a batch that is about to be restored the result of an item."""
         guarded(lambda: self._redis.hset(f"{self._prefix}batch:{batch_id}:results", str(number), result))
+
+    def put_versions(self, batch_id: str, versions: Mapping[int, str]) -> None:
+        """Give a batch that is about to be restored the versions of chunks' results."""
+        flat = [str(part) for chunk in versions.items() for part in chunk]
+        if flat:
+            guarded(lambda: self._redis.hset(f"{self._prefix}batch:{batch_id}:chunks", items=flat))
+
+    def hold_uploads(self, batch_id: str, uploads: Sequence[str]) -> None:
+        """Say that a batch which is about to be restored needs these uploads."""
+        if uploads:
+            self._scripts.run("batch_hold_uploads", batch_id, *uploads)
 
     def put_marks(self, batch_id: str, marks: Sequence[str]) -> None:
         """Give a batch that is about to be restored the marks of names that its items have."""
@@ -268,8 +262,8 @@ class BatchStore:
         audio_seconds: float,
         stored_bytes: int,
         fence: int,
-        versions: Mapping[int, str],
-        uploads: Sequence[str],
+        counts: Mapping[ItemState, int],
+        made: Mapping[str, int],
     ) -> bool:
         """Put a batch's record back; False when there is a record already."""
         answer = self._scripts.run(
@@ -283,26 +277,12 @@ class BatchStore:
             stored_bytes,
             int(bool(request.export)),
             fence,
-            json.dumps({str(chunk): version for chunk, version in versions.items()}),
-            *uploads,
+            json.dumps(counts),
+            json.dumps(made),
         )
         return bool(answer)
 
-    def _again(self, batch_id: str, letters: str, named: str) -> Batch:
-        number, record = self._scripts.run("batch_again", batch_id, letters, named)
-        if number == "":
-            raise BatchNotFoundError("There is no such batch.")
-        if not int(number):
-            raise BatchStateError("No item of the batch is to be done again.")
-        return _batch(batch_id, record)
 
-
-def _batch(batch_id: str, flat: Sequence[str]) -> Batch:
+def batch_from_flat(batch_id: str, flat: Sequence[str]) -> Batch:
+    """Return the batch of a record as a script tells it, a flat list."""
     return Batch.from_record(batch_id, dict(zip(flat[::2], flat[1::2], strict=True)))
-
-
-def _demand(before: str, allowed: set[BatchState], done: str) -> None:
-    if not before:
-        raise BatchNotFoundError("There is no such batch.")
-    if before not in allowed:
-        raise BatchStateError(f"A batch that is {before} cannot be {done}.")

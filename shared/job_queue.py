@@ -179,8 +179,13 @@ class JobQueue:
     def usual(self, engine: str, form: str) -> tuple[float | None, int | None]:
         """Return how many seconds a job of an engine held a slot lately, and how many bytes of a format it made."""
         names = [f"{self._prefix}pace:{engine}", f"{self._prefix}made:{engine}:{form}"]
-        pace_ms, made = cast("list[str | None]", guarded(lambda: self._redis.mget(names)))
-        return int(pace_ms) / 1000 if pace_ms else None, int(made) if made else None
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.mget(names)
+        pipeline.hmget(f"{self._prefix}work:{engine}", ["n", "y", "drift"])
+        (pace_ms, made), (jobs, work_ms, drift) = guarded(pipeline.execute)
+        # The average alone takes long to forget a first job that had to load its model (lua/pace.lua).
+        seconds = float(drift or 1) * float(work_ms) / float(jobs) / 1000 if jobs else int(pace_ms or 0) / 1000
+        return round(seconds, 3) or None, int(made) if made else None
 
     def counts(self) -> dict[str, int]:
         """Return the number of jobs in each state."""

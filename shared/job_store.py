@@ -175,7 +175,7 @@ class JobStore:
         tombstones = cast("list[str]", guarded(lambda: self._redis.zrange(f"{self._prefix}deleted", 0, limit - 1)))
         return [Deletion(t.partition(" ")[0], t.partition(" ")[2] or None) for t in tombstones]
 
-    def expired_ids(self, limit: int = 500) -> list[str]:
+    def expired_ids(self, limit: int) -> list[str]:
         """Return ended jobs that are past their retention."""
         now_ms = guarded(self._redis.time)[0] * 1000
         settled = f"{self._prefix}settled"
@@ -197,8 +197,9 @@ class JobStore:
             self._retention_ms,
             json.dumps(document["outputs"]),
             *(json.dumps(document[name]) if document[name] else "" for name in ("probed", "report", "error")),
-            document["fence"],
-            document["attempt"],
+            *(document["fence"], document["attempt"], int((document["started_at"] or 0) * 1000)),
+            "\n".join(json.dumps(e, separators=(",", ":")) for e in document["attempt_errors"]),
+            int(document.get("cached", False)),
         )
         return bool(answer == "restored")
 

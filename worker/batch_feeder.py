@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from threading import Event
 from typing import Any
 
 import structlog
 
 from shared.batch import Batch, BatchState, job_id_of
+from shared.batch_changes import BatchChanges
+from shared.batch_items import BatchItems
 from shared.batch_objects import BatchObjects, Item, Result
 from shared.batch_store import BatchStore
 from shared.engine_catalog import EngineCatalog
@@ -33,6 +36,7 @@ from shared.job_store import JobStore
 from shared.object_storage import ObjectStorage
 from shared.settings import Settings
 from shared.upload_store import UploadStore
+from worker.batch_reruns import BatchReruns
 from worker.batch_results import BatchResults, in_chunks
 from worker.manifest_reading import ManifestReading
 
@@ -61,11 +65,16 @@ class BatchFeeder:
     store: JobStore
     uploads: UploadStore
     batches: BatchStore
+    changes: BatchChanges
     queue: JobQueue
     storage: ObjectStorage
     objects: BatchObjects
     results: BatchResults
     stopping: Event
+
+    @cached_property
+    def _reruns(self) -> BatchReruns:
+        return BatchReruns(self.batches, self.changes, BatchItems(self.store, self.batches, self.storage))
 
     @property
     def _lock_seconds(self) -> float:
@@ -92,10 +101,14 @@ class BatchFeeder:
 
     def _work(self, batch_id: str) -> bool:
         batch = self.batches.read(batch_id)
+        if batch.is_changing:
+            # Whoever began it died over it.
+            batch = self.changes.finish_change(batch_id)
         if batch.state is BatchState.READING:
             self._read(batch)
+        looks_on = self._reruns.look_on(batch, lambda: self._keeps(batch_id))
         fed = self._feed(batch)
-        more = self.results.compact(batch)
+        more = self.results.compact(batch) or looks_on
         self.results.flush(batch_id)
         batch = self.batches.read(batch_id)
         if batch.state in {BatchState.ENDED, BatchState.CANCELED}:
@@ -106,10 +119,10 @@ class BatchFeeder:
         catalog = EngineCatalog(self.settings, self.queue)
         reading = ManifestReading(self.settings, self.uploads, self.batches, self.storage, catalog)
 
-        def proceed() -> bool:
-            return not self.stopping.is_set() and self.batches.hold(batch.id, self.name, self._lock_seconds)
+        reading.read_on(batch, READ_CHUNKS, lambda: self._keeps(batch.id))
 
-        reading.read_on(batch, READ_CHUNKS, proceed)
+    def _keeps(self, batch_id: str) -> bool:
+        return not self.stopping.is_set() and self.batches.hold(batch_id, self.name, self._lock_seconds)
 
     # Items become jobs
 
@@ -138,7 +151,7 @@ class BatchFeeder:
             return False
         except LifeCycleError as error:
             # Full, draining, a quota: it waits with the others.
-            log.info("item waits", batch=batch.id, number=item.number, error=error.message)
+            log.debug("item waits", batch=batch.id, number=item.number, error=error.message)
             return False
         return True
 

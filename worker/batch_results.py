@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from shared.batch import Batch, BatchState, chunk_of, job_id_of, numbers_of
+from shared.batch import Batch, BatchState, chunk_of, job_id_of, made_by, numbers_of
 from shared.batch_items import BatchItems
 from shared.batch_objects import BatchObjects, Result, results_key
 from shared.batch_store import BatchStore
@@ -103,6 +103,7 @@ class BatchResults:
             stored_bytes=result.stored_bytes - earlier.stored_bytes,
             unneeded_bytes=unneeded,
             upload_id=job.request.source.upload_id,
+            made_by=made_by(job.request.engine, result.engine_version),
         )
 
     def _export(self, batch: Batch, job: Job, number: int) -> None:

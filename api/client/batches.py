@@ -112,6 +112,10 @@ class Batches:
         """Put a batch's failed tracks back in line."""
         return Batch.from_json(self._server.send("POST", f"/v1/batches/{batch_id}/retry-failed").json())
 
+    def rerun(self, batch_id: str) -> Batch:
+        """Have the tracks done again that another version of their engine made than the server has now."""
+        return Batch.from_json(self._server.send("POST", f"/v1/batches/{batch_id}/rerun").json())
+
     def report(self, batch_id: str, form: str) -> str:
         """Return a batch's report, `csv` or `jsonl`: one row an item."""
         return self._server.get(f"/v1/batches/{batch_id}/report.{form}").text

@@ -1,8 +1,8 @@
 """The command `stemqueue`: jobs from the shell.
 
 Exit code 0: done; 1: the job failed or the server refused; 2: the command line is wrong; 3: still waiting when the time
-was over; 4: no server answers; `stemqueue catalog` has codes of its own. One line on standard error says more;
-`--json` prints what programs read.
+was over; 4: no server answers; 130: Ctrl-C; `stemqueue catalog` has codes of its own. One line on standard error says
+more; `--json` prints what programs read.
 
 Owns options and exit codes; what is shown while one waits is in progress.py.
 """
@@ -19,7 +19,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from api.client.catalog.commands import catalog
+from api.client.catalog.commands import INTERRUPTED, catalog
 from api.client.errors import ApiError, ClientError, ConnectionFailedError
 from api.client.http_client import Client, failure
 from api.client.models import Job
@@ -34,6 +34,8 @@ class Commands(click.Group):
         """Run the command."""
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:
+            ctx.exit(INTERRUPTED)
         except ApiError as error:
             request = f" (request {error.request_id})" if error.status >= 500 and error.request_id else ""
             raise click.ClickException(f"{error.detail}{request}") from error

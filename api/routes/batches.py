@@ -197,7 +197,7 @@ def changes(path: str, summary: str) -> Callable[[Callable[[Batch], Batch]], Cal
 @changes("cancel", "Cancel a batch")
 def cancel(batch: Batch) -> Batch:
     """Cancel what waits, what is in line and what runs; what is done stays."""
-    canceled = services().batches.cancel(batch.id)
+    canceled = services().batch_changes.cancel(batch.id)
     services().submission.dispatch()
     return canceled
 
@@ -205,14 +205,15 @@ def cancel(batch: Batch) -> Batch:
 @changes("retry-failed", "Retry a batch's failed items")
 def retry_failed(batch: Batch) -> Batch:
     """Have the items done again that failed or were canceled; 409 where there are none."""
-    return services().batches.retry_failed(batch.id)
+    return services().batch_changes.retry_failed(batch.id)
 
 
 @changes("rerun", "Do a batch's items again that an older engine made")
 def rerun(batch: Batch) -> Batch:
     """Have the items done again that another version of their engine made than workers have now.
 
-    An item keeps its stems until it has new ones; 409 where there are no such items.
+    The answer comes at once, however many there are: workers look for them (`rerun_checked` tells how far they are),
+    and each waits again once it is found. An item keeps its stems until it has new ones; 409 where there are none.
     """
     return services().batch_submissions.rerun(batch)
 

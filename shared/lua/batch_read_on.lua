@@ -20,7 +20,7 @@ redis.call('HSET', record, 'cursor', after)
 if err ~= '' then redis.call('HSET', record, 'error', err) end
 if is_last == '1' then
   redis.call('HSET', record, 'state', 'running', 'read', 1)
-  redis.call('DEL', key('batch', id, 'marks'))
+  redis.call('UNLINK', key('batch', id, 'marks'))
   end_batch_if_done(id, retention_ms, now_ms())
 end
 return 1

@@ -12,6 +12,12 @@ local function count_item(batch, state, by)
   redis.call('HINCRBY', key('batch', batch), 'n_' .. state, int(by))
   redis.call('HINCRBY', key('batch', batch), 'version', 1)
 end
+-- How many of the items that succeeded were made by what: an engine, an @, and its version.
+local function count_made(batch, made, by)
+  if redis.call('HINCRBY', key('batch', batch), 'made_' .. made, int(by)) <= 0 then
+    redis.call('HDEL', key('batch', batch), 'made_' .. made)
+  end
+end
 local function count(id, state, by)
   redis.call('HINCRBY', key('count'), state, by)
   local job = get(id, 'owner', 'batch')
@@ -115,7 +121,9 @@ local function end_batch(batch, state, retention_ms, now)
 end
 -- A batch ends with the last of its items, once all of its manifest is read.
 local function end_batch_if_done(batch, retention_ms, now)
-  if redis.call('HGET', key('batch', batch), 'state') ~= 'running' then return end
+  local record = redis.call('HMGET', key('batch', batch), 'state', 'retrying', 'rerunning')
+  -- What goes through the items may yet find some to be done again.
+  if record[1] ~= 'running' or record[2] or record[3] then return end
   for _, state in ipairs({'waiting', 'queued', 'running'}) do
     if batch_number(batch, 'n_' .. state) > 0 then return end
   end
@@ -132,6 +140,7 @@ local function job_of(batch, number) return string.sub(batch, 1, 24) .. string.f
 local function item_letter(batch, number)
   return redis.call('GETRANGE', key('batch', batch, 'states'), int(number - 1), int(number - 1))
 end
+local function is_waiting(letter) return letter == 'w' or letter == 'r' end
 local function mark_item(batch, number, letter)
   redis.call('SETRANGE', key('batch', batch, 'states'), int(number - 1), letter)
 end

@@ -17,7 +17,7 @@
 --   engines, paused, draining     set      engines that ever had a line; those an operator has stopped
 --   workers, worker:<id>          zset, hash   live workers by heartbeat; what each can do
 --   pace:<engine>                 string   running average of a job's seconds of work, in ms
---   work:<kind>, course:<kind>    hash     what a job's work takes by the length of its audio, and how it goes (pace.lua);
+--   work:<kind>, course:<kind>    hash, string   what a job's work takes by the length of its audio, and how it goes (pace.lua);
 --                                          a kind is an engine, or an engine with a preset and parameters
 --   lengths                       hash     by the ending of a file's name: how far the guess from its size is off
 --   count, failures               hash     jobs by state; failures by code since the start
@@ -33,10 +33,13 @@
 --   idempotency:<name>            hash     a request under an Idempotency-Key: who holds it, what it asks, its answer
 --   webhooks, webhook:<message>   zset, hash   ends of jobs still to be told to clients, by when; each
 --   deliveries:<job>              list     how telling them went
---   batch:<id>                    hash     a batch: what was asked, `n_<state>` items, how far it was read and fed
---   batch:<id>:states             string   a letter for each item, in the manifest's order: w(aiting), q (a job of it is in
---                                          line or runs), s(ucceeded), f(ailed), c(anceled), i(nvalid); in capitals while the
---                                          ended job's record is still here
+--   batch:<id>                    hash     a batch: what was asked, `n_<state>` items, how far it was read and fed; how many
+--                                          that succeeded each version of an engine made (`made_<engine>@<version>`); how far
+--                                          a change to all of it has come (`canceling`, `retrying`, `rerunning`: the next item)
+--   batch:<id>:states             string   a letter for each item, in the manifest's order: w(aiting), r (waits too, and has
+--                                          what a rerun is to replace), q (a job of it is in line or runs),
+--                                          s(ucceeded), f(ailed), c(anceled), i(nvalid); in capitals while the ended job's
+--                                          record is still here
 --   batch:<id>:ended              set      numbers of the items in capitals
 --   batch:<id>:results            hash     how items ended, by number, until their chunk's results are in storage
 --   batch:<id>:chunks             hash     chunks whose results are in storage, and in which version
@@ -46,6 +49,9 @@
 --   batches:live, batches:settled zset     batches that somebody has to work on; those that have ended, by when they expire
 --   fence                         string   the last fence given out
 --   key:<id>, keys                hash, zset   API keys, by digest alone; their ids by creation (api_keys.py)
+--   tally                         hash     what processes have counted (tally.py)
+--   instance, lock:collector      string   the storage that this Redis belongs to; whose turn it is to collect (collector_state.py)
+--   changes                       channel  ids of jobs that have changed (job_changes.py)
 local prefix = KEYS[1]
 
 local function key(...) return prefix .. table.concat({...}, ':') end

@@ -8,7 +8,7 @@ local max_queued_by_owner, max_audio_ms, alive_ms = tonumber(ARGV[8]), tonumber(
 local batch = ARGV[11] -- the batch whose item this is, or ''
 local kind, form, guessed_ms, excerpt_ms = ARGV[12], ARGV[13], tonumber(ARGV[14]), tonumber(ARGV[15] ~= '' and ARGV[15] or nil)
 if redis.call('EXISTS', key('job', id)) == 1 then return {'exists', record_of(id, now_ms() - alive_ms)} end
-if batch ~= '' and item_letter(batch, item_of(id)) ~= 'w' then return {'not_waiting'} end
+if batch ~= '' and not is_waiting(item_letter(batch, item_of(id))) then return {'not_waiting'} end
 if tonumber(redis.call('HGET', key('count'), 'queued') or 0) >= max_queued then
   return {'full', int(step_ms(engine, now_ms() - alive_ms))}
 end

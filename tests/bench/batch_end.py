@@ -15,6 +15,7 @@ from typing import Any
 
 from celery import Celery
 
+from shared.batch_changes import BatchChanges
 from shared.batch_objects import BatchObjects
 from shared.batch_store import BatchStore
 from shared.job_queue import JobQueue, Worker
@@ -168,7 +169,12 @@ def _do_again(deployment: Deployment, worker: StandInWorker, batch_id: str, item
     _post(deployment, f"{path}/retry-failed", failed)
     worker.work_off(batch_id)
     with worker.alive():
-        _post(deployment, f"{path}/rerun", items - failed)
+        _post(deployment, f"{path}/rerun", 0)
+        begun = time.monotonic()
+        while worker.feeder.batches.read(batch_id).rerun:
+            worker.feeder.run()
+        assert worker.feeder.batches.read(batch_id).counts["waiting"] > 0
+        print(f"looked through for what another version made in {time.monotonic() - begun:.1f} s")
     _post(deployment, f"{path}/cancel", 0)
 
 
@@ -213,6 +219,7 @@ def _feeder_of(stand_in: StandIn) -> BatchFeeder:
         store=stand_in.store,
         uploads=UploadStore(stand_in.settings),
         batches=batches,
+        changes=BatchChanges(stand_in.settings),
         queue=stand_in.queue,
         storage=stand_in.storage,
         objects=objects,

@@ -198,6 +198,15 @@ def retry_failed(client: Client, run_or_batch: str, as_json: bool) -> None:
     _show(shown, as_json=as_json)
 
 
+@catalog.command()
+@click.argument("batch_id", metavar="BATCH_ID")
+@click.option("--json", "as_json", is_flag=True, help="All that the server tells, as JSON.")
+@click.pass_obj
+def rerun(client: Client, batch_id: str, as_json: bool) -> None:
+    """Have done again, on the server, what another version of its engine made; stems stay until there are new ones."""
+    _show([client.batches.rerun(batch_id)], as_json=as_json)
+
+
 @catalog.command("list")
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="One batch a line, as JSON.")

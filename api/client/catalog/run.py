@@ -62,6 +62,10 @@ def begin(state: RunState, wish: Wish, *, resume: bool) -> Wish:
     Raises OtherRunError, SourceError, OSError.
     """
     before = state.told("wish")
+    if before and not state.has_sent() and (not resume or before["source"] != wish.source.location):
+        # Refused before anything of it came to the server, for a mistyped bucket or engine.
+        state.forget()
+        before = None
     if before is not None:
         if not resume:
             raise OtherRunError(f"{wish.out} holds a run already: --resume goes on with it.")

@@ -106,6 +106,12 @@ class RunState:
             self._database.execute("BEGIN")
             for table in ("run", "batches", "items"):
                 self._database.execute(f"DELETE FROM {table}")  # noqa: S608
+        self._names = FolderNames([])
+
+    def has_sent(self) -> bool:
+        """Return whether the server has anything of the run."""
+        uploaded = "(path IS NOT NULL OR url IS NOT NULL) AND source IS NOT NULL"
+        return bool(self.batches() or self.items(uploaded, limit=1))
 
     # Items
 

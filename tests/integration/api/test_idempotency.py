@@ -9,6 +9,7 @@ import httpx
 import pytest
 import redis
 from flask.testing import FlaskClient
+from structlog.testing import capture_logs
 from werkzeug.test import TestResponse
 
 from api import idempotency
@@ -49,7 +50,9 @@ def test_the_same_form_again_gets_the_same_answer_and_makes_no_job(web: FlaskCli
 def test_another_body_under_the_same_key_is_refused(web: FlaskClient, stand_in: StandIn, other: dict[str, Any]) -> None:
     assert submit_again(web).status_code == 202
     before = stand_in.keys()
-    refused = submit_again(web, **other)
+    with capture_logs() as told:
+        refused = submit_again(web, **other)
+    assert [line for line in told if line["log_level"] == "warning"] == []
     assert (refused.status_code, refused.json["code"]) == (422, "idempotency_key_reused")
     assert (jobs(web), stand_in.keys()) == (1, before)
     assert submit_again(web).status_code == 202, "the first one is still known"

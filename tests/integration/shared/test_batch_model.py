@@ -6,7 +6,6 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -18,15 +17,15 @@ from hypothesis.stateful import (
 )
 
 from shared.batch import BatchRequest, BatchState, ItemState, Manifest, batch_id_from, batch_of, job_id_of
+from shared.batch_changes import BatchChanges
 from shared.batch_objects import Result
 from shared.batch_store import BatchStore
 from shared.errors import BatchStateError, IllegalTransitionError, JobNotFoundError
 from shared.job import JobRequest, JobState, Output, Source
 from shared.job_queue import JobQueue, Worker
-from shared.job_store import Claim, JobStore, new_id
+from shared.job_store import Claim, JobStore
 from shared.redis_connection import connect
-from shared.settings import Settings
-from tests.integration.shared.test_life_cycle_model import Silent
+from tests.integration.shared.repeatable import Ids, Silent, await_next_millisecond, patient_settings, runs
 
 ENGINE = "model"
 WINDOW = 3
@@ -57,10 +56,13 @@ class Batches(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.settings = Settings(redis_url=self.redis_url, redis_prefix="model:", max_losses=2)
+        self.settings = patient_settings(self.redis_url, max_losses=2)
+        self.ids = Ids()
         self.redis = connect(self.settings)
         self.redis.flushdb()
         self.store, self.batches = JobStore(self.settings, self.redis), BatchStore(self.settings, self.redis)
+        # Parts so small that every change takes several.
+        self.changes = BatchChanges(self.settings, self.redis, letters_at_once=3, jobs_at_once=2)
         self.queue = JobQueue(self.settings, self.redis, producer=Silent())  # type: ignore[arg-type]
         self.queue.worker_beat(Worker("w", 2, (ENGINE,), ()))
         self.books: dict[str, Books] = {}
@@ -72,7 +74,7 @@ class Batches(RuleBasedStateMachine):
 
     @rule(target=batch_ids, owner=st.sampled_from("ab"), letters=st.text("wwwi", min_size=2, max_size=6))
     def create(self, owner: str, letters: str) -> str:
-        batch_id = batch_id_from(new_id())
+        batch_id = batch_id_from(self.ids.next())
         request = BatchRequest(Manifest(None, "x", "jsonl"), owner)
         batch = self.batches.create(batch_id, request)
         assert batch.state is BatchState.READING
@@ -122,7 +124,7 @@ class Batches(RuleBasedStateMachine):
     def feed_and_claim(self, batch_id: str, n: int) -> Any:
         self.feed(batch_id)
         self.queue.dispatch()
-        published = self.redis.zrange(f"model:published:{ENGINE}", 0, -1)
+        published = sorted(self.redis.zrange(f"model:published:{ENGINE}", 0, -1))
         if n >= len(published):
             return multiple()
         claim = self.store.claim(published[n], "w")
@@ -186,6 +188,7 @@ class Batches(RuleBasedStateMachine):
                 "stored_bytes": 7,
                 "unneeded_bytes": 0,
                 "upload_id": None,
+                "made_by": f"{ENGINE}@1",
             }
             assert not self.batches.compact(batch_id, number, job_version=job.version - 1, **arguments)  # type: ignore[arg-type]
             assert self.batches.compact(batch_id, number, job_version=job.version, **arguments)  # type: ignore[arg-type]
@@ -199,9 +202,9 @@ class Batches(RuleBasedStateMachine):
         if books is None or not sure:
             return
         if books.state not in {BatchState.READING, BatchState.RUNNING}:
-            _refused(lambda: self.batches.cancel(batch_id))
+            _refused(lambda: self.changes.cancel(batch_id))
             return
-        assert self.batches.cancel(batch_id).state is BatchState.CANCELED
+        assert self.changes.cancel(batch_id).state is BatchState.CANCELED
         for job_id in [i for i in self.held if batch_of(i)[0] == batch_id]:
             del self.held[job_id]
         books.items = [ItemState.CANCELED if state in GOES_ON else state for state in books.items]
@@ -214,9 +217,9 @@ class Batches(RuleBasedStateMachine):
             return
         again = {ItemState.FAILED, ItemState.CANCELED}
         if not again & set(books.items):
-            _refused(lambda: self.batches.retry_failed(batch_id))
+            _refused(lambda: self.changes.retry_failed(batch_id))
             return
-        self.batches.retry_failed(batch_id)
+        self.changes.retry_failed(batch_id)
         books.items = [ItemState.WAITING if state in again else state for state in books.items]
         books.state = BatchState.RUNNING if books.is_read else BatchState.READING
 
@@ -226,11 +229,15 @@ class Batches(RuleBasedStateMachine):
         if books is None or not sure:
             return
         if books.state in {BatchState.READING, BatchState.RUNNING}:
-            _refused(lambda: self.batches.delete(batch_id))
+            _refused(lambda: self.changes.delete(batch_id))
             return
-        self.batches.delete(batch_id)
+        self.changes.delete(batch_id)
         del self.books[batch_id]
         assert not [key for key in self.redis.scan_iter("model:*") if batch_id[:24] in key]
+
+    @invariant()
+    def time_goes_on(self) -> None:
+        await_next_millisecond(self.redis)
 
     @invariant()
     def records_agree_with_the_books(self) -> None:
@@ -275,9 +282,4 @@ def _refused(change: Any) -> None:
 
 def test_any_order_of_events_keeps_counts_letters_and_jobs_in_agreement(valkey_url: str) -> None:
     Batches.redis_url = valkey_url
-    run_state_machine_as_test(
-        Batches,
-        settings=settings(
-            max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
-        ),
-    )
+    run_state_machine_as_test(Batches, settings=runs(40))

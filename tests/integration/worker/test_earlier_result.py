@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from shared.batch import BatchRequest, Manifest, batch_id_from, job_id_of
+from shared.batch_changes import BatchChanges
 from shared.batch_items import BatchItems
 from shared.batch_objects import Result
 from shared.batch_store import BatchStore
@@ -217,8 +218,9 @@ def test_an_item_that_is_done_again_since_its_copies_failed_is_not_separated_aga
         stored_bytes=result.stored_bytes,
         unneeded_bytes=0,
         upload_id=None,
+        made_by="repetition@1",
     )
-    batches.retry_failed(batch_id)
+    BatchChanges(world.settings).retry_failed(batch_id)
     again = world.settle(feed())
     assert (again.state, again.cached) == (JobState.SUCCEEDED, True)
     assert again.fence > first.fence
