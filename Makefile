@@ -15,7 +15,7 @@ override FORMAT := $(value FORMAT)
 override EXCERPT := $(value EXCERPT)
 export SONG OUT ENGINE FORMAT EXCERPT ITEMS SONGS
 
-.PHONY: help run test lint test-fault-quick test-fault soak page-check bench bench-api bench-queue lock clean
+.PHONY: help run admin test lint test-fault-quick test-fault soak page-check bench bench-api bench-queue lock clean
 .DEFAULT_GOAL := help
 
 help: ## Tell what there is to make
@@ -23,6 +23,9 @@ help: ## Tell what there is to make
 
 run: ## Start the whole stack; with SONG=… [OUT=… ENGINE=… FORMAT=… EXCERPT=90+20] separate one song and end
 	@exec $(SET_UP) run -m $(if $(SONG),shared.embedded.one_song,shared.embedded.stack)
+
+admin: ## Look at the running stack, or operate it: DO="status", DO="keys create", DO="--help"
+	@exec $(SET_UP) run -m shared.embedded.admin $(or $(DO),status)
 
 # Files of tests go to two processes, which is what a small machine has cores for.
 TESTS = tests/unit tests/integration tests/end_to_end tests/browser

@@ -10,6 +10,7 @@ from shared.batch import ItemState
 from shared.errors import RequestInvalidError
 from shared.export_names import check_template
 from shared.job_options import Identifier, ItemOptions, StoredObject, Strict
+from shared.newest_first import CURSOR
 
 MAX_LISTED_ITEMS = 10_000
 """Items that a submission itself may list; more of them want a manifest in storage."""
@@ -87,7 +88,7 @@ class BatchListQuery(Strict):
     """Which batches a list shows."""
 
     limit: int = Field(50, ge=1, le=200, description="How many at most")
-    starting_after: Identifier | None = Field(None, description="The `next_starting_after` of the page before")
+    starting_after: str | None = Field(None, pattern=CURSOR, description="The `next_starting_after` of the page before")
 
 
 class ItemListQuery(Strict):

@@ -44,6 +44,12 @@ class MediaTypeUnsupportedError(InputError):
     code = "media_type_unsupported"
 
 
+class NotAudioError(InputError):
+    """The file is of another kind, as its first bytes show; whether others hold audio only a worker finds out."""
+
+    code = "not_audio"
+
+
 class HostRefusedError(StemqueueError):
     """The request names a host that this server does not go by: some web page's trick, or a missing setting."""
 

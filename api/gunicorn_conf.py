@@ -10,11 +10,12 @@ from typing import Any
 
 from gunicorn.glogging import Logger
 
+from api.fair_worker import FairWorker
 from api.services import EXTENSION
 from shared.logs import configure_logging
-from shared.settings import Settings
+from shared.settings import read_settings
 
-_settings = Settings()
+_settings = read_settings("api")
 
 bind = [
     f"[{_settings.api_host}]:{_settings.api_port}"
@@ -51,6 +52,11 @@ def post_worker_init(worker: Any) -> None:
     # What was imported stays for ever: the garbage collector need not look at it again and again.
     gc.collect()
     gc.freeze()
+
+
+def child_exit(_: Any, worker: Any) -> None:
+    """Have no process stand aside for one that was killed."""
+    FairWorker.shares.leave(worker.age)
 
 
 class OurLogger(Logger):  # type: ignore[misc]  # gunicorn has no types

@@ -1,22 +1,27 @@
 """gunicorn's threaded worker, whose own refusals are problem details too: of what is no HTTP, or too much of it.
 
 Such a request never reaches the application, and gunicorn would answer it in HTML. Owns the form of these answers, and
-that no thread waits for ever for a request (slow_heads.py).
+that no thread waits for ever for a request (slow_heads.py) or for a client to read its answer, nor the whole process
+for a client to hang up.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import secrets
 import socket
+import struct
+import time
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
 import structlog
 from gunicorn.http import errors
 from gunicorn.util import write_nonblock
-from gunicorn.workers.gthread import ThreadWorker
 
+from api.fair_worker import FairWorker
 from api.slow_heads import SlowHeads
 
 log = structlog.get_logger(__name__)
@@ -30,7 +35,17 @@ REFUSALS = (
 """The answer to each error; of a class that is not listed, that to its nearest listed parent."""
 
 
-class ProblemWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+UNREAD_SECONDS = 60
+"""How long a client may take nothing of its answer; raising it lets links stall longer, and idle ones hold threads."""
+
+LINGER_SECONDS = 2.0
+"""How long a client may take to hang up after its last answer; raising it lets such clients hold threads for longer."""
+
+LINGER_BYTES = 64 * 1024
+"""What a client may still send meanwhile; more is answered by a reset."""
+
+
+class ProblemWorker(FairWorker):
     """The threaded worker with our form of errors, and an end to heads that do not come."""
 
     def init_process(self) -> None:
@@ -41,13 +56,31 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
 
     def handle(self, conn: Any) -> Any:
         """Read a request from a connection, and serve it."""
+        bound_sending(conn.sock, UNREAD_SECONDS)
         with self.slow_heads.watch(conn.sock):
-            return super().handle(conn)
+            is_kept = super().handle(conn)
+        if not is_kept:
+            _part(conn.sock)
+        return is_kept
+
+    def finish_request(self, conn: Any, fs: Any) -> None:
+        """Keep the connection or close it."""
+        held = self.nr_conns
+        super().finish_request(conn, fs)
+        # gunicorn counts twice what was closed in mid-answer, and dealing would go by that for ever.
+        self.nr_conns = max(self.nr_conns, held - 1)
 
     def handle_request(self, req: Any, conn: Any) -> Any:
         """Serve a request whose head is there."""
         self.slow_heads.arrived(conn.sock)
-        return super().handle_request(req, conn)
+        if req.version == (1, 1) and not any(name == "HOST" for name, _ in req.headers):
+            raise errors.InvalidHeader("Host")
+        try:
+            return super().handle_request(req, conn)
+        except BlockingIOError as error:
+            log.info("the client reads no more of its answer", path=req.path)
+            # As if it had gone, which gunicorn knows how to end.
+            raise ConnectionResetError(errno.ECONNRESET, "The client does not read.") from error
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
         """Answer a request that could not be read; anything else is gunicorn's own matter."""
@@ -60,6 +93,33 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
                 _answer(client, status, code, detail, request_id)
                 return
         super().handle_error(req, client, addr, exc)
+
+
+def bound_sending(client: socket.socket, seconds: int) -> None:
+    """Have the kernel give up sending when a client takes nothing for so long; it raises BlockingIOError then.
+
+    A timeout of Python's own would end reading too, which has bounds of its own.
+    """
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", seconds, 0))
+
+
+def _part(client: socket.socket) -> None:
+    """End what is sent, and wait until the client has read it and hangs up; so its kernel throws nothing away.
+
+    gunicorn does this too, but in the loop in which all other clients of the process wait; here it finds nothing to do.
+    """
+    deadline, left = time.monotonic() + LINGER_SECONDS, LINGER_BYTES
+    # Closed already, by the client or by gunicorn in mid-answer.
+    with suppress(OSError):
+        client.shutdown(socket.SHUT_WR)
+        with suppress(TimeoutError):
+            while left > 0 and (seconds := deadline - time.monotonic()) > 0:
+                client.settimeout(seconds)
+                piece = client.recv(4096)
+                if not piece:
+                    break
+                left -= len(piece)
+        client.shutdown(socket.SHUT_RD)
 
 
 def _answer(client: socket.socket, status: int, code: str, detail: str, request_id: str) -> None:

@@ -11,6 +11,7 @@ from api.services import services
 from shared.batch import Batch, ItemState, batch_of, is_batch_id, job_id_of
 from shared.errors import BatchNotFoundError, FieldsInvalidError, JobNotFoundError
 from shared.job import Job
+from shared.newest_first import cursor_of
 
 SCAN_JOBS = 200
 """Records read at a time while a list looks for jobs of one state."""
@@ -36,14 +37,15 @@ def _page_of_all(query: JobListQuery) -> Page:
             ids, more = store.list_ids(owner, limit=size, before=cursor)
         except JobNotFoundError as error:
             raise _no_start() from error
-        for job in store.read_many(ids):
+        jobs = store.read_many(ids)
+        for job in jobs:
             if query.state in {None, job.state}:
                 if len(found) == query.limit:
-                    return found, found[-1].id
+                    return found, cursor_of(found[-1])
                 found.append(job)
         if not more:
             return found, None
-        cursor = ids[-1]
+        cursor = cursor_of(jobs[-1]) if jobs else ids[-1]
         if query.state is None:
             break
     return found, cursor
@@ -52,7 +54,7 @@ def _page_of_all(query: JobListQuery) -> Page:
 def _page_of_batch(query: JobListQuery, batch: Batch) -> Page:
     items, found, after = services().items, list[Job](), 0
     if query.starting_after is not None:
-        of, after = batch_of(query.starting_after)
+        of, after = batch_of(query.starting_after.partition("-")[0])
         if of != batch.id:
             raise _no_start()
     state = None if query.state is None else ItemState(query.state.value)

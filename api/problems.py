@@ -41,6 +41,8 @@ STATUSES: Mapping[type[errors.StemqueueError], int] = {
     http_errors.UploadTooLargeError: 413,
     http_errors.FormTooLargeError: 413,
     http_errors.MediaTypeUnsupportedError: 415,
+    http_errors.NotAudioError: 415,
+    errors.AudioEmptyError: 415,
     http_errors.HostRefusedError: 403,
     http_errors.OriginRefusedError: 403,
     errors.QuotaExceededError: 429,

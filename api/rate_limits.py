@@ -32,6 +32,9 @@ WINDOW_SECONDS = 60
 MAX_KEYS = 10_000
 """Keys that a process counts for; past it, it begins anew."""
 
+LOCKS = 64
+"""Keys share so many locks: while Redis is asked for one key's permits, few others wait."""
+
 
 @dataclass
 class _Lot:
@@ -57,11 +60,11 @@ class RateLimits:
         self.limit = settings.max_requests_per_minute
         self._scripts = Scripts(client, settings.redis_prefix)
         self._lots: dict[str, _Lot] = {}
-        self._lock = threading.Lock()
+        self._locks = [threading.Lock() for _ in range(LOCKS)]
 
     def admit(self, key_id: str) -> Standing:
         """Count a request. Raises RateLimitedError when the minute's are used up."""
-        with self._lock:
+        with self._locks[hash(key_id) % LOCKS]:
             lot = self._lots.get(key_id)
             if lot is None or time.monotonic() >= lot.until or (not lot.permits and lot.handed_out < self.limit):
                 lot = self._take(key_id)

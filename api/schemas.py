@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, JsonValue
+from werkzeug.datastructures import MultiDict
 
 from api.errors import BodyMalformedError
 from shared.errors import FieldsInvalidError
@@ -26,6 +27,7 @@ from shared.job_options import (
     group_parts,
     validate,
 )
+from shared.newest_first import CURSOR
 from shared.strict_json import read_json
 
 JSON_FIELDS = frozenset({"parameters", "stems", "excerpt", "metadata", "format_options"})
@@ -44,7 +46,7 @@ class JobListQuery(Strict):
     state: JobState | None = Field(None, description="Only jobs in this state")
     batch: Identifier | None = Field(None, description="Only jobs of this batch, in the order of its items")
     limit: int = Field(50, ge=1, le=200, description="How many at most")
-    starting_after: Identifier | None = Field(None, description="The `next_starting_after` of the page before")
+    starting_after: str | None = Field(None, pattern=CURSOR, description="The `next_starting_after` of the page before")
 
 
 class UploadWish(Strict):
@@ -78,6 +80,14 @@ class JobForm(Strict):
     no_cache: bool | None = None
     metadata: dict[str, JsonValue] | None = None
     webhook_url: str | None = None
+
+
+def query_values(arguments: MultiDict[str, str]) -> dict[str, str]:
+    """Return the query's values by name. Raises FieldsInvalidError where a name is there twice: either was meant."""
+    for name, values in arguments.lists():
+        if len(values) > 1:
+            raise FieldsInvalidError([{"field": name, "message": "is there more than once"}])
+    return arguments.to_dict()
 
 
 def parse_json(body: bytes) -> object:

@@ -72,7 +72,6 @@ def content_security_policy(settings: Settings) -> str:
             "script-src 'self'",
             "style-src 'self'",
             f"img-src 'self' data: blob:{stems}",
-            f"media-src 'self' blob:{stems}",
             f"connect-src 'self'{stems}",
             "form-action 'self'",
             "base-uri 'none'",

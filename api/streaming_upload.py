@@ -61,7 +61,9 @@ def read_small_body(environ: dict[str, Any], max_bytes: int = MAX_FORM_BYTES) ->
 class Sink(Protocol):
     """Where a file's bytes go: to storage, or nowhere."""
 
-    size_bytes: int
+    @property
+    def size_bytes(self) -> int:
+        """How much has come."""
 
     def __enter__(self) -> Sink: ...
 

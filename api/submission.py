@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import structlog
 
+from api.content_check import Checked
 from api.outgoing import check_url
-from api.streaming_upload import refuse_beyond, store_body
+from api.streaming_upload import Sink, refuse_beyond, store_body
 from api.url_source import fetching
 from shared.engine_catalog import EngineCatalog
 from shared.errors import (
@@ -29,7 +30,7 @@ from shared.job_store import JobStore, new_id
 from shared.object_storage import ObjectStorage, job_prefix, upload_key
 from shared.settings import Settings, split_names
 from shared.upload_store import UploadStore
-from shared.upload_stream import Stored, UploadStream
+from shared.upload_stream import Stored
 
 log = structlog.get_logger(__name__)
 
@@ -77,9 +78,9 @@ class Submission:
         self._uploads.demand_room(sender.owner, size_bytes)
         self._prompt_storage.ping()
 
-    def open_upload(self, upload_id: str) -> UploadStream:
-        """Begin to store a mixture."""
-        return self._storage.open_upload(upload_key(upload_id))
+    def open_upload(self, upload_id: str) -> Sink:
+        """Begin to store a mixture, unless its first bytes show that it is none: then it raises NotAudioError."""
+        return Checked(self._storage.open_upload(upload_key(upload_id)))
 
     def keep_upload(self, sender: Sender, upload_id: str, filename: str, stored: Stored) -> None:
         """Record an upload that jobs may name later; it is removed once no job has used it for a day.
@@ -153,8 +154,8 @@ class Submission:
     def submit_url(self, sender: Sender, options: JobOptions, url: str, *, job_id: str) -> Job:
         """Fetch a URL and create a job with it as its mixture.
 
-        Raises SourceRefusedError, UrlRefusedError, UrlUnreachableError, UploadTooLargeError, AudioEmptyError and what
-        `submit_stored` raises.
+        Raises SourceRefusedError, UrlRefusedError, UrlUnreachableError, UploadTooLargeError, AudioEmptyError,
+        NotAudioError and what `submit_stored` raises.
         """
         if not self._settings.url_sources:
             raise SourceRefusedError("This server fetches no URLs; send the file, or upload it first.")
@@ -178,6 +179,9 @@ class Submission:
 
     def take_back(self, stored: Stored) -> None:
         """Remove a mixture that no job will use; what cannot be removed now is the collector's."""
+        if not stored.key:
+            # It was only compared with one that was stored before.
+            return
         try:
             self._storage.delete([stored.key])
             self._uploads.drop(stored.key.removeprefix(upload_key("")))

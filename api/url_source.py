@@ -20,6 +20,8 @@ from api.streaming_upload import READ_BYTES, refuse_beyond
 from shared.job_options import clean_filename
 from shared.settings import Settings
 
+MAX_DIGITS = 18
+
 
 @dataclass(frozen=True)
 class Fetched:
@@ -44,13 +46,19 @@ def fetching(url: str, settings: Settings) -> Iterator[Fetched]:
         with response:
             if response.status_code != requests.codes.ok:
                 raise UrlUnreachableError(f"The URL's server answers {response.status_code}.")
-            announced = int(text) if (text := response.headers.get("Content-Length", "0")).isdigit() else 0
+            announced = _announced_bytes(response)
             refuse_beyond(settings.max_upload_bytes, announced)
             yield Fetched(
                 clean_filename(unquote(urlsplit(response.url).path)),
                 announced,
                 _blocks(response, settings.max_upload_bytes, deadline),
             )
+
+
+def _announced_bytes(response: requests.Response) -> int:
+    text = response.headers.get("Content-Length", "")
+    # It may say anything: digits of other scripts, more of them than a number may have.
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS else 0
 
 
 def _blocks(response: requests.Response, max_bytes: int, deadline: float) -> Iterator[bytes]:

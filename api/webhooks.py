@@ -28,6 +28,7 @@ from shared.batch_items import BatchItems
 from shared.batch_store import BatchStore
 from shared.errors import BatchNotFoundError, JobNotFoundError, PassingError
 from shared.job import Job
+from shared.logs import Trouble
 from shared.settings import Settings, split_names
 from shared.webhook_store import Message, WebhookStore
 
@@ -93,12 +94,19 @@ class Webhooks:
         return True
 
     def _work(self, stopping: Callable[[], bool]) -> None:
+        trouble = Trouble()
         while not stopping():
             try:
-                if self.deliver_one():
+                delivered = self.deliver_one()
+                trouble.over()
+                if delivered:
                     continue
             except PassingError as error:
-                log.warning("webhooks wait", error=error.message)
+                if trouble.is_news():
+                    log.warning("webhooks wait", error=error.message)
+            except Exception:
+                # One message's trouble must not end the thread that tells all others.
+                log.exception("telling broke")
             time.sleep(LOOK_SECONDS)
 
     def _told(self, message: Message) -> tuple[str, bytes]:

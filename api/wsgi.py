@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from api.app import create_app
 from shared.logs import configure_logging
-from shared.settings import Settings
+from shared.settings import read_settings
 
-settings = Settings()
+settings = read_settings("api")
 configure_logging(settings, "api")
 app = create_app(settings)

@@ -6,6 +6,7 @@ Owns the command line alone; what it calls lies in api_keys.py, job_queue.py, co
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 import click
@@ -13,13 +14,13 @@ import click
 from shared.api_keys import SCOPES, ApiKeys
 from shared.batch_rebuild import BatchRebuild
 from shared.batch_store import BatchStore
-from shared.collector import Collector
+from shared.collector import Collection, Collector
 from shared.errors import StemqueueError
 from shared.job_document import rebuild
 from shared.job_queue import JobQueue
 from shared.job_store import JobStore
 from shared.object_storage import ObjectStorage
-from shared.settings import Settings
+from shared.settings import Settings, read_settings
 
 
 class Commands(click.Group):
@@ -37,7 +38,7 @@ class Commands(click.Group):
 @click.pass_context
 def main(ctx: click.Context) -> None:
     """Pause queues, look at them, hand out API keys, collect garbage, restore records."""
-    ctx.obj = Settings()
+    ctx.obj = read_settings("stemqueue-admin")
 
 
 @main.command()
@@ -94,7 +95,9 @@ def cors(settings: Settings, origins: tuple[str, ...]) -> None:
 @click.pass_obj
 def collect(settings: Settings) -> None:
     """Remove what no job needs from storage, now."""
-    click.echo(str(Collector(settings, ObjectStorage(settings)).run(now=True)))
+    done = Collector(settings, ObjectStorage(settings)).run(now=True) or Collection()
+    for name, number in asdict(done).items():
+        click.echo(f"{name.replace('_', ' ')}: {number}")
 
 
 @main.command(name="rebuild")
@@ -150,3 +153,7 @@ def revoke_key(settings: Settings, key_id: str) -> None:
     if not ApiKeys(settings).revoke(key_id):
         raise click.ClickException(f"There is no key {key_id}.")
     click.echo(f"{key_id}: revoked")
+
+
+if __name__ == "__main__":
+    main(prog_name="stemqueue-admin")

@@ -6,7 +6,6 @@ Owns that nothing of a kept batch is garbage: an item's job may have no record a
 from __future__ import annotations
 
 import json
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from shared.errors import SourceMissingError
 from shared.job_document import read_document
 from shared.job_store import JobStore
 from shared.object_storage import ObjectStorage
+from shared.storage_clock import storage_seconds
 
 DELETE_AT_ONCE = 1000
 """Keys that are held in memory while a batch goes."""
@@ -59,7 +59,7 @@ class BatchLeavings:
 
     def remove_stray(self) -> int:
         """Remove old objects of batches that never came to be, and results that newer ones replaced."""
-        before, removed = time.time() - self.abandoned_seconds, 0
+        before, removed = storage_seconds() - self.abandoned_seconds, 0
         versions: dict[str, dict[str, str] | None] = {}
         for key, _, changed_at in self.storage.list_keys(FOLDER):
             _, batch_id, *rest = key.split("/")

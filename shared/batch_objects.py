@@ -25,7 +25,8 @@ LINES = "application/jsonl"
 FOLDER = "batches/"
 
 REMEMBERED_CHUNKS = 8
-"""Chunks of items that a process need not fetch again; about a megabyte each at the most."""
+"""Chunks of items that a process need not fetch again: some 100 kB each, and 10 MB where each item has as much metadata
+as it may."""
 
 
 @dataclass(frozen=True)

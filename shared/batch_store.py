@@ -13,6 +13,7 @@ import redis
 
 from shared.batch import Batch, BatchRequest, ItemState, batch_of
 from shared.errors import BatchNotFoundError, SourceMissingError
+from shared.newest_first import ids_after
 from shared.recent import Recent
 from shared.redis_connection import Scripts, connect, guarded
 from shared.settings import Settings
@@ -66,16 +67,12 @@ class BatchStore:
         return known
 
     def list_ids(self, owner: str | None, *, limit: int, before: str | None = None) -> tuple[list[str], bool]:
-        """Return ids newest first, after the id `before`, and whether there are more. Raises BatchNotFoundError."""
+        """Return ids newest first, after the cursor `before`, and whether there are more. Raises BatchNotFoundError."""
         index = f"{self._prefix}batches:{owner}" if owner else f"{self._prefix}batches"
-        start = 0
-        if before is not None:
-            rank = guarded(lambda: self._redis.zrevrank(index, before))
-            if rank is None:
-                raise BatchNotFoundError("The batch to start after is not there any more.")
-            start = cast(int, rank) + 1
-        ids = cast("list[str]", guarded(lambda: self._redis.zrevrange(index, start, start + limit)))
-        return ids[:limit], len(ids) > limit
+        found = ids_after(self._redis, index, before, limit)
+        if found is None:
+            raise BatchNotFoundError("The batch to start after is not there any more.")
+        return found
 
     def read_many(self, batch_ids: Iterable[str]) -> list[Batch]:
         """Return the batches that are still there, in the given order."""
@@ -224,7 +221,7 @@ class BatchStore:
 
     # Collection
 
-    def expired_ids(self, limit: int = 10) -> list[str]:
+    def expired_ids(self, limit: int) -> list[str]:
         """Return ended batches that are past their retention."""
         now_ms = guarded(self._redis.time)[0] * 1000
         key = f"{self._prefix}batches:settled"

@@ -40,6 +40,9 @@ INSTANCE_KEY = "instance"
 BATCH = 500
 """Objects whose records are read together; raising it holds Redis longer at a time."""
 
+LISTED = 100
+"""Jobs, batches and deletions that are looked up together; one run goes on until there are no more."""
+
 
 @dataclass
 class Collection:
@@ -78,7 +81,7 @@ class Collector:
             return None
         done = Collection()
         done.expired_batches = self._expire_batches()
-        done.deletions_finished = sum(1 for d in self._store.deletions_pending() if self.remove(d))
+        done.deletions_finished = self._finish_deletions()
         done.expired_jobs = self._expire()
         done.uploads = self._abandoned_uploads()
         knows_storage = self.introduce()
@@ -117,44 +120,58 @@ class Collector:
         else:
             self._state.instance(set_to=found)
 
-    def remove(self, deletion: Deletion) -> bool:
+    def remove(self, deletion: Deletion) -> None:
         """Remove the objects of a job or a batch whose record is gone."""
         if is_batch_id(deletion.job_id):
             self._leavings.remove(deletion.job_id)
-            self._store.deletion_done(deletion)
-            return True
-        self._storage.delete_below(job_prefix(deletion.job_id))
-        if deletion.source_key:
-            self._storage.delete([deletion.source_key])
+        else:
+            self._storage.delete_below(job_prefix(deletion.job_id))
+            if deletion.source_key:
+                self._storage.delete([deletion.source_key])
         self._store.deletion_done(deletion)
-        return True
+
+    def _finish_deletions(self) -> int:
+        finished = 0
+        while pending := self._store.deletions_pending(LISTED):
+            for deletion in pending:
+                self.remove(deletion)
+            finished += len(pending)
+        return finished
 
     def _expire(self) -> int:
         expired = 0
-        for job_id in self._store.expired_ids():
-            try:
-                self.remove(self._store.delete(job_id))
-                expired += 1
-            except (JobNotFoundError, IllegalTransitionError):
-                # Deleted or retried since it was listed.
-                continue
+        while removed := sum(map(self._expire_job, self._store.expired_ids(LISTED))):
+            expired += removed
         return expired
+
+    def _expire_job(self, job_id: str) -> bool:
+        try:
+            self.remove(self._store.delete(job_id))
+        except (JobNotFoundError, IllegalTransitionError):
+            # Deleted or retried since it was listed.
+            return False
+        return True
 
     def _expire_batches(self) -> int:
         expired = 0
-        for batch_id in self._batches.expired_ids():
-            try:
-                # Its tombstone is dealt with next.
-                self._changes.delete(batch_id)
-                expired += 1
-            except (BatchNotFoundError, BatchStateError):
-                continue
+        while removed := sum(map(self._expire_batch, self._batches.expired_ids(LISTED))):
+            expired += removed
         return expired
 
+    def _expire_batch(self, batch_id: str) -> bool:
+        try:
+            # Its tombstone is dealt with next.
+            self._changes.delete(batch_id)
+        except (BatchNotFoundError, BatchStateError):
+            return False
+        return True
+
     def _abandoned_uploads(self) -> int:
-        keys = self._uploads.take_abandoned(self._settings.upload_abandoned_seconds)
-        self._storage.delete(keys)
-        return len(keys)
+        removed = 0
+        while keys := self._uploads.take_abandoned(self._settings.upload_abandoned_seconds):
+            self._storage.delete(keys)
+            removed += len(keys)
+        return removed
 
     def _outputs(self, knows_storage: bool) -> int:
         removed = 0

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from shared.errors import RequestInvalidError
+from shared.errors import AudioUnsupportedError, RequestInvalidError
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class Format:
 
 
 MPEG_RATES_HZ = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
+# Past this a FLAC frame tells its rate in tens of Hz, and libFLAC takes no other.
+MAX_ODD_FLAC_RATE_HZ = 65_535
 AAC_RATES_HZ = (7_350, *MPEG_RATES_HZ, 64_000, 88_200, 96_000)
 
 FORMATS: Mapping[str, Format] = {
@@ -99,7 +101,7 @@ def check_options(name: str, options: Mapping[str, Any]) -> tuple[int | None, in
 def resolve(name: str, options: Mapping[str, Any], *, sample_rate_hz: int, channels: int) -> Encoding:
     """Return how stems of this shape are encoded: at the source's rate and channels where the format can.
 
-    Raises RequestInvalidError as `check_options` does.
+    Raises RequestInvalidError as `check_options` does, AudioUnsupportedError if a lossless format lacks the rate.
     """
     depth, bitrate = check_options(name, options)
     wanted = FORMATS[name]
@@ -108,6 +110,8 @@ def resolve(name: str, options: Mapping[str, Any], *, sample_rate_hz: int, chann
     if rates and rate not in rates:
         # The next higher rate keeps all of the sound; past the highest, the highest is what there is.
         rate = min((r for r in rates if r >= rate), default=max(rates))
+    if name == "flac" and rate > MAX_ODD_FLAC_RATE_HZ and rate % 10:
+        raise AudioUnsupportedError(f"FLAC cannot hold {rate} Hz; WAV can.")
     channels = max(n for n in wanted.channel_counts if n <= channels)
     if bitrate is not None:
         bitrate = min(bitrate, channels * wanted.max_kbps_per_channel)

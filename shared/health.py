@@ -15,7 +15,7 @@ import urllib.error
 import urllib.request
 
 from shared.errors import StemqueueError
-from shared.settings import Settings
+from shared.settings import Settings, read_settings
 
 PATIENCE_SECONDS = 3.0
 """How long the API may take; below the health check's own time limit, so that the line below is seen."""
@@ -25,7 +25,7 @@ def main() -> None:
     """Check the part that the command line names, and exit."""
     parser = argparse.ArgumentParser(prog="python -m shared.health", description=__doc__)
     parser.add_argument("part", choices=["api", "worker"])
-    fault = {"api": api_fault, "worker": worker_fault}[parser.parse_args().part](Settings())
+    fault = {"api": api_fault, "worker": worker_fault}[parser.parse_args().part](read_settings("health"))
     if fault:
         sys.exit(fault)
 

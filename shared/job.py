@@ -1,6 +1,6 @@
 """The job and its life cycle: the states, who moves a job between them, and what its record holds.
 
-Owns the domain values; owns no Redis (job_store.py writes them) and no JSON for clients (api/schemas.py
+Owns the domain values; owns no Redis (job_store.py writes them) and no JSON for clients (api/job_json.py
 renders them).
 """
 

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 import redis
 import structlog
 
+from shared.logs import Trouble
 from shared.redis_connection import connect
 from shared.settings import Settings
 
@@ -106,19 +107,26 @@ class JobChanges:
                 del self._followers[job_id]
 
     def _listen(self) -> None:
-        client = connect(self._settings)
+        client, trouble = connect(self._settings), Trouble()
         while not self._is_over(idle=False):
             try:
                 with client.pubsub(ignore_subscribe_messages=True) as subscription:  # type: ignore[no-untyped-call]
                     subscription.subscribe(f"{self._settings.redis_prefix}changes")
                     self._hears = True
+                    trouble.over()
                     # What was missed until now.
                     self._wake(None)
                     if self._hear(subscription):
                         return
             except redis.RedisError as error:
                 self._hears = False
-                log.warning("changes of jobs are polled for a while", error=type(error).__name__)
+                if trouble.is_news():
+                    log.warning("changes of jobs are polled for a while", error=type(error).__name__)
+                time.sleep(DEAF_SECONDS)
+            except Exception:
+                # Nobody would begin to listen again: as far as the waiters know, somebody does.
+                self._hears = False
+                log.exception("listening broke")
                 time.sleep(DEAF_SECONDS)
 
     def _hear(self, subscription: redis.client.PubSub) -> bool:

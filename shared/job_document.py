@@ -40,6 +40,7 @@ def write_document(
         probed=probed,
         report=report,
         error=error,
+        attempt_errors=(*claim.job.attempt_errors, *([error] if error else [])),
         cached=cached,
     )
     store_document(storage, about_to_be)

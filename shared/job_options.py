@@ -57,8 +57,14 @@ def _plain(value: object) -> object:
     return value
 
 
+def _no_truth(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("must be a number")  # noqa: TRY004 - pydantic's word for what is wrong
+    return value
+
+
 Parameter = Annotated[int | float | str, BeforeValidator(_plain)]
-Seconds = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
+Seconds = Annotated[float, BeforeValidator(_no_truth), Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 
 
 class Strict(BaseModel):

@@ -23,6 +23,7 @@ from shared.errors import (
 )
 from shared.expected_work import guessed_length, kind_of
 from shared.job import Job, JobRequest, JobState, Output
+from shared.newest_first import ids_after
 from shared.recent import Recent
 from shared.redis_connection import Scripts, connect, guarded
 from shared.settings import Settings
@@ -121,16 +122,12 @@ class JobStore:
         return _standing(known, line)
 
     def list_ids(self, owner: str | None, *, limit: int, before: str | None = None) -> tuple[list[str], bool]:
-        """Return ids newest first, after the id `before`, and whether there are more."""
+        """Return ids newest first, after the cursor `before`, and whether there are more."""
         index = f"{self._prefix}jobs:{owner}" if owner else f"{self._prefix}jobs"
-        start = 0
-        if before is not None:
-            rank = guarded(lambda: self._redis.zrevrank(index, before))
-            if rank is None:
-                raise JobNotFoundError("The job to start after is not there any more.")
-            start = cast(int, rank) + 1
-        ids = cast("list[str]", guarded(lambda: self._redis.zrevrange(index, start, start + limit)))
-        return ids[:limit], len(ids) > limit
+        found = ids_after(self._redis, index, before, limit)
+        if found is None:
+            raise JobNotFoundError("The job to start after is not there any more.")
+        return found
 
     def read_many(self, job_ids: Iterable[str]) -> list[Job]:
         """Return the jobs that are still there, in the given order, with reports and without places in line."""
@@ -178,7 +175,7 @@ class JobStore:
         tombstones = cast("list[str]", guarded(lambda: self._redis.zrange(f"{self._prefix}deleted", 0, limit - 1)))
         return [Deletion(t.partition(" ")[0], t.partition(" ")[2] or None) for t in tombstones]
 
-    def expired_ids(self, limit: int = 500) -> list[str]:
+    def expired_ids(self, limit: int) -> list[str]:
         """Return ended jobs that are past their retention."""
         now_ms = guarded(self._redis.time)[0] * 1000
         settled = f"{self._prefix}settled"
@@ -200,8 +197,9 @@ class JobStore:
             self._retention_ms,
             json.dumps(document["outputs"]),
             *(json.dumps(document[name]) if document[name] else "" for name in ("probed", "report", "error")),
-            document["fence"],
-            document["attempt"],
+            *(document["fence"], document["attempt"], int((document["started_at"] or 0) * 1000)),
+            "\n".join(json.dumps(e, separators=(",", ":")) for e in document["attempt_errors"]),
+            int(document.get("cached", False)),
         )
         return bool(answer == "restored")
 

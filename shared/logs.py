@@ -1,13 +1,14 @@
 """Logs of every process: one event a line, JSON for machines or text for people, with what is bound to the moment.
 
-Owns the form of a line; owns no file: lines go to standard error, and whoever runs the process keeps them.
-`bind_request` ties a request's id to all that its thread logs until `unbind_request`.
+Owns the form of a line, and how often the same trouble is told; owns no file: lines go to standard error, and whoever
+runs the process keeps them. `bind_request` ties a request's id to all that its thread logs until `unbind_request`.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
+import time
 from collections.abc import MutableMapping
 from contextvars import ContextVar
 from typing import Any
@@ -25,8 +26,30 @@ QUIET = (
 )
 """Libraries that tell of each call at INFO or DEBUG, or of jobs what we tell ourselves; their warnings are shown."""
 
+TELL_AGAIN_SECONDS = 60.0
+"""How often a trouble that lasts is told: an hour without Redis is 60 lines, and not 3,600."""
+
 _request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """Apart from structlog's own variables, which cost each request a search through all of them."""
+
+
+class Trouble:
+    """A trouble that a loop meets again and again: told at once, and then once a minute until it is over."""
+
+    def __init__(self) -> None:
+        self._told_at: float | None = None
+
+    def is_news(self) -> bool:
+        """Return whether to tell it now."""
+        now = time.monotonic()
+        if self._told_at is not None and now - self._told_at < TELL_AGAIN_SECONDS:
+            return False
+        self._told_at = now
+        return True
+
+    def over(self) -> None:
+        """Say that all is well: the next trouble is another."""
+        self._told_at = None
 
 
 def configure_logging(settings: Settings, service: str) -> None:
@@ -41,7 +64,7 @@ def configure_logging(settings: Settings, service: str) -> None:
     ]
     structlog.configure(
         processors=[*before, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[settings.log_level.upper()]),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[settings.log_level]),
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
@@ -54,7 +77,7 @@ def configure_logging(settings: Settings, service: str) -> None:
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=before, processors=render))
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(settings.log_level.upper())
+    root.setLevel(settings.log_level)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
 

@@ -56,7 +56,6 @@ class Opened:
 
     body: Body
     length_bytes: int
-    content_range: str | None
     etag: str
 
     def chunks(self) -> Generator[bytes, None, None]:
@@ -180,7 +179,7 @@ class ObjectStorage:
             wanted["IfMatch"] = etag
         with storage_faults():
             answer = self._client.get_object(**wanted)
-        return Opened(answer["Body"], answer["ContentLength"], answer.get("ContentRange"), answer["ETag"])
+        return Opened(answer["Body"], answer["ContentLength"], answer["ETag"])
 
     def head(self, key: str, *, bucket: str | None = None) -> tuple[int, str]:
         """Return an object's size in bytes and its ETag. Raises SourceMissingError."""

@@ -6,10 +6,11 @@ what raising or lowering it does; `.env.example` and the README are held against
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.redis_address import RedisAddress
@@ -140,13 +141,15 @@ class Settings(BaseSettings):
         description="Numbers in which `unet` computes, chosen at set-up: `float32` runs everywhere; `bfloat16` wants a "
         "processor with instructions for it (AVX512_BF16) and is twice as fast; auto: what is fastest on the machine",
     )
-    ffmpeg_path: str | None = Field(None, description="ffmpeg to decode with; empty: the one that comes along")
+    ffmpeg_path: str | None = Field(
+        None, description="ffmpeg to decode with; reads system folders and its own; empty: the one that comes along"
+    )
     max_audio_seconds: float = Field(4 * 3600, gt=0, description="Longest track taken, by its decoded duration")
     max_scratch_bytes: int = Field(13_000_000_000, gt=0, description="Scratch disk that one job may use")
     max_child_bytes: int = Field(
         3_000_000_000, gt=0, description="Memory of a job's child; past it the job ends as out_of_memory"
     )
-    child_jobs: int = Field(50, ge=1, description="Jobs after which a warm child is replaced")
+    child_jobs: int = Field(200, ge=1, description="Jobs after which a warm child is replaced")
     child_idle_bytes: int = Field(900_000_000, gt=0, description="Memory between jobs at which a child is replaced")
     job_seconds_base: float = Field(300.0, gt=0, description="Time limit of a job before its audio's duration is added")
     job_seconds_per_audio_second: float = Field(5.0, gt=0, description="Time limit added for each second of audio")
@@ -188,8 +191,8 @@ class Settings(BaseSettings):
     )
 
     # Logs
-    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
-    log_format: str = Field("json", description="`json`, or `text` to be read by people")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+    log_format: Literal["json", "text"] = Field("json", description="`json`, or `text` to be read by people")
 
     @field_validator("redis_url")
     @classmethod
@@ -197,6 +200,20 @@ class Settings(BaseSettings):
         # At the start, and not at the first call.
         RedisAddress.parse(url)
         return url
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _in_capitals(cls, level: object) -> object:
+        return level.upper() if isinstance(level, str) else level
+
+
+def read_settings(program: str) -> Settings:
+    """Return what the environment sets, or end the program with a line for each setting that is wrong."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = [(".".join(map(str, e["loc"])).upper(), e["msg"].removeprefix("Value error, ")) for e in error.errors()]
+        sys.exit("\n".join(f"{program}: {name}: {message}" for name, message in wrong))
 
 
 def split_names(setting: str) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """JSON of clients, so strict that what is taken can be told again: in answers, in reports, to any other reader of JSON.
 
-Owns what Python reads beyond the standard (NaN, infinities), and what no answer could hold (half characters, endless
-nesting): each is no JSON here.
+Owns what Python reads beyond the standard (NaN, infinities), what readers disagree about (a name twice in an object),
+and what no answer could hold (half characters, endless nesting): each is no JSON here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ MAX_DEPTH = 64
 
 def read_json(text: str | bytes) -> object:
     """Return what the text says. Raises ValueError for what is no JSON, RecursionError perhaps too."""
-    value: object = json.loads(text, parse_constant=_refuse)
+    value: object = json.loads(text, parse_constant=_refuse, object_pairs_hook=_object)
     # Numbers too large for a float have become infinite; half a character is an escape without its other half.
     json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     level, depth = [value], 0
@@ -23,6 +23,13 @@ def read_json(text: str | bytes) -> object:
         if depth > MAX_DEPTH:
             raise ValueError("nested too deeply")
     return value
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        raise ValueError("a name is there twice")
+    return values
 
 
 def _parts(value: object) -> list[object]:

@@ -9,11 +9,15 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from shared.errors import StorageUnavailableError
+import structlog
+
+from shared.errors import StemqueueError, StorageUnavailableError
 from shared.storage_connection import storage_faults
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+log = structlog.get_logger(__name__)
 
 PART_BYTES = 8 * 1024 * 1024
 """Size of a multipart upload's parts. Raising it holds more memory per upload and allows larger objects
@@ -53,7 +57,7 @@ class UploadStream:
 
     def __exit__(self, *_: object) -> None:
         if not self._done:
-            self.abort()
+            self._take_back()
 
     def write(self, block: bytes) -> int:
         """Take bytes; sends a part whenever one is full."""
@@ -88,13 +92,17 @@ class UploadStream:
             raise StorageUnavailableError("The storage holds another size than was sent.")
         return Stored(self._key, self.size_bytes, head["ETag"], self._digest.hexdigest())
 
-    def abort(self) -> None:
-        """Take the upload back; parts left behind by an unreachable storage are the collector's."""
+    def _take_back(self) -> None:
         self._done = True
         self._buffer.clear()
-        if self._upload_id is not None:
+        if self._upload_id is None:
+            return
+        try:
             with storage_faults():
                 self._client.abort_multipart_upload(Bucket=self._bucket, Key=self._key, UploadId=self._upload_id)
+        except StemqueueError as error:
+            # Why it was given up is what its owner should hear.
+            log.warning("parts of an upload left for the collector", key=self._key, error=error.message)
 
     def _send(self, part: bytes) -> None:
         with storage_faults():

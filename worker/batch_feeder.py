@@ -151,7 +151,7 @@ class BatchFeeder:
             return False
         except LifeCycleError as error:
             # Full, draining, a quota: it waits with the others.
-            log.info("item waits", batch=batch.id, number=item.number, error=error.message)
+            log.debug("item waits", batch=batch.id, number=item.number, error=error.message)
             return False
         return True
 

@@ -22,7 +22,8 @@ from shared.job import CLASSES
 from shared.job_queue import celery_queue
 from shared.logs import configure_logging
 from shared.redis_connection import broker_options
-from shared.settings import Settings, split_names
+from shared.settings import read_settings, split_names
+from worker.child_process import INHERITED
 from worker.service import WorkerService
 from worker.tasks import register
 
@@ -30,7 +31,7 @@ from worker.tasks import register
 # strangers send is opened by an ffmpeg that has no rights to gain, no credentials and one file (confine.py).
 warnings.filterwarnings("ignore", category=SecurityWarning)
 
-settings = Settings()
+settings = read_settings("worker")
 app = Celery("stemqueue")
 app.conf.update(
     **broker_options(
@@ -97,7 +98,8 @@ def _learn_engines() -> list[dict[str, Any]]:
         check=True,
         stdout=subprocess.PIPE,
         timeout=120,
-        env={k: v for k, v in os.environ.items() if not k.startswith(("S3_", "AWS_", "REDIS_"))},
+        # Modules with engines run in it, as they do in a child: it sees no more than that.
+        env={name: os.environ[name] for name in INHERITED if name in os.environ},
     ).stdout
     return list(json.loads(printed))
 

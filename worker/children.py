@@ -71,12 +71,15 @@ class Children:
             child = self._take()
             yield child
         finally:
-            if child:
-                self._take_back(child)
-            with self._changed:
-                self._free += 1
-                self._bulk_lent -= not urgent
-                self._changed.notify_all()
+            try:
+                if child:
+                    self._take_back(child)
+            finally:
+                # Also where no other could be started: the next job tries again.
+                with self._changed:
+                    self._free += 1
+                    self._bulk_lent -= not urgent
+                    self._changed.notify_all()
 
     def close(self) -> None:
         """End all children, lent ones too."""

@@ -20,6 +20,7 @@ from shared.errors import (
     AudioTooShortError,
     AudioUnreadableError,
     ScratchFullError,
+    SeparationFailedError,
 )
 from worker import ffmpeg
 from worker.decoded_audio import DecodedAudio, read_header, repair
@@ -30,6 +31,10 @@ from worker.workspace import Workspace
 # faster than the audio plays on one busy core). Raising them lets slower machines decode longer files.
 DECODE_SECONDS_BASE = 15.0
 DECODE_SECONDS_PER_AUDIO_SECOND = 1 / 30
+
+# Where the decoder has had less than half of that as processor time, it is the machine that is too busy, not the file
+# that is too odd: it may take so many times longer.
+STARVED_TIMES = 10.0
 
 # Samples further out than this are damage, not music. Files of floats may hold any scale, up to where squares
 # overflow; what a codec of music gives 24 dB over full scale comes from flipped bits.
@@ -64,7 +69,8 @@ def decode(
 ) -> DecodedAudio:
     """Decode the first audio stream, or the part of it that `span_seconds` (start, stop) names.
 
-    Raises AudioEmptyError, AudioUnreadableError, AudioUnsupportedError, AudioTooLongError or ScratchFullError.
+    Raises AudioEmptyError, AudioUnreadableError, AudioUnsupportedError, AudioTooLongError or ScratchFullError;
+    SeparationFailedError where the machine is too busy.
     """
     target = workspace.path(DECODED_NAME)
     first_sample, end_sample = _in_samples(span_seconds or (0.0, None), found.sample_rate_hz or 0)
@@ -184,7 +190,10 @@ def _wait(
         if ffmpeg.wait(process, seconds=0.2):
             return
         if time.monotonic() > deadline:
-            raise AudioUnreadableError(f"The audio took more than {seconds:.0f} s to decode.")
+            if ffmpeg.processor_seconds(process) > seconds / 2:
+                raise AudioUnreadableError(f"The audio took more than {seconds:.0f} s to decode.")
+            if time.monotonic() > deadline + seconds * (STARVED_TIMES - 1):
+                raise SeparationFailedError("The machine was too busy to decode the audio.")
         if expected_bytes:
             progress(min(0.99, target.stat().st_size / expected_bytes))
 

@@ -170,7 +170,7 @@ class _LossyEncoder:
                     *(*_codec_options(encoding), "-y", f"file:{path}"),
                 ],
                 ffmpeg_path=ffmpeg_path,
-                confinement=ffmpeg.Confinement(),
+                confinement=ffmpeg.Confinement(writable_folder=path.resolve().parent),
                 stdin=subprocess.PIPE,
                 stderr=log,
             )

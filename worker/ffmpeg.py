@@ -1,7 +1,8 @@
 """ffmpeg as a confined process: which binary, under which limits, told which formats it may open.
 
 It is the only program that ever opens what a stranger uploaded. It gets its input as an open file
-descriptor and may open no other, knows no environment and so no secrets, and dies with its parent.
+descriptor and may open no other, knows no environment and so no secrets, and dies with its parent. Should a file take
+it over all the same, confine.py has left it nothing to read and nobody to talk to.
 Owns no audio: decoding.py and encoding.py say what to run.
 """
 
@@ -17,6 +18,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import IO
+
+import psutil
 
 from shared.errors import SeparationFailedError
 
@@ -50,11 +53,12 @@ DECODERS = (
 
 @dataclass(frozen=True)
 class Confinement:
-    """What an ffmpeg process may use: address space, processor time and the size of any one file."""
+    """What an ffmpeg process may use: address space, processor time, the size of any one file, a folder to write to."""
 
     memory_bytes: int = 1 << 30
     cpu_seconds: int = 3600
     file_bytes: int = 1 << 40
+    writable_folder: Path | None = None
 
 
 @lru_cache(maxsize=1)
@@ -82,17 +86,20 @@ def start(
     stdin: int | IO[bytes] = subprocess.DEVNULL,
     stdout: int | IO[bytes] = subprocess.DEVNULL,
     stderr: int | IO[bytes] = subprocess.DEVNULL,
+    further: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
     """Start ffmpeg with these arguments; the caller waits for it, or kills it.
 
-    The process stays in the caller's process group, so that who kills the group gets it too.
+    The `further` file descriptors are open to it under their numbers. The process stays in the caller's process group,
+    so that who kills the group gets it too.
     """
     limits = (confinement.memory_bytes, confinement.cpu_seconds, confinement.file_bytes)
     command = [
         *(sys.executable, "-I", "-S", str(CONFINE_SCRIPT), str(os.getpid()), *(str(n) for n in limits)),
+        str(confinement.writable_folder.absolute() if confinement.writable_folder else ""),
         *(ffmpeg_path or bundled_ffmpeg(), "-nostdin", *arguments),
     ]
-    return subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, env={}, close_fds=True)
+    return subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, env={}, pass_fds=further)
 
 
 def demand_not_killed(returncode: int | None) -> None:
@@ -103,6 +110,12 @@ def demand_not_killed(returncode: int | None) -> None:
     """
     if returncode in {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP}:
         raise SeparationFailedError(f"The decoder was ended from outside (signal {-returncode}).")
+
+
+def processor_seconds(process: subprocess.Popen[bytes]) -> float:
+    """Return how much processor time the process has had; nobody else may have waited for it."""
+    times = psutil.Process(process.pid).cpu_times()
+    return float(times.user + times.system)
 
 
 def wait(process: subprocess.Popen[bytes], *, seconds: float) -> bool:

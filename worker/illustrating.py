@@ -7,47 +7,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from worker.measuring import SignalMeasure
 from worker.probing import Probe
 from worker.spectrogram_view import decibels_below
-from worker.track import Excerpt, Track
+from worker.track import Track
 from worker.work import OutputFile, describe_file
-
-if TYPE_CHECKING:
-    from worker.spectrogram_image import Frame
 
 # How far below the mixture's peak the pictures go; quieter sounds are black.
 RANGE_DB = 80.0
 
 
-def prepare_frame(found: Probe, excerpt: Excerpt, stems: Iterable[str]) -> Frame | None:
-    """Draw what can be drawn of the panels before the song is decoded, going by what it claims to be."""
+def prepare_frame(found: Probe, stems: Iterable[str]) -> None:
+    """Draw what stands around the panels before the song is decoded, going by the rate that it claims to have."""
     from worker import spectrogram_image  # noqa: PLC0415 - see there
 
-    if found.sample_rate_hz is None or found.expected_seconds is None:
-        return None
-    duration_seconds = found.expected_seconds - excerpt.start_seconds
-    if excerpt.duration_seconds is not None:
-        duration_seconds = min(duration_seconds, excerpt.duration_seconds)
-    if duration_seconds <= 0:
-        return None
-    return spectrogram_image.draw_frame(
-        ["mixture", *stems],
-        high_hz=found.sample_rate_hz / 2,
-        start_seconds=excerpt.start_seconds,
-        duration_seconds=duration_seconds,
-    )
+    if found.sample_rate_hz is not None:
+        spectrogram_image.frame_around(["mixture", *stems], found.sample_rate_hz / 2)
 
 
 def illustrate(
-    mixture: SignalMeasure, stems: Mapping[str, SignalMeasure], track: Track, folder: Path, frame: Frame | None = None
+    mixture: SignalMeasure, stems: Mapping[str, SignalMeasure], track: Track, folder: Path
 ) -> Sequence[OutputFile]:
-    """Write the spectrograms and the outlines of the mixture and of each stem; return them.
-
-    A frame that was drawn before is used if it fits.
-    """
+    """Write the spectrograms and the outlines of the mixture and of each stem; return them."""
     from worker import spectrogram_image  # noqa: PLC0415 - see there
 
     rate = track.audio.sample_rate_hz
@@ -67,10 +49,13 @@ def illustrate(
     }
     files = []
     figure = folder / "spectrogram.png"
-    axis = {"high_hz": rate / 2, "start_seconds": start_seconds, "duration_seconds": track.duration_seconds}
-    if frame is None or not frame.fits(list(signals), **axis):
-        frame = spectrogram_image.draw_frame(list(signals), **axis)
-    spectrogram_image.draw_panels(figure, frame, pictures, edges_hz=mixture.view.edges_hz)
+    spectrogram_image.draw_panels(
+        figure,
+        pictures,
+        edges_hz=mixture.view.edges_hz,
+        start_seconds=start_seconds,
+        duration_seconds=track.duration_seconds,
+    )
     files.append(describe_file(figure, name="spectrogram", kind="picture", content_type="image/png", details=axes))
     for name, decibels in pictures.items():
         path = folder / f"spectrogram-{name}.png"

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from shared.formats import Encoding, resolve
 from worker.crew import Crew
@@ -34,9 +34,6 @@ from worker.tags import Tags, read_tags, write_tags
 from worker.track import Track, cut
 from worker.work import Outcome, OutputFile, ReportProgress, Work, describe_file
 from worker.workspace import Workspace, open_workspace
-
-if TYPE_CHECKING:
-    from worker.spectrogram_image import Frame
 
 ReportProbed = Callable[[Mapping[str, Any]], None]
 
@@ -81,7 +78,7 @@ def run(
                 report_probed(found.to_json())
         with clock.stage("decode"):
             # The decoder has one thread.
-            track, prepared = crew.pair(
+            track, tags = crew.pair(
                 lambda: _decode(plan, found, workspace, clock), lambda: _prepare(plan, found, workspace)
             )
         made = _separate_and_encode(plan, track, workspace, crew, clock)
@@ -90,10 +87,8 @@ def run(
         give_memory_back()
         with clock.stage("illustrate"):
             stems = {name: made.measures.stems[index] for index, name in plan.wanted.items()}
-            draw = partial(
-                illustrate, made.measures.mixture, stems, track, Path(work.output_folder), frame=prepared.frame
-            )
-            pictures, (stem_files, tag_notes) = crew.pair(draw, lambda: _label(work, made, prepared.tags))
+            draw = partial(illustrate, made.measures.mixture, stems, track, Path(work.output_folder))
+            pictures, (stem_files, tag_notes) = crew.pair(draw, lambda: _label(work, made, tags))
         findings = Findings(
             work=work,
             engine=plan.engine,
@@ -126,19 +121,12 @@ def _probe(plan: Plan, workspace: Workspace) -> Probe:
     return found
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """What needs no samples, and so can be done beside the decoder, where the job has a thread for it."""
-
-    tags: Tags | None
-    frame: Frame | None
-
-
-def _prepare(plan: Plan, found: Probe, workspace: Workspace) -> Prepared:
+def _prepare(plan: Plan, found: Probe, workspace: Workspace) -> Tags | None:
+    """Do what needs no samples, beside the decoder where the job has a thread for it; return the source's tags."""
     if isinstance(plan.engine, Preparable):
         plan.engine.prepare()
-    tags = read_tags(plan.work, found, workspace)
-    return Prepared(tags, prepare_frame(found, plan.excerpt, plan.wanted.values()))
+    prepare_frame(found, plan.wanted.values())
+    return read_tags(plan.work, found, workspace)
 
 
 def _decode(plan: Plan, found: Probe, workspace: Workspace, clock: StageClock) -> Track:

@@ -2,17 +2,17 @@
 
 One ffmpeg process reads the header and walks over the packets without decoding them, within a few
 seconds. The header may lie, so its claims decide only what is refused early; what counts is what
-decoding yields (decoding.py).
+decoding yields (decoding.py). On the way it writes the tags as text (for tags.py): another start of ffmpeg for them
+would be a tenth of a short song's time.
 """
 
 from __future__ import annotations
 
 import re
+import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 from shared.errors import (
     AudioEmptyError,
@@ -78,11 +78,16 @@ class Probe:
         return {**asdict(self), "channels": self.channels, "duration_seconds": self.expected_seconds}
 
 
+def walked_tags(workspace: Workspace) -> Path:
+    """Return where a finished walk has left the container's tags and those of the audio stream, as ffmetadata."""
+    return workspace.path("tags.txt")
+
+
 def probe(path: Path, *, workspace: Workspace, ffmpeg_path: str | None, max_seconds: float) -> Probe:
     """Return what the file claims to be.
 
     Raises AudioEmptyError, AudioUnreadableError, AudioUnsupportedError or AudioTooLongError; SeparationFailedError
-    where the machine is too busy to tell.
+    where the machine is too busy to tell, or has no ffmpeg that runs.
     """
     if path.stat().st_size == 0:
         raise AudioEmptyError("The file is empty.")
@@ -104,23 +109,33 @@ def probe(path: Path, *, workspace: Workspace, ffmpeg_path: str | None, max_seco
 def _walk(path: Path, *, workspace: Workspace, ffmpeg_path: str | None) -> tuple[str, float | None, bool]:
     """Return ffmpeg's log, where the last packet seen ends in seconds, and whether it was the file's last."""
     log_path, progress_path = workspace.path("probe.log"), workspace.path("probe.progress")
-    with path.open("rb") as source, log_path.open("wb") as log, progress_path.open("wb") as progress:
+    with (
+        path.open("rb") as source,
+        log_path.open("wb") as log,
+        progress_path.open("wb") as progress,
+        walked_tags(workspace).open("wb") as tags,
+    ):
         process = ffmpeg.start(
             [
                 *("-v", "info", "-nostats", "-progress", "pipe:1", *ffmpeg.untrusted_input()),
-                *("-map", "0:a:0", "-c", "copy", "-f", "null", "-"),
+                # Each output's tags are told in the log: those of the one that is none are left out.
+                *("-map", "0:a:0", "-c", "copy", "-map_metadata", "-1", "-f", "null", "-"),
+                *("-f", "ffmetadata", f"pipe:{tags.fileno()}"),
+                *("-map_metadata", "0:s:a:0", "-f", "ffmetadata", f"pipe:{tags.fileno()}"),
             ],
             ffmpeg_path=ffmpeg_path,
             confinement=ffmpeg.Confinement(cpu_seconds=10, file_bytes=MAX_LOG_BYTES),
             stdin=source,
             stdout=progress,
             stderr=log,
+            # It may open no file, not to write either.
+            further=[tags.fileno()],
         )
         try:
             ended = ffmpeg.wait(process, seconds=PROBE_SECONDS)
-            if not ended and _is_starved(process.pid, log_path):
+            if not ended and _is_starved(process, log_path):
                 ended = ffmpeg.wait(process, seconds=STARVED_SECONDS)
-                if not ended and _is_starved(process.pid, log_path):
+                if not ended and _is_starved(process, log_path):
                     raise SeparationFailedError("The machine was too busy to look at the file.")
             ffmpeg.demand_not_killed(process.returncode)
             finished = ended and process.returncode == 0
@@ -133,17 +148,19 @@ def _walk(path: Path, *, workspace: Workspace, ffmpeg_path: str | None) -> tuple
     return text, int(ends[-1]) / 1e6 if ends else None, finished
 
 
-def _is_starved(pid: int, log_path: Path) -> bool:
+def _is_starved(process: subprocess.Popen[bytes], log_path: Path) -> bool:
     """Tell whether ffmpeg has had no chance to open its input."""
     if OPENED.search(log_path.read_bytes().decode("utf-8", "replace")):
         return False
-    # Nobody else waits for the process, so it is there, if only as its remains.
-    times = psutil.Process(pid).cpu_times()
-    return bool(times.user + times.system < STARVED_PROCESSOR_SECONDS)
+    return ffmpeg.processor_seconds(process) < STARVED_PROCESSOR_SECONDS
 
 
 def _read_log(log: str, walked_seconds: float | None) -> Probe:
     """Read the lines in which ffmpeg describes its input. Two spaces begin them; tags are indented further."""
+    version = re.search(r"^ffmpeg version (\S+)", log)
+    if version is None:
+        # The program's own first words are missing: it never ran, and the file is not to blame.
+        raise SeparationFailedError("The decoder cannot be started on this worker.")
     opened = OPENED.search(log)
     # The output's streams are told further down, in the same words.
     described, _, _ = log.partition("\nStream mapping:")
@@ -159,7 +176,6 @@ def _read_log(log: str, walked_seconds: float | None) -> Probe:
     )
     bitrate = re.search(r", (\d+) kb/s", stream)
     cover = re.search(r"^  Stream #0:(\d+).*?: Video: (?:mjpeg|png)\b.*\(attached pic\)$", log, re.MULTILINE)
-    version = re.search(r"^ffmpeg version (\S+)", log)
     return Probe(
         container=opened[1].rstrip(","),
         codec=re.split(r"[ ,]", stream, maxsplit=1)[0],
@@ -171,7 +187,7 @@ def _read_log(log: str, walked_seconds: float | None) -> Probe:
         walked_seconds=walked_seconds,
         audio_streams=len(streams),
         cover_stream=int(cover[1]) if cover else None,
-        ffmpeg_version=version[1] if version else "unknown",
+        ffmpeg_version=version[1],
     )
 
 

@@ -20,9 +20,21 @@ class ScratchFolder:
     def __init__(self, shared_folder: Path, worker_id: str) -> None:
         self._shared_folder = shared_folder.resolve()
         self.path = self._shared_folder / worker_id
-        self.path.mkdir(parents=True)
-        self._lock = os.open(self.path / LOCK_NAME, os.O_CREAT | os.O_RDWR, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self._lock = self._make()
+
+    def _make(self) -> int:
+        while True:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = self._lock_file(self.path)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            # Between the two another worker may have taken it for a dead one's, and removed it.
+            if os.fstat(lock).st_nlink:
+                return lock
+            os.close(lock)
+
+    @staticmethod
+    def _lock_file(folder: Path) -> int:
+        return os.open(folder / LOCK_NAME, os.O_CREAT | os.O_RDWR, 0o600)
 
     def sweep(self) -> list[str]:
         """Remove the folders of workers that are dead; return their names."""

@@ -22,7 +22,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from shared.errors import StemqueueError
 from shared.formats import FORMATS
-from shared.settings import Settings
+from shared.settings import Settings, read_settings, split_names
 from worker import pipeline
 from worker.engine.errors import EngineError
 from worker.engine.interface import EngineDescription
@@ -38,7 +38,7 @@ BEST_FIRST = ("unet", "repetition")
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("source", metavar="INPUT", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("out", metavar="OUT", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--engine", help="Which engine separates; the best that can run here if not given.")
+@click.option("--engine", help="Which engine separates; DEFAULT_ENGINE, or the best that can run here, if not given.")
 @click.option("--preset", help="A preset of the engine; its default if not given.")
 @click.option("--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="One parameter; repeatable.")
 @click.option("--stems", help="Which stems to write, separated by commas; all if not given.")
@@ -50,8 +50,8 @@ BEST_FIRST = ("unet", "repetition")
 def main(source: Path, out: Path, **options: Any) -> None:
     """Separate the song INPUT into stems and write them, with report and pictures, into the folder OUT."""
     use_one_heap()
-    settings = Settings()
-    registry = engines_here(model_folder=settings.model_folder)
+    settings = read_settings("stemqueue-separate")
+    registry = engines_here(model_folder=settings.model_folder, extra_modules=split_names(settings.extra_engines))
     console = Console(stderr=True)
     # Unwinds like an exception, so that folders are cleaned up; ffmpeg dies with this process anyhow.
     signal.signal(signal.SIGTERM, _terminated)
@@ -69,10 +69,14 @@ def main(source: Path, out: Path, **options: Any) -> None:
         click.echo("stopped", err=True)
         sys.exit(130)
     _tell(outcome, out)
+    best = BEST_FIRST[0]
+    if not (options["engine"] or settings.default_engine or best in registry):
+        folder = settings.model_folder.resolve()
+        click.echo(f"note: separated by {work.engine}: {best}, the better one, is not set up in {folder}", err=True)
 
 
 def _work(source: Path, folder: Path, registry: Registry, settings: Settings, options: Mapping[str, Any]) -> Work:
-    engine = options["engine"] or next(name for name in BEST_FIRST if name in registry)
+    engine = options["engine"] or settings.default_engine or next(name for name in BEST_FIRST if name in registry)
     described = registry[engine].description if engine in registry else None
     start, duration = _excerpt(options["excerpt"])
     given = {"bit_depth": options["bit_depth"], "bitrate_kbps": options["bitrate_kbps"]}
@@ -95,6 +99,7 @@ def _work(source: Path, folder: Path, registry: Registry, settings: Settings, op
             threads=options["threads"] or threads_per_job(settings),
         ),
         model_folder=str(settings.model_folder.resolve()),
+        extra_engines=split_names(settings.extra_engines),
         ffmpeg_path=settings.ffmpeg_path,
     )
 

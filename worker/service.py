@@ -26,6 +26,7 @@ from shared.content_store import ContentStore
 from shared.errors import StemqueueError, StoreUnavailableError
 from shared.job_queue import JobQueue, Worker
 from shared.job_store import JobStore
+from shared.logs import Trouble
 from shared.object_storage import ObjectStorage
 from shared.redis_connection import connect
 from shared.settings import Settings
@@ -149,7 +150,7 @@ class WorkerService:
         # Leases that ran out while Redis was away belong to workers that still live: let them beat first. Whether
         # it was away just now, a worker that starts cannot know.
         grace = min(self.settings.lease_seconds, 10.0)
-        tell_at, rescue_at = 0.0, time.monotonic() + grace
+        tell_at, rescue_at, trouble = 0.0, time.monotonic() + grace, Trouble()
         while not self.stopping.is_set():
             now = time.monotonic()
             try:
@@ -161,21 +162,31 @@ class WorkerService:
                     rescue_at = now + self.settings.rescue_seconds
                 self.queue.dispatch()
                 self.tally.flush()
+                trouble.over()
             except StoreUnavailableError as error:
                 self.tally.add("faults_total", part="redis")
-                log.warning("queue away", error=error.message)
+                if trouble.is_news():
+                    log.warning("queue away", error=error.message)
                 tell_at = 0.0
                 rescue_at = time.monotonic() + grace
+            except Exception:
+                # Without this thread the worker would be counted out, and its jobs taken from it.
+                log.exception("background broke")
+                rescue_at = time.monotonic() + self.settings.rescue_seconds
             self._wake.wait(TICK_SECONDS)
             self._wake.clear()
 
     def _feed(self) -> None:
+        trouble = Trouble()
         while not self.stopping.is_set():
             try:
-                if self.feeder.run():
+                more = self.feeder.run()
+                trouble.over()
+                if more:
                     continue
             except StoreUnavailableError as error:
-                log.warning("batches wait", error=error.message)
+                if trouble.is_news():
+                    log.warning("batches wait", error=error.message)
             except Exception:
                 # A defect in one batch's way must not end the thread that feeds them all.
                 log.exception("feeding broke")
@@ -188,6 +199,9 @@ class WorkerService:
                 done = self.collector.run()
             except StemqueueError as error:
                 log.warning("collection put off", error=error.message)
+                continue
+            except Exception:
+                log.exception("collecting broke")
                 continue
             if done:
                 write = log.info if any(asdict(done).values()) else log.debug

@@ -1,9 +1,9 @@
 """Spectrograms as PNG: the post's panels with axes, and plain ones without for the page to lay things over.
 
 Owns colours and layout. What stands around the panels (axes, titles, the bar of colours) is drawn by matplotlib, which
-takes ten times as long as to fill the panels, and needs no audio: see `draw_frame`. Draws on figures of its own, never
-through pyplot, whose state is one for the process. To import it takes half a second and 40 MB, so whoever may not draw
-imports it late.
+takes ten times as long as to fill the panels, and is kept from song to song: see `Frame`. Draws on figures of its own,
+never through pyplot, whose state is one for the process. To import it takes half a second and 40 MB, so whoever may not
+draw imports it late.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ LINEAR_BELOW_HZ = 65.406
 COLOURS_IN_PANELS = 224
 GREYS = 256 - COLOURS_IN_PANELS
 
-# A frame whose time axis is off by less than this share of its length, half a pixel, serves as well as an exact one.
-LENGTH_TOLERANCE = 0.0005
+# Frames kept for the next song, at 8 MB each. Raising it helps where songs of more rates or stems take turns.
+FRAMES_KEPT = 2
 
 
 @dataclass(frozen=True)
@@ -61,33 +61,47 @@ class Panel:
     rows_hz: NDArray[np.float64]
 
 
-@dataclass(frozen=True)
 class Frame:
-    """What stands around the panels, in their palette; `bar` is the place of the colours that explain them."""
+    """What stands around panels of these signals, from `LOWEST_HZ` up; `bar` is the place of the colours there.
 
-    names: tuple[str, ...]
-    high_hz: float
-    start_seconds: float
-    duration_seconds: float
-    pixels: NDArray[np.uint8]
-    panels: Sequence[Panel]
-    bar: tuple[slice, slice]
+    To draw it takes 0.1 s, of which the time axis is a tenth: that alone is drawn for each song. Not for two threads at
+    once.
+    """
 
-    def fits(self, names: Sequence[str], high_hz: float, start_seconds: float, duration_seconds: float) -> bool:
-        """Return whether this is what would be drawn for these, but for less than a pixel."""
-        tolerance = LENGTH_TOLERANCE * duration_seconds
-        return (
-            self.names == in_order(names)
-            and self.high_hz == high_hz
-            and abs(self.start_seconds - start_seconds) <= tolerance
-            and abs(self.duration_seconds - duration_seconds) <= tolerance
-        )
+    def __init__(self, names: tuple[str, ...], high_hz: float) -> None:
+        figure = _figure(names, (LOWEST_HZ, high_hz))
+        *axes, bar = figure.axes
+        self.names = names
+        self._axes = axes
+        self._canvas = FigureCanvasAgg(figure)
+        for ax in axes:
+            ax.xaxis.set_visible(False)
+        self._canvas.draw()  # type: ignore[no-untyped-call]
+        for ax in axes:
+            ax.xaxis.set_visible(True)
+        self._without_time = self._canvas.copy_from_bbox(figure.bbox)  # type: ignore[no-untyped-call]
+        height = round(figure.bbox.height)
+        self.panels = [Panel(_inside(ax, height), _rows_hz(ax)) for ax in axes]
+        self.bar = _inside(bar, height)
+        # Another figure may have gone for this one. Its parts refer to each other, and would wait for Python's own idea
+        # of when.
+        gc.collect()
+
+    def pixels(self, start_seconds: float, duration_seconds: float) -> NDArray[np.uint8]:
+        """Return the frame with this time axis, as places in the panels' palette."""
+        self._canvas.restore_region(self._without_time)  # type: ignore[no-untyped-call]
+        # All panels share one.
+        self._axes[0].set_xlim(start_seconds, start_seconds + duration_seconds)
+        for ax in self._axes:
+            ax.draw_artist(ax.xaxis)
+        green: NDArray[np.uint8] = np.asarray(self._canvas.buffer_rgba())[..., 1]  # type: ignore[no-untyped-call]
+        return green // (256 // GREYS) + COLOURS_IN_PANELS
 
 
 def warm() -> None:
-    """Draw once, so that the first job does not wait for fonts."""
+    """Draw the usual frame, so that the first job does not wait for fonts."""
     _palette()
-    draw_frame(["mixture"], high_hz=2000.0, start_seconds=0.0, duration_seconds=1.0)
+    frame_around(["mixture", "vocals", "accompaniment"], 22_050.0).pixels(0.0, 1.0)
 
 
 def in_order(names: Sequence[str]) -> tuple[str, ...]:
@@ -96,32 +110,27 @@ def in_order(names: Sequence[str]) -> tuple[str, ...]:
     return ("mixture", *(n for n in names if n not in {"mixture", *last}), *last)
 
 
-def draw_frame(names: Sequence[str], *, high_hz: float, start_seconds: float, duration_seconds: float) -> Frame:
-    """Draw what stands around panels of these signals, from `LOWEST_HZ` up and under a common time axis."""
-    names = in_order(names)
-    figure = _figure(names, (LOWEST_HZ, high_hz), (start_seconds, start_seconds + duration_seconds))
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()  # type: ignore[no-untyped-call]
-    green = np.asarray(canvas.buffer_rgba())[..., 1]  # type: ignore[no-untyped-call]
-    *axes, bar = figure.axes
-    frame = Frame(
-        names=names,
-        high_hz=high_hz,
-        start_seconds=start_seconds,
-        duration_seconds=duration_seconds,
-        pixels=green // (256 // GREYS) + COLOURS_IN_PANELS,
-        panels=[Panel(_inside(ax, len(green)), _rows_hz(ax)) for ax in axes],
-        bar=_inside(bar, len(green)),
-    )
-    # A figure's parts refer to each other: without this, 30 MB a job wait for Python's own idea of when.
-    del figure, axes, bar, canvas, green
-    gc.collect()
-    return frame
+def frame_around(names: Sequence[str], high_hz: float) -> Frame:
+    """Return the frame around panels of these signals: a kept one, where there is one."""
+    return _kept_frame(in_order(names), high_hz)
 
 
-def draw_panels(path: Path, frame: Frame, pictures: Mapping[str, FloatArray], *, edges_hz: NDArray[np.float64]) -> None:
-    """Write one panel for each of the frame's signals (bands, columns), in dB below the mixture's peak."""
-    pixels = frame.pixels.copy()
+@lru_cache(FRAMES_KEPT)
+def _kept_frame(names: tuple[str, ...], high_hz: float) -> Frame:
+    return Frame(names, high_hz)
+
+
+def draw_panels(
+    path: Path,
+    pictures: Mapping[str, FloatArray],
+    *,
+    edges_hz: NDArray[np.float64],
+    start_seconds: float,
+    duration_seconds: float,
+) -> None:
+    """Write one panel for each signal (bands, columns), in dB below the mixture's peak, over a common time axis."""
+    frame = frame_around(list(pictures), float(edges_hz[-1]))
+    pixels = frame.pixels(start_seconds, duration_seconds)
     for name, panel in zip(frame.names, frame.panels, strict=True):
         rows = _rows(pictures[name], edges_hz, panel.rows_hz)
         cells = _columns(rows, pixels[panel.place].shape[1])
@@ -141,7 +150,7 @@ def write_plain(path: Path, decibels: FloatArray, *, range_db: float) -> None:
     image.save(path, compress_level=4)
 
 
-def _figure(names: Sequence[str], ends_hz: tuple[float, float], ends_seconds: tuple[float, float]) -> Figure:
+def _figure(names: Sequence[str], ends_hz: tuple[float, float]) -> Figure:
     """Return the figure with an empty axis for each name, and one for the colours."""
     height = PANEL_HEIGHT_INCHES * len(names)
     figure = Figure(figsize=(FIGURE_WIDTH_INCHES, height), dpi=DOTS_PER_INCH)
@@ -154,7 +163,7 @@ def _figure(names: Sequence[str], ends_hz: tuple[float, float], ends_seconds: tu
         ax.yaxis.set_major_formatter(LogHzFormatter())
         ax.xaxis.set_major_locator(MaxNLocator(steps=[1, 1.5, 5, 6, 10]))
         ax.xaxis.set_major_formatter(TimeFormatter())
-        ax.set(title=TITLES.get(name, name.capitalize()), xlim=ends_seconds, ylim=ends_hz, xlabel="Time", ylabel="Hz")
+        ax.set(title=TITLES.get(name, name.capitalize()), ylim=ends_hz, xlabel="Time", ylabel="Hz")
         ax.label_outer()
     bar = figure.add_axes((0.9, 0.55 / height, 0.015, 1 - 0.9 / height))
     colours = ScalarMappable(Normalize(-PANEL_RANGE_DB, 0), COLOURS)

@@ -22,7 +22,7 @@ from mutagen.oggvorbis import OggVorbis
 from mutagen.wave import WAVE
 
 from worker import ffmpeg
-from worker.probing import Probe
+from worker.probing import Probe, walked_tags
 from worker.work import Work
 from worker.workspace import Workspace
 
@@ -66,6 +66,13 @@ def write_tags(work: Work, tags: Tags | None, stems: Mapping[str, Path]) -> Sequ
 
 
 def read_tags(work: Work, found: Probe, workspace: Workspace) -> Tags | None:
+    """Return what the walk over the packets has written, unless it was cut short or there is a cover as well."""
+    if found.cover_stream is not None or found.walked_seconds is None:
+        return _read_with_cover(work, found, workspace)
+    return Tags(parse_ffmetadata(walked_tags(workspace).read_bytes().decode("utf-8", "replace")))
+
+
+def _read_with_cover(work: Work, found: Probe, workspace: Workspace) -> Tags | None:
     """Have ffmpeg write the container's and the stream's tags as text, and the cover as it is; None where it cannot."""
     text_path, cover_path = workspace.path("tags.txt"), workspace.path("cover")
     cover: Sequence[str] = ()
@@ -81,7 +88,9 @@ def read_tags(work: Work, found: Probe, workspace: Workspace) -> Tags | None:
                 *("-map_metadata", "0:s:a:0", "-f", "ffmetadata", "pipe:1", *cover),
             ],
             ffmpeg_path=work.ffmpeg_path,
-            confinement=ffmpeg.Confinement(cpu_seconds=int(READ_SECONDS), file_bytes=MAX_COVER_BYTES),
+            confinement=ffmpeg.Confinement(
+                cpu_seconds=int(READ_SECONDS), file_bytes=MAX_COVER_BYTES, writable_folder=cover_path.parent
+            ),
             stdin=source,
             stdout=text,
         )
@@ -100,21 +109,27 @@ def read_tags(work: Work, found: Probe, workspace: Workspace) -> Tags | None:
 def parse_ffmetadata(text: str) -> dict[str, str]:
     """Return the known fields of ffmpeg's metadata text; of repeated ones the first.
 
-    Chapters have titles too, so everything from the first section on is passed over, up to the next header.
+    Chapters have titles too, so everything from the first section on is passed over, up to the next header. Within a
+    value, lines end in a backslash: those of lyrics often look like sections.
     """
     fields: dict[str, str] = {}
-    for part in text.split(";FFMETADATA1\n"):
-        head = re.split(r"^\[", part, maxsplit=1, flags=re.MULTILINE)[0]
-        for key, value in re.findall(r"^((?:[^=\\\n]|\\.)+)=((?:[^\\\n]|\\.|\\\n)*)$", head, re.MULTILINE):
-            plain = re.sub(r"\\(.)", r"\1", value, flags=re.DOTALL)
-            printable = _printable(plain)
-            if key.lower() in FIELDS and printable:
-                fields.setdefault(key.lower(), printable)
+    is_head = True
+    for line in re.findall(r"((?:[^\\\n]|\\[\s\S])+)(?:\n|$)", text):
+        if line.startswith(("[", ";FFMETADATA1")):
+            is_head = line.startswith(";")
+            continue
+        entry = re.fullmatch(r"((?:[^=\\]|\\[\s\S])+)=([\s\S]*)", line)
+        if not is_head or entry is None:
+            continue
+        key, value = entry[1].lower(), _printable(re.sub(r"\\([\s\S])", r"\1", entry[2]))
+        if key in FIELDS and value:
+            fields.setdefault(key, value)
     return fields
 
 
 def _printable(text: str) -> str:
-    return "".join(c for c in text if c.isprintable())[:MAX_VALUE_CHARACTERS].strip()
+    spaced = "".join(" " if c.isspace() else c for c in text)
+    return "".join(c for c in spaced if c.isprintable())[:MAX_VALUE_CHARACTERS].strip()
 
 
 def _write(path: Path, format_name: str, tags: Tags) -> None:

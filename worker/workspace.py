@@ -33,10 +33,6 @@ class Workspace:
         """Return how many more bytes this run may write; never below zero."""
         return max(0, self.max_bytes - self.used_bytes())
 
-    def remove(self, name: str) -> None:
-        """Remove a working file that is no longer needed, so that its bytes can be used again."""
-        self.path(name).unlink(missing_ok=True)
-
 
 @contextmanager
 def open_workspace(folder: Path, *, max_bytes: int) -> Iterator[Workspace]:

@@ -27,13 +27,14 @@ from api.errors import MediaTypeUnsupportedError
 from api.idempotency import Exchange, repeatable
 from api.openapi import Operation, describes
 from api.routes.jobs import sender
-from api.schemas import parse_json
+from api.schemas import parse_json, query_values
 from api.services import services
 from api.streaming_upload import read_small_body
 from shared.batch import Batch, BatchState, batch_id_from, is_batch_id
 from shared.batch_items import Standing
 from shared.errors import BatchNotFoundError, FieldsInvalidError
 from shared.job_options import validate
+from shared.newest_first import cursor_of
 
 blueprint = Blueprint("batches", __name__, url_prefix="/v1/batches")
 
@@ -120,16 +121,17 @@ def read(batch_id: str) -> Response:
 )
 def list_batches() -> Response:
     """Show batches, newest first."""
-    query = validate(BatchListQuery, request.args.to_dict())
+    query = validate(BatchListQuery, query_values(request.args))
     owner = None if caller().may("admin") else caller().owner
     try:
         ids, more = services().batches.list_ids(owner, limit=query.limit, before=query.starting_after)
     except BatchNotFoundError as error:
         raise FieldsInvalidError([{"field": "starting_after", "message": "is no batch any more"}]) from error
+    batches = services().batches.read_many(ids)
     page = BatchListResource(
-        batches=[BatchResource.model_validate(batch_document(b)) for b in services().batches.read_many(ids)],
+        batches=[BatchResource.model_validate(batch_document(b)) for b in batches],
         has_more=more,
-        next_starting_after=ids[-1] if more else None,
+        next_starting_after=(cursor_of(batches[-1]) if batches else ids[-1]) if more else None,
     )
     return Response(page.model_dump_json(), content_type="application/json")
 
@@ -147,7 +149,7 @@ def list_batches() -> Response:
 def list_items(batch_id: str) -> Response:
     """Show a batch's items in the manifest's order."""
     batch = find_batch(batch_id)
-    query = validate(ItemListQuery, request.args.to_dict())
+    query = validate(ItemListQuery, query_values(request.args))
     items, more = services().items.page(batch, limit=query.limit, after=query.starting_after, state=query.state)
     page = ItemListResource(
         items=[ItemResource.model_validate(item_document(batch, s)) for s in items],

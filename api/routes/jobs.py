@@ -12,7 +12,7 @@ from api.job_lists import page_of
 from api.multipart_form import receive_form
 from api.openapi import Operation, describes
 from api.resources import DeliveriesResource, DeliveryResource, JobListResource, JobResource
-from api.schemas import JobForm, JobListQuery, JobSubmission, form_options, parse_json
+from api.schemas import JobForm, JobListQuery, JobSubmission, form_options, parse_json, query_values
 from api.services import services
 from api.streaming_upload import MAX_FORM_BYTES, DigestOnly, body_blocks, read_small_body
 from api.submission import Sender, new_upload_id
@@ -155,7 +155,7 @@ def read(job_id: str) -> Response:
 )
 def list_jobs() -> Response:
     """Show jobs, newest first; those of batches only when one is named, in its order."""
-    jobs, cursor = page_of(validate(JobListQuery, request.args.to_dict()))
+    jobs, cursor = page_of(validate(JobListQuery, query_values(request.args)))
     page = JobListResource(
         jobs=[job_resource(job) for job in jobs], has_more=cursor is not None, next_starting_after=cursor
     )

@@ -106,7 +106,10 @@ def read_archive(job_id: str) -> Response:
     response.headers["Content-Disposition"] = f"attachment; {_filename_parameter(f'{_song(job)} - stems.zip')}"
     if request.if_none_match.contains(response.get_etag()[0] or ""):
         response.status_code = 304
-    elif request.method != "HEAD":
+    elif request.method == "HEAD":
+        # No length of none: nobody knows it before the archive is made.
+        response.response = iter(())
+    else:
         storage = services().prompt_storage
         # The first is opened before the answer begins, so that a storage that is away shows as a status.
         first = _opened(storage, outputs[0].key)
@@ -196,8 +199,8 @@ def _opened(
 def _wanted_span(tag: str, size_bytes: int) -> tuple[int, int] | None:
     """Return the bytes that are asked for, as start and stop; None for all. Raises RangeUnsatisfiableError."""
     wanted = request.range
-    if wanted is None or wanted.units != "bytes" or len(wanted.ranges) != 1:
-        # Several ranges at once, and units unknown here, may be answered by the whole.
+    if request.method == "HEAD" or wanted is None or wanted.units != "bytes" or len(wanted.ranges) != 1:
+        # Several ranges at once, and units unknown here, may be answered by the whole; ranges are for GET alone.
         return None
     condition = request.headers.get("If-Range")
     if condition is not None and condition.strip('"') != tag:

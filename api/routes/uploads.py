@@ -9,7 +9,7 @@ from api.idempotency import Exchange, repeatable
 from api.openapi import Operation, describes
 from api.resources import DirectUploadResource, UploadResource
 from api.routes.jobs import sender
-from api.schemas import UploadQuery, UploadWish, parse_json
+from api.schemas import UploadQuery, UploadWish, parse_json, query_values
 from api.services import services
 from api.streaming_upload import DigestOnly, body_blocks, read_small_body, store_body
 from api.submission import FORM_SECONDS, new_upload_id
@@ -40,7 +40,10 @@ def upload(exchange: Exchange) -> Response:
     """
     if request.mimetype == "application/json":
         return _direct(exchange)
-    filename = clean_filename(validate(UploadQuery, request.args.to_dict()).filename)
+    if request.mimetype.startswith("multipart/"):
+        # The envelope would be stored, and be no song.
+        raise MediaTypeUnsupportedError("An upload is the file itself as the body; a form goes to /v1/jobs.")
+    filename = clean_filename(validate(UploadQuery, query_values(request.args)).filename)
     submission = services().submission
     blocks = body_blocks(request.environ, max_file_bytes=services().settings.max_upload_bytes)
     submission.demand_ready(sender(), request.content_length or 0)

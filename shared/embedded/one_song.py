@@ -16,7 +16,7 @@ from shared.embedded.console import Console
 from shared.embedded.private_files import make_private_folder
 from shared.embedded.processes import ServiceStartError, dying_with_us
 from shared.embedded.services import PortTakenError
-from shared.embedded.stack import Stack, read_settings, run_stack
+from shared.embedded.stack import Stack, run_stack, stack_settings
 from shared.embedded.stack_lock import AlreadyRunningError
 
 # How long the client may take to cancel its job when it is told to stop.
@@ -55,11 +55,16 @@ def main() -> None:
 
 
 def _main() -> int | str:
-    settings = read_settings()
+    settings = stack_settings()
     log_file = make_private_folder(settings.state_folder / "log") / "stack.log"
+
+    def announce() -> None:
+        first = "" if (settings.model_folder / "unet").is_dir() else "; this once it takes some 20 s longer"
+        print(f"starting the servers (log: {os.path.relpath(log_file)}){first}", file=sys.stderr, flush=True)
+
     try:
         with log_file.open("a", encoding="utf-8") as log:
-            return run_stack(settings, Console(log), run_client)
+            return run_stack(settings, Console(log), run_client, announce)
     except AlreadyRunningError as running:
         return subprocess.run(client_command(running.url), check=False).returncode
     except PortTakenError as error:

@@ -16,7 +16,7 @@ from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
 from shared.embedded.ports import is_free
-from shared.embedded.private_files import load_or_make_credentials, make_private_folder
+from shared.embedded.private_files import Credentials, load_or_make_credentials, make_private_folder
 from shared.embedded.processes import Service
 from shared.embedded.seaweedfs import PORT_OFFSETS, seaweedfs_service, storage_url
 from shared.embedded.valkey import valkey_service, valkey_url
@@ -53,14 +53,11 @@ def plan_servers(settings: Settings) -> tuple[list[Service], dict[str, str]]:
     make_private_folder(settings.state_folder)
     credentials = load_or_make_credentials(settings.state_folder / "credentials.json")
     servers: list[Service] = []
-    told: dict[str, str] = {}
-    if "redis_url" not in settings.model_fields_set:
+    if _has_own_valkey(settings):
         _check_port("VALKEY_PORT", settings.valkey_port)
-        password = credentials.redis_password
         folder = settings.state_folder / "valkey"
-        servers.append(valkey_service(folder=folder, port=settings.valkey_port, password=password))
-        told["REDIS_URL"] = valkey_url(port=settings.valkey_port, password=password)
-    if not _STORAGE_SETTINGS & settings.model_fields_set:
+        servers.append(valkey_service(folder=folder, port=settings.valkey_port, password=credentials.redis_password))
+    if _has_own_storage(settings):
         _check_port("STORAGE_PORT", settings.storage_port, PORT_OFFSETS)
         servers.append(
             seaweedfs_service(
@@ -71,10 +68,27 @@ def plan_servers(settings: Settings) -> tuple[list[Service], dict[str, str]]:
                 allowed_origin=api_url(settings),
             )
         )
+    return servers, ways_to_servers(settings, credentials)
+
+
+def ways_to_servers(settings: Settings, credentials: Credentials) -> dict[str, str]:
+    """Return the settings by which programs find the servers that are started here, and are let in."""
+    told: dict[str, str] = {}
+    if _has_own_valkey(settings):
+        told["REDIS_URL"] = valkey_url(port=settings.valkey_port, password=credentials.redis_password)
+    if _has_own_storage(settings):
         told["S3_ENDPOINT_URL"] = storage_url(port=settings.storage_port)
         told["S3_ACCESS_KEY_ID"] = credentials.storage_access_key_id
         told["S3_SECRET_ACCESS_KEY"] = credentials.storage_secret_access_key
-    return servers, told
+    return told
+
+
+def _has_own_valkey(settings: Settings) -> bool:
+    return "redis_url" not in settings.model_fields_set
+
+
+def _has_own_storage(settings: Settings) -> bool:
+    return not _STORAGE_SETTINGS & settings.model_fields_set
 
 
 def plan_programs(settings: Settings, told: dict[str, str]) -> list[Service]:

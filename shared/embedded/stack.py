@@ -5,6 +5,7 @@ The log goes to standard error. On standard output stands one line, `ready URL`,
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -15,17 +16,17 @@ from pathlib import Path
 from threading import Event
 from types import FrameType
 
-from pydantic import ValidationError
-
 from shared.embedded.console import Console
 from shared.embedded.processes import RunningService, Service, ServiceStartError, dying_with_us
 from shared.embedded.services import PortTakenError, api_url, plan_programs, plan_servers
 from shared.embedded.stack_lock import AlreadyRunningError, hold_stack_lock
-from shared.settings import Settings
+from shared.settings import Settings, read_settings
 
 # A program that ends is started again after 1, 2, 4, … seconds; the count starts anew once it has held for a minute.
 _LONGEST_PAUSE_SECONDS = 30.0
 _HELD_SECONDS = 60.0
+
+_LOOK_SECONDS = 0.2  # between two looks at what was asked of us while something else is under way
 
 # Those who make work stop before those who keep it.
 _STOP_ORDER = ("api", "worker", "storage", "valkey")
@@ -114,16 +115,27 @@ class Stack:
         Without them the stack runs as well, with fewer engines.
         """
         command = [sys.executable, "-m", "worker.model_setup", f"--cache={self._settings.model_folder}"]
-        done = subprocess.run(
+        with subprocess.Popen(
             dying_with_us(command),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
-            check=False,
-        )
-        for line in done.stdout.splitlines()[-1:]:
+        ) as process:
+            said = self._until_it_ends(process)
+        for line in said.splitlines()[-1:]:
             self._say(line)
+
+    def _until_it_ends(self, process: subprocess.Popen[str]) -> str:
+        """Return what a process has said once it ends; one that is still at it when we are to stop is killed."""
+        while True:
+            try:
+                return process.communicate(timeout=_LOOK_SECONDS)[0]
+            except subprocess.TimeoutExpired:
+                if self.stopping.is_set():
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.communicate()
+                    return ""
 
     def _run(self, service: Service) -> RunningService:
         return RunningService(service, lambda line: self._console.write(service.name, line))
@@ -132,23 +144,24 @@ class Stack:
         self._console.write("stack", line)
 
 
-def read_settings() -> Settings:
+def stack_settings() -> Settings:
     """Return the settings with absolute folders, or end with a line for each that is wrong."""
-    try:
-        settings = Settings()
-    except ValidationError as error:
-        lines = [f"make: {'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()]
-        sys.exit("\n".join(lines))
+    settings = read_settings("make")
     return settings.model_copy(update={"state_folder": Path(settings.state_folder).absolute()})
 
 
-def run_stack(settings: Settings, console: Console, use: Callable[[Stack], int]) -> int:
+def run_stack(
+    settings: Settings, console: Console, use: Callable[[Stack], int], announce: Callable[[], None] = lambda: None
+) -> int:
     """Start a stack, call `use` with it, stop it whatever happens, and return what `use` did.
+
+    `announce` is called before the start, if no other stack of this clone runs.
 
     Raises AlreadyRunningError, PortTakenError, ServiceStartError.
     """
     stack = Stack(settings, console)
     with hold_stack_lock(settings.state_folder, stack.url):
+        announce()
         stack.stop_on_signals()
         try:
             stack.start()
@@ -171,7 +184,7 @@ def _main() -> int | str:
         return 0
 
     try:
-        return run_stack(read_settings(), Console(sys.stderr), look_after_it)
+        return run_stack(stack_settings(), Console(sys.stderr), look_after_it)
     except (AlreadyRunningError, PortTakenError, ServiceStartError) as error:
         return f"make: {error}"
 

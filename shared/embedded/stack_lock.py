@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from shared.embedded.private_files import make_private_folder
+from shared.embedded.processes import ServiceStartError
 
 _NAME = "stack.lock"
 
@@ -24,10 +25,13 @@ class AlreadyRunningError(Exception):
 def hold_stack_lock(state_folder: Path, url: str) -> Iterator[None]:
     """Be the one stack of this clone, and say where.
 
-    Raises AlreadyRunningError.
+    Raises AlreadyRunningError; ServiceStartError where the folder cannot be had.
     """
-    make_private_folder(state_folder)
-    with (state_folder / _NAME).open("a+", encoding="utf-8") as file:
+    try:
+        lock = (make_private_folder(state_folder) / _NAME).open("a+", encoding="utf-8")
+    except OSError as error:
+        raise ServiceStartError(f"the state folder {state_folder} cannot be used: {error.strerror}") from None
+    with lock as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -17,7 +17,7 @@
 --   engines, paused, draining     set      engines that ever had a line; those an operator has stopped
 --   workers, worker:<id>          zset, hash   live workers by heartbeat; what each can do
 --   pace:<engine>                 string   running average of a job's seconds of work, in ms
---   work:<kind>, course:<kind>    hash     what a job's work takes by the length of its audio, and how it goes (pace.lua);
+--   work:<kind>, course:<kind>    hash, string   what a job's work takes by the length of its audio, and how it goes (pace.lua);
 --                                          a kind is an engine, or an engine with a preset and parameters
 --   lengths                       hash     by the ending of a file's name: how far the guess from its size is off
 --   count, failures               hash     jobs by state; failures by code since the start
@@ -49,6 +49,9 @@
 --   batches:live, batches:settled zset     batches that somebody has to work on; those that have ended, by when they expire
 --   fence                         string   the last fence given out
 --   key:<id>, keys                hash, zset   API keys, by digest alone; their ids by creation (api_keys.py)
+--   tally                         hash     what processes have counted (tally.py)
+--   instance, lock:collector      string   the storage that this Redis belongs to; whose turn it is to collect (collector_state.py)
+--   changes                       channel  ids of jobs that have changed (job_changes.py)
 local prefix = KEYS[1]
 
 local function key(...) return prefix .. table.concat({...}, ':') end

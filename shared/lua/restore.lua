@@ -2,12 +2,15 @@
 local id, owner, engine, class, request = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local state, created, finished, retention_ms = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local outputs, probed, report, err, fence, attempt = ARGV[10], ARGV[11], ARGV[12], ARGV[13], ARGV[14], ARGV[15]
+local started, attempt_errors, cached = ARGV[16], ARGV[17], ARGV[18]
 if redis.call('EXISTS', key('job', id)) == 1 then return 'exists' end
 redis.call('HSET', key('job', id), 'schema', 1, 'request', request, 'owner', owner, 'engine', engine,
   'class', class, 'created_ms', int(created), 'version', int(now_ms()), 'attempt', attempt, 'losses', 0, 'fence', fence,
   'progress', state == 'succeeded' and '1' or '0', 'outputs', outputs, 'probed', probed, 'report', report,
-  'error', err, 'finished_ms', int(finished), 'expires_ms', int(finished + retention_ms),
+  'error', err, 'attempt_errors', attempt_errors, 'cached', cached,
+  'finished_ms', int(finished), 'expires_ms', int(finished + retention_ms),
   'stored_bytes', int(bytes_of(outputs)))
+if started ~= '0' then redis.call('HSET', key('job', id), 'started_ms', started) end
 charge(owner, bytes_of(outputs))
 redis.call('ZADD', key('jobs'), int(created), id)
 redis.call('ZADD', key('jobs', owner), int(created), id)

@@ -4,6 +4,7 @@ Prints both sides of each comparison, measured in turns, so that a busy machine 
 
 - `GET /v1/jobs/<id>` against a bare Flask route that reads one Redis key, on the same server settings (goal: 60 %);
 - the same with 100 event streams open and an upload under way, against without (goal: 80 %);
+- two processes under a client's connections (api_spread.py), alone by `spread` as the argument;
 - `POST /v1/jobs` by `upload_id` with 10,000 jobs queued, against an empty queue (goal: 1.5 times at most).
 """
 
@@ -29,6 +30,7 @@ from shared.embedded.processes import RunningService, Service
 from shared.job import JobRequest, Source
 from shared.job_store import Claim
 from shared.settings import Settings
+from tests.bench.api_spread import spread
 from tests.bench.load import load
 from tests.fixtures.api import ENGINE, StandIn
 from tests.fixtures.beside import beside
@@ -56,12 +58,13 @@ class Servers:
         self.stand_in.announce()
         self.stand_in.store._redis.set("bare", "1")
         _, self.key = ApiKeys(self.settings).create(owner="local", scopes=["submit", "read"])
-        self.api = self._gunicorn(folder, "api.wsgi:app", "/healthz")
-        self.bare = self._gunicorn(folder, "tests.bench.bare_app:app", "/bare")
+        self._folder, self._started = folder, list[RunningService]()
+        self.api = self.start("api.wsgi:app", "/healthz")
+        self.bare = self.start("tests.bench.bare_app:app", "/bare")
 
     def close(self) -> None:
         """End them all."""
-        for running in (self.api, self.bare):
+        for running in self._started:
             running.kill()
         self.storage.kill()
         self.valkey.kill()
@@ -71,7 +74,10 @@ class Servers:
         """Return where a server listens."""
         return int(running.service.name)
 
-    def _gunicorn(self, folder: Path, app: str, path: str) -> RunningService:
+    def start(
+        self, app: str, path: str, *, processes: int = 1, worker: str = "api.gunicorn_worker.ProblemWorker"
+    ) -> RunningService:
+        """Start an application; the path tells that it answers. One process, so that rates are of one core."""
         port = find_free()
         environment = {
             **os.environ,
@@ -81,21 +87,21 @@ class Servers:
             "API_PORT": str(port),
             "MAX_REQUESTS_PER_MINUTE": "1000000000",
             "LOG_LEVEL": "WARNING",
-            # Of two, one may take all the connections of a round, and then a side is half as fast as it is.
-            "API_PROCESSES": "1",
+            "API_PROCESSES": str(processes),
         }
-        command = (sys.executable, "-m", "gunicorn", "-c", "python:api.gunicorn_conf", app)
+        command = (sys.executable, "-m", "gunicorn", "-c", "python:api.gunicorn_conf", "-k", worker, app)
         url = f"http://127.0.0.1:{port}{path}"
         service = Service(
             name=str(port),
             command=command,
-            folder=folder,
+            folder=self._folder,
             environment=environment,
             answers=lambda: _answers(url),
             start_seconds=60,
             stop_seconds=20,
         )
         running = RunningService(service, print)
+        self._started.append(running)
         running.wait_until_it_answers()
         return running
 
@@ -172,7 +178,7 @@ def submitting(servers: Servers) -> None:
     """Compare the latency of submissions with a long queue and without."""
     url = f"http://127.0.0.1:{servers.port(servers.api)}"
     with httpx.Client(base_url=url) as client:
-        upload = client.post("/v1/uploads", content=b"song").json()["upload_id"]
+        upload = client.post("/v1/uploads", content=b"s\0ng").json()["upload_id"]
 
         def submit() -> None:
             assert client.post("/v1/jobs", json={"source": {"upload_id": upload}}).status_code == 202
@@ -257,9 +263,13 @@ def main() -> None:
             claim = servers.stand_in.claim(running)
             servers.stand_in.store.beat(claim, stage="separate", progress=0.4)
             servers.stand_in.succeed(done)
+            if sys.argv[1:] == ["spread"]:
+                spread(servers, running)
+                return
             polling(servers, running, done)
             polling_in_company(servers, claim)
             submitting(servers)
+            spread(servers, running)
         finally:
             servers.close()
 

@@ -11,7 +11,7 @@ from tests.fixtures.servers import BUCKET
 
 def put_manifest(deployment: Deployment, lines: int) -> dict[str, Any]:
     """Put a manifest of that many lines into storage; all of them name one song that was uploaded."""
-    upload = deployment.client.post("/v1/uploads?filename=song.flac", content=b"song").raise_for_status().json()
+    upload = deployment.client.post("/v1/uploads?filename=song.flac", content=b"s\0ng").raise_for_status().json()
     source = {"upload_id": upload["upload_id"]}
     items = (
         {"track": f"Artist {n % 977} - Track {n}", "source": source, "metadata": {"isrc": f"XX{n:010d}"}}

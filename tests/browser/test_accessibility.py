@@ -78,7 +78,7 @@ def test_nothing_bars_the_way_while_a_job_is_worked_on(
 def ended_badly(api: httpx.Client, song: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Jobs that failed and were canceled, with what the page says of them."""
     notes = tmp_path_factory.mktemp("bad") / "notes.mp3"
-    notes.write_bytes(b"no audio at all " * 4000)
+    notes.write_bytes(b"no audio at all\0" * 4000)
     failed, canceled = submit(api, notes), submit(api, song)
     api.post(f"/v1/jobs/{canceled}/cancel")
     for job_id in (failed, canceled):

@@ -28,7 +28,7 @@ def test_who_has_no_batches_is_not_told_of_them(
 def uploads(api: httpx.Client, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """A song, and what is none, in storage."""
     folder = tmp_path_factory.mktemp("tracks")
-    (folder / "notes.mp3").write_bytes(b"no audio at all " * 4000)
+    (folder / "notes.mp3").write_bytes(b"no audio at all\0" * 4000)
     files = {"song": write_wav(folder / "song.wav", make_song(2.0)), "notes": folder / "notes.mp3"}
     return {name: upload(api, file) for name, file in files.items()}
 

@@ -84,6 +84,47 @@ def test_many_songs_dropped_together_are_all_taken(open_page: OpenPage, song: Pa
     expect(page).to_have_url(re.compile(r"/$"))
 
 
+def test_of_a_dropped_folder_the_songs_are_taken(open_page: OpenPage, song: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "album"
+    (folder / "second disc").mkdir(parents=True)
+    for name in ("10 late.wav", "2 early.wav", "second disc/deep.wav", ".hidden.wav", "cover.jpg"):
+        (folder / name).write_bytes(song.read_bytes()[:400_044])
+    page = open_page()
+    devtools = page.context.new_cdp_session(page)
+    data = {"items": [], "files": [str(folder)], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        devtools.send("Input.dispatchDragEvent", {"type": kind, "x": 700, "y": 300, "data": data})
+    for name in ("10 late.wav", "2 early.wav", "deep.wav"):
+        expect(page.locator(".job-row", has_text=name)).to_be_visible()
+    expect(page.locator(".upload")).to_have_count(0)
+    expect(page.locator(".job-row", has_text="hidden")).to_have_count(0)
+
+
+def test_a_file_that_is_refused_on_its_way_says_why_beside_its_name(open_page: OpenPage, tmp_path: Path) -> None:
+    page = open_page()
+    picture = tmp_path / "Picture.mp3"
+    # Large, so that the answer comes long before the last byte is sent.
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(40_000_000))
+    choose(page, picture)
+    row = page.locator(".upload", has_text="Picture.mp3")
+    expect(row.get_by_role("alert")).to_contain_text("The file is a picture; send the song itself")
+    expect(row.get_by_role("button", name="Try again")).to_have_count(0)
+
+
+def test_an_upload_goes_on_by_itself_when_the_server_is_back(
+    open_page: OpenPage, finished: dict[str, Any], song: Path
+) -> None:
+    del finished
+    page = open_page()
+    expect(page.locator(".job-row").first).to_be_visible()
+    page.route(re.compile("/v1/uploads|/healthz"), lambda route: route.abort("connectionreset"))
+    choose(page, song)
+    expect(page.locator(".upload").get_by_role("alert")).to_contain_text("The server does not answer.")
+    page.unroute(re.compile("/v1/uploads|/healthz"))
+    page.unroute_all()
+    expect(page.get_by_role("heading", name=song.name)).to_be_visible()
+
+
 def test_a_file_over_the_limit_is_refused_without_an_upload(open_page: OpenPage, api: httpx.Client, song: Path) -> None:
     page = open_page()
     sent = watch_uploads(page)
@@ -109,10 +150,23 @@ def test_files_that_cannot_be_songs_are_refused_without_an_upload(open_page: Ope
     assert sent == []
 
 
+def test_a_file_of_words_is_refused_where_it_was_dropped(
+    open_page: OpenPage, api: httpx.Client, tmp_path: Path
+) -> None:
+    page = open_page()
+    before = api.get("/v1/jobs").json()["jobs"]
+    fake = tmp_path / "lyrics.mp3"
+    fake.write_text("O Tannenbaum, o Tannenbaum\n" * 100_000)
+    choose(page, fake)
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("The file is plain text; send the song itself, as MP3, WAV, FLAC")
+    assert api.get("/v1/jobs").json()["jobs"] == before
+
+
 def test_a_file_that_is_no_audio_inside_ends_with_a_plain_sentence(open_page: OpenPage, tmp_path: Path) -> None:
     page = open_page()
     fake = tmp_path / "notes.mp3"
-    fake.write_bytes(b"no audio at all " * 4000)
+    fake.write_bytes(b"no audio at all\0" * 4000)
     choose(page, fake)
     expect(page.get_by_role("heading", name="This song could not be taken apart")).to_be_visible(timeout=60_000)
     expect(page.get_by_text("The file is no audio that can be read.")).to_be_visible()

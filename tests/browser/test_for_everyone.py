@@ -40,6 +40,19 @@ def test_who_wants_less_motion_gets_none(open_page: OpenPage) -> None:
     assert set(page.evaluate(durations)) == {"0s"}
 
 
+def test_in_a_readers_own_colours_what_is_pressed_differs(open_page: OpenPage, finished: dict[str, Any]) -> None:
+    page = open_page(f"/jobs/{finished['id']}", forced_colors="active")
+    background = "(button) => getComputedStyle(button).backgroundColor"
+    for name in ("Solo vocals", "Mute vocals"):
+        button = page.get_by_role("button", name=name)
+        before = button.evaluate(background)
+        button.click()
+        page.wait_for_timeout(300)
+        assert button.evaluate(background) != before
+    stems, original = (page.get_by_role("button", name=name, exact=True) for name in ("Stems", "Original"))
+    assert stems.evaluate(background) != original.evaluate(background)
+
+
 def test_a_thousand_songs_are_listed_and_searched_at_once(
     open_page: OpenPage, stack: Stack, finished: dict[str, Any]
 ) -> None:
@@ -66,6 +79,7 @@ def remember_songs(stack: Stack, count: int) -> None:
             "state": "canceled",
             "request": {"source": source, "engine": "repetition", "owner": "local", "priority": "bulk"},
             "created_at": ended,
+            "started_at": None,
             "finished_at": ended,
             "outputs": [],
             "probed": None,
@@ -73,5 +87,6 @@ def remember_songs(stack: Stack, count: int) -> None:
             "error": None,
             "fence": 1,
             "attempt": 1,
+            "attempt_errors": [],
         }
         assert store.restore(document)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import httpx
-from playwright.sync_api import expect
+from playwright.sync_api import APIResponse, Route, expect
 
 from tests.browser.conftest import OpenPage, Stack, held, held_in_the_middle, submit, wait_until_ended
 
@@ -40,6 +41,43 @@ def test_a_job_canceled_in_one_tab_is_canceled_in_the_other_and_can_be_tried_aga
             expect(page.get_by_role("heading", name="In line")).to_be_visible(timeout=30_000)
     for page in (one, other):
         expect(page.get_by_role("button", name="Play")).to_be_visible(timeout=120_000)
+
+
+def test_another_engine_takes_the_song_apart_without_another_upload(
+    open_page: OpenPage, api: httpx.Client, song: Path
+) -> None:
+    sent = api.post(
+        "/v1/uploads",
+        params={"filename": song.name},
+        content=song.read_bytes(),
+        headers={"Content-Type": "application/octet-stream"},
+    )
+    body = {"source": {"upload_id": sent.json()["upload_id"]}, "engine": "share", "format": "mp3"}
+    one = wait_until_ended(api, api.post("/v1/jobs", json=body).json()["id"])
+    page = open_page(f"/jobs/{one['id']}")
+    page.get_by_role("button", name="Stand-in for a band").click()
+    expect(page).not_to_have_url(re.compile(one["id"]))
+    other = wait_until_ended(api, page.url.rpartition("/")[2])
+    assert (other["engine"], other["format"]) == ("band", "mp3")
+    assert other["source"]["upload_id"] == one["source"]["upload_id"]
+
+
+def test_a_list_that_was_read_before_a_song_was_sent_does_not_hide_it(
+    open_page: OpenPage, stack: Stack, finished: dict[str, Any], song: Path
+) -> None:
+    page = open_page(f"/jobs/{finished['id']}")
+    late: list[tuple[Route, APIResponse]] = []
+    page.route("**/v1/jobs?limit=*", lambda route: late.append((route, route.fetch())))
+    with held(stack, "worker.child"):
+        page.goto(page.url.partition("/jobs")[0])
+        page.get_by_label("Choose files").set_input_files(song)
+        expect(page).to_have_url(re.compile("/jobs/"))
+        row = page.locator(f"a[href='/jobs/{page.url.rpartition('/')[2]}']")
+        expect(row).to_be_visible()
+        for route, answer in late:
+            route.fulfill(response=answer)
+        expect(page.locator(f"a[href='/jobs/{finished['id']}']")).to_be_visible()
+        assert row.count() == 1
 
 
 def test_a_deleted_job_is_gone_from_the_library(open_page: OpenPage, api: httpx.Client, song: Path) -> None:

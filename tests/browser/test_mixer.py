@@ -116,6 +116,52 @@ def test_the_keyboard_plays_seeks_and_zooms(open_page: OpenPage, finished: dict[
     expect(page.get_by_role("button", name="Zoom out")).to_be_enabled()
 
 
+def test_the_space_bar_plays_after_a_button_or_a_fader_was_clicked(
+    open_page: OpenPage, finished: dict[str, Any]
+) -> None:
+    page = open_page(f"/jobs/{finished['id']}")
+    solo = page.get_by_role("button", name="Solo vocals")
+    solo.click()
+    page.keyboard.press("Space")
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    expect(solo).to_have_attribute("aria-pressed", "true")
+    page.get_by_label("Volume of vocals").click()
+    page.keyboard.press("Space")
+    expect(page.get_by_role("button", name="Play")).to_be_visible()
+    page.keyboard.press("Shift+Digit2")
+    expect(page.get_by_role("button", name="Mute accompaniment")).to_have_attribute("aria-pressed", "true")
+    # Who walks to a button by keyboard presses it.
+    solo.focus()
+    page.keyboard.press("Space")
+    expect(solo).to_have_attribute("aria-pressed", "false")
+
+
+def test_an_mp3_sounds_before_all_of_it_was_read_and_is_in_step_after_a_leap(
+    open_page: OpenPage, api: httpx.Client, finished: dict[str, Any], song: Path, tmp_path: Path
+) -> None:
+    del finished
+    with song.open("rb") as file:
+        job = api.post("/v1/jobs", files={"file": (song.name, file)}, data={"format": "mp3"}).json()
+    job = wait_until_ended(api, job["id"])
+    stems = stems_of(api, job, tmp_path)
+    page = open_page(f"/jobs/{job['id']}", bypass_csp=True)
+    read: list[int] = []
+    page.on("request", lambda r: read.append(last_byte(r.headers)) if "/stems/vocals" in r.url else None)
+    play(page)
+    size = next(stem["size_bytes"] for stem in job["stems"] if stem["name"] == "vocals")
+    assert 0 < max(read) < size - 1
+    slider = page.get_by_role("slider", name="Position in the song")
+    slider.press("End")
+    for _ in range(2):
+        slider.press("ArrowLeft")
+    page.wait_for_function("() => heard.level() > 0.005")
+    assert rest_db_of(page, stems["vocals"] + stems["accompaniment"]) < -50
+
+
+def last_byte(headers: dict[str, str]) -> int:
+    return int(headers["range"].rpartition("-")[2])
+
+
 def submit_as_wma(api: httpx.Client, song: Path, folder: Path, **fields: str) -> str:
     """Return the path of the page of a job whose original no browser plays."""
     odd = convert(song, folder / "odd.wma")

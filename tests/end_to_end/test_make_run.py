@@ -45,10 +45,10 @@ class Clone:
             "STORAGE_PORT": str(find_free(PORT_OFFSETS)),
         }
 
-    def make(self, *variables: str, **settings: str) -> subprocess.Popen[str]:
+    def make(self, *variables: str, target: str = "run", **settings: str) -> subprocess.Popen[str]:
         """Start `make run` with make's variables and with settings in the environment, as a shell's job."""
         return subprocess.Popen(
-            ["make", "run", *variables],
+            ["make", target, *variables],
             cwd=self.folder,
             env={**self._environment, **settings},
             stdout=subprocess.PIPE,
@@ -185,6 +185,18 @@ def test_a_running_stack_is_used_and_a_second_start_finds_its_jobs_and_stems(clo
             assert answer.read() == vocals
     assert all(line.split("|")[0].strip() in {"stack", "valkey", "storage", "api", "worker"} for line in log), log
     assert len(log) < 30, "what a new user sees first fits a screen"
+
+
+def test_an_operator_reaches_the_stack_without_looking_for_its_credentials(clone: Clone) -> None:
+    with running(clone):
+        with clone.make("DO=keys create --owner anna", target="admin") as make:
+            output, errors = make.communicate(timeout=60)
+        assert make.returncode == 0, errors
+        assert output.startswith("sq_")
+        with clone.make(target="admin") as make:
+            output, errors = make.communicate(timeout=60)
+        assert make.returncode == 0, errors
+        assert ": 1 slots, " in output
 
 
 def test_nobody_survives_a_supervisor_that_is_killed_and_the_next_start_is_as_any(clone: Clone) -> None:

@@ -51,8 +51,6 @@ QUICK = {
 ANEW = {"no_cache": "true"}
 """These tests submit the same songs again and again, to see them separated."""
 
-QUIET_CELERY = ("--without-gossip", "--without-mingle")
-
 
 def wait_until(question: Callable[[], Any], seconds: float = 60.0, what: str = "an answer") -> Any:
     """Return the first true answer; fail the test when none comes in time."""

@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from shared.settings import Settings
+from shared.settings import read_settings
 from worker.model_setup.errors import SetupError
 from worker.model_setup.loops import compile_loops
 from worker.model_setup.setup import set_up
@@ -20,10 +20,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m worker.model_setup", description=main.__doc__)
     parser.add_argument("--cache", type=Path, required=True, help="the folder that holds the model folders")
     cache = parser.parse_args(arguments).cache
+    precision = read_settings("model_setup").unet_precision
     try:
         cache.mkdir(parents=True, exist_ok=True)
         compile_loops(cache)
-        folder, built = set_up(cache, Settings().unet_precision)
+        folder, built = set_up(cache, precision)
     except SetupError as error:
         sys.stderr.write(f"{error}\n")
         return 1

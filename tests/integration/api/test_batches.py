@@ -72,6 +72,7 @@ def test_a_batch_is_read_and_listed_by_its_owner(catalog: Catalog) -> None:
     assert ([b["id"] for b in page["batches"]], page["has_more"]) == ([second], True)
     rest = catalog.web.get(f"/v1/batches?starting_after={page['next_starting_after']}").json
     assert [b["id"] for b in rest["batches"]] == [first]
+    assert catalog.web.get("/v1/batches?limit=1&limit=2").status_code == 422
     answer = catalog.web.get(f"/v1/batches/{first}")
     again = catalog.web.get(f"/v1/batches/{first}", headers={"If-None-Match": answer.headers["ETag"]})
     assert again.status_code == 304

@@ -22,7 +22,7 @@ STEM = bytes(range(256)) * 40
 @pytest.fixture
 def song(tmp_path: Path) -> Path:
     path = tmp_path / 'it\'s "$HOME" — 日本 100%.mp3'
-    path.write_bytes(b"a song " * 1000)
+    path.write_bytes(b"a\0song " * 1000)
     return path
 
 

@@ -52,7 +52,7 @@ def test_a_client_that_falls_silent_in_mid_body_is_told_and_leaves_nothing(
             environ_overrides={
                 "gunicorn.socket": ours,
                 "wsgi.input": body,
-                "CONTENT_TYPE": "multipart/form-data; boundary=x",
+                "CONTENT_TYPE": "audio/mpeg" if path == "/v1/uploads" else "multipart/form-data; boundary=x",
             },
         )
     assert (answer.status_code, answer.json["code"]) == (408, "body_stalled")

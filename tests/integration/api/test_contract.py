@@ -62,7 +62,7 @@ def schema(settings: Settings) -> BaseSchema:
 def job_ids(settings: Settings, stand_in: StandIn) -> list[str]:
     """Jobs of several states, and one that is not there."""
     web = create_app(settings).test_client()
-    upload = web.post("/v1/uploads", data=b"song").json["upload_id"]
+    upload = web.post("/v1/uploads", data=b"s\0ng").json["upload_id"]
     succeeded, failed, queued = (
         web.post("/v1/jobs", json={"source": {"upload_id": upload}}).json["id"] for _ in range(3)
     )

@@ -96,7 +96,7 @@ def test_the_right_id_with_another_secret_is_no_key(locked: FlaskClient, keys: A
 def test_scopes_say_what_a_key_may(locked: FlaskClient, keys: ApiKeys, stand_in: StandIn) -> None:
     del stand_in
     reader, sender = bearer(keys, "anna", "read"), bearer(keys, "anna", "submit")
-    upload = locked.post("/v1/uploads", data=b"song", headers=sender).json["upload_id"]
+    upload = locked.post("/v1/uploads", data=b"s\0ng", headers=sender).json["upload_id"]
     job = {"source": {"upload_id": upload}}
     made = locked.post("/v1/jobs", json=job, headers=sender)
     assert made.status_code == 202
@@ -114,7 +114,7 @@ def test_scopes_say_what_a_key_may(locked: FlaskClient, keys: ApiKeys, stand_in:
 
 def test_somebody_elses_job_is_not_there(locked: FlaskClient, keys: ApiKeys, stand_in: StandIn) -> None:
     anna, bert, admin = bearer(keys, "anna"), bearer(keys, "bert"), bearer(keys, "root", "admin")
-    upload = locked.post("/v1/uploads", data=b"song", headers=anna).json["upload_id"]
+    upload = locked.post("/v1/uploads", data=b"s\0ng", headers=anna).json["upload_id"]
     job = locked.post("/v1/jobs", json={"source": {"upload_id": upload}}, headers=anna).json
     stand_in.succeed(job["id"])
     path = job["links"]["self"]
@@ -146,7 +146,7 @@ def test_a_poll_with_a_key_stays_one_call_to_redis(
     locked: FlaskClient, keys: ApiKeys, stand_in: StandIn, settings: Settings
 ) -> None:
     headers = bearer(keys)
-    upload = locked.post("/v1/uploads", data=b"song", headers=headers).json["upload_id"]
+    upload = locked.post("/v1/uploads", data=b"s\0ng", headers=headers).json["upload_id"]
     path = locked.post("/v1/jobs", json={"source": {"upload_id": upload}}, headers=headers).headers["Location"]
     del stand_in
     assert locked.get(path, headers=headers).status_code == 200

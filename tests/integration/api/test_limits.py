@@ -82,13 +82,13 @@ def test_requests_are_counted_while_redis_is_away(settings: Settings, valkey: Va
 
 def test_an_owner_with_enough_jobs_waiting_is_told_so_and_others_are_not(settings: Settings, stand_in: StandIn) -> None:
     web, anna, bert = client(settings, max_queued_jobs_per_owner=2), make_key(settings), make_key(settings, "bert")
-    upload = web.post("/v1/uploads", data=b"song", headers=anna).json["upload_id"]
+    upload = web.post("/v1/uploads", data=b"s\0ng", headers=anna).json["upload_id"]
     job = {"source": {"upload_id": upload}}
     first, _ = (web.post("/v1/jobs", json=job, headers=anna).json["id"] for _ in range(2))
     refused = web.post("/v1/jobs", json=job, headers=anna)
     assert (refused.status_code, refused.json["code"]) == (429, "queue_quota_exceeded")
     assert int(refused.headers["Retry-After"]) > 0
-    theirs = web.post("/v1/uploads", data=b"song", headers=bert).json["upload_id"]
+    theirs = web.post("/v1/uploads", data=b"s\0ng", headers=bert).json["upload_id"]
     assert web.post("/v1/jobs", json={"source": {"upload_id": theirs}}, headers=bert).status_code == 202
     stand_in.fail(first)
     assert web.post("/v1/jobs", json=job, headers=anna).status_code == 202

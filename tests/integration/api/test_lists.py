@@ -8,6 +8,9 @@ from flask.testing import FlaskClient
 from api.app import create_app
 from shared.api_keys import ApiKeys
 from shared.job_store import new_id
+from shared.newest_first import ids_after
+from shared.redis_connection import connect
+from shared.settings import Settings
 from tests.fixtures.api import submit
 from tests.fixtures.batches import Catalog
 
@@ -24,6 +27,34 @@ def test_lists_are_paged_newest_first(web: FlaskClient) -> None:
 
 
 @pytest.mark.usefixtures("stand_in")
+def test_who_deletes_each_page_that_he_has_read_reads_on(web: FlaskClient) -> None:
+    ids = [submit(web).json["id"] for _ in range(5)]
+    for job_id in ids:
+        web.post(f"/v1/jobs/{job_id}/cancel")
+    seen, following = [], ""
+    while following is not None:
+        page = web.get(f"/v1/jobs?limit=2{following and '&starting_after=' + following}").json
+        for job in page["jobs"]:
+            seen.append(job["id"])
+            assert web.delete(f"/v1/jobs/{job['id']}").status_code == 204
+        following = page["next_starting_after"]
+    assert seen == ids[::-1]
+
+
+def test_a_page_begins_where_a_record_that_is_gone_stood(settings: Settings) -> None:
+    client, ids = connect(settings), [f"{n:032x}" for n in range(6)]
+    # Three of one millisecond, in the middle.
+    client.zadd("made", dict(zip(ids, (1, 2, 2, 2, 3, 4), strict=True)))
+    newest_first, _ = ids_after(client, "made", None, 10) or ([], False)
+    made = {record_id: int(client.zscore("made", record_id)) for record_id in ids}
+    for place, record_id in enumerate(newest_first):
+        client.zrem("made", record_id)
+        assert ids_after(client, "made", record_id, 10) is None
+        assert ids_after(client, "made", f"{record_id}-{made[record_id]}", 10) == (newest_first[place + 1 :], False)
+        client.zadd("made", {record_id: made[record_id]})
+
+
+@pytest.mark.usefixtures("stand_in")
 def test_lists_can_show_one_state(web: FlaskClient) -> None:
     ids = [submit(web).json["id"] for _ in range(4)]
     for job_id in ids[::2]:
@@ -35,7 +66,8 @@ def test_lists_can_show_one_state(web: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["limit=0", "limit=x", "state=lost", "starting_after=zz", f"starting_after={'0' * 32}", "q=1"]
+    "query",
+    ["limit=0", "limit=x", "state=lost", "starting_after=zz", f"starting_after={'0' * 32}", "q=1", "limit=1&limit=2"],
 )
 @pytest.mark.usefixtures("stand_in")
 def test_a_wrong_list_query_is_named(web: FlaskClient, query: str) -> None:

@@ -38,7 +38,7 @@ def test_the_most_talkative_log_of_a_jobs_life_holds_no_secret(
     web = app.test_client()
     _, key = ApiKeys(told).create(owner="anna", scopes=["submit", "read", "admin"])
     headers = {"Authorization": f"Bearer {key}"}
-    upload = web.post("/v1/uploads?filename=a.mp3", data=b"song", headers=headers).json["upload_id"]
+    upload = web.post("/v1/uploads?filename=a.mp3", data=b"s\0ng", headers=headers).json["upload_id"]
     job = web.post("/v1/jobs", json={"source": {"upload_id": upload}}, headers=headers).json
     stand_in.succeed(job["id"])
     link = web.get(f"/v1/jobs/{job['id']}/stems/vocals", headers=headers).headers["Location"]

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 import httpx
 import pytest
 
+from api.gunicorn_worker import LINGER_SECONDS, bound_sending
 from api.slow_heads import HEAD_SECONDS, SlowHeads
 from tests.fixtures.api import StandIn
 from tests.integration.api.test_uploads_on_the_wire import connect, receive
@@ -23,6 +24,7 @@ LINE = b"GET /v1/jobs HTTP/1.1\r\nHost: localhost\r\n"
     [
         (b"\x16\x03\x01\x02\x00\r\n\r\n", 400, "http_malformed"),
         (LINE + b"Host: elsewhere\r\n\r\n", 400, "http_malformed"),
+        (b"GET /v1/jobs HTTP/1.1\r\n\r\n", 400, "http_malformed"),
         (LINE + b"Content-Length: -1\r\n\r\n", 400, "http_malformed"),
         (LINE + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", 400, "http_malformed"),
         (LINE + b"Bad Name: a\r\n\r\n", 400, "http_malformed"),
@@ -73,10 +75,35 @@ def test_clients_that_send_no_request_keep_nobody_else_out(api_url: str, stand_i
             assert wire.recv(100) == b""
 
 
+def test_a_client_that_reads_nothing_of_its_answer_is_given_up() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        bound_sending(ours, 1)
+        ours.sendall(bytes(1000))
+        assert len(theirs.recv(1000)) == 1000
+        with pytest.raises(BlockingIOError):
+            ours.sendall(bytes(50_000_000))
+
+
+def test_a_client_that_does_not_hang_up_holds_up_nobody_else(api_url: str, stand_in: StandIn) -> None:
+    del stand_in
+    with ExitStack() as stack:
+        wires = [stack.enter_context(connect(api_url)) for _ in range(5)]
+        begun = time.monotonic()
+        for wire in wires:
+            wire.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            assert wire.recv(4096).startswith(b"HTTP/1.1 200 ")
+        # One after the other, they would take this long each.
+        assert time.monotonic() - begun < LINGER_SECONDS
+        for wire in wires:
+            while wire.recv(4096):
+                pass
+
+
 def test_a_request_whose_body_lasts_longer_than_its_head_may_is_served(api_url: str, stand_in: StandIn) -> None:
     def slowly() -> Iterator[bytes]:
         for _ in range(int(HEAD_SECONDS) + 3):
-            yield b"song"
+            yield b"s\0ng"
             time.sleep(1)
 
     answer = httpx.post(f"{api_url}/v1/uploads", content=slowly(), timeout=60)

@@ -20,7 +20,7 @@ STEM = bytes(range(256)) * 40
 @pytest.fixture
 def path(web: FlaskClient, stand_in: StandIn) -> str:
     """The path of a job that is done."""
-    path: str = submit(web, b"the mixture", "song.mp3").headers["Location"]
+    path: str = submit(web, b"the\0mixture", "song.mp3").headers["Location"]
     stand_in.succeed(path.rsplit("/", 1)[1], STEM)
     return path
 
@@ -34,7 +34,7 @@ def test_each_output_is_sent_with_its_type_and_name(web: FlaskClient, path: str)
     assert web.get(f"{path}/waveforms/vocals").json == []
     assert web.get(f"{path}/report").json == {"a": 1}
     mixture = web.get(f"{path}/source")
-    assert (mixture.data, mixture.mimetype) == (b"the mixture", "audio/mpeg")
+    assert (mixture.data, mixture.mimetype) == (b"the\0mixture", "audio/mpeg")
 
 
 @pytest.mark.parametrize(
@@ -73,8 +73,11 @@ def test_what_a_client_has_already_is_not_sent_again(web: FlaskClient, path: str
 
 
 def test_head_tells_the_size_and_sends_nothing(web: FlaskClient, path: str) -> None:
-    answer = web.head(f"{path}/stems/vocals")
-    assert (answer.status_code, answer.content_length, answer.data) == (200, len(STEM), b"")
+    for headers in ({}, {"Range": "bytes=0-9"}):
+        answer = web.head(f"{path}/stems/vocals", headers=headers)
+        assert (answer.status_code, answer.content_length, answer.data) == (200, len(STEM), b"")
+    answer = web.head(f"{path}/archive")
+    assert (answer.status_code, answer.content_length, answer.data) == (200, None, b"")
 
 
 @pytest.mark.usefixtures("stand_in")
@@ -113,7 +116,7 @@ def test_a_public_storage_is_linked_to_instead(settings: Settings, path: str) ->
 
 @pytest.mark.usefixtures("stand_in")
 def test_a_file_named_like_a_page_is_not_sent_as_one(web: FlaskClient) -> None:
-    path = submit(web, b"<script>alert(1)</script>", "evil.html").headers["Location"]
+    path = submit(web, b"\0<script>alert(1)</script>", "evil.html").headers["Location"]
     answer = web.get(f"{path}/source")
     assert (answer.mimetype, answer.headers["X-Content-Type-Options"]) == ("application/octet-stream", "nosniff")
     assert answer.headers["Content-Disposition"].startswith("attachment")

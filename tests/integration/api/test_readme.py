@@ -17,7 +17,7 @@ README = (Path(__file__).parents[3] / "api" / "README.md").read_text()
 
 
 def test_the_curl_examples_run(api_url: str, stand_in: StandIn, tmp_path: Path) -> None:
-    (tmp_path / "song.mp3").write_bytes(b"a song")
+    (tmp_path / "song.mp3").write_bytes(b"a\0song")
     script = "\n".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))
     with working(stand_in, stem=b"0123456789" * 20):
         done = subprocess.run(
@@ -36,7 +36,7 @@ def test_the_curl_examples_run(api_url: str, stand_in: StandIn, tmp_path: Path) 
 
 @pytest.mark.usefixtures("stand_in")
 def test_the_python_example_runs(api_url: str, stand_in: StandIn, tmp_path: Path) -> None:
-    (tmp_path / "song.mp3").write_bytes(b"a song")
+    (tmp_path / "song.mp3").write_bytes(b"a\0song")
     (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     paths = {'Path("song.mp3")': f"Path({str(tmp_path / 'song.mp3')!r})", 'Path("stems")': f"Path({str(tmp_path)!r})"}
     for written, meant in {"http://127.0.0.1:8000": api_url, **paths}.items():

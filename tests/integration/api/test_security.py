@@ -126,7 +126,7 @@ def test_a_page_of_a_named_origin_may_call(shared_web: FlaskClient) -> None:
     assert ahead.status_code == 204
     assert ahead.headers["Access-Control-Allow-Origin"] == ORIGIN
     assert "Authorization" in ahead.headers["Access-Control-Allow-Headers"]
-    answer = shared_web.post("/v1/uploads", data=b"song", headers=headers)
+    answer = shared_web.post("/v1/uploads", data=b"s\0ng", headers=headers)
     assert answer.status_code == 201
     assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
     assert "Location" in answer.headers["Access-Control-Expose-Headers"]

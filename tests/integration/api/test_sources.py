@@ -22,7 +22,7 @@ from shared.settings import Settings
 from tests.fixtures.api import StandIn
 from tests.fixtures.servers import StorageServer
 
-SONG = b"a song" * 100_000
+SONG = b"a\0song" * 100_000
 
 
 class Site(BaseHTTPRequestHandler):
@@ -43,12 +43,14 @@ class Site(BaseHTTPRequestHandler):
             self._go_on(b"x" * 65536, pause_seconds=0.0)
         elif name == "drip":
             self._go_on(b"x", pause_seconds=0.1)
-        elif name == "short":
+        elif name in {"short", "odd.mp3"}:
             self.send_response(200)
-            self.send_header("Content-Length", "1000")
+            self.send_header("Content-Length", "1000" if name == "short" else "1\N{SUPERSCRIPT TWO}")
             self.end_headers()
-            self.wfile.write(b"x")
+            self.wfile.write(b"x" if name == "short" else SONG)
             self.close_connection = True
+        elif name == "page.mp3":
+            self._answer(200, b"<!doctype html><title>Sign in to hear this song</title>")
         elif name.endswith(".mp3"):
             self._answer(200, SONG)
         else:
@@ -100,11 +102,14 @@ def submit_source(web: FlaskClient, **source: Any) -> TestResponse:
     return web.post("/v1/jobs", json={"source": source})
 
 
-def test_a_url_is_fetched_as_if_it_had_been_sent(settings: Settings, stand_in: StandIn, site: str) -> None:
+@pytest.mark.parametrize(("path", "filename"), [("/hop3", "song.mp3"), ("/odd.mp3", "odd.mp3")])
+def test_a_url_is_fetched_as_if_it_had_been_sent(
+    settings: Settings, stand_in: StandIn, site: str, *, path: str, filename: str
+) -> None:
     web = web_with(settings, url_sources=True, outgoing_to_loopback=True)
-    job = submit_source(web, url=f"{site}/hop3")
+    job = submit_source(web, url=site + path)
     assert job.status_code == 202, job.text
-    assert (job.json["source"]["filename"], job.json["source"]["size_bytes"]) == ("song.mp3", len(SONG))
+    assert (job.json["source"]["filename"], job.json["source"]["size_bytes"]) == (filename, len(SONG))
     assert web.get(job.json["source"]["url"]).data == SONG
     assert len(stand_in.keys()) == 1
 
@@ -118,6 +123,7 @@ def test_a_url_is_fetched_as_if_it_had_been_sent(settings: Settings, stand_in: S
         ("/missing", 422, "url_unreachable"),
         ("/short", 422, "url_unreachable"),
         ("/endless", 413, "upload_too_large"),
+        ("/page.mp3", 415, "not_audio"),
         ("/drip", 422, "url_unreachable"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 
 import pytest
@@ -15,17 +16,17 @@ from tests.fixtures.api import ENGINE, StandIn, submit
 
 
 def test_a_submitted_song_is_accepted_stored_and_pinned(web: FlaskClient, stand_in: StandIn) -> None:
-    answer = submit(web, b"bytes of a song", "My Song.mp3", metadata='{"album": 7}')
+    answer = submit(web, b"bytes of a\0song", "My Song.mp3", metadata='{"album": 7}')
     assert answer.status_code == 202
     job = answer.json
     assert answer.headers["Location"] == f"/v1/jobs/{job['id']}" == job["links"]["self"]
     assert int(answer.headers["Retry-After"]) >= 1
     assert (job["state"], job["engine"], job["preset"], job["format"]) == ("queued", "repetition", "original", "flac")
     assert job["source"]["filename"] == "My Song.mp3"
-    assert job["source"]["sha256"] == hashlib.sha256(b"bytes of a song").hexdigest()
+    assert job["source"]["sha256"] == hashlib.sha256(b"bytes of a\0song").hexdigest()
     assert job["metadata"] == {"album": 7}
     source = stand_in.store.read(job["id"]).request.source
-    assert stand_in.storage.open(source.key, etag=source.etag).body.read() == b"bytes of a song"
+    assert stand_in.storage.open(source.key, etag=source.etag).body.read() == b"bytes of a\0song"
     assert "My Song" not in source.key
 
 
@@ -82,7 +83,27 @@ def test_a_wrong_field_is_named_and_the_upload_taken_back(
 
 def test_an_empty_file_is_refused(web: FlaskClient, stand_in: StandIn) -> None:
     answer = submit(web, b"")
-    assert (answer.status_code, answer.json["code"]) == (422, "audio_empty")
+    assert (answer.status_code, answer.json["code"]) == (415, "audio_empty")
+    assert stand_in.keys() == []
+
+
+def test_words_are_no_song(web: FlaskClient, stand_in: StandIn) -> None:
+    words = b"#EXTM3U\nfile:///etc/passwd\n" + b"and so on\n" * 100_000
+    for answer in (submit(web, words), web.post("/v1/uploads", data=words, content_type="audio/mpeg")):
+        assert (answer.status_code, answer.json["code"]) == (415, "not_audio")
+        assert answer.json["detail"].startswith("The file is a playlist; send the song itself, as MP3, WAV, FLAC")
+    assert stand_in.keys() == []
+
+
+def test_a_song_may_be_sent_after_words_under_the_same_key(web: FlaskClient) -> None:
+    key = {"Idempotency-Key": "once"}
+    statuses = [web.post("/v1/uploads", data=body, headers=key).status_code for body in (b"a word", b"s\0ng", b"s\0ng")]
+    assert statuses == [415, 201, 201]
+
+
+def test_a_form_is_no_upload(web: FlaskClient, stand_in: StandIn) -> None:
+    answer = web.post("/v1/uploads", data={"file": (io.BytesIO(b"s\0ng"), "a.mp3")})
+    assert (answer.status_code, answer.json["code"]) == (415, "media_type_unsupported")
     assert stand_in.keys() == []
 
 
@@ -203,13 +224,20 @@ def test_file_names_are_kept_as_harmless_text(web: FlaskClient, stand_in: StandI
 )
 @pytest.mark.usefixtures("stand_in")
 def test_what_could_not_be_told_again_is_refused_and_spoils_no_list(web: FlaskClient, metadata: str) -> None:
-    upload = web.post("/v1/uploads", data=b"a song").json["upload_id"]
+    upload = web.post("/v1/uploads", data=b"a\0song").json["upload_id"]
     body = f'{{"source": {{"upload_id": "{upload}"}}, "metadata": {metadata}}}'
     refused = web.post("/v1/jobs", data=body, content_type="application/json")
     assert (refused.status_code, refused.json["code"]) == (400, "body_malformed")
     refused = submit(web, metadata=metadata)
     assert (refused.status_code, refused.json["errors"][0]["field"]) == (422, "metadata")
     assert web.get("/v1/jobs").json["jobs"] == []
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_truth_is_no_second(web: FlaskClient) -> None:
+    upload = web.post("/v1/uploads", data=b"s\0ng").json["upload_id"]
+    refused = web.post("/v1/jobs", json={"source": {"upload_id": upload}, "excerpt": {"start_seconds": True}})
+    assert (refused.status_code, refused.json["errors"][0]["field"]) == (422, "excerpt.start_seconds")
 
 
 @pytest.mark.parametrize("value", ["NaN", "9" * 400, "-1e400", "true", "null", "[]"])

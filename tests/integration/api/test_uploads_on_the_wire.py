@@ -194,7 +194,7 @@ def test_a_connection_serves_on_after_a_refusal(api_url: str, stand_in: StandIn)
 
 
 def test_a_file_that_looks_like_the_form_around_it_arrives_whole(api_url: str, stand_in: StandIn) -> None:
-    content = b"\r\n--x" * 200_000 + b"\n\r\n--y--\r\n" + b"-" * 300_000 + b"\r\n"
+    content = b"\0\r\n--x" * 200_000 + b"\n\r\n--y--\r\n" + b"-" * 300_000 + b"\r\n"
     body = b'--xy\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n%s\r\n--xy--\r\n' % content
     answer = httpx.post(
         f"{api_url}/v1/jobs", content=body, headers={"Content-Type": "multipart/form-data; boundary=xy"}, timeout=60

@@ -14,7 +14,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from shared.embedded.processes import RunningService
-from shared.job_changes import JobChanges
+from shared.job_changes import HEARING_SECONDS, JobChanges
 from shared.settings import Settings
 from tests.fixtures.api import StandIn, submit, working
 
@@ -25,6 +25,13 @@ def soon(action: Callable[[], Any], seconds: float = 0.4) -> Iterator[None]:
     timer.start()
     yield
     timer.join()
+
+
+def happens(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
 
 
 def new_job(web: FlaskClient, stand_in: StandIn) -> str:
@@ -78,7 +85,7 @@ def test_what_is_no_wait_is_passed_over(web: FlaskClient, stand_in: StandIn, pre
 
 
 def test_a_submission_that_waits_is_answered_with_the_end(api_url: str, stand_in: StandIn) -> None:
-    files, headers = {"file": ("song.mp3", b"a song")}, {"Prefer": "wait=20", "Idempotency-Key": "once"}
+    files, headers = {"file": ("song.mp3", b"a\0song")}, {"Prefer": "wait=20", "Idempotency-Key": "once"}
     with working(stand_in):
         answer = httpx.post(f"{api_url}/v1/jobs", files=files, headers=headers, timeout=40)
         again = httpx.post(f"{api_url}/v1/jobs", files=files, headers=headers, timeout=40)
@@ -141,15 +148,33 @@ def test_a_lost_subscription_is_made_up_for(settings: Settings, web: FlaskClient
     changes = JobChanges(settings, max_followers=2)
     with changes.follow(job_id) as follower:
         assert follower
-        deadline = time.monotonic() + 10
-        while changes.patience_seconds < 5 and time.monotonic() < deadline:
-            time.sleep(0.05)
+        happens(lambda: changes.patience_seconds == HEARING_SECONDS)
         for client in stand_in.store._redis.client_list(_type="pubsub"):
             stand_in.store._redis.client_kill(client["addr"])
-        time.sleep(0.3)
+        follower.wait(0)
         stand_in.claim(job_id)
-        follower.wait(10)
-        assert stand_in.store.read(job_id).state == "running"
+        happens(follower._woken.is_set)
+
+
+def test_a_defect_while_listening_ends_no_waiting(
+    settings: Settings, web: FlaskClient, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = new_job(web, stand_in)
+    changes, hear, broken = JobChanges(settings, max_followers=2), JobChanges._hear, list[str]()
+
+    def breaks_once(self: JobChanges, subscription: Any) -> bool:
+        if not broken:
+            broken.append("here")
+            raise KeyError
+        return hear(self, subscription)
+
+    monkeypatch.setattr(JobChanges, "_hear", breaks_once)
+    with changes.follow(job_id) as follower:
+        assert follower
+        happens(lambda: bool(broken) and changes.patience_seconds == HEARING_SECONDS)
+        follower.wait(0)
+        stand_in.claim(job_id)
+        happens(follower._woken.is_set)
 
 
 def test_a_server_that_stops_lets_its_streams_go(gunicorn: RunningService, web: FlaskClient, stand_in: StandIn) -> None:

@@ -209,7 +209,7 @@ def test_the_end_of_a_batch_is_told_once_with_its_counts(
     sending: FlaskClient, stand_in: StandIn, receiver: Receiver
 ) -> None:
     catalog = Catalog(stand_in.settings.model_copy(update={"s3_source_buckets": BUCKET}), sending, stand_in)
-    upload = sending.post("/v1/uploads", data=b"song").json["upload_id"]
+    upload = sending.post("/v1/uploads", data=b"s\0ng").json["upload_id"]
     items = [{"source": {"upload_id": upload}}, {"source": {"upload_id": upload}}, {"source": {}}]
     batch = catalog.submit(items=items, webhook_url=receiver.url, name="album")
     catalog.feed()

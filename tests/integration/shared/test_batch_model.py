@@ -6,7 +6,6 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -24,10 +23,9 @@ from shared.batch_store import BatchStore
 from shared.errors import BatchStateError, IllegalTransitionError, JobNotFoundError
 from shared.job import JobRequest, JobState, Output, Source
 from shared.job_queue import JobQueue, Worker
-from shared.job_store import Claim, JobStore, new_id
+from shared.job_store import Claim, JobStore
 from shared.redis_connection import connect
-from shared.settings import Settings
-from tests.integration.shared.test_life_cycle_model import Silent
+from tests.integration.shared.repeatable import Ids, Silent, await_next_millisecond, patient_settings, runs
 
 ENGINE = "model"
 WINDOW = 3
@@ -58,7 +56,8 @@ class Batches(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.settings = Settings(redis_url=self.redis_url, redis_prefix="model:", max_losses=2)
+        self.settings = patient_settings(self.redis_url, max_losses=2)
+        self.ids = Ids()
         self.redis = connect(self.settings)
         self.redis.flushdb()
         self.store, self.batches = JobStore(self.settings, self.redis), BatchStore(self.settings, self.redis)
@@ -75,7 +74,7 @@ class Batches(RuleBasedStateMachine):
 
     @rule(target=batch_ids, owner=st.sampled_from("ab"), letters=st.text("wwwi", min_size=2, max_size=6))
     def create(self, owner: str, letters: str) -> str:
-        batch_id = batch_id_from(new_id())
+        batch_id = batch_id_from(self.ids.next())
         request = BatchRequest(Manifest(None, "x", "jsonl"), owner)
         batch = self.batches.create(batch_id, request)
         assert batch.state is BatchState.READING
@@ -125,7 +124,7 @@ class Batches(RuleBasedStateMachine):
     def feed_and_claim(self, batch_id: str, n: int) -> Any:
         self.feed(batch_id)
         self.queue.dispatch()
-        published = self.redis.zrange(f"model:published:{ENGINE}", 0, -1)
+        published = sorted(self.redis.zrange(f"model:published:{ENGINE}", 0, -1))
         if n >= len(published):
             return multiple()
         claim = self.store.claim(published[n], "w")
@@ -237,6 +236,10 @@ class Batches(RuleBasedStateMachine):
         assert not [key for key in self.redis.scan_iter("model:*") if batch_id[:24] in key]
 
     @invariant()
+    def time_goes_on(self) -> None:
+        await_next_millisecond(self.redis)
+
+    @invariant()
     def records_agree_with_the_books(self) -> None:
         for batch_id, books in self.books.items():
             batch = self.batches.read(batch_id)
@@ -279,9 +282,4 @@ def _refused(change: Any) -> None:
 
 def test_any_order_of_events_keeps_counts_letters_and_jobs_in_agreement(valkey_url: str) -> None:
     Batches.redis_url = valkey_url
-    run_state_machine_as_test(
-        Batches,
-        settings=settings(
-            max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
-        ),
-    )
+    run_state_machine_as_test(Batches, settings=runs(40))

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from shared import collector as collector_module
 from shared.collector import Collector
 from shared.errors import JobNotFoundError
 from shared.job import JobRequest, JobState, Output, Source
@@ -121,6 +122,22 @@ def test_a_job_past_its_retention_goes_with_all_its_objects(settings: Settings) 
         world.store.read(claim.job.id)
 
 
+def test_one_run_removes_however_many_have_expired(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collector_module, "LISTED", 2)
+    world = World(settings, retention_days=0.05 / 86_400)
+    for _ in range(5):
+        world.succeed(world.running())
+    deleted = [world.running() for _ in range(3)]
+    for claim in deleted:
+        world.succeed(claim)
+        world.store.delete(claim.job.id)
+    time.sleep(1)
+    collection = world.collector.run(now=True)
+    assert collection
+    assert (collection.expired_jobs, collection.deletions_finished) == (5, 3)
+    assert world.stored() == set()
+
+
 def test_a_deletion_cut_short_is_finished(world: World) -> None:
     claim = world.running()
     world.succeed(claim)
@@ -159,8 +176,21 @@ def test_a_lost_redis_takes_nothing_with_it_and_records_are_rebuilt(world: World
     )
     assert after.request == before.request
     assert abs((after.created_at or 0) - (before.created_at or 0)) < 0.01
+    assert abs((after.started_at or 0) - (before.started_at or 1)) < 0.01
     assert list(rebuild(world.store, world.storage)) == [(claim.job.id, False)]
     world.collect()
     assert output.key in world.stored()
     world.queue.worker_beat(Worker("w", 8, ("repetition",), ()))
     assert world.running().fence > claim.fence, "fences go on above those that storage knows"
+
+
+def test_what_an_attempt_stumbled_on_is_rebuilt_with_its_job(world: World) -> None:
+    claim = world.running()
+    error = {"code": "audio_unreadable", "message": "No song.", "retryable": False, "attempt": 1}
+    write_document(world.storage, claim, JobState.FAILED, error=error)
+    world.store.fail(claim, error, retry_in_seconds=None)
+    (before,) = world.store.read_many([claim.job.id])
+    world.store._redis.flushall()
+    assert list(rebuild(world.store, world.storage)) == [(claim.job.id, True)]
+    (after,) = world.store.read_many([claim.job.id])
+    assert (after.error, after.attempt_errors) == (before.error, (error,))

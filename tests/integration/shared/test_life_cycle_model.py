@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -24,18 +23,11 @@ from shared.job import TERMINAL, TRANSITIONS, JobRequest, JobState, Output, Sour
 from shared.job_queue import JobQueue, Worker
 from shared.job_store import Claim, JobStore
 from shared.redis_connection import connect
-from shared.settings import Settings
+from tests.integration.shared.repeatable import Ids, Silent, await_next_millisecond, patient_settings, runs
 
 SLOTS, KEPT_SLOTS = 3, 1
 ENGINE = "model"
 STEM = Output("vocals", "stem", "jobs/x/1/vocals.flac", "vocals.flac", "audio/flac", 7, "")
-
-
-class Silent:
-    """Stands in for Celery's producer: messages are hints, and here none of them arrives by itself."""
-
-    def send_task(self, *_: Any, **__: Any) -> None:
-        """Take the message and forget it."""
 
 
 class LifeCycle(RuleBasedStateMachine):
@@ -45,7 +37,8 @@ class LifeCycle(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.settings = Settings(redis_url=self.redis_url, redis_prefix="model:", max_losses=3)
+        self.settings = patient_settings(self.redis_url, max_losses=3)
+        self.ids = Ids()
         self.redis = connect(self.settings)
         self.redis.flushdb()
         self.store = JobStore(self.settings, self.redis)
@@ -67,7 +60,8 @@ class LifeCycle(RuleBasedStateMachine):
     @rule(target=jobs, owner=st.sampled_from("ab"), priority=st.sampled_from(["interactive", "bulk"]))
     def submit(self, owner: str, priority: str) -> str:
         source = Source("uploads/x", "x.wav", 1)
-        job = self.store.submit(JobRequest(source=source, engine=ENGINE, owner=owner, priority=priority))
+        request = JobRequest(source=source, engine=ENGINE, owner=owner, priority=priority)
+        job = self.store.submit(request, job_id=self.ids.next())
         self.states[job.id] = JobState.QUEUED
         self.owners[job.id] = owner
         self.classes[job.id] = priority
@@ -185,6 +179,10 @@ class LifeCycle(RuleBasedStateMachine):
         self.queue.resume(ENGINE)
 
     @invariant()
+    def time_goes_on(self) -> None:
+        await_next_millisecond(self.redis)
+
+    @invariant()
     def records_agree_with_the_model(self) -> None:
         for job_id, state in self.states.items():
             job = self.store.read(job_id)
@@ -243,12 +241,4 @@ class LifeCycle(RuleBasedStateMachine):
 
 def test_any_order_of_events_keeps_records_lines_and_counters_in_agreement(valkey_url: str) -> None:
     LifeCycle.redis_url = valkey_url
-    run_state_machine_as_test(
-        LifeCycle,
-        settings=settings(
-            max_examples=60,
-            stateful_step_count=40,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    run_state_machine_as_test(LifeCycle, settings=runs(60))

@@ -15,7 +15,7 @@ from shared.job import JobRequest, Source
 from shared.job_queue import JobQueue, Worker
 from shared.job_store import Claim, JobStore
 from shared.settings import Settings
-from tests.integration.shared.test_life_cycle_model import Silent
+from tests.integration.shared.repeatable import Silent
 
 BYTES_PER_SECOND = 16_000
 """Of these "MP3s": half of what a guess takes for granted."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import struct
 import threading
@@ -243,9 +244,23 @@ def test_a_decoder_that_is_killed_says_nothing_of_the_file(tmp_path: Path) -> No
         decode(song, found, workspace=workspace, ffmpeg_path=str(killed), max_seconds=60, progress=lambda _: None)
 
 
+@pytest.mark.parametrize("content", [None, "no program", "#!/bin/sh\nexit 1\n"])
+def test_a_worker_without_an_ffmpeg_that_runs_says_nothing_of_the_file(tmp_path: Path, content: str | None) -> None:
+    broken, folder = tmp_path / "ffmpeg", tmp_path / "s"
+    folder.mkdir()
+    if content is not None:
+        broken.write_text(content)
+        broken.chmod(0o755)
+    song = write_wav(tmp_path / "in.wav", make_song())
+    with pytest.raises(SeparationFailedError, match="cannot be started") as told:
+        probe(song, workspace=Workspace(folder, max_bytes=GENEROUS), ffmpeg_path=str(broken), max_seconds=60)
+    assert told.value.retryable
+
+
 def waiting_ffmpeg(path: Path, seconds: float) -> str:
-    # STAND-IN for a machine on which nothing gets a turn: the real ffmpeg, late.
-    path.write_text(f'#!/bin/sh\n/bin/sleep {seconds}\nexec {bundled_ffmpeg()} "$@"\n')
+    # STAND-IN for a machine on which nothing gets a turn: the real ffmpeg, late. It may run nothing from other folders.
+    real = shutil.copy(bundled_ffmpeg(), path.with_name("real-ffmpeg"))
+    path.write_text(f'#!/bin/sh\n/bin/sleep {seconds}\nexec {real} "$@"\n')
     path.chmod(0o755)
     return str(path)
 
@@ -271,7 +286,7 @@ def test_a_file_that_keeps_its_reader_busy_is_not_waited_for(tmp_path: Path, mon
     monkeypatch.setattr(probing, "STARVED_PROCESSOR_SECONDS", 0.01)
     busy = tmp_path / "busy"
     # STAND-IN for an ffmpeg that a file sends round in circles.
-    busy.write_text("#!/bin/sh\nwhile :; do :; done\n")
+    busy.write_text("#!/bin/sh\necho ffmpeg version 0 >&2\nwhile :; do :; done\n")
     busy.chmod(0o755)
     folder = tmp_path / "s"
     folder.mkdir()

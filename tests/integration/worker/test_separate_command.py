@@ -41,6 +41,20 @@ def test_it_writes_stems_report_and_picture(tmp_path: Path, song: Path) -> None:
     assert {p.name for p in tmp_path.iterdir()} == {song.name, out.name}
 
 
+def test_without_a_network_it_says_which_engine_stood_in(tmp_path: Path, song: Path) -> None:
+    done = separate(song, tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("note: separated by repetition: unet")
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_setting_names_the_engine_and_modules_bring_more(tmp_path: Path, song: Path) -> None:
+    own = {"DEFAULT_ENGINE": "share", "EXTRA_ENGINES": "tests.fixtures.engines", "PYTHONPATH": str(Path.cwd())}
+    done = separate(song, tmp_path / "out", environment=own)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads((tmp_path / "out/report.json").read_text())["engine"] == "share"
+
+
 def test_what_is_no_audio_is_one_line_and_exit_1(tmp_path: Path) -> None:
     path = tmp_path / "page.mp3"
     path.write_text("<html>")

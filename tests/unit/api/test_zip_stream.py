@@ -17,7 +17,7 @@ MOMENT = datetime(2026, 11, 23, 12, 30, 8, tzinfo=UTC)
 
 def entry(name: str, content: bytes, *, size_bytes: int | None = None) -> Entry:
     size = len(content) if size_bytes is None else size_bytes
-    return Entry(name, size, lambda: Opened(io.BytesIO(content), size, None, '"e"'))
+    return Entry(name, size, lambda: Opened(io.BytesIO(content), size, '"e"'))
 
 
 def test_what_is_packed_unpacks_the_same() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from shared.errors import RequestInvalidError
+from shared.errors import AudioUnsupportedError, RequestInvalidError
 from shared.formats import check_options, resolve
 
 
@@ -29,6 +29,10 @@ def test_what_a_format_does_not_have_is_refused_in_a_sentence(name: str, options
     ("name", "source_rate_hz", "rate_hz"),
     [
         ("flac", 35_467, 35_467),
+        ("flac", 65_535, 65_535),
+        ("flac", 65_540, 65_540),
+        ("flac", 192_000, 192_000),
+        ("wav", 65_537, 65_537),
         ("wav", 192_000, 192_000),
         ("ogg", 11_025, 11_025),
         ("mp3", 44_100, 44_100),
@@ -41,6 +45,11 @@ def test_what_a_format_does_not_have_is_refused_in_a_sentence(name: str, options
 )
 def test_stems_keep_the_rate_where_the_format_can(name: str, source_rate_hz: int, rate_hz: int) -> None:
     assert resolve(name, {}, sample_rate_hz=source_rate_hz, channels=2).sample_rate_hz == rate_hz
+
+
+def test_a_rate_that_flac_cannot_tell_is_refused_for_good_and_not_as_a_full_disk() -> None:
+    with pytest.raises(AudioUnsupportedError, match="WAV can"):
+        resolve("flac", {}, sample_rate_hz=65_537, channels=2)
 
 
 def test_mp3_has_two_channels_at_most_and_the_others_eight() -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 import structlog
 
+from shared import logs
 from shared.logs import bind_request, configure_logging, unbind_request
 from shared.settings import Settings
 
@@ -60,3 +62,17 @@ def test_an_exceptions_traceback_is_kept(capsys: pytest.CaptureFixture[str]) -> 
     except ValueError:
         structlog.get_logger().exception("failed")
     assert "ValueError: invalid literal" in json.loads(capsys.readouterr().err)["exception"]
+
+
+def test_a_trouble_that_lasts_is_told_once_a_minute_and_another_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(logs, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    trouble = logs.Trouble()
+    told = []
+    for _ in range(3600):
+        told.append(trouble.is_news())
+        now[0] += 1
+    assert told[0]
+    assert sum(told) == 60
+    trouble.over()
+    assert trouble.is_news()

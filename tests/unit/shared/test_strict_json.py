@@ -15,6 +15,7 @@ from shared.strict_json import MAX_DEPTH, read_json
         *("NaN", '{"a": [Infinity]}', "-Infinity", "1e999", '{"a": -1e999}', "9" * 5000),
         *('"\\ud800"', '{"\\udfff": 1}', "[" * (MAX_DEPTH + 2) + "]" * (MAX_DEPTH + 2), "[" * 100_000, "", "{", "'a'"),
         b"\xff",
+        *('{"a": 1, "a": 1}', '[{"b": {"a": 1, "a": 2}}]'),
     ],
 )
 def test_what_no_answer_could_hold_is_refused(text: str | bytes) -> None:

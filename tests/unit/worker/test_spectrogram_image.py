@@ -5,18 +5,29 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from worker.spectrogram_image import draw_frame, draw_panels
+from worker import spectrogram_image
+from worker.spectrogram_image import (
+    COLOURS_IN_PANELS,
+    FRAMES_KEPT,
+    GREYS,
+    LOWEST_HZ,
+    Frame,
+    draw_panels,
+    frame_around,
+)
 
 BANDS, COLUMNS = 256, 300
 EDGES_HZ = np.geomspace(32.7, 22_050, BANDS + 1)
+HALF_A_MINUTE = {"start_seconds": 0.0, "duration_seconds": 30.0}
 
 
 def panel_pixels(path: Path, decibels: np.ndarray) -> np.ndarray:
     """Return how bright the pixels within the only panel's frame are, shape (rows, columns)."""
-    frame = draw_frame(["mixture"], high_hz=22_050, start_seconds=0, duration_seconds=30)
-    draw_panels(path, frame, {"mixture": decibels}, edges_hz=EDGES_HZ)
+    draw_panels(path, {"mixture": decibels}, edges_hz=EDGES_HZ, **HALF_A_MINUTE)
     with Image.open(path) as image:
         pixels = np.asarray(image.convert("L")).astype(int)
     height, width = pixels.shape
@@ -52,18 +63,30 @@ def test_a_click_is_seen_at_its_time(tmp_path):
     assert abs(int(pixels.mean(axis=0).argmax()) / pixels.shape[1] - 1 / 3) < 0.005
 
 
-def test_a_frame_serves_for_a_length_that_differs_by_less_than_a_pixel() -> None:
-    frame = draw_frame(["mixture", "vocals", "drums"], high_hz=22_050, start_seconds=5, duration_seconds=100)
-    same = {"high_hz": 22_050, "start_seconds": 5, "duration_seconds": 100.04}
-    assert frame.fits(["vocals", "mixture", "drums"], **same)
-    assert not frame.fits(["mixture", "vocals", "bass"], **same)
-    for other in ({"high_hz": 24_000}, {"start_seconds": 5.2}, {"duration_seconds": 99.8}):
-        assert not frame.fits(["mixture", "vocals", "drums"], **{**same, **other})
+@pytest.mark.parametrize("names", [("mixture", "vocals"), ("mixture", "bass", "drums", "accompaniment", "vocals")])
+def test_a_kept_frame_shows_each_song_s_time_as_matplotlib_draws_the_whole(names: tuple[str, ...]) -> None:
+    kept = Frame(names, 22_050.0)
+    for start_seconds, duration_seconds in ((0.0, 3700.0), (12.5, 0.3), (0.0, 59.9), (12.5, 0.3)):
+        figure = spectrogram_image._figure(names, (LOWEST_HZ, 22_050.0))
+        figure.axes[0].set_xlim(start_seconds, start_seconds + duration_seconds)
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()  # type: ignore[no-untyped-call]
+        whole = np.asarray(canvas.buffer_rgba())[..., 1] // (256 // GREYS) + COLOURS_IN_PANELS  # type: ignore[no-untyped-call]
+        assert np.array_equal(kept.pixels(start_seconds, duration_seconds), whole)
+    assert not np.array_equal(kept.pixels(12.5, 0.3), kept.pixels(12.5, 0.4))
+
+
+def test_a_frame_is_kept_for_songs_of_the_same_signals_and_rate_and_gives_way_to_others() -> None:
+    frame = frame_around(["mixture", "vocals", "drums"], 22_050.0)
+    assert frame_around(["vocals", "mixture", "drums"], 22_050.0) is frame
+    for number in range(FRAMES_KEPT):
+        assert frame_around(["mixture", "vocals", "drums"], 24_000.0 + number) is not frame
+    assert frame_around(["mixture", "vocals", "drums"], 22_050.0) is not frame
 
 
 def test_panels_lie_within_lines_and_the_bar_shows_the_colours_from_loud_to_quiet(tmp_path):
-    frame = draw_frame(["mixture", "vocals", "accompaniment"], high_hz=22_050, start_seconds=0, duration_seconds=30)
-    draw_panels(tmp_path / "figure.png", frame, dict.fromkeys(frame.names, silence() + 80), edges_hz=EDGES_HZ)
+    frame = frame_around(["mixture", "vocals", "accompaniment"], 22_050.0)
+    draw_panels(tmp_path / "figure.png", dict.fromkeys(frame.names, silence() + 80), edges_hz=EDGES_HZ, **HALF_A_MINUTE)
     with Image.open(tmp_path / "figure.png") as image:
         assert image.mode == "P"
         pixels = np.asarray(image.convert("L")).astype(int)

@@ -17,7 +17,7 @@ def test_a_chapters_title_is_not_the_songs() -> None:
 
 
 def test_lines_and_control_characters_are_taken_out_of_values() -> None:
-    assert parse_ffmetadata(";FFMETADATA1\ntitle=a\\\nb\x1b[31mc\n") == {"title": "ab[31mc"}
+    assert parse_ffmetadata(";FFMETADATA1\ntitle=a\\\nb\x1b[31mc\n") == {"title": "a b[31mc"}
 
 
 def test_the_first_of_repeated_fields_counts() -> None:
@@ -30,3 +30,8 @@ def test_any_text_gives_short_printable_fields(text: str) -> None:
         assert key in FIELDS
         assert 0 < len(value) <= MAX_VALUE_CHARACTERS
         assert value.isprintable()
+
+
+def test_lyrics_hide_no_tag_that_comes_after_them() -> None:
+    text = ";FFMETADATA1\nLYRICS=[Verse 1]\\\nla\\\n[Chorus]\\\ntitle\\=none\nTITLE=Song\n[CHAPTER]\ntitle=One\n"
+    assert parse_ffmetadata(text) == {"title": "Song"}

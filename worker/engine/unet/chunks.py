@@ -1,7 +1,6 @@
 """Chunks on their way through the networks: analysis, gains, masks, synthesis.
 
-Owns what happens to the channels, between the stems, and above the bins that the networks model. Knows no
-track.
+Owns what happens to the channels. Knows no track, and of the masks no more than that they come of the gains.
 """
 
 from __future__ import annotations
@@ -13,14 +12,9 @@ import numpy as np
 
 from worker.engine.interface import FloatArray
 from worker.engine.unet.manifest import Manifest
+from worker.engine.unet.masks import MaskRule
 from worker.engine.unet.network import Model, States
 from worker.engine.unet.spectrum import ComplexArray, ShortTimeFourier
-
-TOP_BINS = 32
-"""Above the modelled range a mask is the mean of so many bins below it. Fewer let single partials decide."""
-
-POWER_FLOOR = np.float32(1e-10)
-"""Spleeter's: keeps the shares defined in silence, and equal there."""
 
 
 @dataclass
@@ -58,11 +52,8 @@ class ChunkMasker:
         self._states: list[list[States]] = [
             [states, *(deepcopy(states) for _ in range(1, groups))] for states in model.initial_states()
         ]
-        # Networks see bins, not Hz: at a higher rate than their own everything moves up by the same ratio.
-        end_bin = round(manifest.taper_end_hz / manifest.sample_rate_hz * manifest.n_fft)
-        n_taper = max(0, min(end_bin, manifest.n_fft // 2 + 1) - manifest.bins)
-        self._taper = np.linspace(1, 0, n_taper, endpoint=False, dtype=np.float32)
-        self._fourier = ShortTimeFourier(manifest.n_fft, manifest.hop_length, manifest.bins + n_taper)
+        self._rule = MaskRule.of(manifest)
+        self._fourier = ShortTimeFourier(manifest.n_fft, manifest.hop_length, manifest.bins + len(self._rule.taper))
 
     def analyse(self, chunk: Chunk, y: FloatArray) -> None:
         """Compute a chunk's spectrum and magnitudes from its samples."""
@@ -102,21 +93,7 @@ class ChunkMasker:
         y = self._fourier.synthesise(
             chunk.D,
             len(self._manifest.masked_stems),
-            lambda frames: self._masks(chunk.S[:, frames], [gains[:, frames] for gains in later.gains]),
+            lambda frames: self._rule.masks(chunk.S[:, frames], [gains[:, frames] for gains in later.gains]),
         )
         later.gains.clear()  # They would else stay as long as the chunk that came with them.
         return y
-
-    def _masks(self, S: FloatArray, gains: list[FloatArray]) -> FloatArray:
-        """Return the masked stems' shares of the power, shape (masked stems, channels, frames, bins and taper)."""
-        bins, stems = S.shape[2], self._manifest.stems
-        powers = [np.square(S * gain) for gain in gains]
-        total = sum(powers[1:], start=powers[0] + POWER_FLOOR)
-        masks = np.empty((len(self._manifest.masked_stems), *S.shape[:2], bins + len(self._taper)), np.float32)
-        for mask, stem in zip(masks, self._manifest.masked_stems, strict=True):
-            power = powers[stems.index(stem)]
-            power += POWER_FLOOR / len(stems)
-            np.divide(power, total, out=mask[..., :bins])
-            top = mask[..., bins - TOP_BINS : bins].mean(axis=-1, keepdims=True)
-            np.multiply(top, self._taper, out=mask[..., bins:])
-        return masks

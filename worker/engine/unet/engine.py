@@ -95,8 +95,11 @@ class MaskEngine:
         return weights + activations + states + per_channel * channels
 
     def prepare(self) -> None:
-        """Load the networks. Raises EngineUnavailableError if the model is missing or damaged."""
-        self._loaded_model()
+        """Load the networks and what they begin with.
+
+        Raises EngineUnavailableError if the model is missing or damaged.
+        """
+        self._loaded_model().initial_states.read_ahead()
 
     def close(self) -> None:
         """Free the networks. The next call of `separate` loads them again."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -144,15 +143,40 @@ RUNTIMES: Mapping[str, Callable[[Path], Network]] = {
 """The packages that can run a network. Set-up chooses one for the machine."""
 
 
-@dataclass(frozen=True)
-class Model:
-    """The loaded networks of all stems, in order, and what gives the states that each begins with.
+class InitialStates:
+    """Reads the states of all stems' networks at a track's begin, in order: arrays named `stem/state` in an archive.
 
-    They are read anew for each track: kept, they would be 13 MB beside those that a track is at.
+    They are read anew for each track: kept, they would be 30 MB beside those that a track is at.
     """
 
+    def __init__(self, path: Path, manifest: Manifest) -> None:
+        self._path = path
+        self._stems = manifest.stems
+        self._ahead: tuple[States, ...] | None = None
+
+    def read_ahead(self) -> None:
+        """Read what the next call returns."""
+        self._ahead = self._read()
+
+    def __call__(self) -> tuple[States, ...]:
+        """Return states that nobody else has."""
+        states, self._ahead = self._ahead or self._read(), None
+        return states
+
+    def _read(self) -> tuple[States, ...]:
+        with np.load(self._path, allow_pickle=False) as archive:
+            return tuple(
+                {name.removeprefix(f"{stem}/"): archive[name] for name in archive.files if name.startswith(f"{stem}/")}
+                for stem in self._stems
+            )
+
+
+@dataclass(frozen=True)
+class Model:
+    """The loaded networks of all stems, in order, and what gives the states that each begins with."""
+
     networks: tuple[Network, ...]
-    initial_states: Callable[[], tuple[States, ...]]
+    initial_states: InitialStates
 
 
 def check_machine(folder: Path, manifest: Manifest) -> None:
@@ -169,13 +193,4 @@ def load_model(folder: Path, manifest: Manifest) -> Model:
     """Check the files of a model folder and load its networks. Raises EngineUnavailableError."""
     verify_files(folder, manifest)
     networks = tuple(RUNTIMES[manifest.runtime](folder / name) for name in manifest.networks)
-    return Model(networks, partial(_initial_states, folder / manifest.initial_states, manifest))
-
-
-def _initial_states(path: Path, manifest: Manifest) -> tuple[States, ...]:
-    """Return the states of each stem's network from the archive's arrays, which are named `stem/state`."""
-    with np.load(path, allow_pickle=False) as archive:
-        return tuple(
-            {name.removeprefix(f"{stem}/"): archive[name] for name in archive.files if name.startswith(f"{stem}/")}
-            for stem in manifest.stems
-        )
+    return Model(networks, InitialStates(folder / manifest.initial_states, manifest))

@@ -15,6 +15,8 @@ export const BATCHES_PATH = "/batches";
 export const jobPath = (id: string): string => `/jobs/${id}`;
 export const batchPath = (id: string): string => `${BATCHES_PATH}/${id}`;
 
+export const isHome = (): boolean => openJob.value === null && openBatch.value === null;
+
 export function go(path: string): void {
   if (path !== location.pathname) history.pushState(null, "", path);
   read();

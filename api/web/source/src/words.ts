@@ -96,6 +96,11 @@ export function progressWords(job: Job): string {
   return STATE_WORDS[job.state];
 }
 
+/** A song's file without its ending. */
+export function songName(job: Job): string {
+  return job.source.filename.replace(/\.[^.]+$/, "");
+}
+
 export function partWords(job: Job): string | null {
   if (!job.excerpt) return null;
   const { start_seconds: start, duration_seconds: duration } = job.excerpt;

@@ -63,9 +63,14 @@ async function send(path: string, init: RequestInit): Promise<Response> {
     return response;
   } catch (error) {
     if (init.signal?.aborted) throw error;
-    if (awaySince.value === null) void knock();
-    throw unreachable();
+    throw missed();
   }
+}
+
+/** Notes that the server did not answer, asks until it does, and returns what to say of it. */
+export function missed(): Problem {
+  if (awaySince.value === null) void knock();
+  return unreachable();
 }
 
 function answered(): void {

@@ -2,13 +2,15 @@
 
 import { signal } from "@preact/signals";
 
+import { forget, recall, remember } from "../storage";
+
 const STORED_AS = "stemqueue-api-key";
 
 /** Why a key is asked for at the moment; null while none is. */
 export const asking = signal<"missing" | "refused" | null>(null);
 
 /** The key in use, if any. */
-export const key = signal<string | null>(stored());
+export const key = signal<string | null>(recall(STORED_AS));
 
 let answered: Promise<void> | null = null;
 let answer: () => void = () => undefined;
@@ -22,10 +24,10 @@ export function askForKey(): Promise<void> {
   return answered;
 }
 
-/** Takes the answer; `remember` keeps it beyond this tab. */
-export function giveKey(given: string, remember: boolean): void {
-  forget();
-  (remember ? localStorage : sessionStorage).setItem(STORED_AS, given);
+/** Takes the answer; `keep` keeps it beyond this tab. */
+export function giveKey(given: string, keep: boolean): void {
+  forget(STORED_AS);
+  remember(STORED_AS, given, keep ? "localStorage" : "sessionStorage");
   key.value = given;
   asking.value = null;
   answered = null;
@@ -33,15 +35,6 @@ export function giveKey(given: string, remember: boolean): void {
 }
 
 export function forgetKey(): void {
-  forget();
+  forget(STORED_AS);
   key.value = null;
-}
-
-function forget(): void {
-  localStorage.removeItem(STORED_AS);
-  sessionStorage.removeItem(STORED_AS);
-}
-
-function stored(): string | null {
-  return sessionStorage.getItem(STORED_AS) ?? localStorage.getItem(STORED_AS);
 }

@@ -14,12 +14,25 @@ export function closeAddress(address: string): void {
   if (address.startsWith("blob:")) URL.revokeObjectURL(address);
 }
 
+/** The same, once the browser surely has what it was asked for. */
+export function closeLater(address: string): void {
+  window.setTimeout(() => closeAddress(address), 60_000);
+}
+
 /** Saves a file as the browser saves any; with a key it is fetched first. */
 export async function download(url: string, filename: string): Promise<void> {
-  const address = await openAddress(url);
+  save(await openAddress(url), filename);
+}
+
+/** Saves a file that the page made. */
+export function saveBlob(file: Blob, filename: string): void {
+  save(URL.createObjectURL(file), filename);
+}
+
+function save(address: string, filename: string): void {
   const link = document.createElement("a");
   link.href = address;
   link.download = filename;
   link.click();
-  window.setTimeout(() => closeAddress(address), 60_000);
+  closeLater(address);
 }

@@ -1,6 +1,6 @@
 // Sends a file with progress. By XMLHttpRequest: fetch cannot tell how far an upload is.
 
-import { authorization, Problem, readProblem, unreachable } from "./client";
+import { authorization, missed, Problem, readProblem } from "./client";
 import { askForKey } from "./key";
 
 export interface Upload {
@@ -32,9 +32,17 @@ function send(file: File, onProgress: (fraction: number) => void, signal: AbortS
       if (xhr.status === 201) return resolve(JSON.parse(xhr.responseText) as Upload);
       reject(readProblem(xhr.status, xhr.responseText, xhr.getResponseHeader("Retry-After")));
     };
-    xhr.onerror = () => reject(unreachable());
+    xhr.onerror = () => void whyBroken(file).then(reject);
     xhr.onabort = () => reject(new DOMException("The upload was given up.", "AbortError"));
     signal.addEventListener("abort", () => xhr.abort(), { once: true });
     xhr.send(file);
   });
+}
+
+/** Tells what is to blame for an upload without an answer: the file, the server, or the line between. */
+async function whyBroken(file: File): Promise<Error> {
+  const isThere = await file.slice(0, 1).arrayBuffer().then(() => true, () => false);
+  if (!isThere) return new Error("This file cannot be read any more: it was moved or changed.");
+  const answers = await fetch("/healthz").then(() => true, () => false);
+  return answers ? new Problem(0, "broken", "The connection broke while the song was being sent.") : missed();
 }

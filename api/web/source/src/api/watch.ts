@@ -8,6 +8,9 @@ const POLL_SECONDS = 1;
 /** Pauses after failures, in seconds; the last one repeats. */
 const BACKOFF_SECONDS = [1, 2, 4, 8];
 
+/** A stream sends something every fifteen seconds; one that is silent for longer leads nowhere any more. */
+const SILENCE_SECONDS = 40;
+
 /** Whether this server answers with events; found out by the first try. */
 let eventsWork = true;
 
@@ -49,7 +52,8 @@ async function listen(id: string, onJob: (job: Job) => void, signal: AbortSignal
   }
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   for (let rest = ""; ; ) {
-    const { value, done } = await reader.read();
+    const silent = window.setTimeout(() => void reader.cancel(), SILENCE_SECONDS * 1000);
+    const { value, done } = await reader.read().finally(() => window.clearTimeout(silent));
     if (done) break;
     const events = (rest + value).split(/\r?\n\r?\n/);
     rest = events.pop() ?? "";

@@ -2,7 +2,7 @@
 // small.
 
 import { NotSegmentable, type Cuttable } from "./cuttable";
-import { FrameStore, type Frame } from "./frame_store";
+import { FrameReader, type Frame } from "./frame_reader";
 import type { ReadRange } from "./ranges";
 
 /** Frames decoded before a cut and dropped, as in `mp4.ts`. */
@@ -15,28 +15,36 @@ const HEADER_BYTES = 7;
 const CORE_SAMPLES = 1024;
 
 export async function openAdts(read: ReadRange, size: number, told: number | null): Promise<Cuttable> {
-  const file = await read(0, size);
-  const frames: Frame[] = [];
-  for (let at = 0; isAdts(file, at); ) {
-    const length = lengthAt(file, at);
-    if (length < HEADER_BYTES || at + length > file.length) break;
-    frames.push({ start: at, end: at + length });
-    at += length;
-  }
-  const coreRate = RATES[(file[2]! >> 2) & 15] ?? NaN;
+  const head = await read(0, Math.min(size, HEADER_BYTES));
+  const coreRate = RATES[(head[2]! >> 2) & 15] ?? NaN;
+  const reader = new FrameReader(read, size, 0, findFrames);
+  // How many there are, no header tells.
+  await reader.learn(Infinity);
+  const { frames } = reader;
   const sampleRate = told ?? coreRate;
   const frameSamples = (CORE_SAMPLES * sampleRate) / coreRate;
   if (!frames.length || !Number.isInteger(frameSamples)) throw new NotSegmentable("The AAC file is of an unknown kind.");
-  const store = new FrameStore(file, frames);
   return {
     sampleRate,
     totalSamples: frames.length * frameSamples,
     async piece(first, stop) {
       const from = Math.max(0, Math.floor(first / frameSamples) - LEAD_IN_FRAMES);
       const to = Math.min(frames.length, Math.ceil(stop / frameSamples) + 1);
-      return { file: await store.read(from, to), skip: first - from * frameSamples };
+      return { file: await reader.bytes(from, to), skip: first - from * frameSamples };
     },
   };
+}
+
+function findFrames(bytes: Uint8Array): { frames: Frame[]; next: number } {
+  const frames: Frame[] = [];
+  let at = 0;
+  while (isAdts(bytes, at)) {
+    const length = lengthAt(bytes, at);
+    if (!(length >= HEADER_BYTES && at + length <= bytes.length)) break;
+    frames.push({ start: at, end: at + length });
+    at += length;
+  }
+  return { frames, next: at };
 }
 
 /** Whether a frame begins here: twelve bits, then the layer, which is 0. */

@@ -1,11 +1,12 @@
-// Cuts MP3 files: reads the whole file once, which is small, and decodes a few hundred of its frames at a time.
+// Cuts MP3 files: counts frames from the first on, as far as they are wanted, and decodes a few hundred at a time. Where
+// no tag tells how many there are, the whole file is read first.
 //
 // A frame leans on those before it (the bit reservoir, the overlap of its transform), so each cut begins some frames
 // early and drops what they decode to. What encoder and decoder add before the music is told by LAME's tag, where there
 // is one.
 
-import { NotSegmentable, type Cuttable } from "./cuttable";
-import { FrameStore, type Frame } from "./frame_store";
+import { nameAt, NotSegmentable, viewOf, type Cuttable } from "./cuttable";
+import { FrameReader, type Frame } from "./frame_reader";
 import type { ReadRange } from "./ranges";
 
 /** Frames decoded before a cut and dropped: more than the bit reservoir spans at the lowest bitrates. */
@@ -16,6 +17,14 @@ const DECODER_DELAY = 529;
 
 /** How far into a file its first frame is looked for, as ffmpeg does, which decodes for the worker. */
 const MOST_JUNK_BYTES = 1 << 16;
+
+/** What has to be there to tell whether a frame begins: two of the longest. */
+const MARGIN_BYTES = 1 << 12;
+
+/** Tags behind the music are counted by some encoders, by others not. */
+const MOST_BEHIND_BYTES = 1 << 12;
+
+const ID3_BYTES = 10;
 
 /** Where a tag may lie in its frame: behind the side information of mono or stereo, of MPEG 1 or 2. */
 const TAG_OFFSETS = [36, 21, 13];
@@ -34,52 +43,49 @@ interface Header {
   sampleRate: number;
 }
 
-interface Index {
-  /** Each frame of music. */
-  frames: Frame[];
-  samplesPerFrame: number;
-  sampleRate: number;
-  /** Decoded samples before the first and after the last of the music. */
-  skip: number;
-  totalSamples: number;
-}
-
 export async function openMp3(read: ReadRange, size: number): Promise<Cuttable> {
-  const file = await read(0, size);
-  const { samplesPerFrame, sampleRate, skip, totalSamples, frames } = indexFrames(file);
-  const store = new FrameStore(file, frames);
+  const start = await skipId3(read, size);
+  const head = await read(start, Math.min(size, start + MOST_JUNK_BYTES + MARGIN_BYTES));
+  const at = findFrame(head, 0, MOST_JUNK_BYTES);
+  const first = readHeader(head, at);
+  if (!first) throw new NotSegmentable("The MP3 file does not begin with a frame.");
+  const tag = readTag(head.subarray(at, at + first.bytes));
+  const reader = new FrameReader(read, size, start + at + (tag ? first.bytes : 0), findFrames);
+  const { samples: samplesPerFrame, sampleRate } = first;
+  const skip = tag?.lame ? tag.lame.delay + DECODER_DELAY : 0;
+  const isTold = tag !== null && Math.abs(size - start - at - tag.bytes) < MOST_BEHIND_BYTES;
+  if (!isTold) await reader.learn(Infinity);
+  const count = isTold ? tag.frames : reader.frames.length;
+  const totalSamples = count * samplesPerFrame - (tag?.lame ? tag.lame.delay + tag.lame.padding : 0);
+  if (totalSamples <= 0) throw new NotSegmentable("The MP3 file has no music.");
   return {
     sampleRate,
     totalSamples,
     async piece(first, stop) {
       const from = Math.max(0, Math.floor((first + skip) / samplesPerFrame) - LEAD_IN_FRAMES);
-      const to = Math.min(frames.length, Math.ceil((stop + skip) / samplesPerFrame) + 1);
-      return { file: await store.read(from, to), skip: first + skip - from * samplesPerFrame };
+      const to = Math.min(count, Math.ceil((stop + skip) / samplesPerFrame) + 1);
+      return { file: await reader.bytes(from, to), skip: first + skip - from * samplesPerFrame };
     },
   };
 }
 
-function indexFrames(file: Uint8Array<ArrayBuffer>): Index {
-  let at = findFrame(file, skipId3(file), MOST_JUNK_BYTES);
-  const first = readHeader(file, at);
-  if (!first) throw new NotSegmentable("The MP3 file does not begin with a frame.");
-  const tag = readTag(file.subarray(at, at + first.bytes));
-  if (tag) at += first.bytes;
+function findFrames(bytes: Uint8Array, isLast: boolean): { frames: Frame[]; next: number } {
+  const limit = isLast ? bytes.length : bytes.length - MARGIN_BYTES;
   const frames: Frame[] = [];
-  for (let header = readHeader(file, at); header && at + header.bytes <= file.length; header = readHeader(file, at)) {
-    const end = at + header.bytes;
-    frames.push({ start: at, end });
-    // A tag, or damage, in the midst of the file: what follows is music again, and decoders go on there.
-    at = readHeader(file, end) ? end : findFrame(file, end, file.length);
+  let at = 0;
+  while (at < limit) {
+    const header = readHeader(bytes, at);
+    if (header) {
+      const end = at + header.bytes;
+      if (end > bytes.length) break;
+      frames.push({ start: at, end });
+      at = end;
+    } else {
+      // A tag, or damage, in the midst of the file: what follows is music again, and decoders go on there.
+      at = Math.min(limit, findFrame(bytes, at, limit - at));
+    }
   }
-  const decoded = frames.length * first.samples;
-  return {
-    frames,
-    samplesPerFrame: first.samples,
-    sampleRate: first.sampleRate,
-    skip: tag?.lame ? tag.lame.delay + DECODER_DELAY : 0,
-    totalSamples: decoded - (tag?.lame ? tag.lame.delay + tag.lame.padding : 0),
-  };
+  return { frames, next: at };
 }
 
 /** Returns where the first frame begins that another one follows; the file's end where there is none. */
@@ -92,16 +98,18 @@ function findFrame(file: Uint8Array, from: number, within: number): number {
   return file.length;
 }
 
-function skipId3(file: Uint8Array): number {
+async function skipId3(read: ReadRange, size: number): Promise<number> {
   let at = 0;
   // Some programs put a second tag before the first.
-  while (String.fromCharCode(...file.subarray(at, at + 3)) === "ID3") {
-    const [flags, a, b, c, d] = file.subarray(at + 5, at + 10);
-    if (d === undefined) break;
-    const footer = flags! & 0x10 ? 10 : 0;
-    at += 10 + (a! << 21) + (b! << 14) + (c! << 7) + d + footer;
+  for (;;) {
+    const head = await read(at, Math.min(size, at + ID3_BYTES));
+    const [flags, a, b, c, d] = head.subarray(5);
+    if (nameAt(head, 0, 3) !== "ID3" || d === undefined) return at;
+    const footer = flags! & 0x10 ? ID3_BYTES : 0;
+    const end = at + ID3_BYTES + (a! << 21) + (b! << 14) + (c! << 7) + d + footer;
+    if (end >= size) throw new NotSegmentable("The MP3 file's tag has no end.");
+    at = end;
   }
-  return at;
 }
 
 function readHeader(file: Uint8Array, at: number): Header | undefined {
@@ -120,20 +128,31 @@ function readHeader(file: Uint8Array, at: number): Header | undefined {
 }
 
 interface Tag {
+  /** How many frames follow, and how many bytes there are with the tag's own; 0 where it does not tell. */
+  frames: number;
+  bytes: number;
   /** How many samples the encoder put before and after the music. Not every encoder tells; then none are cut off. */
   lame: { delay: number; padding: number } | null;
 }
 
 /** Reads the tag that a frame without music may hold: what decoders skip, and how much of the music they then drop. */
 function readTag(frame: Uint8Array): Tag | null {
-  const text = (at: number) => String.fromCharCode(...frame.subarray(at, at + 4));
-  if (text(VBRI_OFFSET) === "VBRI") return { lame: null };
+  const text = (at: number) => nameAt(frame, at);
+  if (text(VBRI_OFFSET) === "VBRI") return { frames: 0, bytes: 0, lame: null };
   const tag = TAG_OFFSETS.find((offset) => ["Xing", "Info"].includes(text(offset)));
   if (tag === undefined) return null;
   const flags = frame[tag + 7] ?? 0;
-  const fields = (flags & 1 ? 4 : 0) + (flags & 2 ? 4 : 0) + (flags & 4 ? 100 : 0) + (flags & 8 ? 4 : 0);
-  const encoder = tag + 8 + fields;
-  const [high, middle, low] = frame.subarray(encoder + 21, encoder + 24);
-  if (low === undefined || !TELLS_DELAY.includes(text(encoder))) return { lame: null };
-  return { lame: { delay: (high! << 4) | (middle! >> 4), padding: ((middle! & 15) << 8) | low } };
+  let at = tag + 8;
+  const next = (flag: number, bytes: number) => (flags & flag ? (at += bytes) - bytes : 0);
+  const [framesAt, bytesAt] = [next(1, 4), next(2, 4)];
+  next(4, 100);
+  next(8, 4);
+  const [high, middle, low] = frame.subarray(at + 21, at + 24);
+  const isBelieved = low !== undefined && TELLS_DELAY.includes(text(at));
+  return {
+    frames: framesAt && viewOf(frame).getUint32(framesAt),
+    // Both or none: how many frames there are is believed where the bytes are right.
+    bytes: framesAt && bytesAt && viewOf(frame).getUint32(bytesAt),
+    lame: isBelieved ? { delay: (high! << 4) | (middle! >> 4), padding: ((middle! & 15) << 8) | low } : null,
+  };
 }

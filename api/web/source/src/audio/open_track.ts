@@ -37,8 +37,7 @@ export async function openTrack(context: AudioContext, file: AudioFile, signal: 
 
 export async function openSegments(context: BaseAudioContext, file: AudioFile, read: ReadRange): Promise<Segments> {
   try {
-    const open = cutterOf(await read(0, Math.min(12, file.size_bytes)));
-    const source = await open?.(read, file.size_bytes, file.sample_rate_hz ?? null);
+    const source = await openCuttable(read, file.size_bytes, file.sample_rate_hz ?? null);
     if (source) return segmentsOf(source, context, file.channels ?? 2);
   } catch (error) {
     if (!(error instanceof NotSegmentable)) throw error;
@@ -51,6 +50,11 @@ export async function openSegments(context: BaseAudioContext, file: AudioFile, r
 
 /** `told` is the rate that the file decodes to, as the server tells it: what a file's header tells may be half of it. */
 type Open = (read: ReadRange, size: number, told: number | null) => Promise<Cuttable>;
+
+/** Returns nothing for containers that are not known; throws where a known one cannot be cut. */
+export async function openCuttable(read: ReadRange, size: number, told: number | null): Promise<Cuttable | undefined> {
+  return cutterOf(await read(0, Math.min(12, size)))?.(read, size, told);
+}
 
 /** Tells by how a file begins what can cut it, whatever it is called. */
 function cutterOf(head: Uint8Array): Open | undefined {

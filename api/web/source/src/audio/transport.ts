@@ -20,6 +20,8 @@ const LEAD_SECONDS = 0.1;
 /** What keeps a stop or a start from clicking. */
 const FADE_SECONDS = 0.01;
 
+const SHORTEST_WAIT_SECONDS = 0.02;
+
 /** A part of the song, in samples. */
 export interface Region {
   from: number;
@@ -125,7 +127,7 @@ export class Transport {
       for (let next = this.pieceAt(this.head); next; next = this.pieceAt(this.after(next))) {
         if (!(await this.playPiece(next, run))) return;
       }
-      await this.waitUntil(this.end());
+      await this.waitUntil(this.end(), run);
     } catch (error) {
       if (run !== this.run) return;
       this.fault.value = error instanceof Error ? error.message : String(error);
@@ -154,7 +156,7 @@ export class Transport {
     if (!this.pieces.length) this.fadeIn(frame / sampleRate);
     this.pieces.push({ ...region, frame });
     for (const track of this.tracks) track.schedule(region.from, region.to, frame / sampleRate);
-    await this.waitUntil(this.end() - AHEAD_SECONDS * sampleRate);
+    await this.waitUntil(this.end() - AHEAD_SECONDS * sampleRate, run);
     return run === this.run;
   }
 
@@ -191,8 +193,12 @@ export class Transport {
     return last ? last.frame + last.to - last.from : 0;
   }
 
-  private waitUntil(frame: number): Promise<void> {
-    const seconds = frame / this.context.sampleRate - this.context.currentTime;
-    return seconds > 0 ? new Promise((resolve) => window.setTimeout(resolve, seconds * 1000)) : Promise.resolve();
+  /** Waits for the sound's own clock, which halts where the sound does: while a phone rings, or the speakers are gone. */
+  private async waitUntil(frame: number, run: number): Promise<void> {
+    for (;;) {
+      const seconds = frame / this.context.sampleRate - this.context.currentTime;
+      if (seconds <= 0 || run !== this.run) return;
+      await new Promise((resolve) => window.setTimeout(resolve, Math.max(SHORTEST_WAIT_SECONDS, seconds) * 1000));
+    }
   }
 }

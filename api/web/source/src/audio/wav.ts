@@ -10,6 +10,7 @@ interface Layout {
   dataBytes: number;
 }
 
+const PLAIN = 1;
 const FLOAT = 3;
 const HEADER_BYTES = 12;
 
@@ -45,22 +46,36 @@ async function readLayout(read: ReadRange, size: number): Promise<Layout> {
   throw new NotSegmentable("The WAV file has no samples where they should be.");
 }
 
+/** Returns what begins a WAV file of 16 bits; its samples, with the channels in turn, follow. */
+export function wavHeader(samples: number, channels: number, sampleRate: number): ArrayBuffer {
+  const bytes = samples * channels * 2;
+  const header = new Uint8Array(riff([chunk("fmt ", formatOf(PLAIN, channels, sampleRate, 2)), chunk("data", new Uint8Array())]));
+  const view = viewOf(header);
+  view.setUint32(4, header.length - 8 + bytes, true);
+  view.setUint32(header.length - 4, bytes, true);
+  return header.buffer;
+}
+
 /** Returns samples as a WAV file of floats. */
 export function wavFile(buffer: AudioBuffer): ArrayBuffer {
   const { numberOfChannels: channels, sampleRate, length } = buffer;
-  const format = new DataView(new ArrayBuffer(16));
-  format.setUint16(0, FLOAT, true);
-  format.setUint16(2, channels, true);
-  format.setUint32(4, sampleRate, true);
-  format.setUint32(8, sampleRate * channels * 4, true);
-  format.setUint16(12, channels * 4, true);
-  format.setUint16(14, 32, true);
   const samples = new Float32Array(length * channels);
   for (let channel = 0; channel < channels; channel++) {
     const one = buffer.getChannelData(channel);
     for (let i = 0; i < length; i++) samples[i * channels + channel] = one[i]!;
   }
-  return riff([chunk("fmt ", new Uint8Array(format.buffer)), chunk("data", new Uint8Array(samples.buffer))]);
+  return riff([chunk("fmt ", formatOf(FLOAT, channels, sampleRate, 4)), chunk("data", new Uint8Array(samples.buffer))]);
+}
+
+function formatOf(kind: number, channels: number, sampleRate: number, sampleBytes: number): Uint8Array {
+  const format = new DataView(new ArrayBuffer(16));
+  format.setUint16(0, kind, true);
+  format.setUint16(2, channels, true);
+  format.setUint32(4, sampleRate, true);
+  format.setUint32(8, sampleRate * channels * sampleBytes, true);
+  format.setUint16(12, channels * sampleBytes, true);
+  format.setUint16(14, 8 * sampleBytes, true);
+  return new Uint8Array(format.buffer);
 }
 
 function riff(chunks: Uint8Array[]): ArrayBuffer {

@@ -106,18 +106,20 @@ export class OpenBatch {
 
   private async readItems(init: RequestInit): Promise<void> {
     const { value: state } = this.state;
+    const { wanted } = this;
     const items: BatchItem[] = [];
     let after = 0;
     let more = true;
-    while (more && items.length < this.wanted) {
-      const limit = Math.min(MOST_ITEMS, this.wanted - items.length);
+    while (more && items.length < wanted) {
+      const limit = Math.min(MOST_ITEMS, wanted - items.length);
       const query = new URLSearchParams({ limit: String(limit), ...(state && { state }), ...(after && { starting_after: String(after) }) });
       const page = await requestJson<ItemPage>(`/v1/batches/${this.id}/items?${query}`, init);
       items.push(...page.items);
       more = page.has_more;
       after = page.next_starting_after ?? 0;
     }
-    if (state !== this.state.value) return;
+    // Something else was asked for in the meantime, and comes by itself.
+    if (state !== this.state.value || wanted !== this.wanted) return;
     this.items.value = items;
     this.hasMore.value = more;
   }

@@ -1,8 +1,8 @@
 // What the server can do, read once and again when it was away.
 
-import { computed, effect, signal } from "@preact/signals";
+import { computed, signal } from "@preact/signals";
 
-import { awaySince, Problem, requestJson } from "../api/client";
+import { Problem, requestJson, server } from "../api/client";
 import type { Engine, Engines, Job } from "../api/types";
 
 export const engines = signal<Engines | null>(null);
@@ -27,6 +27,8 @@ export function hasAllStems(job: Job): boolean {
 /** A server whose workers are still starting knows no engines yet. */
 const ASK_AGAIN_MILLISECONDS = 3000;
 
+let again: number | undefined;
+
 export async function loadEngines(): Promise<void> {
   try {
     engines.value = await requestJson<Engines>("/v1/engines");
@@ -34,12 +36,8 @@ export async function loadEngines(): Promise<void> {
   } catch (error) {
     enginesFault.value = error instanceof Problem ? error.message : String(error);
   }
-  if (!engines.value?.engines.length) window.setTimeout(() => void loadEngines(), ASK_AGAIN_MILLISECONDS);
+  window.clearTimeout(again);
+  if (!engines.value?.engines.length) again = window.setTimeout(() => void loadEngines(), ASK_AGAIN_MILLISECONDS);
 }
 
-let wasAway = false;
-effect(() => {
-  const away = awaySince.value !== null;
-  if (wasAway && !away) void loadEngines();
-  wasAway = away;
-});
+server.addEventListener("back", () => void loadEngines());

@@ -1,5 +1,7 @@
 // What can be told of a file before it is sent.
 
+import { openCuttable } from "../audio/open_track";
+
 const EXTENSIONS = new Set(
   "mp3 m4a m4b mp4 aac flac wav wave w64 aif aiff aifc ogg oga opus webm mka mkv mov avi wma wv ape ac3 eac3 dts amr 3gp caf au mp2 alac tta mpc spx".split(" "),
 );
@@ -12,20 +14,10 @@ export function looksLikeAudio(file: File): boolean {
   return extension === undefined || EXTENSIONS.has(extension);
 }
 
-/** Returns how long a file plays, where the browser can tell soon. */
-export function durationOf(file: File): Promise<number | null> {
-  return new Promise((resolve) => {
-    const audio = new Audio();
-    const address = URL.createObjectURL(file);
-    const answer = (seconds: number | null) => {
-      window.clearTimeout(timer);
-      URL.revokeObjectURL(address);
-      resolve(seconds !== null && Number.isFinite(seconds) ? seconds : null);
-    };
-    const timer = window.setTimeout(() => answer(null), 2000);
-    audio.preload = "metadata";
-    audio.onloadedmetadata = () => answer(audio.duration);
-    audio.onerror = () => answer(null);
-    audio.src = address;
-  });
+/** Returns how long a file plays, where its own tables tell. */
+export async function durationOf(file: File): Promise<number | null> {
+  const read = async (start: number, stop: number) => new Uint8Array(await file.slice(start, stop).arrayBuffer());
+  // Whatever is wrong with a file, the server says it best.
+  const song = await openCuttable(read, file.size, null).catch(() => undefined);
+  return song ? song.totalSamples / song.sampleRate : null;
 }

@@ -3,6 +3,8 @@
 import { effect, signal } from "@preact/signals";
 
 import type { Excerpt } from "../api/types";
+import { recall, remember } from "../storage";
+import { durationOf } from "./files";
 
 const STORED_AS = "stemqueue-options";
 
@@ -24,14 +26,18 @@ export const chosenExcerpt = signal<{ start: number; duration: number }>({ start
 
 export const TRY_SECONDS = 20;
 
-effect(() => localStorage.setItem(STORED_AS, JSON.stringify(options.value)));
+effect(() => remember(STORED_AS, JSON.stringify(options.value)));
 
-/** Returns the excerpt to ask for of a song that is this long, if that is known. */
-export function excerptOf(durationSeconds: number | null): Excerpt | null {
-  if (part.value === "whole") return null;
-  if (part.value === "chosen") {
-    return { start_seconds: chosenExcerpt.value.start, duration_seconds: chosenExcerpt.value.duration };
-  }
+/** Settles what part of songs is done; how long a song is, may be learned later. */
+export function excerptWish(): (song: File) => Promise<Excerpt | null> {
+  const [wanted, { start, duration }] = [part.value, chosenExcerpt.value];
+  return async (song) => {
+    if (wanted === "whole") return null;
+    return wanted === "chosen" ? { start_seconds: start, duration_seconds: duration } : trialOf(await durationOf(song));
+  };
+}
+
+function trialOf(durationSeconds: number | null): Excerpt | null {
   if (durationSeconds !== null && durationSeconds <= TRY_SECONDS) return null;
   // A third in, most songs are past their introduction and sing.
   const start = durationSeconds === null ? 30 : Math.min(durationSeconds / 3, durationSeconds - TRY_SECONDS);
@@ -45,7 +51,7 @@ export function requestFields(): Record<string, string> {
 
 function stored(): Options {
   try {
-    return { ...DEFAULTS, ...(JSON.parse(localStorage.getItem(STORED_AS) ?? "{}") as Partial<Options>) };
+    return { ...DEFAULTS, ...(JSON.parse(recall(STORED_AS) ?? "{}") as Partial<Options>) };
   } catch {
     return DEFAULTS;
   }

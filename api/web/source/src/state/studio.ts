@@ -124,6 +124,15 @@ export class Studio {
     await this.opening;
   }
 
+  /** How loud a stem is in the mix, whatever is heard at the moment. */
+  mixedGain(strip: Strip): number {
+    return this.isSilenced(strip) ? 0 : strip.volume.value;
+  }
+
+  isSilenced(strip: Strip): boolean {
+    return this.strips.some((other) => other.solo.value) ? !strip.solo.value : strip.muted.value;
+  }
+
   close(): void {
     this.closing.abort();
     this.opened?.close();
@@ -131,17 +140,21 @@ export class Studio {
 
   private newContext(): AudioContext {
     const sampleRate = this.job.stems[0]?.sample_rate_hz;
+    // As a player sounds, whatever a telephone's switch for rings is set to.
+    const { audioSession } = navigator as { audioSession?: { type: string } };
+    if (audioSession) audioSession.type = "playback";
     // At the stems' own rate nothing is resampled, and cuts join without a seam.
     return new AudioContext({ latencyHint: "playback", ...(sampleRate && { sampleRate }) });
   }
 
   private async open(context: AudioContext): Promise<Transport> {
-    const tracks = await Promise.all(
-      this.job.stems.map((stem) => openTrack(context, stem, this.closing.signal)),
-    ).catch((error: unknown) => {
-      void context.close();
-      throw error;
-    });
+    const { signal } = this.closing;
+    const tracks = await Promise.all(this.job.stems.map((stem) => openTrack(context, stem, signal)))
+      .finally(() => signal.throwIfAborted())
+      .catch((error: unknown) => {
+        void context.close();
+        throw error;
+      });
     const transport = new Transport(context, Math.round(this.duration * context.sampleRate));
     for (const [place, track] of tracks.entries()) {
       const strip = this.strips[place]!;
@@ -195,16 +208,17 @@ export class Studio {
 
   private gainOf(strip: Strip): number {
     if (this.hearingMixture.value && this.sumForMixture.value) return 1;
-    const soloed = this.strips.some((other) => other.solo.value);
-    const silent = this.mixtureSounds() || (soloed ? !strip.solo.value : strip.muted.value);
-    return silent ? 0 : strip.volume.value;
+    return this.mixtureSounds() ? 0 : this.mixedGain(strip);
   }
 
   private follow(transport: Transport): void {
     this.whileOpen(() => {
-      this.playing.value = transport.playing.value;
       this.waiting.value = transport.waiting.value;
       this.fault.value = transport.fault.value;
+    });
+    // By itself: each run of it starts to follow the play head, which once is enough.
+    this.whileOpen(() => {
+      this.playing.value = transport.playing.value;
       if (transport.playing.value) requestAnimationFrame(() => this.track(transport));
       else this.position.value = transport.position() / transport.context.sampleRate;
     });

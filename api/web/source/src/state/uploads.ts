@@ -2,14 +2,14 @@
 
 import { signal } from "@preact/signals";
 
-import { postJson, Problem } from "../api/client";
+import { postJson, Problem, server } from "../api/client";
 import type { Excerpt, Job } from "../api/types";
 import { upload } from "../api/upload";
 import { formatBytes } from "../words";
 import { engines } from "./engines";
 import { put } from "./library";
-import { excerptOf, requestFields } from "./options";
-import { durationOf, looksLikeAudio } from "./files";
+import { looksLikeAudio } from "./files";
+import { excerptWish, requestFields } from "./options";
 
 const AT_ONCE = 2;
 
@@ -26,8 +26,15 @@ export interface Sending {
 export const sendings = signal<readonly Sending[]>([]);
 
 const controllers = new Map<number, AbortController>();
-const asked = new Map<number, { fields: Record<string, string>; excerpt: Promise<Excerpt | null> }>();
+const asked = new Map<number, Wish>();
 let last = 0;
+
+/** What is to become of a file. */
+interface Wish {
+  fields: Record<string, string>;
+  excerpt: (song: File) => Promise<Excerpt | null>;
+  onJob: (job: Job) => void;
+}
 
 /** Takes files in; `onJob` hears of each job made of them. */
 export function addFiles(files: Iterable<File>, onJob: (job: Job) => void): void {
@@ -35,17 +42,22 @@ export function addFiles(files: Iterable<File>, onJob: (job: Job) => void): void
     const id = ++last;
     const refusal = refusalOf(file);
     // What is asked for is settled now: changing the options later is for later files.
-    asked.set(id, { fields: requestFields(), excerpt: durationOf(file).then(excerptOf) });
+    asked.set(id, { fields: requestFields(), excerpt: excerptWish(), onJob });
     const stage = refusal ? "refused" : "waiting";
     sendings.value = [...sendings.value, { id, file, stage, fraction: 0, message: refusal }];
   }
-  startNext(onJob);
+  startNext();
 }
 
-export function tryAgain(id: number, onJob: (job: Job) => void): void {
+export function tryAgain(id: number): void {
   change(id, { stage: "waiting", fraction: 0, message: null });
-  startNext(onJob);
+  startNext();
 }
+
+// Whoever left a song to be sent finds it sent, though the server was restarted meanwhile.
+server.addEventListener("back", () => {
+  for (const { id, stage } of sendings.value) if (stage === "failed") tryAgain(id);
+});
 
 /** Gives a file up, wherever it stands. */
 export function dismiss(id: number): void {
@@ -63,22 +75,24 @@ function refusalOf(file: File): string | null {
   return null;
 }
 
-function startNext(onJob: (job: Job) => void): void {
+function startNext(): void {
   const busy = sendings.value.filter((s) => s.stage === "sending" || s.stage === "submitting").length;
   for (const next of sendings.value.filter((s) => s.stage === "waiting").slice(0, AT_ONCE - busy)) {
-    void sendOne(next, onJob).finally(() => startNext(onJob));
+    void sendOne(next).finally(startNext);
   }
 }
 
-async function sendOne({ id, file }: Sending, onJob: (job: Job) => void): Promise<void> {
+async function sendOne({ id, file }: Sending): Promise<void> {
   const controller = new AbortController();
   controllers.set(id, controller);
   change(id, { stage: "sending" });
   try {
     const stored = await upload(file, (fraction) => change(id, { fraction }), controller.signal);
     change(id, { stage: "submitting", fraction: 1 });
-    const { fields, excerpt } = asked.get(id)!;
-    const job = await submit(stored.upload_id, fields, await excerpt);
+    const { fields, excerpt, onJob } = asked.get(id)!;
+    const part = await excerpt(file);
+    controller.signal.throwIfAborted();
+    const job = await submit(stored.upload_id, fields, part);
     dismiss(id);
     onJob(job);
   } catch (error) {

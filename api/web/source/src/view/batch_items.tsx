@@ -62,7 +62,7 @@ function ItemRow({ item }: { item: BatchItem }) {
   const note = [ITEM_WORDS[item.state], item.duration_seconds && formatTime(item.duration_seconds), item.error?.message];
   const content = (
     <>
-      <span class="file-name">{item.track}</span>
+      <span class="file-name" dir="auto">{item.track}</span>
       <span class="job-row-note">
         {item.number.toLocaleString("en")} · {note.filter(Boolean).join(" · ")}
       </span>

@@ -63,7 +63,7 @@ function BatchRow({ batch }: { batch: Batch }) {
   return (
     <li>
       <a class="job-row" href={batchPath(batch.id)} onClick={follow}>
-        <span class="file-name">{batchTitle(batch)}</span>
+        <span class="file-name" dir="auto">{batchTitle(batch)}</span>
         <span class="job-row-note">
           {batchWords(batch)} · {ago(batch.created_at)}
         </span>
@@ -98,7 +98,7 @@ function OneBatch({ id }: { id: string }) {
         <>
           <header class="job-head">
             <div>
-              <h1 class="file-name">{batchTitle(batch)}</h1>
+              <h1 class="file-name" dir="auto">{batchTitle(batch)}</h1>
               <p class="quiet" role="status">
                 {batchWords(batch)}
               </p>

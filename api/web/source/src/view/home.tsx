@@ -1,7 +1,7 @@
 // Where files are dropped and what is to be done with them is chosen.
 
 import type { Job } from "../api/types";
-import { go, jobPath, openJob } from "../routes";
+import { go, isHome, jobPath } from "../routes";
 import { hovering } from "../state/dropping";
 import { engines } from "../state/engines";
 import { addFiles } from "../state/uploads";
@@ -14,7 +14,7 @@ import { Uploads } from "./uploads";
 export function take(files: Iterable<File>): void {
   const list = [...files];
   addFiles(list, (job: Job) => {
-    if (list.length === 1 && openJob.value === null) go(jobPath(job.id));
+    if (list.length === 1 && isHome()) go(jobPath(job.id));
   });
 }
 
@@ -45,7 +45,7 @@ function DropZone() {
   return (
     <div class={over ? "drop over" : "drop"}>
       <Parting apart={over ? 0 : 1} />
-      <p class="drop-words">{over ? "Let go" : "Drop songs here"}</p>
+      <p class="drop-words">{over ? "Let go" : "Drop songs or folders here"}</p>
       <label class="button primary">
         Choose files
         <input class="unseen" type="file" multiple accept="audio/*,video/*" onChange={choose} />

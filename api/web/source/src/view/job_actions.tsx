@@ -6,9 +6,10 @@ import { postJson, request } from "../api/client";
 import { download } from "../api/media";
 import { isActive, type Job } from "../api/types";
 import { go, jobPath } from "../routes";
+import { engines } from "../state/engines";
 import { put, remove } from "../state/library";
 import { submit } from "../state/uploads";
-import { partWords } from "../words";
+import { partWords, songName } from "../words";
 import { useAction } from "./action";
 import { Icon } from "./icons";
 
@@ -84,6 +85,23 @@ export function WholeSongOffer({ job }: { job: Job }) {
   );
 }
 
-function songName(job: Job): string {
-  return job.source.filename.replace(/\.[^.]+$/, "");
+/** On one song this engine is better, on the next another: for the same upload, as it was asked for. */
+export function OtherEngines({ job }: { job: Job }) {
+  const { run, busy, fault } = useAction();
+  const uploadId = job.source.upload_id;
+  const others = engines.value?.engines.filter(({ name }) => name !== job.engine) ?? [];
+  if (!uploadId || !others.length) return null;
+  const again = (engine: string) =>
+    run(async () => go(jobPath((await submit(uploadId, { engine, format: job.format }, job.excerpt)).id)));
+  return (
+    <div class="button-row">
+      Take it apart with another engine:
+      {others.map(({ name, title }) => (
+        <button key={name} type="button" class="small" disabled={busy} onClick={() => again(name)}>
+          {title}
+        </button>
+      ))}
+      {fault && <span role="alert">{fault}</span>}
+    </div>
+  );
 }

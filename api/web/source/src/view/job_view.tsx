@@ -7,12 +7,13 @@ import { Problem } from "../api/client";
 import { isActive, type Job } from "../api/types";
 import { watchJob } from "../api/watch";
 import { follow } from "../routes";
+import { keepInAddress } from "../state/address";
 import { engineTitle } from "../state/engines";
 import { jobs, put } from "../state/library";
 import { Studio } from "../state/studio";
 import { capitalised, partWords } from "../words";
 import { Icon } from "./icons";
-import { JobActions, WholeSongOffer } from "./job_actions";
+import { JobActions, OtherEngines, WholeSongOffer } from "./job_actions";
 import { Mixer } from "./mixer";
 import { Progress } from "./progress";
 import { ReportPanel } from "./report";
@@ -28,7 +29,7 @@ export function JobView({ id }: { id: string }) {
       <BackLink />
       <header class="job-head">
         <div>
-          <h1 class="file-name">{job.source.filename}</h1>
+          <h1 class="file-name" dir="auto">{job.source.filename}</h1>
           <p class="quiet">{describe(job)}</p>
         </div>
         <JobActions job={job} />
@@ -43,7 +44,14 @@ export function JobView({ id }: { id: string }) {
 function Finished({ job }: { job: Job }) {
   // A job that has ended changes no more: the first sight of it is as good as any.
   const studio = useMemo(() => new Studio(job), [job.id]);
-  useEffect(() => () => studio.close(), [studio]);
+  useEffect(() => {
+    const stop = new AbortController();
+    keepInAddress(studio, stop.signal);
+    return () => {
+      stop.abort();
+      studio.close();
+    };
+  }, [studio]);
   return (
     <>
       {job.excerpt && <WholeSongOffer job={job} />}
@@ -62,6 +70,7 @@ function Ended({ job }: { job: Job }) {
       <h2 id="ended-title">{failed ? "This song could not be taken apart" : "Canceled"}</h2>
       <p>{job.error?.message ?? (failed ? "The server does not say why." : "Nothing was kept of what had been done.")}</p>
       {job.error && <p class="quiet">Code: {job.error.code}</p>}
+      <OtherEngines job={job} />
     </section>
   );
 }

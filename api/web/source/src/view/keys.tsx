@@ -10,7 +10,8 @@ const SEEK_SECONDS = 5;
 const HELP: readonly (readonly [keys: string[], words: string])[] = [
   [["Space"], "Play or pause"],
   [["←", "→"], `${SEEK_SECONDS} seconds back or on`],
-  [["1", "2", "…"], "Solo a stem"],
+  [["0"], "Back to the start"],
+  [["1", "2", "…"], "Solo a stem; with Shift, mute it"],
   [["o"], "The original, or the stems"],
   [["[", "]"], "Loop from here, up to here"],
   [["l"], "Stop looping"],
@@ -59,8 +60,10 @@ export function useKeys(studio: Studio): void {
   useEffect(() => {
     const onKeyDown = (event: KeyboardEvent) => {
       if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event)) return;
-      if (event.key === " " && (event.target as HTMLElement).closest("button, summary")) return;
-      const act = actions(studio)[event.key];
+      if (event.key === " " && (event.target as HTMLElement).closest("button, summary, a")) return;
+      // Shift and a digit give another character on each keyboard; which key it is, tells the code.
+      const muted = event.shiftKey ? studio.strips[Number(/^Digit(\d)$/.exec(event.code)?.[1]) - 1]?.muted : undefined;
+      const act = muted ? () => void (muted.value = !muted.value) : actions(studio)[event.key];
       if (!act) return;
       event.preventDefault();
       act();
@@ -76,6 +79,7 @@ function actions(studio: Studio): Record<string, () => void> {
   );
   return {
     " ": () => studio.toggle(),
+    "0": () => studio.seek(0),
     ArrowRight: () => studio.seek(studio.position.value + SEEK_SECONDS),
     ArrowLeft: () => studio.seek(studio.position.value - SEEK_SECONDS),
     o: () => void studio.hearMixture(!studio.hearingMixture.value),
@@ -88,6 +92,16 @@ function actions(studio: Studio): Record<string, () => void> {
   };
 }
 
-function isTyping(event: KeyboardEvent): boolean {
-  return (event.target as HTMLElement).closest("input, select, textarea, dialog") !== null;
+/** Whether a key means something to what has the focus; to a fader only what moves it does. */
+function isTyping({ target, key }: KeyboardEvent): boolean {
+  const field = (target as HTMLElement).closest("input, select, textarea, dialog");
+  const isFader = field instanceof HTMLInputElement && field.type === "range";
+  return field !== null && !(isFader && !/^(Arrow|Page|Home|End)/.test(key));
+}
+
+/** Gives the focus back after a click: the next press of the space bar is to play, not to press the button again. */
+export function letGoAfterClick(event: MouseEvent): void {
+  const button = (event.target as HTMLElement).closest("button");
+  // A press of a key is a click too, without a place in the count.
+  if (button && event.detail > 0) button.blur();
 }

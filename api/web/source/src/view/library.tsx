@@ -73,7 +73,7 @@ function JobRow({ job, open }: { job: Job; open: boolean }) {
   return (
     <li>
       <a class={`job-row is-${job.state}`} href={jobPath(job.id)} onClick={follow} aria-current={open ? "page" : undefined}>
-        <span class="file-name">{job.source.filename}</span>
+        <span class="file-name" dir="auto">{job.source.filename}</span>
         <span class="job-row-note">{active ? progressWords(job) : endedWords(job)}</span>
         {active && <progress max={1} value={job.progress} aria-label={`Progress of ${job.source.filename}`} />}
       </a>

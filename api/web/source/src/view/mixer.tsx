@@ -9,9 +9,11 @@ import type { Output, Waveform } from "../api/types";
 import type { Strip, Studio } from "../state/studio";
 import { capitalised, formatBytes } from "../words";
 import { Icon } from "./icons";
+import { letGoAfterClick } from "./keys";
 import { Lane } from "./lane";
 import { Meter } from "./meter";
 import { Ruler } from "./ruler";
+import { SaveMix } from "./save_mix";
 import { toneOf } from "./tones";
 import { LoopButtons, ZoomButtons } from "./toolbar";
 import { WaveformCanvas } from "./waveform";
@@ -20,7 +22,7 @@ export function Mixer({ studio }: { studio: Studio }) {
   const outlines = useOutlines(studio.job.waveforms);
   const loudest = loudestOf(Object.values(outlines));
   return (
-    <section class={`panel mixer${studio.hearingMixture.value ? " hearing-mixture" : ""}`} aria-labelledby="mixer-title">
+    <section class={`panel mixer${studio.hearingMixture.value ? " hearing-mixture" : ""}`} aria-labelledby="mixer-title" onClick={letGoAfterClick}>
       <div class="panel-head toolbar">
         <h2 id="mixer-title">Mixer</h2>
         <LoopButtons studio={studio} />
@@ -45,6 +47,7 @@ export function Mixer({ studio }: { studio: Studio }) {
           </div>
         )}
       </div>
+      <SaveMix studio={studio} />
     </section>
   );
 }
@@ -58,12 +61,14 @@ interface StemRowProps {
 
 function StemRow({ strip, studio, outline, loudest }: StemRowProps) {
   const { name } = strip.stem;
-  const soloed = studio.strips.some((other) => other.solo.value);
-  const silent = soloed ? !strip.solo.value : strip.muted.value;
+  const silent = studio.isSilenced(strip);
   return (
     <div class={`row stem-row ${toneOf(studio.job, name)}${silent ? " silent" : ""}`} role="group" aria-label={capitalised(name)}>
       <div class="lane-head">
-        <span class="stem-name">{capitalised(name)}</span>
+        <span class="stem-name">
+          {capitalised(name)}
+          {strip.volume.value < 1 && <span class="quiet"> {Math.round(strip.volume.value * 100)} %</span>}
+        </span>
         <VolumeSlider strip={strip} />
         <span class="strip-buttons">
           <Toggle label={`Solo ${name}`} short="S" title="Hear this stem alone" state={strip.solo} />
@@ -113,6 +118,8 @@ function VolumeSlider({ strip }: { strip: Strip }) {
       value={percent}
       aria-label={`Volume of ${strip.stem.name}`}
       aria-valuetext={`${percent} percent`}
+      title="A double click sets it to 100 %"
+      onDblClick={() => (strip.volume.value = 1)}
       onInput={(event) => (strip.volume.value = Number(event.currentTarget.value) / 100)}
     />
   );

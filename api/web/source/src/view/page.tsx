@@ -4,7 +4,7 @@ import { useEffect } from "preact/hooks";
 
 import { awaySince } from "../api/client";
 import { forgetKey, key } from "../api/key";
-import { follow, go, openBatch, openJob } from "../routes";
+import { follow, go, isHome, openBatch, openJob } from "../routes";
 import { hovering, takeDrops } from "../state/dropping";
 import { fault } from "../state/library";
 import { Batches } from "./batches";
@@ -18,7 +18,7 @@ import { Uploads } from "./uploads";
 export function Page() {
   const id = openJob.value;
   const batch = openBatch.value;
-  const atHome = id === null && batch === null;
+  const atHome = isHome();
   useEffect(() => {
     if (atHome) document.title = "stemqueue";
   }, [atHome]);

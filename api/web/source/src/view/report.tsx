@@ -8,6 +8,7 @@ import { engineTitle, hasAllStems } from "../state/engines";
 import type { Studio } from "../state/studio";
 import { ago, capitalised, formatBytes, formatDb } from "../words";
 import { sentences, sumsUp } from "../words_of_report";
+import { OtherEngines } from "./job_actions";
 
 export function ReportPanel({ studio }: { studio: Studio }) {
   const { job } = studio;
@@ -40,6 +41,7 @@ export function ReportPanel({ studio }: { studio: Studio }) {
         </table>
       </div>
       {report && <Details report={report} />}
+      <OtherEngines job={job} />
       {job.expires_at && (
         <p class="quiet">
           Made {ago(job.times.created_at)}. Song and stems are removed on{" "}

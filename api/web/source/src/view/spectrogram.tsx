@@ -3,7 +3,7 @@
 import type { Signal } from "@preact/signals";
 import { useCallback, useEffect, useState } from "preact/hooks";
 
-import { closeAddress, openAddress } from "../api/media";
+import { closeAddress, closeLater, openAddress } from "../api/media";
 import type { Picture } from "../api/types";
 import type { Span, Studio } from "../state/studio";
 import { capitalised } from "../words";
@@ -51,7 +51,10 @@ export function Spectrograms({ studio }: { studio: Studio }) {
 function FigureLink({ figure }: { figure: Picture }) {
   const open = (event: Event) => {
     event.preventDefault();
-    void openAddress(figure.url).then((address) => window.open(address, "_blank", "noopener"));
+    void openAddress(figure.url).then((address) => {
+      window.open(address, "_blank", "noopener");
+      closeLater(address);
+    });
   };
   return (
     <a class="figure-link" href={figure.url} target="_blank" rel="noopener" onClick={open}>
@@ -120,6 +123,7 @@ function usePicture(url: string): HTMLImageElement | "failed" | null {
     let wanted = true;
     const load = async () => {
       address = await openAddress(url);
+      if (!wanted) return closeAddress(address);
       const loading = new Image();
       loading.src = address;
       await loading.decode();

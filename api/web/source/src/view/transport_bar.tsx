@@ -5,13 +5,13 @@ import { useComputed } from "@preact/signals";
 import type { Studio } from "../state/studio";
 import { formatExactTime, formatTime } from "../words";
 import { Icon } from "./icons";
-import { KeysHelp, useKeys } from "./keys";
+import { KeysHelp, letGoAfterClick, useKeys } from "./keys";
 
 export function TransportBar({ studio }: { studio: Studio }) {
   useKeys(studio);
   const playing = studio.playing.value;
   return (
-    <section class="transport" aria-label="Player">
+    <section class="transport" aria-label="Player" onClick={letGoAfterClick}>
       <button
         type="button"
         class={`play${studio.waiting.value ? " waiting" : ""}`}

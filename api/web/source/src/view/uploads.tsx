@@ -32,7 +32,7 @@ function UploadRow({ sending }: { sending: Sending }) {
   const bad = stage === "refused" || stage === "failed";
   return (
     <li class={bad ? "upload bad" : "upload"}>
-      <span class="file-name">{file.name}</span>
+      <span class="file-name" dir="auto">{file.name}</span>
       <button type="button" class="toggle" aria-label={`${bad ? "Dismiss" : "Give up"} ${file.name}`} onClick={() => dismiss(id)}>
         <Icon name="close" />
       </button>
@@ -40,7 +40,7 @@ function UploadRow({ sending }: { sending: Sending }) {
         <p class="upload-note" role="alert">
           {message}{" "}
           {stage === "failed" && (
-            <button type="button" class="small" onClick={() => tryAgain(id, () => undefined)}>
+            <button type="button" class="small" onClick={() => tryAgain(id)}>
               Try again
             </button>
           )}

@@ -162,9 +162,9 @@ def test_the_states_of_silence_are_those_that_silence_keeps(bfloat16_folder):
 
 
 def test_clients_are_told_in_which_numbers_the_engine_computes(bfloat16_folder, unet_folder):
-    assert (describe(unet_folder).precision, describe(unet_folder).version) == ("float32", "2")
+    assert (describe(unet_folder).precision, describe(unet_folder).version) == ("float32", "3")
     told = describe(bfloat16_folder)
-    assert (told.precision, told.version) == ("bfloat16", "2-bfloat16")
+    assert (told.precision, told.version) == ("bfloat16", "3-bfloat16")
     assert set(told.presets[0].scores) == {"vocals_sdr_db", "accompaniment_sdr_db"}
 
 

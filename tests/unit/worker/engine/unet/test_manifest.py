@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ import pytest
 
 from worker.engine.errors import EngineUnavailableError
 from worker.engine.unet import create
-from worker.engine.unet.manifest import MANIFEST_NAME, read_manifest, sha256_of, write_manifest
+from worker.engine.unet.manifest import MANIFEST_NAME, read_manifest, sha256_of, verify_files, write_manifest
 
 
 @pytest.fixture
@@ -30,6 +31,25 @@ def test_a_damaged_file_is_refused_before_it_is_loaded(folder, make_noise):
         file.write(b"\xff")
     with pytest.raises(EngineUnavailableError, match="damaged"):
         next(create(None, {}, model_folder=folder).separate(make_noise(2, 100)))
+
+
+def test_a_file_that_is_damaged_after_it_was_found_whole_is_refused(folder, make_noise):
+    next(create(None, {}, model_folder=folder).separate(make_noise(2, 100)))
+    before = (folder / "middle.onnx").stat()
+    with (folder / "middle.onnx").open("r+b") as file:
+        file.seek(20)
+        file.write(b"\xff")
+    os.utime(folder / "middle.onnx", ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(EngineUnavailableError, match="damaged"):
+        next(create(None, {}, model_folder=folder).separate(make_noise(2, 100)))
+
+
+def test_a_file_that_has_not_changed_is_read_once_by_a_process(folder, monkeypatch):
+    manifest, read = read_manifest(folder), []
+    monkeypatch.setattr("worker.engine.unet.manifest.sha256_of", lambda path: read.append(path) or sha256_of(path))
+    verify_files(folder, manifest)
+    verify_files(folder, manifest)
+    assert sorted(path.name for path in read) == sorted(manifest.files)
 
 
 def test_a_missing_file_is_refused(folder, make_noise):

@@ -7,6 +7,8 @@ import pytest
 
 from worker.engine.errors import EngineError, EngineUnavailableError, InvalidParameterError
 from worker.engine.unet import create, describe
+from worker.engine.unet.manifest import read_manifest
+from worker.engine.unet.network import InitialStates
 
 RATES_HZ = (8_000, 22_050, 35_467, 44_100, 48_000, 96_000, 192_000)
 
@@ -125,6 +127,20 @@ def test_a_closed_engine_loads_its_networks_again(three_stems, make_noise):
     before = source.separated(three_stems)
     three_stems.close()
     assert np.array_equal(source.separated(three_stems), before)
+
+
+def test_each_track_gets_states_of_its_own_whether_they_were_read_ahead_or_not(three_stem_folder):
+    states = InitialStates(three_stem_folder / "silence.npz", read_manifest(three_stem_folder))
+    states.read_ahead()
+    first, second = states(), states()
+    changed = [array for stem in first for array in stem.values()]
+    as_read = [array.copy() for array in changed]
+    assert changed
+    for array in changed:
+        np.add(array, 1, out=array)
+    for array, kept, other in zip(changed, as_read, (a for stem in second for a in stem.values()), strict=True):
+        assert np.array_equal(other, kept)
+        assert not np.array_equal(other, array)
 
 
 def test_a_rate_below_all_audio_is_refused_before_the_first_block(three_stems, make_noise):

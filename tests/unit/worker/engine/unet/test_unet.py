@@ -12,6 +12,7 @@ import soundfile
 from tests.fixtures.plain_spleeter import plain_session
 from worker.engine.unet.chunks import Chunk, ChunkMasker
 from worker.engine.unet.manifest import read_manifest
+from worker.engine.unet.masks import MaskRule
 from worker.engine.unet.network import load_model
 from worker.model_setup import spleeter
 from worker.model_setup.checkpoint import read_checkpoint
@@ -39,11 +40,6 @@ def magnitudes(frames: int) -> np.ndarray:
     return (noise + partials)[None].astype(np.float32)
 
 
-def masks(gains: list[np.ndarray], S: np.ndarray) -> np.ndarray:
-    v, a = (np.square(gain * S) for gain in gains)
-    return (v + 5e-11) / (v + a + 1e-10)
-
-
 def test_the_stream_gives_the_masks_of_one_long_segment(unet_folder):
     frames = 1024
     S = magnitudes(frames)
@@ -63,8 +59,8 @@ def test_the_stream_gives_the_masks_of_one_long_segment(unet_folder):
     ]
     inner = slice(SEEN_FRAMES, frames - SEEN_FRAMES)
     S = S[0, :, inner]
-    difference = masks([g[:, inner] for g in streamed], S) - masks([g[:, inner] for g in plain], S)
-    assert np.abs(difference).max() < 1e-4
+    found, expected = (MaskRule.of(manifest).masks(S, [g[:, inner] for g in gains]) for gains in (streamed, plain))
+    assert np.abs(found - expected).max() < 1e-4
 
 
 def test_the_plain_graph_gives_the_masks_of_torch():

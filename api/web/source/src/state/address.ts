@@ -1,0 +1,65 @@
+// What is set in the studio, kept in the address behind its `#`: reloading keeps a mix and a loop, and a link shows them
+// to others. The server never hears of it.
+
+import { effect } from "@preact/signals";
+
+import type { Studio } from "./studio";
+
+/** Browsers take no more than some changes of the address a second. */
+const SETTLED_MILLISECONDS = 400;
+
+const MUTED = "mute";
+const SOLO = "solo";
+
+/** Sets the studio to what the address says, and the address to what the studio is set to, until `stop` aborts. */
+export function keepInAddress(studio: Studio, stop: AbortSignal): void {
+  setFrom(location.hash, studio);
+  window.addEventListener("hashchange", () => setFrom(location.hash, studio), { signal: stop });
+  let timer: number | undefined;
+  const end = effect(() => {
+    const hash = hashOf(studio);
+    window.clearTimeout(timer);
+    timer = window.setTimeout(() => {
+      if (hash !== location.hash) history.replaceState(null, "", location.pathname + hash);
+    }, SETTLED_MILLISECONDS);
+  });
+  stop.addEventListener("abort", () => {
+    window.clearTimeout(timer);
+    end();
+  });
+}
+
+function hashOf({ strips, loop, position, playing }: Studio): string {
+  const words: Record<string, string> = {};
+  for (const { stem, volume, muted, solo } of strips) {
+    const set = [volume.value < 1 && Math.round(volume.value * 100), muted.value && MUTED, solo.value && SOLO];
+    const told = set.filter((word) => word !== false);
+    if (told.length) words[stem.name] = told.join("-");
+  }
+  if (loop.value) words.loop = `${inTenths(loop.value.from)}-${inTenths(loop.value.to)}`;
+  // While it moves, the place is not worth a change.
+  const seconds = playing.value ? 0 : inTenths(position.value);
+  if (seconds > 0) words.t = String(seconds);
+  const hash = new URLSearchParams(words).toString();
+  return hash && `#${hash}`;
+}
+
+function setFrom(hash: string, studio: Studio): void {
+  const words = new URLSearchParams(hash.slice(1));
+  for (const { stem, volume, muted, solo } of studio.strips) {
+    const told = words.get(stem.name)?.split("-") ?? [];
+    const percent = told.map(Number).find((number) => number >= 0 && number <= 100);
+    volume.value = (percent ?? 100) / 100;
+    muted.value = told.includes(MUTED);
+    solo.value = told.includes(SOLO);
+  }
+  const [from = NaN, to = NaN] = (words.get("loop") ?? "").split("-").map(Number);
+  const { duration } = studio;
+  studio.repeat(from >= 0 && from < to ? { from: Math.min(from, duration), to: Math.min(to, duration) } : null);
+  const seconds = Number(words.get("t"));
+  if (seconds > 0) studio.seek(seconds);
+}
+
+function inTenths(seconds: number): number {
+  return Math.round(seconds * 10) / 10;
+}

@@ -1,0 +1,25 @@
+"""`make admin DO="status"`: `stemqueue-admin` with the servers of this clone's stack, whose credentials it looks up."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from shared.embedded.private_files import load_or_make_credentials
+from shared.embedded.services import ways_to_servers
+from shared.embedded.stack import stack_settings
+
+
+def main() -> None:
+    """Become the command, with the arguments that follow."""
+    settings = stack_settings()
+    file = settings.state_folder / "credentials.json"
+    if not file.exists():
+        sys.exit("make: there is no stack of this clone yet: make run")
+    told = ways_to_servers(settings, load_or_make_credentials(file))
+    command = [sys.executable, "-m", "shared.admin", *sys.argv[1:]]
+    os.execve(command[0], command, {**os.environ, **told})  # noqa: S606 - a list, no shell
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""Indexes of records by the time they were made, read newest first, page by page.
+
+Owns where a page begins: after a record, or where it stood if it is gone, so that who deletes while he reads reads on.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import redis
+
+from shared.batch import Batch
+from shared.job import Job
+from shared.redis_connection import guarded
+
+CURSOR = r"^[0-9a-f]{32}(-[0-9]{1,15})?$"
+"""The form of what a page may begin after: an id, and when it was made; without that it must still be there."""
+
+
+def cursor_of(record: Job | Batch) -> str:
+    """Return what the page after this record begins after."""
+    return f"{record.id}-{round(record.created_at * 1000)}"
+
+
+def ids_after(client: redis.Redis, index: str, cursor: str | None, limit: int) -> tuple[list[str], bool] | None:
+    """Return ids, and whether there are more; None if the cursor tells no place. Raises StoreUnavailableError."""
+    start = 0 if cursor is None else _place_after(client, index, cursor)
+    if start is None:
+        return None
+    ids = cast("list[str]", guarded(lambda: client.zrevrange(index, start, start + limit)))
+    return ids[:limit], len(ids) > limit
+
+
+def _place_after(client: redis.Redis, index: str, cursor: str) -> int | None:
+    record_id, _, made = cursor.partition("-")
+    rank = cast("int | None", guarded(lambda: client.zrevrank(index, record_id)))
+    if rank is not None:
+        return rank + 1
+    if not made:
+        return None
+    newer = guarded(lambda: client.zcount(index, f"({made}", "+inf"))
+    same = cast("list[str]", guarded(lambda: client.zrangebyscore(index, made, made)))
+    return newer + sum(other > record_id for other in same)

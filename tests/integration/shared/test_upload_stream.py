@@ -1,0 +1,27 @@
+"""An upload to storage that is given up."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.object_storage import ObjectStorage, upload_key
+from shared.settings import Settings
+from shared.upload_stream import PART_BYTES
+from tests.fixtures.servers import StorageServer
+
+
+class GivenUpError(Exception):
+    """Why somebody gave up."""
+
+
+def give_up(uploads: ObjectStorage, storage: StorageServer) -> None:
+    with uploads.open_upload(upload_key("x")) as upload:
+        upload.write(bytes(PART_BYTES))
+        storage.kill()
+        raise GivenUpError
+
+
+def test_why_an_upload_was_given_up_is_told_although_the_storage_is_away(storage: StorageServer) -> None:
+    uploads = ObjectStorage(Settings(s3_timeout_seconds=1, **storage.settings()))
+    with pytest.raises(GivenUpError):
+        give_up(uploads, storage)

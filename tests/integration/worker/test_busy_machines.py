@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from shared.errors import AudioUnreadableError, SeparationFailedError
+from tests.fixtures.audio import make_song, write_wav
+from worker import decoding
+from worker.decoding import decode
+from worker.ffmpeg import bundled_ffmpeg
+from worker.probing import probe
+from worker.workspace import Workspace
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    return Workspace(folder, max_bytes=1_000_000_000)
+
+
+def decode_with(script: str, tmp_path: Path, workspace: Workspace) -> float:
+    """Decode a song with a stand-in for ffmpeg; return the seconds of sound that came."""
+    song, standing_in = write_wav(tmp_path / "in.wav", make_song()), tmp_path / "ffmpeg"
+    found = probe(song, workspace=workspace, ffmpeg_path=None, max_seconds=60)
+    real = shutil.copy(bundled_ffmpeg(), tmp_path / "real-ffmpeg")
+    standing_in.write_text(f"#!/bin/sh\n{script.format(real=real)}\n")
+    standing_in.chmod(0o755)
+    path, progress = str(standing_in), lambda _: None
+    audio = decode(song, found, workspace=workspace, ffmpeg_path=path, max_seconds=60, progress=progress)
+    return audio.duration_seconds
+
+
+def test_a_decoder_that_gets_no_turn_is_waited_for(
+    tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding, "DECODE_SECONDS_BASE", 0.3)
+    # STAND-IN for a machine on which nothing gets a turn.
+    assert decode_with('/bin/sleep 1\nexec {real} "$@"', tmp_path, workspace) == 2.0
+
+
+def test_a_machine_that_is_too_busy_for_good_says_nothing_of_the_file(
+    tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding, "DECODE_SECONDS_BASE", 0.1)
+    with pytest.raises(SeparationFailedError, match="too busy") as told:
+        decode_with("exec /bin/sleep 60", tmp_path, workspace)
+    assert told.value.retryable
+
+
+def test_a_file_that_keeps_the_decoder_busy_is_not_waited_for(
+    tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding, "DECODE_SECONDS_BASE", 0.5)
+    monkeypatch.setattr(decoding, "STARVED_TIMES", 1000.0)
+    # STAND-IN for an ffmpeg that a file sends round in circles.
+    with pytest.raises(AudioUnreadableError, match="to decode"):
+        decode_with("while :; do :; done", tmp_path, workspace)

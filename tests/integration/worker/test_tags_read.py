@@ -1,0 +1,52 @@
+"""Tags of sources: read by the walk over the packets where it can, else by another look at the file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.audio import convert, make_song, write_wav
+from worker.probing import Probe, probe
+from worker.tags import Tags, read_tags
+from worker.work import Work
+from worker.workspace import Workspace
+
+TAGS = {"title": 'A = "b"; #1', "artist": "Zoë", "album": "Älbum", "date": "1999"}
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    return Workspace(folder, max_bytes=1 << 30)
+
+
+def tagged(folder: Path, name: str) -> Path:
+    options = [v for field, value in TAGS.items() for v in ("-metadata", f"{field}={value}")]
+    return convert(write_wav(folder / "in.wav", make_song(1)), folder / name, *options)
+
+
+def look(path: Path, workspace: Workspace) -> Probe:
+    return probe(path, workspace=workspace, ffmpeg_path=None, max_seconds=60)
+
+
+def read(path: Path, found: Probe, workspace: Workspace, ffmpeg_path: str | None = None) -> Tags | None:
+    work = Work(str(path), "out", "scratch", path.name, engine="repetition", ffmpeg_path=ffmpeg_path)
+    return read_tags(work, found, workspace)
+
+
+# Ogg keeps them with the stream, the others with the container.
+@pytest.mark.parametrize("name", ["song.mp3", "song.flac", "song.ogg", "song.m4a"])
+def test_the_walk_reads_them_so_that_ffmpeg_is_not_started_for_them(
+    tmp_path: Path, workspace: Workspace, name: str
+) -> None:
+    path = tagged(tmp_path, name)
+    assert read(path, look(path, workspace), workspace, ffmpeg_path="/nowhere") == Tags(TAGS)
+
+
+def test_they_are_the_same_where_the_walk_was_cut_short(tmp_path: Path, workspace: Workspace) -> None:
+    path = tagged(tmp_path, "song.mp3")
+    cut = replace(look(path, workspace), walked_seconds=None)
+    assert read(path, cut, workspace) == Tags(TAGS)

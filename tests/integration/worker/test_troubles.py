@@ -1,0 +1,85 @@
+"""What a worker survives beside its jobs: a scratch folder that goes, a child that cannot be started."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shared.redis_connection import connect
+from shared.settings import Settings
+from shared.tally import Tally
+from worker.children import Children
+from worker.scratch import ScratchFolder
+from worker.service import WorkerService
+
+PATIENCE_SECONDS = 60
+
+
+@pytest.fixture(name="service")
+def _service(settings: Settings) -> Iterator[WorkerService]:
+    often = {"worker_alive_seconds": 2.0, "rescue_seconds": 0.1, "lease_seconds": 0.1}
+    service = WorkerService(settings.model_copy(update=often), [])
+    yield service
+    service.close()
+
+
+def test_a_worker_whose_scratch_folder_is_gone_goes_on_telling_that_it_lives(service: WorkerService) -> None:
+    service.scratch.path.rename(service.settings.scratch_folder.with_name("elsewhere"))
+    service.settings.scratch_folder.rmdir()
+    with pytest.raises(FileNotFoundError):
+        service.scratch.sweep()
+    service.start()
+    for _ in range(2):
+        until = time.monotonic() + PATIENCE_SECONDS
+        while service.worker.id not in {worker.id for worker in service.queue.workers()}:
+            assert time.monotonic() < until, "it tells nothing any more"
+            time.sleep(0.05)
+        service.queue.worker_gone(service.worker.id)
+
+
+def use_up(children: Children, monkeypatch: pytest.MonkeyPatch, python: str) -> None:
+    with children.lend(urgent=True, check=lambda: None) as child:
+        child.jobs_done += 1
+        monkeypatch.setattr(sys, "executable", python)
+
+
+def test_a_slot_is_not_lost_with_a_child_that_could_not_be_replaced(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tally = Tally(connect(settings), settings.redis_prefix)
+    children = Children(settings.model_copy(update={"child_jobs": 1}), tmp_path, tally)
+    try:
+        with pytest.raises(OSError, match="nothing-here"):
+            use_up(children, monkeypatch, str(tmp_path / "nothing-here"))
+        monkeypatch.undo()
+        looks = iter(range(100))
+        with children.lend(urgent=True, check=lambda: next(looks)) as child:
+            assert child.alive
+    finally:
+        children.close()
+
+
+def test_a_scratch_folder_that_was_cleared_away_before_it_was_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = ScratchFolder(tmp_path, "other")
+    lock, cleared = ScratchFolder._lock_file, list[str]()
+
+    def cleared_before(path: Path) -> int:
+        # As another worker that looks for dead ones would, at the worst moment.
+        descriptor = lock(path)
+        if not cleared:
+            cleared.extend(other.sweep())
+        return descriptor
+
+    monkeypatch.setattr(ScratchFolder, "_lock_file", staticmethod(cleared_before))
+    mine = ScratchFolder(tmp_path, "mine")
+    assert cleared == ["mine"]
+    assert mine.path.is_dir()
+    assert other.sweep() == []
+    mine.close()
+    other.close()

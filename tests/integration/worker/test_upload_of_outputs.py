@@ -1,0 +1,101 @@
+"""A job's outputs on their way to the storage, some of them together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from shared.errors import StorageUnavailableError
+from shared.job import JobRequest, Source
+from shared.job_store import Claim, new_id
+from shared.object_storage import job_prefix, upload_key
+from shared.settings import Settings
+from shared.upload_store import UploadStore
+from tests.fixtures.api import StandIn
+from worker.attempt import UPLOADS_AT_ONCE, Attempt, WorkerStoppingError
+from worker.heartbeat import Heartbeat
+from worker.work import Outcome, OutputFile, describe_file
+
+N_FILES = 12 * UPLOADS_AT_ONCE
+
+
+@pytest.fixture
+def worker(settings: Settings) -> StandIn:
+    stand_in = StandIn(settings)
+    stand_in.announce()
+    return stand_in
+
+
+@pytest.fixture
+def claim(worker: StandIn) -> Claim:
+    upload_id = new_id()
+    fields = {"key": upload_key(upload_id), "owner": "local", "size_bytes": "4", "implicit": "1"}
+    UploadStore(worker.settings).add(upload_id, fields)
+    request = JobRequest(source=Source(upload_key(upload_id), "song.mp3", 4, "", "", upload_id), engine="repetition")
+    job = worker.store.submit(request)
+    worker.queue.dispatch()
+    return worker.claim(job.id)
+
+
+@pytest.fixture
+def attempt(worker: StandIn, claim: Claim, tmp_path: Path) -> Iterator[Attempt]:
+    (tmp_path / "out").mkdir()
+    with Heartbeat(worker.store, claim, 1.0) as heartbeat:
+        yield Attempt(claim, worker.settings, folder=tmp_path, heartbeat=heartbeat, stopping=Event())
+
+
+def written(folder: Path) -> list[OutputFile]:
+    files = []
+    for number in range(N_FILES):
+        path = folder / "out" / f"{number}.json"
+        path.write_text(f"[{number}]" * (number + 1))
+        files.append(describe_file(path, name=str(number), kind="waveform", content_type="application/json"))
+    return files
+
+
+def stored(worker: StandIn, claim: Claim) -> set[str]:
+    return {Path(key).name for key, _, _ in worker.storage.list_keys(job_prefix(claim.job.id))}
+
+
+def test_all_are_stored_and_told_in_their_order(
+    worker: StandIn, claim: Claim, attempt: Attempt, tmp_path: Path
+) -> None:
+    files = written(tmp_path)
+    outputs = attempt.upload(worker.storage, Outcome(tuple(files), {}, {}))
+    assert [(o.filename, o.sha256) for o in outputs] == [(f.filename, f.sha256) for f in files]
+    assert stored(worker, claim) == {f.filename for f in files}
+
+
+def test_after_one_that_cannot_be_stored_no_more_are_begun(
+    worker: StandIn, claim: Claim, attempt: Attempt, tmp_path: Path
+) -> None:
+    files = written(tmp_path)
+    (tmp_path / "out" / files[0].filename).unlink()
+    with pytest.raises(FileNotFoundError):
+        attempt.upload(worker.storage, Outcome(tuple(files), {}, {}))
+    there = stored(worker, claim)
+    assert len(there) < N_FILES
+    # Nothing arrives later, when what is there has been removed.
+    worker.storage.delete_below(job_prefix(claim.job.id))
+    assert stored(worker, claim) == set()
+
+
+def test_one_that_is_not_what_the_child_told_is_refused(worker: StandIn, attempt: Attempt, tmp_path: Path) -> None:
+    files = written(tmp_path)
+    (tmp_path / "out" / files[-1].filename).write_text("something else")
+    with pytest.raises(StorageUnavailableError, match="changed"):
+        attempt.upload(worker.storage, Outcome(tuple(files), {}, {}))
+
+
+def test_a_worker_that_stops_stores_nothing_more(
+    worker: StandIn, claim: Claim, tmp_path: Path, attempt: Attempt
+) -> None:
+    stopping = Event()
+    stopping.set()
+    stopped = Attempt(claim, worker.settings, folder=tmp_path, heartbeat=attempt.heartbeat, stopping=stopping)
+    with pytest.raises(WorkerStoppingError):
+        stopped.upload(worker.storage, Outcome(tuple(written(tmp_path)), {}, {}))
+    assert stored(worker, claim) == set()

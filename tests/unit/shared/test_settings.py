@@ -1,0 +1,59 @@
+"""What is wrong with a setting is said when a program starts, in a line each, and never repeats what was set."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from shared.settings import read_settings
+
+
+def test_each_setting_that_is_wrong_has_a_line_and_secrets_stay_untold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAX_RETRIES", "many")
+    monkeypatch.setenv("LOG_LEVEL", "loud")
+    monkeypatch.setenv("REDIS_URL", "http://user:secret@host")
+    with pytest.raises(SystemExit) as ended:
+        read_settings("api")
+    lines = str(ended.value).splitlines()
+    assert [line.split(": ")[:2] for line in lines] == [
+        ["api", "REDIS_URL"],
+        ["api", "MAX_RETRIES"],
+        ["api", "LOG_LEVEL"],
+    ]
+    assert "secret" not in str(ended.value)
+    assert "Value error" not in str(ended.value)
+
+
+def test_a_level_may_be_written_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOG_LEVEL", "warning")
+    assert read_settings("api").log_level == "WARNING"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["gunicorn", "--check-config", "-c", "python:api.gunicorn_conf", "api.wsgi:app"],
+        ["celery", "-A", "worker.celery_app", "worker"],
+        ["shared.health", "api"],
+        ["shared.admin", "status"],
+        ["worker.separate_command", __file__, "out"],
+        ["worker.model_setup", "--cache", "out"],
+        ["shared.embedded.stack"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_program_ends_at_once_with_that_line_and_no_traceback(command: list[str], tmp_path: object) -> None:
+    done = subprocess.run(
+        [sys.executable, "-I", "-m", *command],
+        env={"PATH": "/usr/bin:/bin", "MAX_RETRIES": "many"},
+        cwd=str(tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "MAX_RETRIES: Input should be a valid integer" in done.stderr
+    assert "Traceback" not in done.stderr
