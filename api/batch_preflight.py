@@ -26,6 +26,9 @@ from shared.object_storage import ObjectStorage
 MAX_LINES = 20_000
 """Lines that are looked at; of a longer manifest the rest is taken to be like them. Raising it takes longer."""
 
+MAX_COUNTED = 100_000
+"""Objects below a prefix that are counted. Raising it takes longer: storage lists a thousand at a time."""
+
 MAX_BAD_LINES = 100
 
 LINES_AT_ONCE = 500
@@ -55,7 +58,10 @@ class PreflightResource(Resource):
     items: int = Field(description="Tracks that can be worked on")
     invalid: int
     bad_lines: list[BadLineResource] = Field(description=f"The first {MAX_BAD_LINES}")
-    complete: bool = Field(description=f"False: only {MAX_LINES} lines were looked at, and the rest taken to be alike")
+    complete: bool = Field(
+        description=f"False: only {MAX_LINES} lines were looked at, and the rest taken to be alike; below a prefix "
+        f"{MAX_COUNTED} tracks are counted at most, and there may be more"
+    )
     slots: int = Field(description="Live slots that bulk jobs may take")
     hours: float | None = Field(description="With all these slots for this batch alone; null: nothing is known yet")
     storage_bytes: int | None
@@ -86,8 +92,11 @@ class Preflight:
         while taken := list(itertools.islice(lines, min(LINES_AT_ONCE, MAX_LINES - len(seen)))):
             seen += reader.read(taken, len(seen) + 1)
             end = taken[-1].end
-        complete = next(lines, None) is None
-        scale = 1.0 if complete or not end else manifest.size_bytes / end
+        # Of a prefix nobody knows how much of it this was: its objects are counted.
+        more = sum(1 for _ in itertools.islice(lines, MAX_COUNTED - len(seen) if manifest.format == "prefix" else 1))
+        complete, scale = not more, 1.0
+        if more:
+            scale = manifest.size_bytes / end if end else (len(seen) + more) / len(seen)
         return self._reckon(seen, scale, complete=complete)
 
     def _lines(self, sender: Sender, wanted: BatchSubmission) -> tuple[Manifest, Iterator[Line]]:

@@ -35,8 +35,9 @@ REFUSALS = (
 """The answer to each error; of a class that is not listed, that to its nearest listed parent."""
 
 
-UNREAD_SECONDS = 60
-"""How long a client may take nothing of its answer; raising it lets links stall longer, and idle ones hold threads."""
+UNREAD_SECONDS = 20
+"""How long a client may take nothing of its answer; the kernel's buffers fill in some steps, of so long each. Raising
+it lets links stall for longer, and idle clients hold threads."""
 
 LINGER_SECONDS = 2.0
 """How long a client may take to hang up after its last answer; raising it lets such clients hold threads for longer."""

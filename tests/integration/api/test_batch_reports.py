@@ -6,7 +6,11 @@ import csv
 import io
 import json
 
+import pytest
+
+from api import batch_preflight
 from tests.fixtures.batches import Catalog, jsonl
+from tests.fixtures.servers import BUCKET
 
 
 def test_reports_have_a_row_for_each_item(catalog: Catalog) -> None:
@@ -60,3 +64,16 @@ def test_a_preflight_tells_what_a_batch_will_need_and_makes_nothing(catalog: Cat
     assert len(catalog.keys_below("") - keys) == 1, "the manifest that the test put there"
     assert catalog.web.post(path, json={"items": items, "export": {"bucket": "x-y"}}).json["code"] == "export_refused"
     assert len(catalog.web.get("/v1/batches").json["batches"]) == 1
+
+
+def test_a_preflight_counts_what_it_does_not_look_at(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(9):
+        catalog.put_song(f"songs/{number}.flac")
+    monkeypatch.setattr(batch_preflight, "MAX_LINES", 4)
+    monkeypatch.setattr(batch_preflight, "LINES_AT_ONCE", 2)
+    body = {"prefix": {"bucket": BUCKET, "prefix": "songs/"}}
+    told = catalog.web.post("/v1/batches/preflight", json=body).json
+    assert (told["items"], told["complete"]) == (9, False)
+    monkeypatch.setattr(batch_preflight, "MAX_COUNTED", 7)
+    told = catalog.web.post("/v1/batches/preflight", json=body).json
+    assert (told["items"], told["complete"]) == (7, False), "that many at the least"
