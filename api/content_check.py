@@ -39,7 +39,7 @@ bytes are no frame's (no layer, no version begins 0xFFD8), and ffmpeg takes it f
 WORDS = (
     (rb"\s*<(?:!doctype html|html|head|body|script)", "a web page"),
     (rb"\s*(?:#EXTM3U|\[playlist\]|ffconcat version|<\?xml[^>]*>\s*<playlist)", "a playlist"),
-    (rb"\S*\s|[<{\[]", "plain text"),
+    (rb"\S*\s|[<{\[]", PLAIN := "plain text"),
 )
 """Kinds of text, where all of it is. One run of letters is none of them."""
 
@@ -49,8 +49,8 @@ _WORDS = tuple((re.compile(pattern, re.IGNORECASE), kind) for pattern, kind in W
 _NO_TEXT = re.compile(rb"[\0-\x08\x0b\x0e-\x1f\xff]")
 
 
-def refuse_no_audio(head: bytes) -> None:
-    """Raise NotAudioError if a file that begins so surely holds no audio."""
+def refuse_no_audio(head: bytes, *, may_be_manifest: bool = False) -> None:
+    """Raise NotAudioError if a file that begins so surely holds no audio; a manifest of tracks is plain text."""
     for pattern, kind in _SIGNATURES:
         if pattern.match(head):
             raise NotAudioError(f"The file is {kind}; {_SEND}")
@@ -62,15 +62,16 @@ def refuse_no_audio(head: bytes) -> None:
             return
     if text and not _NO_TEXT.search(text):
         for pattern, kind in _WORDS:
-            if pattern.match(text):
+            if pattern.match(text) and not (may_be_manifest and kind == PLAIN):
                 raise NotAudioError(f"The file is {kind}; {_SEND}")
 
 
 class Checked:
     """A sink whose first bytes are looked at before much has come."""
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, *, may_be_manifest: bool = False) -> None:
         self._sink = sink
+        self._may_be_manifest = may_be_manifest
         self._head: bytearray | None = bytearray()
 
     @property
@@ -101,4 +102,4 @@ class Checked:
 
     def _look(self, head: bytearray) -> None:
         self._head = None
-        refuse_no_audio(bytes(head))
+        refuse_no_audio(bytes(head), may_be_manifest=self._may_be_manifest)

@@ -34,7 +34,7 @@ blueprint = Blueprint("uploads", __name__, url_prefix="/v1/uploads")
 )
 @repeatable
 def upload(exchange: Exchange) -> Response:
-    """Store the request's body; jobs name it by `source.upload_id`. Unused, it is removed after a day.
+    """Store the request's body: a mixture, or a batch's manifest, named by `upload_id`. Unused it goes after a day.
 
     As JSON, where the storage has a public address (200): a form by which the file goes straight there.
     """
@@ -48,7 +48,7 @@ def upload(exchange: Exchange) -> Response:
     blocks = body_blocks(request.environ, max_file_bytes=services().settings.max_upload_bytes)
     submission.demand_ready(sender(), request.content_length or 0)
     upload_id = new_upload_id()
-    sink = DigestOnly() if exchange.replays else submission.open_upload(upload_id)
+    sink = DigestOnly() if exchange.replays else submission.open_upload(upload_id, may_be_manifest=True)
     stored = store_body(exchange.renewing(blocks), sink)
     try:
         exchange.seal({"sha256": stored.sha256})

@@ -95,9 +95,17 @@ def test_words_are_no_song(web: FlaskClient, stand_in: StandIn) -> None:
     assert stand_in.keys() == []
 
 
-def test_a_song_may_be_sent_after_words_under_the_same_key(web: FlaskClient) -> None:
+def test_plain_words_may_be_uploaded_for_they_may_be_a_manifest_and_are_no_song(web: FlaskClient) -> None:
+    words = b'{"track": "Intro", "source": {"s3": {"bucket": "b", "key": "intro.wav"}}}\n'
+    assert web.post("/v1/uploads", data=words, content_type="application/jsonl").status_code == 201
+    answer = submit(web, words)
+    assert (answer.status_code, answer.json["code"]) == (415, "not_audio")
+
+
+def test_a_song_may_be_sent_after_a_picture_under_the_same_key(web: FlaskClient) -> None:
     key = {"Idempotency-Key": "once"}
-    statuses = [web.post("/v1/uploads", data=body, headers=key).status_code for body in (b"a word", b"s\0ng", b"s\0ng")]
+    bodies = (b"\x89PNG\r\n\x1a\n", b"s\0ng", b"s\0ng")
+    statuses = [web.post("/v1/uploads", data=body, headers=key).status_code for body in bodies]
     assert statuses == [415, 201, 201]
 
 
