@@ -8,6 +8,7 @@ did not know 8 and 14 as audio, one went as text. Not to be known is no reason t
 from __future__ import annotations
 
 import re
+from pathlib import PurePath
 
 from api.errors import NotAudioError
 from api.streaming_upload import Sink
@@ -43,14 +44,22 @@ WORDS = (
 )
 """Kinds of text, where all of it is. One run of letters is none of them."""
 
+MANIFESTS = frozenset({"", ".jsonl", ".ndjson", ".csv", ".txt"})
+"""How names end that a batch's manifest may have, which is plain text."""
+
 _SIGNATURES = tuple((re.compile(pattern, re.DOTALL), kind) for pattern, kind in SIGNATURES)
 _WORDS = tuple((re.compile(pattern, re.IGNORECASE), kind) for pattern, kind in WORDS)
 # Every header of audio has some of these, and what bears no header has frames that begin with 0xFF, or noise.
 _NO_TEXT = re.compile(rb"[\0-\x08\x0b\x0e-\x1f\xff]")
 
 
-def refuse_no_audio(head: bytes, *, may_be_manifest: bool = False) -> None:
-    """Raise NotAudioError if a file that begins so surely holds no audio; a manifest of tracks is plain text."""
+def may_be_manifest(filename: str) -> bool:
+    """Return whether a file that is uploaded by itself may be a list of tracks, by its name."""
+    return PurePath(filename).suffix.lower() in MANIFESTS
+
+
+def refuse_no_audio(head: bytes, *, takes_text: bool = False) -> None:
+    """Raise NotAudioError if a file that begins so surely holds no audio, or text where that is wanted."""
     for pattern, kind in _SIGNATURES:
         if pattern.match(head):
             raise NotAudioError(f"The file is {kind}; {_SEND}")
@@ -62,16 +71,16 @@ def refuse_no_audio(head: bytes, *, may_be_manifest: bool = False) -> None:
             return
     if text and not _NO_TEXT.search(text):
         for pattern, kind in _WORDS:
-            if pattern.match(text) and not (may_be_manifest and kind == PLAIN):
+            if pattern.match(text) and not (takes_text and kind == PLAIN):
                 raise NotAudioError(f"The file is {kind}; {_SEND}")
 
 
 class Checked:
     """A sink whose first bytes are looked at before much has come."""
 
-    def __init__(self, sink: Sink, *, may_be_manifest: bool = False) -> None:
+    def __init__(self, sink: Sink, *, takes_text: bool = False) -> None:
         self._sink = sink
-        self._may_be_manifest = may_be_manifest
+        self._takes_text = takes_text
         self._head: bytearray | None = bytearray()
 
     @property
@@ -102,4 +111,4 @@ class Checked:
 
     def _look(self, head: bytearray) -> None:
         self._head = None
-        refuse_no_audio(bytes(head), may_be_manifest=self._may_be_manifest)
+        refuse_no_audio(bytes(head), takes_text=self._takes_text)

@@ -78,12 +78,9 @@ class Submission:
         self._uploads.demand_room(sender.owner, size_bytes)
         self._prompt_storage.ping()
 
-    def open_upload(self, upload_id: str, *, may_be_manifest: bool = False) -> Sink:
-        """Begin to store a mixture, unless its first bytes show that it is none: then it raises NotAudioError.
-
-        What comes by itself may be a batch's manifest as well.
-        """
-        return Checked(self._storage.open_upload(upload_key(upload_id)), may_be_manifest=may_be_manifest)
+    def open_upload(self, upload_id: str, *, takes_text: bool = False) -> Sink:
+        """Begin to store a mixture, unless its first bytes show that it is none: then it raises NotAudioError."""
+        return Checked(self._storage.open_upload(upload_key(upload_id)), takes_text=takes_text)
 
     def keep_upload(self, sender: Sender, upload_id: str, filename: str, stored: Stored) -> None:
         """Record an upload that jobs may name later; it is removed once no job has used it for a day.

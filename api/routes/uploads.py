@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
+from api.content_check import may_be_manifest
 from api.errors import MediaTypeUnsupportedError
 from api.idempotency import Exchange, repeatable
 from api.openapi import Operation, describes
@@ -48,7 +49,7 @@ def upload(exchange: Exchange) -> Response:
     blocks = body_blocks(request.environ, max_file_bytes=services().settings.max_upload_bytes)
     submission.demand_ready(sender(), request.content_length or 0)
     upload_id = new_upload_id()
-    sink = DigestOnly() if exchange.replays else submission.open_upload(upload_id, may_be_manifest=True)
+    sink = DigestOnly() if exchange.replays else submission.open_upload(upload_id, takes_text=may_be_manifest(filename))
     stored = store_body(exchange.renewing(blocks), sink)
     try:
         exchange.seal({"sha256": stored.sha256})

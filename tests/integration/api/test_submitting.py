@@ -95,11 +95,13 @@ def test_words_are_no_song(web: FlaskClient, stand_in: StandIn) -> None:
     assert stand_in.keys() == []
 
 
-def test_plain_words_may_be_uploaded_for_they_may_be_a_manifest_and_are_no_song(web: FlaskClient) -> None:
+def test_plain_words_are_uploaded_as_a_manifest_and_never_as_a_song(web: FlaskClient) -> None:
     words = b'{"track": "Intro", "source": {"s3": {"bucket": "b", "key": "intro.wav"}}}\n'
-    assert web.post("/v1/uploads", data=words, content_type="application/jsonl").status_code == 201
-    answer = submit(web, words)
-    assert (answer.status_code, answer.json["code"]) == (415, "not_audio")
+    names = ("tracks.JSONL", "tracks.csv", "tracks", "lyrics.mp3")
+    answers = [web.post(f"/v1/uploads?filename={name}", data=words) for name in names]
+    assert [answer.status_code for answer in answers] == [201, 201, 201, 415]
+    for answer in (answers[-1], submit(web, words)):
+        assert (answer.status_code, answer.json["code"]) == (415, "not_audio")
 
 
 def test_a_song_may_be_sent_after_a_picture_under_the_same_key(web: FlaskClient) -> None:

@@ -110,5 +110,5 @@ def test_another_setting_builds_the_model_anew_and_the_manifest_tells_the_form(t
     assert built
     assert set_up(tmp_path, "float32") == (folder, True)
     manifest = read_manifest(folder)
-    assert (manifest.precision, manifest.runtime, manifest.version) == ("float32", "onnxruntime", "2")
+    assert (manifest.precision, manifest.runtime, manifest.version) == ("float32", "onnxruntime", "3")
     assert set_up(tmp_path, "float32") == (folder, False)
