@@ -119,9 +119,10 @@ class ChildProcess:
 def _make_yield(pid: int) -> None:
     """Let a new child, and what it will start, have processors only as far as others leave them."""
     with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, pid, NICE)
         # One that wakes up then never interrupts what runs.
         os.sched_setscheduler(pid, os.SCHED_BATCH, os.sched_param(0))
+        # Refused where the worker itself is nicer, which its child then is too.
+        os.setpriority(os.PRIO_PROCESS, pid, NICE)
     # Where Linux shares processors out by sessions (sched(7), autogroup), a nice value counts within its session alone,
     # and what a session gets beside others is told here.
     group = Path(f"/proc/{pid}/autogroup")

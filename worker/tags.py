@@ -68,11 +68,11 @@ def write_tags(work: Work, tags: Tags | None, stems: Mapping[str, Path]) -> Sequ
 def read_tags(work: Work, found: Probe, workspace: Workspace) -> Tags | None:
     """Return what the walk over the packets has written, unless it was cut short or there is a cover as well."""
     if found.cover_stream is not None or found.walked_seconds is None:
-        return _read_with_cover(work, found, workspace)
+        return _read_apart(work, found, workspace)
     return Tags(parse_ffmetadata(walked_tags(workspace).read_bytes().decode("utf-8", "replace")))
 
 
-def _read_with_cover(work: Work, found: Probe, workspace: Workspace) -> Tags | None:
+def _read_apart(work: Work, found: Probe, workspace: Workspace) -> Tags | None:
     """Have ffmpeg write the container's and the stream's tags as text, and the cover as it is; None where it cannot."""
     text_path, cover_path = workspace.path("tags.txt"), workspace.path("cover")
     cover: Sequence[str] = ()

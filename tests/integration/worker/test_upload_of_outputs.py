@@ -12,7 +12,6 @@ from shared.errors import StorageUnavailableError
 from shared.job import JobRequest, Source
 from shared.job_store import Claim, new_id
 from shared.object_storage import job_prefix, upload_key
-from shared.settings import Settings
 from shared.upload_store import UploadStore
 from tests.fixtures.api import StandIn
 from worker.attempt import UPLOADS_AT_ONCE, Attempt, WorkerStoppingError
@@ -23,28 +22,21 @@ N_FILES = 12 * UPLOADS_AT_ONCE
 
 
 @pytest.fixture
-def worker(settings: Settings) -> StandIn:
-    stand_in = StandIn(settings)
-    stand_in.announce()
-    return stand_in
-
-
-@pytest.fixture
-def claim(worker: StandIn) -> Claim:
+def claim(stand_in: StandIn) -> Claim:
     upload_id = new_id()
     fields = {"key": upload_key(upload_id), "owner": "local", "size_bytes": "4", "implicit": "1"}
-    UploadStore(worker.settings).add(upload_id, fields)
+    UploadStore(stand_in.settings).add(upload_id, fields)
     request = JobRequest(source=Source(upload_key(upload_id), "song.mp3", 4, "", "", upload_id), engine="repetition")
-    job = worker.store.submit(request)
-    worker.queue.dispatch()
-    return worker.claim(job.id)
+    job = stand_in.store.submit(request)
+    stand_in.queue.dispatch()
+    return stand_in.claim(job.id)
 
 
 @pytest.fixture
-def attempt(worker: StandIn, claim: Claim, tmp_path: Path) -> Iterator[Attempt]:
+def attempt(stand_in: StandIn, claim: Claim, tmp_path: Path) -> Iterator[Attempt]:
     (tmp_path / "out").mkdir()
-    with Heartbeat(worker.store, claim, 1.0) as heartbeat:
-        yield Attempt(claim, worker.settings, folder=tmp_path, heartbeat=heartbeat, stopping=Event())
+    with Heartbeat(stand_in.store, claim, 1.0) as heartbeat:
+        yield Attempt(claim, stand_in.settings, folder=tmp_path, heartbeat=heartbeat, stopping=Event())
 
 
 def written(folder: Path) -> list[OutputFile]:
@@ -56,46 +48,46 @@ def written(folder: Path) -> list[OutputFile]:
     return files
 
 
-def stored(worker: StandIn, claim: Claim) -> set[str]:
-    return {Path(key).name for key, _, _ in worker.storage.list_keys(job_prefix(claim.job.id))}
+def stored(stand_in: StandIn, claim: Claim) -> set[str]:
+    return {Path(key).name for key, _, _ in stand_in.storage.list_keys(job_prefix(claim.job.id))}
 
 
 def test_all_are_stored_and_told_in_their_order(
-    worker: StandIn, claim: Claim, attempt: Attempt, tmp_path: Path
+    stand_in: StandIn, claim: Claim, attempt: Attempt, tmp_path: Path
 ) -> None:
     files = written(tmp_path)
-    outputs = attempt.upload(worker.storage, Outcome(tuple(files), {}, {}))
+    outputs = attempt.upload(stand_in.storage, Outcome(tuple(files), {}, {}))
     assert [(o.filename, o.sha256) for o in outputs] == [(f.filename, f.sha256) for f in files]
-    assert stored(worker, claim) == {f.filename for f in files}
+    assert stored(stand_in, claim) == {f.filename for f in files}
 
 
 def test_after_one_that_cannot_be_stored_no_more_are_begun(
-    worker: StandIn, claim: Claim, attempt: Attempt, tmp_path: Path
+    stand_in: StandIn, claim: Claim, attempt: Attempt, tmp_path: Path
 ) -> None:
     files = written(tmp_path)
     (tmp_path / "out" / files[0].filename).unlink()
     with pytest.raises(FileNotFoundError):
-        attempt.upload(worker.storage, Outcome(tuple(files), {}, {}))
-    there = stored(worker, claim)
+        attempt.upload(stand_in.storage, Outcome(tuple(files), {}, {}))
+    there = stored(stand_in, claim)
     assert len(there) < N_FILES
     # Nothing arrives later, when what is there has been removed.
-    worker.storage.delete_below(job_prefix(claim.job.id))
-    assert stored(worker, claim) == set()
+    stand_in.storage.delete_below(job_prefix(claim.job.id))
+    assert stored(stand_in, claim) == set()
 
 
-def test_one_that_is_not_what_the_child_told_is_refused(worker: StandIn, attempt: Attempt, tmp_path: Path) -> None:
+def test_one_that_is_not_what_the_child_told_is_refused(stand_in: StandIn, attempt: Attempt, tmp_path: Path) -> None:
     files = written(tmp_path)
     (tmp_path / "out" / files[-1].filename).write_text("something else")
     with pytest.raises(StorageUnavailableError, match="changed"):
-        attempt.upload(worker.storage, Outcome(tuple(files), {}, {}))
+        attempt.upload(stand_in.storage, Outcome(tuple(files), {}, {}))
 
 
 def test_a_worker_that_stops_stores_nothing_more(
-    worker: StandIn, claim: Claim, tmp_path: Path, attempt: Attempt
+    stand_in: StandIn, claim: Claim, tmp_path: Path, attempt: Attempt
 ) -> None:
     stopping = Event()
     stopping.set()
-    stopped = Attempt(claim, worker.settings, folder=tmp_path, heartbeat=attempt.heartbeat, stopping=stopping)
+    stopped = Attempt(claim, stand_in.settings, folder=tmp_path, heartbeat=attempt.heartbeat, stopping=stopping)
     with pytest.raises(WorkerStoppingError):
-        stopped.upload(worker.storage, Outcome(tuple(written(tmp_path)), {}, {}))
-    assert stored(worker, claim) == set()
+        stopped.upload(stand_in.storage, Outcome(tuple(written(tmp_path)), {}, {}))
+    assert stored(stand_in, claim) == set()

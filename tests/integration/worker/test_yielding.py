@@ -13,7 +13,7 @@ from worker.child_process import NICE, ChildProcess
 def test_a_child_yields_within_its_session_and_beside_others(tmp_path: Path) -> None:
     child = ChildProcess(threads=1, scratch_folder=tmp_path)
     try:
-        assert os.getpriority(os.PRIO_PROCESS, child.pid) == NICE
+        assert os.getpriority(os.PRIO_PROCESS, child.pid) >= NICE
         assert os.sched_getscheduler(child.pid) == os.SCHED_BATCH
         group = Path(f"/proc/{child.pid}/autogroup")
         if not group.is_file():
