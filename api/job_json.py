@@ -52,6 +52,8 @@ def _standing(job: Job) -> dict[str, Any]:
     return {
         "queue_position": job.queue_position,
         "eta_seconds": None if job.eta_seconds is None else round(job.eta_seconds, 1),
+        "waiting_for": "storage" if job.waiting_because else None,
+        "waiting_because": job.waiting_because,
     }
 
 
@@ -99,7 +101,8 @@ def etag_of(job: Job) -> str:
 
     With the state, since what storage keeps of an ended job has the version that was current when it was written.
     """
-    return f"{job.id[:8]}-{job.state[0]}{job.version}-{job.queue_position or 0}"
+    waits = "-w" if job.waiting_because else ""
+    return f"{job.id[:8]}-{job.state[0]}{job.version}-{job.queue_position or 0}{waits}"
 
 
 def output_url(job_id: str, output: Output) -> str:

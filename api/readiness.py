@@ -55,5 +55,8 @@ class Readiness:
 
 
 def _demand_workers(queue: JobQueue) -> None:
-    if not queue.workers():
+    workers = queue.workers()
+    if not workers:
         raise StoreUnavailableError("No worker is running.")
+    if all(worker.fault for worker in workers):
+        raise StoreUnavailableError(f"All workers wait for the storage: {workers[0].fault}")

@@ -86,6 +86,10 @@ class JobResource(Resource):
     attempt: int = Field(description="Runs so far")
     queue_position: int | None = Field(description="1: next")
     eta_seconds: float | None = Field(description="Seconds until it ends, as far as can be told")
+    waiting_for: Literal["storage"] | None = Field(
+        description="What it waits for: a storage that does not answer costs no attempt, however long it is away"
+    )
+    waiting_because: str | None = Field(description="What the storage answered, while the job waits for it")
     engine: str
     preset: str | None
     parameters: dict[str, int | float | str]
@@ -189,6 +193,9 @@ class EngineResource(OpenResource):
     presets: list[PresetResource]
     default_preset: str
     parameters: list[ParameterResource]
+    waiting_for: Literal["storage"] | None = Field(
+        None, description="What all its workers wait for; its jobs stay in line meanwhile"
+    )
 
 
 class FormatResource(Resource):

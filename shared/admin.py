@@ -79,7 +79,8 @@ def status(settings: Settings) -> None:
         stopped = " paused" * line.paused + " draining" * line.draining
         click.echo(f"queue {line.engine} {line.priority}: {line.waiting} waiting{stopped}")
     for worker in queue.workers():
-        click.echo(f"worker {worker.id}: {worker.slots} slots, {', '.join(worker.engines)}")
+        waits = f"; waits for the storage: {worker.fault}" if worker.fault else ""
+        click.echo(f"worker {worker.id}: {worker.slots} slots, {', '.join(worker.engines)}{waits}")
 
 
 @main.command()

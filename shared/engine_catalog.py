@@ -38,6 +38,12 @@ class EngineCatalog:
         found = {d["name"]: d for worker in self._queue.workers() for d in worker.descriptions}
         return dict(sorted(found.items()))
 
+    def waiting(self) -> set[str]:
+        """Return the engines whose live workers all wait for the storage."""
+        workers = self._queue.workers()
+        served = {engine for worker in workers if not worker.fault for engine in worker.engines}
+        return {engine for worker in workers for engine in worker.engines} - served
+
     def default(self, descriptions: Mapping[str, Any]) -> str:
         """Return the engine of jobs that name none."""
         return self._settings.default_engine or (PREFERRED if PREFERRED in descriptions else FALLBACK)

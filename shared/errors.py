@@ -9,7 +9,7 @@ Owns the codes that clients see in `error.code` and `code`; owns no HTTP status 
     |   |   SourceTooLargeError, ExportRefusedError
     |   `-- RequestInvalidError
     |       `-- FieldsInvalidError, ManifestInvalidError
-    |-- PassingError               something around us is at fault; retried with backoff
+    |-- PassingError               something around us is at fault; storage and Redis are waited for, the others retried
     |   |-- StorageUnavailableError, StoreUnavailableError, ScratchFullError, WorkersUnavailableError
     |-- ResourceError              the job asked too much of the worker
     |   |-- OutOfMemoryError       retried, three times in all
@@ -125,9 +125,16 @@ class PassingError(StemqueueError):
 
 
 class StorageUnavailableError(PassingError):
-    """The object storage is away, slow, or refuses for now."""
+    """The object storage is away, slow, or refuses for now.
+
+    `is_refusal`: it answered, and will not do this with this object: access is denied, or the object is archived.
+    """
 
     code = "storage_unavailable"
+
+    def __init__(self, message: str, *, is_refusal: bool = False) -> None:
+        super().__init__(message)
+        self.is_refusal = is_refusal
 
 
 class StoreUnavailableError(PassingError):

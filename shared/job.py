@@ -149,6 +149,8 @@ class Job:
     attempt_errors: tuple[Mapping[str, Any], ...] = ()
     queue_position: int | None = None
     eta_seconds: float | None = None
+    waiting_because: str | None = None
+    """What the storage is said to lack, where the job waits for it."""
     cached: bool = False
     batch_id: str | None = None
     contents: tuple[str, ...] = ()
@@ -158,11 +160,15 @@ class Job:
         """Return the output of this kind and name, or None."""
         return next((o for o in self.outputs if o.kind == kind and o.name == name), None)
 
-    def standing(self, queue_position: int | None, eta_seconds: float | None) -> Job:
+    def standing(
+        self, queue_position: int | None, eta_seconds: float | None, waiting_because: str | None = None
+    ) -> Job:
         """Return the job at this place in line, with so much time left: what moves while its record stays."""
         moved = object.__new__(Job)
         # What `dataclasses.replace` does, but for its way through every field, which polls would feel.
-        moved.__dict__.update(self.__dict__, queue_position=queue_position, eta_seconds=eta_seconds)
+        moved.__dict__.update(
+            self.__dict__, queue_position=queue_position, eta_seconds=eta_seconds, waiting_because=waiting_because
+        )
         return moved
 
     @classmethod

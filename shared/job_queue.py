@@ -34,6 +34,8 @@ class Worker:
     descriptions: tuple[Mapping[str, Any], ...]
     kept_slots: int = 0
     """Slots that bulk jobs may not take."""
+    fault: str | None = None
+    """Why it claims nothing: the storage does not serve it."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,11 @@ class Rescue:
     """What one run of the rescuer mended."""
 
     leases: int
+    """Leases that ran out, of workers that were lost."""
     given_up: int
     retries_due: int
+    uncharged: int
+    """Leases that ran out while Redis was away."""
     republished: int
 
 
@@ -110,6 +115,10 @@ class JobQueue:
         alive_ms = int(self._settings.worker_alive_seconds * 1000)
         return self._send(self._scripts.run("pass_on", job_id, worker_id, alive_ms)) > 0
 
+    def put_back(self, job_id: str) -> bool:
+        """Return a published job to its place in line: the worker that got its message claims nothing now."""
+        return bool(self._scripts.run("put_back", job_id))
+
     def rescue(self) -> Rescue:
         """Mend leases that ran out, retries that are due, and messages that nobody claimed."""
         answer = self._scripts.run(
@@ -117,9 +126,12 @@ class JobQueue:
             int(self._settings.unclaimed_seconds * 1000),
             self._settings.max_losses,
             int(self._settings.retention_days * 86_400_000),
+            int(self._settings.lease_seconds * 1000),
+            int(self._settings.worker_alive_seconds * 1000),
         )
-        rescue = Rescue(int(answer[0]), int(answer[1]), int(answer[2]), len(answer[3:]) // 3)
-        self._send(answer[3:])
+        leases, given_up, due, uncharged = map(int, answer[:4])
+        rescue = Rescue(leases, given_up, due, uncharged, len(answer[4:]) // 3)
+        self._send(answer[4:])
         return rescue
 
     def pause(self, engine: str) -> None:
@@ -136,8 +148,8 @@ class JobQueue:
         guarded(lambda: self._redis.srem(f"{self._prefix}draining", engine))
         self.dispatch()
 
-    def worker_beat(self, worker: Worker) -> None:
-        """Tell that a worker lives, and what it can do."""
+    def worker_beat(self, worker: Worker, *, was_away: bool = False) -> None:
+        """Tell that a worker lives, and what it can do; `was_away`: its calls to Redis had failed until now."""
         self._scripts.run(
             "worker_beat",
             worker.id,
@@ -145,6 +157,8 @@ class JobQueue:
             ",".join(worker.engines),
             json.dumps(worker.descriptions),
             worker.kept_slots,
+            worker.fault,
+            int(was_away),
         )
 
     def worker_gone(self, worker_id: str) -> None:
@@ -213,4 +227,5 @@ def _worker(worker_id: str, record: Mapping[str, str]) -> Worker:
         engines=tuple(e for e in record["engines"].split(",") if e),
         descriptions=tuple(json.loads(record["descriptions"] or "[]")),
         kept_slots=int(record.get("kept_slots") or 0),
+        fault=record.get("fault") or None,
     )

@@ -7,6 +7,7 @@ Owns no order of jobs (job_queue.py), no uploads (upload_store.py) and no object
 from __future__ import annotations
 
 import json
+import random
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -31,6 +32,9 @@ from shared.settings import Settings
 REMEMBERED = 512
 """Jobs that a process knows as it read them last. Raising it helps where more are followed at once, at 10 kB each."""
 
+MOST_WAIT_SECONDS = 300.0
+"""The longest pause before another try at a mixture that the storage does not give, while it serves others. Raising it
+delays such jobs when the storage is whole again; lowering it has workers try more often what does not work."""
 
 Course = Sequence[tuple[float, float]]
 """How a job went: which share of its time it had used when it showed a progress, in their order."""
@@ -64,6 +68,7 @@ class JobStore:
         self._admission = Admission(settings, self._redis)
         self._alive_ms = int(settings.worker_alive_seconds * 1000)
         self._lease_ms = int(settings.lease_seconds * 1000)
+        self._wait_seconds = settings.retry_base_seconds
 
     def ping(self) -> None:
         """Raise StoreUnavailableError unless Redis answers."""
@@ -205,9 +210,12 @@ class JobStore:
 
     # Workers
 
-    def claim(self, job_id: str, worker: str) -> Claim | None:
-        """Take the job, or return None when it is not to be had (done, taken, canceled: a message is only a hint)."""
-        fence = self._scripts.run("claim", job_id, worker, self._lease_ms)
+    def claim(self, job_id: str, worker: str, token: str | None = None) -> Claim | None:
+        """Take the job, or return None when it is not to be had (done, taken, canceled: a message is only a hint).
+
+        Whoever got no answer asks again with the same token, and has the claim that the first call may have made.
+        """
+        fence = self._scripts.run("claim", job_id, worker, self._lease_ms, token)
         return Claim(self.read(job_id), int(fence)) if fence else None
 
     def beat(self, claim: Claim, *, stage: str, progress: float, probed: Mapping[str, Any] | None = None) -> bool:
@@ -264,9 +272,16 @@ class JobStore:
         """Return whether a job that waits for a slot of its worker's would begin sooner if it was handed back."""
         return bool(self._scripts.run("better_elsewhere", claim.job.id, claim.fence, self._alive_ms))
 
-    def hand_back(self, claim: Claim) -> bool:
-        """Return the job to the head of its line; no attempt is charged."""
-        return bool(self._scripts.run("hand_back", claim.job.id, claim.fence))
+    def hand_back(self, claim: Claim, *, reason: str | None = None) -> bool:
+        """Return the job to its place in line; no attempt is charged.
+
+        With a reason why the storage does not serve this very job it waits, longer each time, and shows the reason.
+        """
+        # Jitter, so that jobs which failed together do not come back together.
+        pause_ms = int(1000 * self._wait_seconds * random.uniform(0.5, 1.5))  # noqa: S311
+        return bool(
+            self._scripts.run("hand_back", claim.job.id, claim.fence, reason, pause_ms, int(1000 * MOST_WAIT_SECONDS))
+        )
 
     @staticmethod
     def _demand(before: str, allowed: set[JobState], done: str) -> None:
@@ -285,11 +300,11 @@ def _job(job_id: str, answer: str) -> Job:
 
 
 def _standing(job: Job, line: str) -> Job:
-    """Return the job with what moves while its record stays: its place in line, and the time left."""
-    position, _, left_ms = line.partition(" ")
-    if not position and not left_ms:
+    """Return the job with what moves while its record stays: its place in line, the time left, and why it waits."""
+    position, left_ms, why = line.split(" ", 2)
+    if line == "  ":
         return job
-    return job.standing(int(position) if position else None, int(left_ms) / 1000 if left_ms else None)
+    return job.standing(int(position) if position else None, int(left_ms) / 1000 if left_ms else None, why or None)
 
 
 def new_id() -> str:

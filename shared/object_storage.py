@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
-from shared.errors import ScratchFullError, StorageUnavailableError
+from shared.errors import ScratchFullError, SourceMissingError, StorageUnavailableError
 from shared.settings import Settings
 from shared.storage_connection import connect_storage, storage_faults
 from shared.upload_stream import PART_BYTES, Stored, UploadStream
@@ -81,6 +81,10 @@ def output_key(job_id: str, fence: int, filename: str) -> str:
     return f"jobs/{job_id}/{fence}/{filename}"
 
 
+PROBE_KEY = output_key("probe", 0, "probe")
+"""What `try_out` stores. It lies among outputs: a key may be allowed no other place, and stray objects are removed."""
+
+
 def job_prefix(job_id: str) -> str:
     """Return what begins the keys of all outputs of a job, from whichever attempt."""
     return f"jobs/{job_id}/"
@@ -101,10 +105,26 @@ class ObjectStorage:
             else self._client
         )
 
-    def ping(self) -> None:
-        """Raise StorageUnavailableError unless the bucket answers."""
-        with storage_faults():
-            self._client.head_bucket(Bucket=self.bucket)
+    def ping(self, bucket: str | None = None) -> None:
+        """Raise StorageUnavailableError unless the bucket answers; one that does not exist does not."""
+        try:
+            with storage_faults():
+                self._client.head_bucket(Bucket=bucket or self.bucket)
+        except SourceMissingError as error:
+            raise StorageUnavailableError("The bucket does not exist.") from error
+
+    def try_out(self) -> None:
+        """Store, read and remove a small object. Raises StorageUnavailableError unless all of it works."""
+        content = b"probe"
+        self.put_bytes(content, PROBE_KEY, "text/plain")
+        try:
+            found = b"".join(self.open(PROBE_KEY).chunks())
+        except SourceMissingError:
+            # Another worker, which tries the storage out as well, has removed it just now.
+            found = content
+        if found != content:
+            raise StorageUnavailableError("The storage returns other bytes than were stored.")
+        self.delete([PROBE_KEY])
 
     def open_upload(self, key: str) -> UploadStream:
         """Begin an upload whose length need not be known."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from shared.errors import SourceMissingError, StorageUnavailableError
 from shared.settings import Settings
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 PROMPT_SECONDS = 1.5
 """How long a prompt call waits for a connection or an answer; the API promises its own within 2 s."""
+
+PASSING_REFUSALS = frozenset({"RequestTimeout", "RequestTimeTooSkewed", "Throttling", "ThrottlingException"})
+"""Codes with the status 400 or 403 that say nothing about the object."""
 
 
 def connect_storage(settings: Settings, endpoint: str | None, *, prompt: bool = False) -> S3Client:
@@ -60,6 +64,8 @@ def storage_faults() -> Iterator[None]:
         code = error.response.get("Error", {}).get("Code", "")
         if code in {"NoSuchKey", "404", "PreconditionFailed", "412"}:
             raise SourceMissingError("The stored object is gone, or was replaced.") from error
-        raise StorageUnavailableError(f"The storage refuses ({code}).") from error
-    except (BotoCoreError, OSError) as error:
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        is_refusal = status in {400, 403} and code not in PASSING_REFUSALS
+        raise StorageUnavailableError(f"The storage refuses ({code}).", is_refusal=is_refusal) from error
+    except (BotoCoreError, ResponseParserError, OSError) as error:
         raise StorageUnavailableError(f"The storage does not answer ({type(error).__name__}).") from error

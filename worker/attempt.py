@@ -7,6 +7,7 @@ as an error, and supervisor.py writes the end.
 from __future__ import annotations
 
 import hashlib
+import signal
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from shared.errors import OutOfMemoryError, SeparationFailedError, SeparationTimeoutError, StorageUnavailableError
+from shared.errors import OutOfMemoryError, SeparationFailedError, SeparationTimeoutError
 from shared.job import Output
 from shared.job_store import Claim, Course
 from shared.object_storage import ObjectStorage, output_key
@@ -22,6 +23,7 @@ from shared.settings import Settings, split_names
 from worker.child_process import ChildGoneError, ChildProcess
 from worker.children import Children
 from worker.heartbeat import Heartbeat
+from worker.oom_kills import oom_kills
 from worker.threads import threads_per_job
 from worker.work import STAGE_SHARES, Limits, Outcome, OutputFile, Work, overall_progress
 
@@ -73,7 +75,8 @@ class BetterElsewhereError(Exception):
 class Attempt:
     """One run of one job; `folder` is its scratch folder, which the caller makes and removes.
 
-    `busy_seconds` tells how long it held a child, `input_sha256` what it fetched, `contents` what it makes.
+    `busy_seconds` tells how long it held a child, `input_sha256` what it fetched, `contents` what it makes,
+    `has_stored` whether anything of it may lie in storage.
     """
 
     def __init__(
@@ -89,6 +92,8 @@ class Attempt:
         self._deadline = float("inf")
         self.busy_seconds = 0.0
         self._begun_at = 0.0
+        self._stored: dict[str, Output] = {}
+        self.has_stored = False
         self.input_sha256: str | None = None
         self.contents: Sequence[str] = ()
 
@@ -146,21 +151,25 @@ class Attempt:
             raise BetterElsewhereError
 
     def upload(self, storage: ObjectStorage, outcome: Outcome) -> list[Output]:
-        """Store what the child made, under this claim's fence, and see that it arrived as it was made."""
+        """Store what the child made, under this claim's fence, and see that it arrived as it was made.
+
+        Called again after a StorageUnavailableError, it stores what is missing.
+        """
+        self.has_stored = True
         total = sum(f.size_bytes for f in outcome.outputs) or 1
-        outputs, done = list[Output](), 0
         with ThreadPoolExecutor(UPLOADS_AT_ONCE, thread_name_prefix="upload") as pool:
-            under_way = [pool.submit(self._store, storage, file) for file in outcome.outputs]
+            missing = [file for file in outcome.outputs if file.filename not in self._stored]
+            under_way = [pool.submit(self._store, storage, file) for file in missing]
             try:
-                for file, stored in zip(outcome.outputs, under_way, strict=True):
+                for stored in under_way:
+                    done = sum(output.size_bytes for output in list(self._stored.values()))
                     self.heartbeat.tell("upload", SEPARATED + (1 - SEPARATED) * done / total)
-                    outputs.append(stored.result())
-                    done += file.size_bytes
+                    stored.result()
             except BaseException:
                 # Whoever removes what was stored finds all of it: nothing more is begun, and what runs is waited for.
                 pool.shutdown(cancel_futures=True)
                 raise
-        return outputs
+        return [self._stored[file.filename] for file in outcome.outputs]
 
     def course(self, outcome: Outcome) -> Course:
         """Return how the run went until now, at its end."""
@@ -169,11 +178,13 @@ class Attempt:
 
     def _listen(self, child: ChildProcess) -> Outcome:
         self._deadline = time.monotonic() + self._settings.job_seconds_base
-        look_at_memory, times_over = 0.0, 0
+        look_at_memory, times_over, killed_before = 0.0, 0, oom_kills()
         while True:
             try:
                 event = child.hear(LISTEN_SECONDS)
             except ChildGoneError as gone:
+                if gone.return_code == -signal.SIGKILL and oom_kills() > killed_before:
+                    raise OutOfMemoryError("The system killed the separation, since memory ran out.") from gone
                 message = f"The separation ended without a word (status {gone.return_code})."
                 raise SeparationFailedError(message) from gone
             self.check()
@@ -201,12 +212,12 @@ class Attempt:
             return Outcome.from_json(event["outcome"])
         return None
 
-    def _store(self, storage: ObjectStorage, file: OutputFile) -> Output:
+    def _store(self, storage: ObjectStorage, file: OutputFile) -> None:
         key = output_key(self.claim.job.id, self.claim.fence, file.filename)
         stored = storage.put_file(self._output_folder / file.filename, key, file.content_type, self.check)
         if (stored.size_bytes, stored.sha256) != (file.size_bytes, file.sha256):
-            raise StorageUnavailableError("An output changed on its way to the storage.")
-        return Output(
+            raise SeparationFailedError("An output changed on the scratch disk.")
+        self._stored[file.filename] = Output(
             name=file.name,
             kind=file.kind,
             key=key,

@@ -7,7 +7,7 @@ ids follow from the items, and each step is taken over in one script. The lock o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Event
 from typing import Any
@@ -26,6 +26,7 @@ from shared.errors import (
     IllegalTransitionError,
     InputError,
     LifeCycleError,
+    SourceMissingError,
     SourceTooLargeError,
     StemqueueError,
     StorageUnavailableError,
@@ -33,6 +34,7 @@ from shared.errors import (
 from shared.job import JobRequest, Source
 from shared.job_queue import JobQueue
 from shared.job_store import JobStore
+from shared.logs import Trouble
 from shared.object_storage import ObjectStorage
 from shared.settings import Settings
 from shared.upload_store import UploadStore
@@ -71,6 +73,7 @@ class BatchFeeder:
     objects: BatchObjects
     results: BatchResults
     stopping: Event
+    _troubles: dict[str, Trouble] = field(default_factory=dict)
 
     @cached_property
     def _reruns(self) -> BatchReruns:
@@ -82,8 +85,10 @@ class BatchFeeder:
 
     def run(self) -> bool:
         """Do what there is to do for all batches; True when there is more at once. Raises StoreUnavailableError."""
-        more = False
-        for batch_id in self.batches.live_ids():
+        more, live = False, self.batches.live_ids()
+        for batch_id in self._troubles.keys() - set(live):
+            del self._troubles[batch_id]
+        for batch_id in live:
             if self.stopping.is_set():
                 return False
             if not self.batches.hold(batch_id, self.name, self._lock_seconds):
@@ -94,7 +99,10 @@ class BatchFeeder:
                 continue
             except StemqueueError as error:
                 # One batch's trouble (its bucket is away, say) is not the others'.
-                log.warning("batch waits", batch=batch_id, error=error.message)
+                if self._troubles.setdefault(batch_id, Trouble()).is_news():
+                    log.warning("batch waits", batch=batch_id, error=error.message)
+            else:
+                self._troubles.pop(batch_id, None)
             finally:
                 self.batches.hold(batch_id, self.name, 0)
         return more
@@ -176,9 +184,12 @@ class BatchFeeder:
     def _look_up(self, key: str, bucket: str | None) -> dict[str, Any]:
         try:
             size_bytes, etag = self.storage.head(key, bucket=bucket)
-        except StorageUnavailableError:
-            self.storage.ping()
-            # This object is refused, and others are not: its job shall try again, and say so.
+        except (StorageUnavailableError, SourceMissingError) as error:
+            # A bucket that is away, or does not exist now, says nothing about its objects: the batch waits.
+            self._demand_bucket(bucket)
+            if isinstance(error, SourceMissingError):
+                raise
+            # This object is not served, and others are: its job shall try again, and say so.
             return {"size_bytes": 0}
         if not size_bytes:
             raise AudioEmptyError("The object is empty.")
@@ -186,3 +197,12 @@ class BatchFeeder:
             limit = self.settings.max_upload_bytes
             raise SourceTooLargeError(f"The object is larger than the {limit:,} bytes that this server takes.")
         return {"size_bytes": size_bytes, "etag": etag}
+
+    def _demand_bucket(self, bucket: str | None) -> None:
+        """Raise StorageUnavailableError if a bucket does not answer; a refusal is an answer."""
+        try:
+            self.storage.ping(bucket)
+        except StorageUnavailableError as error:
+            # Whoever may read objects may not be allowed to ask for the bucket.
+            if not error.is_refusal:
+                raise

@@ -6,7 +6,7 @@ earlier result failed; then the item keeps what it had.
 
 from __future__ import annotations
 
-from collections import Counter
+import time
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -15,7 +15,7 @@ from shared.batch import Batch, BatchState, chunk_of, job_id_of, made_by, number
 from shared.batch_items import BatchItems
 from shared.batch_objects import BatchObjects, Result, results_key
 from shared.batch_store import BatchStore
-from shared.errors import PassingError, StemqueueError
+from shared.errors import PassingError, StemqueueError, StorageUnavailableError
 from shared.export_names import export_keys
 from shared.job import Job, JobState
 from shared.job_document import store_document
@@ -31,9 +31,22 @@ FLUSH_AT = 400
 """Results in Redis from which on whole chunks of them go to storage, while the batch runs."""
 
 EXPORT_TRIES = 5
-"""How often the copies of a job's stems are tried; raising it rides out longer outages of the export bucket."""
+"""How often the copies of a job's stems are tried when the export bucket answers and refuses them; raising it leaves an
+operator more time to allow them. A bucket that does not answer is waited for, however long."""
+
+LONGEST_EXPORT_PAUSE_SECONDS = 60.0
+"""The longest pause between two tries; raising it delays exports when their bucket is back."""
 
 EXPORT_FAILED = "export_failed"
+
+
+@dataclass
+class PutOff:
+    """An export that is tried again."""
+
+    tries: int = 0
+    refusals: int = 0
+    next_at: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -44,7 +57,7 @@ class BatchResults:
     batches: BatchStore
     storage: ObjectStorage
     objects: BatchObjects
-    _tries: Counter[str] = field(default_factory=Counter)
+    _put_off: dict[str, PutOff] = field(default_factory=dict)
 
     def compact(self, batch: Batch) -> bool:
         """Exchange ended jobs' records for results; True when there are more at once."""
@@ -79,13 +92,16 @@ class BatchResults:
     def _compact_one(self, batch: Batch, job: Job, number: int, earlier: Result) -> bool:
         result, letter = Result.of(job), job.state.value[0]
         if job.state is JobState.SUCCEEDED and batch.request.export:
+            if (put_off := self._put_off.get(job.id)) and time.monotonic() < put_off.next_at:
+                return False
             try:
                 self._export(batch, job, number)
             except StemqueueError as error:
-                if not self._gives_up(job, error):
+                if not self._gives_up(job, error, batch.request.export.bucket):
                     return False
                 result = replace(result, error_code=EXPORT_FAILED, error_message=error.message)
                 letter = "f"
+        self._put_off.pop(job.id, None)
         unneeded = earlier.stored_bytes
         if job.state is not JobState.SUCCEEDED:
             if earlier.stems:
@@ -114,12 +130,23 @@ class BatchResults:
         for name, key in export_keys(export, item, list(stems)).items():
             self.storage.copy(stems[name].key, key, size_bytes=stems[name].size_bytes, bucket=export.bucket)
 
-    def _gives_up(self, job: Job, error: StemqueueError) -> bool:
-        self._tries[job.id] += 1
-        if isinstance(error, PassingError) and self._tries[job.id] < EXPORT_TRIES:
-            log.warning("export put off", job=job.id, error=error.message)
+    def _gives_up(self, job: Job, error: StemqueueError, bucket: str) -> bool:
+        """Return whether an export has failed for good: what is away is waited for, and a refusal is final."""
+        put_off = self._put_off.setdefault(job.id, PutOff())
+        put_off.tries += 1
+        put_off.refusals += isinstance(error, StorageUnavailableError) and error.is_refusal and self._answers(bucket)
+        if isinstance(error, PassingError) and put_off.refusals < EXPORT_TRIES:
+            pause = min(2.0 ** (put_off.tries - 1), LONGEST_EXPORT_PAUSE_SECONDS)
+            put_off.next_at = time.monotonic() + pause
+            log.warning("export put off", job=job.id, error=error.message, seconds=pause)
             return False
-        del self._tries[job.id]
+        return True
+
+    def _answers(self, bucket: str) -> bool:
+        try:
+            self.storage.ping(bucket)
+        except StorageUnavailableError:
+            return False
         return True
 
     def _flush_chunk(self, batch_id: str, chunk: int, numbers: list[int]) -> None:

@@ -15,6 +15,7 @@ import structlog
 
 from shared.errors import StoreUnavailableError
 from shared.job_store import Claim, JobStore
+from shared.logs import Trouble
 
 log = structlog.get_logger(__name__)
 
@@ -53,13 +54,16 @@ class Heartbeat:
         self._thread.join()
 
     def _run(self) -> None:
+        trouble = Trouble()
         while not self._stopped.wait(self._every_seconds):
             try:
                 held = self._store.beat(self._claim, stage=self._stage, progress=self._progress, probed=self._probed)
                 self.better_elsewhere = self._stage == "fetch" and self._store.is_better_elsewhere(self._claim)
             except StoreUnavailableError as error:
-                log.warning("heartbeat not taken", job=self._claim.job.id, error=error.message)
+                if trouble.is_news():
+                    log.warning("heartbeat not taken", job=self._claim.job.id, error=error.message)
                 continue
+            trouble.over()
             if not held:
                 self.lost.set()
                 return

@@ -1,4 +1,7 @@
-"""Decides whether an attempt that failed is followed by another, and when."""
+"""Decides whether an attempt that failed is followed by another, and when.
+
+Storage and Redis that are away make no attempt fail: supervisor.py gives the job back, and storage_watch.py waits.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,8 @@ WORKER_LOST = "worker_lost"
 def retry_pause_seconds(job: Job, code: str, *, retryable: bool, settings: Settings) -> float | None:
     """Return how long to wait before the next attempt, or None if the job has failed for good.
 
-    Faults around us get `max_retries`; a job that breaks its child gets as many attempts as one that loses
-    its workers, since it may be the cause.
+    Passing errors (a full scratch disk) get `max_retries`; a job that breaks its child gets as many attempts as one
+    that loses its workers, since it may be the cause.
     """
     failed_before = sum(1 for e in job.attempt_errors if e.get("code") != WORKER_LOST)
     breaks_child = code in {OutOfMemoryError.code, SeparationFailedError.code}

@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import structlog
@@ -23,9 +23,9 @@ from shared.batch_objects import BatchObjects
 from shared.batch_store import BatchStore
 from shared.collector import Collector
 from shared.content_store import ContentStore
-from shared.errors import StemqueueError, StoreUnavailableError
+from shared.errors import JobNotFoundError, StemqueueError, StoreUnavailableError
 from shared.job_queue import JobQueue, Worker
-from shared.job_store import JobStore
+from shared.job_store import Claim, JobStore
 from shared.logs import Trouble
 from shared.object_storage import ObjectStorage
 from shared.redis_connection import connect
@@ -37,6 +37,7 @@ from worker.batch_results import BatchResults
 from worker.children import Children
 from worker.earlier_result import EarlierResults
 from worker.scratch import ScratchFolder
+from worker.storage_watch import StorageWatch
 from worker.supervisor import Supervisor
 
 log = structlog.get_logger(__name__)
@@ -65,6 +66,8 @@ class WorkerService:
         self.scratch = ScratchFolder(settings.scratch_folder, self.worker.id)
         self.children = Children(settings, self.scratch.path, self.tally)
         storage = ObjectStorage(settings)
+        self._wake, self._wake_feeder = threading.Event(), threading.Event()
+        self.watch = StorageWatch(storage, self.stopping, self._storage_changed)
         self.collector = Collector(settings, storage, client)
         batches = BatchStore(settings, client)
         objects = BatchObjects(storage)
@@ -96,13 +99,14 @@ class WorkerService:
                 storage=storage,
                 engines=self.worker.descriptions,
             ),
+            watch=self.watch,
         )
         self._thread = threading.Thread(target=self._background, name="background", daemon=True)
         # Collecting waits on storage, and must not hold up heartbeats and rescue.
         self._collecting = threading.Thread(target=self._collect, name="collector", daemon=True)
         # Feeding too, and reading a manifest takes a while.
         self._feeding = threading.Thread(target=self._feed, name="feeder", daemon=True)
-        self._wake, self._wake_feeder = threading.Event(), threading.Event()
+        self._watching = threading.Thread(target=self.watch.run, name="storage-watch", daemon=True)
         self._claiming = threading.Lock()
 
     def start(self) -> None:
@@ -111,16 +115,20 @@ class WorkerService:
         self._thread.start()
         self._collecting.start()
         self._feeding.start()
+        self._watching.start()
 
     def run_job(self, job_id: str) -> None:
         """Do what a message asks for, if the job is still to be had."""
         if self.stopping.is_set():
             return
+        if self.watch.fault:
+            self._wait_for_storage(job_id)
+            return
         # One after the other, so that each sees what those before it have taken.
         with self._claiming:
-            if self.queue.pass_on(job_id, self.worker.id):
+            if self._pass_on(job_id):
                 return
-            claim = self.store.claim(job_id, self.worker.id)
+            claim = self._claim(job_id)
         if claim is None:
             log.info("message without a job to claim", job=job_id)
             return
@@ -144,19 +152,53 @@ class WorkerService:
             self.queue.worker_gone(self.worker.id)
             self.queue.dispatch()
         except StoreUnavailableError as error:
-            log.warning("left without a word", error=error.message)
+            log.warning("worker shutdown not recorded", error=error.message)
+
+    def _storage_changed(self) -> None:
+        """Have it told at once whether this worker takes jobs."""
+        self._wake.set()
+        self._wake_feeder.set()
+
+    def _wait_for_storage(self, job_id: str) -> None:
+        """Leave a job to its line, and take no other message, until the storage serves."""
+        try:
+            self.queue.put_back(job_id)
+        except StoreUnavailableError as error:
+            log.warning("message left to be published again", job=job_id, error=error.message)
+        self.watch.wait()
+
+    def _pass_on(self, job_id: str) -> bool:
+        try:
+            return self.queue.pass_on(job_id, self.worker.id)
+        except StoreUnavailableError:
+            return False
+
+    def _claim(self, job_id: str) -> Claim | None:
+        """Claim a job; while Redis is away, ask again: it may have noted the claim that nobody has heard of."""
+        token, trouble = secrets.token_hex(8), Trouble()
+        while True:
+            try:
+                return self.store.claim(job_id, self.worker.id, token)
+            except JobNotFoundError:
+                return None
+            except StoreUnavailableError as error:
+                if trouble.is_news():
+                    log.warning("claim not answered", job=job_id, error=error.message)
+                if self.stopping.wait(1.0):
+                    return None
 
     def _background(self) -> None:
-        # Leases that ran out while Redis was away belong to workers that still live: let them beat first. Whether
-        # it was away just now, a worker that starts cannot know.
+        # Leases that ran out while Redis was away belong to workers that still live: let them beat first, for as long
+        # as a lease lasts. Whether it was away just now, a worker that starts cannot know.
         grace = min(self.settings.lease_seconds, 10.0)
-        tell_at, rescue_at, trouble = 0.0, time.monotonic() + grace, Trouble()
+        tell_at, rescue_at, trouble, was_away = 0.0, time.monotonic() + grace, Trouble(), False
         while not self.stopping.is_set():
             now = time.monotonic()
             try:
-                if now >= tell_at:
-                    self.queue.worker_beat(self.worker)
-                    tell_at = now + self.settings.worker_alive_seconds / 4
+                if now >= tell_at or self.worker.fault != self.watch.fault:
+                    self.worker = replace(self.worker, fault=self.watch.fault)
+                    self.queue.worker_beat(self.worker, was_away=was_away)
+                    tell_at, was_away = now + self.settings.worker_alive_seconds / 4, False
                 if now >= rescue_at:
                     self._rescue()
                     rescue_at = now + self.settings.rescue_seconds
@@ -167,8 +209,8 @@ class WorkerService:
                 self.tally.add("faults_total", part="redis")
                 if trouble.is_news():
                     log.warning("queue away", error=error.message)
-                tell_at = 0.0
-                rescue_at = time.monotonic() + grace
+                tell_at, was_away = 0.0, True
+                rescue_at = time.monotonic() + self.settings.lease_seconds
             except Exception:
                 # Without this thread the worker would be counted out, and its jobs taken from it.
                 log.exception("background broke")
@@ -180,7 +222,8 @@ class WorkerService:
         trouble = Trouble()
         while not self.stopping.is_set():
             try:
-                more = self.feeder.run()
+                # All that the feeder does goes through the storage.
+                more = not self.watch.fault and self.feeder.run()
                 trouble.over()
                 if more:
                     continue
@@ -195,6 +238,9 @@ class WorkerService:
 
     def _collect(self) -> None:
         while not self.stopping.wait(min(10.0, self.settings.collect_seconds)):
+            if self.watch.fault:
+                # Its turn is better taken later.
+                continue
             try:
                 done = self.collector.run()
             except StemqueueError as error:
@@ -216,10 +262,11 @@ class WorkerService:
         for kind, number in asdict(rescue).items():
             if number:
                 self.tally.add("rescues_total", number, kind=kind)
-        if rescue.leases or rescue.given_up or rescue.republished:
+        if rescue.leases or rescue.given_up or rescue.republished or rescue.uncharged:
             log.warning(
                 "rescued",
                 leases=rescue.leases,
                 given_up=rescue.given_up,
+                uncharged=rescue.uncharged,
                 republished=rescue.republished,
             )

@@ -7,6 +7,7 @@ processing in a child that sees none of them.
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from shared.errors import SeparationFailedError, StemqueueError, StorageUnavaila
 from shared.job import Job, JobState, Output
 from shared.job_document import write_document
 from shared.job_store import Claim, Course, JobStore
+from shared.logs import Trouble
 from shared.object_storage import ObjectStorage, job_prefix
 from shared.settings import Settings
 from shared.tally import Tally
@@ -27,13 +29,21 @@ from worker.children import Children
 from worker.earlier_result import EarlierResults
 from worker.heartbeat import Heartbeat
 from worker.retries import retry_pause_seconds
+from worker.storage_watch import StorageWatch
 from worker.work import Outcome
 
 log = structlog.get_logger(__name__)
 
+STOP_PATIENCE_SECONDS = 3.0
+"""How long a worker that stops waits for a Redis that is away, to hand its jobs back. Raising it makes a stop slower:
+Docker kills a container that takes longer than 10 s. What was not handed back is rescued."""
+
+HANDED_BACK = "handed back"
 CLAIM_LOST = "claim lost"
 WAITS = "waits for a job that asks for the same"
-UNKNOWN = "unknown: redis is away"
+WAITS_FOR_STORAGE = "waits for the storage"
+UNKNOWN = "not written: redis is away"
+WELL = frozenset({"succeeded", "cached", HANDED_BACK, CLAIM_LOST, WAITS})
 
 
 @dataclass(frozen=True)
@@ -48,6 +58,7 @@ class Supervisor:
     stopping: Event
     scratch_folder: Path
     earlier_results: EarlierResults
+    watch: StorageWatch
 
     def run(self, claim: Claim) -> None:
         """Run the claimed job and settle it."""
@@ -64,17 +75,18 @@ class Supervisor:
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
             self.tally.add("attempts_total", engine=job.request.engine, outcome=end)
-            log.info("attempt ended", outcome=end)
+            write = log.info if end in WELL else log.warning
+            write("attempt ended", outcome=end)
 
     def _settle(self, attempt: Attempt) -> str:
         try:
             return self._work(attempt)
         except ClaimLostError:
             return self._let_go(attempt)
-        except (WorkerStoppingError, BetterElsewhereError):
-            self._discard(attempt.claim)
-            self._persist(lambda: self.store.hand_back(attempt.claim))
-            return "handed back"
+        except (WorkerStoppingError, BetterElsewhereError, StoreUnavailableError):
+            return self._hand_back(attempt)
+        except StorageUnavailableError as error:
+            return self._wait_for_storage(attempt, error)
         except (AttemptFailedError, StemqueueError) as error:
             return self._fail(attempt, error.code, error.message, retryable=error.retryable)
         except Exception:
@@ -88,6 +100,8 @@ class Supervisor:
         if (end := self._answer_from_earlier(attempt, contents)) is not None:
             return end
         sha256 = attempt.fetch(self.storage)
+        if not job.request.source.bucket:
+            self.watch.worked()
         if not contents:
             # Now that the mixture is here it can be told.
             contents = self.earlier_results.contents_of(job, sha256)
@@ -108,6 +122,7 @@ class Supervisor:
             raise ClaimLostError
         known = reserved.known_job_id
         earlier = self.earlier_results.read(known, attempt.claim.job) if known else None
+        attempt.has_stored = earlier is not None
         outputs = self.earlier_results.copy(earlier, attempt.claim, attempt.check) if earlier else None
         if earlier is None or outputs is None:
             return None
@@ -116,7 +131,8 @@ class Supervisor:
         return refusal or "cached"
 
     def _succeed(self, attempt: Attempt, outcome: Outcome) -> str:
-        outputs = attempt.upload(self.storage, outcome)
+        # What took an hour to separate is not thrown away because the storage is away.
+        outputs = self.watch.insist(lambda: attempt.upload(self.storage, outcome), attempt.check)
         course = attempt.course(outcome)
         if refusal := self._commit(attempt, outputs, outcome.source, outcome.report, course=course):
             return refusal
@@ -137,9 +153,13 @@ class Supervisor:
         claim = attempt.claim
         if attempt.input_sha256:
             probed = {**probed, "sha256": attempt.input_sha256}
-        write_document(
-            self.storage, claim, JobState.SUCCEEDED, outputs=outputs, probed=probed, report=report, cached=cached
-        )
+
+        def document() -> None:
+            write_document(
+                self.storage, claim, JobState.SUCCEEDED, outputs=outputs, probed=probed, report=report, cached=cached
+            )
+
+        self.watch.insist(document, attempt.check)
         taken = self._persist(
             lambda: self.store.succeed(
                 claim,
@@ -157,18 +177,48 @@ class Supervisor:
             return None
         return self._let_go(attempt) if taken is False else UNKNOWN
 
+    def _hand_back(self, attempt: Attempt, reason: str | None = None) -> str:
+        """Return the job to its line, uncharged; with a reason it waits there for the storage to serve it."""
+        # First of all: a worker that stops has little time, and Redis may be stopping too.
+        taken = self._persist(lambda: self.store.hand_back(attempt.claim, reason=reason))
+        if not taken:
+            return self._let_go(attempt) if taken is False else UNKNOWN
+        self._discard(attempt)
+        return WAITS_FOR_STORAGE if reason else HANDED_BACK
+
+    def _wait_for_storage(self, attempt: Attempt, error: StorageUnavailableError) -> str:
+        """Give the job back uncharged, unless the storage, which serves others, refuses an object of somebody else's.
+
+        One object that cannot be read is not its job's fault: a storage that has lost a part of its disks serves the
+        others. The job waits longer and longer, and shows why. Only a refusal by another bucket that answers is told to
+        the client after some retries: that object will be refused tomorrow too.
+        """
+        bucket = attempt.claim.job.request.source.bucket
+        self.tally.add("faults_total", part="storage")
+        log.warning("the storage does not serve a job", error=error.message)
+        if self.watch.failed(error, is_ours=bucket is None):
+            return self._hand_back(attempt)
+        if bucket and error.is_refusal and self._answers(bucket):
+            return self._fail(attempt, error.code, error.message, retryable=True)
+        return self._hand_back(attempt, error.message)
+
+    def _answers(self, bucket: str) -> bool:
+        try:
+            self.storage.ping(bucket)
+        except StorageUnavailableError:
+            return False
+        return True
+
     def _let_go(self, attempt: Attempt) -> str:
-        self._discard(attempt.claim)
+        self._discard(attempt)
         self.tally.add("leases_lost_total")
         return CLAIM_LOST
 
     def _fail(self, attempt: Attempt, code: str, message: str, *, retryable: bool) -> str:
         job = attempt.claim.job
-        self._discard(attempt.claim)
+        self._discard(attempt)
         pause = retry_pause_seconds(job, code, retryable=retryable, settings=self.settings)
         error = {"code": code, "message": message, "retryable": retryable, "attempt": job.attempt}
-        if code == StorageUnavailableError.code:
-            self.tally.add("faults_total", part="storage")
         if pause is None:
             self._remember_failure(attempt.claim, error)
         taken = self._persist(lambda: self.store.fail(attempt.claim, error, retry_in_seconds=pause))
@@ -186,20 +236,31 @@ class Supervisor:
             log.warning("failure not told to the storage", error=away.message)
 
     def _persist(self, write: Callable[[], bool]) -> bool | None:
-        """Write the end of an attempt, waiting for Redis if it is away; a worker that stops waits no longer.
+        """Write the end of an attempt, waiting for Redis if it is away; a worker that stops waits a little only.
 
         None means that nobody knows whether it was taken: then nothing may be discarded, and the rescuer decides.
         """
+        trouble, give_up_at = Trouble(), float("inf")
         while True:
             try:
                 return write()
             except StoreUnavailableError as error:
-                log.warning("end of an attempt not taken yet", error=error.message)
-                if self.stopping.wait(1.0):
+                if trouble.is_news():
+                    log.warning("end of an attempt not taken yet", error=error.message)
+                if self.stopping.is_set():
+                    give_up_at = min(give_up_at, time.monotonic() + STOP_PATIENCE_SECONDS)
+                    time.sleep(0.2)
+                else:
+                    self.stopping.wait(1.0)
+                if time.monotonic() > give_up_at:
+                    log.warning("end of an attempt not written: redis is away", error=error.message)
                     return None
 
-    def _discard(self, claim: Claim) -> None:
+    def _discard(self, attempt: Attempt) -> None:
         """Remove what this attempt stored; what cannot be removed now is the collector's."""
+        if not attempt.has_stored or self.watch.fault:
+            return
+        claim = attempt.claim
         try:
             self.storage.delete_below(f"{job_prefix(claim.job.id)}{claim.fence}/")
         except StemqueueError as error:

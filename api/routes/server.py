@@ -20,9 +20,12 @@ blueprint = Blueprint("server", __name__)
 def engines() -> Response:
     """Tell which engines live workers have, with presets and parameters, and the server's formats and limits."""
     catalog, settings = services().catalog, services().settings
-    found = catalog.descriptions()
+    found, waiting = catalog.descriptions(), catalog.waiting()
     resource = EnginesResource(
-        engines=[EngineResource.model_validate(d) for d in found.values()],
+        engines=[
+            EngineResource.model_validate({**d, "waiting_for": "storage" if name in waiting else None})
+            for name, d in found.items()
+        ],
         default_engine=catalog.default(found),
         formats=[
             FormatResource(

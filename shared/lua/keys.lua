@@ -48,6 +48,7 @@
 --   batches, batches:<owner>      zset     batches by creation
 --   batches:live, batches:settled zset     batches that somebody has to work on; those that have ended, by when they expire
 --   fence                         string   the last fence given out
+--   away                          string   when a worker last came back to a Redis that had been away for it
 --   key:<id>, keys                hash, zset   API keys, by digest alone; their ids by creation (api_keys.py)
 --   tally                         hash     what processes have counted (tally.py)
 --   instance, lock:collector      string   the storage that this Redis belongs to; whose turn it is to collect (collector_state.py)
@@ -63,10 +64,12 @@ end
 local function get(id, ...) return redis.call('HMGET', key('job', id), ...) end
 
 local function live_workers(since_ms) return redis.call('ZRANGEBYSCORE', key('workers'), int(since_ms), '+inf') end
--- The slots of a worker if it has an engine, and how many of them bulk jobs may take.
+-- The slots of a worker if it has an engine, and how many of them bulk jobs may take. A worker that cannot reach the
+-- storage has none, and says what is wrong. -> slots, slots for bulk jobs, fault or nil
 local function slots_of(worker, engine)
-  local w = redis.call('HMGET', key('worker', worker), 'slots', 'engines', 'kept_slots')
-  if not w[2] or not string.find(',' .. w[2] .. ',', ',' .. engine .. ',', 1, true) then return 0, 0 end
+  local w = redis.call('HMGET', key('worker', worker), 'slots', 'engines', 'kept_slots', 'fault')
+  if not w[2] or not string.find(',' .. w[2] .. ',', ',' .. engine .. ',', 1, true) then return 0, 0, nil end
+  if w[4] and w[4] ~= '' then return 0, 0, w[4] end
   return tonumber(w[1]), w[1] - (w[3] or 0)
 end
 -- The same of all live workers.

@@ -11,9 +11,28 @@ local function shown_json(id)
   return cjson.encode(record)
 end
 
--- What moves without a change of the record: the place in line, and milliseconds left; each may be empty.
+-- What keeps every live worker from an engine's jobs, if any lives.
+local function fault_of_all(engine, since_ms)
+  local found = ''
+  for _, worker in ipairs(live_workers(since_ms)) do
+    local slots, _, fault = slots_of(worker, engine)
+    if slots > 0 then return '' end
+    found = fault or found
+  end
+  return found
+end
+
+-- Why a job waits for the storage; '' where it does not.
+local function waits_because(id, state, engine, since_ms)
+  local job = get(id, 'waiting', 'stage', 'worker')
+  if state == 'queued' then return job[1] and job[1] ~= '' and job[1] or fault_of_all(engine, since_ms) end
+  if job[2] ~= 'upload' or not job[3] then return '' end
+  return redis.call('HGET', key('worker', job[3]), 'fault') or ''
+end
+
+-- What moves without a change of the record: the place in line, milliseconds left, and why it waits; each may be empty.
 local function standing(id, state, since_ms)
-  if state ~= 'queued' and state ~= 'running' then return ' ' end
+  if state ~= 'queued' and state ~= 'running' then return '  ' end
   local job, position, left_ms = work_of(id), nil, nil
   job.fence = tonumber(job.fence)
   if state == 'queued' then
@@ -28,7 +47,10 @@ local function standing(id, state, since_ms)
   else
     left_ms = wait_and_run_ms(id, job, since_ms, {}, {})
   end
-  return (position and int(position) or '') .. ' ' .. (left_ms and int(left_ms) or '')
+  local why = left_ms and state == 'queued' and '' or waits_because(id, state, job.engine, since_ms)
+  -- On one line, whatever the storage said.
+  why = string.gsub(why, '%c', ' ')
+  return (position and int(position) or '') .. ' ' .. (left_ms and int(left_ms) or '') .. ' ' .. why
 end
 
 -- A line with the job's standing, then the record, unless its reader has read this version of it: most polls find a job

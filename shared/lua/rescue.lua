@@ -1,14 +1,27 @@
 -- Mend what died: leases that ran out, retries that are due, messages that nobody claimed.
--- -> {leases rescued, jobs given up, retries due, engine, class, id, ... to be sent again}
+-- -> {leases rescued, jobs given up, retries due, leases rescued uncharged, engine, class, id, ... to be sent again}
 local unclaimed_ms, max_losses, retention_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local lease_ms, alive_ms = tonumber(ARGV[4]), tonumber(ARGV[5])
 local limit = 200 -- bounds how long one run of this script can hold Redis
 local now = now_ms()
-local rescued, given_up, due = 0, 0, 0
+local rescued, given_up, due, uncharged = 0, 0, 0, 0
 
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', key('running'), '-inf', int(now), 'LIMIT', 0, limit)) do
-  local job = get(id, 'state', 'attempt', 'created_ms', 'worker')
+-- When Redis was last away, for all that is known: it started, or a worker came back to it. Of a lease that was renewed
+-- before and not since nobody can tell whether its worker was lost, or could not be heard: it costs no attempt.
+local uptime_s = tonumber(string.match(redis.call('INFO', 'server'), 'uptime_in_seconds:(%d+)'))
+local away_at = math.max(now - 1000 * uptime_s, tonumber(redis.call('GET', key('away')) or 0))
+
+local leases = redis.call('ZRANGEBYSCORE', key('running'), '-inf', int(now), 'WITHSCORES', 'LIMIT', 0, limit)
+for i = 1, #leases, 2 do
+  local id, renewed_at = leases[i], leases[i + 1] - lease_ms
+  local job = get(id, 'state', 'attempt', 'created_ms')
   redis.call('ZREM', key('running'), id)
-  if job[1] == 'running' then
+  if job[1] == 'running' and renewed_at <= away_at then
+    redis.call('HINCRBY', key('job', id), 'attempt', -1)
+    move(id, 'running', 'queued', 'stage', '', 'fence', '0')
+    enter_line(id, job[3])
+    uncharged = uncharged + 1
+  elseif job[1] == 'running' then
     local err = cjson.encode({code = 'worker_lost', attempt = tonumber(job[2]), at_ms = now,
       message = 'The worker stopped sending heartbeats.', retryable = true})
     note_error(id, err)
@@ -32,10 +45,15 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', key('delayed'), '-inf', int(now)
   end
 end
 
-local answer = {rescued, given_up, due}
+local answer = {rescued, given_up, due, uncharged}
 for _, engine in ipairs(redis.call('SMEMBERS', key('engines'))) do
   local published = key('published', engine)
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', published, '-inf', int(now - unclaimed_ms), 'LIMIT', 0, limit)) do
+  local late = {}
+  -- While every worker waits for the storage none claims, and nothing is lost.
+  if live_slots(engine, now - alive_ms) > 0 then
+    late = redis.call('ZRANGEBYSCORE', published, '-inf', int(now - unclaimed_ms), 'LIMIT', 0, limit)
+  end
+  for _, id in ipairs(late) do
     redis.call('ZADD', published, int(now), id)
     answer[#answer + 1] = engine
     answer[#answer + 1] = get(id, 'class')[1]

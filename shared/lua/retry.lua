@@ -12,7 +12,7 @@ if state == 'failed' or state == 'canceled' then
   local refused = refusal(job[2], max_queued_by_owner, max_audio_ms)
   if refused then return {refused, {}} end
   redis.call('ZREM', key('settled'), id)
-  redis.call('HDEL', key('job', id), 'finished_ms', 'expires_ms', 'error', 'attempt_errors', 'started_ms')
+  redis.call('HDEL', key('job', id), 'finished_ms', 'expires_ms', 'error', 'attempt_errors', 'started_ms', 'waiting', 'waits')
   move(id, state, 'queued', 'losses', 0, 'attempt', 0, 'progress', 0, 'stage', '')
   enter_line(id, now_ms())
 end

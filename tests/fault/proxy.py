@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 import ssl
 import struct
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 SLOW_DOWN = (
@@ -20,13 +21,24 @@ SLOW_DOWN = (
 )
 
 
+FORBIDDEN = (
+    b"HTTP/1.1 403 Forbidden\r\nContent-Type: application/xml\r\nConnection: close\r\n\r\n"
+    b'<?xml version="1.0"?><Error><Code>AccessDenied</Code><Message>Access Denied.</Message></Error>'
+)
+
+METHOD = re.compile(rb"(GET|HEAD|PUT|POST|DELETE) ")
+
+ANSWERS = {"slow_down": SLOW_DOWN, "forbid": FORBIDDEN}
+
+
 class Proxy:
     """Listens on a free port and forwards to `target_port`, in a thread of its own, until closed.
 
     `mode` is read for each block: `pass`; `swallow` (connections open, nothing comes through); `refuse` (new ones
-    are closed at once); `slow_down` (HTTP 503 to every new connection). `delay_seconds` and `bytes_per_second`
-    slow down what passes; `reset_after_bytes` cuts each connection once so much has gone to the target. With `tls` it
-    ends TLS before a target that has none.
+    are closed at once); `slow_down` (HTTP 503 to every new connection); `forbid` (HTTP 403). `delay_seconds` and
+    `bytes_per_second` slow down what passes; `reset_after_bytes` cuts each connection once so much has gone to the
+    target; requests (`PUT /path…`) that `refuses` says yes to are answered by 503. With `tls` it ends TLS before a
+    target that has none.
     """
 
     def __init__(self, target_port: int, *, tls: ssl.SSLContext | None = None) -> None:
@@ -34,6 +46,7 @@ class Proxy:
         self.delay_seconds = 0.0
         self.bytes_per_second: float | None = None
         self.reset_after_bytes: int | None = None
+        self.refuses: Callable[[bytes], bool] = lambda _: False
         self.resets = 0
         self._target_port = target_port
         self._writers: set[asyncio.StreamWriter] = set()
@@ -77,10 +90,10 @@ class Proxy:
         try:
             if self.mode == "refuse":
                 return
-            if self.mode == "slow_down":
+            if self.mode in ANSWERS:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(reader.read(65536), 1)
-                writer.write(SLOW_DOWN)
+                writer.write(ANSWERS[self.mode])
                 await writer.drain()
                 return
             await self._connect(reader, writer)
@@ -96,14 +109,22 @@ class Proxy:
         there, back = await asyncio.open_connection("127.0.0.1", self._target_port)
         self._writers.add(back)
         try:
-            await asyncio.gather(self._pump(reader, back, counts=True), self._pump(there, writer, counts=False))
+            await asyncio.gather(self._pump(reader, back, writer), self._pump(there, writer))
         finally:
             self._writers.discard(back)
             back.close()
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, counts: bool) -> None:
+    async def _pump(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, client: asyncio.StreamWriter | None = None
+    ) -> None:
+        """Forward one direction; with `client`, whom it comes from, that to the target."""
         sent = 0
         while block := await source.read(65536):
+            if client and METHOD.match(block) and self.refuses(block.partition(b"\r\n")[0]):
+                client.write(SLOW_DOWN)
+                await client.drain()
+                client.close()
+                break
             while self.mode == "swallow":
                 await asyncio.sleep(0.02)
             if self.delay_seconds:
@@ -113,7 +134,7 @@ class Proxy:
             sink.write(block)
             await sink.drain()
             sent += len(block)
-            if counts and self.reset_after_bytes is not None and sent >= self.reset_after_bytes:
+            if client and self.reset_after_bytes is not None and sent >= self.reset_after_bytes:
                 self.resets += 1
                 for writer in list(self._writers):
                     self._reset(writer)

@@ -27,6 +27,7 @@ from shared.upload_store import UploadStore
 from tests.fixtures.api import ENGINE, StandIn
 from worker.children import Children
 from worker.earlier_result import EarlierResults
+from worker.storage_watch import StorageWatch
 from worker.supervisor import Supervisor
 
 SHA256 = "ab" * 32
@@ -50,15 +51,17 @@ class World(StandIn):
             engines=[ENGINE],
         )
         tally = Tally(connect(self.settings), self.settings.redis_prefix)
+        stopping = Event()
         self.supervisor = Supervisor(
             settings=self.settings,
             store=self.store,
             storage=self.storage,
             children=Children(self.settings, self.folder, tally),
             tally=tally,
-            stopping=Event(),
+            stopping=stopping,
             scratch_folder=self.folder,
             earlier_results=self.earlier,
+            watch=StorageWatch(self.storage, stopping, lambda: None),
         )
 
     def submit(self, **changes: Any) -> Claim:

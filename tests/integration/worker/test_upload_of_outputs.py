@@ -8,7 +8,7 @@ from threading import Event
 
 import pytest
 
-from shared.errors import StorageUnavailableError
+from shared.errors import SeparationFailedError
 from shared.job import JobRequest, Source
 from shared.job_store import Claim, new_id
 from shared.object_storage import job_prefix, upload_key
@@ -78,7 +78,7 @@ def test_after_one_that_cannot_be_stored_no_more_are_begun(
 def test_one_that_is_not_what_the_child_told_is_refused(stand_in: StandIn, attempt: Attempt, tmp_path: Path) -> None:
     files = written(tmp_path)
     (tmp_path / "out" / files[-1].filename).write_text("something else")
-    with pytest.raises(StorageUnavailableError, match="changed"):
+    with pytest.raises(SeparationFailedError, match="changed"):
         attempt.upload(stand_in.storage, Outcome(tuple(files), {}, {}))
 
 

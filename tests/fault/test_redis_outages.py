@@ -1,0 +1,101 @@
+"""Redis is away for longer than a lease, in every phase of a job: no attempt is charged, and none is a lost worker."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.fault.conftest import make_song
+from tests.fault.deployment import Deployment, os_kill, wait_until
+from tests.fault.invariants import Watcher, check
+from tests.fault.test_storage_outages import (
+    SLOW,
+    assert_uncharged,
+    before_the_commit,
+    in_the_fetch,
+    in_the_separation,
+    in_the_upload,
+    mend,
+    runs,
+)
+
+OUTAGE_SECONDS = 10.0
+"""More than three leases in these settings."""
+
+
+@pytest.fixture(scope="module")
+def long_song(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A song that takes a while to fetch, and its stems to store."""
+    return make_song(tmp_path_factory.mktemp("songs") / "long.wav", 150.0)
+
+
+def in_line(deployment: Deployment, song: Path) -> str:
+    deployment.submit(song, **SLOW)
+    return deployment.submit(song, **SLOW)
+
+
+def be_away(deployment: Deployment, mode: str) -> None:
+    if mode == "killed":
+        deployment.valkey.kill()
+        time.sleep(OUTAGE_SECONDS)
+        deployment.valkey.start()
+        return
+    deployment.redis_proxy.mode = mode
+    deployment.redis_proxy.reset_all()
+    time.sleep(OUTAGE_SECONDS)
+    deployment.redis_proxy.mode = "pass"
+
+
+@pytest.mark.parametrize("mode", ["refuse", "swallow", "killed"])
+@pytest.mark.parametrize("phase", [in_line, in_the_fetch, in_the_separation, in_the_upload, before_the_commit])
+def test_an_outage_costs_no_attempt(
+    deployment: Deployment,
+    long_song: Path,
+    watcher: Watcher,
+    phase: Callable[[Deployment, Path], str],
+    mode: str,
+) -> None:
+    job_id = phase(deployment, long_song)
+    if phase is before_the_commit:
+        mend(deployment)
+    be_away(deployment, mode)
+    mend(deployment)
+    for accepted in deployment.accepted:
+        assert_uncharged(deployment, deployment.until(accepted, "succeeded", "failed"))
+    assert runs(deployment, job_id) == 1, "nothing was separated again"
+    check(deployment, watcher)
+
+
+def test_a_claim_whose_answer_got_lost_is_nobodys_loss(deployment: Deployment, song: Path) -> None:
+    """The script runs, and the connection is gone when its answer comes."""
+    for _ in range(4):
+        job_id = deployment.submit(song, **SLOW)
+        for _ in range(30):
+            deployment.redis_proxy.reset_all()
+            time.sleep(0.03)
+        assert_uncharged(deployment, deployment.until(job_id, "succeeded", "failed"))
+        assert runs(deployment, job_id) == 1
+    check(deployment)
+
+
+def test_a_machine_that_stops_charges_nothing_and_says_what_it_could_not_write(
+    deployment: Deployment, song: Path
+) -> None:
+    """All containers are told to stop at once, and Redis is the first to be gone."""
+    job_id = in_the_separation(deployment, song)
+    worker = deployment.workers[0]
+    deployment.valkey.stop()
+    os_kill(worker.pid, signal.SIGTERM)
+    wait_until(lambda: worker.exit_code is not None, 20, "the worker to be gone")
+    ends = [line for line in deployment.lines if "attempt ended" in line]
+    assert not any("handed back" in line for line in ends), ends
+    assert any("not written" in line for line in ends), ends
+    time.sleep(4)  # past the lease
+    deployment.valkey.start()
+    deployment.start_worker(wait=False)
+    assert_uncharged(deployment, deployment.until(job_id, "succeeded", "failed"))
+    check(deployment)
