@@ -161,6 +161,10 @@ class JobQueue:
             int(was_away),
         )
 
+    def is_new_server(self) -> bool:
+        """Return whether Redis has started, or failed over, since any worker asked for the last time."""
+        return self._scripts.is_new_server()
+
     def worker_gone(self, worker_id: str) -> None:
         """Take a worker that stops out of the reckoning at once."""
         guarded(lambda: self._redis.zrem(f"{self._prefix}workers", worker_id))

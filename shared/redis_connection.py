@@ -6,6 +6,7 @@ REDIS_URL means (redis_address.py).
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from importlib import resources
 from typing import Any, TypeVar
@@ -112,6 +113,19 @@ class Scripts:
             script = self._registered[name] = self._client.register_script(_source(name))
         values = ["" if a is None else str(a) for a in args]
         return guarded(lambda: self._evaluate(script, values))
+
+    def is_new_server(self) -> bool:
+        """Return whether Redis has started, or a replica has become master, since anybody here asked for the last time.
+
+        A server begins without scripts, and INFO, which tells its uptime, is more than our user need be allowed. Raises
+        StoreUnavailableError.
+        """
+        marker = f"-- {self._prefix}\nreturn 1"
+        sha = hashlib.sha1(marker.encode(), usedforsecurity=False).hexdigest()
+        (is_known,) = guarded(lambda: self._client.script_exists(sha))
+        if not is_known:
+            guarded(lambda: self._client.script_load(marker))
+        return not is_known
 
     def _evaluate(self, script: Script, values: list[str]) -> Any:
         try:

@@ -197,6 +197,7 @@ class WorkerService:
             try:
                 if now >= tell_at or self.worker.fault != self.watch.fault:
                     self.worker = replace(self.worker, fault=self.watch.fault)
+                    was_away |= self.queue.is_new_server()
                     self.queue.worker_beat(self.worker, was_away=was_away)
                     tell_at, was_away = now + self.settings.worker_alive_seconds / 4, False
                 if now >= rescue_at:

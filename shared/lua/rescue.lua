@@ -6,10 +6,9 @@ local limit = 200 -- bounds how long one run of this script can hold Redis
 local now = now_ms()
 local rescued, given_up, due, uncharged = 0, 0, 0, 0
 
--- When Redis was last away, for all that is known: it started, or a worker came back to it. Of a lease that was renewed
--- before and not since nobody can tell whether its worker was lost, or could not be heard: it costs no attempt.
-local uptime_s = tonumber(string.match(redis.call('INFO', 'server'), 'uptime_in_seconds:(%d+)'))
-local away_at = math.max(now - 1000 * uptime_s, tonumber(redis.call('GET', key('away')) or 0))
+-- When Redis was last away, for all that its workers know (worker_beat.lua). Of a lease that was renewed before and not
+-- since, nobody can tell whether its worker was lost or could not be heard: that costs no attempt.
+local away_at = tonumber(redis.call('GET', key('away')) or 0)
 
 local leases = redis.call('ZRANGEBYSCORE', key('running'), '-inf', int(now), 'WITHSCORES', 'LIMIT', 0, limit)
 for i = 1, #leases, 2 do

@@ -1,5 +1,5 @@
 -- A worker tells that it lives and what it can do, or what keeps it from that; silence takes its slots out of the
--- reckoning. `was_away`: its calls to Redis have failed until now.
+-- reckoning. `was_away`: Redis did not answer it until now, or has just started.
 local worker, slots, engines, descriptions, kept_slots = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local fault, was_away = ARGV[6], ARGV[7] == '1'
 local now = now_ms()
