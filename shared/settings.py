@@ -169,9 +169,16 @@ class Settings(BaseSettings):
     )
     worker_alive_seconds: float = Field(30.0, gt=0, description="Silence after which a worker's slots no longer count")
     max_losses: int = Field(3, ge=1, description="Lost workers that a job survives before it ends as worker_lost")
-    max_retries: int = Field(3, ge=0, description="Retries after passing errors")
+    max_retries: int = Field(
+        3,
+        ge=0,
+        description="Retries after passing errors, such as a full scratch disk; outages of storage or Redis cost none",
+    )
     retry_base_seconds: float = Field(
-        5.0, gt=0, description="Pause before the first retry; doubles each time, with jitter"
+        5.0,
+        gt=0,
+        description="Pause before the first retry, or before an object that the storage did not serve is tried again; "
+        "doubles each time, with jitter",
     )
     collect_seconds: float = Field(300.0, gt=0, description="How often garbage in storage is looked for")
     upload_abandoned_seconds: float = Field(

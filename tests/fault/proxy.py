@@ -37,8 +37,8 @@ class Proxy:
     `mode` is read for each block: `pass`; `swallow` (connections open, nothing comes through); `refuse` (new ones
     are closed at once); `slow_down` (HTTP 503 to every new connection); `forbid` (HTTP 403). `delay_seconds` and
     `bytes_per_second` slow down what passes; `reset_after_bytes` cuts each connection once so much has gone to the
-    target; requests (`PUT /path…`) that `refuses` says yes to are answered by 503. With `tls` it ends TLS before a
-    target that has none.
+    target; `refusal` (503) answers requests for which `refuses` is true; it is asked with `PUT /path…`. With `tls` it
+    ends TLS before a target that has none.
     """
 
     def __init__(self, target_port: int, *, tls: ssl.SSLContext | None = None) -> None:
@@ -47,6 +47,7 @@ class Proxy:
         self.bytes_per_second: float | None = None
         self.reset_after_bytes: int | None = None
         self.refuses: Callable[[bytes], bool] = lambda _: False
+        self.refusal = SLOW_DOWN
         self.resets = 0
         self._target_port = target_port
         self._writers: set[asyncio.StreamWriter] = set()
@@ -121,7 +122,7 @@ class Proxy:
         sent = 0
         while block := await source.read(65536):
             if client and METHOD.match(block) and self.refuses(block.partition(b"\r\n")[0]):
-                client.write(SLOW_DOWN)
+                client.write(self.refusal)
                 await client.drain()
                 client.close()
                 break

@@ -2,7 +2,8 @@
 
     python -m tests.fault.soak MINUTES [SEED]
 
-Prints the counts as a table; exits 1 if a job was lost or committed twice, or an object belongs to none.
+Prints the counts as a table; exits 1 if a job was lost, committed twice or failed by an outage, or an object belongs to
+none.
 """
 
 from __future__ import annotations
@@ -23,12 +24,19 @@ from shared.embedded.processes import RunningService
 from tests.fault.conftest import make_song
 from tests.fault.deployment import Deployment, os_kill, wait_until
 from tests.fault.invariants import Watcher, check
+from tests.fault.proxy import Proxy
 
 WAITING_JOBS = 6
 """How many unfinished jobs the stream keeps up; raising it puts more of them under each fault."""
 
 PAUSE_SECONDS = (2.0, 8.0)
 """How long the system has between two faults."""
+
+OUTAGE_SECONDS = (8.0, 30.0)
+"""How long the storage or Redis is away; a lease lasts 3 s here and 60 s in earnest, so that these are minutes."""
+
+OUTAGES = frozenset({"storage_unavailable", "queue_unavailable"})
+"""Codes that no job may end with: an outage ends none."""
 
 
 class Soak:
@@ -37,7 +45,7 @@ class Soak:
     def __init__(self, folder: Path, seed: int) -> None:
         self.random = random.Random(seed)
         self.songs = [make_song(folder / f"song {n}.wav", 5.0 + 3 * n) for n in range(3)]
-        self.deployment = Deployment(folder / "deployment", MAX_LOSSES="10", MAX_RETRIES="8")
+        self.deployment = Deployment(folder / "deployment", MAX_LOSSES="10")
         self.deployment.start_api()
         for _ in range(2):
             self.deployment.start_worker()
@@ -83,6 +91,8 @@ class Soak:
                 self.kill_valkey,
                 self.kill_storage,
                 self.cut_cables,
+                self.take_storage_away,
+                self.take_redis_away,
             ]
         )
         self.faults[harm.__name__] += 1
@@ -128,6 +138,20 @@ class Soak:
         """Reset every connection to Valkey and the storage."""
         self.deployment.redis_proxy.reset_all()
         self.deployment.storage_proxy.reset_all()
+
+    def take_storage_away(self) -> None:
+        """Leave every part without the storage for a long while: with these settings' leases, of minutes."""
+        self._take_away(self.deployment.storage_proxy, ["refuse", "swallow", "slow_down", "forbid"])
+
+    def take_redis_away(self) -> None:
+        """Leave every part without Redis for a long while."""
+        self._take_away(self.deployment.redis_proxy, ["refuse", "swallow"])
+
+    def _take_away(self, proxy: Proxy, modes: list[str]) -> None:
+        proxy.mode = self.random.choice(modes)
+        proxy.reset_all()
+        time.sleep(self.random.uniform(*OUTAGE_SECONDS))
+        proxy.mode = "pass"
 
     def _live_worker(self) -> RunningService:
         for worker in self.deployment.workers:
@@ -205,7 +229,7 @@ def run(soak: Soak, minutes: float, seed: int) -> int:
         "slowest answer of the API, s": round(watcher.slowest_seconds, 2),
     }.items():
         print(f"{name:45} {value}")
-    return 1 if lost or doubles else 0
+    return 1 if lost or doubles or OUTAGES & codes.keys() else 0
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import pytest
 
 from tests.fault.deployment import Deployment, os_kill, wait_until
 from tests.fault.invariants import check
+from tests.fault.proxy import FORBIDDEN
 from tests.fixtures.servers import BUCKET
 
 STAND_IN = {"engine": "slow", "parameters": {"seconds": 0.3}, "no_cache": True}
@@ -97,15 +98,44 @@ def test_storage_that_is_away_while_items_end_delays_them_only(deployment: Deplo
     wait_until(lambda: deployment.batch(batch_id)["counts"]["succeeded"] >= 2, 60, "two items to be done")
     deployment.storage_proxy.mode = "refuse"
     deployment.storage_proxy.reset_all()
-    time.sleep(1.0)
+    time.sleep(15)
     deployment.storage_proxy.mode = "pass"
-    batch = deployment.until_batch(batch_id, "ended", seconds=120)
-    if batch["counts"]["failed"]:
-        # Retries are bounded: what was out of luck is done again by hand.
-        codes = {item["error"]["code"] for item in deployment.items(batch_id) if item["error"]}
-        assert codes == {"storage_unavailable"}
-        deployment.client.post(f"/v1/batches/{batch_id}/retry-failed").raise_for_status()
     check_done(deployment, batch_id, tracks)
+    assert {(item["state"], item["attempts"]) for item in deployment.items(batch_id)} == {("succeeded", 1)}
+
+
+def is_copy(request: bytes) -> bool:
+    return request.startswith(b"PUT ") and b"/catalog/copies/" in request
+
+
+def test_copies_wait_for_their_bucket_however_long_it_is_away(deploy: Callable[..., Deployment], song: Path) -> None:
+    deployment = deploy(S3_SOURCE_BUCKETS=BUCKET, EXPORT_BUCKETS=BUCKET)
+    items = put_catalog(deployment, song, 3)
+    deployment.storage_proxy.refuses = is_copy
+    export = {"bucket": BUCKET, "prefix": "catalog/copies"}
+    batch_id = deployment.submit_batch(items=items, defaults=STAND_IN, export=export)
+    put_off = lambda: sum("export put off" in line for line in deployment.lines)
+    wait_until(lambda: put_off() >= 10, 120, "the copies to be tried more often than a refusal would be")
+    batch = deployment.batch(batch_id)
+    assert (batch["state"], batch["counts"]["failed"]) == ("running", 0)
+    deployment.storage_proxy.refuses = lambda _: False
+    check_done(deployment, batch_id, 3)
+    assert len(list(deployment.storage.list_keys("catalog/copies/"))) == 6
+
+
+def test_what_a_bucket_that_answers_refuses_ends_with_its_error(deploy: Callable[..., Deployment], song: Path) -> None:
+    deployment = deploy(S3_SOURCE_BUCKETS=BUCKET, EXPORT_BUCKETS=BUCKET)
+    items = put_catalog(deployment, song, 2)
+    deployment.storage.put_bytes(song.read_bytes(), "catalog/forbidden.flac", "audio/flac")
+    items.append({"track": "00002", "source": {"s3": {"bucket": BUCKET, "key": "catalog/forbidden.flac"}}})
+    deployment.storage_proxy.refusal = FORBIDDEN
+    deployment.storage_proxy.refuses = lambda request: is_copy(request) or b"/catalog/forbidden.flac" in request
+    export = {"bucket": BUCKET, "prefix": "catalog/copies"}
+    batch_id = deployment.submit_batch(items=items, defaults=STAND_IN, export=export)
+    deployment.until_batch(batch_id, "ended", seconds=120)
+    told = [(item["state"], item["error"]["code"]) for item in deployment.items(batch_id)]
+    assert told == [("failed", "export_failed"), ("failed", "export_failed"), ("failed", "storage_unavailable")]
+    check(deployment)
 
 
 def test_a_canceled_batch_stops_at_once_and_goes_on_when_it_is_told_to(deployment: Deployment, song: Path) -> None:
