@@ -11,6 +11,7 @@ from typing import cast
 
 import redis
 
+from shared.admission import Admission
 from shared.errors import SourceMissingError, StorageQuotaError
 from shared.redis_connection import Scripts, connect, guarded
 from shared.settings import Settings
@@ -27,21 +28,23 @@ class UploadStore:
         self._prefix = settings.redis_prefix
         self._scripts = Scripts(self._redis, settings.redis_prefix)
         self._max_bytes = settings.max_stored_bytes_per_owner
+        self._admission = Admission(settings, self._redis)
 
     def add(self, upload_id: str, fields: dict[str, str]) -> None:
         """Record a finished upload; it is idle until a job uses it. `implicit` = "1" ties it to its first job.
 
-        Raises StorageQuotaError.
+        Raises StorageQuotaError, RecordsQuotaError, StoreFullError.
         """
         flat = [part for field in fields.items() for part in field]
-        answer = self._scripts.run(
-            "add_upload", upload_id, fields["owner"], fields["size_bytes"], self._max_bytes, *flat
-        )
+        limits = (self._max_bytes, *self._admission.record_limits())
+        answer = self._scripts.run("add_upload", upload_id, fields["owner"], fields["size_bytes"], *limits, *flat)
+        self._admission.demand(answer)
         if answer == "no_room":
             raise self._no_room()
 
     def demand_room(self, owner: str, size_bytes: int) -> None:
-        """Raise StorageQuotaError if an upload of this size would be refused, before it is sent in vain."""
+        """Raise as `add` does if an upload of this size would be refused, before it is sent in vain."""
+        self._admission.demand_room(owner)
         if self._max_bytes:
             stored = guarded(lambda: self._redis.hget(f"{self._prefix}usage:{owner}", "bytes"))
             if int(cast("str | None", stored) or 0) + size_bytes > self._max_bytes:
