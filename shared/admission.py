@@ -7,7 +7,14 @@ from __future__ import annotations
 
 import redis
 
-from shared.errors import AudioQuotaError, QueueFullError, QueueQuotaError, RecordsQuotaError, StoreFullError
+from shared.errors import (
+    AudioQuotaError,
+    QueueFullError,
+    QueueQuotaError,
+    RecordsQuotaError,
+    StorageQuotaError,
+    StoreFullError,
+)
 from shared.redis_connection import Scripts, guarded
 from shared.redis_memory import ADMITTING_SHARE, RedisMemory
 from shared.settings import Settings
@@ -16,8 +23,9 @@ OWNER_FULL_PAUSE_SECONDS = 15
 """When an owner whose places in line are taken may try again."""
 
 
-RECORDS_FULL_PAUSE_SECONDS = 600
-"""When an owner whose records take all the room that they may can try again: room comes by deleting, or by time."""
+NO_ROOM_PAUSE_SECONDS = 600
+"""When an owner who has no room left, in storage or in Redis, may try again: room comes by deleting jobs, or when they
+expire, and nobody can say when that is."""
 
 
 class Admission:
@@ -30,10 +38,14 @@ class Admission:
         self._memory = RedisMemory(client)
         self._scripts = Scripts(client, settings.redis_prefix)
 
-    def job_limits(self) -> tuple[int, int, int, int]:
-        """Return an owner's limits of jobs that wait and of milliseconds of audio a day, then `record_limits`."""
-        audio_ms = int(self._settings.max_audio_seconds_per_day * 1000)
-        return (self._settings.max_queued_jobs_per_owner, audio_ms, *self.record_limits())
+    def job_limits(self) -> tuple[int, ...]:
+        """Return an owner's limits: jobs that wait, ms of audio a day, bytes in storage; then `record_limits`."""
+        settings = self._settings
+        audio_ms = int(settings.max_audio_seconds_per_day * 1000)
+        return (
+            *(settings.max_queued_jobs_per_owner, audio_ms, settings.max_stored_bytes_per_owner),
+            *self.record_limits(),
+        )
 
     def record_limits(self) -> tuple[int, int]:
         """Return how many bytes of Redis records may take: an owner's, and all; 0: no limit.
@@ -70,9 +82,15 @@ class Admission:
             raise QueueQuotaError(message, OWNER_FULL_PAUSE_SECONDS)
         if answer == "memory_full":
             raise StoreFullError("Redis has no memory for more than the jobs, batches and uploads that there are.")
+        if answer == "no_room":
+            message = (
+                f"Your uploads and stems take, or would take, more than {self._settings.max_stored_bytes_per_owner:,} "
+                "bytes. Delete some jobs."
+            )
+            raise StorageQuotaError(message, NO_ROOM_PAUSE_SECONDS)
         if answer == "records_full":
             message = "Your jobs, batches, uploads and Idempotency-Keys take as much of Redis as they may. Delete some."
-            raise RecordsQuotaError(message, RECORDS_FULL_PAUSE_SECONDS)
+            raise RecordsQuotaError(message, NO_ROOM_PAUSE_SECONDS)
         if answer == "audio_spent":
             seconds = f"{self._settings.max_audio_seconds_per_day:g} seconds"
             until_midnight = 86_400 - guarded(self._redis.time)[0] % 86_400

@@ -2,7 +2,7 @@
 
 -- What records are reckoned to take in Redis beside what clients say in them, as measured (tests/bench/record_bytes.py): a
 -- job as it has ended, with its places in the indexes; each webhook of an end, and the log of its tries; and so on.
-local JOB_BYTES, WEBHOOK_BYTES, BATCH_BYTES, UPLOAD_BYTES = 4000, 3000, 4000, 900
+local JOB_BYTES, WEBHOOK_BYTES, BATCH_BYTES, UPLOAD_BYTES = 4000, 3000, 4000, 450
 local RESULT_BYTES, MARK_BYTES, REPETITION_BYTES = 80, 90, 500
 
 local function set(id, ...)
@@ -96,14 +96,15 @@ local function put_result(id, number, result)
   charge_batch(id, #result + RESULT_BYTES)
 end
 
--- Which limit keeps a job from its line. -> owner_full | audio_spent | records_full | memory_full, or nothing
-local function refusal(owner, max_queued, max_audio_ms, max_owner_bytes, max_bytes)
+-- Which limit keeps a job from its line. -> owner_full | audio_spent | no_room | records_full | memory_full, or nothing
+local function refusal(owner, max_queued, max_audio_ms, max_stored_bytes, max_owner_bytes, max_bytes)
   if max_queued > 0 and tonumber(redis.call('HGET', key('usage', owner), 'queued') or 0) >= max_queued then
     return 'owner_full'
   end
   if max_audio_ms > 0 and tonumber(redis.call('GET', audio_today(owner)) or 0) >= max_audio_ms then
     return 'audio_spent'
   end
+  if max_stored_bytes > 0 and stored_bytes(owner) >= max_stored_bytes then return 'no_room' end
   return record_refusal(owner, max_owner_bytes, max_bytes)
 end
 local function bytes_of(outputs)

@@ -1,7 +1,8 @@
 -- Put an ended job back in line by hand, with a clean slate.
 -- -> {state before, or '', or batch (its own matter), or what refusal says; the record} or {full, ms until a place is free}
 local id, max_queued = ARGV[1], tonumber(ARGV[2])
-local limits, alive_ms = {tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])}, tonumber(ARGV[7])
+local limits, alive_ms = {}, tonumber(ARGV[8])
+for i = 3, 7 do limits[#limits + 1] = tonumber(ARGV[i]) end
 local job = get(id, 'state', 'owner', 'engine', 'batch', 'request')
 local state = job[1]
 if job[4] then return {'batch', ''} end

@@ -4,9 +4,10 @@
 -- The record comes at once: an answer that needs a second call could be lost although the job is accepted.
 local id, request, owner, engine, class = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local max_queued, upload = tonumber(ARGV[6]), ARGV[7]
-local limits, alive_ms = {tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])}, tonumber(ARGV[12])
-local batch = ARGV[13] -- the batch whose item this is, or ''
-local kind, form, guessed_ms, excerpt_ms = ARGV[14], ARGV[15], tonumber(ARGV[16]), tonumber(ARGV[17] ~= '' and ARGV[17] or nil)
+local limits, alive_ms = {}, tonumber(ARGV[13])
+for i = 8, 12 do limits[#limits + 1] = tonumber(ARGV[i]) end
+local batch = ARGV[14] -- the batch whose item this is, or ''
+local kind, form, guessed_ms, excerpt_ms = ARGV[15], ARGV[16], tonumber(ARGV[17]), tonumber(ARGV[18] ~= '' and ARGV[18] or nil)
 if redis.call('EXISTS', key('job', id)) == 1 then return {'exists', record_of(id, now_ms() - alive_ms)} end
 if batch ~= '' and not is_waiting(item_letter(batch, item_of(id))) then return {'not_waiting'} end
 if tonumber(redis.call('HGET', key('count'), 'queued') or 0) >= max_queued then
