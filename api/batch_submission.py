@@ -45,9 +45,10 @@ class BatchSubmissions:
         """Accept a batch.
 
         Raises FieldsInvalidError, WorkersUnavailableError, SourceRefusedError, ExportRefusedError, SourceMissingError,
-        ManifestInvalidError.
+        ManifestInvalidError, RecordsQuotaError, StoreFullError.
         """
         self.check(wanted)
+        self.batches.demand_room(sender.owner)
         manifest = self._keep_list(wanted.items, batch_id) if wanted.items is not None else self.place(sender, wanted)
         export = wanted.export
         request = BatchRequest(

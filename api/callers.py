@@ -1,22 +1,24 @@
 """Who makes a request, and whether they may: API keys and their scopes over HTTP.
 
-Owns which calls need what. A route without a description is for operators alone, so that a call that somebody forgot
+Owns which calls need what, and that a revoked key is told nothing more: whoever waits or sends for long asks again
+whether it is good. A route without a description is for operators alone, so that a call that somebody forgot
 to think about is closed rather than open.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, cast
 
-from flask import Flask, g, request
+from flask import Flask, Response, g, request
+from werkzeug.wsgi import ClosingIterator
 
 from api.errors import KeyInvalidError, KeyMissingError, ScopeMissingError
 from api.openapi import ATTRIBUTE, Operation
 from api.security import listens_on_loopback
-from shared.api_keys import ApiKeys
+from shared.api_keys import ApiKey, ApiKeys
 from shared.settings import Settings
 
 LOCAL_OWNER = "local"
@@ -76,6 +78,15 @@ def register_callers(app: Flask, settings: Settings, keys: ApiKeys) -> None:
             raise ScopeMissingError(f"This key has not the scope {scope!r} that this call needs.")
         g.caller = found
 
+    @app.after_request
+    def watch(response: Response) -> Response:
+        # What is sent piece by piece, a file or a report, breaks off once its reader's key is revoked.
+        if response.is_streamed and "key_check" in g:
+            blocks = response.response
+            close = getattr(blocks, "close", None)
+            response.response = ClosingIterator(_checked(blocks, g.key_check), [close] if close else None)
+        return response
+
 
 def needed_scope(view: Callable[..., Any] | None, blueprint: str | None, method: str) -> str | None:
     """Return the scope that a call needs; None where none is asked for: of pages, and of addresses that are none."""
@@ -90,6 +101,34 @@ def caller() -> Caller:
     return cast(Caller, g.caller)
 
 
+def demand_key() -> None:
+    """Raise KeyInvalidError if the caller's key was revoked since the request came. May raise StoreUnavailableError."""
+    key_check()()
+
+
+def key_check() -> Callable[[], None]:
+    """Return `demand_key` for this request's caller, to be called while the answer goes out."""
+    check: Callable[[], None] = g.get("key_check", _needs_none)
+    return check
+
+
+def _needs_none() -> None:
+    pass
+
+
+def _checked(blocks: Iterable[Any], check: Callable[[], None]) -> Iterator[Any]:
+    for block in blocks:
+        check()
+        yield block
+
+
+def _known_key(keys: ApiKeys, text: str) -> ApiKey:
+    key = keys.find(text)
+    if key is None:
+        raise KeyInvalidError("This server knows no such API key; it may have been revoked.")
+    return key
+
+
 def _caller(keys: ApiKeys, *, required: bool) -> Caller:
     given = request.environ.get("HTTP_AUTHORIZATION")
     if given is None:
@@ -97,7 +136,7 @@ def _caller(keys: ApiKeys, *, required: bool) -> Caller:
             raise KeyMissingError("This server wants an API key: Authorization: Bearer <key>.")
         return LOCAL
     kind, _, text = given.partition(" ")
-    key = keys.find(text.strip()) if kind.lower() == "bearer" else None
-    if key is None:
-        raise KeyInvalidError("This server knows no such API key; it may have been revoked.")
+    text = text.strip() if kind.lower() == "bearer" else ""
+    key = _known_key(keys, text)
+    g.key_check = lambda: _known_key(keys, text)
     return Caller(key.owner, key.scopes, key.id)

@@ -126,6 +126,12 @@ class KeyReusedError(InputError):
     code = "idempotency_key_reused"
 
 
+class RepeatedTooLateError(StemqueueError):
+    """The request was answered before under its Idempotency-Key; what it made or changed is there no longer."""
+
+    code = "repeated_too_late"
+
+
 class UrlRefusedError(InputError):
     """The URL is none of the web's, or leads to where this server may not go."""
 

@@ -1,8 +1,11 @@
 """Idempotency-Key: a POST that is sent again, because its answer got lost, does nothing again.
 
-Owns what makes two requests the same, and which answers are kept: those that did something. A refused request may be
+Owns what makes two requests the same, and which are remembered: those that did something. A refused request may be
 corrected and sent under the same key. A key's request makes things under ids that are kept with the key, so that even
 after a crash between doing and answering a repetition finds what was done.
+
+Kept are the status and the id of what was made or changed, and no answer: clients can rely on both. A repetition shows
+it as it is now, or says that it was deleted since.
 """
 
 from __future__ import annotations
@@ -20,10 +23,18 @@ from typing import Any
 import structlog
 from flask import Response, request
 
-from api.callers import caller
-from api.errors import KeyInUseError, KeyReusedError
+from api.callers import caller, demand_key
+from api.errors import KeyInUseError, KeyReusedError, RepeatedTooLateError
 from api.services import services
-from shared.errors import FieldsInvalidError, PassingError, StemqueueError, StoreUnavailableError
+from shared.errors import (
+    BatchNotFoundError,
+    FieldsInvalidError,
+    JobNotFoundError,
+    PassingError,
+    SourceMissingError,
+    StemqueueError,
+    StoreUnavailableError,
+)
 from shared.idempotency_store import LEASE_SECONDS, Answered, IdempotencyStore
 from shared.job_store import new_id
 
@@ -31,28 +42,31 @@ log = structlog.get_logger(__name__)
 
 HEADER, REPLAYED = "Idempotency-Key", "Idempotent-Replayed"
 
-KEPT_HEADERS = ("Content-Type", "Location", "ETag", "Retry-After", "Cache-Control")
-
 MAX_KEY_CHARACTERS = 255
 
 
-class AnsweredBeforeError(Exception):
-    """Ends a view whose answer is known; carries it."""
+AnswerAgain = Callable[[str, int], Response]
+"""Answers a repetition: takes the id of what the first request made or changed, and its status."""
 
-    def __init__(self, response: Response) -> None:
+
+class AnsweredBeforeError(Exception):
+    """Ends a view whose request was answered before; carries how."""
+
+    def __init__(self, answered: Answered) -> None:
         super().__init__()
-        self.response = response
+        self.answered = answered
 
 
 class Exchange:
     """One request that may be sent again; without a key, every method does nothing.
 
-    `resource_id` is the id for what it makes. Where `replays` is true nothing may be stored: the body is read only to
-    be compared.
+    `resource_id` is the id for what it makes; a view that makes or changes something of another id says so in
+    `made_id`. Where `replays` is true nothing may be stored: the body is read only to be compared.
     """
 
     def __init__(self, store: IdempotencyStore, key: str | None) -> None:
         self.resource_id = new_id()
+        self.made_id: str | None = None
         self.replays = False
         self._store = store
         self._token = secrets.token_hex(8)
@@ -68,14 +82,16 @@ class Exchange:
         for block in blocks:
             if self._name and not self.replays and time.monotonic() > self._renew_at:
                 self._renew_at = time.monotonic() + LEASE_SECONDS / 4
-                self._store.reserve(self._name, self._token, self.resource_id)
+                self._store.reserve(self._name, caller().owner, self._token, self.resource_id)
             yield block
 
     def seal(self, asked: Mapping[str, Any]) -> None:
         """Say what the body asks for, before anything is done.
 
-        Raises KeyReusedError when the key was used for something else, AnsweredBeforeError when it was for this.
+        Raises KeyReusedError when the key was used for something else, AnsweredBeforeError when it was for this, and
+        KeyInvalidError when the API key was revoked while the body came.
         """
+        demand_key()
         if self._name is None:
             return
         wanted = json.dumps([request.method, request.full_path, asked], sort_keys=True)
@@ -87,15 +103,15 @@ class Exchange:
         if not same:
             raise KeyReusedError("This Idempotency-Key was used for another request.")
         if self._answered is not None:
-            raise AnsweredBeforeError(_unpack(self._answered.answer))
+            raise AnsweredBeforeError(self._answered)
 
     def keep(self, response: Response) -> None:
-        """Keep the answer. What it tells of is done: a Redis that dies now must not turn it into an error."""
+        """Remember the answer. What it tells of is done: a Redis that dies now must not turn it into an error."""
         if self._name is None or self._kept:
             return
         self._kept = True
         try:
-            self._store.answer(self._name, _pack(response))
+            self._store.answer(self._name, response.status_code, self.made_id or self.resource_id)
         except StoreUnavailableError as error:
             log.warning("answer not kept for repetitions", error=error.message)
 
@@ -104,7 +120,7 @@ class Exchange:
         if self._name is None or self.replays:
             return
         try:
-            self._store.release(self._name, self._token, forget=forget)
+            self._store.release(self._name, caller().owner, self._token, forget=forget)
         except StoreUnavailableError as error:
             log.warning("idempotency key held until its lease ends", error=error.message)
 
@@ -114,7 +130,7 @@ class Exchange:
             raise FieldsInvalidError([{"field": HEADER, "message": message}])
         # Hashed: a client's key has any length, and may be a secret of its own.
         name = hashlib.sha256(f"{caller().owner} {key}".encode()).hexdigest()
-        reserved = self._store.reserve(name, self._token, self.resource_id)
+        reserved = self._store.reserve(name, caller().owner, self._token, self.resource_id)
         if reserved is None:
             raise KeyInUseError("A request with this Idempotency-Key is still being served.")
         self._name = name
@@ -124,37 +140,46 @@ class Exchange:
             self.resource_id = reserved.resource_id
 
 
-def repeatable(view: Callable[..., Response]) -> Callable[..., Response]:
-    """Give a view an Exchange as its first argument, and keep the answer of what it did."""
+def repeatable(answer_again: AnswerAgain) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
+    """Give a view an Exchange as its first argument, and remember what it did; `answer_again` answers repetitions."""
 
-    @wraps(view)
-    def served(**arguments: Any) -> Response:
-        exchange = Exchange(services().idempotency, request.headers.get(HEADER))
+    def wrapped(view: Callable[..., Response]) -> Callable[..., Response]:
+        @wraps(view)
+        def served(**arguments: Any) -> Response:
+            exchange = Exchange(services().idempotency, request.headers.get(HEADER))
+            try:
+                response = view(exchange, **arguments)
+            except AnsweredBeforeError as before:
+                return _answer_again(before.answered, answer_again)
+            except StemqueueError as error:
+                # With Redis or storage away nobody knows what was done; and another's key is not ours to forget.
+                exchange.give_up(forget=not isinstance(error, PassingError | KeyReusedError))
+                raise
+            except BaseException:
+                exchange.give_up(forget=False)
+                raise
+            exchange.keep(response)
+            return response
+
+        return served
+
+    return wrapped
+
+
+def _answer_again(answered: Answered, answer_again: AnswerAgain) -> Response:
+    if answered.whole:
+        response = _unpack(answered.whole)
+    else:
         try:
-            response = view(exchange, **arguments)
-        except AnsweredBeforeError as before:
-            return before.response
-        except StemqueueError as error:
-            # With Redis or storage away nobody knows what was done; and another's key is not ours to forget.
-            exchange.give_up(forget=not isinstance(error, PassingError | KeyReusedError))
-            raise
-        except BaseException:
-            exchange.give_up(forget=False)
-            raise
-        exchange.keep(response)
-        return response
-
-    return served
-
-
-def _pack(response: Response) -> str:
-    headers = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
-    packed = json.dumps([response.status_code, headers, response.get_data(as_text=True)])
-    return base64.b64encode(zlib.compress(packed.encode())).decode()
+            response = answer_again(answered.made_id, answered.status)
+        except (JobNotFoundError, BatchNotFoundError, SourceMissingError) as error:
+            message = f"This request was answered before; what it was about, {answered.made_id}, was deleted since."
+            raise RepeatedTooLateError(message) from error
+    response.headers[REPLAYED] = "true"
+    return response
 
 
 def _unpack(answer: str) -> Response:
+    """Read an answer as versions before this one kept it, whole."""
     status, headers, body = json.loads(zlib.decompress(base64.b64decode(answer)))
-    response = Response(body, status=status, headers=headers)
-    response.headers[REPLAYED] = "true"
-    return response
+    return Response(body, status=status, headers=headers)

@@ -196,7 +196,8 @@ def _query_parameters(operation: Operation) -> list[dict[str, Any]]:
 def _headers(operation: Operation) -> list[dict[str, Any]]:
     wanted = {
         "If-None-Match": operation.conditional and "An ETag from before",
-        "Idempotency-Key": operation.repeatable and "Any text: the same again does nothing and gets the same answer",
+        "Idempotency-Key": operation.repeatable
+        and "Any text: the same again within a day does nothing, and shows what was made as it is",
         "Prefer": operation.waits and "`wait=n`: answer when the job has ended, or after n seconds (60 at most)",
     }
     limits = {"Idempotency-Key": {"pattern": "^[ -~]{1,255}$"}}

@@ -54,6 +54,7 @@ STATUSES: Mapping[type[errors.StemqueueError], int] = {
     http_errors.OutputGoneError: 410,
     http_errors.RangeUnsatisfiableError: 416,
     http_errors.KeyInUseError: 409,
+    http_errors.RepeatedTooLateError: 410,
 }
 """The status of each error; a class that is not listed has that of its nearest listed parent."""
 
@@ -68,6 +69,9 @@ FRAMEWORK_CODES: Mapping[int, str] = {
 
 RETRY_AFTER_SECONDS = 2
 """When a client may come back after a 503. Lower brings a crowd back to a server that is still ill."""
+
+FULL_RETRY_AFTER_SECONDS = 30
+"""The same where Redis is full: room comes by jobs that are deleted or expire, which takes longer than a restart."""
 
 
 def register_problems(app: Flask) -> None:
@@ -109,6 +113,8 @@ def _named(error: errors.StemqueueError) -> Response:
     response = problem(status, error.code, error.message, **members)
     if isinstance(error, RateLimitedError | errors.QuotaExceededError | errors.QueueFullError):
         response.headers["Retry-After"] = str(error.retry_after_seconds)
+    if isinstance(error, errors.StoreFullError):
+        response.headers["Retry-After"] = str(FULL_RETRY_AFTER_SECONDS)
     if isinstance(error, RangeUnsatisfiableError):
         response.headers["Content-Range"] = f"bytes */{error.size_bytes}"
     if isinstance(error, KeyInUseError):

@@ -25,7 +25,7 @@ class Readiness:
 
     def __init__(self, store: JobStore, queue: JobQueue, storage: ObjectStorage) -> None:
         self._probes: Mapping[str, Callable[[], None]] = {
-            "redis": store.ping,
+            "redis": lambda: _demand_redis(store),
             "storage": storage.ping,
             "workers": lambda: _demand_workers(queue),
         }
@@ -52,6 +52,11 @@ class Readiness:
             if running is None or running.done():
                 running = self._under_way[name] = self._pool.submit(self._probes[name])
             return running
+
+
+def _demand_redis(store: JobStore) -> None:
+    store.ping()
+    store.demand_memory()
 
 
 def _demand_workers(queue: JobQueue) -> None:

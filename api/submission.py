@@ -72,7 +72,7 @@ class Submission:
     def demand_ready(self, sender: Sender, size_bytes: int) -> None:
         """Raise at once if Redis or storage is away, or has no room for so much of the sender's, before it is sent.
 
-        Raises StorageQuotaError.
+        Raises QuotaExceededError, StoreFullError.
         """
         self._store.ping()
         self._uploads.demand_room(sender.owner, size_bytes)
@@ -165,17 +165,24 @@ class Submission:
             stored = store_body(fetched.blocks, self.open_upload(upload_id))
         return self.submit_stored(sender, options, upload_id, fetched.filename, stored, job_id=job_id)
 
-    def expect_upload(self, sender: Sender, filename: str, size_bytes: int) -> tuple[str, str, dict[str, str]]:
-        """Return the id of an upload that the client sends to storage itself, and the form to send it by.
+    def known_upload(self, sender: Sender, upload_id: str) -> dict[str, str]:
+        """Return what is known of an upload of the sender's. Raises SourceMissingError."""
+        return self._uploads.read(upload_id, sender.owner)
 
-        Raises UploadTooLargeError, StorageQuotaError.
+    def form_for(self, upload_id: str, size_bytes: int) -> tuple[str, dict[str, str]]:
+        """Return the address and the fields of a form by which a client sends an upload to storage itself."""
+        return self._storage.signed_form(upload_key(upload_id), max_bytes=size_bytes, seconds=FORM_SECONDS)
+
+    def expect_upload(self, sender: Sender, filename: str, size_bytes: int) -> str:
+        """Return the id of an upload that the client sends to storage itself.
+
+        Raises UploadTooLargeError, QuotaExceededError, StoreFullError.
         """
         refuse_beyond(self._settings.max_upload_bytes, size_bytes)
         upload_id = new_upload_id()
         source = Source(upload_key(upload_id), filename, size_bytes, upload_id=upload_id)
         self._record_upload(sender, source, implicit=False)
-        url, fields = self._storage.signed_form(source.key, max_bytes=size_bytes, seconds=FORM_SECONDS)
-        return upload_id, url, fields
+        return upload_id
 
     def take_back(self, stored: Stored) -> None:
         """Remove a mixture that no job will use; what cannot be removed now is the collector's."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from flask import request
 
+from api.callers import demand_key
 from api.services import services
 from shared.job import TERMINAL, Job
 
@@ -38,7 +39,7 @@ def has_ended(job: Job) -> bool:
 def wait_until(job: Job, seconds: float, reached: Callable[[Job], bool]) -> tuple[Job, bool]:
     """Return the job once it is as wanted or the time is over, and whether it was waited for at all.
 
-    Raises StoreUnavailableError, JobNotFoundError: a job can be deleted meanwhile.
+    Raises StoreUnavailableError; JobNotFoundError, KeyInvalidError: meanwhile a job can be deleted, a key revoked.
     """
     deadline = time.monotonic() + seconds
     with services().changes.follow(job.id) as follower:
@@ -46,6 +47,7 @@ def wait_until(job: Job, seconds: float, reached: Callable[[Job], bool]) -> tupl
             return job, False
         while True:
             job = services().items.read_job(job.id)
+            demand_key()
             left = deadline - time.monotonic()
             if reached(job) or left <= 0 or follower.ended:
                 return job, True

@@ -12,7 +12,13 @@ fi
 # Hexadecimal, so that it needs no quoting in a URL, in JSON or in the file.
 secret() { od -An -N 24 -t x1 /dev/urandom | tr -d ' \n'; }
 
-sed -e "s/^REDIS_PASSWORD=$/REDIS_PASSWORD=$(secret)/" \
+# One owner may fill four fifths of the disk that the storage's volume is on: the others' uploads still find room.
+disk=/var/lib/docker
+[ -d "$disk" ] || disk=.
+room=$(df -Pk "$disk" | awk 'NR == 2 { printf "%.0f", $4 * 1024 * 0.8 }')
+
+sed -e "s/^#MAX_STORED_BYTES_PER_OWNER=.*/MAX_STORED_BYTES_PER_OWNER=$room/" \
+    -e "s/^REDIS_PASSWORD=$/REDIS_PASSWORD=$(secret)/" \
     -e "s/^S3_ACCESS_KEY_ID=$/S3_ACCESS_KEY_ID=stems$(secret)/" \
     -e "s/^S3_SECRET_ACCESS_KEY=$/S3_SECRET_ACCESS_KEY=$(secret)/" .env.example > .env.new
 mv .env.new .env

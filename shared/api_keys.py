@@ -29,9 +29,9 @@ SCOPES: Mapping[str, str] = {
     "admin": "all of that with everybody's jobs, and the metrics",
 }
 
-CACHE_SECONDS = 5.0
+CACHE_SECONDS = 2.0
 """How long a process trusts a key that it has looked up, so that a poll stays one call to Redis; a revoked key works
-for this much longer."""
+for this much longer. Streams and waits notice it within `HEARING_SECONDS` more (job_changes.py); 5 s are promised."""
 
 CACHE_KEYS = 10_000
 """Keys that a process remembers; past it, it forgets all of them."""

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import redis
 
+from shared.admission import Admission
 from shared.batch import Batch, BatchRequest, ItemState, batch_of
 from shared.errors import BatchNotFoundError, SourceMissingError
 from shared.newest_first import ids_after
@@ -31,13 +32,19 @@ class BatchStore:
         self._scripts = Scripts(self._redis, settings.redis_prefix)
         self._known = Recent[str, Batch](REMEMBERED)
         self._retention_ms = int(settings.retention_days * 86_400_000)
+        self._admission = Admission(settings, self._redis)
 
     # Clients
+
+    def demand_room(self, owner: str) -> None:
+        """Raise RecordsQuotaError or StoreFullError if a batch of the owner's would be refused."""
+        self._admission.demand_room(owner)
 
     def create(self, batch_id: str, request: BatchRequest) -> Batch:
         """Accept a batch; an id that was accepted before is the same batch again.
 
-        Raises SourceMissingError when the upload that holds its manifest was removed meanwhile.
+        Raises SourceMissingError when the upload that holds its manifest was removed meanwhile; RecordsQuotaError,
+        StoreFullError.
         """
         answer, *record = self._scripts.run(
             "batch_create",
@@ -46,7 +53,9 @@ class BatchStore:
             request.to_json(),
             request.manifest.upload_id,
             int(bool(request.export)),
+            *self._admission.record_limits(),
         )
+        self._admission.demand(answer)
         if answer == "upload_gone":
             raise SourceMissingError("That upload is no longer there.")
         return batch_from_flat(batch_id, record[0])
@@ -136,7 +145,10 @@ class BatchStore:
         marks: Sequence[str] = (),
         error: Mapping[str, Any] | None = None,
     ) -> bool:
-        """Take over what was read after `batch.cursor`, and marks of copies' names; False: somebody else was faster."""
+        """Take over what was read after `batch.cursor`, and marks of copies' names; False: somebody else was faster.
+
+        Raises RecordsQuotaError, StoreFullError.
+        """
         answer = self._scripts.run(
             "batch_read_on",
             batch.id,
@@ -146,11 +158,13 @@ class BatchStore:
             int(is_last),
             json.dumps(error) if error else None,
             self._retention_ms,
+            *(self._admission.record_limits() if letters else (0, 0)),
             len(uploads),
             *uploads,
             *marks,
         )
-        return bool(answer)
+        self._admission.demand(answer)
+        return bool(answer == "ok")
 
     def marks_taken(self, batch: Batch, marks: Sequence[str]) -> list[bool] | None:
         """Return which marks stand for names that were given before `batch.cursor`; None when others read on since."""

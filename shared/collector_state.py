@@ -9,7 +9,7 @@ from typing import cast
 
 import redis
 
-from shared.redis_connection import connect, guarded
+from shared.redis_connection import Scripts, connect, guarded
 from shared.settings import Settings
 
 
@@ -18,13 +18,13 @@ class CollectorState:
 
     def __init__(self, settings: Settings, client: redis.Redis | None = None) -> None:
         self._redis = client or connect(settings)
-        self._turn = f"{settings.redis_prefix}lock:collector"
+        self._scripts = Scripts(self._redis, settings.redis_prefix)
         self._instance = f"{settings.redis_prefix}instance"
         self._every_ms = max(1, int(settings.collect_seconds * 1000))
 
     def take_turn(self) -> bool:
         """Return whether it is time to collect and nobody has begun; the turn ends by itself."""
-        return bool(guarded(lambda: self._redis.set(self._turn, "1", nx=True, px=self._every_ms)))
+        return bool(self._scripts.run("collector_turn", self._every_ms))
 
     def instance(self, set_to: str | None = None) -> str | None:
         """Return the id by which Redis and storage know that they belong together, after setting it if given."""

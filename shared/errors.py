@@ -11,6 +11,7 @@ Owns the codes that clients see in `error.code` and `code`; owns no HTTP status 
     |       `-- FieldsInvalidError, ManifestInvalidError
     |-- PassingError               something around us is at fault; storage and Redis are waited for, the others retried
     |   |-- StorageUnavailableError, StoreUnavailableError, ScratchFullError, WorkersUnavailableError
+    |   |   `-- StoreFullError (a StoreUnavailableError)
     |-- ResourceError              the job asked too much of the worker
     |   |-- OutOfMemoryError       retried, three times in all
     |   |-- SeparationTimeoutError
@@ -19,7 +20,7 @@ Owns the codes that clients see in `error.code` and `code`; owns no HTTP status 
         |-- JobNotFoundError, IllegalTransitionError, FenceLostError, QueueFullError, QueueDrainingError
         |-- BatchNotFoundError, BatchStateError
         `-- QuotaExceededError     an owner has used what one may
-            `-- QueueQuotaError, StorageQuotaError, AudioQuotaError
+            `-- QueueQuotaError, StorageQuotaError, AudioQuotaError, RecordsQuotaError
 """
 
 from __future__ import annotations
@@ -143,6 +144,12 @@ class StoreUnavailableError(PassingError):
     code = "queue_unavailable"
 
 
+class StoreFullError(StoreUnavailableError):
+    """Redis has no memory for anything new; what was accepted goes on."""
+
+    code = "queue_memory_full"
+
+
 class ScratchFullError(PassingError):
     """The worker's scratch disk is full, or the job passed its share of it."""
 
@@ -258,3 +265,9 @@ class AudioQuotaError(QuotaExceededError):
     """As much audio was separated for the owner today as may be."""
 
     code = "audio_quota_exceeded"
+
+
+class RecordsQuotaError(QuotaExceededError):
+    """The records of the owner's jobs, batches, uploads and Idempotency-Keys take as much of Redis as they may."""
+
+    code = "records_quota_exceeded"

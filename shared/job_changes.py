@@ -21,9 +21,9 @@ from shared.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-HEARING_SECONDS, DEAF_SECONDS = 5.0, 1.0
+HEARING_SECONDS, DEAF_SECONDS = 2.5, 1.0
 """How long a waiter sleeps at most, with and without a subscription. Places in line move without a message, so that
-raising the first shows them later."""
+raising the first shows them later, and lets revoked keys wait for longer."""
 
 LISTEN_SECONDS = 1.0
 """How often the listener looks up from the subscription; a server that stops is noticed after this."""

@@ -74,6 +74,10 @@ class JobStore:
         """Raise StoreUnavailableError unless Redis answers."""
         guarded(self._redis.ping)
 
+    def demand_memory(self) -> None:
+        """Raise StoreFullError if Redis is too full for anything new."""
+        self._admission.demand_memory()
+
     # Clients
 
     def submit(self, request: JobRequest, *, job_id: str | None = None, batch_id: str | None = None) -> Job:
@@ -81,8 +85,8 @@ class JobStore:
 
         With a batch, the job is that of the item which its id names, and goes with the batch.
 
-        Raises QueueFullError, QueueDrainingError, QuotaExceededError; SourceMissingError when its upload was removed
-        meanwhile; IllegalTransitionError when the batch's item does not wait for a job.
+        Raises QueueFullError, StoreFullError, QueueDrainingError, QuotaExceededError; SourceMissingError when its
+        upload was removed meanwhile; IllegalTransitionError when the batch's item does not wait for a job.
         """
         job_id = job_id or new_id()
         answer, *record = self._scripts.run(
@@ -94,7 +98,7 @@ class JobStore:
             request.priority,
             self._admission.max_queued_jobs,
             request.source.upload_id,
-            *self._admission.owners_limits,
+            *self._admission.job_limits(),
             self._alive_ms,
             batch_id,
             kind_of(request),
@@ -155,7 +159,7 @@ class JobStore:
         Raises JobNotFoundError, IllegalTransitionError, QueueFullError, QuotaExceededError.
         """
         before, record = self._scripts.run(
-            "retry", job_id, self._admission.max_queued_jobs, *self._admission.owners_limits, self._alive_ms
+            "retry", job_id, self._admission.max_queued_jobs, *self._admission.job_limits(), self._alive_ms
         )
         self._admission.demand(before, record)
         self._demand(before, {JobState.FAILED, JobState.CANCELED}, "retried")

@@ -1,7 +1,7 @@
 """Connections to Redis, ours and Celery's, and the Lua scripts on it.
 
-Owns how a call to Redis may fail: soon, and as `StoreUnavailableError`. Owns no meaning of any key, and not what
-REDIS_URL means (redis_address.py).
+Owns how a call to Redis may fail: soon, and as `StoreUnavailableError`; and which scripts a full Redis runs. Owns no
+meaning of any key, and not what REDIS_URL means (redis_address.py).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from redis.exceptions import NoScriptError
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from shared.errors import StoreUnavailableError
+from shared.errors import StoreFullError, StoreUnavailableError
 from shared.redis_address import RedisAddress
 from shared.settings import Settings
 
@@ -37,6 +37,14 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("submit", "cancel", "retry"), (*COMMON_PARTS, *RECORD_PARTS)),
 }
 """What begins scripts that need more, or less: each run makes anew all functions that it is given."""
+
+ADMITTING = frozenset(
+    {"submit", "retry", "add_upload", "batch_create", "batch_read_on", "batch_again", "batch_restore", "restore"}
+)
+"""Scripts that take something new: Redis refuses them past its `maxmemory`. All others go on with what was accepted, or
+end it, and so make room: they may pass the limit, which redis_memory.py keeps some room for."""
+
+ALLOW_OOM = "#!lua flags=allow-oom\n"
 
 
 def connect(settings: Settings) -> redis.Redis:
@@ -106,7 +114,7 @@ class Scripts:
     def run(self, name: str, *args: object) -> Any:
         """Run the script `name` with the arguments; None travels as an empty string.
 
-        Raises StoreUnavailableError when Redis is away, hung, or full.
+        Raises StoreUnavailableError when Redis is away or hung, StoreFullError when it is full.
         """
         script = self._registered.get(name)
         if script is None:
@@ -149,10 +157,14 @@ def guarded(call: Callable[[], T]) -> T:
             if isinstance(error, redis.TimeoutError):
                 raise
             return call()
+    except redis.OutOfMemoryError as error:
+        raise StoreFullError("Redis has reached its maxmemory, and takes nothing new.") from error
     except redis.RedisError as error:
         raise StoreUnavailableError(f"The queue does not answer ({type(error).__name__}).") from error
 
 
 def _source(name: str) -> str:
     folder = resources.files("shared") / "lua"
-    return "".join((folder / f"{part}.lua").read_text() for part in (*PARTS.get(name, COMMON_PARTS), name))
+    parts = (*PARTS.get(name, COMMON_PARTS), name)
+    text = "".join((folder / f"{part}.lua").read_text() for part in parts)
+    return text if name in ADMITTING else ALLOW_OOM + text

@@ -103,10 +103,27 @@ class Settings(BaseSettings):
     )
     max_queued_jobs: int = Field(200_000, gt=0, description="Jobs that may wait; past it 503 `queue_full`")
     max_requests_per_minute: int = Field(1200, ge=0, description="Requests of one API key a minute; 0: no limit")
-    max_queued_jobs_per_owner: int = Field(0, ge=0, description="Jobs of one owner that may wait; 0: no limit")
-    max_stored_bytes_per_owner: int = Field(
-        0, ge=0, description="Room for one owner's uploads and stems, looked at before each upload; 0: no limit"
+    # Half of what may wait at all, so that no single owner keeps all others out. Items of batches hardly count: a few
+    # for each slot are in line, and the others wait in their batch.
+    max_queued_jobs_per_owner: int = Field(100_000, ge=0, description="Jobs of one owner that may wait; 0: no limit")
+    # As reckoned (tests/bench/record_bytes.py), 200,000 songs that are uploaded for batches take some 160 MB, of
+    # the 384 MB that this is of the usual 512. A tenth is kept for what was accepted: 15 % stay for other owners.
+    max_redis_share_per_owner: float = Field(
+        0.75,
+        ge=0,
+        le=1,
+        description="Share of Redis's `maxmemory` that one owner's records may take: of jobs, batches, uploads and "
+        "Idempotency-Keys; 0: no limit",
     )
+    # S3 does not tell how large a storage is. `make run` and deploy/make-env.sh see the disk, and set four fifths of
+    # its room: who has the server alone needs more only when the disk is as good as full, and others can still upload.
+    max_stored_bytes_per_owner: int = Field(
+        0,
+        ge=0,
+        description="Room for one owner's uploads and stems, looked at before each upload and job; 0: no limit. Unset, "
+        "`make run` takes four fifths of its disk's room",
+    )
+    # None by default: owners take turns, so that nobody's audio keeps others waiting.
     max_audio_seconds_per_day: float = Field(
         0.0, ge=0, description="Audio separated for one owner a day (UTC), looked at before each job; 0: no limit"
     )

@@ -14,7 +14,7 @@ from typing import cast
 
 import redis
 
-from shared.redis_connection import guarded
+from shared.redis_connection import Scripts, guarded
 
 STAGE_SECONDS_BUCKETS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)
 """Upper bounds of the histogram of stage durations, in seconds."""
@@ -49,6 +49,7 @@ class Tally:
 
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._redis = client
+        self._scripts = Scripts(client, prefix)
         self._key = f"{prefix}tally"
         self._lock = threading.Lock()
         self._pending: Counter[str] = Counter()
@@ -73,11 +74,8 @@ class Tally:
             pending, self._pending = self._pending, Counter()
         if not pending:
             return
-        pipeline = self._redis.pipeline(transaction=True)
-        for field, value in pending.items():
-            pipeline.hincrbyfloat(self._key, field, value)
         try:
-            guarded(pipeline.execute)
+            self._scripts.run("tally", *(part for counted in pending.items() for part in counted))
         except BaseException:
             with self._lock:
                 self._pending.update(pending)

@@ -11,12 +11,10 @@ from typing import cast
 
 import redis
 
-from shared.errors import SourceMissingError, StorageQuotaError
+from shared.admission import Admission
+from shared.errors import SourceMissingError
 from shared.redis_connection import Scripts, connect, guarded
 from shared.settings import Settings
-
-NO_ROOM_PAUSE_SECONDS = 600
-"""When to come back: room comes by deleting jobs, or when they expire, and nobody can say when that is."""
 
 
 class UploadStore:
@@ -27,25 +25,25 @@ class UploadStore:
         self._prefix = settings.redis_prefix
         self._scripts = Scripts(self._redis, settings.redis_prefix)
         self._max_bytes = settings.max_stored_bytes_per_owner
+        self._admission = Admission(settings, self._redis)
 
     def add(self, upload_id: str, fields: dict[str, str]) -> None:
         """Record a finished upload; it is idle until a job uses it. `implicit` = "1" ties it to its first job.
 
-        Raises StorageQuotaError.
+        Raises StorageQuotaError, RecordsQuotaError, StoreFullError.
         """
         flat = [part for field in fields.items() for part in field]
-        answer = self._scripts.run(
-            "add_upload", upload_id, fields["owner"], fields["size_bytes"], self._max_bytes, *flat
-        )
-        if answer == "no_room":
-            raise self._no_room()
+        limits = (self._max_bytes, *self._admission.record_limits())
+        answer = self._scripts.run("add_upload", upload_id, fields["owner"], fields["size_bytes"], *limits, *flat)
+        self._admission.demand(answer)
 
     def demand_room(self, owner: str, size_bytes: int) -> None:
-        """Raise StorageQuotaError if an upload of this size would be refused, before it is sent in vain."""
+        """Raise as `add` does if an upload of this size would be refused, before it is sent in vain."""
+        self._admission.demand_room(owner)
         if self._max_bytes:
             stored = guarded(lambda: self._redis.hget(f"{self._prefix}usage:{owner}", "bytes"))
             if int(cast("str | None", stored) or 0) + size_bytes > self._max_bytes:
-                raise self._no_room()
+                self._admission.demand("no_room")
 
     def read(self, upload_id: str, owner: str) -> dict[str, str]:
         """Return the fields of an owner's upload. Raises SourceMissingError, for somebody else's too."""
@@ -76,7 +74,3 @@ class UploadStore:
         for upload_id in upload_ids:
             pipeline.exists(f"{self._prefix}upload:{upload_id}")
         return {i for i, known in zip(upload_ids, guarded(pipeline.execute), strict=True) if known}
-
-    def _no_room(self) -> StorageQuotaError:
-        message = f"Your uploads and stems would take more than {self._max_bytes:,} bytes. Delete some jobs."
-        return StorageQuotaError(message, NO_ROOM_PAUSE_SECONDS)

@@ -30,6 +30,7 @@ from shared.errors import (
     SourceTooLargeError,
     StemqueueError,
     StorageUnavailableError,
+    StoreFullError,
 )
 from shared.job import JobRequest, Source
 from shared.job_queue import JobQueue
@@ -113,7 +114,11 @@ class BatchFeeder:
             # Whoever began it died over it.
             batch = self.changes.finish_change(batch_id)
         if batch.state is BatchState.READING:
-            self._read(batch)
+            try:
+                self._read(batch)
+            except StoreFullError as error:
+                # What was read goes on, and its end makes room.
+                log.debug("manifest waits", batch=batch_id, error=error.message)
         looks_on = self._reruns.look_on(batch, lambda: self._keeps(batch_id))
         fed = self._feed(batch)
         more = self.results.compact(batch) or looks_on
@@ -157,7 +162,7 @@ class BatchFeeder:
         except IllegalTransitionError:
             # Canceled since it was looked at.
             return False
-        except LifeCycleError as error:
+        except (LifeCycleError, StoreFullError) as error:
             # Full, draining, a quota: it waits with the others.
             log.debug("item waits", batch=batch.id, number=item.number, error=error.message)
             return False

@@ -36,8 +36,8 @@ app = Celery("stemqueue")
 app.conf.update(
     **broker_options(
         settings,
-        # Early acknowledgement makes this almost meaningless; a day keeps it out of the way.
-        visibility_timeout=86_400,
+        # Nothing waits for an acknowledgement, so that nobody need look for what was never acknowledged.
+        unacked_restore_throttle=2**31,
         # A free thread looks for interactive jobs first.
         queue_order_strategy="sorted",
         # A hung Redis is noticed instead of waited for.
@@ -81,11 +81,12 @@ def _prepare(**_: Any) -> None:
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         # Celery logs what a signal's handler raises, and goes on without it; SystemExit it lets through.
         raise SystemExit(f"The worker cannot start: {error}") from error
-    # Each queue has an exchange of its own: Celery's default would bind them all to one.
+    # Each queue has an exchange of its own: Celery's default would bind them all to one. What is taken is gone: the
+    # rescuer sends again what nobody claimed, and a full Redis would not take note of messages that are under way.
     only_interactive = service.worker.kept_slots == service.worker.slots
     classes = ("interactive",) if only_interactive else CLASSES
     names = [celery_queue(engine, priority) for priority in classes for engine in service.worker.engines]
-    app.conf.task_queues = [Queue(name, Exchange(name), routing_key=name) for name in names]
+    app.conf.task_queues = [Queue(name, Exchange(name), routing_key=name, no_ack=True) for name in names]
     register(app, service)
 
 

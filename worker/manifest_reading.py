@@ -18,7 +18,7 @@ from shared.batch import CHUNK_ITEMS, MAX_ITEMS, Batch
 from shared.batch_objects import BatchObjects, Item
 from shared.batch_store import BatchStore
 from shared.engine_catalog import EngineCatalog
-from shared.errors import InputError, ManifestInvalidError
+from shared.errors import InputError, ManifestInvalidError, RecordsQuotaError
 from shared.export_names import told_apart
 from shared.item_wishes import ItemReader, prefix_lines
 from shared.manifest_lines import Header, Line, read_header, read_lines
@@ -56,8 +56,9 @@ class ManifestReading:
                 batch = self.batches.read(batch.id)
                 if batch.is_read or not proceed():
                     return
-        except InputError as error:
-            # The manifest is gone, was replaced, or is none: what was read of it is what there is.
+        except (InputError, RecordsQuotaError) as error:
+            # The manifest is gone, was replaced, is none, or is more than its owner may have: what was read of it is
+            # what there is.
             log.warning("manifest cannot be read", batch=batch.id, error=error.message)
             told = {"code": error.code, "message": error.message}
             self.batches.read_on(batch, cursor=batch.cursor, letters="", uploads=[], is_last=True, error=told)

@@ -56,7 +56,7 @@ POLL_SECONDS = 2
         repeatable=True,
     )
 )
-@repeatable
+@repeatable(lambda batch_id, status: _accepted(find_batch(batch_id), status))
 def submit(exchange: Exchange) -> Response:
     """Take a list of tracks, a manifest in storage, or all the audio below a prefix.
 
@@ -70,7 +70,12 @@ def submit(exchange: Exchange) -> Response:
     wanted = validate(BatchSubmission, values)
     batch_id = batch_id_from(exchange.resource_id)
     batch = services().batch_submissions.submit(sender(), wanted, batch_id=batch_id)
-    response = _answer(batch, 202)
+    exchange.made_id = batch.id
+    return _accepted(batch, 202)
+
+
+def _accepted(batch: Batch, status: int) -> Response:
+    response = _answer(batch, status)
     response.headers["Location"] = f"/v1/batches/{batch.id}"
     return response
 
@@ -183,10 +188,11 @@ def changes(path: str, summary: str) -> Callable[[Callable[[Batch], Batch]], Cal
         @describes(
             Operation(summary, tag="batches", answers={202: BatchResource}, problems=(404, 409, 503), repeatable=True)
         )
-        @repeatable
+        @repeatable(lambda batch_id, status: _answer(find_batch(batch_id), status))
         @wraps(change)
         def view(exchange: Exchange, batch_id: str) -> Response:
             exchange.seal({})
+            exchange.made_id = batch_id
             return _answer(change(find_batch(batch_id)), 202)
 
         return view

@@ -7,11 +7,12 @@ reaches its bound, is simply opened again: there is nothing to catch up on.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from flask import Blueprint, Response
 
-from api.errors import StreamsExhaustedError
+from api.callers import key_check
+from api.errors import KeyInvalidError, StreamsExhaustedError
 from api.job_json import etag_of, job_json
 from api.openapi import Operation, describes
 from api.routes.jobs import find_job
@@ -44,23 +45,25 @@ def events(job_id: str) -> Response:
     follower = following.__enter__()
     if follower is None:
         raise StreamsExhaustedError("The server follows as many jobs as it can. Poll this one, or try again.")
-    response = Response(_stream(services().items, job_id, follower), content_type="text/event-stream")
+    stream = _stream(services().items, job_id, follower, key_check())
+    response = Response(stream, content_type="text/event-stream")
     response.call_on_close(lambda: following.__exit__(None, None, None))
     # nginx would hold events back until its buffer is full.
     response.headers["X-Accel-Buffering"] = "no"
     return response
 
 
-def _stream(items: BatchItems, job_id: str, follower: Follower) -> Iterator[str]:
+def _stream(items: BatchItems, job_id: str, follower: Follower, demand_key: Callable[[], None]) -> Iterator[str]:
     deadline, sent, silent_since = time.monotonic() + STREAM_SECONDS, "", time.monotonic()
     yield "retry: 2000\n\n"
     while time.monotonic() < deadline and not follower.ended:
         try:
             job = items.read_job(job_id)
+            demand_key()
         except JobNotFoundError:
             yield f'event: deleted\ndata: {{"id": "{job_id}"}}\n\n'
             return
-        except PassingError:
+        except (KeyInvalidError, PassingError):
             # The next attempt is told, with a status.
             return
         tag, now = etag_of(job), time.monotonic()

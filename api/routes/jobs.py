@@ -50,13 +50,16 @@ def submit() -> Response:
     return _with_end(response, seconds) if seconds else response
 
 
-@repeatable
-def _accept(exchange: Exchange) -> Response:
-    is_form = request.mimetype == "multipart/form-data"
-    job = _submit_form(exchange) if is_form else _submit_json(exchange)
-    response = _answer(job, 202)
+def _accepted(job: Job, status: int) -> Response:
+    response = _answer(job, status)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return response
+
+
+@repeatable(lambda job_id, status: _accepted(find_job(job_id), status))
+def _accept(exchange: Exchange) -> Response:
+    is_form = request.mimetype == "multipart/form-data"
+    return _accepted(_submit_form(exchange) if is_form else _submit_json(exchange), 202)
 
 
 def _with_end(accepted: Response, seconds: int) -> Response:
@@ -173,10 +176,11 @@ def delete(job_id: str) -> Response:
 
 @blueprint.post("/<job_id>/cancel")
 @describes(Operation("Cancel a job", tag="jobs", answers={200: JobResource}, problems=(404, 409, 503), repeatable=True))
-@repeatable
+@repeatable(lambda job_id, status: _answer(find_job(job_id), status))
 def cancel(exchange: Exchange, job_id: str) -> Response:
     """End a queued or running job; a running one is stopped within seconds."""
     exchange.seal({})
+    exchange.made_id = job_id
     job = find_job(job_id)
     if has_ended(job):
         raise IllegalTransitionError(f"A job that is {job.state} cannot be canceled.")
@@ -187,10 +191,11 @@ def cancel(exchange: Exchange, job_id: str) -> Response:
 
 @blueprint.post("/<job_id>/retry")
 @describes(Operation("Retry a job", tag="jobs", answers={202: JobResource}, problems=(404, 409, 503), repeatable=True))
-@repeatable
+@repeatable(lambda job_id, status: _answer(find_job(job_id), status))
 def retry(exchange: Exchange, job_id: str) -> Response:
     """Put a failed or canceled job back in line."""
     exchange.seal({})
+    exchange.made_id = job_id
     demand_alone(find_job(job_id), "retried")
     job = services().store.retry(job_id)
     services().submission.dispatch()

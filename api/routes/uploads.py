@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from flask import Blueprint, Response, request
 
 from api.content_check import may_be_manifest
@@ -20,6 +22,15 @@ from shared.job_options import clean_filename, validate
 blueprint = Blueprint("uploads", __name__, url_prefix="/v1/uploads")
 
 
+def answer_again(upload_id: str, status: int) -> Response:
+    """Answer a repeated upload. Raises SourceMissingError."""
+    known = services().submission.known_upload(sender(), upload_id)
+    if status == HTTPStatus.CREATED:
+        return _kept(upload_id, known["filename"], int(known["size_bytes"]), known["sha256"])
+    # Signed anew: the first form may have expired.
+    return _form(upload_id, known["filename"], int(known["size_bytes"]))
+
+
 @blueprint.post("")
 @describes(
     Operation(
@@ -33,7 +44,7 @@ blueprint = Blueprint("uploads", __name__, url_prefix="/v1/uploads")
         repeatable=True,
     )
 )
-@repeatable
+@repeatable(answer_again)
 def upload(exchange: Exchange) -> Response:
     """Store the request's body: a mixture, or a batch's manifest, named by `upload_id`. Unused it goes after a day.
 
@@ -57,9 +68,12 @@ def upload(exchange: Exchange) -> Response:
         submission.take_back(stored)
         raise
     submission.keep_upload(sender(), upload_id, filename, stored)
-    resource = UploadResource(
-        upload_id=upload_id, filename=filename, size_bytes=stored.size_bytes, sha256=stored.sha256
-    )
+    exchange.made_id = upload_id
+    return _kept(upload_id, filename, stored.size_bytes, stored.sha256)
+
+
+def _kept(upload_id: str, filename: str, size_bytes: int, sha256: str) -> Response:
+    resource = UploadResource(upload_id=upload_id, filename=filename, size_bytes=size_bytes, sha256=sha256)
     return Response(resource.model_dump_json(), status=201, content_type="application/json")
 
 
@@ -70,7 +84,13 @@ def _direct(exchange: Exchange) -> Response:
     exchange.seal({"json": values})
     wanted = validate(UploadWish, values)
     filename = clean_filename(wanted.filename)
-    upload_id, url, fields = services().submission.expect_upload(sender(), filename, wanted.size_bytes)
+    upload_id = services().submission.expect_upload(sender(), filename, wanted.size_bytes)
+    exchange.made_id = upload_id
+    return _form(upload_id, filename, wanted.size_bytes)
+
+
+def _form(upload_id: str, filename: str, size_bytes: int) -> Response:
+    url, fields = services().submission.form_for(upload_id, size_bytes)
     resource = DirectUploadResource(
         upload_id=upload_id, filename=filename, url=url, fields=fields, expires_in_seconds=FORM_SECONDS
     )

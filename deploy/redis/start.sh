@@ -11,6 +11,7 @@ digest=$(printf %s "$REDIS_PASSWORD" | sha256sum | cut -d ' ' -f 1)
 #   +@connection                            redis-py's greeting
 #   -@scripting +eval +evalsha +script|…    our Lua and redis-py's locks; functions and SCRIPT FLUSH stay out
 #   +time                                   leases run by the server's clock
+#   +info                                   how full its memory is: submissions end before the limit
 #   -@dangerous -@admin                     KEYS, FLUSHALL, FLUSHDB, SORT, SWAPDB, MIGRATE, RESTORE, CONFIG, SHUTDOWN,
 #                                           DEBUG, MONITOR, REPLICAOF, CLIENT KILL and the like
 exec valkey-server - "$@" <<EOF
@@ -21,8 +22,9 @@ appendonly yes
 appendfsync always
 save ""
 maxmemory ${REDIS_MAX_MEMORY:-512mb}
-# A queue must never forget; writes past the limit are refused, and the API answers 503.
+# A queue must never forget. From nine tenths of the limit on the API refuses submissions with 503; what was accepted goes
+# on and may pass the limit.
 maxmemory-policy noeviction
 user default reset off
-user stemqueue reset on #$digest ~sq:* &sq:* &sq:/0.celery.pidbox -@all +@read +@write +@transaction +@pubsub +@connection -@scripting +eval +evalsha +script|load +script|exists +time -@dangerous -@admin
+user stemqueue reset on #$digest ~sq:* &sq:* &sq:/0.celery.pidbox -@all +@read +@write +@transaction +@pubsub +@connection -@scripting +eval +evalsha +script|load +script|exists +time -@dangerous -@admin +info
 EOF

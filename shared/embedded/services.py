@@ -7,6 +7,7 @@ their environment.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -83,6 +84,13 @@ def ways_to_servers(settings: Settings, credentials: Credentials) -> dict[str, s
     return told
 
 
+def _room_for_one_owner(state_folder: Path) -> int:
+    """Return the bytes of the disk that one owner may fill: four fifths of what the storage has and what is free."""
+    state_folder.mkdir(parents=True, exist_ok=True)
+    used = sum(path.stat().st_size for path in (state_folder / "storage").rglob("*") if path.is_file())
+    return (used + shutil.disk_usage(state_folder).free) * 4 // 5
+
+
 def _has_own_valkey(settings: Settings) -> bool:
     return "redis_url" not in settings.model_fields_set
 
@@ -100,6 +108,8 @@ def plan_programs(settings: Settings, told: dict[str, str]) -> list[Service]:
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", **told}
     if "log_format" not in settings.model_fields_set:
         environment["LOG_FORMAT"] = "text"  # people read it here
+    if _has_own_storage(settings) and "max_stored_bytes_per_owner" not in settings.model_fields_set:
+        environment["MAX_STORED_BYTES_PER_OWNER"] = str(_room_for_one_owner(settings.state_folder))
     ready_url = f"{api_url(settings)}/readyz"
     return [
         Service(

@@ -23,6 +23,8 @@ if number <= 0 then return {'none', flat} end
 
 -- From here on results may replace others.
 redis.call('HSET', record, 'rerun', 1)
+-- It will have another end to tell.
+if names_webhook(redis.call('HGET', record, 'request')) then charge_batch(id, WEBHOOK_BYTES) end
 if versions == '' then
   redis.call('HSET', record, 'retrying', 1)
 else

@@ -19,13 +19,13 @@ if string.lower(before) ~= letter then
 end
 if letter == 's' then count_made(id, made, 1) end
 redis.call('SREM', key('batch', id, 'ended'), int(number))
-redis.call('HSET', key('batch', id, 'results'), int(number), result)
+put_result(id, number, result)
 redis.call('HINCRBY', record, 'audio_ms', int(audio_ms))
 redis.call('HINCRBY', record, 'stored_bytes', int(bytes))
 redis.call('HINCRBY', record, 'version', 1)
 charge(redis.call('HGET', record, 'owner'), -unneeded)
 -- The batch itself holds the upload until it goes.
 if upload ~= '' then redis.call('SREM', key('upload', upload, 'jobs'), job) end
-redis.call('DEL', key('job', job))
+forget_job(job)
 end_batch_if_done(id, retention_ms, now_ms())
 return 1

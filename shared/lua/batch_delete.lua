@@ -2,11 +2,12 @@
 -- -> state before or ''
 local id = ARGV[1]
 local record = key('batch', id)
-local batch = redis.call('HMGET', record, 'state', 'owner', 'stored_bytes', 'canceling')
+local batch = redis.call('HMGET', record, 'state', 'owner', 'stored_bytes', 'canceling', 'record_bytes')
 local state, owner = batch[1], batch[2]
 if batch[4] then return 'canceling' end
 if not state or state == 'reading' or state == 'running' then return state or '' end
 charge(owner, -(batch[3] or 0))
+charge_records(owner, -(batch[5] or 0))
 for _, ended in ipairs({'succeeded', 'failed', 'canceled'}) do
   redis.call('HINCRBY', key('count'), ended, int(-batch_number(id, 'n_' .. ended)))
 end

@@ -4,7 +4,7 @@ local letter = item_letter(id, number)
 if not is_waiting(letter) then return 0 end
 local name = letter == 'r' and 'succeeded' or 'failed'
 mark_item(id, number, string.sub(name, 1, 1))
-if name == 'failed' then redis.call('HSET', key('batch', id, 'results'), int(number), result) end
+if name == 'failed' then put_result(id, number, result) end
 count_item(id, 'waiting', -1)
 count_item(id, name, 1)
 redis.call('HINCRBY', key('count'), name, 1)

@@ -6,6 +6,6 @@ if redis.call('EXISTS', key('batch', id)) == 0 or (redis.call('HGET', chunks, ch
 redis.call('HSET', chunks, chunk, after)
 for i = 5, #ARGV, 2 do
   -- An item that was done again meanwhile has another result by now.
-  if redis.call('HGET', results, ARGV[i]) == ARGV[i + 1] then redis.call('HDEL', results, ARGV[i]) end
+  if redis.call('HGET', results, ARGV[i]) == ARGV[i + 1] then drop_result(id, ARGV[i]) end
 end
 return 1

@@ -6,6 +6,6 @@ for _, number in ipairs(redis.call('SPOP', ended, limit)) do
   local job = job_of(id, tonumber(number))
   local left = get(job, 'owner', 'stored_bytes')
   if left[1] then charge(left[1], -(left[2] or 0)) end
-  redis.call('DEL', key('job', job))
+  forget_job(job)
 end
 return redis.call('SCARD', ended)

@@ -45,7 +45,7 @@ end
 local function retry_part()
   local part, places = next_part('[FC]')
   for _, place in ipairs(places) do
-    redis.call('DEL', key('job', job_of(id, at + place - 1)))
+    forget_job(job_of(id, at + place - 1))
     redis.call('SREM', key('batch', id, 'ended'), int(at + place - 1))
   end
   local first, moved = string.find(part, '[fcFC]'), 0

@@ -17,6 +17,7 @@ for name, number in pairs(cjson.decode(ARGV[10])) do
 end
 for made, number in pairs(cjson.decode(ARGV[11])) do count_made(id, made, number) end
 charge(owner, bytes)
+charge_batch(id, BATCH_BYTES + #request + #letters)
 if tonumber(redis.call('GET', key('fence')) or 0) < fence then redis.call('SET', key('fence'), int(fence)) end
 for _, index in ipairs({key('batches'), key('batches', owner), key('batches', 'live')}) do
   redis.call('ZADD', index, now, id)

@@ -1,5 +1,10 @@
 -- Follows keys.lua in every script that changes something: the moves that several of them make.
 
+-- What records are reckoned to take in Redis beside what clients say in them, as measured (tests/bench/record_bytes.py): a
+-- job as it has ended, with its places in the indexes; each webhook of an end, and the log of its tries; and so on.
+local JOB_BYTES, WEBHOOK_BYTES, BATCH_BYTES, UPLOAD_BYTES = 4000, 3000, 4000, 450
+local RESULT_BYTES, MARK_BYTES, REPETITION_BYTES = 80, 90, 500
+
 local function set(id, ...)
   -- Every change of a record bumps its version (the ETag, and what readers remember it by) and wakes whoever follows the
   -- job. Versions begin with the clock: a record that comes back under an id of old has no version that was there before.
@@ -33,23 +38,90 @@ end
 local function charge(owner, bytes) redis.call('HINCRBY', key('usage', owner), 'bytes', int(bytes)) end
 local function stored_bytes(owner) return tonumber(redis.call('HGET', key('usage', owner), 'bytes') or 0) end
 local function audio_today(owner) return key('audio', owner, int(math.floor(now_ms() / 86400000))) end
--- Which limit of its owner's keeps a job from its line. -> owner_full | audio_spent, or nothing
-local function refusal(owner, max_queued, max_audio_ms)
+
+-- What the records of an owner take in Redis, and those of all owners, as reckoned when they come and go.
+local function charge_records(owner, bytes)
+  redis.call('HINCRBY', key('usage', owner), 'records', int(bytes))
+  redis.call('INCRBY', key('records'), int(bytes))
+end
+-- The records of Idempotency-Keys go by themselves after a day: they are counted by the hour in which they came.
+local HOUR_MS, KEPT_HOURS = 3600000, 25
+local function charge_repetitions(owner, bytes)
+  redis.call('HINCRBY', key('repetitions', owner), int(math.floor(now_ms() / HOUR_MS)), int(bytes))
+  redis.call('PEXPIRE', key('repetitions', owner), KEPT_HOURS * HOUR_MS)
+end
+local function repetition_bytes(owner)
+  local bytes, first = 0, math.floor(now_ms() / HOUR_MS) - KEPT_HOURS
+  local hours = redis.call('HGETALL', key('repetitions', owner))
+  for i = 1, #hours, 2 do
+    if tonumber(hours[i]) > first then
+      bytes = bytes + hours[i + 1]
+    else
+      redis.call('HDEL', key('repetitions', owner), hours[i])
+    end
+  end
+  return bytes
+end
+-- Why Redis takes nothing more of an owner (0: no limit). -> records_full | memory_full, or nothing
+local function record_refusal(owner, max_owner_bytes, max_bytes)
+  if max_owner_bytes > 0 then
+    local bytes = tonumber(redis.call('HGET', key('usage', owner), 'records') or 0)
+    if bytes + repetition_bytes(owner) >= max_owner_bytes then return 'records_full' end
+  end
+  if max_bytes > 0 and tonumber(redis.call('GET', key('records')) or 0) >= max_bytes then return 'memory_full' end
+end
+local function charge_job(id, bytes)
+  charge_records(get(id, 'owner')[1], bytes)
+  redis.call('HINCRBY', key('job', id), 'record_bytes', int(bytes))
+end
+local function forget_job(id)
+  local job = get(id, 'owner', 'record_bytes')
+  if job[2] then charge_records(job[1], -job[2]) end
+  redis.call('DEL', key('job', id))
+end
+local function charge_batch(id, bytes)
+  charge_records(redis.call('HGET', key('batch', id), 'owner'), bytes)
+  redis.call('HINCRBY', key('batch', id), 'record_bytes', int(bytes))
+end
+
+local function drop_result(id, number)
+  local results = key('batch', id, 'results')
+  charge_batch(id, -redis.call('HSTRLEN', results, number) - RESULT_BYTES)
+  redis.call('HDEL', results, number)
+end
+local function put_result(id, number, result)
+  local results = key('batch', id, 'results')
+  if redis.call('HEXISTS', results, int(number)) == 1 then drop_result(id, int(number)) end
+  redis.call('HSET', results, int(number), result)
+  charge_batch(id, #result + RESULT_BYTES)
+end
+
+-- Which limit keeps a job from its line. -> owner_full | audio_spent | no_room | records_full | memory_full, or nothing
+local function refusal(owner, max_queued, max_audio_ms, max_stored_bytes, max_owner_bytes, max_bytes)
   if max_queued > 0 and tonumber(redis.call('HGET', key('usage', owner), 'queued') or 0) >= max_queued then
     return 'owner_full'
   end
   if max_audio_ms > 0 and tonumber(redis.call('GET', audio_today(owner)) or 0) >= max_audio_ms then
     return 'audio_spent'
   end
+  if max_stored_bytes > 0 and stored_bytes(owner) >= max_stored_bytes then return 'no_room' end
+  return record_refusal(owner, max_owner_bytes, max_bytes)
 end
 local function bytes_of(outputs)
   local bytes = 0
   for _, output in ipairs(cjson.decode(outputs)) do bytes = bytes + output.size_bytes end
   return bytes
 end
+local function charge_upload(upload, owner)
+  local bytes = UPLOAD_BYTES
+  for _, value in ipairs(redis.call('HVALS', key('upload', upload))) do bytes = bytes + #value end
+  redis.call('HSET', key('upload', upload), 'record_bytes', int(bytes))
+  charge_records(owner, bytes)
+end
 local function forget_upload(upload)
-  local record = redis.call('HMGET', key('upload', upload), 'owner', 'size_bytes')
+  local record = redis.call('HMGET', key('upload', upload), 'owner', 'size_bytes', 'record_bytes')
   if record[1] and record[2] then charge(record[1], -record[2]) end
+  if record[1] and record[3] then charge_records(record[1], -record[3]) end
   redis.call('DEL', key('upload', upload))
 end
 
@@ -103,10 +175,14 @@ local function ended_by(id, fence, state)
   return job[1] == state and job[2] == fence
 end
 
+local function names_webhook(request)
+  local url = cjson.decode(request).webhook_url
+  return url and url ~= cjson.null
+end
+
 -- The end of what names a webhook is to be told: noted in the same step, so that no end goes untold.
 local function announce(record, id, kind, now)
-  local url = cjson.decode(redis.call('HGET', record, 'request')).webhook_url
-  if not url or url == cjson.null then return end
+  if not names_webhook(redis.call('HGET', record, 'request')) then return end
   local message = 'msg_' .. id .. '_' .. redis.call('HINCRBY', record, 'webhooks', 1)
   redis.call('HSET', key('webhook', message), 'job', id, 'type', kind, 'at_ms', int(now), 'tries', 0)
   redis.call('ZADD', key('webhooks'), int(now), message)
@@ -155,6 +231,15 @@ local function release_twins(id)
   redis.call('DEL', key('making', name), key('twins', name))
 end
 
+-- A job's end may have more to tell than was reckoned with: many outputs, long errors.
+local INDEX_BYTES = 1700
+local function charge_what_came(id)
+  local bytes = INDEX_BYTES
+  for _, value in ipairs(redis.call('HVALS', key('job', id))) do bytes = bytes + #value end
+  local more = bytes - tonumber(get(id, 'record_bytes')[1] or bytes)
+  if more > 0 then charge_job(id, more) end
+end
+
 local function settle(id, from, state, retention_ms, ...)
   local now, batch = now_ms(), get(id, 'batch')[1]
   redis.call('ZREM', key('running'), id)
@@ -169,6 +254,7 @@ local function settle(id, from, state, retention_ms, ...)
     redis.call('HSET', key('job', id), 'expires_ms', int(now + retention_ms))
     redis.call('ZADD', key('settled'), int(now + retention_ms), id)
   end
+  charge_what_came(id)
   announce(key('job', id), id, 'job.' .. state, now)
 end
 

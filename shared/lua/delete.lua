@@ -24,7 +24,8 @@ charge(job[2], -(job[4] or 0))
 for name in string.gmatch(job[5] or '', '%S+') do
   if redis.call('GET', key('content', name)) == id then redis.call('DEL', key('content', name)) end
 end
-redis.call('DEL', key('job', id), key('deliveries', id))
+forget_job(id)
+redis.call('DEL', key('deliveries', id))
 redis.call('ZREM', key('jobs'), id)
 redis.call('ZREM', key('jobs', job[2]), id)
 redis.call('ZREM', key('settled'), id)

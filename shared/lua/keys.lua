@@ -27,10 +27,14 @@
 --   content:<digest>              string   the last job that made just this (worker/earlier_result.py says what this is)
 --   making:<digest>               string   the job that works on just this
 --   twins:<digest>                set      jobs that wait for its end, since they ask for the same
---   usage:<owner>                 hash     what an owner has: `queued` jobs, `bytes` of uploads and outputs
+--   usage:<owner>                 hash     what an owner has: `queued` jobs, `bytes` of uploads and outputs, `records`: what
+--                                          its records are reckoned to take here, in bytes
+--   records                       string   the same of all owners
+--   repetitions:<owner>           hash     bytes of its idempotency records, by the hour in which they came
+--   kinds                         zset     kinds that something has been learnt of, by when
 --   audio:<owner>:<day>           string   milliseconds of audio separated for an owner on a day (UTC)
 --   permits:<key>:<minute>        string   requests that a key was granted in a minute
---   idempotency:<name>            hash     a request under an Idempotency-Key: who holds it, what it asks, its answer
+--   idempotency:<name>            hash     a request under an Idempotency-Key: who holds it, what it asks, what it has made
 --   webhooks, webhook:<message>   zset, hash   ends of jobs still to be told to clients, by when; each
 --   deliveries:<job>              list     how telling them went
 --   batch:<id>                    hash     a batch: what was asked, `n_<state>` items, how far it was read and fed; how many

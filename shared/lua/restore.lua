@@ -12,6 +12,7 @@ redis.call('HSET', key('job', id), 'schema', 1, 'request', request, 'owner', own
   'stored_bytes', int(bytes_of(outputs)))
 if started ~= '0' then redis.call('HSET', key('job', id), 'started_ms', started) end
 charge(owner, bytes_of(outputs))
+charge_job(id, JOB_BYTES + #request)
 redis.call('ZADD', key('jobs'), int(created), id)
 redis.call('ZADD', key('jobs', owner), int(created), id)
 redis.call('ZADD', key('settled'), int(finished + retention_ms), id)
@@ -24,6 +25,7 @@ if source.upload_id and source.upload_id ~= cjson.null then
     redis.call('HSET', key('upload', source.upload_id), 'key', source.key, 'filename', source.filename,
       'implicit', '1', 'owner', owner, 'size_bytes', int(source.size_bytes))
     charge(owner, source.size_bytes)
+    charge_upload(source.upload_id, owner)
   end
   redis.call('SADD', key('upload', source.upload_id, 'jobs'), id)
 end

@@ -1,19 +1,20 @@
 -- Accept a job: record, line and counters in one step.
--- -> {full, ms until a place is free} or {draining | upload_gone | owner_full | audio_spent | not_waiting}, or
+-- -> {full, ms until a place is free} or {draining | upload_gone | not_waiting | what refusal says}, or
 -- {ok | exists, the record}
 -- The record comes at once: an answer that needs a second call could be lost although the job is accepted.
 local id, request, owner, engine, class = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local max_queued, upload = tonumber(ARGV[6]), ARGV[7]
-local max_queued_by_owner, max_audio_ms, alive_ms = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
-local batch = ARGV[11] -- the batch whose item this is, or ''
-local kind, form, guessed_ms, excerpt_ms = ARGV[12], ARGV[13], tonumber(ARGV[14]), tonumber(ARGV[15] ~= '' and ARGV[15] or nil)
+local limits, alive_ms = {}, tonumber(ARGV[13])
+for i = 8, 12 do limits[#limits + 1] = tonumber(ARGV[i]) end
+local batch = ARGV[14] -- the batch whose item this is, or ''
+local kind, form, guessed_ms, excerpt_ms = ARGV[15], ARGV[16], tonumber(ARGV[17]), tonumber(ARGV[18] ~= '' and ARGV[18] or nil)
 if redis.call('EXISTS', key('job', id)) == 1 then return {'exists', record_of(id, now_ms() - alive_ms)} end
 if batch ~= '' and not is_waiting(item_letter(batch, item_of(id))) then return {'not_waiting'} end
 if tonumber(redis.call('HGET', key('count'), 'queued') or 0) >= max_queued then
   return {'full', int(step_ms(engine, now_ms() - alive_ms))}
 end
 if redis.call('SISMEMBER', key('draining'), engine) == 1 then return {'draining'} end
-local refused = refusal(owner, max_queued_by_owner, max_audio_ms)
+local refused = refusal(owner, unpack(limits))
 if refused then return {refused} end
 if upload ~= '' then
   if redis.call('EXISTS', key('upload', upload)) == 0 then return {'upload_gone'} end
@@ -23,6 +24,7 @@ end
 local now = now_ms()
 redis.call('HSET', key('job', id), 'schema', 1, 'request', request, 'owner', owner, 'engine', engine,
   'class', class, 'created_ms', int(now), 'version', int(now), 'attempt', 0, 'losses', 0, 'progress', 0)
+charge_job(id, JOB_BYTES + #request + (names_webhook(request) and WEBHOOK_BYTES or 0))
 -- The length of its audio, before anybody has looked: as another job found it, or as the file's size lets guess.
 local audio_ms = upload ~= '' and tonumber(redis.call('HGET', key('upload', upload), 'audio_ms') or nil)
 if not audio_ms and guessed_ms > 0 then audio_ms = guessed_ms * (redis.call('HGET', key('lengths'), form) or 1) end

@@ -9,6 +9,15 @@ local job = get(id, 'engine', 'owner')
 local engine, owner = job[1], job[2]
 local request = cjson.decode(get(id, 'request')[1])
 
+-- Clients make kinds, by the parameters they ask for: those that came last are remembered.
+local MAX_KINDS = 500
+local function note_kind(kind)
+  redis.call('ZADD', key('kinds'), int(now_ms()), kind)
+  local gone = redis.call('ZRANGE', key('kinds'), 0, -MAX_KINDS - 1)
+  for _, old in ipairs(gone) do redis.call('DEL', key('work', old), key('course', old)) end
+  redis.call('ZREMRANGEBYRANK', key('kinds'), 0, -MAX_KINDS - 1)
+end
+
 -- What this job showed of how long audio is, and how long its work takes.
 local function learn(seconds)
   if type(seconds) ~= 'number' or seconds <= 0 then return end
@@ -23,6 +32,7 @@ local function learn(seconds)
     local before = redis.call('HGET', key('lengths'), known[4]) or shown
     redis.call('HSET', key('lengths'), known[4], string.format('%.4f', 0.7 * before + 0.3 * shown))
   end
+  if known[1] then note_kind(known[1]) end
   for _, kind in ipairs({engine, known[1] or nil}) do
     if took > 0 then learn_work(kind, tonumber(known[2]), took) end
     if course ~= '' then learn_course(kind, course) end

@@ -94,22 +94,64 @@ def test_cut_connections_make_no_second_run(deployment: Deployment, song: Path, 
     check(deployment, watcher)
 
 
-def test_a_full_redis_refuses_and_recovers(deployment: Deployment, song: Path) -> None:
-    deployment.submit(song, **SLOW)
-    deployment.until(deployment.accepted[0], "succeeded")
+def codes_of_submissions(deployment: Deployment, song: Path) -> set[str]:
+    """Try to submit a job, a batch and an upload; return the codes of the refusals."""
+    batch = {"items": [{"track": "a", "source": {"upload_id": "0" * 32}}]}
+    answers = [
+        deployment.client.post("/v1/jobs", files={"file": ("song.flac", song.read_bytes())}, data=SLOW),
+        deployment.client.post("/v1/batches", json=batch),
+        deployment.client.post("/v1/uploads", content=song.read_bytes()),
+    ]
+    assert {answer.status_code for answer in answers} == {503}, [answer.text for answer in answers]
+    assert all(int(answer.headers["Retry-After"]) > 5 for answer in answers)
+    return {answer.json()["code"] for answer in answers}
+
+
+def test_a_redis_that_gets_full_takes_nothing_new_and_ends_what_it_has(deployment: Deployment, song: Path) -> None:
+    deployment.until(deployment.submit(song, **SLOW), "succeeded", seconds=180)  # from here on its child is warm
+    jobs = [deployment.submit(song, **SLOW) for _ in range(4)]
+    deployment.until_separating(jobs[0])
     redis = deployment.store._redis
+    redis.config_set("maxmemory", int(redis.info("memory")["used_memory"] / 0.95))
+    time.sleep(1.5)  # what was known of its memory counts for a second
+    assert codes_of_submissions(deployment, song) == {"queue_memory_full"}
+    faults = deployment.client.get("/readyz").json()["faults"]
+    assert list(faults) == ["redis"]
+    assert "maxmemory" in faults["redis"]
+    canceled = jobs.pop()
+    assert deployment.client.post(f"/v1/jobs/{canceled}/cancel").json()["state"] == "canceled"
+    for job_id in jobs:
+        assert deployment.until(job_id, "succeeded")["attempt"] == 1
+    assert deployment.client.delete(f"/v1/jobs/{jobs.pop()}").status_code == 204
+    redis.config_set("maxmemory", "256mb")
+    wait_until(lambda: deployment.client.get("/readyz").status_code == 200, 10, "room to be seen")
+    deployment.accepted = [deployment.accepted[0], canceled, *jobs, deployment.submit(song, **SLOW)]
+    deployment.until(deployment.accepted[-1], "succeeded")
+    check(deployment)
+
+
+def test_past_its_limit_redis_still_takes_ends_and_workers_stay(deployment: Deployment, song: Path) -> None:
+    deployment.until(deployment.submit(song, **SLOW), "succeeded", seconds=180)
+    # More than the worker takes at once: messages wait, and its threads take them while Redis is full.
+    jobs = [deployment.submit(song, **SLOW) for _ in range(6)]
+    deployment.until_separating(jobs[0])
+    redis, told = deployment.store._redis, len(deployment.lines)
     redis.config_set("maxmemory", "1mb")
-    try:
-        with song.open("rb") as file:
-            answer = deployment.client.post("/v1/jobs", files={"file": ("song.flac", file)}, data=SLOW)
-        assert answer.status_code == 503, answer.text
-        assert "Retry-After" in answer.headers
-        time.sleep(2)
-    finally:
-        redis.config_set("maxmemory", "256mb")
-    assert deployment.workers[0].exit_code is None, "the worker is alive"
-    job_id = deployment.submit(song, **SLOW)
-    assert deployment.until(job_id, "succeeded", seconds=60)["attempt"] == 1
+    time.sleep(1.5)
+    assert codes_of_submissions(deployment, song) == {"queue_memory_full"}
+    for job_id in jobs[:4]:
+        assert deployment.until(job_id, "succeeded")["attempt"] == 1
+    assert deployment.client.post(f"/v1/jobs/{jobs[5]}/cancel").json()["state"] == "canceled"
+    assert deployment.client.delete(f"/v1/jobs/{jobs[0]}").status_code == 204
+    time.sleep(6)  # past the worker's being alive, and every lease
+    assert list(deployment.client.get("/readyz").json()["faults"]) == ["redis"], "the worker is not blamed"
+    worker = [line for line in deployment.lines[told:] if line.startswith("worker0")]
+    assert not [line for line in worker if "consumer" in line or "[error" in line or "[critical" in line]
+    redis.config_set("maxmemory", "256mb")
+    assert deployment.until(jobs[4], "succeeded")["attempt"] == 1
+    deployment.accepted = [deployment.accepted[0], *jobs[1:], deployment.submit(song, **SLOW)]
+    deployment.until(deployment.accepted[-1], "succeeded")
+    assert deployment.workers[0].exit_code is None
     check(deployment)
 
 

@@ -31,6 +31,9 @@ FIRST_PAUSE_SECONDS, PAUSE_SHARE = 3.0, 0.05
 MOST_ITEMS, MOST_BYTES = 5000, 2_000_000
 """Of one batch; servers take twice that in a request, and more."""
 
+GONE = "repeated_too_late"
+"""The code of an answer to an upload that was made before under its key, and removed since."""
+
 OWN_FAULT = frozenset({413, 415, 422})
 """Answers to an upload that are the file's fault, and not the run's."""
 
@@ -83,7 +86,13 @@ class Uploads:
         """Upload a file under a key that is its own, so that an upload whose answer is lost is not made twice."""
         content = _sha256(path)
         key = digest("upload", content, ident, tries)
-        return self._client.upload(path, key=key, filename=filename), content
+        try:
+            return self._client.upload(path, key=key, filename=filename), content
+        except ApiError as error:
+            if error.code != GONE:
+                raise
+            # It was up once, and nobody has used it in time.
+            return self._client.upload(path, filename=filename), content
 
     def _send_on(self, url: str, ident: str, tries: int) -> tuple[str, str]:
         """Fetch a file from the web and upload it: servers fetch none for a batch."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from shared.batch_store import BatchStore
 from tests.fixtures.batches import Catalog, jsonl
 from tests.fixtures.servers import BUCKET
 
@@ -113,3 +114,17 @@ def test_objects_that_no_job_could_take_fail_alone(catalog: Catalog) -> None:
     assert told["good"][0] == "succeeded"
     assert told["large"] == ("failed", "upload_too_large", None)
     assert told["empty"] == ("failed", "audio_empty", None)
+
+
+def test_a_manifest_is_read_as_far_as_its_owners_records_may_go(catalog: Catalog) -> None:
+    source = catalog.put_song("songs/a.flac")
+    batch = catalog.submit(manifest=catalog.put_manifest(jsonl(*({"source": source} for _ in range(1200)))))
+    limit = int(catalog.stand_in.store._redis.info("memory")["maxmemory"])
+    taken = int(catalog.stand_in.store._redis.hget("sq:usage:local", "records") or 0)
+    catalog.settings = catalog.settings.model_copy(update={"max_redis_share_per_owner": (taken + 800) / limit})
+    catalog.batches = BatchStore(catalog.settings)
+    catalog.feeder = catalog.new_feeder()
+    catalog.feeder.run()
+    read = catalog.read(batch["id"])
+    assert (read["state"], read["total"]) == ("running", 1000), "two chunks: the second passes the limit"
+    assert read["error"]["code"] == "records_quota_exceeded"

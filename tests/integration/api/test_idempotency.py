@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import random
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -30,20 +34,76 @@ def jobs(web: FlaskClient) -> int:
     return len(web.get("/v1/jobs").json["jobs"])
 
 
-def test_the_same_form_again_gets_the_same_answer_and_makes_no_job(web: FlaskClient, stand_in: StandIn) -> None:
+def test_the_same_form_again_shows_the_same_job_as_it_is_now(web: FlaskClient, stand_in: StandIn) -> None:
     first = submit_again(web, format="wav")
     assert first.status_code == 202
+    assert submit_again(web, format="wav").data == first.data
     stand_in.queue.dispatch()
     stand_in.succeed(first.json["id"])
     before = stand_in.keys()
     again = submit_again(web, format="wav")
-    assert (again.status_code, again.data) == (202, first.data)
-    for name in ("Location", "ETag", "Content-Type"):
+    assert (again.status_code, again.json["id"], again.json["state"]) == (202, first.json["id"], "succeeded")
+    for name in ("Location", "Content-Type"):
         assert again.headers[name] == first.headers[name]
+    assert again.headers["ETag"] == web.get(first.headers["Location"]).headers["ETag"]
     assert again.headers["Idempotent-Replayed"] == "true"
     assert "Idempotent-Replayed" not in first.headers
     assert jobs(web) == 1
     assert stand_in.keys() == before, "a repetition stores nothing"
+
+
+def records(stand_in: StandIn) -> list[str]:
+    with redis.Redis.from_url(stand_in.settings.redis_url, decode_responses=True) as client:
+        return list(client.scan_iter("sq:idempotency:*"))
+
+
+def test_a_record_holds_the_id_alone_however_large_the_answer(web: FlaskClient, stand_in: StandIn) -> None:
+    metadata = json.dumps({"noise": random.Random(1).randbytes(7000).hex()})
+    assert submit_again(web, metadata=metadata).json["metadata"] == json.loads(metadata)
+    (record,) = records(stand_in)
+    with redis.Redis.from_url(stand_in.settings.redis_url) as client:
+        assert client.memory_usage(record) < 500
+    assert submit_again(web, metadata=metadata).json["metadata"] == json.loads(metadata)
+
+
+def test_what_was_deleted_since_is_told_and_not_made_again(web: FlaskClient, stand_in: StandIn) -> None:
+    first = submit_again(web)
+    web.post(f"{first.headers['Location']}/cancel")
+    assert web.delete(first.headers["Location"]).status_code == 204
+    again = submit_again(web)
+    assert (again.status_code, again.json["code"]) == (410, "repeated_too_late")
+    assert first.json["id"] in again.json["detail"]
+    assert (jobs(web), stand_in.keys()) == (0, [])
+
+
+def test_an_answer_that_the_version_before_kept_whole_is_given_again(web: FlaskClient, stand_in: StandIn) -> None:
+    first = submit_again(web)
+    (record,) = records(stand_in)
+    kept = json.dumps([202, {"Location": first.headers["Location"], "ETag": 'W/"1"'}, first.text])
+    with redis.Redis.from_url(stand_in.settings.redis_url) as client:
+        client.hdel(record, "made")
+        client.hset(record, "answer", base64.b64encode(zlib.compress(kept.encode())).decode())
+    stand_in.queue.dispatch()
+    stand_in.succeed(first.json["id"])
+    again = submit_again(web)
+    assert (again.status_code, again.data, again.headers["ETag"]) == (202, first.data, 'W/"1"')
+    assert again.headers["Idempotent-Replayed"] == "true"
+
+
+def test_a_batch_again_is_the_same_batch_as_it_is_now(web: FlaskClient, stand_in: StandIn) -> None:
+    del stand_in
+    body = {"items": [{"track": "a", "source": {"upload_id": "0" * 32}}]}
+    first = web.post("/v1/batches", json=body, headers=KEY)
+    assert web.post(f"{first.headers['Location']}/cancel", headers={"Idempotency-Key": "2"}).status_code == 202
+    again = web.post("/v1/batches", json=body, headers=KEY)
+    assert (again.status_code, again.json["id"], again.json["state"]) == (202, first.json["id"], "canceled")
+    assert again.headers["Location"] == first.headers["Location"]
+    canceled = web.post(f"{first.headers['Location']}/cancel", headers={"Idempotency-Key": "2"})
+    assert (canceled.status_code, canceled.json["id"]) == (202, first.json["id"])
+    assert web.delete(first.headers["Location"]).status_code == 204
+    again = web.post("/v1/batches", json=body, headers=KEY)
+    assert (again.status_code, again.json["code"]) == (410, "repeated_too_late")
+    assert web.get("/v1/batches").json["batches"] == []
 
 
 @pytest.mark.parametrize("other", [{"content": b"another\0song"}, {"format": "mp3"}, {"engine": "repetition"}])
@@ -83,7 +143,7 @@ def test_json_uploads_cancels_and_retries_take_a_key_too(web: FlaskClient, stand
     for number, call in enumerate(("cancel", "retry")):
         answers = [web.post(f"{path}/{call}", headers={"Idempotency-Key": f"c{number}"}) for _ in range(2)]
         assert answers[0].status_code < 300
-        assert answers[0].data == answers[1].data
+        assert (answers[0].status_code, answers[0].json["id"]) == (answers[1].status_code, answers[1].json["id"])
         assert web.post(f"{path}/{call}").status_code in {200, 409}
 
 
@@ -93,14 +153,14 @@ def test_a_key_that_is_held_answers_409_until_its_lease_ends(
     del stand_in
     store = idempotency_store.IdempotencyStore(settings)
     name = idempotency.hashlib.sha256(f"local {KEY['Idempotency-Key']}".encode()).hexdigest()
-    held = store.reserve(name, "another request", "0" * 32)
+    held = store.reserve(name, "local", "another request", "0" * 32)
     assert isinstance(held, idempotency_store.Held)
     refused = submit_again(web)
     assert (refused.status_code, refused.json["code"]) == (409, "idempotency_key_in_use")
     assert int(refused.headers["Retry-After"]) > 0
     # The other request's process dies here.
     monkeypatch.setattr(idempotency_store, "LEASE_SECONDS", -1.0)
-    store.reserve(name, "another request", "0" * 32)
+    store.reserve(name, "local", "another request", "0" * 32)
     taken_over = submit_again(web)
     assert taken_over.status_code == 202
     assert taken_over.json["id"] == held.resource_id, "both make the same job"

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx
 import pytest
 from click.testing import CliRunner
 from flask.testing import FlaskClient
@@ -210,3 +214,73 @@ def test_the_document_tells_which_scope_a_call_needs(web: FlaskClient) -> None:
     assert jobs["post"]["security"] == [{"key": ["submit"]}, {}]
     assert "401" in jobs["get"]["responses"]
     assert "security" not in document["paths"]["/healthz"]["get"]
+
+
+REVOKED_SECONDS = 5.0
+"""After this a revoked key is told nothing more."""
+
+
+@pytest.fixture
+def opened(settings: Settings, keys: ApiKeys) -> tuple[str, dict[str, str]]:
+    """A key for what is made without one: its id, and the headers to send it by."""
+    del settings
+    key, text = keys.create(owner="local", scopes=["read", "submit"])
+    return key.id, {"Authorization": f"Bearer {text}"}
+
+
+def test_an_open_stream_and_a_long_poll_end_with_their_key(
+    api_url: str, web: FlaskClient, stand_in: StandIn, keys: ApiKeys, opened: tuple[str, dict[str, str]]
+) -> None:
+    key_id, headers = opened
+    job_id = str(submit(web).json["id"])
+    stand_in.queue.dispatch()
+    address = f"{api_url}/v1/jobs/{job_id}"
+    with (
+        ThreadPoolExecutor(1) as pool,
+        httpx.stream("GET", f"{address}/events", headers=headers, timeout=60) as stream,
+    ):
+        waits = pool.submit(httpx.get, address, headers={**headers, "Prefer": "wait=55"}, timeout=60)
+        lines = stream.iter_lines()
+        assert any(line.startswith("data:") for line in lines), "it was told of the job"
+        keys.revoke(key_id)
+        time.sleep(REVOKED_SECONDS)
+        stand_in.succeed(job_id)
+        assert not [line for line in lines if "succeeded" in line]
+        refused = waits.result()
+    assert (refused.status_code, refused.json()["code"]) == (401, "key_invalid")
+
+
+@pytest.mark.parametrize("name", ["stems/vocals", "archive"])
+def test_a_download_breaks_off_with_its_key(
+    api_url: str, stand_in: StandIn, keys: ApiKeys, opened: tuple[str, dict[str, str]], name: str
+) -> None:
+    key_id, headers = opened
+    made = httpx.post(f"{api_url}/v1/jobs", files={"file": ("a.mp3", b"a\0song")}, headers=headers, timeout=60)
+    job_id = made.json()["id"]
+    stand_in.queue.dispatch()
+    size_bytes = 48_000_000  # more than the sockets hold
+    stand_in.succeed(job_id, b"s" * size_bytes)
+    with httpx.stream("GET", f"{api_url}/v1/jobs/{job_id}/{name}", headers=headers, timeout=60) as stream:
+        blocks = stream.iter_bytes(65_536)
+        assert next(blocks)
+        keys.revoke(key_id)
+        time.sleep(REVOKED_SECONDS)
+        with pytest.raises(httpx.RemoteProtocolError):
+            list(blocks)
+        assert stream.num_bytes_downloaded < size_bytes
+
+
+def test_an_upload_whose_key_is_revoked_meanwhile_is_not_taken(
+    api_url: str, stand_in: StandIn, keys: ApiKeys, opened: tuple[str, dict[str, str]]
+) -> None:
+    key_id, headers = opened
+
+    def body() -> Iterator[bytes]:
+        yield b"s\0ng"
+        keys.revoke(key_id)
+        time.sleep(REVOKED_SECONDS)
+        yield b"s\0ng"
+
+    refused = httpx.post(f"{api_url}/v1/uploads", content=body(), headers=headers, timeout=60)
+    assert (refused.status_code, refused.json()["code"]) == (401, "key_invalid")
+    assert stand_in.keys() == []

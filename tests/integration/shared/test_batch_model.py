@@ -251,6 +251,13 @@ class Batches(RuleBasedStateMachine):
             assert letters.lower() == "".join(_letter(state) for state in books.items)
 
     @invariant()
+    def what_records_are_reckoned_to_take_is_the_sum(self) -> None:
+        records = [*self.redis.scan_iter("model:batch:*"), *self.redis.scan_iter("model:job:*")]
+        hashes = [name for name in records if name.count(":") == 2]
+        reckoned = sum(int(self.redis.hget(name, "record_bytes") or 0) for name in hashes)
+        assert int(self.redis.get("model:records") or 0) == reckoned
+
+    @invariant()
     def the_servers_counts_are_the_sum(self) -> None:
         counted = {s: n for s, n in self.queue.counts().items() if n}
         told: Counter[str] = Counter()

@@ -220,6 +220,15 @@ class LifeCycle(RuleBasedStateMachine):
             assert int(usage.get("bytes", 0)) == stored[owner]
 
     @invariant()
+    def what_records_are_reckoned_to_take_is_the_sum(self) -> None:
+        reckoned = Counter({"a": 0, "b": 0})
+        for job_id in self.states:
+            reckoned[self.owners[job_id]] += int(self.redis.hget(f"model:job:{job_id}", "record_bytes"))
+        for owner in "ab":
+            assert int(self.redis.hget(f"model:usage:{owner}", "records") or 0) == reckoned[owner]
+        assert int(self.redis.get("model:records") or 0) == reckoned.total()
+
+    @invariant()
     def counters_and_window_hold(self) -> None:
         counted = {s: n for s, n in self.queue.counts().items() if n}
         assert counted == dict(Counter(s.value for s in self.states.values()))

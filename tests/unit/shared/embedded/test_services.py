@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,20 @@ def test_both_servers_are_planned_and_our_programs_told_of_them(tmp_path: Path) 
     for program in plan_programs(settings, told):
         assert program.environment["REDIS_URL"].endswith(f"@127.0.0.1:{settings.valkey_port}/0")
     assert plan_servers(settings)[1] == told, "credentials stay as they are"
+
+
+def test_one_owner_may_not_fill_the_disk_of_the_storage_that_is_started_here(tmp_path: Path) -> None:
+    def room(settings: Settings) -> int | None:
+        told = plan_programs(settings, {})[0].environment.get("MAX_STORED_BYTES_PER_OWNER")
+        return None if told is None else int(told)
+
+    settings = _settings(tmp_path)
+    (tmp_path / "var" / "storage").mkdir(parents=True)
+    (tmp_path / "var" / "storage" / "1.dat").write_bytes(b"x" * 1000)
+    disk = shutil.disk_usage(tmp_path)
+    assert 0 < (room(settings) or 0) < 0.81 * disk.total
+    assert room(_settings(tmp_path, s3_endpoint_url="https://elsewhere")) is None
+    assert room(_settings(tmp_path, max_stored_bytes_per_owner=5)) is None, "what was set is inherited"
 
 
 @pytest.mark.parametrize(
