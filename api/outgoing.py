@@ -1,45 +1,56 @@
-"""Requests to addresses that clients name: the one way out, which reaches no private network.
+"""Requests to addresses that clients name: the one way out, which reaches no private network and always ends.
 
-Owns the guard (requests-hardened: the address that was checked is the one that is connected to, at every redirect) and
-what it says when it refuses. Proxies and netrc of the environment are for others: a proxy would do the resolving.
+The address that was checked is the one that is connected to, at every redirect (api/public_addresses.py decides which
+are public). One deadline covers a whole exchange: looking up names, connecting, TLS, redirects, head and body. Proxies
+and netrc of the environment are not used: a proxy would do the resolving.
+
+What clients may learn: whether a host has a public address, and what a server at a public address answers. They get
+the same words for a name that does not exist and for one that has a private address, and the same for a connection
+that is refused and one that breaks: answers must not map networks or their names. Logs tell operators the reason.
 """
 
 from __future__ import annotations
 
+import functools
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import urlsplit
+from dataclasses import dataclass
 
-import requests
-import urllib3
-from requests_hardened import Config, HTTPSession
-from requests_hardened.ip_filter import InvalidIPAddress
+import httpcore
+import httpx
+import structlog
 
 from api.errors import UrlRefusedError, UrlUnreachableError
+from api.guarded_sockets import Deadline, GuardedBackend
+from api.public_addresses import NotPublicError
 from shared.settings import Settings
 
+log = structlog.get_logger(__name__)
+
 CONNECT_SECONDS, SILENCE_SECONDS = 5.0, 10.0
-"""How long the other side may take to answer a connection, and between two pieces of its answer."""
+"""How long an address may take to answer a connection, TLS to be agreed on, and the other side to go on."""
 
 MAX_REDIRECTS = 3
+
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 USER_AGENT = "stemqueue"
 
 
-def open_session(settings: Settings, *, redirects: bool) -> requests.Session:
-    """Return a session that only reaches public addresses; close it after use."""
-    session: requests.Session = HTTPSession(
-        Config(
-            ip_filter_enable=True,
-            ip_filter_allow_loopback_ips=settings.outgoing_to_loopback,
-            never_redirect=not redirects,
-            default_timeout=(CONNECT_SECONDS, SILENCE_SECONDS),
-            user_agent_override=USER_AGENT,
-        )
-    )
-    session.trust_env = False
-    session.max_redirects = MAX_REDIRECTS
-    return session
+@dataclass(frozen=True)
+class Answer:
+    """The head of an answer, and the way to its body; `url` is where redirects led."""
+
+    status: int
+    headers: httpx.Headers
+    url: httpx.URL
+    response: httpcore.Response
+
+    def blocks(self) -> Iterator[bytes]:
+        """Return the body as it comes, as it was sent. Raises UrlUnreachableError, also at the deadline."""
+        with outgoing_faults(self.url.host):
+            yield from self.response.iter_stream()
 
 
 def check_url(url: str) -> str:
@@ -47,26 +58,100 @@ def check_url(url: str) -> str:
 
     Raises UrlRefusedError.
     """
-    try:
-        parts = urlsplit(url)
-        sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        sound = False
-    if not sound or not url.isprintable() or parts.username is not None:
-        raise UrlRefusedError("A URL begins with http:// or https://, has a host, and no user name in it.")
+    _parse(url)
     return url
 
 
 @contextmanager
-def outgoing_faults() -> Iterator[None]:
-    """Turn what can go wrong with requests within into UrlRefusedError or UrlUnreachableError."""
+def exchange(
+    method: str,
+    url: str,
+    settings: Settings,
+    *,
+    seconds: float,
+    headers: dict[str, str],
+    body: bytes | None = None,
+    max_redirects: int = 0,
+) -> Iterator[Answer]:
+    """Send a request and give its answer, whose body may be read within. All of it ends within `seconds`.
+
+    A redirect is followed `max_redirects` times, which is for requests without a body; 0: it is the answer.
+    Raises UrlRefusedError, UrlUnreachableError.
+    """
+    target, left = _parse(url), max_redirects
+    backend = GuardedBackend(Deadline(seconds), loopback=settings.outgoing_to_loopback)
+    with httpcore.ConnectionPool(ssl_context=_certificates(), network_backend=backend) as connections:
+        while True:
+            with _sent(connections, _request(method, target, headers, body)) as response:
+                answer = Answer(response.status, httpx.Headers(response.headers), target, response)
+                location = answer.headers.get("location") if answer.status in REDIRECTS and max_redirects else None
+                if location is None:
+                    yield answer
+                    return
+            # The body of a redirect is not read: it may be endless.
+            if not left:
+                raise UrlRefusedError(f"The URL redirects more than {max_redirects} times.")
+            left -= 1
+            target = _redirected(target, location)
+
+
+@contextmanager
+def outgoing_faults(host: str) -> Iterator[None]:
+    """Turn what can go wrong with a host into UrlRefusedError or UrlUnreachableError."""
     try:
         yield
-    except InvalidIPAddress as error:
-        raise UrlRefusedError("The URL leads to an address that is not public.") from error
-    except requests.TooManyRedirects as error:
-        raise UrlRefusedError(f"The URL redirects more than {MAX_REDIRECTS} times.") from error
-    except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, UnicodeError) as error:
+    except NotPublicError as error:
+        log.info("outgoing request refused", host=host, reason=str(error))
+        raise UrlRefusedError("The URL does not lead to a public address.") from error
+    except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, OSError) as error:
+        log.info("outgoing request failed", host=host, reason=f"{type(error).__name__}: {error}")
+        raise UrlUnreachableError("The URL's server gives no complete answer in time.") from error
+
+
+def _parse(url: str) -> httpx.URL:
+    try:
+        parsed = httpx.URL(url)
+        sound = parsed.scheme in {"http", "https"} and bool(parsed.host) and parsed.port != 0
+    except (httpx.InvalidURL, UnicodeError):
+        sound = False
+    if not sound or not url.isprintable() or parsed.userinfo:
+        raise UrlRefusedError("A URL begins with http:// or https://, has a host, and no user name in it.")
+    return parsed
+
+
+@contextmanager
+def _sent(connections: httpcore.ConnectionPool, request: httpcore.Request) -> Iterator[httpcore.Response]:
+    with outgoing_faults(request.url.host.decode()):
+        response = connections.handle_request(request)
+    try:
+        yield response
+    finally:
+        # Ends the connection if the body was not read.
+        response.close()
+
+
+def _request(method: str, target: httpx.URL, headers: dict[str, str], body: bytes | None) -> httpcore.Request:
+    named = {"Host": target.netloc.decode(), "User-Agent": USER_AGENT, **headers}
+    if body is not None:
+        named["Content-Length"] = str(len(body))
+    timeouts = {"connect": CONNECT_SECONDS, "read": SILENCE_SECONDS, "write": SILENCE_SECONDS}
+    return httpcore.Request(
+        method,
+        httpcore.URL(scheme=target.raw_scheme, host=target.raw_host, port=target.port, target=target.raw_path),
+        headers=list(named.items()),
+        content=body,
+        extensions={"timeout": timeouts},
+    )
+
+
+def _redirected(target: httpx.URL, location: str) -> httpx.URL:
+    try:
+        return _parse(str(target.join(location)))
+    except (httpx.InvalidURL, UrlRefusedError) as error:
         raise UrlRefusedError("The URL leads to something that is no web address.") from error
-    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-        raise UrlUnreachableError(f"The URL's server does not answer ({type(error).__name__}).") from error
+
+
+@functools.cache
+def _certificates() -> ssl.SSLContext:
+    # Of this process, since reading them takes some 20 ms.
+    return httpx.create_ssl_context(trust_env=False)

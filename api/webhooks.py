@@ -1,7 +1,8 @@
 """Tells clients' servers of their jobs' ends, as Standard Webhooks: signed, tried again for hours, never redirected.
 
-Owns the message's form, its signature, and when a try is followed by another. It runs in the API's processes, since
-workers have no way out of their network; any number of processes share the work.
+Makes and signs the messages, and decides when a try is followed by another. It runs in the API's processes, since
+workers have no way out of their network; any number of processes share the work. Slow receivers hold up only
+themselves: each try has a deadline, and each process bounds its deliveries to one owner's receivers and to one host.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 
-import requests
 import structlog
 
+from api.delivery_slots import DeliverySlots
 from api.errors import UrlRefusedError, UrlUnreachableError
-from api.outgoing import open_session, outgoing_faults
+from api.outgoing import exchange
 from shared.batch import Batch, ItemState
 from shared.batch_items import BatchItems
 from shared.batch_store import BatchStore
@@ -34,11 +36,17 @@ from shared.webhook_store import Message, WebhookStore
 
 log = structlog.get_logger(__name__)
 
-THREADS = 2
-"""Deliveries under way at once in each process; a receiver that is slow holds one for 15 s at most."""
+THREADS = 32
+"""Deliveries under way at once in each process; waiting for an answer costs next to nothing."""
+
+MAX_PER_OWNER, MAX_PER_HOST = 12, 2
+"""How many of them may be one owner's, and to one host and port; so six slow hosts of an owner delay its others."""
+
+DELIVERY_SECONDS = 15.0
+"""How long a whole try may take, less than a message's lease; raising it lets slow receivers hold threads longer."""
 
 LOOK_SECONDS = 1.0
-"""How often an idle thread looks for messages that are due; raising it tells ends later."""
+"""How often a process that is idle looks for messages that are due; raising it tells ends later."""
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 - what begins a secret, not one
 
@@ -53,6 +61,10 @@ class Webhooks:
         self._messages = messages
         self._secrets = [decode_secret(secret) for secret in split_names(settings.webhook_secrets)]
         self._pauses = [float(seconds) for seconds in split_names(settings.webhook_retry_seconds)]
+        self._slots = DeliverySlots(MAX_PER_OWNER, MAX_PER_HOST)
+        # One thread looks at a time: the slots are as they were when it takes a message, and idle threads ask nothing.
+        self._looking = threading.Lock()
+        self._trouble = Trouble()
 
     @property
     def are_sent(self) -> bool:
@@ -67,14 +79,32 @@ class Webhooks:
 
     def deliver_one(self) -> bool:
         """Try to deliver one message that is due; False when there is none. Raises StoreUnavailableError."""
-        message = self._messages.take()
+        with self._looking:
+            message = self._take()
         if message is None:
             return False
+        self._deliver(message)
+        return True
+
+    def _take(self) -> Message | None:
+        busy = self._slots.busy()
+        message = self._messages.take(busy_owners=busy.owners, busy_hosts=busy.hosts)
+        if message is not None:
+            self._slots.hold(message.owner, message.host)
+        return message
+
+    def _deliver(self, message: Message) -> None:
+        try:
+            self._try(message)
+        finally:
+            self._slots.release(message.owner, message.host)
+
+    def _try(self, message: Message) -> None:
         try:
             url, body = self._told(message)
         except (JobNotFoundError, BatchNotFoundError):
             self._messages.settle(message, {}, retry_in_seconds=None)
-            return True
+            return
         begun = time.monotonic()
         status, fault = self._send(message, url, body)
         outcome, pause = self._judge(message, status)
@@ -91,23 +121,35 @@ class Webhooks:
         }
         self._messages.settle(message, entry, retry_in_seconds=pause)
         log.info("webhook tried", job=message.job_id, attempt=message.tries + 1, status=status, outcome=outcome)
-        return True
 
     def _work(self, stopping: Callable[[], bool]) -> None:
-        trouble = Trouble()
+        while not stopping():
+            with self._looking:
+                message = self._next(stopping)
+            if message is None:
+                return
+            try:
+                self._deliver(message)
+            except Exception as error:
+                # One message's trouble must not end the thread. Its lease ends, and it is tried again.
+                log.warning("webhook delivery failed", job=message.job_id, exc_info=not isinstance(error, PassingError))
+                time.sleep(LOOK_SECONDS)
+
+    def _next(self, stopping: Callable[[], bool]) -> Message | None:
+        """Wait for a message that may be delivered; None when the process stops."""
         while not stopping():
             try:
-                delivered = self.deliver_one()
-                trouble.over()
-                if delivered:
-                    continue
+                message = self._take()
+                self._trouble.over()
+                if message is not None:
+                    return message
             except PassingError as error:
-                if trouble.is_news():
+                if self._trouble.is_news():
                     log.warning("webhooks wait", error=error.message)
             except Exception:
-                # One message's trouble must not end the thread that tells all others.
-                log.exception("telling broke")
-            time.sleep(LOOK_SECONDS)
+                log.exception("webhook delivery failed")
+            self._slots.wait(LOOK_SECONDS)
+        return None
 
     def _told(self, message: Message) -> tuple[str, bytes]:
         if message.type.startswith("batch."):
@@ -125,20 +167,16 @@ class Webhooks:
             "webhook-signature": sign(self._secrets, message.id, now, body),
         }
         try:
-            with (
-                open_session(self._settings, redirects=False) as session,
-                outgoing_faults(),
-                # The answer's body is not read: its status says all, and it may be endless.
-                session.post(url, data=body, headers=headers, stream=True) as answer,
-            ):
-                return answer.status_code, None
+            # The answer's body is not read: its status says all, and it may be endless.
+            with exchange("POST", url, self._settings, seconds=DELIVERY_SECONDS, headers=headers, body=body) as answer:
+                return answer.status, None
         except (UrlRefusedError, UrlUnreachableError) as error:
             return None, error.message
 
     def _judge(self, message: Message, status: int | None) -> tuple[str, float | None]:
         if status is not None and 200 <= status < 300:
             return "delivered", None
-        if status == requests.codes.gone:
+        if status == HTTPStatus.GONE:
             return "unwanted", None
         if message.tries >= len(self._pauses):
             return "given_up", None

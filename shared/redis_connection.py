@@ -35,6 +35,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("beat", "succeed"), (*COMMON_PARTS, "pace")),
     **dict.fromkeys(("pass_on", "better_elsewhere"), (*COMMON_PARTS, "room")),
     **dict.fromkeys(("submit", "cancel", "retry"), (*COMMON_PARTS, *RECORD_PARTS)),
+    **dict.fromkeys(("webhook_take", "webhook_settle"), (*COMMON_PARTS, "webhook_line")),
 }
 """What begins scripts that need more, or less: each run makes anew all functions that it is given."""
 

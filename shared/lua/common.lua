@@ -180,12 +180,28 @@ local function names_webhook(request)
   return url and url ~= cjson.null
 end
 
+-- Who is told: the host and port as the URL has them. They bound and order deliveries (webhook_take.lua); whether the
+-- address may be connected to is decided elsewhere.
+local function webhook_host(url)
+  if type(url) ~= 'string' then return '' end
+  return string.lower(string.match(url, '^%w+://([^/?#]+)') or '')
+end
+-- Newcomers go behind those that wait already, as in enter_line.
+local function enter_webhook_line(message, owner, host, due_ms)
+  local turn = int(now_us())
+  redis.call('ZADD', key('webhooks', 'line', owner, host), int(due_ms), message)
+  redis.call('ZADD', key('webhooks', 'hosts', owner), 'NX', turn, host)
+  redis.call('ZADD', key('webhooks', 'turns'), 'NX', turn, owner)
+end
 -- The end of what names a webhook is to be told: noted in the same step, so that no end goes untold.
 local function announce(record, id, kind, now)
-  if not names_webhook(redis.call('HGET', record, 'request')) then return end
+  local r = redis.call('HMGET', record, 'request', 'owner')
+  if not names_webhook(r[1]) then return end
   local message = 'msg_' .. id .. '_' .. redis.call('HINCRBY', record, 'webhooks', 1)
-  redis.call('HSET', key('webhook', message), 'job', id, 'type', kind, 'at_ms', int(now), 'tries', 0)
-  redis.call('ZADD', key('webhooks'), int(now), message)
+  local owner, host = r[2], webhook_host(cjson.decode(r[1]).webhook_url)
+  redis.call('HSET', key('webhook', message), 'job', id, 'type', kind, 'at_ms', int(now), 'tries', 0,
+    'owner', owner, 'host', host)
+  enter_webhook_line(message, owner, host, now)
 end
 
 local function batch_number(batch, name) return tonumber(redis.call('HGET', key('batch', batch), name) or 0) end

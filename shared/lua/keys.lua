@@ -35,7 +35,11 @@
 --   audio:<owner>:<day>           string   milliseconds of audio separated for an owner on a day (UTC)
 --   permits:<key>:<minute>        string   requests that a key was granted in a minute
 --   idempotency:<name>            hash     a request under an Idempotency-Key: who holds it, what it asks, what it has made
---   webhooks, webhook:<message>   zset, hash   ends of jobs still to be told to clients, by when; each
+--   webhook:<message>             hash     an end of a job or batch that is still to be told to a client
+--   webhooks                      zset     messages that wait for a retry or are under way, by when they are due (again)
+--   webhooks:line:<owner>:<host>  zset     messages that are due, by since when
+--   webhooks:hosts:<owner>        zset     hosts that an owner has a line to, by when they were last served, in microseconds
+--   webhooks:turns                zset     owners that have a line, by the same
 --   deliveries:<job>              list     how telling them went
 --   batch:<id>                    hash     a batch: what was asked, `n_<state>` items, how far it was read and fed; how many
 --                                          that succeeded each version of an engine made (`made_<engine>@<version>`); how far
@@ -64,6 +68,10 @@ local function int(x) return string.format('%d', x) end
 local function now_ms()
   local t = redis.call('TIME')
   return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+local function now_us()
+  local t = redis.call('TIME')
+  return t[1] * 1000000 + t[2]
 end
 local function get(id, ...) return redis.call('HMGET', key('job', id), ...) end
 

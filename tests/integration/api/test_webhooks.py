@@ -173,7 +173,7 @@ def test_no_webhook_leads_into_private_networks(settings: Settings, stand_in: St
     job_id = ended_job(web, stand_in, receiver.url)
     deliver_all(web)
     assert receiver.got == []
-    assert log_of(web, job_id)[0]["error"] == "The URL leads to an address that is not public."
+    assert log_of(web, job_id)[0]["error"] == "The URL does not lead to a public address."
     refused = submit(web, webhook_url="file:///etc/passwd")
     assert (refused.status_code, refused.json["code"]) == (422, "url_refused")
 

@@ -1,0 +1,54 @@
+"""Counts the deliveries that a process has under way, for each owner and each host."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Busy:
+    """Who has as many deliveries under way as allowed."""
+
+    owners: list[str]
+    hosts: list[str]
+
+
+class DeliverySlots:
+    """At most `max_per_owner` and `max_per_host` deliveries under way, if who holds one asks `busy` first."""
+
+    def __init__(self, max_per_owner: int, max_per_host: int) -> None:
+        self._max_per_owner, self._max_per_host = max_per_owner, max_per_host
+        self._owners: Counter[str] = Counter()
+        self._hosts: Counter[str] = Counter()
+        self._lock = threading.Lock()
+        self._released = threading.Event()
+
+    def busy(self) -> Busy:
+        """Return whose deliveries have to wait."""
+        with self._lock:
+            self._released.clear()
+            return Busy(
+                [owner for owner, held in self._owners.items() if held >= self._max_per_owner],
+                [host for host, held in self._hosts.items() if held >= self._max_per_host],
+            )
+
+    def hold(self, owner: str, host: str) -> None:
+        """Note that a delivery begins."""
+        with self._lock:
+            self._owners[owner] += 1
+            self._hosts[host] += 1
+
+    def release(self, owner: str, host: str) -> None:
+        """Note that a delivery is over."""
+        with self._lock:
+            for counts, name in ((self._owners, owner), (self._hosts, host)):
+                counts[name] -= 1
+                if not counts[name]:
+                    del counts[name]
+            self._released.set()
+
+    def wait(self, seconds: float) -> None:
+        """Wait until a delivery is over that was under way when `busy` was asked, `seconds` at most."""
+        self._released.wait(seconds)
