@@ -8,6 +8,7 @@ to resolve to 127.0.0.1 (DNS rebinding).
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+
+HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{0,5})?")
+"""What the header Host may hold: a name or an address, and a port."""
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -48,8 +52,7 @@ def register_security(app: Flask, settings: Settings) -> None:
     @app.before_request
     def check_sender() -> Response | None:
         environ = request.environ
-        if hosts is not None:
-            _check_host(environ, hosts)
+        _check_host(environ, hosts)
         if origins and environ.get("HTTP_ORIGIN") in origins:
             is_preflight = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
             return Response(status=204, headers=PREFLIGHT) if is_preflight else None
@@ -93,14 +96,16 @@ def _allow_origin(headers: Headers, origins: frozenset[str]) -> None:
         headers["Access-Control-Expose-Headers"] = EXPOSED
 
 
-def _check_host(environ: WSGIEnvironment, hosts: frozenset[str]) -> None:
-    if _hostname(environ.get("HTTP_HOST") or request.host) not in hosts:
+def _check_host(environ: WSGIEnvironment, hosts: frozenset[str] | None) -> None:
+    name = _hostname(environ.get("HTTP_HOST") or request.host)
+    if name is None or (hosts is not None and name not in hosts):
         raise HostRefusedError("This server does not go by that name; the setting API_ALLOWED_HOSTS can add it.")
 
 
 @lru_cache(maxsize=64)
 def _hostname(host: str) -> str | None:
-    return urlsplit(f"//{host}").hostname
+    # A URL parser would also take what is no Host: `user@127.0.0.1`, or a path behind the name.
+    return urlsplit(f"//{host}").hostname if HOST.fullmatch(host) else None
 
 
 def _check_origin(environ: WSGIEnvironment) -> None:
