@@ -70,6 +70,11 @@ class OpenCalls:
             if not self._open[owner]:
                 del self._open[owner]
 
+    def hold(self) -> None:
+        """Count the request that is being served, until its answer is out. Raises what `take` raises."""
+        if "place" not in g:
+            g.place = self.take(_owner())
+
     @contextmanager
     def waiting(self) -> Iterator[bool]:
         """Count this request while it waits; yields False when there is no place for it."""
@@ -93,19 +98,26 @@ def register_open_calls(app: Flask, calls: OpenCalls) -> None:
     @app.before_request
     def count_body() -> None:
         if has_body(request.environ):
-            g.place = calls.take(_owner())
+            calls.hold()
 
     @app.after_request
     def count_answer(response: Response) -> Response:
-        if "place" not in g and request.method == "GET" and _is_long(response):
+        if request.method == "GET" and _is_long(response):
             try:
-                g.place = calls.take(_owner())
+                calls.hold()
             except StemqueueError as error:
                 response.close()
                 return answer_error(error)
-        if "place" in g:
-            response.call_on_close(g.place.release)
+        if "place" in g and _is_long(response):
+            # Werkzeug does not close a response that passes its file through.
+            response.direct_passthrough = False
+            response.call_on_close(g.pop("place").release)
         return response
+
+    @app.teardown_request
+    def end_short_call(_: BaseException | None) -> None:
+        if "place" in g:
+            g.pop("place").release()
 
 
 def _is_long(response: Response) -> bool:

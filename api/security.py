@@ -69,6 +69,8 @@ def register_security(app: Flask, settings: Settings) -> None:
 
 def listens_on_loopback(settings: Settings) -> bool:
     """Return whether only this machine can reach the API."""
+    if settings.public_name:
+        return False
     address = settings.api_published_address or settings.api_host
     if address in LOOPBACK_NAMES:
         return True
@@ -80,7 +82,8 @@ def listens_on_loopback(settings: Settings) -> bool:
 
 def allowed_hosts(settings: Settings) -> frozenset[str] | None:
     """Return the names that a request may call this server by; None where any will do."""
-    named = frozenset(name.lower() for name in split_names(settings.api_allowed_hosts))
+    names = (*split_names(settings.api_allowed_hosts), settings.public_name or "")
+    named = frozenset(name.lower() for name in names if name)
     if listens_on_loopback(settings):
         return LOOPBACK_NAMES | named | {settings.api_published_address or settings.api_host}
     return named | LOOPBACK_NAMES if named else None

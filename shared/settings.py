@@ -62,6 +62,11 @@ class Settings(BaseSettings):
         None,
         description="Where a container's port is published, if not at API_HOST; loopback there counts as loopback",
     )
+    public_name: str | None = Field(
+        None,
+        description="Host name by which a proxy in front publishes the API; set, requests may call the API by it, and "
+        "every call needs an API key",
+    )
     api_keys_required: bool | None = Field(
         None, description="Whether every call needs an API key; empty: unless the API is reached on loopback only"
     )
@@ -84,7 +89,8 @@ class Settings(BaseSettings):
     max_open_calls_per_owner: int | None = Field(
         None,
         ge=1,
-        description="How many of them one owner may have; past it 429 `too_many_open_calls`. Empty: half of API_THREADS",
+        description="How many of them one owner may have; past it 429 `too_many_open_calls`. Empty: half of "
+        "API_THREADS",
     )
     min_client_bytes_per_second: float = Field(
         1000.0,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import os
 import resource
 import socket
 import sys
@@ -223,15 +224,16 @@ def main() -> None:
         servers = Servers(Path(folder))
         try:
             keys = ApiKeys(servers.settings)
-            _, bad = keys.create(owner="mallory", scopes=["submit", "read"])
+            good, bad = (keys.create(owner=owner, scopes=["submit", "read"])[1] for owner in ("alice", "mallory"))
             request = JobRequest(source=Source("uploads/x", "x.mp3", 1), engine=ENGINE["name"], owner="mallory")
             queued, done = (servers.stand_in.store.submit(request).id for _ in range(2))
             servers.stand_in.queue.dispatch()
             servers.stand_in.succeed(done, stem=bytes(STEM_BYTES))
+            os.environ["API_KEYS_REQUIRED"] = "true"
             running = servers.start("api.wsgi:app", "/healthz", processes=2)
             siege = Siege(servers.port(running), bad, f"/v1/jobs/{queued}", f"/v1/jobs/{done}/stems/vocals")
             for attack in chosen:
-                besiege(running, siege, servers.key, attack)
+                besiege(running, siege, good, attack)
                 time.sleep(2)
         finally:
             servers.close()

@@ -21,7 +21,7 @@ def test_a_name_that_was_made_to_point_here_is_refused(web: FlaskClient, host: s
 
 
 @pytest.mark.parametrize("host", ["x@127.0.0.1", "x:y@localhost:8000", "localhost/x", "localhost?", "localhost:8000:1"])
-@pytest.mark.parametrize("changes", [{}, {"api_host": "0.0.0.0", "api_keys_required": False}])
+@pytest.mark.parametrize("changes", [{}, {"api_host": "192.0.2.1", "api_keys_required": False}])
 def test_a_host_with_more_than_a_name_and_a_port_is_refused(
     settings: Settings, host: str, changes: dict[str, object]
 ) -> None:
