@@ -9,6 +9,7 @@ from flask import Flask
 
 from api import web
 from api.callers import register_callers
+from api.open_calls import register_open_calls
 from api.problems import register_problems
 from api.rate_limits import register_rate_limits
 from api.request_log import register_request_log
@@ -39,6 +40,7 @@ def create_app(settings: Settings) -> Flask:
     register_security(app, settings)
     register_callers(app, settings, services.keys)
     register_rate_limits(app, services.rate_limits)
+    register_open_calls(app, services.open_calls)
     register_problems(app)
     register_unread_bodies(app)
     app.wsgi_app = SecurityHeaders(app.wsgi_app, settings)  # type: ignore[method-assign]

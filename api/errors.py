@@ -148,3 +148,16 @@ class StreamsExhaustedError(PassingError):
     """As many clients follow jobs as this process has threads to spare for."""
 
     code = "streams_exhausted"
+
+
+class TooManyOpenCallsError(StemqueueError):
+    """The owner has as many uploads, downloads, waits and event streams open as one owner may."""
+
+    code = "too_many_open_calls"
+    retryable = True
+
+
+class ServerBusyError(PassingError):
+    """All owners together have as many uploads, downloads, waits and event streams open as the server can serve."""
+
+    code = "server_busy"

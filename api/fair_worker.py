@@ -14,7 +14,7 @@ import mmap
 import time
 from typing import Any
 
-from gunicorn.workers.gthread import ThreadWorker
+from api.connection_worker import ConnectionWorker
 
 ASIDE_SECONDS = 0.05
 """How long a connection waits for a process that holds fewer, and half as long each time that none came. Raising it
@@ -50,7 +50,7 @@ class Shares:
         return min((held - 1 for held in self._held if held), default=0)
 
 
-class FairWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+class FairWorker(ConnectionWorker):
     """The threaded worker; where another process holds fewer connections, it stands aside for a moment."""
 
     # Made in the parent, which imports this before any process is born.

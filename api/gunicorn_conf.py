@@ -10,6 +10,7 @@ from typing import Any
 
 from gunicorn.glogging import Logger
 
+from api.connection_worker import ConnectionWorker, connection_limit
 from api.fair_worker import FairWorker
 from api.services import EXTENSION
 from shared.logs import configure_logging
@@ -28,6 +29,11 @@ threads = _settings.api_threads
 # stream) cost about 0.3 MB each and nothing else: with 100 streams and an upload, polls kept 66 to 96 % of their rate
 # on two busy cores; with 32 threads they starved.
 worker_class = "api.gunicorn_worker.ProblemWorker"
+# Of each process. When they are used up, the one that has waited longest for a request makes room.
+worker_connections = connection_limit(threads)
+ConnectionWorker.least_rate = _settings.min_client_bytes_per_second
+# The kernel would send files past the bound on slow readers.
+sendfile = False
 # A stop waits this long for answers under way; clients of longer uploads come back.
 graceful_timeout = 20
 # The longest silence of a whole process, not of a request: its main loop beats even while every thread works.

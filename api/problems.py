@@ -15,7 +15,7 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from api import errors as http_errors
-from api.errors import KeyInUseError, RangeUnsatisfiableError, RateLimitedError
+from api.errors import KeyInUseError, RangeUnsatisfiableError, RateLimitedError, TooManyOpenCallsError
 from shared import errors
 from shared.errors import FieldsInvalidError
 
@@ -47,6 +47,7 @@ STATUSES: Mapping[type[errors.StemqueueError], int] = {
     http_errors.OriginRefusedError: 403,
     errors.QuotaExceededError: 429,
     http_errors.RateLimitedError: 429,
+    http_errors.TooManyOpenCallsError: 429,
     http_errors.KeyMissingError: 401,
     http_errors.KeyInvalidError: 401,
     http_errors.ScopeMissingError: 403,
@@ -76,7 +77,7 @@ FULL_RETRY_AFTER_SECONDS = 30
 
 def register_problems(app: Flask) -> None:
     """Answer every error of the application with problem details."""
-    app.register_error_handler(errors.StemqueueError, _named)
+    app.register_error_handler(errors.StemqueueError, answer_error)
     app.register_error_handler(HTTPException, _framework)
     app.register_error_handler(Exception, _defect)
 
@@ -105,7 +106,8 @@ def problem(status: int, code: str, detail: str, **members: Any) -> Response:
     return response
 
 
-def _named(error: errors.StemqueueError) -> Response:
+def answer_error(error: errors.StemqueueError) -> Response:
+    """Return the problem details of an error."""
     status = status_of(error)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.warning("request not served", code=error.code, error=error.message)
@@ -115,6 +117,8 @@ def _named(error: errors.StemqueueError) -> Response:
         response.headers["Retry-After"] = str(error.retry_after_seconds)
     if isinstance(error, errors.StoreFullError):
         response.headers["Retry-After"] = str(FULL_RETRY_AFTER_SECONDS)
+    if isinstance(error, TooManyOpenCallsError):
+        response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     if isinstance(error, RangeUnsatisfiableError):
         response.headers["Content-Range"] = f"bytes */{error.size_bytes}"
     if isinstance(error, KeyInUseError):

@@ -8,6 +8,7 @@ to resolve to 127.0.0.1 (DNS rebinding).
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+
+HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{0,5})?")
+"""What the header Host may hold: a name or an address, and a port."""
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -48,8 +52,7 @@ def register_security(app: Flask, settings: Settings) -> None:
     @app.before_request
     def check_sender() -> Response | None:
         environ = request.environ
-        if hosts is not None:
-            _check_host(environ, hosts)
+        _check_host(environ, hosts)
         if origins and environ.get("HTTP_ORIGIN") in origins:
             is_preflight = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
             return Response(status=204, headers=PREFLIGHT) if is_preflight else None
@@ -66,6 +69,8 @@ def register_security(app: Flask, settings: Settings) -> None:
 
 def listens_on_loopback(settings: Settings) -> bool:
     """Return whether only this machine can reach the API."""
+    if settings.public_name:
+        return False
     address = settings.api_published_address or settings.api_host
     if address in LOOPBACK_NAMES:
         return True
@@ -77,7 +82,8 @@ def listens_on_loopback(settings: Settings) -> bool:
 
 def allowed_hosts(settings: Settings) -> frozenset[str] | None:
     """Return the names that a request may call this server by; None where any will do."""
-    named = frozenset(name.lower() for name in split_names(settings.api_allowed_hosts))
+    names = (*split_names(settings.api_allowed_hosts), settings.public_name or "")
+    named = frozenset(name.lower() for name in names if name)
     if listens_on_loopback(settings):
         return LOOPBACK_NAMES | named | {settings.api_published_address or settings.api_host}
     return named | LOOPBACK_NAMES if named else None
@@ -93,14 +99,16 @@ def _allow_origin(headers: Headers, origins: frozenset[str]) -> None:
         headers["Access-Control-Expose-Headers"] = EXPOSED
 
 
-def _check_host(environ: WSGIEnvironment, hosts: frozenset[str]) -> None:
-    if _hostname(environ.get("HTTP_HOST") or request.host) not in hosts:
+def _check_host(environ: WSGIEnvironment, hosts: frozenset[str] | None) -> None:
+    name = _hostname(environ.get("HTTP_HOST") or request.host)
+    if name is None or (hosts is not None and name not in hosts):
         raise HostRefusedError("This server does not go by that name; the setting API_ALLOWED_HOSTS can add it.")
 
 
 @lru_cache(maxsize=64)
 def _hostname(host: str) -> str | None:
-    return urlsplit(f"//{host}").hostname
+    # A URL parser would also take what is no Host: `user@127.0.0.1`, or a path behind the name.
+    return urlsplit(f"//{host}").hostname if HOST.fullmatch(host) else None
 
 
 def _check_origin(environ: WSGIEnvironment) -> None:

@@ -9,6 +9,7 @@ from flask import Flask, current_app
 
 from api.batch_preflight import Preflight
 from api.batch_submission import BatchSubmissions
+from api.open_calls import OpenCalls
 from api.rate_limits import RateLimits
 from api.readiness import Readiness
 from api.submission import Submission
@@ -47,6 +48,7 @@ class Services:
     tally: Tally
     keys: ApiKeys
     rate_limits: RateLimits
+    open_calls: OpenCalls
     idempotency: IdempotencyStore
     changes: JobChanges
     batches: BatchStore
@@ -98,6 +100,7 @@ def make_services(settings: Settings) -> Services:
         tally=Tally(client, settings.redis_prefix),
         keys=ApiKeys(settings, client),
         rate_limits=RateLimits(settings, client),
+        open_calls=OpenCalls(settings),
         idempotency=IdempotencyStore(settings, client),
         batches=batches,
         batch_changes=changes,

@@ -6,7 +6,6 @@ Owns the reading; what a form's parts are is multipart_form.py's to say.
 from __future__ import annotations
 
 import hashlib
-import socket
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -20,11 +19,11 @@ from shared.upload_stream import Stored
 READ_BYTES = 256 * 1024
 """How much of a body is read at once."""
 
+WAS_READ = "stemqueue.body_was_read"
+"""Key in the environ of a request whose body was read to its end."""
+
 MAX_FORM_BYTES = 256 * 1024
 """What a form may hold beside its file, or a JSON body in all."""
-
-SILENCE_SECONDS = 60.0
-"""How long a client may pause in mid-body; raising it lets slow links live, and idle ones hold a thread for longer."""
 
 
 def body_blocks(environ: dict[str, Any], *, max_file_bytes: int, form_bytes: int = 0) -> Iterator[bytes]:
@@ -111,18 +110,13 @@ def store_body(blocks: Iterator[bytes], upload: Sink) -> Stored:
 
 
 def _read(environ: dict[str, Any]) -> Iterator[bytes]:
-    connection: socket.socket | None = environ.get("gunicorn.socket")
-    if connection:
-        connection.settimeout(SILENCE_SECONDS)
     try:
         while block := environ["wsgi.input"].read(READ_BYTES):
             yield block
+        environ[WAS_READ] = True
     except TimeoutError as error:
-        raise BodyStalledError(f"Nothing came for {SILENCE_SECONDS:.0f} s.") from error
+        raise BodyStalledError("The body came too slowly.") from error
     except OSError as error:
         raise BodyIncompleteError("The connection broke in mid-body.") from error
     except ParseException as error:
         raise BodyMalformedError("The body's chunks are no HTTP.") from error
-    finally:
-        if connection:
-            connection.settimeout(None)

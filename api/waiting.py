@@ -42,8 +42,8 @@ def wait_until(job: Job, seconds: float, reached: Callable[[Job], bool]) -> tupl
     Raises StoreUnavailableError; JobNotFoundError, KeyInvalidError: meanwhile a job can be deleted, a key revoked.
     """
     deadline = time.monotonic() + seconds
-    with services().changes.follow(job.id) as follower:
-        if follower is None:
+    with services().open_calls.waiting() as has_place, services().changes.follow(job.id) as follower:
+        if not has_place or follower is None:
             return job, False
         while True:
             job = services().items.read_job(job.id)

@@ -62,6 +62,11 @@ class Settings(BaseSettings):
         None,
         description="Where a container's port is published, if not at API_HOST; loopback there counts as loopback",
     )
+    public_name: str | None = Field(
+        None,
+        description="Host name by which a proxy in front publishes the API; set, requests may call the API by it, and "
+        "every call needs an API key",
+    )
     api_keys_required: bool | None = Field(
         None, description="Whether every call needs an API key; empty: unless the API is reached on loopback only"
     )
@@ -74,6 +79,24 @@ class Settings(BaseSettings):
         ge=1,
         description="Threads of each API process, started as they are needed; each upload, wait or event stream "
         "holds one",
+    )
+    max_open_calls: int | None = Field(
+        None,
+        ge=1,
+        description="Uploads, downloads, waits and event streams that each API process has open at once; past it 503 "
+        "`server_busy`. Empty: three quarters of API_THREADS, so that short calls keep the rest",
+    )
+    max_open_calls_per_owner: int | None = Field(
+        None,
+        ge=1,
+        description="How many of them one owner may have; past it 429 `too_many_open_calls`. Empty: half of "
+        "API_THREADS",
+    )
+    min_client_bytes_per_second: float = Field(
+        1000.0,
+        gt=0,
+        description="Least average rate at which clients must send a body and read an answer; slower ones are ended "
+        "after 30 s",
     )
     max_upload_bytes: int = Field(2_000_000_000, gt=0, description="Largest upload taken")
     s3_source_buckets: str = Field(

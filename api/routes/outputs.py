@@ -110,6 +110,7 @@ def read_archive(job_id: str) -> Response:
         # No length of none: nobody knows it before the archive is made.
         response.response = iter(())
     else:
+        services().open_calls.hold()
         storage = services().prompt_storage
         # The first is opened before the answer begins, so that a storage that is away shows as a status.
         first = _opened(storage, outputs[0].key)
@@ -174,6 +175,8 @@ def _send(
     if span:
         response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size_bytes}"
     if request.method != "HEAD":
+        # Before the storage is asked: a refusal should cost little.
+        services().open_calls.hold()
         opened = _opened(
             services().prompt_storage, key, bucket=bucket, byte_range=f"bytes={start}-{stop - 1}", etag=pinned
         )

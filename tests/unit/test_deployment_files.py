@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from api.callers import keys_required
+from api.security import allowed_hosts
 from shared.settings import Settings
 from tests.fixtures.compose import (
     ROOT,
@@ -78,7 +80,8 @@ def test_a_service_is_watched_bounded_and_stopped_gently(definition: dict[str, A
 
 
 def test_only_the_api_is_published_and_only_on_loopback_unless_told_otherwise(definition: dict[str, Any]) -> None:
-    published = {name: s["ports"] for name, s in definition["services"].items() if "ports" in s}
+    always = {name: s for name, s in definition["services"].items() if s.get("profiles") != ["proxy"]}
+    published = {name: s["ports"] for name, s in always.items() if "ports" in s}
     assert published == {"api": ["127.0.0.1:8000:8000"]}
     told = read_definition({**SECRETS, "PUBLISH_ADDRESS": "192.0.2.7", "API_PORT": "9000"})
     assert told["services"]["api"]["ports"] == ["192.0.2.7:9000:8000"]
@@ -91,6 +94,36 @@ def test_workers_have_no_way_out(definition: dict[str, Any]) -> None:
 
 def test_the_api_keeps_checking_hosts_though_it_listens_on_every_address(definition: dict[str, Any]) -> None:
     assert definition["services"]["api"]["environment"]["API_ALLOWED_HOSTS"]
+
+
+def test_the_proxy_is_a_profile_that_runs_without_privileges(definition: dict[str, Any]) -> None:
+    proxy = definition["services"]["proxy"]
+    assert proxy["profiles"] == ["proxy"]
+    assert (proxy["cap_drop"], proxy["cap_add"]) == (["ALL"], ["NET_BIND_SERVICE"])
+    assert proxy["read_only"] is True
+    assert proxy["security_opt"] == ["no-new-privileges:true"]
+    assert proxy["networks"] == ["front"], "it reaches the API, and neither Redis nor storage"
+    assert (ROOT / proxy["volumes"][0].partition(":")[0]).is_file()
+
+
+def test_the_proxy_does_not_start_without_a_name(definition: dict[str, Any]) -> None:
+    command = [
+        *definition["services"]["proxy"]["entrypoint"][:-1],
+        "caddy() { echo began; }; " + (definition["services"]["proxy"]["entrypoint"][-1].replace("exec ", "")),
+    ]
+    refused = subprocess.run(command, env={"PUBLIC_NAME": ""}, check=False, capture_output=True, text=True)
+    assert (refused.returncode != 0, "set PUBLIC_NAME" in refused.stderr, refused.stdout) == (True, True, "")
+    begun = subprocess.run(command, env={"PUBLIC_NAME": "a.example"}, check=True, capture_output=True, text=True)
+    assert begun.stdout == "began\n"
+
+
+def test_the_name_that_the_proxy_has_makes_the_api_ask_for_keys() -> None:
+    in_compose = Settings(api_host="192.0.2.1", api_published_address="127.0.0.1", api_allowed_hosts="localhost")
+    for settings in (Settings(), in_compose):
+        named = settings.model_copy(update={"public_name": "music.example"})
+        assert keys_required(named)
+        assert "music.example" in (allowed_hosts(named) or ())
+        assert not keys_required(settings)
 
 
 def test_nothing_stands_in_the_way_of_more_workers(definition: dict[str, Any]) -> None:

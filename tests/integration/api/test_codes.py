@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 from flask import abort
 from flask.testing import FlaskClient
+from gunicorn.http.body import Body, LengthReader
+from gunicorn.http.unreader import SocketUnreader
 
-from api import streaming_upload
+from api import paced_socket
 from api.app import create_app
+from api.paced_socket import PacedSocket
 from shared.settings import Settings
 from tests.fixtures.api import StandIn, submit
 
@@ -41,16 +44,17 @@ def test_a_queue_that_is_drained_takes_nothing_new(web: FlaskClient, stand_in: S
 def test_a_client_that_falls_silent_in_mid_body_is_told_and_leaves_nothing(
     web: FlaskClient, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
-    monkeypatch.setattr(streaming_upload, "SILENCE_SECONDS", 0.2)
-    ours, theirs = socket.socketpair()
+    monkeypatch.setattr(paced_socket, "GRACE_SECONDS", 0.2)
+    left, theirs = socket.socketpair()
+    ours = PacedSocket(left, bytes_per_second=1000)
     form = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.mp3"\r\n\r\nhalf a song'
-    with ours, theirs, ours.makefile("rb", buffering=0) as body:
+    with ours, theirs:
         theirs.sendall(form)
+        body = Body(LengthReader(SocketUnreader(ours), 10_000))
         answer = web.post(
             path,
             headers={"Content-Length": "10000"},
             environ_overrides={
-                "gunicorn.socket": ours,
                 "wsgi.input": body,
                 "CONTENT_TYPE": "audio/mpeg" if path == "/v1/uploads" else "multipart/form-data; boundary=x",
             },

@@ -20,6 +20,15 @@ def test_a_name_that_was_made_to_point_here_is_refused(web: FlaskClient, host: s
         assert (answer.status_code, answer.json["code"]) == (403, "host_refused")
 
 
+@pytest.mark.parametrize("host", ["x@127.0.0.1", "x:y@localhost:8000", "localhost/x", "localhost?", "localhost:8000:1"])
+@pytest.mark.parametrize("changes", [{}, {"api_host": "192.0.2.1", "api_keys_required": False}])
+def test_a_host_with_more_than_a_name_and_a_port_is_refused(
+    settings: Settings, host: str, changes: dict[str, object]
+) -> None:
+    answer = create_app(settings.model_copy(update=changes)).test_client().get("/v1/jobs", headers={"Host": host})
+    assert (answer.status_code, answer.json["code"]) == (403, "host_refused")
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1:8000", "localhost:8000", "localhost", "[::1]:8000"])
 @pytest.mark.usefixtures("stand_in")
 def test_loopback_names_are_taken(web: FlaskClient, host: str) -> None:

@@ -13,6 +13,7 @@ import httpx
 import pytest
 from flask.testing import FlaskClient
 
+from api.services import EXTENSION
 from shared.embedded.processes import RunningService
 from shared.job_changes import HEARING_SECONDS, JobChanges
 from shared.settings import Settings
@@ -130,9 +131,9 @@ def test_streams_leave_threads_for_others(api_url: str, web: FlaskClient, stand_
     streams = [c.send(c.build_request("GET", f"{api_url}/v1/jobs/{job_id}/events"), stream=True) for c in clients]
     try:
         statuses = sorted(s.status_code for s in streams)
-        assert statuses == [200] * 6 + [503] * 2, "six of the eight threads"
-        refused = next(s for s in streams if s.status_code == 503)
-        assert (json.loads(refused.read())["code"], "Retry-After" in refused.headers) == ("streams_exhausted", True)
+        assert statuses == [200] * 4 + [429] * 4, "half of the eight threads for one owner"
+        refused = next(s for s in streams if s.status_code == 429)
+        assert (json.loads(refused.read())["code"], "Retry-After" in refused.headers) == ("too_many_open_calls", True)
         assert httpx.get(f"{api_url}/v1/jobs/{job_id}", timeout=10).status_code == 200
         unwilling = httpx.get(f"{api_url}/v1/jobs/{job_id}", headers={"Prefer": "wait=30"}, timeout=10)
         assert (unwilling.status_code, "Preference-Applied" in unwilling.headers) == (200, False)
@@ -141,6 +142,14 @@ def test_streams_leave_threads_for_others(api_url: str, web: FlaskClient, stand_
             stream.close()
             client.close()
         stand_in.store.cancel(job_id)
+
+
+def test_a_server_that_stops_begins_no_stream(web: FlaskClient, stand_in: StandIn) -> None:
+    job_id = new_job(web, stand_in)
+    web.application.extensions[EXTENSION].changes.end_when(lambda: True)
+    refused = web.get(f"/v1/jobs/{job_id}/events")
+    assert (refused.status_code, refused.json["code"]) == (503, "streams_exhausted")
+    assert "Retry-After" in refused.headers
 
 
 def test_a_lost_subscription_is_made_up_for(settings: Settings, web: FlaskClient, stand_in: StandIn) -> None:

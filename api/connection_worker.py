@@ -1,0 +1,200 @@
+"""gunicorn's threaded worker, with connections that wait for their client in its event loop and not in a thread.
+
+The loop reads each request's head, and a thread takes the request when the head is complete. So a client that sends no
+request, or half of one, costs a descriptor and no thread. The loop also reads what a client still sends after its
+last answer: closing at once would make the client's kernel discard that answer.
+
+When the table of connections is full, the one that has waited longest makes room for a new one.
+"""
+
+from __future__ import annotations
+
+import errno
+import resource
+import socket
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from selectors import EVENT_READ
+from typing import Any
+
+from gunicorn.http import errors
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
+
+from api.paced_socket import PacedSocket
+
+HEAD_SECONDS = 10.0
+"""How long a new connection may send nothing, and then how long a head may take from its first byte."""
+
+HEAD_BYTES = 32 * 1024
+"""The longest head. Raising it lets half-sent heads take more memory: as much for each connection."""
+
+LINGER_SECONDS, LINGER_BYTES = 10.0, 128 << 20
+"""How long, and how much, a client may go on sending after its last answer. A client that sends its whole body before
+it reads sees an early refusal only if its body ends within these."""
+
+REST_SECONDS = 0.1
+"""How long a thread waits for the small rest of a body that was not read, so that the connection can be reused."""
+
+LOOK_SECONDS = 0.5
+"""How often deadlines are looked at."""
+
+MAX_CONNECTIONS = 4000
+
+SPARE_DESCRIPTORS = 128
+
+
+@dataclass(eq=False)
+class _Wait:
+    """What the loop knows of a connection. `discards` is None while a head is awaited."""
+
+    deadline: float
+    head: bytearray = field(default_factory=bytearray)
+    discards: int | None = None
+
+
+class ConnectionWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+    """The threaded worker, whose threads see complete heads only."""
+
+    least_rate = 1000.0
+    """Bytes a second: see PacedSocket."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._waiting: dict[Any, _Wait] = {}
+        self._next_look = 0.0
+
+    def accept(self, listener: Any) -> None:
+        """Take a new connection, and wait for its first request."""
+        if self.nr_conns + 1 >= self.worker_connections:
+            self._make_room()
+        try:
+            client, address = listener.accept()
+        except OSError as error:
+            if error.errno in {errno.EMFILE, errno.ENFILE}:
+                self._make_room()
+            elif error.errno not in {errno.EAGAIN, errno.ECONNABORTED}:
+                raise
+            return
+        self.nr_conns += 1
+        connection = PacedSocket(client, self.least_rate)
+        self._wait(TConn(self.cfg, connection, address, listener.getsockname()), _Wait(_after(HEAD_SECONDS)))
+
+    def handle(self, conn: Any) -> Any:
+        """Serve the request whose head is there, or refuse a head that is too large. Runs in a thread."""
+        if not conn.head_is_complete:
+            head = conn.parser.unreader.take_buffered()
+            too_large = errors.LimitRequestHeaders("") if b"\r\n" in head else errors.LimitRequestLine(len(head))
+            self.handle_error(None, conn.sock, conn.client, too_large)
+            return False
+        conn.sock.begin()
+        return super().handle(conn)
+
+    def finish_request(self, conn: Any, fs: Any) -> None:
+        """Wait for the connection's next request, or for the client to hang up."""
+        if not fs.cancelled() and not fs.exception() and fs.result():
+            # What the client sent before its answer came is read already.
+            wait = _Wait(_after(self.cfg.keepalive), bytearray(conn.parser.unreader.take_buffered()))
+            self._wait(conn, wait)
+            return
+        try:
+            conn.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            # The client has gone, or gunicorn closed the connection in mid-answer.
+            self._end(conn)
+            return
+        self._wait(conn, _Wait(_after(LINGER_SECONDS), discards=LINGER_BYTES))
+
+    def murder_keepalived(self, force: bool = False) -> None:
+        """Close the connections whose time is over, or all."""
+        now = time.monotonic()
+        if now < self._next_look and not force:
+            return
+        self._next_look = now + LOOK_SECONDS
+        for conn in [conn for conn, wait in self._waiting.items() if force or now > wait.deadline]:
+            self._give_up(conn)
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        for wait in self._waiting.values():
+            wait.deadline = min(wait.deadline, deadline)
+
+    def _keepalive_after(self, conn: Any, keepalive: bool) -> bool:
+        if not keepalive:
+            return False
+        conn.sock.begin(REST_SECONDS)
+        return bool(conn.parser.finish_body(deadline=_after(REST_SECONDS)))
+
+    def _wait(self, conn: Any, wait: _Wait) -> None:
+        if not self.alive:
+            wait.deadline = min(wait.deadline, _after(STOP_KEEPALIVE_LINGER))
+        self._waiting[conn] = wait
+        conn.sock.setblocking(False)
+        self.poller.register(conn.sock, EVENT_READ, partial(self._on_readable, conn, wait))
+        if wait.head:
+            self._serve_if_complete(conn, wait)
+
+    def _on_readable(self, conn: Any, wait: _Wait, _: Any) -> None:
+        try:
+            piece = conn.sock.take(HEAD_BYTES if wait.discards is None else 8 * HEAD_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            piece = b""
+        if not piece:
+            self._give_up(conn)
+        elif wait.discards is not None:
+            wait.discards -= len(piece)
+            if wait.discards < 0:
+                self._give_up(conn)
+        else:
+            if not wait.head:
+                wait.deadline = _after(HEAD_SECONDS)
+            wait.head += piece
+            self._serve_if_complete(conn, wait)
+
+    def _serve_if_complete(self, conn: Any, wait: _Wait) -> None:
+        if wait.head.startswith((b"\r", b"\n")):
+            # Empty lines before a request mean nothing (RFC 9112, 2.2), and would look like the end of a head.
+            wait.head = wait.head.lstrip(b"\r\n")
+        conn.head_is_complete = b"\r\n\r\n" in wait.head
+        if not conn.head_is_complete and len(wait.head) < HEAD_BYTES:
+            return
+        self._forget(conn)
+        conn.sock.setblocking(True)
+        conn.init()
+        conn.parser.unreader.unread(bytes(wait.head))
+        self.enqueue_req(conn)
+
+    def _make_room(self) -> None:
+        if self._waiting:
+            # The first in the table has waited longest.
+            self._give_up(next(iter(self._waiting)))
+
+    def _give_up(self, conn: Any) -> None:
+        self._forget(conn)
+        self._end(conn)
+
+    def _forget(self, conn: Any) -> None:
+        del self._waiting[conn]
+        self.poller.unregister(conn.sock)
+
+    def _end(self, conn: Any) -> None:
+        self.nr_conns -= 1
+        conn.close()
+
+
+def connection_limit(threads: int) -> int:
+    """Return how many connections a process may hold, by its limit of descriptors. Raises that limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # Each thread may hold a connection to Redis and one to storage beside its client's.
+    wanted = MAX_CONNECTIONS + 2 * threads + SPARE_DESCRIPTORS
+    if soft < wanted:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if hard < 0 else min(wanted, hard), hard))
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(threads + 8, min(MAX_CONNECTIONS, soft - 2 * threads - SPARE_DESCRIPTORS))
+
+
+def _after(seconds: float) -> float:
+    return time.monotonic() + seconds

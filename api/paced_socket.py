@@ -1,0 +1,76 @@
+"""A client's connection with a least average rate, for reading and for writing.
+
+A timeout for each call does not end a client that sends or reads a byte now and then. Here, time spent waiting for the
+client uses up credit, and bytes that move earn it back. Time that the server itself takes costs nothing.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+GRACE_SECONDS = 30.0
+"""The credit of a new request, and the most that a client can have: the longest pause. Raising it lets worse links
+through, and lets idle clients hold a thread for longer."""
+
+
+class ClientTooSlowError(TimeoutError):
+    """The client sent or read less than the least average rate."""
+
+
+class PacedSocket(socket.socket):
+    """A blocking socket whose `recv` and `sendall` raise ClientTooSlowError once the credit is used up."""
+
+    def __init__(self, connection: socket.socket, bytes_per_second: float) -> None:
+        super().__init__(connection.family, connection.type, connection.proto, fileno=connection.detach())
+        self._rate = bytes_per_second
+        self._credit = GRACE_SECONDS
+        self.close_after_answer: Callable[[], None] = lambda: None
+
+    def begin(self, seconds: float = GRACE_SECONDS) -> None:
+        """Give the client a new credit, as at the start of each request."""
+        self._credit = seconds
+
+    def take(self, size: int) -> bytes:
+        """Return bytes that have arrived. Raises BlockingIOError when there are none."""
+        return super().recv(size, socket.MSG_DONTWAIT)
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        """Return the next bytes, empty at the end."""
+        data = self._wait_for(super().recv, size, flags)
+        self._earn(len(data))
+        return data
+
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        """Send everything."""
+        if self.gettimeout() == 0:
+            super().sendall(data, flags)
+            return
+        left = memoryview(data)
+        while left:
+            sent = self._wait_for(super().send, left, flags)
+            self._earn(sent)
+            left = left[sent:]
+
+    def _wait_for(self, call: Callable[..., T], what: Any, flags: int) -> T:
+        try:
+            return call(what, flags | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            if self._credit <= 0:
+                raise ClientTooSlowError("The client is too slow.") from None
+        begun = time.monotonic()
+        self.settimeout(self._credit)
+        try:
+            return call(what, flags)
+        except TimeoutError:
+            raise ClientTooSlowError("The client is too slow.") from None
+        finally:
+            self.settimeout(None)
+            self._credit -= time.monotonic() - begun
+
+    def _earn(self, size: int) -> None:
+        self._credit = min(GRACE_SECONDS, self._credit + size / self._rate)
