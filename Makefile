@@ -77,7 +77,7 @@ COMPILE = .venv-test/bin/uv pip compile --quiet --universal --python-version 3.1
 lock: ## Lock requirements/*.in anew; the narrower ones agree with the widest
 	@$(SET_UP) test
 	cd requirements && ../$(COMPILE) bench.in -o bench.txt
-	cd requirements && for name in dev stack worker api build; do ../$(COMPILE) -c bench.txt $$name.in -o $$name.txt; done
+	cd requirements && for name in dev stack worker api storage build; do ../$(COMPILE) -c bench.txt $$name.in -o $$name.txt; done
 
 clean: ## Remove what was made here, except jobs and stems
 	rm -rf .venv .venv-test .venv-bench build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,7 +1,7 @@
 """The embedded SeaweedFS, a server that speaks S3: its options, its keys, and whether it answers.
 
-`weed mini` is one process with five servers in it. Only the S3 interface is for us; the others serve it, and
-take no HTTP of their own.
+`weed mini` is one process with five servers in it. Only the S3 interface is for us; the others serve it, and nobody
+else (storage_security.py).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from shared.embedded.private_files import Credentials, make_private_folder, write_private_file
 from shared.embedded.processes import Service
+from shared.embedded.storage_security import write_security
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -52,6 +53,8 @@ _OPTIONS = (
     "-s3.autoCreateBucket=false",
     "-s3.localSocket=s3.sock",  # else in /tmp
     "-filer.localSocket=filer.sock",
+    # A download holds 256 blocks in memory: at 4 MB, the default, two slow readers took more than 1 GB.
+    "-filer.maxMB=1",
 )
 
 
@@ -69,6 +72,7 @@ def seaweedfs_service(
     """
     make_private_folder(folder)
     write_private_file(folder / "s3.json", dumps(_identities(bucket, credentials), indent=2))
+    write_security(folder)
     (folder / "mini.options").unlink(missing_ok=True)  # notes of a run with other options
     options = (
         f"-s3.port={port}",

@@ -6,7 +6,6 @@ What differs from containers is in tests/fixtures/compose_here.py and containers
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import tempfile
 import time
@@ -64,8 +63,6 @@ def _folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="module", name="stack")
 def _stack(images: dict[str, Path], folder: Path) -> Iterator[Stack]:
-    if shutil.which("wget") is None:
-        pytest.skip("wget is missing here: the storage's health check asks by it, which its image has")
     env_file = make_env_file(folder)
     services = read_compose(env_file)
     ports = {"redis": find_free(), "storage": find_free(PORT_OFFSETS), "api": find_free()}

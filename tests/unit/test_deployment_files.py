@@ -31,6 +31,7 @@ SERVICES = ["redis", "storage", "api", "worker"]
 SCRIPTS = sorted((ROOT / "deploy").rglob("*.sh"))
 # What Compose itself reads from the env file.
 OF_COMPOSE = {"COMPOSE_PROFILES"}
+DOCKERFILES = ["api/Dockerfile", "worker/Dockerfile", "deploy/storage/Dockerfile"]
 
 
 @pytest.fixture(name="definition")
@@ -48,9 +49,9 @@ def test_the_compose_file_follows_the_compose_specification() -> None:
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("package", ["api", "worker"])
-def test_hadolint_has_nothing_to_say_about_a_dockerfile(package: str) -> None:
-    done = run_tool("hadolint", f"{package}/Dockerfile")
+@pytest.mark.parametrize("dockerfile", DOCKERFILES)
+def test_hadolint_has_nothing_to_say_about_a_dockerfile(dockerfile: str) -> None:
+    done = run_tool("hadolint", dockerfile)
     assert done.returncode == 0, done.stdout
 
 
@@ -134,8 +135,9 @@ def test_nothing_stands_in_the_way_of_more_workers(definition: dict[str, Any]) -
 
 def test_every_image_from_elsewhere_is_pinned_to_a_version(definition: dict[str, Any]) -> None:
     images = [s["image"] for s in definition["services"].values() if "build" not in s]
-    for package in ("api", "worker"):
-        images += re.findall(r"^FROM (\S+)", (ROOT / package / "Dockerfile").read_text(), re.MULTILINE)
+    for dockerfile in DOCKERFILES:
+        # An argument of a build counts by its default.
+        images += re.findall(r"^(?:FROM |ARG \w+_IMAGE=)([^\s$]+)", (ROOT / dockerfile).read_text(), re.MULTILINE)
     for image in images:
         assert re.search(r":.*\d+\.\d+", image), image
 
@@ -201,10 +203,9 @@ def test_the_defaults_that_env_example_shows_are_the_ones_that_hold() -> None:
 def test_the_image_context_holds_what_the_dockerfiles_copy_and_no_env_file() -> None:
     allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     copied = set()
-    for package in ("api", "worker"):
-        for sources in re.findall(
-            r"^COPY (?!--from)(?:--\S+ )?(.+) \S+$", (ROOT / package / "Dockerfile").read_text(), re.M
-        ):
+    for dockerfile in DOCKERFILES:
+        text = (ROOT / dockerfile).read_text().replace("\\\n", "")
+        for sources in re.findall(r"^COPY (?!--from)(?:--\S+ )?(.+) \S+$", text, re.M):
             copied |= set(sources.split())
     for source in copied:
         assert any(source == a or source.startswith(f"{a}/") for a in allowed), source
@@ -224,3 +225,11 @@ def test_make_env_fills_in_secrets_that_only_the_owner_can_read_and_never_replac
     assert again.returncode == 1
     assert "already" in again.stderr
     assert read_env_file(tmp_path / ".env") == made
+
+
+def test_the_storages_image_has_seaweedfs_from_where_the_env_file_says() -> None:
+    build = read_definition(SECRETS)["services"]["storage"]["build"]
+    [default] = re.findall(r"^ARG SEAWEEDFS_IMAGE=(\S+)$", (ROOT / build["dockerfile"]).read_text(), re.M)
+    assert build["args"]["SEAWEEDFS_IMAGE"] == default
+    told = read_definition({**SECRETS, "STORAGE_IMAGE": "elsewhere/seaweedfs:4.48"})["services"]["storage"]["build"]
+    assert told["args"]["SEAWEEDFS_IMAGE"] == "elsewhere/seaweedfs:4.48"
