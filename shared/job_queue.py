@@ -34,6 +34,10 @@ class Worker:
     descriptions: tuple[Mapping[str, Any], ...]
     kept_slots: int = 0
     """Slots that bulk jobs may not take."""
+    landlock: int = 0
+    """The version of Landlock on its machine; 0: none, so that what decodes is not confined."""
+    seccomp: bool = False
+    """Whether its machine filters system calls."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +149,8 @@ class JobQueue:
             ",".join(worker.engines),
             json.dumps(worker.descriptions),
             worker.kept_slots,
+            worker.landlock,
+            int(worker.seccomp),
         )
 
     def worker_gone(self, worker_id: str) -> None:
@@ -213,4 +219,6 @@ def _worker(worker_id: str, record: Mapping[str, str]) -> Worker:
         engines=tuple(e for e in record["engines"].split(",") if e),
         descriptions=tuple(json.loads(record["descriptions"] or "[]")),
         kept_slots=int(record.get("kept_slots") or 0),
+        landlock=int(record.get("landlock") or 0),
+        seccomp=record.get("seccomp") == "1",
     )
