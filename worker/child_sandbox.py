@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 from worker import ffmpeg
@@ -132,7 +133,7 @@ def _python() -> Iterator[tuple[str, Path]]:
     for name in (*own, *filter(None, libraries)):
         yield "run", Path(name).absolute()
     private = [Path.cwd(), Path(os.environ.get("HOME", "/"))]
-    for entry in sys.path:
+    for entry in _search_path():
         folder = Path(entry).absolute()
         # A clone holds its servers' keys too, a home anything: there Python may look for names, and read what
         # `_places` tells.
@@ -140,9 +141,16 @@ def _python() -> Iterator[tuple[str, Path]]:
         yield "list" if is_private else "read", folder
 
 
+def _search_path() -> list[str]:
+    """Return where a child looks for modules: as `python -m` does, in the working folder too."""
+    return [str(Path.cwd()), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)), *sys.path]
+
+
 def _places(module: str) -> list[Path]:
     """Return where the package that holds a module lies, or the file of a module outside of packages."""
-    spec = importlib.util.find_spec(module.partition(".")[0])
+    package = module.partition(".")[0]
+    # Of an editable installation only Python's own search knows.
+    spec = PathFinder.find_spec(package, _search_path()) or importlib.util.find_spec(package)
     if spec is None:
         return []
     places = spec.submodule_search_locations or ([spec.origin] if spec.has_location and spec.origin else [])

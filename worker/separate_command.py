@@ -79,7 +79,7 @@ def main(source: Path, out: Path, **options: Any) -> None:
 
 
 def _use_compiled_loops(settings: Settings) -> None:
-    """Take the loops that set-up compiled, if they are there and this user may add to them; before numba is imported."""
+    """Take the loops that set-up compiled, if this user may add to them; before numba is imported."""
     cache = numba_cache(settings.model_folder)
     if os.access(cache, os.W_OK):
         os.environ["NUMBA_CACHE_DIR"] = str(cache)

@@ -93,15 +93,7 @@ def start(
     with open(report, "rb") as reading:  # noqa: PTH123 - a descriptor
         try:
             process: subprocess.Popen[bytes] = subprocess.Popen(
-                [
-                    *(sys.executable, "-I", "-S", str(SCRIPT)),
-                    *_words(sandbox, holds, written, environment),
-                    "--",
-                    *command,
-                ],
-                env=environment,
-                pass_fds=(*further, written),
-                **pipes,
+                [*confine, *command], env=environment, pass_fds=(*further, written), **pipes
             )
         finally:
             os.close(written)
