@@ -6,7 +6,7 @@ Owns their names and help texts. Nothing is kept in this process, so that any nu
 from __future__ import annotations
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -92,6 +92,14 @@ class DeploymentCollector(Collector):
         for engine, number in sorted(by_engine.items()):
             slots.add_metric([engine], number)
         yield slots
+        sandbox = GaugeMetricFamily(
+            f"{PREFIX}worker_sandbox",
+            "Live workers by what confines their decoders: the version of Landlock (0: none), and seccomp filters",
+            labels=["landlock", "seccomp"],
+        )
+        for (landlock, seccomp), number in sorted(Counter((w.landlock, w.seccomp) for w in live).items()):
+            sandbox.add_metric([str(landlock), "yes" if seccomp else "no"], number)
+        yield sandbox
 
     def _counts(self) -> Iterator[Metric]:
         by_name: dict[str, list[Count]] = defaultdict(list)

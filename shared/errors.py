@@ -10,7 +10,8 @@ Owns the codes that clients see in `error.code` and `code`; owns no HTTP status 
     |   `-- RequestInvalidError
     |       `-- FieldsInvalidError, ManifestInvalidError
     |-- PassingError               something around us is at fault; storage and Redis are waited for, the others retried
-    |   |-- StorageUnavailableError, StoreUnavailableError, ScratchFullError, WorkersUnavailableError
+    |   |-- StorageUnavailableError, StoreUnavailableError, ScratchFullError, WorkersUnavailableError,
+    |   |   SandboxUnavailableError
     |   |   `-- StoreFullError (a StoreUnavailableError)
     |-- ResourceError              the job asked too much of the worker
     |   |-- OutOfMemoryError       retried, three times in all
@@ -160,6 +161,12 @@ class WorkersUnavailableError(PassingError):
     """No worker is there to say whether it could do what is asked."""
 
     code = "workers_unavailable"
+
+
+class SandboxUnavailableError(PassingError):
+    """A process that handles a stranger's file cannot be confined, so it was not started."""
+
+    code = "sandbox_unavailable"
 
 
 class ResourceError(StemqueueError):

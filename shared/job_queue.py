@@ -36,6 +36,10 @@ class Worker:
     """Slots that bulk jobs may not take."""
     fault: str | None = None
     """Why it claims nothing: the storage does not serve it."""
+    landlock: int = 0
+    """The version of Landlock on its machine; 0: none, so that what decodes is not confined."""
+    seccomp: bool = False
+    """Whether its machine filters system calls."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +163,8 @@ class JobQueue:
             worker.kept_slots,
             worker.fault,
             int(was_away),
+            worker.landlock,
+            int(worker.seccomp),
         )
 
     def is_new_server(self) -> bool:
@@ -232,4 +238,6 @@ def _worker(worker_id: str, record: Mapping[str, str]) -> Worker:
         descriptions=tuple(json.loads(record["descriptions"] or "[]")),
         kept_slots=int(record.get("kept_slots") or 0),
         fault=record.get("fault") or None,
+        landlock=int(record.get("landlock") or 0),
+        seccomp=record.get("seccomp") == "1",
     )

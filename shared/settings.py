@@ -184,6 +184,11 @@ class Settings(BaseSettings):
     ffmpeg_path: str | None = Field(
         None, description="ffmpeg to decode with; reads system folders and its own; empty: the one that comes along"
     )
+    require_sandbox: bool = Field(
+        False,
+        description="Whether a worker refuses to start where the kernel has no Landlock (Linux 5.13) or no seccomp "
+        "filters; else it starts, and warns of what is open",
+    )
     max_audio_seconds: float = Field(4 * 3600, gt=0, description="Longest track taken, by its decoded duration")
     max_scratch_bytes: int = Field(13_000_000_000, gt=0, description="Scratch disk that one job may use")
     max_child_bytes: int = Field(

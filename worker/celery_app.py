@@ -8,28 +8,34 @@ Owns no logic: service.py holds the parts.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
+import tempfile
 import warnings
+from pathlib import Path
 from typing import Any
 
+import structlog
 from celery import Celery, signals
 from celery.exceptions import SecurityWarning
 from kombu import Exchange, Queue
 
+from shared.errors import SandboxUnavailableError
 from shared.job import CLASSES
 from shared.job_queue import celery_queue
 from shared.logs import configure_logging
 from shared.redis_connection import broker_options
 from shared.settings import read_settings, split_names
-from worker.child_process import INHERITED
+from worker.child_sandbox import child_environment, child_sandbox
+from worker.sandbox import launch
 from worker.service import WorkerService
 from worker.tasks import register
 
 # Celery warns at length of root, for whom a pickled message could run any code. Messages here are ids in JSON, and what
-# strangers send is opened by an ffmpeg that has no rights to gain, no credentials and one file (confine.py).
+# strangers send is opened by an ffmpeg in a sandbox, with no credentials and one file (ffmpeg.py).
 warnings.filterwarnings("ignore", category=SecurityWarning)
+
+log = structlog.get_logger(__name__)
 
 settings = read_settings("worker")
 app = Celery("stemqueue")
@@ -76,9 +82,10 @@ app.conf.update(
 def _prepare(**_: Any) -> None:
     """Make this worker's parts before its queues are chosen; a worker that cannot work ends, and says why."""
     global service  # noqa: PLW0603 - Celery's signals carry nothing of ours
+    _demand_sandbox()
     try:
         service = WorkerService(settings, _learn_engines())
-    except (OSError, subprocess.SubprocessError, ValueError) as error:
+    except (OSError, subprocess.SubprocessError, ValueError, SandboxUnavailableError) as error:
         # Celery logs what a signal's handler raises, and goes on without it; SystemExit it lets through.
         raise SystemExit(f"The worker cannot start: {error}") from error
     # Each queue has an exchange of its own: Celery's default would bind them all to one. What is taken is gone: the
@@ -91,18 +98,45 @@ def _prepare(**_: Any) -> None:
 
 
 def _learn_engines() -> list[dict[str, Any]]:
-    """Ask another process which engines run here, so that this one never imports the signal-processing stack."""
+    """Ask another process which engines run here, so that this one never imports the signal-processing stack.
+
+    Modules with engines run in it, so it has a child's sandbox and environment.
+    """
     extra = [f"--extra={module}" for module in split_names(settings.extra_engines)]
     folder = f"--model-folder={settings.model_folder.resolve()}"
-    printed = subprocess.run(
-        [sys.executable, "-m", "worker.registry", folder, *extra, *split_names(settings.worker_engines)],
-        check=True,
-        stdout=subprocess.PIPE,
-        timeout=120,
-        # Modules with engines run in it, as they do in a child: it sees no more than that.
-        env={name: os.environ[name] for name in INHERITED if name in os.environ},
-    ).stdout
+    command = [sys.executable, "-m", "worker.registry", folder, *extra, *split_names(settings.worker_engines)]
+    with tempfile.TemporaryDirectory(prefix="stemqueue-") as name:
+        home = Path(name)
+        sandbox = child_sandbox(
+            home=home,
+            model_folder=settings.model_folder,
+            extra_engines=split_names(settings.extra_engines),
+            ffmpeg_path=settings.ffmpeg_path,
+        )
+        environment = child_environment(threads=1, home=home)
+        with launch.start(command, sandbox, environment=environment, stdout=subprocess.PIPE) as process:
+            try:
+                printed, _ = process.communicate(timeout=120)
+            finally:
+                process.kill()
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
     return list(json.loads(printed))
+
+
+def _demand_sandbox() -> None:
+    """End where the sandbox must be complete and is not."""
+    holds = launch.protection()
+    if settings.require_sandbox and not holds.is_complete:
+        raise SystemExit(f"The worker cannot start: REQUIRE_SANDBOX is set, and this stays open: {holds.open_words}.")
+
+
+def _tell_of_sandbox() -> None:
+    holds = launch.protection()
+    if holds.gaps:
+        log.warning("sandbox incomplete", landlock=holds.landlock, seccomp=holds.seccomp, open=holds.open_words)
+    else:
+        log.info("sandbox complete", landlock=holds.landlock, seccomp=holds.seccomp)
 
 
 @signals.setup_logging.connect
@@ -113,6 +147,7 @@ def _log(**_: Any) -> None:
 
 @signals.worker_ready.connect
 def _start(**_: Any) -> None:
+    _tell_of_sandbox()
     service.start()
 
 

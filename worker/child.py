@@ -1,7 +1,8 @@
 """The child's side of a separation: reads work from a pipe, runs the pipeline, tells events on another.
 
 Owns the far end of the protocol, one JSON object a line. The process holds no credentials: what it needs lies in
-files that its supervisor fetched. It stays warm between jobs, since its imports cost seconds.
+files that its supervisor fetched. It stays warm between jobs, since its imports cost seconds. It runs in a sandbox,
+and dies with its parent (child_process.py starts it so).
 
     in   {"work": {...}}                           one separation; the end of the pipe ends the process
     out  {"event": "ready"}                        the imports are done
@@ -13,11 +14,9 @@ files that its supervisor fetched. It stays warm between jobs, since its imports
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import json
 import os
-import signal
 import sys
 import time
 import traceback
@@ -32,14 +31,11 @@ from worker.work import Work, overall_progress
 PROGRESS_PAUSE_SECONDS = 0.2
 """Progress is told no more often than this; lowering it floods the pipe, raising it makes the bar jump."""
 
-PR_SET_PDEATHSIG = 1
-
 Tell = Callable[[Mapping[str, Any]], None]
 
 
 def main() -> None:
     """Serve work until the pipe closes."""
-    die_with_parent(int(sys.argv[1]))
     use_one_heap()
     tell = _private_output()
     from worker import pipeline  # noqa: PLC0415 - after the pipe is safe from what imports may print
@@ -49,14 +45,6 @@ def main() -> None:
     for line in sys.stdin:
         tell(_serve(Work.from_json(json.loads(line)["work"]), tell, pipeline.run))
         give_memory_back()
-
-
-def die_with_parent(parent_pid: int) -> None:
-    """Have the kernel kill this process when the thread that started it ends, so that none is left behind."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent_pid:
-        # The parent died before the request was in force.
-        os._exit(1)
 
 
 def _private_output() -> Tell:

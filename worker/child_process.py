@@ -1,7 +1,8 @@
 """The supervisor's side of a child: start it, give it work, hear it, measure it, end it.
 
 Owns the process and its pipes; owns no job. A child gets none of the worker's credentials and no more threads
-than its share; it leads a process group of its own, so that what it started ends with it.
+than its share; it leads a process group of its own, so that what it started ends with it. It runs in a sandbox
+(child_sandbox.py), on from before its first instruction.
 """
 
 from __future__ import annotations
@@ -10,23 +11,27 @@ import contextlib
 import json
 import os
 import selectors
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
 import psutil
 import structlog
 
+from worker.child_sandbox import FontList, child_environment, child_sandbox, give_compiled_loops
+from worker.sandbox import launch
 from worker.work import Work
 
 log = structlog.get_logger(__name__)
 
-INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "OPENBLAS_CORETYPE", "NUMBA_CACHE_DIR")
-"""The only variables of the worker's environment that a child sees."""
+JOBS, CHILDREN = "jobs", "children"
+"""Folders below a worker's scratch folder: one for the files of jobs, one for what each child keeps."""
 
 NICE = 10
 """Separation yields to whatever answers people; lowering it makes polls slower while songs are worked on."""
@@ -44,18 +49,52 @@ class ChildGoneError(Exception):
 
 
 class ChildProcess:
-    """One warm child. Start it from a thread that lives as long as it should: the kernel ties their lives."""
+    """One warm child. Start it from a thread that lives as long as it should: the kernel ties their lives.
 
-    def __init__(self, *, threads: int, scratch_folder: Path) -> None:
+    It works in two folders below `scratch_folder`: `jobs_folder`, where jobs keep their files, and one of its own. The
+    other arguments are those of child_sandbox.py; `compiled_loops` names numba's cache. Raises SandboxUnavailableError.
+    """
+
+    def __init__(
+        self,
+        *,
+        threads: int,
+        scratch_folder: Path,
+        model_folder: Path | None = None,
+        extra_engines: Sequence[str] = (),
+        ffmpeg_path: str | None = None,
+        compiled_loops: Path | None = None,
+        readable: Sequence[Path] = (),
+    ) -> None:
         self.jobs_done = 0
         self._pending = b""
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "worker.child", str(os.getpid())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=_environment(threads, scratch_folder),
-            start_new_session=True,
-        )
+        self.jobs_folder = scratch_folder / JOBS
+        self.jobs_folder.mkdir(parents=True, exist_ok=True)
+        (scratch_folder / CHILDREN).mkdir(exist_ok=True)
+        self._home = Path(tempfile.mkdtemp(dir=scratch_folder / CHILDREN))
+        try:
+            if compiled_loops:
+                give_compiled_loops(compiled_loops, self._home)
+            self._fonts = FontList(scratch_folder / CHILDREN, self._home)
+            self._fonts.take()
+            self._process = launch.start(
+                [sys.executable, "-m", "worker.child"],
+                child_sandbox(
+                    home=self._home,
+                    jobs_folder=self.jobs_folder,
+                    model_folder=model_folder,
+                    extra_engines=extra_engines,
+                    ffmpeg_path=ffmpeg_path,
+                    readable=readable,
+                ),
+                environment=child_environment(threads=threads, home=self._home),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,
+            )
+        except BaseException:
+            shutil.rmtree(self._home, ignore_errors=True)
+            raise
         self._output = cast(IO[bytes], self._process.stdout)
         os.set_blocking(self._output.fileno(), False)
         self._selector = selectors.DefaultSelector()
@@ -74,6 +113,8 @@ class ChildProcess:
 
     def give(self, work: Work) -> None:
         """Hand over one separation. Raises ChildGoneError."""
+        if self.jobs_done == 0:
+            self._fonts.keep()
         stdin = cast(IO[bytes], self._process.stdin)
         try:
             stdin.write(json.dumps({"work": work.to_json()}).encode() + b"\n")
@@ -109,6 +150,7 @@ class ChildProcess:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        shutil.rmtree(self._home, ignore_errors=True)
         self._selector.close()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe:
@@ -136,12 +178,3 @@ def _make_yield(pid: int) -> None:
             return
         else:
             return
-
-
-def _environment(threads: int, scratch_folder: Path) -> dict[str, str]:
-    environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    for name in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
-        environment[f"{name}_NUM_THREADS"] = str(threads)
-    environment["TMPDIR"] = environment["MPLCONFIGDIR"] = str(scratch_folder)
-    environment["PYTHONUNBUFFERED"] = "1"
-    return environment

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import structlog
 
-from shared.settings import Settings
+from shared.settings import Settings, split_names
 from shared.tally import Tally
-from worker.child_process import ChildProcess
+from worker.child_process import JOBS, ChildProcess
+from worker.child_sandbox import numba_cache
 from worker.threads import threads_per_job
 
 log = structlog.get_logger(__name__)
@@ -37,10 +38,14 @@ class Ticket:
 
 
 class Children:
-    """A pool as large as the worker has slots. Children start on first use, or all at once by `warm`."""
+    """A pool as large as the worker has slots. Children start on first use, or all at once by `warm`.
+
+    Whatever a job has its child read or write lies in `jobs_folder`.
+    """
 
     def __init__(self, settings: Settings, scratch_folder: Path, tally: Tally) -> None:
         self._scratch_folder = scratch_folder
+        self.jobs_folder = scratch_folder / JOBS
         self._tally = tally
         self._settings = settings
         self._idle: list[ChildProcess] = []
@@ -141,7 +146,15 @@ class Children:
         return self._start()
 
     def _start(self) -> ChildProcess:
-        child = ChildProcess(threads=threads_per_job(self._settings), scratch_folder=self._scratch_folder)
+        settings = self._settings
+        child = ChildProcess(
+            threads=threads_per_job(settings),
+            scratch_folder=self._scratch_folder,
+            model_folder=settings.model_folder,
+            extra_engines=split_names(settings.extra_engines),
+            ffmpeg_path=settings.ffmpeg_path,
+            compiled_loops=numba_cache(settings.model_folder),
+        )
         with self._changed:
             self._all.add(child)
             closed = self._closed

@@ -2,7 +2,7 @@
 
 It is the only program that ever opens what a stranger uploaded. It gets its input as an open file
 descriptor and may open no other, knows no environment and so no secrets, and dies with its parent. Should a file take
-it over all the same, confine.py has left it nothing to read and nobody to talk to.
+it over all the same, the sandbox has left it nothing to read and nobody to talk to.
 Owns no audio: decoding.py and encoding.py say what to run.
 """
 
@@ -12,7 +12,6 @@ import os
 import select
 import signal
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,8 +21,7 @@ from typing import IO
 import psutil
 
 from shared.errors import SeparationFailedError
-
-CONFINE_SCRIPT = Path(__file__).with_name("confine.py")
+from worker.sandbox import launch
 
 # Largest single allocation. Files ask for absurd ones; a track of 24 h in M4A needs a table of 90 MB.
 MAX_ALLOCATION_BYTES = 128 << 20
@@ -49,6 +47,10 @@ DECODERS = (
     ",wmav1,wmav2,wmavoice"
 )
 """Decoders of audio. No decoder of pictures or video: covers are carried over as the bytes they are."""
+
+
+MAX_OPEN_FILES = 32
+"""ffmpeg needs its input, output and error, and a few for its own threads' pipes."""
 
 
 @dataclass(frozen=True)
@@ -91,22 +93,44 @@ def start(
     """Start ffmpeg with these arguments; the caller waits for it, or kills it.
 
     The `further` file descriptors are open to it under their numbers. The process stays in the caller's process group,
-    so that who kills the group gets it too.
+    so that who kills the group gets it too. Raises SandboxUnavailableError.
     """
-    limits = (confinement.memory_bytes, confinement.cpu_seconds, confinement.file_bytes)
-    command = [
-        *(sys.executable, "-I", "-S", str(CONFINE_SCRIPT), str(os.getpid()), *(str(n) for n in limits)),
-        str(confinement.writable_folder.absolute() if confinement.writable_folder else ""),
-        *(ffmpeg_path or bundled_ffmpeg(), "-nostdin", *arguments),
-    ]
-    return subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, env={}, pass_fds=further)
+    program = ffmpeg_path or bundled_ffmpeg()
+    return launch.start(
+        [program, "-nostdin", *arguments],
+        _sandbox(program, confinement),
+        environment={},
+        further=further,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+    )
+
+
+def _sandbox(program: str, confinement: Confinement) -> launch.Sandbox:
+    """Return what ffmpeg may do: read the system's programs and its own folder, write into one folder, compute."""
+    writable = confinement.writable_folder
+    return launch.Sandbox(
+        allowed=[
+            *(("run", folder) for folder in (*launch.SYSTEM_FOLDERS, Path(program).resolve().parent)),
+            *(("read", file) for file in launch.LOADER_FILES),
+            *([("write", writable.absolute())] if writable else []),
+        ],
+        limits={
+            "memory": confinement.memory_bytes,
+            "processor": confinement.cpu_seconds,
+            "file": confinement.file_bytes,
+            "descriptors": MAX_OPEN_FILES,
+        },
+        alone=True,
+    )
 
 
 def demand_not_killed(returncode: int | None) -> None:
     """Raise SeparationFailedError if somebody else ended the process: the kernel for want of memory, or a person.
 
     That says nothing of the file, and what came until then is no song that ends there: another try may do better. Its
-    own limits end it by other signals (confine.py).
+    own limits end it by other signals (sandbox/limits.py).
     """
     if returncode in {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP}:
         raise SeparationFailedError(f"The decoder was ended from outside (signal {-returncode}).")

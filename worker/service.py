@@ -36,6 +36,7 @@ from worker.batch_feeder import BatchFeeder
 from worker.batch_results import BatchResults
 from worker.children import Children
 from worker.earlier_result import EarlierResults
+from worker.sandbox.launch import protection
 from worker.scratch import ScratchFolder
 from worker.storage_watch import StorageWatch
 from worker.supervisor import Supervisor
@@ -58,6 +59,8 @@ class WorkerService:
             engines=tuple(d["name"] for d in descriptions),
             descriptions=tuple(descriptions),
             kept_slots=min(settings.interactive_slots, settings.worker_slots),
+            landlock=protection().landlock,
+            seccomp=protection().seccomp,
         )
         client = connect(settings)
         self.store = JobStore(settings, client)
@@ -91,7 +94,7 @@ class WorkerService:
             children=self.children,
             tally=self.tally,
             stopping=self.stopping,
-            scratch_folder=self.scratch.path,
+            scratch_folder=self.children.jobs_folder,
             earlier_results=EarlierResults(
                 items=BatchItems(self.store, batches, storage),
                 store=self.store,

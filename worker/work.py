@@ -126,6 +126,10 @@ class Outcome:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Outcome:
-        """Read what `to_json` gave."""
+        """Read what `to_json` gave. Raises ValueError for an output that would lie outside of the output folder."""
         outputs = tuple(OutputFile(**output) for output in values["outputs"])
+        for output in outputs:
+            # Told by a process that handles strangers' files, and opened by one that has the credentials.
+            if output.filename != Path(output.filename).name:
+                raise ValueError(f"{output.filename!r} is not the name of an output")
         return cls(outputs=outputs, source=values["source"], report=values["report"])

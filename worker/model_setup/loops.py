@@ -6,10 +6,10 @@ Owns the stamp that tells when it was done; numba owns the cache, and finds by i
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
-from numba import config
-
+from worker import pipeline
 from worker.engine import repetition
 from worker.engine.unet import bfloat16
 from worker.engine.unet.machine import BFLOAT16_INSTRUCTIONS, has_instructions, this_machine
@@ -22,6 +22,8 @@ def compile_loops(cache: Path) -> bool:
     stamp, wanted = cache / STAMP_NAME, _fingerprint()
     if stamp.is_file() and stamp.read_text() == wanted:
         return False
+    # Python's own compiled modules too: a child may not write them.
+    pipeline.warm()
     repetition.warm()
     if has_instructions(BFLOAT16_INSTRUCTIONS):
         from worker.engine.unet.bfloat16 import tiles  # noqa: PLC0415 - no other processor can run them
@@ -34,7 +36,7 @@ def compile_loops(cache: Path) -> bool:
 def _fingerprint() -> str:
     folders = [Path(str(package.__file__)).parent for package in (repetition, bfloat16)]
     # numba looks for what it has compiled by processor, and beside the source unless it is told where.
-    digest = hashlib.sha256(f"{folders} {this_machine(('numba',))} {config.CACHE_DIR}".encode())  # type: ignore[attr-defined]
+    digest = hashlib.sha256(f"{folders} {this_machine(('numba',))} {os.environ.get('NUMBA_CACHE_DIR')}".encode())
     for source in sorted(source for folder in folders for source in folder.glob("*.py")):
         digest.update(source.read_bytes())
     return digest.hexdigest()
