@@ -16,6 +16,9 @@ import httpcore
 
 from api.public_addresses import public_addresses
 
+LOOK_UP_SECONDS = 10.0
+"""How long a name may take to resolve; raising it lets name servers that hang hold threads for longer."""
+
 
 class Deadline:
     """A moment by which all has to be done."""
@@ -52,7 +55,8 @@ class GuardedBackend(httpcore.NetworkBackend):
         """Connect to the first address that answers; `timeout` is for each."""
         del local_address, socket_options
         fault: Exception = httpcore.ConnectError(f"{host} has no address")
-        for address in public_addresses(host, port, seconds=self._deadline.bound(None), loopback=self._loopback):
+        seconds = self._deadline.bound(LOOK_UP_SECONDS)
+        for address in public_addresses(host, port, seconds=seconds, loopback=self._loopback):
             try:
                 # It is an address: nothing is looked up again.
                 return _Stream(socket.create_connection((address, port), self._deadline.bound(timeout)), self._deadline)

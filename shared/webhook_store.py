@@ -20,7 +20,7 @@ from shared.settings import Settings
 LEASE_SECONDS = 60.0
 """How long a try may take before another process tries as well; longer than any try."""
 
-MAX_SCHEDULED = 500
+MAX_SCHEDULED = 100
 """How many retries and lost messages a script moves into lines at once; raising it blocks Redis for longer."""
 
 MAX_OWNERS = 1000

@@ -17,6 +17,7 @@ from flask.testing import FlaskClient
 from api import webhooks
 from api.app import create_app
 from api.services import EXTENSION, Services
+from shared.api_keys import ApiKeys
 from shared.job import JobRequest, Source
 from shared.settings import Settings
 from tests.fixtures.api import StandIn
@@ -161,3 +162,31 @@ def test_the_bodies_of_redirects_are_not_read(settings: Settings) -> None:
         took, answer = fetch(settings, receiver)
     assert answer.json["code"] == "url_refused", "it leads to itself, again and again"
     assert (took < ENDED_SECONDS, receiver.connections) == (True, 4)
+
+
+def test_fetches_leave_threads_to_others(settings: Settings, stand_in: StandIn) -> None:
+    """Of 8 threads one owner's fetches hold two, and all fetches four."""
+    del stand_in
+    changes = {"url_sources": True, "outgoing_to_loopback": True, "url_source_seconds": 60, "api_threads": 8}
+    app = create_app(settings.model_copy(update=changes))
+    keys = ApiKeys(settings)
+
+    def ask(owner: str, url: str) -> tuple[int, str | None]:
+        key = keys.create(owner=owner, scopes=["submit", "read"])[1]
+        headers = {"Authorization": f"Bearer {key}"}
+        answer = app.test_client().post("/v1/jobs", json={"source": {"url": url}}, headers=headers)
+        return answer.status_code, answer.json.get("code")
+
+    exhausted = (503, "fetches_exhausted")
+    with dripping("head") as slow:
+        held = []
+        for number, owner in enumerate(["anna", "anna", "ben", "ben"]):
+            held.append(Thread(target=ask, args=(owner, slow.url)))
+            held[-1].start()
+            assert until(lambda count=number + 1: slow.open_connections == count, ENDED_SECONDS)
+            if number == 1:
+                assert ask("anna", slow.url) == exhausted
+        assert ask("carl", slow.url) == exhausted
+    for thread in held:
+        thread.join()
+    assert ask("anna", "http://10.0.0.1/") == (422, "url_refused"), "what has ended holds nothing"
