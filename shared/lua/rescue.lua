@@ -8,7 +8,7 @@ local rescued, given_up, due, uncharged = 0, 0, 0, 0
 
 -- When Redis was last away, for all that its workers know (worker_beat.lua). Of a lease that was renewed before and not
 -- since, nobody can tell whether its worker was lost or could not be heard: that costs no attempt.
-local away_at = tonumber(redis.call('GET', key('away')) or 0)
+local away_at = tonumber(redis.call('GET', key('away')) or '-inf')
 
 local leases = redis.call('ZRANGEBYSCORE', key('running'), '-inf', int(now), 'WITHSCORES', 'LIMIT', 0, limit)
 for i = 1, #leases, 2 do
