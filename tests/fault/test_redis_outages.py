@@ -14,7 +14,6 @@ from tests.fault.deployment import Deployment, os_kill, wait_until
 from tests.fault.invariants import Watcher, check
 from tests.fault.test_storage_outages import (
     SLOW,
-    TAKE_THEIR_TIME,
     assert_uncharged,
     before_the_commit,
     in_the_fetch,
@@ -66,13 +65,12 @@ def be_away(deployment: Deployment, mode: str) -> None:
 )
 def test_an_outage_costs_no_attempt(
     deployment: Deployment,
-    song: Path,
     long_song: Path,
     watcher: Watcher,
     phase: Callable[[Deployment, Path], str],
     mode: str,
 ) -> None:
-    job_id = phase(deployment, long_song if phase in TAKE_THEIR_TIME else song)
+    job_id = phase(deployment, long_song)
     if phase is before_the_commit:
         mend(deployment)
     be_away(deployment, mode)

@@ -114,7 +114,6 @@ def before_the_commit(deployment: Deployment, song: Path) -> str:
     return job_id
 
 
-TAKE_THEIR_TIME = (in_the_fetch, in_the_upload)
 KEEP_THEIR_RESULT = (in_the_separation, in_the_upload, before_the_commit)
 
 
@@ -130,13 +129,12 @@ KEEP_THEIR_RESULT = (in_the_separation, in_the_upload, before_the_commit)
 )
 def test_an_outage_costs_no_attempt(
     deployment: Deployment,
-    song: Path,
     long_song: Path,
     watcher: Watcher,
     phase: Callable[[Deployment, Path], str],
     mode: str,
 ) -> None:
-    job_id = phase(deployment, long_song if phase in TAKE_THEIR_TIME else song)
+    job_id = phase(deployment, long_song)
     cut(deployment, mode)
     end = time.monotonic() + OUTAGE_SECONDS
     wait_until(lambda: deployment.job(job_id)["waiting_for"] == "storage", PATIENCE_SECONDS, "the job to say so")
