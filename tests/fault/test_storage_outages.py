@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.fault.conftest import make_song
+from tests.fault.conftest import Songs, make_song
 from tests.fault.deployment import Deployment, os_kill, wait_until
 from tests.fault.invariants import Watcher, check
 
@@ -23,12 +23,6 @@ OUTAGE_SECONDS = 16.0
 
 PATIENCE_SECONDS = 200.0
 """Separation yields to whatever else a machine does."""
-
-
-@pytest.fixture(scope="module")
-def long_song(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A song of 5 MB, that takes a while to fetch, and its stems to store."""
-    return make_song(tmp_path_factory.mktemp("songs") / "long.wav", 60.0)
 
 
 def cut(deployment: Deployment, mode: str) -> None:
@@ -65,18 +59,18 @@ def until_stage(deployment: Deployment, job_id: str, stage: str) -> None:
 # Phases: each leaves a job at the point where the storage is to go away.
 
 
-def before_the_fetch(deployment: Deployment, song: Path) -> str:
+def before_the_fetch(deployment: Deployment, songs: Songs) -> str:
     deployment.queue.pause("slow")
-    job_id = deployment.submit(song, **SLOW)
+    job_id = deployment.submit(songs.short, **SLOW)
     # The cable is cut before the job is let go.
     threading.Timer(0.5, lambda: deployment.queue.resume("slow")).start()
     return job_id
 
 
-def in_the_fetch(deployment: Deployment, song: Path) -> str:
+def in_the_fetch(deployment: Deployment, songs: Songs) -> str:
     deployment.queue.pause("slow")
-    job_id = deployment.submit(song, **SLOW)
-    deployment.storage_proxy.bytes_per_second = 700_000
+    job_id = deployment.submit(songs.long, **SLOW)
+    deployment.storage_proxy.bytes_per_second = 350_000
     deployment.queue.resume("slow")
     until_stage(deployment, job_id, "fetch")
     time.sleep(1.5)
@@ -84,21 +78,21 @@ def in_the_fetch(deployment: Deployment, song: Path) -> str:
     return job_id
 
 
-def in_the_separation(deployment: Deployment, song: Path) -> str:
-    job_id = deployment.submit(song, **SLOW)
+def in_the_separation(deployment: Deployment, songs: Songs) -> str:
+    job_id = deployment.submit(songs.short, **SLOW)
     deployment.until_separating(job_id)
     return job_id
 
 
-def in_the_upload(deployment: Deployment, song: Path) -> str:
-    job_id = deployment.submit(song, format="wav", **SLOW)
+def in_the_upload(deployment: Deployment, songs: Songs) -> str:
+    job_id = deployment.submit(songs.long, format="wav", **SLOW)
     deployment.until_separating(job_id)
-    deployment.storage_proxy.bytes_per_second = 300_000
+    deployment.storage_proxy.bytes_per_second = 150_000
     until_stage(deployment, job_id, "upload")
     return job_id
 
 
-def before_the_commit(deployment: Deployment, song: Path) -> str:
+def before_the_commit(deployment: Deployment, songs: Songs) -> str:
     """All outputs are stored, and the document of the result is not."""
     tried = threading.Event()
 
@@ -108,7 +102,7 @@ def before_the_commit(deployment: Deployment, song: Path) -> str:
             tried.set()
         return is_document
 
-    job_id = deployment.submit(song, **SLOW)
+    job_id = deployment.submit(songs.short, **SLOW)
     deployment.storage_proxy.refuses = refuses
     assert tried.wait(PATIENCE_SECONDS)
     return job_id
@@ -129,12 +123,12 @@ KEEP_THEIR_RESULT = (in_the_separation, in_the_upload, before_the_commit)
 )
 def test_an_outage_costs_no_attempt(
     deployment: Deployment,
-    long_song: Path,
+    songs: Songs,
     watcher: Watcher,
-    phase: Callable[[Deployment, Path], str],
+    phase: Callable[[Deployment, Songs], str],
     mode: str,
 ) -> None:
-    job_id = phase(deployment, long_song)
+    job_id = phase(deployment, songs)
     cut(deployment, mode)
     end = time.monotonic() + OUTAGE_SECONDS
     wait_until(lambda: deployment.job(job_id)["waiting_for"] == "storage", PATIENCE_SECONDS, "the job to say so")
@@ -228,8 +222,8 @@ def test_a_storage_that_fails_now_and_then_delays_only(deployment: Deployment, m
     check(deployment)
 
 
-def test_a_worker_that_stops_hands_back_what_waits_for_the_storage(deployment: Deployment, song: Path) -> None:
-    job_id = in_the_separation(deployment, song)
+def test_a_worker_that_stops_hands_back_what_waits_for_the_storage(deployment: Deployment, songs: Songs) -> None:
+    job_id = in_the_separation(deployment, songs)
     cut(deployment, "refuse")
     wait_until(lambda: deployment.job(job_id)["waiting_for"] == "storage", PATIENCE_SECONDS, "the result to wait")
     worker = deployment.workers[0]
