@@ -123,8 +123,11 @@ class JobQueue:
         """Return a published job to its place in line: the worker that got its message claims nothing now."""
         return bool(self._scripts.run("put_back", job_id))
 
-    def rescue(self) -> Rescue:
-        """Mend leases that ran out, retries that are due, and messages that nobody claimed."""
+    def rescue(self, *, with_leases: bool = True) -> Rescue:
+        """Mend leases that ran out, retries that are due, and messages that nobody claimed.
+
+        Without leases just after Redis was away: workers that live renew them first.
+        """
         answer = self._scripts.run(
             "rescue",
             int(self._settings.unclaimed_seconds * 1000),
@@ -132,6 +135,7 @@ class JobQueue:
             int(self._settings.retention_days * 86_400_000),
             int(self._settings.lease_seconds * 1000),
             int(self._settings.worker_alive_seconds * 1000),
+            int(with_leases),
         )
         leases, given_up, due, uncharged = map(int, answer[:4])
         rescue = Rescue(leases, given_up, due, uncharged, len(answer[4:]) // 3)

@@ -194,7 +194,8 @@ class WorkerService:
         # Leases that ran out while Redis was away belong to workers that still live: let them beat first, for as long
         # as a lease lasts. Whether it was away just now, a worker that starts cannot know.
         grace = min(self.settings.lease_seconds, 10.0)
-        tell_at, rescue_at, trouble, was_away = 0.0, time.monotonic() + grace, Trouble(), False
+        tell_at, rescue_at, trouble, was_away = 0.0, 0.0, Trouble(), False
+        leases_at = time.monotonic() + grace
         while not self.stopping.is_set():
             now = time.monotonic()
             try:
@@ -204,7 +205,7 @@ class WorkerService:
                     self.queue.worker_beat(self.worker, was_away=was_away)
                     tell_at, was_away = now + self.settings.worker_alive_seconds / 4, False
                 if now >= rescue_at:
-                    self._rescue()
+                    self._rescue(with_leases=now >= leases_at)
                     rescue_at = now + self.settings.rescue_seconds
                 self.queue.dispatch()
                 self.tally.flush()
@@ -214,7 +215,7 @@ class WorkerService:
                 if trouble.is_news():
                     log.warning("queue away", error=error.message)
                 tell_at, was_away = 0.0, True
-                rescue_at = time.monotonic() + self.settings.lease_seconds
+                leases_at = time.monotonic() + self.settings.lease_seconds
             except Exception:
                 # Without this thread the worker would be counted out, and its jobs taken from it.
                 log.exception("background broke")
@@ -259,10 +260,10 @@ class WorkerService:
                 for kind, number in asdict(done).items():
                     self.tally.add("collected_total", number, kind=kind)
 
-    def _rescue(self) -> None:
+    def _rescue(self, *, with_leases: bool) -> None:
         if swept := self.scratch.sweep():
             log.warning("cleared up after dead workers", workers=swept)
-        rescue = self.queue.rescue()
+        rescue = self.queue.rescue(with_leases=with_leases)
         for kind, number in asdict(rescue).items():
             if number:
                 self.tally.add("rescues_total", number, kind=kind)

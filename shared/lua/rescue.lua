@@ -1,16 +1,19 @@
 -- Mend what died: leases that ran out, retries that are due, messages that nobody claimed.
 -- -> {leases rescued, jobs given up, retries due, leases rescued uncharged, engine, class, id, ... to be sent again}
 local unclaimed_ms, max_losses, retention_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local lease_ms, alive_ms = tonumber(ARGV[4]), tonumber(ARGV[5])
+local lease_ms, alive_ms, with_leases = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6] == '1'
 local limit = 200 -- bounds how long one run of this script can hold Redis
 local now = now_ms()
 local rescued, given_up, due, uncharged = 0, 0, 0, 0
 
 -- When Redis was last away, for all that its workers know (worker_beat.lua). Of a lease that was renewed before and not
 -- since, nobody can tell whether its worker was lost or could not be heard: that costs no attempt.
-local away_at = tonumber(redis.call('GET', key('away')) or 0)
+local away_at = tonumber(redis.call('GET', key('away')) or '-inf')
 
-local leases = redis.call('ZRANGEBYSCORE', key('running'), '-inf', int(now), 'WITHSCORES', 'LIMIT', 0, limit)
+local leases = {}
+if with_leases then
+  leases = redis.call('ZRANGEBYSCORE', key('running'), '-inf', int(now), 'WITHSCORES', 'LIMIT', 0, limit)
+end
 for i = 1, #leases, 2 do
   local id, renewed_at = leases[i], leases[i + 1] - lease_ms
   local job = get(id, 'state', 'attempt', 'created_ms')

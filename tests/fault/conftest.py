@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,21 @@ def make_song(path: Path, seconds: float) -> Path:
 def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A song of six seconds."""
     return make_song(tmp_path_factory.mktemp("songs") / "song.flac", 6.0)
+
+
+@dataclass
+class Songs:
+    """One of some seconds; one of 3 MB, that takes a while to fetch, and its stems to store."""
+
+    short: Path
+    long: Path
+
+
+@pytest.fixture(scope="session")
+def songs(tmp_path_factory: pytest.TempPathFactory) -> Songs:
+    """The songs."""
+    folder = tmp_path_factory.mktemp("songs")
+    return Songs(make_song(folder / "short.wav", 4.0), make_song(folder / "long.wav", 30.0))
 
 
 @pytest.fixture

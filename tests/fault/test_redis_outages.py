@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault.conftest import make_song
+from tests.fault.conftest import Songs
 from tests.fault.deployment import Deployment, os_kill, wait_until
 from tests.fault.invariants import Watcher, check
 from tests.fault.test_storage_outages import (
@@ -21,21 +21,16 @@ from tests.fault.test_storage_outages import (
     in_the_upload,
     mend,
     runs,
+    until_ended,
 )
 
 OUTAGE_SECONDS = 10.0
 """More than three leases in these settings."""
 
 
-@pytest.fixture(scope="module")
-def long_song(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A song that takes a while to fetch, and its stems to store."""
-    return make_song(tmp_path_factory.mktemp("songs") / "long.wav", 150.0)
-
-
-def in_line(deployment: Deployment, song: Path) -> str:
-    deployment.submit(song, **SLOW)
-    return deployment.submit(song, **SLOW)
+def in_line(deployment: Deployment, songs: Songs) -> str:
+    deployment.submit(songs.short, **SLOW)
+    return deployment.submit(songs.short, **SLOW)
 
 
 def be_away(deployment: Deployment, mode: str) -> None:
@@ -50,22 +45,32 @@ def be_away(deployment: Deployment, mode: str) -> None:
     deployment.redis_proxy.mode = "pass"
 
 
-@pytest.mark.parametrize("mode", ["refuse", "swallow", "killed"])
-@pytest.mark.parametrize("phase", [in_line, in_the_fetch, in_the_separation, in_the_upload, before_the_commit])
+@pytest.mark.parametrize(
+    ("phase", "mode"),
+    [
+        (in_line, "refuse"),
+        (in_line, "killed"),
+        (in_the_fetch, "refuse"),
+        (in_the_separation, "swallow"),
+        (in_the_separation, "killed"),
+        (in_the_upload, "refuse"),
+        (before_the_commit, "killed"),
+    ],
+)
 def test_an_outage_costs_no_attempt(
     deployment: Deployment,
-    long_song: Path,
+    songs: Songs,
     watcher: Watcher,
-    phase: Callable[[Deployment, Path], str],
+    phase: Callable[[Deployment, Songs], str],
     mode: str,
 ) -> None:
-    job_id = phase(deployment, long_song)
+    job_id = phase(deployment, songs)
     if phase is before_the_commit:
         mend(deployment)
     be_away(deployment, mode)
     mend(deployment)
     for accepted in deployment.accepted:
-        assert_uncharged(deployment, deployment.until(accepted, "succeeded", "failed"))
+        assert_uncharged(deployment, until_ended(deployment, accepted))
     assert runs(deployment, job_id) == 1, "nothing was separated again"
     check(deployment, watcher)
 
@@ -77,16 +82,17 @@ def test_a_claim_whose_answer_got_lost_is_nobodys_loss(deployment: Deployment, s
         for _ in range(30):
             deployment.redis_proxy.reset_all()
             time.sleep(0.03)
-        assert_uncharged(deployment, deployment.until(job_id, "succeeded", "failed"))
+        assert_uncharged(deployment, until_ended(deployment, job_id))
         assert runs(deployment, job_id) == 1
     check(deployment)
 
 
 def test_a_machine_that_stops_charges_nothing_and_says_what_it_could_not_write(
-    deployment: Deployment, song: Path
+    deployment: Deployment,
+    songs: Songs,
 ) -> None:
     """All containers are told to stop at once, and Redis is the first to be gone."""
-    job_id = in_the_separation(deployment, song)
+    job_id = in_the_separation(deployment, songs)
     worker = deployment.workers[0]
     deployment.valkey.stop()
     os_kill(worker.pid, signal.SIGTERM)
@@ -97,5 +103,5 @@ def test_a_machine_that_stops_charges_nothing_and_says_what_it_could_not_write(
     time.sleep(4)  # past the lease
     deployment.valkey.start()
     deployment.start_worker(wait=False)
-    assert_uncharged(deployment, deployment.until(job_id, "succeeded", "failed"))
+    assert_uncharged(deployment, until_ended(deployment, job_id))
     check(deployment)

@@ -53,6 +53,7 @@ class LifeCycle(RuleBasedStateMachine):
         self.progress: dict[str, float] = {}
         self.succeeded_by: dict[str, int] = {}
         self.failed_by: dict[str, int] = {}
+        self.handed_back: dict[str, int] = {}
 
     jobs = Bundle("jobs")
     claims = Bundle("claims")
@@ -112,15 +113,25 @@ class LifeCycle(RuleBasedStateMachine):
         else:
             assert not self._holds(claim)
 
-    @rule(claim=claims)
-    def hand_back(self, claim: Claim) -> None:
-        before = self.store.read(claim.job.id).attempt if claim.job.id in self.states else None
-        if self.store.hand_back(claim):
+    @rule(claim=claims, reason=st.sampled_from([None, "The storage refuses (SlowDown)."]))
+    def hand_back(self, claim: Claim, reason: str | None) -> None:
+        job = claim.job.id
+        before = self.store.read(job).attempt if job in self.states else None
+        if self.handed_back.get(job) == claim.fence and job in self.states:
+            assert self.store.hand_back(claim, reason=reason), "said twice it is still true"
+            assert self.store.read(job).attempt == before
+        elif self.store.hand_back(claim, reason=reason):
             assert self._holds(claim)
-            assert self.store.read(claim.job.id).attempt == (before or 0) - 1, "no attempt is charged"
-            self._move(claim.job.id, JobState.QUEUED)
+            assert self.store.read(job).attempt == (before or 0) - 1, "no attempt is charged"
+            self.handed_back[job] = claim.fence
+            self._move(job, JobState.QUEUED)
         else:
             assert not self._holds(claim)
+
+    @rule(job=jobs)
+    def message_comes_to_a_worker_that_waits(self, job: str) -> None:
+        published = self.redis.zscore(f"model:published:{ENGINE}", job) is not None
+        assert self.queue.put_back(job) == (published and self.states.get(job) is JobState.QUEUED)
 
     @rule(job=jobs)
     def lease_runs_out(self, job: str) -> None:
