@@ -36,7 +36,7 @@ from worker.batch_feeder import BatchFeeder
 from worker.batch_results import BatchResults
 from worker.children import Children
 from worker.earlier_result import EarlierResults
-from worker.scratch import ScratchFolder
+from worker.scratch import ScratchFolder, deployment_of
 from worker.supervisor import Supervisor
 
 log = structlog.get_logger(__name__)
@@ -62,7 +62,7 @@ class WorkerService:
         self.store = JobStore(settings, client)
         self.queue = JobQueue(settings, client)
         self.tally = Tally(client, settings.redis_prefix)
-        self.scratch = ScratchFolder(settings.scratch_folder, self.worker.id)
+        self.scratch = ScratchFolder(settings.scratch_folder, self.worker.id, deployment_of(settings))
         self.children = Children(settings, self.scratch.path, self.tally)
         storage = ObjectStorage(settings)
         self.collector = Collector(settings, storage, client)
