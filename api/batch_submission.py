@@ -101,12 +101,13 @@ class BatchSubmissions:
             bucket, key, filename = self.storage.bucket, fields["key"], fields["filename"]
         size_bytes, etag = self.prompt_storage.head(key, bucket=bucket)
         form = wanted.manifest_format or ("csv" if filename.lower().endswith((".csv", ".csv.txt")) else "jsonl")
-        self._demand_text(bucket, key, form)
+        self._demand_text(bucket, key, form, etag)
         return Manifest(bucket, key, form, size_bytes, etag, place.upload_id)
 
-    def _demand_text(self, bucket: str, key: str, form: str) -> None:
+    def _demand_text(self, bucket: str, key: str, form: str, etag: str) -> None:
         """Raise ManifestInvalidError if the manifest does not even begin like one."""
-        opened = self.prompt_storage.open(key, bucket=bucket, byte_range=f"bytes=0-{2 * MAX_LINE_BYTES - 1}")
+        beginning_alone = f"bytes=0-{2 * MAX_LINE_BYTES - 1}"
+        opened = self.prompt_storage.open(key, bucket=bucket, byte_range=beginning_alone, etag=etag)
         beginning = b"".join(opened.chunks())
         first = next(iter(read_lines(_lines(beginning), form)), None)
         if first is None:

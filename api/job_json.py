@@ -12,7 +12,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from api.resources import JobResource
-from shared.job import TERMINAL, Job, JobState, Output
+from shared.job import STORAGE_ETAG, TERMINAL, Job, JobState, Output
 from shared.recent import Recent
 
 REMEMBERED = 512
@@ -151,7 +151,7 @@ def _source(job: Job) -> dict[str, Any]:
 
 def _output(job: Job, output: Output) -> dict[str, Any]:
     members = {
-        **output.details,
+        **{name: value for name, value in output.details.items() if name != STORAGE_ETAG},
         "name": output.name,
         "url": output_url(job.id, output),
         "filename": output.filename,

@@ -12,6 +12,7 @@ from api.batch_submission import BatchSubmissions
 from api.open_calls import OpenCalls
 from api.rate_limits import RateLimits
 from api.readiness import Readiness
+from api.recorded_objects import RecordedObjects
 from api.submission import Submission
 from api.webhooks import Webhooks
 from shared.api_keys import ApiKeys
@@ -42,6 +43,7 @@ class Services:
     queue: JobQueue
     storage: ObjectStorage
     prompt_storage: ObjectStorage
+    recorded: RecordedObjects
     catalog: EngineCatalog
     submission: Submission
     readiness: Readiness
@@ -86,6 +88,7 @@ def make_services(settings: Settings) -> Services:
         queue=queue,
         storage=storage,
         prompt_storage=prompt_storage,
+        recorded=RecordedObjects(prompt_storage),
         catalog=catalog,
         submission=Submission(
             settings,

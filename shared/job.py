@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
@@ -108,6 +108,11 @@ class JobRequest:
         return cls(**known)
 
 
+STORAGE_ETAG = "storage_etag"
+"""Where among an output's details its ETag is: workers and APIs of earlier versions, which may read the record during
+an upgrade, know no other place."""
+
+
 @dataclass(frozen=True)
 class Output:
     """One object that a job made: a stem, a picture, a waveform, the report."""
@@ -120,6 +125,15 @@ class Output:
     size_bytes: int
     sha256: str
     details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def etag(self) -> str | None:
+        """What the storage called this content; None for outputs of earlier versions."""
+        return self.details.get(STORAGE_ETAG)
+
+    def stored(self, key: str, etag: str) -> Output:
+        """Return it as it lies in storage now."""
+        return replace(self, key=key, details={**self.details, STORAGE_ETAG: etag})
 
 
 @dataclass(frozen=True)

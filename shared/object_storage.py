@@ -143,16 +143,20 @@ class ObjectStorage:
                 upload.write(block)
             return upload.finish()
 
-    def copy(self, key: str, to: str, *, size_bytes: int, bucket: str | None = None) -> None:
+    def copy(self, key: str, to: str, *, size_bytes: int, etag: str | None = None, bucket: str | None = None) -> str:
         """Have the storage copy an object of at most MAX_COPY_BYTES, to another bucket if one is given.
 
-        Sees that all of it arrived. Raises SourceMissingError.
+        Sees that all of it arrived; returns the copy's ETag. Raises SourceMissingError, also if the object has
+        another ETag than the one given.
         """
         source: CopySourceTypeDef = {"Bucket": self.bucket, "Key": key}
+        wanted: dict[str, Any] = {"CopySourceIfMatch": etag} if etag else {}
         with storage_faults():
-            self._client.copy_object(Bucket=bucket or self.bucket, Key=to, CopySource=source)
-        if self.head(to, bucket=bucket)[0] != size_bytes:
+            self._client.copy_object(Bucket=bucket or self.bucket, Key=to, CopySource=source, **wanted)
+        copied_bytes, copied_etag = self.head(to, bucket=bucket)
+        if copied_bytes != size_bytes:
             raise StorageUnavailableError("The storage holds another size than was copied.")
+        return copied_etag
 
     def put_bytes(self, content: bytes, key: str, content_type: str) -> Stored:
         """Store a small object in one call."""

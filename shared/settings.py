@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.redis_address import RedisAddress
@@ -102,12 +102,12 @@ class Settings(BaseSettings):
     s3_source_buckets: str = Field(
         "",
         description="Buckets of the storage that jobs may name their mixtures in, comma separated; anybody who may "
-        "submit can have any object there separated",
+        "submit can have any object there separated, so that S3_BUCKET may not be one",
     )
     export_buckets: str = Field(
         "",
         description="Buckets of the storage that batches may have their stems copied to, comma separated; the storage "
-        "keys then need to write there",
+        "keys then need to write there. S3_BUCKET may not be one",
     )
     url_sources: bool = Field(False, description="Whether jobs may name a URL, which the API then fetches")
     url_source_seconds: float = Field(120.0, gt=0, description="How long the fetch of a URL may take in all")
@@ -173,9 +173,13 @@ class Settings(BaseSettings):
     )
     scratch_folder: Path = Field(
         Path("var/scratch"),
-        description="Where a job's working files lie; wants max_scratch_bytes for each slot",
+        description="Where a job's working files lie; wants max_scratch_bytes for each slot. Not set, it is `scratch` "
+        "in STATE_FOLDER. Workers of one deployment may share it",
     )
-    model_folder: Path = Field(Path("var/models"), description="Where set-up puts the networks built for this machine")
+    model_folder: Path = Field(
+        Path("var/models"),
+        description="Where set-up puts the networks built for this machine; not set, it is `models` in STATE_FOLDER",
+    )
     unet_precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",
         description="Numbers in which `unet` computes, chosen at set-up: `float32` runs everywhere; `bfloat16` wants a "
@@ -252,6 +256,21 @@ class Settings(BaseSettings):
         # At the start, and not at the first call.
         RedisAddress.parse(url)
         return url
+
+    @field_validator("s3_source_buckets", "export_buckets")
+    @classmethod
+    def _refuse_our_own_bucket(cls, names: str, others: ValidationInfo) -> str:
+        if others.data.get("s3_bucket") in split_names(names):
+            raise ValueError("it names S3_BUCKET, where everybody's songs and stems would be open to anybody")
+        return names
+
+    @model_validator(mode="before")
+    @classmethod
+    def _follow_state_folder(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or not values.get("state_folder"):
+            return values
+        state = Path(values["state_folder"])
+        return {"scratch_folder": state / "scratch", "model_folder": state / "models", **values}
 
     @field_validator("log_level", mode="before")
     @classmethod

@@ -226,7 +226,7 @@ class Attempt:
             size_bytes=file.size_bytes,
             sha256=file.sha256,
             details=file.details,
-        )
+        ).stored(key, stored.etag)
 
     def _work(self) -> Work:
         request, settings = self.claim.job.request, self._settings

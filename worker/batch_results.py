@@ -128,7 +128,8 @@ class BatchResults:
         (item,) = self.objects.items(batch.id, chunk_of(number), [number])
         stems = {o.name: o for o in job.outputs if o.kind == "stem"}
         for name, key in export_keys(export, item, list(stems)).items():
-            self.storage.copy(stems[name].key, key, size_bytes=stems[name].size_bytes, bucket=export.bucket)
+            stem = stems[name]
+            self.storage.copy(stem.key, key, size_bytes=stem.size_bytes, etag=stem.etag, bucket=export.bucket)
 
     def _gives_up(self, job: Job, error: StemqueueError, bucket: str) -> bool:
         """Return whether an export has failed for good: what is away is waited for, and a refusal is final."""

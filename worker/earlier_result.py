@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -87,8 +87,8 @@ class EarlierResults:
             for output in earlier.outputs:
                 check()
                 key = output_key(claim.job.id, claim.fence, PurePosixPath(output.key).name)
-                self.storage.copy(output.key, key, size_bytes=output.size_bytes)
-                copies.append(replace(output, key=key))
+                etag = self.storage.copy(output.key, key, size_bytes=output.size_bytes, etag=output.etag)
+                copies.append(output.stored(key, etag))
         except (SourceMissingError, StorageUnavailableError) as error:
             log.info("separated anew: the earlier outputs cannot be copied", earlier=earlier.id, error=error.message)
             return None

@@ -37,7 +37,7 @@ from worker.batch_results import BatchResults
 from worker.children import Children
 from worker.earlier_result import EarlierResults
 from worker.sandbox.launch import protection
-from worker.scratch import ScratchFolder
+from worker.scratch import ScratchFolder, deployment_of
 from worker.storage_watch import StorageWatch
 from worker.supervisor import Supervisor
 
@@ -66,7 +66,7 @@ class WorkerService:
         self.store = JobStore(settings, client)
         self.queue = JobQueue(settings, client)
         self.tally = Tally(client, settings.redis_prefix)
-        self.scratch = ScratchFolder(settings.scratch_folder, self.worker.id)
+        self.scratch = ScratchFolder(settings.scratch_folder, self.worker.id, deployment_of(settings))
         self.children = Children(settings, self.scratch.path, self.tally)
         storage = ObjectStorage(settings)
         self._wake, self._wake_feeder = threading.Event(), threading.Event()

@@ -15,16 +15,15 @@ from urllib.parse import quote
 
 from flask import Blueprint, Response, redirect, request
 
-from api.errors import OutputGoneError, OutputNotFoundError, RangeUnsatisfiableError
+from api.errors import OutputNotFoundError, RangeUnsatisfiableError
 from api.job_json import job_json
 from api.openapi import Operation, describes
+from api.recorded_objects import Recorded
 from api.resources import JobResource
 from api.routes.jobs import find_job, retry_after_seconds
 from api.services import services
 from api.zip_stream import Entry, zip_chunks
-from shared.errors import SourceMissingError
 from shared.job import TERMINAL, Job, Output
-from shared.object_storage import ObjectStorage, Opened
 
 blueprint = Blueprint("outputs", __name__, url_prefix="/v1/jobs/<job_id>")
 
@@ -72,13 +71,11 @@ def read_source(job_id: str) -> Response:
     """Send the mixture as it was uploaded."""
     source = find_job(job_id).request.source
     return _send(
-        key=source.key,
+        Recorded(source.key, source.etag, source.sha256, source.bucket),
         filename=source.filename,
         content_type=_audio_type(source.filename),
         size_bytes=source.size_bytes,
         tag=source.sha256 or (source.etag or source.key).strip('"'),
-        pinned=source.etag,
-        bucket=source.bucket,
     )
 
 
@@ -106,18 +103,18 @@ def read_archive(job_id: str) -> Response:
     response.headers["Content-Disposition"] = f"attachment; {_filename_parameter(f'{_song(job)} - stems.zip')}"
     if request.if_none_match.contains(response.get_etag()[0] or ""):
         response.status_code = 304
-    elif request.method == "HEAD":
+        return response
+    recorded = services().recorded
+    # Before the answer begins: what is wrong shows as a status, and not as an archive that breaks off.
+    for output in outputs:
+        recorded.check(_recorded(output))
+    if request.method == "HEAD":
         # No length of none: nobody knows it before the archive is made.
         response.response = iter(())
     else:
         services().open_calls.hold()
-        storage = services().prompt_storage
-        # The first is opened before the answer begins, so that a storage that is away shows as a status.
-        first = _opened(storage, outputs[0].key)
-        entries = [Entry(o.filename, o.size_bytes, partial(_opened, storage, o.key)) for o in outputs]
-        entries[0] = replace(entries[0], open=lambda: first)
+        entries = [Entry(o.filename, o.size_bytes, partial(recorded.open, _recorded(o))) for o in outputs]
         response.response = zip_chunks(entries, datetime.fromtimestamp(job.finished_at, UTC))
-        response.call_on_close(first.body.close)
     return response
 
 
@@ -126,12 +123,16 @@ def _send_output(job: Job, kind: str, name: str) -> Response:
     if output is None:
         return _not_there(job, kind, name)
     return _send(
-        key=output.key,
+        _recorded(output),
         filename=_download_name(job, output),
         content_type=output.content_type,
         size_bytes=output.size_bytes,
         tag=output.sha256,
     )
+
+
+def _recorded(output: Output) -> Recorded:
+    return Recorded(output.key, output.etag, output.sha256)
 
 
 def _not_there(job: Job, kind: str, name: str) -> Response:
@@ -143,19 +144,14 @@ def _not_there(job: Job, kind: str, name: str) -> Response:
     return response
 
 
-def _send(
-    *,
-    key: str,
-    filename: str,
-    content_type: str,
-    size_bytes: int,
-    tag: str,
-    pinned: str | None = None,
-    bucket: str | None = None,
-) -> Response:
+def _send(wanted: Recorded, *, filename: str, content_type: str, size_bytes: int, tag: str) -> Response:
+    recorded = services().recorded
     if services().settings.s3_public_endpoint_url:
+        # Nobody can look once more when the link is followed: a link to one version only would ask for a bucket with
+        # versions.
+        recorded.check(wanted)
         link = services().storage.signed_url(
-            key, filename=filename, content_type=content_type, seconds=LINK_SECONDS, bucket=bucket
+            wanted.key, filename=filename, content_type=content_type, seconds=LINK_SECONDS, bucket=wanted.bucket
         )
         return _as_response(redirect(link, 302))
     response = Response(content_type=content_type)
@@ -174,29 +170,15 @@ def _send(
     response.content_length = stop - start
     if span:
         response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size_bytes}"
-    if request.method != "HEAD":
+    if request.method == "HEAD":
+        recorded.check(wanted)
+    else:
         # Before the storage is asked: a refusal should cost little.
         services().open_calls.hold()
-        opened = _opened(
-            services().prompt_storage, key, bucket=bucket, byte_range=f"bytes={start}-{stop - 1}", etag=pinned
-        )
+        opened = recorded.open(wanted, f"bytes={start}-{stop - 1}")
         response.response = opened.chunks()
         response.call_on_close(opened.body.close)
     return response
-
-
-def _opened(
-    storage: ObjectStorage,
-    key: str,
-    *,
-    bucket: str | None = None,
-    byte_range: str | None = None,
-    etag: str | None = None,
-) -> Opened:
-    try:
-        return storage.open(key, bucket=bucket, byte_range=byte_range, etag=etag)
-    except SourceMissingError as error:
-        raise OutputGoneError("The storage has this object no longer.") from error
 
 
 def _wanted_span(tag: str, size_bytes: int) -> tuple[int, int] | None:

@@ -6,8 +6,10 @@ else (storage_security.py).
 
 from __future__ import annotations
 
+import os
 import re
 import sysconfig
+from collections.abc import Sequence
 from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,15 +65,34 @@ def storage_url(*, port: int) -> str:
     return f"http://127.0.0.1:{port}"
 
 
+def sockets_of_others(port: int) -> list[Path]:
+    """Return the sockets that SeaweedFS would make and cannot, since another user's lie in their place."""
+    parts = ("s3", "filer", "volume", "master", "admin")
+    # Their names are its own choice. What a killed one leaves behind only its user can remove.
+    sockets = [Path(f"/tmp/seaweedfs-{part}-grpc-{port + 10_000 + n}.sock") for n, part in enumerate(parts)]  # noqa: S108
+    ours = os.geteuid()
+    return [s for s in sockets if ours != 0 and os.path.lexists(s) and s.lstat().st_uid != ours]
+
+
 def seaweedfs_service(
-    *, folder: Path, port: int, bucket: str, credentials: Credentials, allowed_origin: str
+    *,
+    folder: Path,
+    port: int,
+    bucket: str,
+    credentials: Credentials,
+    allowed_origin: str,
+    source_buckets: Sequence[str] = (),
+    export_buckets: Sequence[str] = (),
 ) -> Service:
     """Write the keys into the folder, which also keeps the objects, and return the service.
 
-    `allowed_origin` is the one web origin whose pages may call it from a browser.
+    `allowed_origin` is the one web origin whose pages may call it from a browser. The API's key reads in all buckets,
+    and writes in `bucket` and `export_buckets`.
     """
     make_private_folder(folder)
-    write_private_file(folder / "s3.json", dumps(_identities(bucket, credentials), indent=2))
+    buckets = list(dict.fromkeys([bucket, *source_buckets, *export_buckets]))
+    identities = _identities(credentials, read=buckets, write=[bucket, *export_buckets])
+    write_private_file(folder / "s3.json", dumps(identities, indent=2))
     write_security(folder)
     (folder / "mini.options").unlink(missing_ok=True)  # notes of a run with other options
     options = (
@@ -81,7 +102,7 @@ def seaweedfs_service(
         f"-master.port={port + 3}",
         f"-admin.port={port + 4}",
         f"-s3.allowedOrigins={allowed_origin}",
-        f"-bucket={bucket}",
+        f"-bucket={','.join(buckets)}",
     )
     client = _client(port, credentials)
     weed = Path(sysconfig.get_path("scripts")) / "weed"
@@ -97,8 +118,8 @@ def seaweedfs_service(
     )
 
 
-def _identities(bucket: str, credentials: Credentials) -> dict[str, Any]:
-    """Give the API and the worker a key for the one bucket; the administrator's makes the bucket."""
+def _identities(credentials: Credentials, *, read: Sequence[str], write: Sequence[str]) -> dict[str, Any]:
+    """Give the API and the worker a key for their buckets; the administrator's is for whoever fills the others."""
 
     def identity(name: str, access_key: str, secret_key: str, actions: list[str]) -> dict[str, Any]:
         keys = [{"accessKey": access_key, "secretKey": secret_key}]
@@ -116,7 +137,8 @@ def _identities(bucket: str, credentials: Credentials) -> dict[str, Any]:
                 "stems",
                 credentials.storage_access_key_id,
                 credentials.storage_secret_access_key,
-                [f"{action}:{bucket}" for action in ("Read", "List", "Write", "Tagging")],
+                [f"{action}:{bucket}" for bucket in read for action in ("Read", "List")]
+                + [f"{action}:{bucket}" for bucket in write for action in ("Write", "Tagging")],
             ),
         ]
     }

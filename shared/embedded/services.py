@@ -19,9 +19,9 @@ from urllib.request import ProxyHandler, build_opener
 from shared.embedded.ports import is_free
 from shared.embedded.private_files import Credentials, load_or_make_credentials, make_private_folder
 from shared.embedded.processes import Service
-from shared.embedded.seaweedfs import PORT_OFFSETS, seaweedfs_service, storage_url
+from shared.embedded.seaweedfs import PORT_OFFSETS, seaweedfs_service, sockets_of_others, storage_url
 from shared.embedded.valkey import valkey_service, valkey_url
-from shared.settings import Settings
+from shared.settings import Settings, split_names
 
 # Any of these says that the storage is somebody else's.
 _STORAGE_SETTINGS = {"s3_endpoint_url", "s3_access_key_id", "s3_secret_access_key", "s3_region"}
@@ -60,6 +60,8 @@ def plan_servers(settings: Settings) -> tuple[list[Service], dict[str, str]]:
         servers.append(valkey_service(folder=folder, port=settings.valkey_port, password=credentials.redis_password))
     if _has_own_storage(settings):
         _check_port("STORAGE_PORT", settings.storage_port, PORT_OFFSETS)
+        if others := sockets_of_others(settings.storage_port):
+            raise PortTakenError(f"{others[0]} is another user's; set STORAGE_PORT to another port")
         servers.append(
             seaweedfs_service(
                 folder=settings.state_folder / "storage",
@@ -67,6 +69,8 @@ def plan_servers(settings: Settings) -> tuple[list[Service], dict[str, str]]:
                 bucket=settings.s3_bucket,
                 credentials=credentials,
                 allowed_origin=api_url(settings),
+                source_buckets=split_names(settings.s3_source_buckets),
+                export_buckets=split_names(settings.export_buckets),
             )
         )
     return servers, ways_to_servers(settings, credentials)

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from tests.fault.deployment import Deployment
-from tests.fixtures.servers import BUCKET
+from tests.fixtures.servers import SONGS
 
 
 def put_manifest(deployment: Deployment, lines: int) -> dict[str, Any]:
@@ -18,8 +18,8 @@ def put_manifest(deployment: Deployment, lines: int) -> dict[str, Any]:
         for n in range(lines)
     )
     text = "".join(json.dumps(item) + "\n" for item in items)
-    deployment.storage.put_bytes(text.encode(), "catalog/manifest.jsonl", "application/jsonl")
-    return {"s3": {"bucket": BUCKET, "key": "catalog/manifest.jsonl"}}
+    deployment.songs.put_bytes(text.encode(), "catalog/manifest.jsonl", "application/jsonl")
+    return {"s3": {"bucket": SONGS, "key": "catalog/manifest.jsonl"}}
 
 
 def used_bytes(deployment: Deployment) -> int:

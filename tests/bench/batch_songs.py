@@ -22,7 +22,7 @@ from tests.bench.batch_watch import Watch, look
 from tests.bench.repetition_songs import AUDIO
 from tests.fault.conftest import make_song
 from tests.fault.deployment import Deployment
-from tests.fixtures.servers import BUCKET
+from tests.fixtures.servers import SONGS
 
 MATERIAL = (
     *("songs/hydrogen_full/mixture.flac", "unlabelled/fishin_singing_133s.ogg"),
@@ -61,9 +61,9 @@ def measure_songs(deployment: Deployment, folder: Path, *, songs: int, engine: s
 
 
 def _stored(deployment: Deployment, song: Path) -> dict[str, Any]:
-    deployment.storage.put_file(song, f"catalog/{song.name}", "audio/flac")
+    deployment.songs.put_file(song, f"catalog/{song.name}", "audio/flac")
     song.unlink()
-    return {"track": song.stem, "source": {"s3": {"bucket": BUCKET, "key": f"catalog/{song.name}"}}}
+    return {"track": song.stem, "source": {"s3": {"bucket": SONGS, "key": f"catalog/{song.name}"}}}
 
 
 def _songs(folder: Path, songs: int) -> Iterator[Path]:

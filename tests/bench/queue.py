@@ -25,7 +25,7 @@ from tests.bench.batch_manifest import put_manifest, used_bytes
 from tests.bench.batch_songs import measure_songs, settings_of_songs
 from tests.bench.batch_watch import Watch, look
 from tests.fault.deployment import Deployment
-from tests.fixtures.servers import BUCKET
+from tests.fixtures.servers import SONGS
 
 PATIENT = {
     "REDIS_TIMEOUT_SECONDS": "20",
@@ -70,7 +70,7 @@ def main() -> None:
             "songs": lambda deployment: measure_songs(deployment, folder / "made", songs=songs, engine=engine),
         }
         for part in wanted:
-            settings = {**PATIENT, "S3_SOURCE_BUCKETS": BUCKET, "MODEL_FOLDER": str(Settings().model_folder.resolve())}
+            settings = {**PATIENT, "S3_SOURCE_BUCKETS": SONGS, "MODEL_FOLDER": str(Settings().model_folder.resolve())}
             if part == "songs":
                 settings |= settings_of_songs()
             deployment = Deployment(folder / part, is_cabled=False, **settings)

@@ -9,6 +9,7 @@ import pytest
 
 from tests.end_to_end.catalog_command import Command
 from tests.fault.deployment import Deployment
+from tests.fixtures.servers import SONGS
 
 
 @pytest.fixture(scope="session", name="catalog_deployment")
@@ -16,8 +17,8 @@ def _catalog_deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[De
     deployment = Deployment(
         tmp_path_factory.mktemp("catalog") / "deployment",
         WORKER_SLOTS="4",
-        S3_SOURCE_BUCKETS="stems",
-        EXPORT_BUCKETS="stems",
+        S3_SOURCE_BUCKETS=SONGS,
+        EXPORT_BUCKETS=SONGS,
         DEFAULT_ENGINE="slow",
     )
     try:

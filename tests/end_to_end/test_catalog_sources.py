@@ -110,16 +110,16 @@ def test_bad_lines_of_a_manifest_are_told_by_number_and_harm_no_other(
 
 def test_a_bucket_goes_through_and_its_stems_can_stay_there(command: Command, tmp_path: Path) -> None:
     for song in make_songs(tmp_path, "one.flac", "two.flac"):
-        command.deployment.storage.put_bytes(song.read_bytes(), f"incoming/x/{song.name}", "audio/flac")
-    command.deployment.storage.put_bytes(b"", "incoming/x/notes.txt", "text/plain")
-    done = command("run", "s3://stems/incoming/", "--out", "out", "--engine", "slow", "--no-download")
+        command.deployment.songs.put_bytes(song.read_bytes(), f"incoming/x/{song.name}", "audio/flac")
+    command.deployment.songs.put_bytes(b"", "incoming/x/notes.txt", "text/plain")
+    done = command("run", "s3://songs/incoming/", "--out", "out", "--engine", "slow", "--no-download")
     assert done.returncode == 0, done.stderr
     told = rows(tmp_path / "out")
     assert set(told) == {"x/one", "x/two"}
     assert not (tmp_path / "out" / "x").exists()
     url = told["x/one"]["outputs"].split("; ")[0]
     assert command.deployment.client.get(url).status_code == 200
-    fetched = command("run", "s3://stems/incoming/", "--out", "out", "--resume")
+    fetched = command("run", "s3://songs/incoming/", "--out", "out", "--resume")
     assert fetched.returncode == 0, fetched.stderr
     assert (tmp_path / "out" / "x" / "two" / "vocals.flac").is_file()
     check_stems(command, tmp_path / "out")

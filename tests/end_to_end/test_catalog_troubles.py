@@ -14,16 +14,16 @@ import pytest
 
 from tests.end_to_end.catalog_command import Command, check_stems, make_songs, rows
 from tests.fault.deployment import wait_until
-from tests.fixtures.servers import BUCKET
+from tests.fixtures.servers import SONGS
 
 
 def test_copies_of_tracks_of_one_name_all_arrive(command: Command, tmp_path: Path) -> None:
     make_songs(tmp_path, "a.flac", "b.flac", "c.flac")
     lines = [json.dumps({"path": name, "track": "Intro"}) for name in ("a.flac", "b.flac")]
     (tmp_path / "m.jsonl").write_text("\n".join([*lines, json.dumps({"path": "c.flac", "track": "intro"})]))
-    done = command("run", "m.jsonl", "--out", "out", "--no-download", "--export", f"s3://{BUCKET}/copies")
+    done = command("run", "m.jsonl", "--out", "out", "--no-download", "--export", f"s3://{SONGS}/copies")
     assert done.returncode == 0, done.stderr
-    copies = {key.removeprefix("copies/") for key, _, _ in command.deployment.storage.list_keys("copies/")}
+    copies = {key.removeprefix("copies/") for key, _, _ in command.deployment.songs.list_keys("copies/")}
     # A bucket tells capital letters apart, but not every disk that it is copied to.
     folders = ("Intro", "Intro (2)", "intro (3)")
     assert copies == {f"{folder}/{stem}.flac" for folder in folders for stem in ("vocals", "accompaniment")}
@@ -79,13 +79,13 @@ def test_a_server_that_goes_away_is_waited_for_and_named(command: Command, tmp_p
 
 
 def test_a_prefix_with_nothing_below_it_is_told_and_leaves_no_run_behind(command: Command, tmp_path: Path) -> None:
-    empty = command("run", f"s3://{BUCKET}/later/", "--out", "out", "--engine", "slow")
+    empty = command("run", f"s3://{SONGS}/later/", "--out", "out", "--engine", "slow")
     assert (empty.returncode, empty.stderr.splitlines()[-1]) == (
         64,
-        f"Error: There are no songs in s3://{BUCKET}/later/.",
+        f"Error: There are no songs in s3://{SONGS}/later/.",
     )
     (song,) = make_songs(tmp_path, "one.flac")
-    command.deployment.storage.put_bytes(song.read_bytes(), "later/one.flac", "audio/flac")
-    done = command("run", f"s3://{BUCKET}/later/", "--out", "out", "--engine", "slow")
+    command.deployment.songs.put_bytes(song.read_bytes(), "later/one.flac", "audio/flac")
+    done = command("run", f"s3://{SONGS}/later/", "--out", "out", "--engine", "slow")
     assert done.returncode == 0, done.stderr
     assert set(rows(tmp_path / "out")) == {"one"}

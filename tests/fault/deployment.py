@@ -26,7 +26,7 @@ from shared.object_storage import ObjectStorage
 from shared.settings import Settings
 from tests.fault.proxy import Proxy
 from tests.fixtures.ports import find_free
-from tests.fixtures.servers import make_storage, make_valkey
+from tests.fixtures.servers import SONGS, make_storage, make_valkey
 
 TERMINAL = {"succeeded", "failed", "canceled"}
 
@@ -84,6 +84,7 @@ class Deployment:
         self.settings = self._direct_settings()
         self.store, self.queue = JobStore(self.settings), JobQueue(self.settings)
         self.storage = ObjectStorage(self.settings)
+        self.songs = ObjectStorage(self.settings.model_copy(update={"s3_bucket": SONGS}))
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.api_port}", timeout=30)
 
     # Parts

@@ -15,29 +15,29 @@ import pytest
 from tests.fault.deployment import Deployment, os_kill, wait_until
 from tests.fault.invariants import check
 from tests.fault.proxy import FORBIDDEN
-from tests.fixtures.servers import BUCKET
+from tests.fixtures.servers import SONGS
 
 STAND_IN = {"engine": "slow", "parameters": {"seconds": 0.3}, "no_cache": True}
 
 
 @pytest.fixture
 def deployment(deploy: Callable[..., Deployment]) -> Deployment:
-    """A deployment whose bucket is a catalog too."""
-    return deploy(S3_SOURCE_BUCKETS=BUCKET)
+    """A deployment with a bucket that is a catalog."""
+    return deploy(S3_SOURCE_BUCKETS=SONGS)
 
 
 def put_catalog(deployment: Deployment, song: Path, tracks: int) -> list[dict[str, Any]]:
     """Put a song into storage and return that many items of it."""
-    deployment.storage.put_bytes(song.read_bytes(), "catalog/song.flac", "audio/flac")
-    source = {"s3": {"bucket": BUCKET, "key": "catalog/song.flac"}}
+    deployment.songs.put_bytes(song.read_bytes(), "catalog/song.flac", "audio/flac")
+    source = {"s3": {"bucket": SONGS, "key": "catalog/song.flac"}}
     return [{"track": f"{n:05d}", "source": source} for n in range(tracks)]
 
 
 def put_manifest(deployment: Deployment, items: list[dict[str, Any]]) -> dict[str, Any]:
     """Put the items into storage as a manifest."""
     text = "".join(json.dumps(item) + "\n" for item in items)
-    deployment.storage.put_bytes(text.encode(), "catalog/manifest.jsonl", "application/jsonl")
-    return {"s3": {"bucket": BUCKET, "key": "catalog/manifest.jsonl"}}
+    deployment.songs.put_bytes(text.encode(), "catalog/manifest.jsonl", "application/jsonl")
+    return {"s3": {"bucket": SONGS, "key": "catalog/manifest.jsonl"}}
 
 
 def check_done(deployment: Deployment, batch_id: str, tracks: int) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.fault.deployment import Deployment, os_kill, wait_until
 from tests.fault.invariants import check
-from tests.fixtures.servers import BUCKET
+from tests.fixtures.servers import SONGS
 
 STAND_IN = {"engine": "slow", "parameters": {"seconds": 2}}
 
@@ -18,13 +18,13 @@ STAND_IN = {"engine": "slow", "parameters": {"seconds": 2}}
 @pytest.fixture
 def deployment(deploy: Callable[..., Deployment]) -> Deployment:
     """A deployment that can do three jobs at once, with a catalog that holds one song under six names."""
-    return deploy(S3_SOURCE_BUCKETS=BUCKET, WORKER_SLOTS="3")
+    return deploy(S3_SOURCE_BUCKETS=SONGS, WORKER_SLOTS="3")
 
 
 def items(deployment: Deployment, song: Path) -> list[dict[str, object]]:
     for n in range(6):
-        deployment.storage.put_bytes(song.read_bytes(), f"catalog/{n}.flac", "audio/flac")
-    return [{"source": {"s3": {"bucket": BUCKET, "key": f"catalog/{n}.flac"}}} for n in range(6)]
+        deployment.songs.put_bytes(song.read_bytes(), f"catalog/{n}.flac", "audio/flac")
+    return [{"source": {"s3": {"bucket": SONGS, "key": f"catalog/{n}.flac"}}} for n in range(6)]
 
 
 def separations(deployment: Deployment) -> int:

@@ -81,7 +81,7 @@ class World(StandIn):
             key = output_key(claim.job.id, claim.fence, f"{name}.flac")
             stored = self.storage.put_bytes(name.encode() * 100, key, "audio/flac")
             output = Output(name, "stem", key, f"{name}.flac", "audio/flac", stored.size_bytes, stored.sha256, DETAILS)
-            outputs.append(output)
+            outputs.append(output.stored(key, stored.etag))
         contents = self.earlier.contents_of(claim.job)
         assert self.store.succeed(
             claim, outputs=outputs, probed={"channels": 2}, report={"a": 1}, busy_seconds=8.0, contents=contents
@@ -123,6 +123,15 @@ def test_the_same_again_gets_copies_of_its_own(world: World) -> None:
     assert world.read(again.outputs[0]) == b"vocals" * 100
     answer = world.storage._client.head_object(Bucket=world.storage.bucket, Key=again.outputs[0].key)
     assert answer["ContentType"] == "audio/flac"
+
+
+def test_what_lies_in_the_place_of_an_earlier_output_is_not_copied(world: World) -> None:
+    first = world.separate(world.submit())
+    replaced = first.outputs[1]
+    world.storage.put_bytes(b"x" * replaced.size_bytes, replaced.key, "audio/flac")
+    assert world.earlier.copy(first, world.submit(), lambda: None) is None
+    again = world.settle(world.submit())
+    assert not again.cached
 
 
 def test_copies_outlive_the_job_they_were_made_from_and_its_collection(world: World) -> None:

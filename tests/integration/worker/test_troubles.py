@@ -66,7 +66,7 @@ def test_a_slot_is_not_lost_with_a_child_that_could_not_be_replaced(
 def test_a_scratch_folder_that_was_cleared_away_before_it_was_locked_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = ScratchFolder(tmp_path, "other")
+    other = ScratchFolder(tmp_path, "other", "ours")
     lock, cleared = ScratchFolder._lock_file, list[str]()
 
     def cleared_before(path: Path) -> int:
@@ -77,7 +77,7 @@ def test_a_scratch_folder_that_was_cleared_away_before_it_was_locked_is_made_aga
         return descriptor
 
     monkeypatch.setattr(ScratchFolder, "_lock_file", staticmethod(cleared_before))
-    mine = ScratchFolder(tmp_path, "mine")
+    mine = ScratchFolder(tmp_path, "mine", "ours")
     assert cleared == ["mine"]
     assert mine.path.is_dir()
     assert other.sweep() == []

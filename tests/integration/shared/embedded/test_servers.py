@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -43,6 +45,22 @@ def test_storage_keeps_objects_through_a_kill(storage: StorageServer) -> None:
     storage.kill()
     storage.start()
     assert client.get_object(Bucket=BUCKET, Key="jobs/a b/1")["Body"].read() == b"sound"
+
+
+def test_objects_of_earlier_versions_in_blocks_of_4_mb_stay_readable(storage: StorageServer) -> None:
+    now = storage.service
+    assert "-filer.maxMB=1" in now.command
+    storage.stop()
+    # As it was called before there was a certificate, too.
+    earlier = [word for word in now.command if word != "-filer.maxMB=1"]
+    storage.service = replace(now, command=tuple(earlier), environment={**now.environment, "HOME": "/nonexistent"})
+    storage.start()
+    content = os.urandom(9_000_000)
+    storage.client().put_object(Bucket=BUCKET, Key="old", Body=content)
+    storage.stop()
+    storage.service = now
+    storage.start()
+    assert storage.client().get_object(Bucket=BUCKET, Key="old")["Body"].read() == content
 
 
 def test_storage_listens_on_the_loopback_alone_also_when_it_starts_again(storage: StorageServer) -> None:

@@ -75,6 +75,22 @@ def test_a_port_among_those_above_the_storage_s_is_told_with_the_whole_range(
     )
 
 
+def test_a_socket_of_another_user_in_the_storages_place_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = _settings(tmp_path)
+    place = Path(f"/tmp/seaweedfs-filer-grpc-{settings.storage_port + 10_001}.sock")  # noqa: S108 - SeaweedFS's choice
+    place.touch()
+    try:
+        monkeypatch.setattr("os.geteuid", lambda: place.stat().st_uid + 1)
+        with pytest.raises(PortTakenError, match=f"{place} is another user's; set STORAGE_PORT to another port"):
+            plan_servers(settings)
+        monkeypatch.undo()
+        plan_servers(settings)
+    finally:
+        place.unlink()
+
+
 @pytest.mark.parametrize(
     ("host", "url"),
     [("127.0.0.1", "http://127.0.0.1:80"), ("0.0.0.0", "http://127.0.0.1:80"), ("::1", "http://[::1]:80")],  # noqa: S104
