@@ -22,7 +22,7 @@ def compile_loops(cache: Path) -> bool:
     stamp, wanted = cache / STAMP_NAME, _fingerprint()
     if stamp.is_file() and stamp.read_text() == wanted:
         return False
-    # Python's own compiled modules too: a child may not write them.
+    # The font list, and modules that Python has compiled: a child cannot leave them to the next one.
     pipeline.warm()
     repetition.warm()
     if has_instructions(BFLOAT16_INSTRUCTIONS):

@@ -57,7 +57,7 @@ class World(StandIn):
             children=Children(self.settings, self.folder, tally),
             tally=tally,
             stopping=Event(),
-            scratch_folder=self.folder,
+            scratch_folder=self.folder / "jobs",
             earlier_results=self.earlier,
         )
 
