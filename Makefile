@@ -7,6 +7,13 @@ PYTHON ?= $(or $(shell for python in python3 python3.11 python3.12 python3.13 py
 	$(error Python 3.11 or newer is needed, and none is on the PATH: apt install python3 python3-venv))
 SET_UP = $(PYTHON) -m shared.embedded.bootstrap
 
+# npm otherwise tells its registry which packages are here, and asks for newer versions of itself.
+export npm_config_audit := false
+export npm_config_fund := false
+export npm_config_update_notifier := false
+# ONNX Runtime otherwise reports to its maker; worker/__init__.py sets this too.
+export ORT_DISABLE_TELEMETRY := 1
+
 # Whatever is in a name, it travels through the environment, unexpanded, and never through a shell's line.
 override SONG := $(value SONG)
 override OUT := $(value OUT)

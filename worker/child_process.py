@@ -24,7 +24,7 @@ from typing import IO, Any, cast
 import psutil
 import structlog
 
-from worker.child_sandbox import FontList, child_environment, child_sandbox, give_compiled_loops
+from worker.child_sandbox import Prepared, child_environment, child_sandbox
 from worker.sandbox import launch
 from worker.work import Work
 
@@ -52,7 +52,7 @@ class ChildProcess:
     """One warm child. Start it from a thread that lives as long as it should: the kernel ties their lives.
 
     It works in two folders below `scratch_folder`: `jobs_folder`, where jobs keep their files, and one of its own. The
-    other arguments are those of child_sandbox.py; `compiled_loops` names numba's cache. Raises SandboxUnavailableError.
+    other arguments are those of child_sandbox.py. Raises SandboxUnavailableError.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class ChildProcess:
         model_folder: Path | None = None,
         extra_engines: Sequence[str] = (),
         ffmpeg_path: str | None = None,
-        compiled_loops: Path | None = None,
+        prepared: Prepared | None = None,
         readable: Sequence[Path] = (),
     ) -> None:
         self.jobs_done = 0
@@ -73,10 +73,8 @@ class ChildProcess:
         (scratch_folder / CHILDREN).mkdir(exist_ok=True)
         self._home = Path(tempfile.mkdtemp(dir=scratch_folder / CHILDREN))
         try:
-            if compiled_loops:
-                give_compiled_loops(compiled_loops, self._home)
-            self._fonts = FontList(scratch_folder / CHILDREN, self._home)
-            self._fonts.take()
+            if prepared:
+                prepared.copy_to(self._home)
             self._process = launch.start(
                 [sys.executable, "-m", "worker.child"],
                 child_sandbox(
@@ -113,8 +111,6 @@ class ChildProcess:
 
     def give(self, work: Work) -> None:
         """Hand over one separation. Raises ChildGoneError."""
-        if self.jobs_done == 0:
-            self._fonts.keep()
         stdin = cast(IO[bytes], self._process.stdin)
         try:
             stdin.write(json.dumps({"work": work.to_json()}).encode() + b"\n")

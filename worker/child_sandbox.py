@@ -11,7 +11,6 @@ import importlib.util
 import os
 import shutil
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
@@ -22,8 +21,6 @@ from worker.sandbox.launch import LOADER_FILES, SYSTEM_FOLDERS, Sandbox
 
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "OPENBLAS_CORETYPE")
 """The only variables of the worker's environment that a child sees."""
-
-FONT_LISTS = "fontlist-*.json"
 
 READ = (
     "/etc/localtime",
@@ -79,51 +76,40 @@ def child_environment(*, threads: int, home: Path) -> dict[str, str]:
     return environment
 
 
-def numba_cache(model_folder: Path) -> Path:
-    """Return where set-up keeps the loops that it compiled."""
-    named = os.environ.get("NUMBA_CACHE_DIR")
-    return Path(named) if named else model_folder.resolve() / "numba"
-
-
-def give_compiled_loops(cache: Path, home: Path) -> None:
-    """Copy the compiled loops into a child's folder.
-
-    numba must be able to write to its cache, and runs what it reads there. A child with the cache of all could leave
-    something for the next set-up to run, which knows the credentials.
-    """
-    (home / "numba").mkdir(parents=True, exist_ok=True)
-    # What cannot be copied is compiled again.
-    with contextlib.suppress(OSError, shutil.Error):
-        shutil.copytree(cache, home / "numba", dirs_exist_ok=True)
-
-
 @dataclass(frozen=True)
-class FontList:
-    """matplotlib's list of the machine's fonts, which takes 1.5 s to make: the first child makes it for the others.
+class Prepared:
+    """What set-up has made ready for this machine beside models: numba's compiled loops and matplotlib's font list.
 
-    `keep` is to be called before a child has had a job: what it wrote until then is to be trusted.
+    Without it each child takes some 20 s to compile, and 1.5 s to look for fonts.
     """
 
-    shared_folder: Path
-    home: Path
+    loops: Path
+    fonts: Path
 
-    def keep(self) -> None:
-        """Keep the child's list for those that start later, if none is kept yet."""
-        for made in self.home.glob(FONT_LISTS):
-            if not (self.shared_folder / made.name).exists():
-                _copy(made, self.shared_folder / made.name)
+    @classmethod
+    def beside(cls, model_folder: Path) -> Prepared:
+        """Return where it lies, with the models unless NUMBA_CACHE_DIR names another place for the loops."""
+        folder = model_folder.resolve()
+        named = os.environ.get("NUMBA_CACHE_DIR")
+        return cls(loops=Path(named) if named else folder / "numba", fonts=folder / "matplotlib")
 
-    def take(self) -> None:
-        """Give a child the list that is kept."""
-        for kept in self.shared_folder.glob(FONT_LISTS):
-            _copy(kept, self.home / kept.name)
+    def environment(self) -> dict[str, str]:
+        """Return the variables by which the two packages find it; to be set before either is imported."""
+        return {"NUMBA_CACHE_DIR": str(self.loops), "MPLCONFIGDIR": str(self.fonts)}
 
+    def copy_to(self, home: Path) -> None:
+        """Give a child its own copy.
 
-def _copy(source: Path, target: Path) -> None:
-    # Without it the child makes its own. Renamed when whole, since another child may start meanwhile.
-    with contextlib.suppress(OSError):
-        half = Path(shutil.copy(source, target.with_name(f".{os.getpid()}-{threading.get_ident()}")))
-        half.replace(target)
+        numba must be able to write to its cache, and runs what it reads there. A child with the cache of all could
+        leave something for the next set-up to run, which knows the credentials.
+        """
+        (home / "numba").mkdir(parents=True, exist_ok=True)
+        # What cannot be copied is made again.
+        with contextlib.suppress(OSError, shutil.Error):
+            shutil.copytree(self.loops, home / "numba", dirs_exist_ok=True)
+        for fonts in self.fonts.glob("fontlist-*.json"):
+            with contextlib.suppress(OSError):
+                shutil.copy(fonts, home)
 
 
 def _python() -> Iterator[tuple[str, Path]]:

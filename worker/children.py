@@ -17,7 +17,7 @@ import structlog
 from shared.settings import Settings, split_names
 from shared.tally import Tally
 from worker.child_process import JOBS, ChildProcess
-from worker.child_sandbox import numba_cache
+from worker.child_sandbox import Prepared
 from worker.threads import threads_per_job
 
 log = structlog.get_logger(__name__)
@@ -153,7 +153,7 @@ class Children:
             model_folder=settings.model_folder,
             extra_engines=split_names(settings.extra_engines),
             ffmpeg_path=settings.ffmpeg_path,
-            compiled_loops=numba_cache(settings.model_folder),
+            prepared=Prepared.beside(settings.model_folder),
         )
         with self._changed:
             self._all.add(child)

@@ -25,7 +25,7 @@ from shared.errors import StemqueueError
 from shared.formats import FORMATS
 from shared.settings import Settings, read_settings, split_names
 from worker import pipeline
-from worker.child_sandbox import numba_cache
+from worker.child_sandbox import Prepared
 from worker.engine.errors import EngineError
 from worker.engine.interface import EngineDescription
 from worker.memory import use_one_heap
@@ -53,7 +53,7 @@ def main(source: Path, out: Path, **options: Any) -> None:
     """Separate the song INPUT into stems and write them, with report and pictures, into the folder OUT."""
     use_one_heap()
     settings = read_settings("stemqueue-separate")
-    _use_compiled_loops(settings)
+    _use_what_is_prepared(settings)
     registry = engines_here(model_folder=settings.model_folder, extra_modules=split_names(settings.extra_engines))
     console = Console(stderr=True)
     # Unwinds like an exception, so that folders are cleaned up; ffmpeg dies with this process anyhow.
@@ -78,11 +78,11 @@ def main(source: Path, out: Path, **options: Any) -> None:
         click.echo(f"note: separated by {work.engine}: {best}, the better one, is not set up in {folder}", err=True)
 
 
-def _use_compiled_loops(settings: Settings) -> None:
-    """Take the loops that set-up compiled, if this user may add to them; before numba is imported."""
-    cache = numba_cache(settings.model_folder)
-    if os.access(cache, os.W_OK):
-        os.environ["NUMBA_CACHE_DIR"] = str(cache)
+def _use_what_is_prepared(settings: Settings) -> None:
+    """Take the loops and the font list that set-up made, if this user may add to them."""
+    prepared = Prepared.beside(settings.model_folder)
+    if os.access(prepared.loops, os.W_OK) and os.access(prepared.fonts, os.W_OK):
+        os.environ.update(prepared.environment())
 
 
 def _work(source: Path, folder: Path, registry: Registry, settings: Settings, options: Mapping[str, Any]) -> Work:

@@ -130,6 +130,6 @@ class Outcome:
         outputs = tuple(OutputFile(**output) for output in values["outputs"])
         for output in outputs:
             # Told by a process that handles strangers' files, and opened by one that has the credentials.
-            if output.filename != Path(output.filename).name:
+            if output.filename in {"", ".."} or output.filename != Path(output.filename).name:
                 raise ValueError(f"{output.filename!r} is not the name of an output")
         return cls(outputs=outputs, source=values["source"], report=values["report"])

@@ -18,6 +18,7 @@ from time import perf_counter
 
 import psutil
 
+from tests.fixtures.loops import prepared
 from worker.child_process import ChildProcess
 from worker.work import Limits, Work
 
@@ -42,18 +43,20 @@ class WarmChild:
     """A child that is ready; `folder` is its scratch."""
 
     def __init__(self, folder: Path, threads: int, model_folder: Path | None) -> None:
-        self._folder = folder
         self._threads = threads
         self._model_folder = model_folder
-        self._child = ChildProcess(threads=threads, scratch_folder=folder)
+        self._child = ChildProcess(
+            threads=threads, scratch_folder=folder, model_folder=model_folder, prepared=prepared()
+        )
         self._process = psutil.Process(self._child.pid)
         self._await("ready")
 
     def separate(self, song: Path, engine: str, preset: str | None = None, *, sampled: bool = True) -> Measured:
         """Run the whole pipeline on a song with all defaults; the stems are dropped."""
-        out, scratch = self._folder / "out", self._folder / "scratch"
+        job = self._child.jobs_folder
+        out, scratch, source = job / "out", job / "scratch", shutil.copyfile(song, job / "source")
         work = Work(
-            input_path=str(song),
+            input_path=str(source),
             output_folder=str(out),
             scratch_folder=str(scratch),
             source_filename=song.name,

@@ -25,6 +25,7 @@ from shared.job_store import JobStore
 from shared.object_storage import ObjectStorage
 from shared.settings import Settings
 from tests.fault.proxy import Proxy
+from tests.fixtures.loops import prepared
 from tests.fixtures.ports import find_free
 from tests.fixtures.servers import SONGS, make_storage, make_valkey
 
@@ -219,6 +220,7 @@ class Deployment:
             "API_PORT": str(self.api_port),
             "API_PROCESSES": "1",
             "SCRATCH_FOLDER": str(self.scratch_folder),
+            "NUMBA_CACHE_DIR": str(prepared().loops),
             **self.overrides,
             **overrides,
         }

@@ -139,7 +139,7 @@ def _check_no_garbage(deployment: Deployment) -> None:
 
 
 def _job_folders(deployment: Deployment) -> list[Path]:
-    return [p for p in deployment.scratch_folder.glob("*/*") if p.is_dir()]
+    return [p for p in deployment.scratch_folder.glob("*/jobs/*") if p.is_dir()]
 
 
 def _check_no_strangers(deployment: Deployment) -> None:

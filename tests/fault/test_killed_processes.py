@@ -161,7 +161,7 @@ def test_a_killed_workers_job_runs_again_within_90_s_on_the_real_settings(
 
 
 def _is_busy(deployment: Deployment, worker: RunningService) -> bool:
-    folders = deployment.scratch_folder.glob(f"*-{worker.pid}-*/*")
+    folders = deployment.scratch_folder.glob(f"*-{worker.pid}-*/jobs/*")
     return any(f.is_dir() for f in folders)
 
 

@@ -42,7 +42,7 @@ class Machine:
 
     def job_folders(self) -> list[Path]:
         """Return the folders of jobs that lie there."""
-        return [f for f in (self.folder / "scratch").glob("*/*") if f.is_dir()]
+        return [f for f in (self.folder / "scratch").glob("*/jobs/*") if f.is_dir()]
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from shared.settings import read_settings
-from worker.child_sandbox import numba_cache
+from worker.child_sandbox import Prepared
 from worker.model_setup.errors import SetupError
 from worker.model_setup.loops import compile_loops
 from worker.model_setup.setup import set_up
@@ -23,8 +23,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--cache", type=Path, required=True, help="the folder that holds the model folders")
     cache = parser.parse_args(arguments).cache
     precision = read_settings("model_setup").unet_precision
-    # Where workers look for it. numba reads this when it is imported.
-    os.environ["NUMBA_CACHE_DIR"] = str(numba_cache(cache))
+    # numba and matplotlib are imported later.
+    os.environ.update(Prepared.beside(cache).environment())
     try:
         cache.mkdir(parents=True, exist_ok=True)
         compile_loops(cache)

@@ -22,7 +22,7 @@ def compile_loops(cache: Path) -> bool:
     stamp, wanted = cache / STAMP_NAME, _fingerprint()
     if stamp.is_file() and stamp.read_text() == wanted:
         return False
-    # Python's own compiled modules too: a child may not write them.
+    # The font list, and modules that Python has compiled: a child cannot leave them to the next one.
     pipeline.warm()
     repetition.warm()
     if has_instructions(BFLOAT16_INSTRUCTIONS):
@@ -36,7 +36,9 @@ def compile_loops(cache: Path) -> bool:
 def _fingerprint() -> str:
     folders = [Path(str(package.__file__)).parent for package in (repetition, bfloat16)]
     # numba looks for what it has compiled by processor, and beside the source unless it is told where.
-    digest = hashlib.sha256(f"{folders} {this_machine(('numba',))} {os.environ.get('NUMBA_CACHE_DIR')}".encode())
+    digest = hashlib.sha256(
+        f"{folders} {this_machine(('numba', 'matplotlib'))} {os.environ.get('NUMBA_CACHE_DIR')}".encode()
+    )
     for source in sorted(source for folder in folders for source in folder.glob("*.py")):
         digest.update(source.read_bytes())
     return digest.hexdigest()

@@ -231,7 +231,7 @@ def test_a_stream_that_goes_on_in_another_shape_is_told_of(tmp_path: Path) -> No
 def test_a_decoder_that_is_killed_says_nothing_of_the_file(tmp_path: Path) -> None:
     killed = tmp_path / "ffmpeg"
     # STAND-IN for an ffmpeg that the kernel ends for want of memory, after a second of sound.
-    killed.write_text("#!/bin/sh\nhead -c 100000 /dev/zero\nkill -KILL $$\n")
+    killed.write_text("#!/usr/bin/perl\n$| = 1; print chr(0) x 100000; kill KILL => $$;\n")
     killed.chmod(0o755)
     song, folder = write_wav(tmp_path / "in.wav", make_song()), tmp_path / "s"
     folder.mkdir()
@@ -258,9 +258,10 @@ def test_a_worker_without_an_ffmpeg_that_runs_says_nothing_of_the_file(tmp_path:
 
 
 def waiting_ffmpeg(path: Path, seconds: float) -> str:
-    # STAND-IN for a machine on which nothing gets a turn: the real ffmpeg, late. It may run nothing from other folders.
+    # STAND-IN for a machine on which nothing gets a turn: the real ffmpeg, late. It may run nothing from other
+    # folders, and start no process beside itself.
     real = shutil.copy(bundled_ffmpeg(), path.with_name("real-ffmpeg"))
-    path.write_text(f'#!/bin/sh\n/bin/sleep {seconds}\nexec {real} "$@"\n')
+    path.write_text(f'#!/usr/bin/perl\nselect undef, undef, undef, {seconds}; exec "{real}", @ARGV;\n')
     path.chmod(0o755)
     return str(path)
 

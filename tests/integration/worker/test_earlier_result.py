@@ -59,7 +59,7 @@ class World(StandIn):
             children=Children(self.settings, self.folder, tally),
             tally=tally,
             stopping=stopping,
-            scratch_folder=self.folder,
+            scratch_folder=self.folder / "jobs",
             earlier_results=self.earlier,
             watch=StorageWatch(self.storage, stopping, lambda: None),
         )

@@ -25,7 +25,9 @@ SUBTYPES = {"wav": "PCM_16", "flac": "PCM_16", "mp3": "MPEG_LAYER_III", "ogg": "
 @pytest.fixture(scope="module")
 def child(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChildProcess]:
     """One child for all files: what harms it harms the next job."""
-    child = ChildProcess(threads=1, scratch_folder=tmp_path_factory.mktemp("scratch"))
+    child = ChildProcess(
+        threads=1, scratch_folder=tmp_path_factory.mktemp("scratch"), extra_engines=("tests.fixtures.engines",)
+    )
     assert child.hear(60) == {"event": "ready"}
     yield child
     child.end()
@@ -57,7 +59,7 @@ def test_a_damaged_file_is_separated_or_refused_and_harms_nothing(
 ) -> None:
     content = song.read_bytes()
     for seed in range(10):
-        path, folder = tmp_path / f"{seed}{song.suffix}", tmp_path / str(seed)
+        path, folder = tmp_path / f"{seed}{song.suffix}", child.jobs_folder / f"{seed}{song.suffix}"
         path.write_bytes(damaged(content, seed))
         began = time.monotonic()
         event = run(child, path, folder)

@@ -18,6 +18,13 @@ def test_an_outcome_comes_out_of_json_as_it_went_in() -> None:
     assert Outcome.from_json(json.loads(json.dumps(outcome.to_json()))) == outcome
 
 
+@pytest.mark.parametrize("name", ["/proc/self/environ", "../out/x", "..", "", ".", "a/b"])
+def test_an_output_outside_of_its_folder_is_refused(name: str) -> None:
+    output = OutputFile("vocals", "stem", name, "audio/flac", 5, "00")
+    with pytest.raises(ValueError, match="not the name of an output"):
+        Outcome.from_json(Outcome((output,), {}, {}).to_json())
+
+
 def test_the_stages_make_one_whole_that_never_falls() -> None:
     steps = [overall_progress(stage, fraction) for stage in STAGE_SHARES for fraction in (0.0, 0.5, 1.0, 2.0)]
     assert steps == sorted(steps)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numba
 import pytest
 
 from worker.engine import repetition
@@ -31,5 +30,5 @@ def test_another_processor_compiles_them_again(tmp_path, monkeypatch):
 
 def test_another_cache_folder_of_numba_compiles_them_again(tmp_path, monkeypatch):
     loops.compile_loops(tmp_path)
-    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "numba"))
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "numba"))
     assert loops.compile_loops(tmp_path)
