@@ -67,7 +67,8 @@ def _stack(images: dict[str, Path], folder: Path) -> Iterator[Stack]:
     if shutil.which("wget") is None:
         pytest.skip("wget is missing here: the storage's health check asks by it, which its image has")
     env_file = make_env_file(folder)
-    services = read_compose(env_file)
+    # The proxy has a test of its own: tests/integration/test_proxy.py.
+    services = {name: s for name, s in read_compose(env_file).items() if name != "proxy"}
     ports = {"redis": find_free(), "storage": find_free(PORT_OFFSETS), "api": find_free()}
     containers = {name: on_this_machine(s, env_file, ports, images, folder) for name, s in services.items()}
     password = env_file["REDIS_PASSWORD"]
