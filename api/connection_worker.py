@@ -128,8 +128,13 @@ class ConnectionWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no t
     def _wait(self, conn: Any, wait: _Wait) -> None:
         if not self.alive:
             wait.deadline = min(wait.deadline, _after(STOP_KEEPALIVE_LINGER))
+        try:
+            self.poller.register(conn.sock, EVENT_READ, partial(self._on_readable, conn, wait))
+        except (OSError, ValueError):
+            # Closed meanwhile, or the kernel watches no more: nobody else's connection is to suffer from it.
+            self._end(conn)
+            return
         self._waiting[conn] = wait
-        self.poller.register(conn.sock, EVENT_READ, partial(self._on_readable, conn, wait))
         if wait.head:
             self._serve_if_complete(conn, wait)
 
