@@ -128,13 +128,20 @@ class ConnectionWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no t
     def _wait(self, conn: Any, wait: _Wait) -> None:
         if not self.alive:
             wait.deadline = min(wait.deadline, _after(STOP_KEEPALIVE_LINGER))
+        try:
+            self.poller.register(conn.sock, EVENT_READ, partial(self._on_readable, conn, wait))
+        except (OSError, ValueError):
+            # Closed meanwhile, or the kernel watches no more: nobody else's connection is to suffer from it.
+            self._end(conn)
+            return
         self._waiting[conn] = wait
-        conn.sock.setblocking(False)
-        self.poller.register(conn.sock, EVENT_READ, partial(self._on_readable, conn, wait))
         if wait.head:
             self._serve_if_complete(conn, wait)
 
     def _on_readable(self, conn: Any, wait: _Wait, _: Any) -> None:
+        if self._waiting.get(conn) is not wait:
+            # It made room for another, by an event of the same round.
+            return
         try:
             piece = conn.sock.take(HEAD_BYTES if wait.discards is None else 8 * HEAD_BYTES)
         except BlockingIOError:
@@ -161,7 +168,6 @@ class ConnectionWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no t
         if not conn.head_is_complete and len(wait.head) < HEAD_BYTES:
             return
         self._forget(conn)
-        conn.sock.setblocking(True)
         conn.init()
         conn.parser.unreader.unread(bytes(wait.head))
         self.enqueue_req(conn)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gunicorn.workers.gthread import ThreadWorker
-
+from api.connection_worker import ConnectionWorker
 from api.gunicorn_worker import ProblemWorker
 
 
@@ -14,4 +13,4 @@ class GreedyWorker(ProblemWorker):
 
     def accept(self, listener: Any) -> None:
         """Take one."""
-        ThreadWorker.accept(self, listener)
+        ConnectionWorker.accept(self, listener)

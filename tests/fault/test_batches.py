@@ -109,10 +109,10 @@ def is_copy(request: bytes) -> bool:
 
 
 def test_copies_wait_for_their_bucket_however_long_it_is_away(deploy: Callable[..., Deployment], song: Path) -> None:
-    deployment = deploy(S3_SOURCE_BUCKETS=BUCKET, EXPORT_BUCKETS=BUCKET)
+    deployment = deploy(S3_SOURCE_BUCKETS=SONGS, EXPORT_BUCKETS=SONGS)
     items = put_catalog(deployment, song, 3)
     deployment.storage_proxy.refuses = is_copy
-    export = {"bucket": BUCKET, "prefix": "catalog/copies"}
+    export = {"bucket": SONGS, "prefix": "catalog/copies"}
     batch_id = deployment.submit_batch(items=items, defaults=STAND_IN, export=export)
     put_off = lambda: sum("export put off" in line for line in deployment.lines)
     wait_until(lambda: put_off() >= 10, 120, "the copies to be tried more often than a refusal would be")
@@ -120,17 +120,17 @@ def test_copies_wait_for_their_bucket_however_long_it_is_away(deploy: Callable[.
     assert (batch["state"], batch["counts"]["failed"]) == ("running", 0)
     deployment.storage_proxy.refuses = lambda _: False
     check_done(deployment, batch_id, 3)
-    assert len(list(deployment.storage.list_keys("catalog/copies/"))) == 6
+    assert len(list(deployment.songs.list_keys("catalog/copies/"))) == 6
 
 
 def test_what_a_bucket_that_answers_refuses_ends_with_its_error(deploy: Callable[..., Deployment], song: Path) -> None:
-    deployment = deploy(S3_SOURCE_BUCKETS=BUCKET, EXPORT_BUCKETS=BUCKET)
+    deployment = deploy(S3_SOURCE_BUCKETS=SONGS, EXPORT_BUCKETS=SONGS)
     items = put_catalog(deployment, song, 2)
-    deployment.storage.put_bytes(song.read_bytes(), "catalog/forbidden.flac", "audio/flac")
-    items.append({"track": "00002", "source": {"s3": {"bucket": BUCKET, "key": "catalog/forbidden.flac"}}})
+    deployment.songs.put_bytes(song.read_bytes(), "catalog/forbidden.flac", "audio/flac")
+    items.append({"track": "00002", "source": {"s3": {"bucket": SONGS, "key": "catalog/forbidden.flac"}}})
     deployment.storage_proxy.refusal = FORBIDDEN
     deployment.storage_proxy.refuses = lambda request: is_copy(request) or b"/catalog/forbidden.flac" in request
-    export = {"bucket": BUCKET, "prefix": "catalog/copies"}
+    export = {"bucket": SONGS, "prefix": "catalog/copies"}
     batch_id = deployment.submit_batch(items=items, defaults=STAND_IN, export=export)
     deployment.until_batch(batch_id, "ended", seconds=120)
     told = [(item["state"], item["error"]["code"]) for item in deployment.items(batch_id)]

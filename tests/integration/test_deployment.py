@@ -64,7 +64,8 @@ def _folder() -> Iterator[Path]:
 @pytest.fixture(scope="module", name="stack")
 def _stack(images: dict[str, Path], folder: Path) -> Iterator[Stack]:
     env_file = make_env_file(folder)
-    services = read_compose(env_file)
+    # The proxy has a test of its own: tests/integration/test_proxy.py.
+    services = {name: s for name, s in read_compose(env_file).items() if name != "proxy"}
     ports = {"redis": find_free(), "storage": find_free(PORT_OFFSETS), "api": find_free()}
     containers = {name: on_this_machine(s, env_file, ports, images, folder) for name, s in services.items()}
     password = env_file["REDIS_PASSWORD"]
