@@ -277,6 +277,7 @@ def test_an_upload_whose_key_is_revoked_meanwhile_is_not_taken(
 
     def body() -> Iterator[bytes]:
         yield b"s\0ng"
+        time.sleep(2)  # the key was looked up when the request began
         keys.revoke(key_id)
         time.sleep(REVOKED_SECONDS)
         yield b"s\0ng"
