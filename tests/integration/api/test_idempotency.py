@@ -192,7 +192,8 @@ def test_many_at_once_are_one_job(api_url: str, stand_in: StandIn) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(post, range(24)))
-    assert {a.status_code for a in answers} <= {202, 409}
+    # 429: one owner may hold four of the eight threads.
+    assert {a.status_code for a in answers} <= {202, 409, 429}
     assert len({a.json()["id"] for a in answers if a.status_code == 202}) == 1
     assert len(stand_in.keys()) == 1
 
