@@ -1,6 +1,6 @@
 // What can be told of a file before it is sent.
 
-import { openCuttable } from "../audio/open_track";
+import { openCuttable } from "../audio/playback/open_track";
 
 const EXTENSIONS = new Set(
   "mp3 m4a m4b mp4 aac flac wav wave w64 aif aiff aifc ogg oga opus webm mka mkv mov avi wma wv ape ac3 eac3 dts amr 3gp caf au mp2 alac tta mpc spx".split(" "),

@@ -1,10 +1,10 @@
 // The mix as it is set, as a file: made here, of the stems, without anything being played.
 
 import type { Job } from "../api/types";
-import { mixDown } from "../audio/mix";
-import { openSegments } from "../audio/open_track";
-import { rangesOf } from "../audio/ranges";
-import { songName } from "../words";
+import { mixDown } from "../audio/playback/mix";
+import { openSegments } from "../audio/playback/open_track";
+import { rangesOf } from "../audio/playback/ranges";
+import { songName } from "../words/jobs";
 import type { Strip, Studio } from "./studio";
 
 /** What opens a stem where its rate is not told: any decoder's own. */

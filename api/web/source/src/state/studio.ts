@@ -4,9 +4,9 @@
 import { effect, signal, type Signal } from "@preact/signals";
 
 import type { Job, Stem } from "../api/types";
-import { openTrack } from "../audio/open_track";
-import { forgiving, type Track } from "../audio/track";
-import { Transport } from "../audio/transport";
+import { openTrack } from "../audio/playback/open_track";
+import { forgiving, type Track } from "../audio/playback/track";
+import { Transport } from "../audio/playback/transport";
 
 /** A stretch of the song, in seconds. */
 export interface Span {

@@ -5,7 +5,7 @@ import { signal } from "@preact/signals";
 import { postJson, Problem, server } from "../api/client";
 import type { Excerpt, Job } from "../api/types";
 import { upload } from "../api/upload";
-import { formatBytes } from "../words";
+import { formatBytes } from "../words/jobs";
 import { engines } from "./engines";
 import { put } from "./library";
 import { looksLikeAudio } from "./files";

@@ -6,8 +6,8 @@ import { useEffect } from "preact/hooks";
 import { isActive, type Job } from "../api/types";
 import { follow, jobPath, openJob } from "../routes";
 import { found, hasOlder, jobs, loaded, loadOlder, loadingOlder, search } from "../state/library";
-import { ago, formatTime, partWords, plural, progressWords, STATE_WORDS } from "../words";
-import { BatchesLink } from "./batches";
+import { ago, formatTime, partWords, plural, progressWords, STATE_WORDS } from "../words/jobs";
+import { BatchesLink } from "./batches/batches";
 import { Icon } from "./icons";
 
 const ROWS_AT_ONCE = 30;

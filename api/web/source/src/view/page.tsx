@@ -7,13 +7,13 @@ import { forgetKey, key } from "../api/key";
 import { follow, go, isHome, openBatch, openJob } from "../routes";
 import { hovering, takeDrops } from "../state/dropping";
 import { fault } from "../state/library";
-import { Batches } from "./batches";
-import { Home, take } from "./home";
+import { Batches } from "./batches/batches";
+import { Home, take } from "./home/home";
 import { Icon } from "./icons";
-import { JobView } from "./job_view";
+import { JobView } from "./job/job_view";
 import { KeyDialog } from "./key_dialog";
 import { Library } from "./library";
-import { Uploads } from "./uploads";
+import { Uploads } from "./home/uploads";
 
 export function Page() {
   const id = openJob.value;

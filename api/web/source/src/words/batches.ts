@@ -1,8 +1,8 @@
 // Batches and their items in words.
 
-import type { Batch, BatchState, ItemState } from "./api/types";
-import { endedItems } from "./state/batches";
-import { plural, STATE_WORDS } from "./words";
+import type { Batch, BatchState, ItemState } from "../api/types";
+import { endedItems } from "../state/batches";
+import { plural, STATE_WORDS } from "./jobs";
 
 export const ITEM_WORDS: Record<ItemState, string> = { ...STATE_WORDS, queued: "In line", waiting: "Waiting", invalid: "Bad line" };
 

@@ -1,6 +1,6 @@
 // Numbers and states in words.
 
-import type { Job, JobState } from "./api/types";
+import type { Job, JobState } from "../api/types";
 
 export function formatTime(seconds: number): string {
   const whole = Math.floor(Math.max(0, seconds));

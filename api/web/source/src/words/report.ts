@@ -1,7 +1,7 @@
 // A job's report as sentences for somebody who has never heard of a residual.
 
-import type { Report } from "./api/types";
-import { formatDb, formatSpan, formatTime } from "./words";
+import type { Report } from "../api/types";
+import { formatDb, formatSpan, formatTime } from "./jobs";
 
 /** Below this, what the stems leave out of the mixture is below what anybody hears beside it. */
 const UNHEARD_DB = -50;

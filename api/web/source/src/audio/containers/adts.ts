@@ -3,7 +3,7 @@
 
 import { NotSegmentable, type Cuttable } from "./cuttable";
 import { FrameReader, type Frame } from "./frame_reader";
-import type { ReadRange } from "./ranges";
+import type { ReadRange } from "../playback/ranges";
 
 /** Frames decoded before a cut and dropped, as in `mp4.ts`. */
 const LEAD_IN_FRAMES = 16;

@@ -2,7 +2,7 @@
 
 import { NotSegmentable, type Cuttable } from "./cuttable";
 import { findFrames } from "./flac_frames";
-import type { ReadRange } from "./ranges";
+import type { ReadRange } from "../playback/ranges";
 
 const STREAMINFO_BYTES = 34;
 

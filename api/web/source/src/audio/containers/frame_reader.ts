@@ -3,7 +3,7 @@
 // would fill.
 
 import { joined } from "./cuttable";
-import type { ReadRange } from "./ranges";
+import type { ReadRange } from "../playback/ranges";
 
 /** Where a frame is in what is looked at. */
 export interface Frame {

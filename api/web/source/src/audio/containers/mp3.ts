@@ -7,7 +7,7 @@
 
 import { nameAt, NotSegmentable, viewOf, type Cuttable } from "./cuttable";
 import { FrameReader, type Frame } from "./frame_reader";
-import type { ReadRange } from "./ranges";
+import type { ReadRange } from "../playback/ranges";
 
 /** Frames decoded before a cut and dropped: more than the bit reservoir spans at the lowest bitrates. */
 const LEAD_IN_FRAMES = 12;

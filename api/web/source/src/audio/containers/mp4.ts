@@ -6,7 +6,7 @@ import { box, walk, words } from "./mp4_boxes";
 import { isFragmented, readFragments } from "./mp4_fragments";
 import { readPriming } from "./mp4_gapless";
 import { readTrack, soundTrack, type Mp4Sound } from "./mp4_samples";
-import type { ReadRange } from "./ranges";
+import type { ReadRange } from "../playback/ranges";
 
 /** Frames decoded before a cut and dropped: transforms overlap by one; what HE-AAC adds on top comes back after several. */
 const LEAD_IN_FRAMES = 16;

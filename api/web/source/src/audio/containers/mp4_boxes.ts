@@ -1,7 +1,7 @@
 // Boxes of MP4 files (ISO 14496-12): a length, a name, what is in them. Reads and writes them.
 
 import { joined, nameAt, viewOf } from "./cuttable";
-import type { ReadRange } from "./ranges";
+import type { ReadRange } from "../playback/ranges";
 
 export interface Box {
   name: string;

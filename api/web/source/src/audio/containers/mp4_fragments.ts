@@ -4,7 +4,7 @@
 import { NotSegmentable, viewOf } from "./cuttable";
 import { boxesIn, findBox, walk } from "./mp4_boxes";
 import { need, readHead, soundTrack, type Mp4Sound } from "./mp4_samples";
-import type { ReadRange } from "./ranges";
+import type { ReadRange } from "../playback/ranges";
 
 /** Tables are strewn all over the file; it is read whole, and more is a film, which is not worth the bytes. */
 const MOST_BYTES = 1 << 26;

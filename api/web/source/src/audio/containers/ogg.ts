@@ -5,7 +5,7 @@ import { NotSegmentable, type Cuttable } from "./cuttable";
 import { codecOf, type OggCodec } from "./ogg_codecs";
 import { OggMap } from "./ogg_map";
 import { findPages, oggFile, packetsOn, type Packet } from "./ogg_pages";
-import type { ReadRange } from "./ranges";
+import type { ReadRange } from "../playback/ranges";
 
 /** What is read at first: holds the headers, unless there is a picture in them. */
 const HEAD_BYTES = 1 << 16;

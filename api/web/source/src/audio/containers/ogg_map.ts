@@ -2,7 +2,7 @@
 
 import { NotSegmentable } from "./cuttable";
 import { findPages, type Page } from "./ogg_pages";
-import type { ReadRange } from "./ranges";
+import type { ReadRange } from "../playback/ranges";
 
 /** What is read at once while looking for a page: holds two of the longest. */
 const PROBE_BYTES = 1 << 17;

@@ -1,7 +1,7 @@
 // Cuts WAV files: plain samples behind a header, so any part can be read by itself.
 
 import { joined, nameAt, NotSegmentable, viewOf, type Cuttable } from "./cuttable";
-import type { ReadRange } from "./ranges";
+import type { ReadRange } from "../playback/ranges";
 
 interface Layout {
   /** The chunk that says what samples are like. */

@@ -4,7 +4,7 @@
 import { nameAt, NotSegmentable, viewOf, type Cuttable } from "./cuttable";
 import { codecOf } from "./ogg_codecs";
 import { oggFile, type Packet } from "./ogg_pages";
-import type { ReadRange } from "./ranges";
+import type { ReadRange } from "../playback/ranges";
 
 /** More is a film, which is not worth the bytes. */
 const MOST_BYTES = 1 << 26;

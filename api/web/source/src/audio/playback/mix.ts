@@ -2,7 +2,7 @@
 // the page's memory.
 
 import type { Segments } from "./segments";
-import { wavHeader } from "./wav";
+import { wavHeader } from "../containers/wav";
 
 export interface Part {
   segments: Segments;

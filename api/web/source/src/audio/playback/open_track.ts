@@ -1,17 +1,17 @@
 // Chooses how a file is played: cut into segments where its container allows, else whole if it is short.
 
-import { isAdts, openAdts } from "./adts";
-import { NotSegmentable, nameAt, type Cuttable } from "./cuttable";
-import { openFlac } from "./flac";
-import { openMp3 } from "./mp3";
-import { openMp4 } from "./mp4";
-import { openOgg } from "./ogg";
+import { isAdts, openAdts } from "../containers/adts";
+import { NotSegmentable, nameAt, type Cuttable } from "../containers/cuttable";
+import { openFlac } from "../containers/flac";
+import { openMp3 } from "../containers/mp3";
+import { openMp4 } from "../containers/mp4";
+import { openOgg } from "../containers/ogg";
 import { rangesOf, type ReadRange } from "./ranges";
 import { SegmentedTrack } from "./segmented_track";
 import { segmentsOf, type Segments } from "./segments";
 import type { Track } from "./track";
-import { openWav } from "./wav";
-import { openWebm } from "./webm";
+import { openWav } from "../containers/wav";
+import { openWebm } from "../containers/webm";
 import { openWhole } from "./whole";
 
 /**

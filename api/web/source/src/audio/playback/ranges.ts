@@ -1,7 +1,7 @@
 // Reads parts of a file over HTTP, so that a long stem is never held whole.
 
-import { Problem, request, unreachable } from "../api/client";
-import { pause } from "../api/watch";
+import { Problem, request, unreachable } from "../../api/client";
+import { pause } from "../../api/watch";
 
 /** Returns the bytes from `start` up to, not including, `stop`. */
 export type ReadRange = (start: number, stop: number) => Promise<Uint8Array<ArrayBuffer>>;

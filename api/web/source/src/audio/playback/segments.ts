@@ -1,8 +1,8 @@
 // A stem as a row of equally long segments, each decoded by itself: what keeps a long song's memory small and its
 // stems aligned to the sample, whatever container they come in.
 
-import { NotSegmentable, type Cuttable } from "./cuttable";
-import { wavFile } from "./wav";
+import { NotSegmentable, type Cuttable } from "../containers/cuttable";
+import { wavFile } from "../containers/wav";
 
 /** About how long a segment is. Longer ones cost memory and a later start (8 s: a hundred megabytes more after a few seeks); shorter ones cost requests. */
 const SEGMENT_SECONDS = 4;

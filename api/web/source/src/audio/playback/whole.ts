@@ -1,7 +1,7 @@
 // A short file in a format that is not cut: decoded whole, as its only segment.
 
 import type { ReadRange } from "./ranges";
-import { NotSegmentable } from "./cuttable";
+import { NotSegmentable } from "../containers/cuttable";
 import type { Segments } from "./segments";
 
 export async function openWhole(read: ReadRange, size: number, context: BaseAudioContext): Promise<Segments> {

@@ -1,12 +1,12 @@
 // What can be done with a batch: cancel it, try again what failed, keep its report.
 
-import { postJson } from "../api/client";
-import { download } from "../api/media";
-import type { Batch } from "../api/types";
-import { plural } from "../words";
-import { batchTitle } from "../words_of_batches";
-import { useAction } from "./action";
-import { Icon } from "./icons";
+import { postJson } from "../../api/client";
+import { download } from "../../api/media";
+import type { Batch } from "../../api/types";
+import { plural } from "../../words/jobs";
+import { batchTitle } from "../../words/batches";
+import { useAction } from "../action";
+import { Icon } from "../icons";
 
 export function BatchActions({ batch, onChange }: { batch: Batch; onChange: () => Promise<void> }) {
   const { run, busy, fault } = useAction();

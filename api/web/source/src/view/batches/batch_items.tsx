@@ -2,11 +2,11 @@
 
 import { useSignal } from "@preact/signals";
 
-import type { Batch, BatchItem, ItemState } from "../api/types";
-import { follow, jobPath } from "../routes";
-import type { OpenBatch } from "../state/batches";
-import { formatTime } from "../words";
-import { ITEM_STATES, ITEM_WORDS } from "../words_of_batches";
+import type { Batch, BatchItem, ItemState } from "../../api/types";
+import { follow, jobPath } from "../../routes";
+import type { OpenBatch } from "../../state/batches";
+import { formatTime } from "../../words/jobs";
+import { ITEM_STATES, ITEM_WORDS } from "../../words/batches";
 
 export function CountsPicture({ batch, open }: { batch: Batch; open: OpenBatch }) {
   const states = ITEM_STATES.filter((state) => batch.counts[state] > 0);

@@ -3,14 +3,14 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
 
-import type { Batch } from "../api/types";
-import { ALL_BATCHES, batchPath, BATCHES_PATH, follow, openBatch } from "../routes";
-import { batches, batchesFault, batchesLoaded, endedItems, followBatches, hasOlderBatches, isBatchActive, loadOlderBatches, OpenBatch } from "../state/batches";
-import { ago } from "../words";
-import { batchTitle, batchWords } from "../words_of_batches";
+import type { Batch } from "../../api/types";
+import { ALL_BATCHES, batchPath, BATCHES_PATH, follow, openBatch } from "../../routes";
+import { batches, batchesFault, batchesLoaded, endedItems, followBatches, hasOlderBatches, isBatchActive, loadOlderBatches, OpenBatch } from "../../state/batches";
+import { ago } from "../../words/jobs";
+import { batchTitle, batchWords } from "../../words/batches";
 import { BatchActions } from "./batch_actions";
 import { BatchItems, CountsPicture } from "./batch_items";
-import { Icon } from "./icons";
+import { Icon } from "../icons";
 
 export function Batches({ id }: { id: string }) {
   return id === ALL_BATCHES ? <BatchList /> : <OneBatch key={id} id={id} />;

@@ -1,11 +1,11 @@
 // Where files are dropped and what is to be done with them is chosen.
 
-import type { Job } from "../api/types";
-import { go, isHome, jobPath } from "../routes";
-import { hovering } from "../state/dropping";
-import { engines } from "../state/engines";
-import { addFiles } from "../state/uploads";
-import { formatBytes, formatSpan } from "../words";
+import type { Job } from "../../api/types";
+import { go, isHome, jobPath } from "../../routes";
+import { hovering } from "../../state/dropping";
+import { engines } from "../../state/engines";
+import { addFiles } from "../../state/uploads";
+import { formatBytes, formatSpan } from "../../words/jobs";
 import { OptionsPanel, PartChoice } from "./options";
 import { Parting } from "./parting";
 import { Uploads } from "./uploads";

@@ -1,8 +1,8 @@
 // What the next job is to be: how much of the song, and behind a disclosure engine, preset and format.
 
-import { defaultEngine, engines, enginesFault } from "../state/engines";
-import { chosenExcerpt, options, part, TRY_SECONDS, type Part } from "../state/options";
-import type { Engine, Preset } from "../api/types";
+import { defaultEngine, engines, enginesFault } from "../../state/engines";
+import { chosenExcerpt, options, part, TRY_SECONDS, type Part } from "../../state/options";
+import type { Engine, Preset } from "../../api/types";
 
 const FORMAT_WORDS: Record<string, string> = {
   flac: "FLAC, lossless and compact",

@@ -2,9 +2,9 @@
 
 import { useEffect } from "preact/hooks";
 
-import { dismiss, sendings, tryAgain, type Sending } from "../state/uploads";
-import { formatBytes } from "../words";
-import { Icon } from "./icons";
+import { dismiss, sendings, tryAgain, type Sending } from "../../state/uploads";
+import { formatBytes } from "../../words/jobs";
+import { Icon } from "../icons";
 
 export function Uploads() {
   const busy = sendings.value.some((s) => s.stage === "sending" || s.stage === "waiting");

@@ -2,16 +2,16 @@
 
 import { useSignal } from "@preact/signals";
 
-import { postJson, request } from "../api/client";
-import { download } from "../api/media";
-import { isActive, type Job } from "../api/types";
-import { go, jobPath } from "../routes";
-import { engines } from "../state/engines";
-import { put, remove } from "../state/library";
-import { submit } from "../state/uploads";
-import { partWords, songName } from "../words";
-import { useAction } from "./action";
-import { Icon } from "./icons";
+import { postJson, request } from "../../api/client";
+import { download } from "../../api/media";
+import { isActive, type Job } from "../../api/types";
+import { go, jobPath } from "../../routes";
+import { engines } from "../../state/engines";
+import { put, remove } from "../../state/library";
+import { submit } from "../../state/uploads";
+import { partWords, songName } from "../../words/jobs";
+import { useAction } from "../action";
+import { Icon } from "../icons";
 
 export function JobActions({ job }: { job: Job }) {
   const { run, busy, fault } = useAction();

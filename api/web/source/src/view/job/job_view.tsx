@@ -3,22 +3,22 @@
 import { useSignal, type Signal } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
 
-import { Problem } from "../api/client";
-import { isActive, type Job } from "../api/types";
-import { watchJob } from "../api/watch";
-import { follow } from "../routes";
-import { keepInAddress } from "../state/address";
-import { engineTitle } from "../state/engines";
-import { jobs, put } from "../state/library";
-import { Studio } from "../state/studio";
-import { capitalised, partWords } from "../words";
-import { Icon } from "./icons";
+import { Problem } from "../../api/client";
+import { isActive, type Job } from "../../api/types";
+import { watchJob } from "../../api/watch";
+import { follow } from "../../routes";
+import { keepInAddress } from "../../state/address";
+import { engineTitle } from "../../state/engines";
+import { jobs, put } from "../../state/library";
+import { Studio } from "../../state/studio";
+import { capitalised, partWords } from "../../words/jobs";
+import { Icon } from "../icons";
 import { JobActions, OtherEngines, WholeSongOffer } from "./job_actions";
-import { Mixer } from "./mixer";
+import { Mixer } from "../studio/mixer";
 import { Progress } from "./progress";
 import { ReportPanel } from "./report";
-import { Spectrograms } from "./spectrogram";
-import { TransportBar } from "./transport_bar";
+import { Spectrograms } from "../studio/spectrogram";
+import { TransportBar } from "../studio/transport_bar";
 
 export function JobView({ id }: { id: string }) {
   const problem = useSignal<Problem | null>(null);

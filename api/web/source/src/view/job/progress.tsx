@@ -1,8 +1,8 @@
 // How a waiting or running job stands.
 
-import type { Job } from "../api/types";
-import { formatSpan, plural, progressWords, STAGES } from "../words";
-import { Parting } from "./parting";
+import type { Job } from "../../api/types";
+import { formatSpan, plural, progressWords, STAGES } from "../../words/jobs";
+import { Parting } from "../home/parting";
 
 export function Progress({ job }: { job: Job }) {
   const running = job.state === "running";

@@ -2,12 +2,12 @@
 
 import { useEffect, useState } from "preact/hooks";
 
-import { requestJson } from "../api/client";
-import type { Report } from "../api/types";
-import { engineTitle, hasAllStems } from "../state/engines";
-import type { Studio } from "../state/studio";
-import { ago, capitalised, formatBytes, formatDb } from "../words";
-import { sentences, sumsUp } from "../words_of_report";
+import { requestJson } from "../../api/client";
+import type { Report } from "../../api/types";
+import { engineTitle, hasAllStems } from "../../state/engines";
+import type { Studio } from "../../state/studio";
+import { ago, capitalised, formatBytes, formatDb } from "../../words/jobs";
+import { sentences, sumsUp } from "../../words/report";
 import { OtherEngines } from "./job_actions";
 
 export function ReportPanel({ studio }: { studio: Studio }) {

@@ -2,8 +2,8 @@
 
 import { useEffect, useRef } from "preact/hooks";
 
-import { loopFromHere, loopToHere, ZOOM_STEP, type Studio } from "../state/studio";
-import { Icon } from "./icons";
+import { loopFromHere, loopToHere, ZOOM_STEP, type Studio } from "../../state/studio";
+import { Icon } from "../icons";
 
 const SEEK_SECONDS = 5;
 

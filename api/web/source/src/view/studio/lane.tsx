@@ -4,8 +4,8 @@ import { useSignalEffect } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 
-import { SHORTEST_LOOP_SECONDS, type Studio } from "../state/studio";
-import { formatExactTime } from "../words";
+import { SHORTEST_LOOP_SECONDS, type Studio } from "../../state/studio";
+import { formatExactTime } from "../../words/jobs";
 
 /** A press that moves less than this is a click. */
 const DRAG_PIXELS = 5;

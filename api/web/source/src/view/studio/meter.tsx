@@ -3,7 +3,7 @@
 import { useSignalEffect } from "@preact/signals";
 import { useRef } from "preact/hooks";
 
-import type { Strip, Studio } from "../state/studio";
+import type { Strip, Studio } from "../../state/studio";
 
 /** What the meter's left end stands for. */
 const LOWEST_DB = -48;

@@ -3,18 +3,18 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
 
-import { download } from "../api/media";
-import { requestJson } from "../api/client";
-import type { Output, Waveform } from "../api/types";
-import type { Strip, Studio } from "../state/studio";
-import { capitalised, formatBytes } from "../words";
-import { Icon } from "./icons";
-import { letGoAfterClick } from "./keys";
+import { download } from "../../api/media";
+import { requestJson } from "../../api/client";
+import type { Output, Waveform } from "../../api/types";
+import type { Strip, Studio } from "../../state/studio";
+import { capitalised, formatBytes } from "../../words/jobs";
+import { Icon } from "../icons";
+import { letGoAfterClick } from "./keyboard";
 import { Lane } from "./lane";
 import { Meter } from "./meter";
 import { Ruler } from "./ruler";
 import { SaveMix } from "./save_mix";
-import { toneOf } from "./tones";
+import { toneOf } from "./stem_colours";
 import { LoopButtons, ZoomButtons } from "./toolbar";
 import { WaveformCanvas } from "./waveform";
 

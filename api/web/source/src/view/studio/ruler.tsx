@@ -1,7 +1,7 @@
 // The time axis: ticks, and the slider that seeks by keyboard and for screen readers.
 
-import type { Studio } from "../state/studio";
-import { formatExactTime, formatTime, spokenTime } from "../words";
+import type { Studio } from "../../state/studio";
+import { formatExactTime, formatTime, spokenTime } from "../../words/jobs";
 import { Lane } from "./lane";
 
 const STEPS_SECONDS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600];

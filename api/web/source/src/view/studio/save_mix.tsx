@@ -3,10 +3,10 @@
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 
-import { saveBlob } from "../api/media";
-import { heardStrips, makeMix, mixName } from "../state/mixdown";
-import type { Studio } from "../state/studio";
-import { Icon } from "./icons";
+import { saveBlob } from "../../api/media";
+import { heardStrips, makeMix, mixName } from "../../state/mixdown";
+import type { Studio } from "../../state/studio";
+import { Icon } from "../icons";
 
 export function SaveMix({ studio }: { studio: Studio }) {
   const share = useSignal<number | null>(null);

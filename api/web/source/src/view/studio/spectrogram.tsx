@@ -3,14 +3,14 @@
 import type { Signal } from "@preact/signals";
 import { useCallback, useEffect, useState } from "preact/hooks";
 
-import { closeAddress, closeLater, openAddress } from "../api/media";
-import type { Picture } from "../api/types";
-import type { Span, Studio } from "../state/studio";
-import { capitalised } from "../words";
+import { closeAddress, closeLater, openAddress } from "../../api/media";
+import type { Picture } from "../../api/types";
+import type { Span, Studio } from "../../state/studio";
+import { capitalised } from "../../words/jobs";
 import { Canvas } from "./canvas";
 import { Lane } from "./lane";
 import { Ruler } from "./ruler";
-import { toneOf } from "./tones";
+import { toneOf } from "./stem_colours";
 
 const FREQUENCIES_HZ = [50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000];
 

@@ -1,6 +1,6 @@
 // Which colour a stem has, the same in the mixer and beside its picture.
 
-import type { Job } from "../api/types";
+import type { Job } from "../../api/types";
 
 const NAMED = ["mixture", "vocals", "accompaniment"];
 const OTHERS = 4;

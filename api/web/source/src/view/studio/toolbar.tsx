@@ -1,8 +1,8 @@
 // What repeats, and how much of the song is in view.
 
-import { loopFromHere, loopToHere, ZOOM_STEP, type Studio } from "../state/studio";
-import { formatTime } from "../words";
-import { Icon } from "./icons";
+import { loopFromHere, loopToHere, ZOOM_STEP, type Studio } from "../../state/studio";
+import { formatTime } from "../../words/jobs";
+import { Icon } from "../icons";
 
 export function LoopButtons({ studio }: { studio: Studio }) {
   const loop = studio.loop.value;

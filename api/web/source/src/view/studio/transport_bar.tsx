@@ -2,10 +2,10 @@
 
 import { useComputed } from "@preact/signals";
 
-import type { Studio } from "../state/studio";
-import { formatExactTime, formatTime } from "../words";
-import { Icon } from "./icons";
-import { KeysHelp, letGoAfterClick, useKeys } from "./keys";
+import type { Studio } from "../../state/studio";
+import { formatExactTime, formatTime } from "../../words/jobs";
+import { Icon } from "../icons";
+import { KeysHelp, letGoAfterClick, useKeys } from "./keyboard";
 
 export function TransportBar({ studio }: { studio: Studio }) {
   useKeys(studio);

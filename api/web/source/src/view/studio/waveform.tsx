@@ -3,8 +3,8 @@
 import type { Signal } from "@preact/signals";
 import { useCallback } from "preact/hooks";
 
-import type { Waveform } from "../api/types";
-import type { Span } from "../state/studio";
+import type { Waveform } from "../../api/types";
+import type { Span } from "../../state/studio";
 import { Canvas } from "./canvas";
 
 interface WaveformProps {
