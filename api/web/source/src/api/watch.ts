@@ -33,7 +33,7 @@ export async function watchJob(
       if (signal.aborted) return;
       const problem = error instanceof Problem ? error : null;
       if (problem) onProblem(problem);
-      if (problem && !problem.passes) return;
+      if (problem && !problem.isTransient) return;
       await pause(BACKOFF_SECONDS[Math.min(failures++, BACKOFF_SECONDS.length - 1)]!, signal);
     }
   }

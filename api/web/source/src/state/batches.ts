@@ -76,7 +76,7 @@ export class OpenBatch {
   async follow(stop: AbortSignal): Promise<void> {
     while (!stop.aborted) {
       if (document.visibilityState === "visible" || !this.batch.value) await this.refresh(stop);
-      if (this.problem.value && !this.problem.value.passes) return;
+      if (this.problem.value && !this.problem.value.isTransient) return;
       await pause(this.batch.value && !isBatchActive(this.batch.value) ? IDLE_SECONDS : ACTIVE_SECONDS, stop);
     }
   }

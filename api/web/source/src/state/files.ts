@@ -1,6 +1,6 @@
 // What can be told of a file before it is sent.
 
-import { openCuttable } from "../audio/playback/open_track";
+import { openContainer } from "../audio/containers/open_container";
 
 const EXTENSIONS = new Set(
   "mp3 m4a m4b mp4 aac flac wav wave w64 aif aiff aifc ogg oga opus webm mka mkv mov avi wma wv ape ac3 eac3 dts amr 3gp caf au mp2 alac tta mpc spx".split(" "),
@@ -18,6 +18,6 @@ export function looksLikeAudio(file: File): boolean {
 export async function durationOf(file: File): Promise<number | null> {
   const read = async (start: number, stop: number) => new Uint8Array(await file.slice(start, stop).arrayBuffer());
   // Whatever is wrong with a file, the server says it best.
-  const song = await openCuttable(read, file.size, null).catch(() => undefined);
+  const song = await openContainer(read, file.size, null).catch(() => undefined);
   return song ? song.totalSamples / song.sampleRate : null;
 }

@@ -3,7 +3,7 @@
 import type { Job } from "../api/types";
 import { mixDown } from "../audio/playback/mix";
 import { openSegments } from "../audio/playback/open_track";
-import { rangesOf } from "../audio/playback/ranges";
+import { httpReader } from "../audio/playback/ranges";
 import { songName } from "../words/jobs";
 import type { Strip, Studio } from "./studio";
 
@@ -19,7 +19,7 @@ export async function makeMix(studio: Studio, onProgress: (share: number) => voi
   // What is set now: the faders may be moved meanwhile.
   const gains = strips.map((strip) => studio.mixedGain(strip));
   const context = new OfflineAudioContext(1, 1, strips[0]?.stem.sample_rate_hz ?? COMMON_RATE_HZ);
-  const opened = await Promise.all(strips.map(({ stem }) => openSegments(context, stem, rangesOf(stem.url, signal))));
+  const opened = await Promise.all(strips.map(({ stem }) => openSegments(context, stem, httpReader(stem.url, signal))));
   return mixDown(opened.map((segments, place) => ({ segments, gain: gains[place]! })), onProgress, signal);
 }
 

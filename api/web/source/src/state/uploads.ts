@@ -97,7 +97,7 @@ async function sendOne({ id, file }: Sending): Promise<void> {
     onJob(job);
   } catch (error) {
     if (controller.signal.aborted) return;
-    const passes = error instanceof Problem && error.passes;
+    const passes = error instanceof Problem && error.isTransient;
     change(id, { stage: passes ? "failed" : "refused", message: error instanceof Error ? error.message : String(error) });
   }
 }

@@ -1,13 +1,13 @@
-// Finds frames in a piece of a FLAC file (RFC 9639), by their headers alone. Decodes nothing.
+// Finds frames in a part of a FLAC file (RFC 9639) by their headers.
 
-export interface Frame {
-  /** Its place in the stream, counted in frames. */
+export interface FlacFrame {
+  /** Its number in the stream. */
   number: number;
-  /** Where its header begins in the bytes that were looked at. */
+  /** Where its header begins in the bytes that were searched. */
   offset: number;
 }
 
-// CRC-8 with the polynomial x^8 + x^2 + x + 1, as section 9.1.8 has it.
+// CRC-8 with the polynomial x^8 + x^2 + x + 1 (RFC 9639, section 9.1.8).
 const CRC8 = Uint8Array.from({ length: 256 }, (_, value) => {
   let crc = value;
   for (let bit = 0; bit < 8; bit++) crc = crc & 0x80 ? (crc << 1) ^ 0x07 : crc << 1;
@@ -17,16 +17,16 @@ const CRC8 = Uint8Array.from({ length: 256 }, (_, value) => {
 /**
  * Returns the frames whose headers lie in these bytes, in order.
  *
- * Audio can look like a header: a false one passes the checksum about once in 2^24 bytes, so a frame counts only
- * where its number follows the one before, or, for the first, where the next frame's number follows it.
+ * Audio data can look like a header: about one false header in 2^24 bytes passes the checksum. So a frame counts only if
+ * its number follows the frame before it or, for the first one, if the next frame's number follows it.
  */
-export function findFrames(bytes: Uint8Array): Frame[] {
-  const candidates: Frame[] = [];
+export function findFlacFrames(bytes: Uint8Array): FlacFrame[] {
+  const candidates: FlacFrame[] = [];
   for (let offset = bytes.indexOf(0xff); offset >= 0; offset = bytes.indexOf(0xff, offset + 1)) {
-    const number = frameNumber(bytes, offset);
+    const number = readFrameNumber(bytes, offset);
     if (number !== undefined) candidates.push({ number, offset });
   }
-  const found: Frame[] = [];
+  const found: FlacFrame[] = [];
   for (const [place, frame] of candidates.entries()) {
     const before = found.at(-1);
     const follows = before ? frame.number === before.number + 1 : candidates[place + 1]?.number === frame.number + 1;
@@ -35,9 +35,9 @@ export function findFrames(bytes: Uint8Array): Frame[] {
   return found;
 }
 
-/** Returns the number of the frame whose header begins here; undefined where none does. */
-export function frameNumber(bytes: Uint8Array, offset: number): number | undefined {
-  // A sync code of 14 bits, a zero, and a zero for blocks of one size; only such streams are cut.
+/** Returns the number of the frame whose header begins here, or undefined if none does. */
+function readFrameNumber(bytes: Uint8Array, offset: number): number | undefined {
+  // 14 sync bits, a zero, and a zero for a fixed block size; streams with variable block sizes are not cut.
   if (bytes[offset] !== 0xff || bytes[offset + 1] !== 0xf8) return undefined;
   const sizes = bytes[offset + 2] ?? 0;
   const blockCode = sizes >> 4;
@@ -54,7 +54,7 @@ export function frameNumber(bytes: Uint8Array, offset: number): number | undefin
   return crc === bytes[end] ? coded.value : undefined;
 }
 
-/** Reads a number in the coding that FLAC borrows from UTF-8. */
+/** Reads a number in FLAC's variable-length coding, which resembles UTF-8. */
 function readCodedNumber(bytes: Uint8Array, at: number): { value: number; end: number } | undefined {
   const first = bytes[at];
   if (first === undefined) return undefined;

@@ -1,27 +1,33 @@
-// Files whose frames have to be counted from the first on: read as far as frames are wanted, so that the first sound need
-// not wait for the last byte. What was read is kept by the browser outside of the page's memory, which an hour of MP3
-// would fill.
+// Reads files that are a plain row of frames (MP3, ADTS) from the start, only as far as frames are wanted, so that
+// playback need not wait for the whole file. What has been read is kept in a Blob, which browsers store outside of the
+// page's memory: an hour of MP3 would fill it.
 
-import { joined } from "./cuttable";
-import type { ReadRange } from "../playback/ranges";
+import { UnsupportedFile, type ReadRange } from "./audio_file";
+import { concat } from "./bytes";
 
-/** Where a frame is in what is looked at. */
+/** A frame's place among the bytes that were searched. */
 export interface Frame {
   start: number;
   end: number;
 }
 
-/** Returns the frames in these bytes, and where what wants more bytes begins; `isLast` says that none will come. */
-export type FindFrames = (bytes: Uint8Array, isLast: boolean) => { frames: Frame[]; next: number };
+/** The frames in some bytes, and where the unfinished rest begins that needs more bytes. */
+export interface FoundFrames {
+  frames: Frame[];
+  next: number;
+}
 
-/** What is read at once at least: some seconds of music. */
-const LEAST_BYTES = 1 << 18;
+/** Finds frames; `isLast` says that no more bytes follow. */
+export type FindFrames = (bytes: Uint8Array, isLast: boolean) => FoundFrames;
+
+/** The smallest read: some seconds of music. */
+const MIN_READ_BYTES = 1 << 18;
 
 export class FrameReader {
-  /** Those that are known, counted from where the frames begin. */
+  /** The frames found so far; their places count from where the first frame begins in the file. */
   readonly frames: Frame[] = [];
   private kept = new Blob();
-  private unread = new Uint8Array(0);
+  private unfinished = new Uint8Array(0);
   private end: number;
   private turn: Promise<void> = Promise.resolve();
 
@@ -35,17 +41,18 @@ export class FrameReader {
     this.end = start;
   }
 
-  /** Learns of so many frames, or of all where there are fewer. */
-  async learn(count: number): Promise<void> {
-    const reading = this.turn.then(() => this.readOn(count));
-    // Whoever comes next tries again.
+  /** Reads on until this many frames are known, or until the file ends. */
+  async indexFrames(count: number): Promise<void> {
+    const reading = this.turn.then(() => this.readUntil(count));
+    // After a failed read, the next caller tries again.
     this.turn = reading.catch(() => undefined);
     return reading;
   }
 
-  /** Returns the bytes of the frames from `first` up to, not including, `stop`, without what lies between them. */
-  async bytes(first: number, stop: number): Promise<ArrayBuffer> {
-    await this.learn(stop);
+  /** Returns the bytes of the frames from `first` up to, not including, `stop`, without anything between them. */
+  async readFrames(first: number, stop: number): Promise<ArrayBuffer> {
+    await this.indexFrames(stop);
+    if (this.frames.length <= first) throw new UnsupportedFile("The file has fewer frames than its header says.");
     const runs: Frame[] = [];
     for (const { start, end } of this.frames.slice(first, stop)) {
       const run = runs.at(-1);
@@ -55,19 +62,21 @@ export class FrameReader {
     return new Blob(runs.map(({ start, end }) => this.kept.slice(start, end))).arrayBuffer();
   }
 
-  private async readOn(count: number): Promise<void> {
+  private async readUntil(count: number): Promise<void> {
     while (this.frames.length < count && this.end < this.size) {
       const known = this.frames.length;
-      // Far ahead at once: a seek should not take a request for each step.
-      const guess = known && ((count - known) * (this.end - this.start)) / known;
-      const stop = Math.min(this.size, this.end + Math.max(LEAST_BYTES, Math.ceil(guess)));
+      // After a seek far ahead, estimate the distance: one large read instead of many small ones.
+      const estimate = known && ((count - known) * (this.end - this.start)) / known;
+      const stop = Math.min(this.size, this.end + Math.max(MIN_READ_BYTES, Math.ceil(estimate)));
       const bytes = await this.read(this.end, stop);
-      const place = this.end - this.unread.length - this.start;
-      const seen = joined([this.unread, bytes]);
-      const { frames, next } = this.find(seen, stop === this.size);
+      const place = this.end - this.unfinished.length - this.start;
+      const searched = concat([this.unfinished, bytes]);
+      const { frames, next } = this.find(searched, stop === this.size);
+      // Without this, each round would search all bytes before it again.
+      if (next === 0 && stop < this.size) throw new UnsupportedFile("The file has no frames where they should be.");
       for (const { start, end } of frames) this.frames.push({ start: place + start, end: place + end });
       this.kept = new Blob([this.kept, bytes]);
-      this.unread = seen.slice(next);
+      this.unfinished = searched.slice(next);
       this.end = stop;
     }
   }

@@ -1,13 +1,13 @@
-// A short file in a format that is not cut: decoded whole, as its only segment.
+// Plays a short file in a format that cannot be cut: it is decoded whole, as its only segment.
 
-import type { ReadRange } from "./ranges";
-import { NotSegmentable } from "../containers/cuttable";
+import { UnsupportedFile, type ReadRange } from "../containers/audio_file";
 import type { Segments } from "./segments";
 
+/** Reads and decodes the whole file. Throws UnsupportedFile if the browser does not decode its format. */
 export async function openWhole(read: ReadRange, size: number, context: BaseAudioContext): Promise<Segments> {
   const file = await read(0, size);
   const buffer = await context.decodeAudioData(file.slice().buffer).catch(() => {
-    throw new NotSegmentable("The browser does not decode this format.");
+    throw new UnsupportedFile("The browser does not decode this format.");
   });
   return {
     sampleRate: buffer.sampleRate,

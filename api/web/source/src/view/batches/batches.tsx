@@ -92,8 +92,8 @@ function OneBatch({ id }: { id: string }) {
       <a class="up" href={BATCHES_PATH} onClick={follow}>
         <Icon name="back" /> All batches
       </a>
-      {!batch && !(problem && !problem.passes) && <p class="quiet loading">Loading…</p>}
-      {!batch && problem && !problem.passes && <h1>{problem.status === 404 ? "There is no such batch" : problem.message}</h1>}
+      {!batch && !(problem && !problem.isTransient) && <p class="quiet loading">Loading…</p>}
+      {!batch && problem && !problem.isTransient && <h1>{problem.status === 404 ? "There is no such batch" : problem.message}</h1>}
       {batch && (
         <>
           <header class="job-head">

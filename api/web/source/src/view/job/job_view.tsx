@@ -76,7 +76,7 @@ function Ended({ job }: { job: Job }) {
 }
 
 function Absent({ problem }: { problem: Problem | null }) {
-  if (!problem || problem.passes) return <p class="quiet loading">Loading…</p>;
+  if (!problem || problem.isTransient) return <p class="quiet loading">Loading…</p>;
   return (
     <div class="absent">
       <BackLink />

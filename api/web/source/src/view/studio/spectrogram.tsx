@@ -7,7 +7,7 @@ import { closeAddress, closeLater, openAddress } from "../../api/media";
 import type { Picture } from "../../api/types";
 import type { Span, Studio } from "../../state/studio";
 import { capitalised } from "../../words/jobs";
-import { Canvas } from "./canvas";
+import { Canvas } from "../canvas";
 import { Lane } from "./lane";
 import { Ruler } from "./ruler";
 import { toneOf } from "./stem_colours";

@@ -1,30 +1,35 @@
-// Pages of Ogg files (RFC 3533): reads them, takes packets out of them, and writes new ones. Knows no codec.
+// Reads and writes pages of Ogg files (RFC 3533), and takes packets out of them. Works for every codec.
 
-import { joined, nameAt, viewOf } from "./cuttable";
+import { concat, textAt, viewOf } from "../bytes";
 
 const HEADER_BYTES = 27;
 const CONTINUED = 1;
 const FIRST = 2;
 
+/** A packet is stored in pieces of 255 bytes; a shorter piece ends it. */
+const FULL_PIECE = 255;
+const MAX_PIECES_PER_PAGE = 255;
+
 export interface Page {
-  /** Where it begins and ends in the file. */
+  /** Where the page begins and ends in the file. */
   offset: number;
   end: number;
   serial: number;
-  /** The position up to which its packets decode; -1 where no packet ends. */
+  /** The position in samples up to which the page's packets decode; -1 if no packet ends on it. */
   granule: number;
   isFirst: boolean;
   isContinued: boolean;
+  /** The lengths of its packets' pieces. */
   lacing: Uint8Array;
 }
 
 export interface Packet {
   bytes: Uint8Array;
-  /** Its page's position, for the last packet that ends on a page; else -1. */
+  /** The page's position, for the last packet that ends on a page; -1 for the others. */
   granule: number;
 }
 
-/** Returns the pages whose headers lie in these bytes, which begin at `base` in the file, each run without a gap. */
+/** Finds pages in bytes that begin at `base` in the file; returns one list for each stretch without gaps. */
 export function findPages(bytes: Uint8Array, base: number): Page[][] {
   const runs: Page[][] = [];
   let run: Page[] = [];
@@ -42,7 +47,7 @@ export function findPages(bytes: Uint8Array, base: number): Page[][] {
 }
 
 function readPage(bytes: Uint8Array, at: number, base: number): Page | undefined {
-  if (at + HEADER_BYTES > bytes.length || nameAt(bytes, at) !== "OggS" || bytes[at + 4] !== 0) return undefined;
+  if (at + HEADER_BYTES > bytes.length || textAt(bytes, at) !== "OggS" || bytes[at + 4] !== 0) return undefined;
   const flags = bytes[at + 5]!;
   const count = bytes[at + 26]!;
   const body = at + HEADER_BYTES + count;
@@ -60,48 +65,56 @@ function readPage(bytes: Uint8Array, at: number, base: number): Page | undefined
   };
 }
 
-/** Returns the packets that end on these pages, whose bytes begin at `base` in the file; empty if they begin elsewhere. */
-export function packetsOn(pages: readonly Page[], bytes: Uint8Array, base: number): Packet[] {
+/** Returns how many packets end on a page. */
+export function countPacketEnds(page: Page): number {
+  return page.lacing.filter((length) => length < FULL_PIECE).length;
+}
+
+/** Returns the packets that end on these pages, whose bytes begin at `base`; empty for one that begins on an earlier page. */
+export function readPackets(pages: readonly Page[], bytes: Uint8Array, base: number): Packet[] {
   const packets: Packet[] = [];
-  let begun: Uint8Array[] | null = null;
+  let pieces: Uint8Array[] | null = null;
   for (const page of pages) {
-    // What began on a page that is not here is no packet.
-    if (!page.isContinued) begun = [];
+    // The beginning of a packet from a page that is not here is missing.
+    if (!page.isContinued) pieces = [];
     let at = page.end - base - page.lacing.reduce((sum, length) => sum + length, 0);
     let last: Packet | null = null;
     for (const length of page.lacing) {
-      begun?.push(bytes.subarray(at, at + length));
+      pieces?.push(bytes.subarray(at, at + length));
       at += length;
-      if (length === 255) continue;
-      packets.push((last = { bytes: joined(begun ?? []), granule: -1 }));
-      begun = [];
+      if (length === FULL_PIECE) continue;
+      packets.push((last = { bytes: concat(pieces ?? []), granule: -1 }));
+      pieces = [];
     }
     if (last) last.granule = page.granule;
   }
   return packets;
 }
 
-/** Returns a file of these packets. Each of the headers gets a page to itself; the others' pages end where theirs did. */
-export function oggFile(headers: readonly Uint8Array[], packets: readonly Packet[]): ArrayBuffer {
+/** Writes an Ogg file. Each header gets a page of its own; other pages end after packets with a position. */
+export function writeOgg(headers: readonly Uint8Array[], packets: readonly Packet[]): ArrayBuffer {
   const pages: Uint8Array[] = headers.map((header, sequence) => writePage([header], 0, sequence));
-  let waiting: Uint8Array[] = [];
+  let pending: Uint8Array[] = [];
+  let pieces = 0;
   for (const [place, { bytes, granule }] of packets.entries()) {
-    waiting.push(bytes);
+    pending.push(bytes);
+    pieces += countPieces(bytes);
     const next = packets[place + 1];
-    const full = next && lacesOf([...waiting, next.bytes]) > 255;
-    if (granule < 0 && next && !full) continue;
-    pages.push(writePage(waiting, granule, pages.length));
-    waiting = [];
+    const isFull = next && pieces + countPieces(next.bytes) > MAX_PIECES_PER_PAGE;
+    if (granule < 0 && next && !isFull) continue;
+    pages.push(writePage(pending, granule, pages.length));
+    pending = [];
+    pieces = 0;
   }
-  return joined(pages).buffer;
+  return concat(pages).buffer;
 }
 
-function lacesOf(packets: readonly Uint8Array[]): number {
-  return packets.reduce((sum, packet) => sum + Math.floor(packet.length / 255) + 1, 0);
+function countPieces({ length }: Uint8Array): number {
+  return Math.floor(length / FULL_PIECE) + 1;
 }
 
 function writePage(packets: readonly Uint8Array[], granule: number, sequence: number): Uint8Array {
-  const lacing = packets.flatMap(({ length }) => [...new Array<number>(Math.floor(length / 255)).fill(255), length % 255]);
+  const lacing = packets.flatMap((packet) => [...new Array<number>(countPieces(packet) - 1).fill(FULL_PIECE), packet.length % FULL_PIECE]);
   const head = new Uint8Array(HEADER_BYTES);
   new TextEncoder().encodeInto("OggS", head);
   const view = viewOf(head);
@@ -110,12 +123,12 @@ function writePage(packets: readonly Uint8Array[], granule: number, sequence: nu
   view.setUint32(14, 1, true);
   view.setUint32(18, sequence, true);
   view.setUint8(26, lacing.length);
-  const page = joined([head, Uint8Array.from(lacing), ...packets]);
+  const page = concat([head, Uint8Array.from(lacing), ...packets]);
   viewOf(page).setUint32(22, checksum(page), true);
   return page;
 }
 
-// CRC-32 with the polynomial 0x04c11db7, high bits first, as Ogg has it.
+// CRC-32 with the polynomial 0x04c11db7, most significant bit first (RFC 3533).
 const CRC = Uint32Array.from({ length: 256 }, (_, value) => {
   let crc = value << 24;
   for (let bit = 0; bit < 8; bit++) crc = crc & 0x80000000 ? (crc << 1) ^ 0x04c11db7 : crc << 1;
