@@ -1,108 +1,116 @@
-// Numbers and states in words.
+// What the page says about a job: its state, its progress, how it ended, and what can be done with it.
 
 import type { Job, JobState } from "../api/types";
+import { capitalised, formatCount, formatPercent, formatSpan, formatTime, plural } from "./numbers";
 
-export function formatTime(seconds: number): string {
-  const whole = Math.floor(Math.max(0, seconds));
-  const minutes = Math.floor(whole / 60);
-  const rest = String(whole % 60).padStart(2, "0");
-  if (minutes < 60) return `${minutes}:${rest}`;
-  return `${Math.floor(minutes / 60)}:${String(minutes % 60).padStart(2, "0")}:${rest}`;
-}
+export const JOB_WORDS = {
+  back: "All songs",
+  cancel: "Cancel",
+  retry: "Try again",
+  downloadAll: "Download all",
+  delete: "Delete",
+  confirmDelete: "Delete permanently?",
+  deleteNow: "Delete song and stems",
+  keep: "Keep",
+  running: "Separating",
+  queued: "In the queue",
+  progressLabel: "Progress of this song",
+  mayLeave: "You can close this page. The work continues, and this address stays valid.",
+  failed: "This song could not be separated",
+  failedWithoutReason: "The server gave no reason.",
+  canceled: "Canceled",
+  nothingKept: "No stems were kept.",
+  loading: "Loading…",
+  missing: "There is no such song",
+  missingReason: "It was deleted, or it has expired.",
+  unreadable: "This song cannot be shown",
+  wholeSong: "The whole song",
+  separateWhole: "Separate the whole song",
+  otherEngine: "Separate it with another engine:",
+};
 
-/** As `formatTime`, with tenths: for the play head and loops. */
-export function formatExactTime(seconds: number): string {
-  const tenths = Math.round(Math.max(0, seconds) * 10);
-  return `${formatTime(Math.floor(tenths / 10))}.${tenths % 10}`;
-}
-
-/** A time as a screen reader says it well. */
-export function spokenTime(seconds: number): string {
-  const whole = Math.round(seconds);
-  const minutes = Math.floor(whole / 60);
-  const rest = plural(whole % 60, "second");
-  return minutes ? `${plural(minutes, "minute")} ${rest}` : rest;
-}
-
-export function formatSpan(seconds: number): string {
-  if (seconds < 1) return "a moment";
-  if (seconds < 60) return `${Math.round(seconds)} s`;
-  if (seconds < 3600) return `${Math.round(seconds / 60)} min`;
-  return `${Number((seconds / 3600).toFixed(1))} h`;
-}
-
-export function formatBytes(bytes: number): string {
-  if (bytes < 1000) return `${bytes} bytes`;
-  const units = ["kB", "MB", "GB"];
-  let value = bytes;
-  let unit = "";
-  while (value >= 1000 && units.length) {
-    value /= 1000;
-    unit = units.shift()!;
-  }
-  return `${Number(value.toFixed(value < 10 ? 1 : 0))} ${unit}`;
-}
-
-export function formatDb(value: number | null, unit = "dB"): string {
-  return value === null ? "silent" : `${value.toFixed(1).replace("-", "−")} ${unit}`;
-}
-
-export function plural(count: number, noun: string): string {
-  return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
-}
-
-export function capitalised(text: string): string {
-  return text.charAt(0).toUpperCase() + text.slice(1);
-}
-
-export function ago(moment: string): string {
-  const seconds = (Date.now() - Date.parse(moment)) / 1000;
-  if (seconds < 45) return "just now";
-  if (seconds < 3600) return `${Math.max(1, Math.round(seconds / 60))} min ago`;
-  if (seconds < 86_400) return `${Math.round(seconds / 3600)} h ago`;
-  return new Date(moment).toLocaleDateString(undefined, { day: "numeric", month: "short", year: "numeric" });
-}
+export const errorCode = (code: string) => `Code: ${code}`;
+export const attemptWords = (attempt: number) => `Attempt ${attempt}: the previous one was interrupted.`;
+export const excerptOffer = (job: Job) => `You are listening to ${partWords(job)}.`;
+export const archiveName = (job: Job) => `${songName(job)} - stems.zip`;
+export const mixName = (job: Job, parts: readonly string[]) => `${songName(job)} - ${parts.join(", ")}.wav`;
 
 export const STATE_WORDS: Record<JobState, string> = {
-  queued: "Waiting",
-  running: "Working",
+  queued: "Queued",
+  running: "Running",
   succeeded: "Done",
   failed: "Failed",
   canceled: "Canceled",
 };
 
-/** The worker's stages as a reader would say them, in their order. */
+/** The worker's stages in their order. */
 export const STAGES: readonly (readonly [name: string, words: string])[] = [
   ["fetch", "Fetching the song"],
-  ["probe", "Looking at the file"],
+  ["probe", "Checking the file"],
   ["decode", "Decoding"],
   ["separate", "Separating"],
   ["encode", "Writing the stems"],
-  ["illustrate", "Drawing"],
-  ["upload", "Storing"],
+  ["illustrate", "Drawing pictures"],
+  ["upload", "Storing the stems"],
 ];
 
-export function stageWords(stage: string | null): string {
-  return STAGES.find(([name]) => name === stage)?.[1] ?? "Starting";
-}
-
-/** One line on how a job stands. */
+/** Describes how far a job is, in one line. */
 export function progressWords(job: Job): string {
   if (job.state === "queued") {
-    if (job.attempt > 0) return "Waiting to be tried again";
-    return job.queue_position ? `Number ${job.queue_position.toLocaleString("en")} in line` : "Waiting in line";
+    if (job.attempt > 0) return "Waiting for a retry";
+    return job.queue_position ? `Number ${formatCount(job.queue_position)} in the queue` : STATE_WORDS.queued;
   }
-  if (job.state === "running") return `${stageWords(job.stage)}, ${Math.floor(job.progress * 100)} %`;
+  if (job.state === "running") return `${stageWords(job.stage)}, ${formatPercent(job.progress)}`;
   return STATE_WORDS[job.state];
 }
 
-/** A song's file without its ending. */
-export function songName(job: Job): string {
-  return job.source.filename.replace(/\.[^.]+$/, "");
+function stageWords(stage: string | null): string {
+  return STAGES.find(([name]) => name === stage)?.[1] ?? "Starting";
 }
 
+/** Describes when a job will be done; empty if the server cannot tell. */
+export function timeLeftWords(job: Job): string {
+  if (job.eta_seconds === null) return "";
+  if (job.state === "running") return `about ${formatSpan(job.eta_seconds)} left`;
+  const ahead = (job.queue_position ?? 1) - 1;
+  return `${ahead > 0 ? `${plural(ahead, "song")} ahead, ` : ""}ready in about ${formatSpan(job.eta_seconds)}`;
+}
+
+/** Describes a job's audio and how it is separated, in one line. */
+export function describeJob(job: Job, engineTitle: string): string {
+  const { channels, sample_rate_hz: rate } = job.source;
+  return joinWords([
+    capitalised(partWords(job) ?? ""),
+    rate && `${rate / 1000} kHz`,
+    channels && (["", "mono", "stereo"][channels] ?? `${channels} channels`),
+    engineTitle,
+    job.preset,
+    job.format.toUpperCase(),
+  ]);
+}
+
+/** Describes the part of the song that a job separates; null if it is the whole song. */
 export function partWords(job: Job): string | null {
   if (!job.excerpt) return null;
   const { start_seconds: start, duration_seconds: duration } = job.excerpt;
-  return duration === null ? `from ${formatTime(start)}` : `${formatSpan(duration)} from ${formatTime(start)}`;
+  return duration === null ? `the song from ${formatTime(start)}` : `${formatSpan(duration)} from ${formatTime(start)}`;
+}
+
+/** The song's file name without its extension. */
+function songName(job: Job): string {
+  return job.source.filename.replace(/\.[^.]+$/, "");
+}
+
+export function documentTitle(...parts: string[]): string {
+  return [...parts, "stemqueue"].join(" – ");
+}
+
+export function jobTitle(job: Job): string {
+  const percent = job.state === "running" ? `${formatPercent(job.progress)} · ` : "";
+  return documentTitle(percent + job.source.filename);
+}
+
+/** Joins what there is of some words into one line. */
+export function joinWords(words: readonly (string | number | null | undefined | false)[]): string {
+  return words.filter(Boolean).join(" · ");
 }

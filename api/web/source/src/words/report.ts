@@ -1,48 +1,84 @@
-// A job's report as sentences for somebody who has never heard of a residual.
+// A job's report in sentences, for readers who do not know the technical terms, and in a table for those who do.
 
-import type { Report } from "../api/types";
-import { formatDb, formatSpan, formatTime } from "./jobs";
+import type { Job, Report } from "../api/types";
+import { ago, formatBytes, formatDate, formatDb, formatSpan, formatTime } from "./numbers";
 
-/** Below this, what the stems leave out of the mixture is below what anybody hears beside it. */
-const UNHEARD_DB = -50;
+export const REPORT_WORDS = {
+  title: "Report",
+  levels: "Levels of the stems",
+  columns: ["Stem", "Loudness", "Peak", "Size"],
+  details: "Technical details",
+};
+
+/** What the stems leave out of the song cannot be heard below this level. */
+const INAUDIBLE_DB = -50;
+
+/** From this speed on, the report names it. */
+const MIN_SPEED = 1.5;
 
 /** Whether all stems of the engine, played together, are the song again. */
-export function sumsUp({ residual_db: residual }: Report): boolean {
-  return residual === null || residual < UNHEARD_DB;
+export function stemsAddUp({ residual_db: residual }: Report): boolean {
+  return residual === null || residual < INAUDIBLE_DB;
 }
 
-/** `complete` says whether the job has all stems that its engine makes. */
-export function sentences(report: Report, engineTitle: string, complete: boolean): string[] {
-  return [duration(report, engineTitle), loudness(report), ...(complete ? [rest(report)] : []), ...silences(report), ...report.notes];
+/** Returns the report's sentences; `hasAllStems` says whether the job has all stems that its engine makes. */
+export function reportSentences(report: Report, engineTitle: string, hasAllStems: boolean): string[] {
+  return [
+    durationSentence(report, engineTitle),
+    loudnessSentence(report),
+    ...(hasAllStems ? [remainderSentence(report)] : []),
+    ...silenceSentences(report),
+    ...report.notes,
+  ];
 }
 
-function duration(report: Report, engineTitle: string): string {
+function durationSentence(report: Report, engineTitle: string): string {
   const seconds = Object.values(report.stems)[0]?.duration_seconds ?? 0;
-  const what = report.excerpt
-    ? `${formatSpan(seconds)} of the song, from ${formatTime(report.excerpt.start_seconds)} on,`
+  const part = report.excerpt
+    ? `${formatSpan(seconds)} of the song from ${formatTime(report.excerpt.start_seconds)}`
     : `${formatTime(seconds)} of music`;
-  const faster = report.real_time_factor;
-  const pace = faster >= 1.5 ? `, ${faster.toFixed(faster < 10 ? 1 : 0)} times faster than it plays` : "";
-  return `${engineTitle} with the preset ${report.preset} took ${what} apart in ${formatSpan(report.seconds.total ?? 0)}${pace}.`;
+  const speed = report.real_time_factor;
+  const pace = speed >= MIN_SPEED ? `, ${speed.toFixed(speed < 10 ? 1 : 0)} times faster than it plays` : "";
+  return `${engineTitle} with the preset ${report.preset} separated ${part} in ${formatSpan(report.seconds.total ?? 0)}${pace}.`;
 }
 
-function loudness(report: Report): string {
+function loudnessSentence(report: Report): string {
+  if (report.mixture.loudness_lufs === null) return "The song is silent, or nearly so.";
   const levels = Object.entries(report.stems)
     .filter(([, stem]) => stem.loudness_lufs !== null)
-    .map(([name, stem]) => `the ${name} ${formatDb(stem.loudness_lufs, "LUFS")}`);
-  if (report.mixture.loudness_lufs === null) return "The song is silent, or nearly so.";
-  return `The song is ${formatDb(report.mixture.loudness_lufs, "LUFS")} loud${levels.length ? `, ${levels.join(", ")}` : ""}.`;
+    .map(([name, stem]) => `${name} ${formatDb(stem.loudness_lufs, "LUFS")}`);
+  return `The song's loudness is ${[formatDb(report.mixture.loudness_lufs, "LUFS"), ...levels].join(", ")}.`;
 }
 
-function rest(report: Report): string {
-  if (sumsUp(report)) {
-    return "Played together the stems give the song back: nothing that can be heard is left over.";
-  }
-  return `Some of the song is in no stem: what is left over lies ${formatDb(-report.residual_db!)} below it.`;
+function remainderSentence(report: Report): string {
+  if (stemsAddUp(report)) return "Played together, the stems add up to the song: nothing audible is missing.";
+  return `Part of the song is in no stem. What is missing is ${formatDb(-report.residual_db!)} quieter than the song.`;
 }
 
-function silences(report: Report): string[] {
+function silenceSentences(report: Report): string[] {
   return Object.entries(report.stems)
     .filter(([, stem]) => stem.silent)
-    .map(([name]) => `The stem “${name}” is as good as silent: nothing of the kind was found.`);
+    .map(([name]) => `The stem “${name}” is nearly silent: the song seems to have none.`);
+}
+
+/** Returns the rows of the technical details, each as a term and its value. */
+export function detailRows(report: Report): [term: string, value: string][] {
+  const { codec, sample_rate_hz: rate } = report.source;
+  return [
+    ["Engine", `${report.engine}, version ${report.engine_version}, preset ${report.preset}`],
+    ["Original", [codec, rate && `${rate} Hz`].filter(Boolean).join(", ")],
+    ["Peak memory", formatBytes(report.peak_memory_bytes)],
+    ["Time", stageTimes(report)],
+  ];
+}
+
+function stageTimes(report: Report): string {
+  const stages = Object.entries(report.seconds).filter(([stage]) => stage !== "total");
+  return stages.map(([stage, seconds]) => `${stage} ${seconds.toFixed(1)} s`).join(", ");
+}
+
+/** Says when a job was created and when it will be deleted; null if it is kept. */
+export function expirySentences(job: Job): string | null {
+  if (!job.expires_at) return null;
+  return `Created ${ago(job.times.created_at)}. The song and its stems will be deleted on ${formatDate(job.expires_at)}.`;
 }

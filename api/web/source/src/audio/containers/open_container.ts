@@ -1,11 +1,11 @@
 // Recognises a file's container by its first bytes, whatever the file is called, and opens it with the right reader.
 
-import { isAdts, openAdts } from "./adts";
+import { isAdts, openAdts } from "./mpeg/adts";
 import type { AudioFile, OpenAudioFile, ReadRange } from "./audio_file";
 import { textAt } from "./bytes";
 import { openFlac } from "./flac";
 import { openChecked } from "./limits";
-import { openMp3 } from "./mp3";
+import { openMp3 } from "./mpeg/mp3";
 import { openMp4 } from "./mp4/open";
 import { openOgg } from "./ogg/open";
 import { openWav } from "./wav";

@@ -1,5 +1,5 @@
-// Mixes stems down to a file, four seconds at a time: what is done is handed to the browser, which keeps it outside of
-// the page's memory.
+// Mixes stems down to a WAV file, four seconds at a time. Finished parts go into a Blob, which browsers store outside of the
+// page's memory.
 
 import type { Segments } from "./segments";
 import { wavHeader } from "../containers/wav";
@@ -11,33 +11,33 @@ export interface Part {
 
 const FULL_SCALE = 32_768;
 
-/** Returns a WAV file of 16 bits. The parts are stems of one job: cut alike, and as long as each other. */
+/** Returns a 16-bit WAV file. The parts are stems of one job, so they have the same length and the same segments. */
 export async function mixDown(parts: readonly Part[], onProgress: (share: number) => void, signal: AbortSignal): Promise<Blob> {
   const { segmentSamples, totalSamples, sampleRate } = parts[0]!.segments;
   const pieces: Blob[] = [];
   let channels = 1;
   for (let first = 0; first < totalSamples; first += segmentSamples) {
-    const heard = await Promise.all(parts.map(({ segments }) => segments.decode(first / segmentSamples)));
+    const decoded = await Promise.all(parts.map(({ segments }) => segments.decode(first / segmentSamples)));
     signal.throwIfAborted();
-    channels = Math.max(channels, ...heard.map((buffer) => buffer.numberOfChannels));
+    channels = Math.max(channels, ...decoded.map((buffer) => buffer.numberOfChannels));
     const samples = Math.min(segmentSamples, totalSamples - first);
-    pieces.push(new Blob([mixed(heard, parts, samples, channels)]));
+    pieces.push(new Blob([mixSegment(decoded, parts, samples, channels)]));
     onProgress((first + samples) / totalSamples);
   }
   return new Blob([wavHeader(totalSamples, channels, sampleRate), ...pieces], { type: "audio/wav" });
 }
 
-function mixed(heard: readonly AudioBuffer[], parts: readonly Part[], samples: number, channels: number): Int16Array<ArrayBuffer> {
+function mixSegment(decoded: readonly AudioBuffer[], parts: readonly Part[], samples: number, channels: number): Int16Array<ArrayBuffer> {
   const pcm = new Int16Array(samples * channels);
   for (let channel = 0; channel < channels; channel++) {
     const sum = new Float32Array(samples);
-    heard.forEach((buffer, place) => {
+    decoded.forEach((buffer, place) => {
       const gain = parts[place]!.gain;
       const one = buffer.getChannelData(Math.min(channel, buffer.numberOfChannels - 1)).subarray(0, samples);
       one.forEach((sample, i) => (sum[i]! += gain * sample));
     });
     sum.forEach((sample, i) => {
-      // With dither, so that what fades out does not crackle.
+      // Dither, so that quiet fades do not crackle.
       const level = Math.round(sample * FULL_SCALE + Math.random() - Math.random());
       pcm[i * channels + channel] = Math.max(-FULL_SCALE, Math.min(level, FULL_SCALE - 1));
     });

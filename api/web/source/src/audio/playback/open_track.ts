@@ -1,5 +1,6 @@
 // Opens a file for playback: in segments if its container can be cut, else decoded whole if it is short.
 
+import { ERROR_WORDS } from "../../words/errors";
 import { UnsupportedFile, type ReadRange } from "../containers/audio_file";
 import { openContainer } from "../containers/open_container";
 import { httpReader } from "./ranges";
@@ -38,7 +39,7 @@ export async function openSegments(context: BaseAudioContext, audio: RemoteAudio
     if (!(error instanceof UnsupportedFile)) throw error;
   }
   if (Math.max(audio.size_bytes, decodedBytes(audio, context)) > MAX_WHOLE_BYTES) {
-    throw new UnsupportedFile("The file is too long to be decoded whole, and its format cannot be cut.");
+    throw new UnsupportedFile(ERROR_WORDS.tooLongToDecode);
   }
   return openWhole(read, audio.size_bytes, context);
 }

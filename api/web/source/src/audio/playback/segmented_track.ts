@@ -1,33 +1,33 @@
-// A track that plays decoded segments, each at its exact sample.
+// A track that decodes segments when they are needed, and plays each at its exact sample.
 
 import type { Segments } from "./segments";
 import type { Track } from "./track";
 
-/** How much is kept decoded: what sounds, and what is scheduled ahead. More costs 0.4 MB a second, for each track. */
+/** How much stays decoded: what is playing and what is scheduled. Each second costs 0.4 MB per track. */
 const KEPT_SECONDS = 8;
 
-/** Segments kept beside: one for a seek back, those that are only touched. */
-const KEPT_BESIDE = 3;
+/** More segments that stay decoded: one for seeking back, and those at the edges. */
+const EXTRA_SEGMENTS = 3;
 
 export class SegmentedTrack implements Track {
   readonly output: GainNode;
   private readonly decoded = new Map<number, Promise<AudioBuffer>>();
   private readonly ready = new Map<number, AudioBuffer>();
   private readonly kept: number;
-  private sounding = new Set<AudioBufferSourceNode>();
+  private playing = new Set<AudioBufferSourceNode>();
 
-  /** `offset` is where in the segments the song begins, in samples. */
+  /** `offset` is how many samples of the file come before the song. */
   constructor(
     private readonly context: AudioContext,
     private readonly segments: Segments,
     private readonly offset = 0,
   ) {
     this.output = context.createGain();
-    this.kept = Math.ceil((KEPT_SECONDS * segments.sampleRate) / segments.segmentSamples) + KEPT_BESIDE;
+    this.kept = Math.ceil((KEPT_SECONDS * segments.sampleRate) / segments.segmentSamples) + EXTRA_SEGMENTS;
   }
 
   async prepare(from: number, to: number): Promise<void> {
-    await Promise.all(this.covering(from + this.offset, to + this.offset).map((index) => this.load(index)));
+    await Promise.all(this.segmentsCovering(from + this.offset, to + this.offset).map((index) => this.decode(index)));
   }
 
   schedule(from: number, to: number, when: number): void {
@@ -35,7 +35,7 @@ export class SegmentedTrack implements Track {
   }
 
   stop(when: number): void {
-    for (const source of this.sounding) source.stop(when);
+    for (const source of this.playing) source.stop(when);
   }
 
   close(): void {
@@ -47,7 +47,7 @@ export class SegmentedTrack implements Track {
 
   private scheduleSegments(from: number, to: number, when: number): void {
     const { segmentSamples, sampleRate } = this.segments;
-    for (const index of this.covering(from, to)) {
+    for (const index of this.segmentsCovering(from, to)) {
       const buffer = this.ready.get(index);
       if (!buffer) continue;
       const begin = Math.max(from, index * segmentSamples);
@@ -57,25 +57,25 @@ export class SegmentedTrack implements Track {
       source.connect(this.output);
       source.onended = () => {
         source.disconnect();
-        this.sounding.delete(source);
+        this.playing.delete(source);
       };
       const offset = (begin - index * segmentSamples) / sampleRate;
       source.start(when + (begin - from) / sampleRate, offset, (end - begin) / sampleRate);
-      this.sounding.add(source);
+      this.playing.add(source);
     }
   }
 
-  private covering(from: number, to: number): number[] {
+  private segmentsCovering(from: number, to: number): number[] {
     const { segmentSamples, totalSamples } = this.segments;
     const first = Math.floor(from / segmentSamples);
     const stop = Math.ceil(Math.min(to, totalSamples) / segmentSamples);
     return Array.from({ length: Math.max(0, stop - first) }, (_, i) => first + i);
   }
 
-  private load(index: number): Promise<AudioBuffer> {
+  private decode(index: number): Promise<AudioBuffer> {
     const known = this.decoded.get(index);
     const loading = known ?? this.segments.decode(index);
-    // Last in the map is what was used last; a piece's first segment must outlive the loading of its second.
+    // The map is ordered by last use, so that decoding a piece's second segment does not drop its first.
     this.decoded.delete(index);
     this.decoded.set(index, loading);
     if (known) return known;

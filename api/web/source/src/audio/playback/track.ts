@@ -1,19 +1,19 @@
-// What the transport plays: anything that can be made ready for a stretch of the song, and told when to sound.
+// What the transport plays: anything that can prepare a stretch of the song and then be scheduled.
 
 export interface Track {
-  /** Where its sound comes out; its gain is the mixer's. */
+  /** Where its sound comes out. The mixer sets its gain. */
   readonly output: GainNode;
-  /** Makes the samples from `from` to `to` of the song ready to be scheduled. */
+  /** Decodes the song's samples from `from` to `to`, so that they can be scheduled. */
   prepare(from: number, to: number): Promise<void>;
-  /** Plays those samples, which are ready, at `when` seconds of the context's time. */
+  /** Plays prepared samples at `when`, in seconds of the context's clock. */
   schedule(from: number, to: number, when: number): void;
-  /** Forgets all that is scheduled; what sounds ends at `when`. */
+  /** Cancels everything that is scheduled; what is playing ends at `when`. */
   stop(when: number): void;
   close(): void;
 }
 
-/** A track that may fail while it plays, and then is silent: `onFault` hears of it, and the others go on. */
-export function forgiving(track: Track, onFault: () => void): Track {
+/** Returns a track that becomes silent when it fails, instead of stopping the others; `onFault` is called then. */
+export function faultTolerant(track: Track, onFault: () => void): Track {
   return {
     output: track.output,
     prepare: (from, to) => track.prepare(from, to).catch(onFault),

@@ -1,23 +1,23 @@
-// One play head over all tracks: cuts the song into short pieces, and schedules each on every track at the same sample
-// of the context's clock. Owns play, pause, seek and loop; owns no gains and no drawing.
+// One play head for all tracks: divides the song into short pieces, and schedules each of them on every track at the same
+// sample of the context's clock.
 
 import { signal } from "@preact/signals";
 
 import type { Track } from "./track";
 
-/** How much is scheduled at once. Shorter pieces cost work; longer ones delay a change of the loop. */
+/** The length of a piece. Shorter pieces cost work; longer ones delay changes of the loop. */
 const PIECE_SECONDS = 2;
 
-/** How far ahead is scheduled: more than a hidden tab's timers sleep. */
+/** How far ahead pieces are scheduled: longer than the timers of a hidden tab sleep. */
 const AHEAD_SECONDS = 4;
 
 /**
- * From the decision to play until the first sample sounds, beside the context's own latency. A start that comes too
- * late is not skipped into but begins late, and overlaps what follows: lower risks that on a busy machine.
+ * The time between the decision to play and the first sample, in addition to the context's own latency. A source that is
+ * started too late is not shortened but overlaps the next one, which a shorter lead risks on a busy machine.
  */
 const LEAD_SECONDS = 0.1;
 
-/** What keeps a stop or a start from clicking. */
+/** Fades this short keep starts and stops from clicking. */
 const FADE_SECONDS = 0.01;
 
 const SHORTEST_WAIT_SECONDS = 0.02;
@@ -29,13 +29,13 @@ export interface Region {
 }
 
 interface Piece extends Region {
-  /** The context's frame at which it begins to sound. */
+  /** The frame of the context's clock at which it begins. */
   frame: number;
 }
 
 export class Transport {
   readonly playing = signal(false);
-  /** Whether playing waits for samples to arrive. */
+  /** Whether playback waits for samples. */
   readonly waiting = signal(false);
   readonly loop = signal<Region | null>(null);
   readonly fault = signal<string | null>(null);
@@ -53,7 +53,7 @@ export class Transport {
     this.master.connect(context.destination);
   }
 
-  /** Returns where the sound is that leaves the speakers now, in samples. */
+  /** Returns which of the song's samples leaves the speakers now. */
   position(): number {
     if (!this.playing.value) return this.head;
     const now = (this.context.currentTime - (this.context.outputLatency || 0)) * this.context.sampleRate;
@@ -84,23 +84,23 @@ export class Transport {
     if (playing) this.play();
   }
 
-  /** Sets what repeats; null plays through. What is scheduled already is scheduled anew. */
+  /** Sets the loop, or removes it with null. Pieces that are already scheduled are scheduled again. */
   repeat(region: Region | null): void {
     this.loop.value = region;
     if (this.playing.value) this.seek(this.position());
   }
 
-  /** Takes in a track while the others play on: it begins in the midst of what is scheduled, in step with it. */
-  async join(track: Track): Promise<void> {
+  /** Adds a track while the others keep playing. It starts within the pieces that are scheduled, in step with the others. */
+  async addTrack(track: Track): Promise<void> {
     let known: Piece[];
     do {
       known = [...this.pieces];
       await Promise.all(known.map(({ from, to }) => track.prepare(from, to)));
     } while (known.at(-1) !== this.pieces.at(-1));
     this.tracks.add(track);
-    const soonest = this.soonest();
+    const earliestFrame = this.earliestFrame();
     for (const { from, to, frame } of this.pieces) {
-      const late = Math.max(0, soonest - frame);
+      const late = Math.max(0, earliestFrame - frame);
       if (from + late < to) track.schedule(from + late, to, (frame + late) / this.context.sampleRate);
     }
   }
@@ -136,23 +136,23 @@ export class Transport {
     this.pause();
   }
 
-  /** Schedules a piece once its samples are there; returns whether this run still goes on. */
+  /** Schedules a piece as soon as its samples are decoded; returns false if playback was stopped meanwhile. */
   private async playPiece(region: Region, run: number): Promise<boolean> {
-    const starved = window.setTimeout(() => (this.waiting.value = true), this.pieces.length ? 1000 * PIECE_SECONDS : 150);
+    const stalledTimer = window.setTimeout(() => (this.waiting.value = true), this.pieces.length ? 1000 * PIECE_SECONDS : 150);
     try {
-      // A track may join in the meantime.
+      // A track may be added in the meantime.
       for (let ready = 0; ready < this.tracks.size; ) {
         ready = this.tracks.size;
         await Promise.all([...this.tracks].map((track) => track.prepare(region.from, region.to)));
       }
     } finally {
-      window.clearTimeout(starved);
+      window.clearTimeout(stalledTimer);
     }
     if (run !== this.run) return false;
     this.waiting.value = false;
     const { sampleRate } = this.context;
-    // Later than planned, where samples came late: a gap, but everything after it is in step.
-    const frame = Math.max(this.end(), this.soonest());
+    // If the samples came late there is a gap, but everything after it is in step.
+    const frame = Math.max(this.end(), this.earliestFrame());
     if (!this.pieces.length) this.fadeIn(frame / sampleRate);
     this.pieces.push({ ...region, frame });
     for (const track of this.tracks) track.schedule(region.from, region.to, frame / sampleRate);
@@ -175,25 +175,25 @@ export class Transport {
     return to > from ? { from, to } : null;
   }
 
-  /** Returns where the song goes on after a piece: on, or back to where the loop begins. */
+  /** Returns the sample that follows a piece: the next one, or the first of the loop. */
   private after(piece: Region): number {
     const loop = this.loop.value;
     return loop && piece.to === loop.to ? loop.from : piece.to;
   }
 
-  /** Returns the first frame at which something can still be made to sound. */
-  private soonest(): number {
+  /** Returns the earliest frame at which something can still be scheduled. */
+  private earliestFrame(): number {
     const { sampleRate, currentTime, baseLatency } = this.context;
     return Math.ceil((currentTime + LEAD_SECONDS + 2 * baseLatency) * sampleRate);
   }
 
-  /** Returns the frame at which all that is scheduled has sounded. */
+  /** Returns the frame at which everything that is scheduled will have been played. */
   private end(): number {
     const last = this.pieces.at(-1);
     return last ? last.frame + last.to - last.from : 0;
   }
 
-  /** Waits for the sound's own clock, which halts where the sound does: while a phone rings, or the speakers are gone. */
+  /** Waits until the audio clock reaches a frame. The clock stops with the audio, for example while a phone rings. */
   private async waitUntil(frame: number, run: number): Promise<void> {
     for (;;) {
       const seconds = frame / this.context.sampleRate - this.context.currentTime;

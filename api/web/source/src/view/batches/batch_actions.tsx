@@ -1,10 +1,9 @@
-// What can be done with a batch: cancel it, try again what failed, keep its report.
+// The actions on a batch: cancel it, retry what failed, download its report.
 
 import { postJson } from "../../api/client";
 import { download } from "../../api/media";
 import type { Batch } from "../../api/types";
-import { plural } from "../../words/jobs";
-import { batchTitle } from "../../words/batches";
+import { BATCH_WORDS, batchTitle, reportWords, retryWords } from "../../words/batches";
 import { useAction } from "../action";
 import { Icon } from "../icons";
 
@@ -18,19 +17,19 @@ export function BatchActions({ batch, onChange }: { batch: Batch; onChange: () =
   const again = batch.counts.failed + batch.counts.canceled;
   const report = (path: string, ending: string) => (
     <button type="button" disabled={busy} onClick={() => run(() => download(path, `${batchTitle(batch)}.${ending}`))}>
-      <Icon name="download" /> Report as {ending.toUpperCase()}
+      <Icon name="download" /> {reportWords(ending)}
     </button>
   );
   return (
     <div class="job-actions">
       {cancel && (
         <button type="button" disabled={busy} onClick={() => post(cancel)}>
-          Cancel
+          {BATCH_WORDS.cancel}
         </button>
       )}
       {retry && !cancel && (
         <button type="button" class="primary" disabled={busy} onClick={() => post(retry)}>
-          Try {plural(again, "track")} again
+          {retryWords(again)}
         </button>
       )}
       {report(csv, "csv")}

@@ -1,12 +1,12 @@
-// A batch's items by their states: as a bar, as switches that choose which are listed, and as the list.
+// A batch's items: a bar of their states, buttons that filter by state, and the list.
 
 import { useSignal } from "@preact/signals";
 
 import type { Batch, BatchItem, ItemState } from "../../api/types";
-import { follow, jobPath } from "../../routes";
+import { followLink, jobPath } from "../../routes";
 import type { OpenBatch } from "../../state/batches";
-import { formatTime } from "../../words/jobs";
-import { ITEM_STATES, ITEM_WORDS } from "../../words/batches";
+import { BATCH_WORDS, ITEM_STATES, ITEM_WORDS, itemWords } from "../../words/batches";
+import { formatCount } from "../../words/numbers";
 
 export function CountsPicture({ batch, open }: { batch: Batch; open: OpenBatch }) {
   const states = ITEM_STATES.filter((state) => batch.counts[state] > 0);
@@ -18,7 +18,7 @@ export function CountsPicture({ batch, open }: { batch: Batch; open: OpenBatch }
       aria-pressed={open.state.value === state}
       onClick={() => void open.show(state)}
     >
-      {words} <span class="count-number">{count.toLocaleString("en")}</span>
+      {words} <span class="count-number">{formatCount(count)}</span>
     </button>
   );
   return (
@@ -28,8 +28,8 @@ export function CountsPicture({ batch, open }: { batch: Batch; open: OpenBatch }
           <div key={state} class={`item-${state}`} style={{ flexGrow: batch.counts[state] }} />
         ))}
       </div>
-      <div class="button-row counts" role="group" aria-label="Which tracks are listed">
-        {choice(null, "All", batch.total)}
+      <div class="button-row counts" role="group" aria-label={BATCH_WORDS.filter}>
+        {choice(null, BATCH_WORDS.all, batch.total)}
         {states.map((state) => choice(state, ITEM_WORDS[state], batch.counts[state]))}
       </div>
     </>
@@ -51,7 +51,7 @@ export function BatchItems({ open }: { open: OpenBatch }) {
       </ol>
       {open.hasMore.value && (
         <button type="button" class="small more" onClick={more} disabled={busy.value}>
-          {busy.value ? "Loading…" : "Show more"}
+          {busy.value ? BATCH_WORDS.loading : BATCH_WORDS.more}
         </button>
       )}
     </>
@@ -59,19 +59,16 @@ export function BatchItems({ open }: { open: OpenBatch }) {
 }
 
 function ItemRow({ item }: { item: BatchItem }) {
-  const note = [ITEM_WORDS[item.state], item.duration_seconds && formatTime(item.duration_seconds), item.error?.message];
   const content = (
     <>
       <span class="file-name" dir="auto">{item.track}</span>
-      <span class="job-row-note">
-        {item.number.toLocaleString("en")} · {note.filter(Boolean).join(" · ")}
-      </span>
+      <span class="job-row-note">{itemWords(item)}</span>
     </>
   );
   return (
     <li>
       {item.job_id ? (
-        <a class={`job-row is-${item.state}`} href={jobPath(item.job_id)} onClick={follow}>
+        <a class={`job-row is-${item.state}`} href={jobPath(item.job_id)} onClick={followLink}>
           {content}
         </a>
       ) : (

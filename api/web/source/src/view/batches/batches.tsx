@@ -1,13 +1,14 @@
-// The list of batches, and one of them: its counts as a picture, its items, its reports.
+// The list of batches, and the view of one batch.
 
 import { useSignal } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
 
-import type { Batch } from "../../api/types";
-import { ALL_BATCHES, batchPath, BATCHES_PATH, follow, openBatch } from "../../routes";
-import { batches, batchesFault, batchesLoaded, endedItems, followBatches, hasOlderBatches, isBatchActive, loadOlderBatches, OpenBatch } from "../../state/batches";
-import { ago } from "../../words/jobs";
-import { batchTitle, batchWords } from "../../words/batches";
+import { endedItems, isBatchActive, type Batch } from "../../api/types";
+import { ALL_BATCHES, batchPath, BATCHES_PATH, followLink, openBatch } from "../../routes";
+import { batches, batchesFault, batchesLoaded, followBatches, hasOlderBatches, loadOlderBatches, OpenBatch } from "../../state/batches";
+import { batchDocumentTitle, batchProgressLabel, BATCH_WORDS, batchTitle, batchWords } from "../../words/batches";
+import { joinWords } from "../../words/jobs";
+import { ago } from "../../words/numbers";
 import { BatchActions } from "./batch_actions";
 import { BatchItems, CountsPicture } from "./batch_items";
 import { Icon } from "../icons";
@@ -16,12 +17,12 @@ export function Batches({ id }: { id: string }) {
   return id === ALL_BATCHES ? <BatchList /> : <OneBatch key={id} id={id} />;
 }
 
-/** Leads to the batches, where there are any. */
+/** The link to the batches; nothing if there are none. */
 export function BatchesLink() {
   if (batches.value.length === 0) return null;
   return (
-    <a class="to-batches" href={BATCHES_PATH} onClick={follow} aria-current={openBatch.value === ALL_BATCHES ? "page" : undefined}>
-      Batches
+    <a class="to-batches" href={BATCHES_PATH} onClick={followLink} aria-current={openBatch.value === ALL_BATCHES ? "page" : undefined}>
+      {BATCH_WORDS.title}
     </a>
   );
 }
@@ -30,7 +31,7 @@ function BatchList() {
   const busy = useSignal(false);
   useEffect(() => {
     const stop = new AbortController();
-    document.title = "Batches – stemqueue";
+    document.title = batchDocumentTitle();
     void followBatches(stop.signal);
     return () => stop.abort();
   }, []);
@@ -40,9 +41,9 @@ function BatchList() {
   };
   return (
     <div class="batches">
-      <h1>Batches</h1>
+      <h1>{BATCH_WORDS.title}</h1>
       {batchesFault.value && <p role="alert">{batchesFault.value}</p>}
-      {batchesLoaded.value && batches.value.length === 0 && <p class="quiet">None yet. Programs send them, through the API.</p>}
+      {batchesLoaded.value && batches.value.length === 0 && <p class="quiet">{BATCH_WORDS.none}</p>}
       {batches.value.length > 0 && (
         <ul class="jobs panel rows">
           {batches.value.map((batch) => (
@@ -52,7 +53,7 @@ function BatchList() {
       )}
       {hasOlderBatches() && (
         <button type="button" class="small more" onClick={more} disabled={busy.value}>
-          Show more
+          {BATCH_WORDS.more}
         </button>
       )}
     </div>
@@ -62,13 +63,11 @@ function BatchList() {
 function BatchRow({ batch }: { batch: Batch }) {
   return (
     <li>
-      <a class="job-row" href={batchPath(batch.id)} onClick={follow}>
+      <a class="job-row" href={batchPath(batch.id)} onClick={followLink}>
         <span class="file-name" dir="auto">{batchTitle(batch)}</span>
-        <span class="job-row-note">
-          {batchWords(batch)} · {ago(batch.created_at)}
-        </span>
+        <span class="job-row-note">{joinWords([batchWords(batch), ago(batch.created_at)])}</span>
         {isBatchActive(batch) && (
-          <progress max={Math.max(1, batch.total)} value={endedItems(batch)} aria-label={`Progress of ${batchTitle(batch)}`} />
+          <progress max={Math.max(1, batch.total)} value={endedItems(batch)} aria-label={batchProgressLabel(batch)} />
         )}
       </a>
     </li>
@@ -85,15 +84,15 @@ function OneBatch({ id }: { id: string }) {
   const batch = open.batch.value;
   const problem = open.problem.value;
   useEffect(() => {
-    if (batch) document.title = `${batchTitle(batch)} – stemqueue`;
+    if (batch) document.title = batchDocumentTitle(batch);
   }, [batch]);
   return (
     <article class="batches">
-      <a class="up" href={BATCHES_PATH} onClick={follow}>
-        <Icon name="back" /> All batches
+      <a class="up" href={BATCHES_PATH} onClick={followLink}>
+        <Icon name="back" /> {BATCH_WORDS.back}
       </a>
-      {!batch && !(problem && !problem.isTransient) && <p class="quiet loading">Loading…</p>}
-      {!batch && problem && !problem.isTransient && <h1>{problem.status === 404 ? "There is no such batch" : problem.message}</h1>}
+      {!batch && !(problem && !problem.isTransient) && <p class="quiet loading">{BATCH_WORDS.loading}</p>}
+      {!batch && problem && !problem.isTransient && <h1>{problem.status === 404 ? BATCH_WORDS.missing : problem.message}</h1>}
       {batch && (
         <>
           <header class="job-head">
@@ -107,7 +106,7 @@ function OneBatch({ id }: { id: string }) {
           </header>
           {batch.error && <p class="warning">{batch.error.message}</p>}
           <section class="panel" aria-labelledby="items-title">
-            <h2 id="items-title">Tracks</h2>
+            <h2 id="items-title">{BATCH_WORDS.tracks}</h2>
             <CountsPicture batch={batch} open={open} />
             <BatchItems open={open} />
           </section>

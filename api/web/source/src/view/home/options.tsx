@@ -1,17 +1,10 @@
-// What the next job is to be: how much of the song, and behind a disclosure engine, preset and format.
+// The options for the next job: how much of the song, and behind a disclosure its engine, preset and format.
 
 import { defaultEngine, engines, enginesFault } from "../../state/engines";
 import { chosenExcerpt, options, part, TRY_SECONDS, type Part } from "../../state/options";
 import type { Engine, Preset } from "../../api/types";
-
-const FORMAT_WORDS: Record<string, string> = {
-  flac: "FLAC, lossless and compact",
-  wav: "WAV, lossless, for any editor",
-  mp3: "MP3, small, plays anywhere",
-  ogg: "Ogg Vorbis, small",
-  opus: "Opus, smallest",
-  m4a: "M4A (AAC), small",
-};
+import { formatWords, OPTION_WORDS, presetWords, trialWords } from "../../words/home";
+import { joinWords } from "../../words/jobs";
 
 export function PartChoice() {
   const choice = (value: Part, words: string) => (
@@ -22,11 +15,11 @@ export function PartChoice() {
   );
   return (
     <fieldset class="parts">
-      <legend class="unseen">How much of the song</legend>
+      <legend class="unseen">{OPTION_WORDS.part}</legend>
       <span class="segmented">
-        {choice("whole", "The whole song")}
-        {choice("try", `Try ${TRY_SECONDS} seconds first`)}
-        {choice("chosen", "A part")}
+        {choice("whole", OPTION_WORDS.whole)}
+        {choice("try", trialWords(TRY_SECONDS))}
+        {choice("chosen", OPTION_WORDS.chosen)}
       </span>
       {part.value === "chosen" && <ChosenPart />}
     </fieldset>
@@ -47,13 +40,13 @@ function ChosenPart() {
           chosenExcerpt.value = { ...chosenExcerpt.value, [name]: value };
         }}
       />
-      s
+      {OPTION_WORDS.seconds}
     </label>
   );
   return (
     <span class="chosen-part">
-      {field("start", "from", 0)}
-      {field("duration", "for", 1)}
+      {field("start", OPTION_WORDS.from, 0)}
+      {field("duration", OPTION_WORDS.for, 1)}
     </span>
   );
 }
@@ -64,21 +57,21 @@ export function OptionsPanel() {
   return (
     <details class="options">
       <summary>
-        Engine and format <span class="quiet">{summaryOf(engine)}</span>
+        {OPTION_WORDS.summary} <span class="quiet">{summaryOf(engine)}</span>
       </summary>
-      {!known && <p class="quiet">{enginesFault.value ?? "Asking the server what it can do…"}</p>}
+      {!known && <p class="quiet">{enginesFault.value ?? OPTION_WORDS.loading}</p>}
       {known && (
         <div class="fields">
           {engine && <EngineFields engine={engine} all={known.engines} />}
           <label class="field">
-            Format
+            {OPTION_WORDS.format}
             <select
               value={options.value.format}
               onChange={(event) => (options.value = { ...options.value, format: event.currentTarget.value })}
             >
               {known.formats.map(({ name }) => (
                 <option key={name} value={name}>
-                  {FORMAT_WORDS[name] ?? name}
+                  {formatWords(name)}
                 </option>
               ))}
             </select>
@@ -94,7 +87,7 @@ function EngineFields({ engine, all }: { engine: Engine; all: Engine[] }) {
   return (
     <>
       <label class="field">
-        Engine
+        {OPTION_WORDS.engine}
         <select
           value={engine.name}
           onChange={(event) => (options.value = { ...options.value, engine: event.currentTarget.value, preset: "" })}
@@ -108,7 +101,7 @@ function EngineFields({ engine, all }: { engine: Engine; all: Engine[] }) {
         <span class="quiet">{engine.summary}</span>
       </label>
       <label class="field">
-        Preset
+        {OPTION_WORDS.preset}
         <select
           value={preset?.name}
           onChange={(event) =>
@@ -132,12 +125,6 @@ function presetOf(engine: Engine): Preset | undefined {
   return engine.presets.find((p) => p.name === (wanted || engine.default_preset));
 }
 
-function presetWords(preset: Preset): string {
-  const longest = preset.max_seconds ? ` Songs of up to ${Math.round(preset.max_seconds / 60)} min.` : "";
-  return preset.description + longest;
-}
-
 function summaryOf(engine: Engine | undefined): string {
-  const words = [engine?.title, engine && presetOf(engine)?.name, options.value.format.toUpperCase()];
-  return words.filter(Boolean).join(" · ");
+  return joinWords([engine?.title, engine && presetOf(engine)?.name, options.value.format.toUpperCase()]);
 }

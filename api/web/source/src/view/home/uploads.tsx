@@ -1,39 +1,39 @@
-// Files on their way, with how far they are or why they are not taken.
+// The uploads in progress, and those that were refused or failed.
 
 import { useEffect } from "preact/hooks";
 
-import { dismiss, sendings, tryAgain, type Sending } from "../../state/uploads";
-import { formatBytes } from "../../words/jobs";
+import { dismiss, tryAgain, uploads, type PendingUpload } from "../../state/uploads";
+import { cancelUploadLabel, dismissLabel, UPLOAD_WORDS, uploadLabel, uploadProgress } from "../../words/home";
 import { Icon } from "../icons";
 
 export function Uploads() {
-  const busy = sendings.value.some((s) => s.stage === "sending" || s.stage === "waiting");
+  const busy = uploads.value.some((s) => s.stage === "uploading" || s.stage === "waiting");
   useEffect(() => {
     if (!busy) return;
     const warn = (event: BeforeUnloadEvent) => event.preventDefault();
     window.addEventListener("beforeunload", warn);
     return () => window.removeEventListener("beforeunload", warn);
   }, [busy]);
-  if (sendings.value.length === 0) return null;
+  if (uploads.value.length === 0) return null;
   return (
     <section class="uploads" aria-labelledby="uploads-title">
-      <h2 id="uploads-title">{busy || sendings.value.some((s) => s.stage === "submitting") ? "Sending" : "Not sent"}</h2>
+      <h2 id="uploads-title">{busy || uploads.value.some((s) => s.stage === "submitting") ? UPLOAD_WORDS.uploading : UPLOAD_WORDS.failed}</h2>
       <ul>
-        {sendings.value.map((sending) => (
-          <UploadRow key={sending.id} sending={sending} />
+        {uploads.value.map((upload) => (
+          <UploadRow key={upload.id} upload={upload} />
         ))}
       </ul>
     </section>
   );
 }
 
-function UploadRow({ sending }: { sending: Sending }) {
-  const { id, file, stage, fraction, message } = sending;
+function UploadRow({ upload }: { upload: PendingUpload }) {
+  const { id, file, stage, fraction, message } = upload;
   const bad = stage === "refused" || stage === "failed";
   return (
     <li class={bad ? "upload bad" : "upload"}>
       <span class="file-name" dir="auto">{file.name}</span>
-      <button type="button" class="toggle" aria-label={`${bad ? "Dismiss" : "Give up"} ${file.name}`} onClick={() => dismiss(id)}>
+      <button type="button" class="toggle" aria-label={bad ? dismissLabel(file.name) : cancelUploadLabel(file.name)} onClick={() => dismiss(id)}>
         <Icon name="close" />
       </button>
       {bad ? (
@@ -41,22 +41,22 @@ function UploadRow({ sending }: { sending: Sending }) {
           {message}{" "}
           {stage === "failed" && (
             <button type="button" class="small" onClick={() => tryAgain(id)}>
-              Try again
+              {UPLOAD_WORDS.retry}
             </button>
           )}
         </p>
       ) : (
         <p class="upload-note">
-          <progress max={1} value={fraction} aria-label={`Upload of ${file.name}`} />
-          <span class="quiet">{stageWords(sending)}</span>
+          <progress max={1} value={fraction} aria-label={uploadLabel(file.name)} />
+          <span class="quiet">{stageWords(upload)}</span>
         </p>
       )}
     </li>
   );
 }
 
-function stageWords({ stage, fraction, file }: Sending): string {
-  if (stage === "waiting") return "Waiting";
-  if (stage === "submitting" || fraction >= 1) return "Checking";
-  return `${Math.floor(fraction * 100)} % of ${formatBytes(file.size)}`;
+function stageWords({ stage, fraction, file }: PendingUpload): string {
+  if (stage === "waiting") return UPLOAD_WORDS.waiting;
+  if (stage === "submitting" || fraction >= 1) return UPLOAD_WORDS.checking;
+  return uploadProgress(fraction, file.size);
 }

@@ -1,4 +1,4 @@
-// What can be done with a job: cancel, retry, delete, download all, and the whole song after an excerpt.
+// The actions on a job: cancel, retry, delete, download, and separate the song again as a whole or with another engine.
 
 import { useSignal } from "@preact/signals";
 
@@ -7,9 +7,9 @@ import { download } from "../../api/media";
 import { isActive, type Job } from "../../api/types";
 import { go, jobPath } from "../../routes";
 import { engines } from "../../state/engines";
-import { put, remove } from "../../state/library";
+import { putJob, removeJob } from "../../state/library";
 import { submit } from "../../state/uploads";
-import { partWords, songName } from "../../words/jobs";
+import { archiveName, excerptOffer, JOB_WORDS } from "../../words/jobs";
 import { useAction } from "../action";
 import { Icon } from "../icons";
 
@@ -17,44 +17,44 @@ export function JobActions({ job }: { job: Job }) {
   const { run, busy, fault } = useAction();
   const sure = useSignal(false);
   const path = `/v1/jobs/${job.id}`;
-  const cancel = () => run(async () => put(await postJson<Job>(`${path}/cancel`)));
-  const retry = () => run(async () => put(await postJson<Job>(`${path}/retry`)));
-  const save = () => run(() => download(`${path}/archive`, `${songName(job)} - stems.zip`));
+  const cancel = () => run(async () => putJob(await postJson<Job>(`${path}/cancel`)));
+  const retry = () => run(async () => putJob(await postJson<Job>(`${path}/retry`)));
+  const save = () => run(() => download(`${path}/archive`, archiveName(job)));
   const erase = () =>
     run(async () => {
       await request(path, { method: "DELETE" });
-      remove(job.id);
+      removeJob(job.id);
       go("/");
     });
   return (
     <div class="job-actions">
       {isActive(job) && (
         <button type="button" disabled={busy} onClick={cancel}>
-          Cancel
+          {JOB_WORDS.cancel}
         </button>
       )}
       {(job.state === "failed" || job.state === "canceled") && (
         <button type="button" class={job.error && !job.error.retryable ? "" : "primary"} disabled={busy} onClick={retry}>
-          Try again
+          {JOB_WORDS.retry}
         </button>
       )}
       {job.links.archive && (
         <button type="button" class="primary" disabled={busy} onClick={save}>
-          <Icon name="download" /> Download all
+          <Icon name="download" /> {JOB_WORDS.downloadAll}
         </button>
       )}
       {!isActive(job) && !sure.value && (
         <button type="button" disabled={busy} onClick={() => (sure.value = true)}>
-          Delete
+          {JOB_WORDS.delete}
         </button>
       )}
       {sure.value && (
-        <span class="sure" role="group" aria-label="Delete for good?">
+        <span class="sure" role="group" aria-label={JOB_WORDS.confirmDelete}>
           <button type="button" class="danger" disabled={busy} onClick={erase} ref={(button) => button?.focus()}>
-            Delete song and stems
+            {JOB_WORDS.deleteNow}
           </button>
           <button type="button" onClick={() => (sure.value = false)}>
-            Keep
+            {JOB_WORDS.keep}
           </button>
         </span>
       )}
@@ -74,18 +74,18 @@ export function WholeSongOffer({ job }: { job: Job }) {
   const fields = { engine: job.engine, ...(job.preset && { preset: job.preset }), format: job.format };
   const whole = () => run(async () => go(jobPath((await submit(uploadId, fields, null)).id)));
   return (
-    <section class="panel offer" aria-label="The whole song">
+    <section class="panel offer" aria-label={JOB_WORDS.wholeSong}>
       <p>
-        You are hearing {partWords(job)}. {fault && <span role="alert">{fault}</span>}
+        {excerptOffer(job)} {fault && <span role="alert">{fault}</span>}
       </p>
       <button type="button" class="primary" disabled={busy} onClick={whole}>
-        Do the whole song
+        {JOB_WORDS.separateWhole}
       </button>
     </section>
   );
 }
 
-/** On one song this engine is better, on the next another: for the same upload, as it was asked for. */
+/** Offers to separate the same upload with other engines: which one is best differs from song to song. */
 export function OtherEngines({ job }: { job: Job }) {
   const { run, busy, fault } = useAction();
   const uploadId = job.source.upload_id;
@@ -95,7 +95,7 @@ export function OtherEngines({ job }: { job: Job }) {
     run(async () => go(jobPath((await submit(uploadId, { engine, format: job.format }, job.excerpt)).id)));
   return (
     <div class="button-row">
-      Take it apart with another engine:
+      {JOB_WORDS.otherEngine}
       {others.map(({ name, title }) => (
         <button key={name} type="button" class="small" disabled={busy} onClick={() => again(name)}>
           {title}

@@ -1,23 +1,24 @@
-// How a waiting or running job stands.
+// The progress of a queued or running job.
 
 import type { Job } from "../../api/types";
-import { formatSpan, plural, progressWords, STAGES } from "../../words/jobs";
-import { Parting } from "../home/parting";
+import { attemptWords, JOB_WORDS, progressWords, STAGES, timeLeftWords } from "../../words/jobs";
+import { formatPercent } from "../../words/numbers";
+import { Parting } from "../parting";
 
 export function Progress({ job }: { job: Job }) {
   const running = job.state === "running";
   return (
     <section class="panel progress-panel" aria-labelledby="progress-title">
       <Parting apart={running ? job.progress : 0} />
-      <h2 id="progress-title">{running ? "Taking it apart" : "In line"}</h2>
+      <h2 id="progress-title">{running ? JOB_WORDS.running : JOB_WORDS.queued}</h2>
       <p class="progress-words" role="status">
-        {running ? `${Math.floor(job.progress * 100)} %` : progressWords(job)}
-        <span class="quiet"> {timeWords(job)}</span>
+        {running ? formatPercent(job.progress) : progressWords(job)}
+        <span class="quiet"> {timeLeftWords(job)}</span>
       </p>
-      <progress class="big" max={1} value={running ? job.progress : 0} aria-label="Progress of this song" />
+      <progress class="big" max={1} value={running ? job.progress : 0} aria-label={JOB_WORDS.progressLabel} />
       <Stages stage={running ? job.stage : null} />
-      {job.attempt > 1 && <p class="quiet">This is attempt {job.attempt}: the one before was interrupted.</p>}
-      <p class="quiet">You can leave: the work goes on, and this address keeps its place.</p>
+      {job.attempt > 1 && <p class="quiet">{attemptWords(job.attempt)}</p>}
+      <p class="quiet">{JOB_WORDS.mayLeave}</p>
     </section>
   );
 }
@@ -33,12 +34,4 @@ function Stages({ stage }: { stage: string | null }) {
       ))}
     </ol>
   );
-}
-
-function timeWords(job: Job): string {
-  if (job.eta_seconds === null) return "";
-  if (job.state === "running") return `about ${formatSpan(job.eta_seconds)} left`;
-  const ahead = (job.queue_position ?? 1) - 1;
-  const others = ahead > 0 ? `${plural(ahead, "song")} before it, ` : "";
-  return `${others}done in about ${formatSpan(job.eta_seconds)}`;
 }

@@ -1,4 +1,4 @@
-// What was done to the song, in sentences, and the figures for those who want them.
+// The job's report: sentences, the stems' levels, and technical details.
 
 import { useEffect, useState } from "preact/hooks";
 
@@ -6,26 +6,28 @@ import { requestJson } from "../../api/client";
 import type { Report } from "../../api/types";
 import { engineTitle, hasAllStems } from "../../state/engines";
 import type { Studio } from "../../state/studio";
-import { ago, capitalised, formatBytes, formatDb } from "../../words/jobs";
-import { sentences, sumsUp } from "../../words/report";
+import { capitalised, formatBytes, formatDb } from "../../words/numbers";
+import { detailRows, expirySentences, reportSentences, REPORT_WORDS, stemsAddUp } from "../../words/report";
 import { OtherEngines } from "./job_actions";
 
 export function ReportPanel({ studio }: { studio: Studio }) {
   const { job } = studio;
   const report = useReport(studio);
+  const expiry = expirySentences(job);
   return (
     <section class="panel report" aria-labelledby="report-title">
-      <h2 id="report-title">What was done</h2>
+      <h2 id="report-title">{REPORT_WORDS.title}</h2>
       {report &&
-        sentences(report, engineTitle(job.engine), hasAllStems(job)).map((sentence) => <p key={sentence}>{sentence}</p>)}
-      <div class="table-place" tabIndex={0} role="region" aria-label="Levels of the stems">
+        reportSentences(report, engineTitle(job.engine), hasAllStems(job)).map((sentence) => <p key={sentence}>{sentence}</p>)}
+      <div class="table-place" tabIndex={0} role="region" aria-label={REPORT_WORDS.levels}>
         <table>
           <thead>
             <tr>
-              <th scope="col">Stem</th>
-              <th scope="col">Loudness</th>
-              <th scope="col">Peak</th>
-              <th scope="col">Size</th>
+              {REPORT_WORDS.columns.map((column) => (
+                <th key={column} scope="col">
+                  {column}
+                </th>
+              ))}
             </tr>
           </thead>
           <tbody>
@@ -42,41 +44,25 @@ export function ReportPanel({ studio }: { studio: Studio }) {
       </div>
       {report && <Details report={report} />}
       <OtherEngines job={job} />
-      {job.expires_at && (
-        <p class="quiet">
-          Made {ago(job.times.created_at)}. Song and stems are removed on{" "}
-          {new Date(job.expires_at).toLocaleDateString(undefined, { dateStyle: "long" })}.
-        </p>
-      )}
+      {expiry && <p class="quiet">{expiry}</p>}
     </section>
   );
 }
 
 function Details({ report }: { report: Report }) {
-  const rows: [string, string][] = [
-    ["Engine", `${report.engine}, version ${report.engine_version}, preset ${report.preset}`],
-    ["Original", [report.source.codec, report.source.sample_rate_hz && `${report.source.sample_rate_hz} Hz`].filter(Boolean).join(", ")],
-    ["Memory", `${formatBytes(report.peak_memory_bytes)} at most`],
-    ["Time", stageTimes(report)],
-  ];
   return (
     <details>
-      <summary>Figures</summary>
+      <summary>{REPORT_WORDS.details}</summary>
       <dl>
-        {rows.map(([term, words]) => (
+        {detailRows(report).map(([term, value]) => (
           <div key={term}>
             <dt>{term}</dt>
-            <dd>{words}</dd>
+            <dd>{value}</dd>
           </div>
         ))}
       </dl>
     </details>
   );
-}
-
-function stageTimes(report: Report): string {
-  const stages = Object.entries(report.seconds).filter(([stage]) => stage !== "total");
-  return stages.map(([stage, seconds]) => `${stage} ${seconds.toFixed(1)} s`).join(", ");
 }
 
 function useReport(studio: Studio): Report | null {
@@ -88,10 +74,10 @@ function useReport(studio: Studio): Report | null {
     requestJson<Report>(url, { signal: stop.signal }).then(
       (found) => {
         studio.gainDb = found.gain_db;
-        studio.stemsSumUp = sumsUp(found) && hasAllStems(studio.job);
+        studio.stemsAddUp = stemsAddUp(found) && hasAllStems(studio.job);
         setReport(found);
       },
-      // The table above tells the most important already.
+      // Without the report, the table still shows the most important figures.
       () => undefined,
     );
     return () => stop.abort();

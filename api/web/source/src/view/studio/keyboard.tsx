@@ -1,23 +1,12 @@
-// The keys that do what the buttons do, and the list of them.
+// Keyboard shortcuts for the studio, and the dialog that lists them.
 
 import { useEffect, useRef } from "preact/hooks";
 
 import { loopFromHere, loopToHere, ZOOM_STEP, type Studio } from "../../state/studio";
+import { KEY_HELP_WORDS, keyHelp, withKey } from "../../words/studio";
 import { Icon } from "../icons";
 
 const SEEK_SECONDS = 5;
-
-const HELP: readonly (readonly [keys: string[], words: string])[] = [
-  [["Space"], "Play or pause"],
-  [["←", "→"], `${SEEK_SECONDS} seconds back or on`],
-  [["0"], "Back to the start"],
-  [["1", "2", "…"], "Solo a stem; with Shift, mute it"],
-  [["o"], "The original, or the stems"],
-  [["[", "]"], "Loop from here, up to here"],
-  [["l"], "Stop looping"],
-  [["+", "−"], "Zoom in or out; Ctrl and the wheel do so too"],
-  [["?"], "This list"],
-];
 
 export function KeysHelp() {
   const dialog = useRef<HTMLDialogElement>(null);
@@ -30,14 +19,14 @@ export function KeysHelp() {
   }, []);
   return (
     <>
-      <button type="button" class="toggle keys-button" aria-label="Keys" title="Keys (?)" onClick={() => dialog.current?.showModal()}>
+      <button type="button" class="toggle keys-button" aria-label={KEY_HELP_WORDS.title} title={withKey(KEY_HELP_WORDS.title, "?")} onClick={() => dialog.current?.showModal()}>
         <Icon name="keys" />
       </button>
       <dialog ref={dialog} aria-labelledby="keys-title">
         <form method="dialog">
-          <h2 id="keys-title">Keys</h2>
+          <h2 id="keys-title">{KEY_HELP_WORDS.title}</h2>
           <dl class="keys">
-            {HELP.map(([keys, words]) => (
+            {keyHelp(SEEK_SECONDS).map(([keys, words]) => (
               <div key={words}>
                 <dt>
                   {keys.map((key) => (
@@ -48,20 +37,20 @@ export function KeysHelp() {
               </div>
             ))}
           </dl>
-          <button type="submit">Close</button>
+          <button type="submit">{KEY_HELP_WORDS.close}</button>
         </form>
       </dialog>
     </>
   );
 }
 
-/** Keys work wherever the focus is, but where they mean something else. */
+/** Handles the shortcuts, wherever the focus is, unless the focused element uses the key itself. */
 export function useKeys(studio: Studio): void {
   useEffect(() => {
     const onKeyDown = (event: KeyboardEvent) => {
       if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event)) return;
       if (event.key === " " && (event.target as HTMLElement).closest("button, summary, a")) return;
-      // Shift and a digit give another character on each keyboard; which key it is, tells the code.
+      // With Shift, a digit key gives another character on each keyboard layout. Its code is always the same.
       const muted = event.shiftKey ? studio.strips[Number(/^Digit(\d)$/.exec(event.code)?.[1]) - 1]?.muted : undefined;
       const act = muted ? () => void (muted.value = !muted.value) : actions(studio)[event.key];
       if (!act) return;
@@ -92,16 +81,16 @@ function actions(studio: Studio): Record<string, () => void> {
   };
 }
 
-/** Whether a key means something to what has the focus; to a fader only what moves it does. */
+/** Whether the focused element uses the key itself. Faders use only the keys that move them. */
 function isTyping({ target, key }: KeyboardEvent): boolean {
   const field = (target as HTMLElement).closest("input, select, textarea, dialog");
   const isFader = field instanceof HTMLInputElement && field.type === "range";
   return field !== null && !(isFader && !/^(Arrow|Page|Home|End)/.test(key));
 }
 
-/** Gives the focus back after a click: the next press of the space bar is to play, not to press the button again. */
-export function letGoAfterClick(event: MouseEvent): void {
+/** Removes the focus from a button after a mouse click, so that the space bar plays instead of pressing the button again. */
+export function blurAfterClick(event: MouseEvent): void {
   const button = (event.target as HTMLElement).closest("button");
-  // A press of a key is a click too, without a place in the count.
+  // A key press causes a click event too, with a count of 0.
   if (button && event.detail > 0) button.blur();
 }

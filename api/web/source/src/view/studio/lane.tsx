@@ -1,11 +1,11 @@
-// A strip of the common time axis: whatever is drawn in it shares the window, the play head, the loop, and the gestures.
+// A lane of the common time axis. All lanes share the time window, the play head, the loop, and the mouse gestures.
 
 import { useSignalEffect } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 
 import { SHORTEST_LOOP_SECONDS, type Studio } from "../../state/studio";
-import { formatExactTime } from "../../words/jobs";
+import { formatExactTime } from "../../words/numbers";
 
 /** A press that moves less than this is a click. */
 const DRAG_PIXELS = 5;
@@ -20,7 +20,7 @@ export function Lane({ studio, kind, children }: LaneProps) {
   const lane = useRef<HTMLDivElement>(null);
   useEffect(() => {
     const stop = new AbortController();
-    listen(lane.current!, studio, stop.signal);
+    addGestures(lane.current!, studio, stop.signal);
     return () => stop.abort();
   }, [studio]);
   return (
@@ -33,7 +33,7 @@ export function Lane({ studio, kind, children }: LaneProps) {
   );
 }
 
-/** Where the pointer is, across all lanes: what is above is what is below. */
+/** A line at the pointer's time through all lanes. */
 function Pointed({ studio, labelled }: { studio: Studio; labelled: boolean }) {
   const line = useRef<HTMLDivElement>(null);
   useSignalEffect(() => {
@@ -56,7 +56,7 @@ function Pointed({ studio, labelled }: { studio: Studio; labelled: boolean }) {
 
 function PlayHead({ studio }: { studio: Studio }) {
   const line = useRef<HTMLDivElement>(null);
-  // Written past the renderer: sixty times a second, only this may change.
+  // This runs sixty times a second, so it bypasses the renderer.
   useSignalEffect(() => {
     const { from, to } = studio.window.value;
     const share = (studio.position.value - from) / (to - from);
@@ -76,8 +76,8 @@ function LoopMark({ studio }: { studio: Studio }) {
   return <div class="loop-mark" style={{ left: `${left}%`, width: `${width}%` }} />;
 }
 
-/** A click seeks, a drag marks what repeats, the wheel with Ctrl zooms, sideways it scrolls. */
-function listen(lane: HTMLElement, studio: Studio, signal: AbortSignal): void {
+/** A click seeks, a drag sets the loop, Ctrl with the wheel zooms, and a sideways wheel scrolls. */
+function addGestures(lane: HTMLElement, studio: Studio, signal: AbortSignal): void {
   const secondsAt = (x: number): number => {
     const box = lane.getBoundingClientRect();
     const { from, to } = studio.window.value;

@@ -1,28 +1,28 @@
-// How loud a stem is at the moment, after its fader: seen, one knows which stem it is that one hears.
+// The level of a stem behind its fader. It shows which stem one is hearing.
 
 import { useSignalEffect } from "@preact/signals";
 import { useRef } from "preact/hooks";
 
 import type { Strip, Studio } from "../../state/studio";
 
-/** What the meter's left end stands for. */
+/** The level at the meter's left end. */
 const LOWEST_DB = -48;
 
-/** How much of its height a peak keeps from picture to picture. */
+/** How much of a peak remains in the next frame. */
 const FALL = 0.9;
 
 export function Meter({ strip, studio }: { strip: Strip; studio: Studio }) {
   const bar = useRef<HTMLDivElement>(null);
   useSignalEffect(() => {
-    const ear = strip.ear.value;
+    const analyser = strip.analyser.value;
     const draw = (share: number) => {
       if (bar.current) bar.current.style.transform = `scaleX(${share})`;
     };
-    if (!ear || !studio.playing.value) return draw(0);
-    const samples = new Float32Array(ear.fftSize);
+    if (!analyser || !studio.playing.value) return draw(0);
+    const samples = new Float32Array(analyser.fftSize);
     let shown = 0;
     let frame = requestAnimationFrame(function look() {
-      ear.getFloatTimeDomainData(samples);
+      analyser.getFloatTimeDomainData(samples);
       shown = Math.max(shareOf(samples), shown * FALL);
       draw(shown);
       frame = requestAnimationFrame(look);

@@ -1,4 +1,4 @@
-// The mixer: transport, one lane for each stem and one for the mixture, all over one time axis.
+// The mixer: one lane for each stem and one for the original, on a common time axis.
 
 import { useSignal } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
@@ -7,9 +7,10 @@ import { download } from "../../api/media";
 import { requestJson } from "../../api/client";
 import type { Output, Waveform } from "../../api/types";
 import type { Strip, Studio } from "../../state/studio";
-import { capitalised, formatBytes } from "../../words/jobs";
+import { capitalised } from "../../words/numbers";
+import { downloadLabel, MIXER_WORDS, muteLabel, soloLabel, volumeLabel, volumeNote, volumeWords } from "../../words/studio";
 import { Icon } from "../icons";
-import { letGoAfterClick } from "./keyboard";
+import { blurAfterClick } from "./keyboard";
 import { Lane } from "./lane";
 import { Meter } from "./meter";
 import { Ruler } from "./ruler";
@@ -22,9 +23,9 @@ export function Mixer({ studio }: { studio: Studio }) {
   const outlines = useOutlines(studio.job.waveforms);
   const loudest = loudestOf(Object.values(outlines));
   return (
-    <section class={`panel mixer${studio.hearingMixture.value ? " hearing-mixture" : ""}`} aria-labelledby="mixer-title" onClick={letGoAfterClick}>
+    <section class={`panel mixer${studio.hearingMixture.value ? " hearing-mixture" : ""}`} aria-labelledby="mixer-title" onClick={blurAfterClick}>
       <div class="panel-head toolbar">
-        <h2 id="mixer-title">Mixer</h2>
+        <h2 id="mixer-title">{MIXER_WORDS.title}</h2>
         <LoopButtons studio={studio} />
         <ZoomButtons studio={studio} />
       </div>
@@ -39,7 +40,7 @@ export function Mixer({ studio }: { studio: Studio }) {
         {studio.job.waveforms.some((waveform) => waveform.name === "mixture") && (
           <div class="row mixture-row of-mixture">
             <div class="lane-head">
-              <span class="stem-name">Original</span>
+              <span class="stem-name">{MIXER_WORDS.original}</span>
             </div>
             <Lane studio={studio} kind="wave">
               <WaveformCanvas outline={outlines.mixture ?? null} loudest={loudest} window={studio.window} />
@@ -67,19 +68,19 @@ function StemRow({ strip, studio, outline, loudest }: StemRowProps) {
       <div class="lane-head">
         <span class="stem-name">
           {capitalised(name)}
-          {strip.volume.value < 1 && <span class="quiet"> {Math.round(strip.volume.value * 100)} %</span>}
+          {strip.volume.value < 1 && <span class="quiet">{volumeNote(strip.volume.value)}</span>}
         </span>
         <VolumeSlider strip={strip} />
         <span class="strip-buttons">
-          <Toggle label={`Solo ${name}`} short="S" title="Hear this stem alone" state={strip.solo} />
-          <Toggle label={`Mute ${name}`} short="M" title="Silence this stem" state={strip.muted} />
+          <Toggle label={soloLabel(name)} short="S" title={MIXER_WORDS.solo} state={strip.solo} />
+          <Toggle label={muteLabel(name)} short="M" title={MIXER_WORDS.mute} state={strip.muted} />
           <DownloadButton stem={strip.stem} />
         </span>
         <Meter strip={strip} studio={studio} />
       </div>
       <Lane studio={studio} kind="wave">
         <WaveformCanvas outline={outline} loudest={loudest} window={studio.window} />
-        {strip.stem.silent && <p class="lane-note">As good as silent</p>}
+        {strip.stem.silent && <p class="lane-note">{MIXER_WORDS.silent}</p>}
       </Lane>
     </div>
   );
@@ -116,9 +117,9 @@ function VolumeSlider({ strip }: { strip: Strip }) {
       min={0}
       max={100}
       value={percent}
-      aria-label={`Volume of ${strip.stem.name}`}
-      aria-valuetext={`${percent} percent`}
-      title="A double click sets it to 100 %"
+      aria-label={volumeLabel(strip.stem.name)}
+      aria-valuetext={volumeWords(percent)}
+      title={MIXER_WORDS.resetVolume}
       onDblClick={() => (strip.volume.value = 1)}
       onInput={(event) => (strip.volume.value = Number(event.currentTarget.value) / 100)}
     />
@@ -131,7 +132,7 @@ function DownloadButton({ stem }: { stem: Output & { format: string } }) {
     failed.value = false;
     download(stem.url, stem.filename).catch(() => (failed.value = true));
   };
-  const label = `Download ${stem.name} as ${stem.format.toUpperCase()}, ${formatBytes(stem.size_bytes)}`;
+  const label = downloadLabel(stem);
   return (
     <button type="button" class={failed.value ? "toggle warned" : "toggle"} aria-label={label} title={label} onClick={save}>
       <Icon name="download" />
@@ -139,7 +140,7 @@ function DownloadButton({ stem }: { stem: Output & { format: string } }) {
   );
 }
 
-/** Returns the largest sample of all outlines, which fills a lane: so a quiet stem looks quiet beside a loud one. */
+/** Returns the largest sample of all outlines, which fills a lane. So a quiet stem looks quiet beside a loud one. */
 function loudestOf(outlines: Waveform[]): number {
   return outlines.reduce((most, { peaks }) => peaks.reduce((m, peak) => Math.max(m, Math.abs(peak)), most), 1);
 }
@@ -151,7 +152,7 @@ function useOutlines(waveforms: Output[]): Record<string, Waveform> {
     for (const { name, url } of waveforms) {
       requestJson<Waveform>(url, { signal: stop.signal }).then(
         (outline) => setOutlines((known) => ({ ...known, [name]: outline })),
-        // Without its outline a lane shows a line; everything else works.
+        // Without its outline, a lane shows a straight line.
         () => undefined,
       );
     }

@@ -1,24 +1,25 @@
-// The time axis: ticks, and the slider that seeks by keyboard and for screen readers.
+// The time axis: ticks, and the slider for seeking by keyboard and screen reader.
 
 import type { Studio } from "../../state/studio";
-import { formatExactTime, formatTime, spokenTime } from "../../words/jobs";
+import { formatExactTime, formatTime } from "../../words/numbers";
+import { MIXER_WORDS, positionWords } from "../../words/studio";
 import { Lane } from "./lane";
 
 const STEPS_SECONDS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600];
 const MOST_TICKS = 9;
 
-/** The same on a phone. */
+// The same on a phone.
 const MOST_TICKS_NARROW = 5;
 const LAST_TICK_SHARE_NARROW = 0.86;
 const narrow = matchMedia("(max-width: 44rem)");
 
-/** A tick further right has no room for its label. */
+/** Further right, there is no room for a tick's label. */
 const LAST_TICK_SHARE = 0.93;
 
 const SMALL_STEP_SECONDS = 1;
 const STEP_SECONDS = 5;
 
-/** `seekable` puts the slider into it: one is enough for all lanes. */
+/** `seekable` adds the slider, of which one is enough for all lanes. */
 export function Ruler({ studio, seekable = false }: { studio: Studio; seekable?: boolean }) {
   const { from, to } = studio.window.value;
   const [most, last] = narrow.matches ? [MOST_TICKS_NARROW, LAST_TICK_SHARE_NARROW] : [MOST_TICKS, LAST_TICK_SHARE];
@@ -43,7 +44,7 @@ export function Ruler({ studio, seekable = false }: { studio: Studio; seekable?:
 }
 
 function SeekSlider({ studio }: { studio: Studio }) {
-  // Whole seconds: the slider is read out, and need not change sixty times a second.
+  // Whole seconds, because screen readers read the slider aloud.
   const seconds = Math.floor(studio.position.value);
   const keys: Record<string, number> = {
     ArrowRight: seconds + STEP_SECONDS,
@@ -67,11 +68,11 @@ function SeekSlider({ studio }: { studio: Studio }) {
       class="seek-slider"
       role="slider"
       tabIndex={0}
-      aria-label="Position in the song"
+      aria-label={MIXER_WORDS.position}
       aria-valuemin={0}
       aria-valuemax={Math.floor(studio.duration)}
       aria-valuenow={seconds}
-      aria-valuetext={`${spokenTime(seconds)} of ${spokenTime(studio.duration)}`}
+      aria-valuetext={positionWords(seconds, studio.duration)}
       onKeyDown={onKeyDown}
     />
   );

@@ -1,11 +1,12 @@
-// Saves what the faders are set to as one file: a song with little of its voice, to sing to.
+// Saves the mix, as the faders are set, as one file: for example a song with quiet vocals to sing to.
 
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 
 import { saveBlob } from "../../api/media";
-import { heardStrips, makeMix, mixName } from "../../state/mixdown";
+import { audibleStrips, makeMix, mixFilename } from "../../state/mixdown";
 import type { Studio } from "../../state/studio";
+import { MIXER_WORDS, mixingWords } from "../../words/studio";
 import { Icon } from "../icons";
 
 export function SaveMix({ studio }: { studio: Studio }) {
@@ -15,7 +16,7 @@ export function SaveMix({ studio }: { studio: Studio }) {
   useEffect(() => () => stop.peek()?.abort(), []);
   const save = async () => {
     const controller = (stop.value = new AbortController());
-    const name = mixName(studio, studio.job);
+    const name = mixFilename(studio, studio.job);
     share.value = 0;
     fault.value = null;
     try {
@@ -27,19 +28,19 @@ export function SaveMix({ studio }: { studio: Studio }) {
       share.value = null;
     }
   };
-  const percent = Math.floor((share.value ?? 0) * 100);
   return (
     <div class="save-mix">
       <p class="hint" role="status">
-        {fault.value ?? (heardStrips(studio).length ? "At these volumes, as WAV" : "No stem sounds")}
+        {fault.value ?? (audibleStrips(studio).length ? MIXER_WORDS.saveHint : MIXER_WORDS.nothingToSave)}
       </p>
       {share.value === null ? (
-        <button type="button" class="small" disabled={!heardStrips(studio).length} onClick={() => void save()}>
-          <Icon name="download" /> Save this mix
+        <button type="button" class="small" disabled={!audibleStrips(studio).length} onClick={() => void save()}>
+          <Icon name="download" /> {MIXER_WORDS.save}
         </button>
       ) : (
         <button type="button" class="small" onClick={() => stop.value?.abort()}>
-          <Icon name="close" /> Mixing, {percent} %<span class="unseen">: stop</span>
+          <Icon name="close" /> {mixingWords(share.value)}
+          <span class="unseen">{MIXER_WORDS.stopSaving}</span>
         </button>
       )}
     </div>

@@ -1,4 +1,4 @@
-// The worker's spectrograms on the page's time axis, with frequencies and decibels told beside them.
+// The worker's spectrograms on the page's time axis, with frequency labels and a legend.
 
 import type { Signal } from "@preact/signals";
 import { useCallback, useEffect, useState } from "preact/hooks";
@@ -6,7 +6,8 @@ import { useCallback, useEffect, useState } from "preact/hooks";
 import { closeAddress, closeLater, openAddress } from "../../api/media";
 import type { Picture } from "../../api/types";
 import type { Span, Studio } from "../../state/studio";
-import { capitalised } from "../../words/jobs";
+import { formatFrequency } from "../../words/numbers";
+import { colourRange, darkestLevel, spectrogramTitle, SPECTROGRAM_WORDS } from "../../words/studio";
 import { Canvas } from "../canvas";
 import { Lane } from "./lane";
 import { Ruler } from "./ruler";
@@ -14,9 +15,8 @@ import { toneOf } from "./stem_colours";
 
 const FREQUENCIES_HZ = [50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000];
 
-/** The order of the post: the whole, then what accompanies, then the voice, then what else there is. */
+/** The order of the pictures; others follow. */
 const ORDER = ["mixture", "accompaniment", "vocals"];
-const TITLES: Record<string, string> = { mixture: "Full spectrum", accompaniment: "Accompaniment", vocals: "Vocals" };
 
 export function Spectrograms({ studio }: { studio: Studio }) {
   const plain = studio.job.pictures.filter((picture) => picture.name !== "spectrogram");
@@ -28,8 +28,8 @@ export function Spectrograms({ studio }: { studio: Studio }) {
   return (
     <section class="panel inside" aria-labelledby="inside-title">
       <div class="panel-head">
-        <h2 id="inside-title">Look inside</h2>
-        <p class="quiet">Bright is loud; low notes lie at the bottom.</p>
+        <h2 id="inside-title">{SPECTROGRAM_WORDS.title}</h2>
+        <p class="quiet">{SPECTROGRAM_WORDS.legend}</p>
         {figure && <FigureLink figure={figure} />}
       </div>
       <div class="row ruler-row">
@@ -40,9 +40,9 @@ export function Spectrograms({ studio }: { studio: Studio }) {
         <Panel key={picture.name} picture={picture} studio={studio} />
       ))}
       <div class="legend">
-        <span>−{rangeDb} dB</span>
-        <div class="legend-bar" role="img" aria-label={`Colours from dark, ${rangeDb} dB below the song's peak, to bright, the peak`} />
-        <span>0 dB, the song’s peak</span>
+        <span>{darkestLevel(rangeDb)}</span>
+        <div class="legend-bar" role="img" aria-label={colourRange(rangeDb)} />
+        <span>{SPECTROGRAM_WORDS.peak}</span>
       </div>
     </section>
   );
@@ -58,23 +58,22 @@ function FigureLink({ figure }: { figure: Picture }) {
   };
   return (
     <a class="figure-link" href={figure.url} target="_blank" rel="noopener" onClick={open}>
-      Open as one picture
+      {SPECTROGRAM_WORDS.open}
     </a>
   );
 }
 
 function Panel({ picture, studio }: { picture: Picture; studio: Studio }) {
-  const title = TITLES[picture.name] ?? capitalised(picture.name);
   const image = usePicture(picture.url);
   return (
     <figure class="spectrogram">
       <figcaption class="lane-head">
-        <span class={`stem-name ${toneOf(studio.job, picture.name)}`}>{title}</span>
+        <span class={`stem-name ${toneOf(studio.job, picture.name)}`}>{spectrogramTitle(picture.name)}</span>
       </figcaption>
       <div class="spectrogram-body">
         <Frequencies picture={picture} />
         <Lane studio={studio} kind="spectrum">
-          {image === "failed" && <p class="lane-note">The picture could not be loaded.</p>}
+          {image === "failed" && <p class="lane-note">{SPECTROGRAM_WORDS.failed}</p>}
           <PictureCanvas image={image instanceof Image ? image : null} duration={studio.duration} window={studio.window} />
         </Lane>
       </div>
@@ -89,7 +88,7 @@ function Frequencies({ picture }: { picture: Picture }) {
     <div class="frequencies" aria-hidden="true">
       {FREQUENCIES_HZ.filter((hz) => hz > low && height(hz) < 0.98).map((hz) => (
         <span key={hz} style={{ bottom: `${height(hz) * 100}%` }}>
-          {hz < 1000 ? `${hz} Hz` : `${hz / 1000} kHz`}
+          {formatFrequency(hz)}
         </span>
       ))}
     </div>

@@ -1,22 +1,24 @@
-// Play, the time, and original against stems: always in reach, however far the page is scrolled.
+// The player: play button, clock, and the switch between stems and original. It stays visible when the page scrolls.
 
 import { useComputed } from "@preact/signals";
 
 import type { Studio } from "../../state/studio";
-import { formatExactTime, formatTime } from "../../words/jobs";
+import { formatExactTime, formatTime } from "../../words/numbers";
+import { PLAYER_WORDS, withKey } from "../../words/studio";
 import { Icon } from "../icons";
-import { KeysHelp, letGoAfterClick, useKeys } from "./keyboard";
+import { KeysHelp, blurAfterClick, useKeys } from "./keyboard";
 
 export function TransportBar({ studio }: { studio: Studio }) {
   useKeys(studio);
   const playing = studio.playing.value;
+  const label = playing ? PLAYER_WORDS.pause : PLAYER_WORDS.play;
   return (
-    <section class="transport" aria-label="Player" onClick={letGoAfterClick}>
+    <section class="transport" aria-label={PLAYER_WORDS.label} onClick={blurAfterClick}>
       <button
         type="button"
         class={`play${studio.waiting.value ? " waiting" : ""}`}
-        aria-label={playing ? "Pause" : "Play"}
-        title={playing ? "Pause (space)" : "Play (space)"}
+        aria-label={label}
+        title={withKey(label, "space")}
         onClick={() => studio.toggle()}
       >
         <Icon name={playing ? "pause" : "play"} />
@@ -24,7 +26,7 @@ export function TransportBar({ studio }: { studio: Studio }) {
       <Clock studio={studio} />
       <HearSwitch studio={studio} />
       <p class="transport-note" role="status">
-        {studio.fault.value ?? studio.mixtureFault.value ?? (studio.waiting.value ? "Loading the sound…" : noteOn(studio))}
+        {studio.fault.value ?? studio.mixtureFault.value ?? (studio.waiting.value ? PLAYER_WORDS.loading : noteOn(studio))}
       </p>
       <KeysHelp />
     </section>
@@ -32,8 +34,8 @@ export function TransportBar({ studio }: { studio: Studio }) {
 }
 
 function noteOn(studio: Studio): string {
-  if (!studio.hearingMixture.value || !studio.sumForMixture.value) return "";
-  return "This browser cannot play the original's format: you hear all stems together, which are the same.";
+  if (!studio.hearingMixture.value || !studio.stemsForMixture.value) return "";
+  return PLAYER_WORDS.stemsForOriginal;
 }
 
 function Clock({ studio }: { studio: Studio }) {
@@ -50,18 +52,18 @@ function Clock({ studio }: { studio: Studio }) {
 function HearSwitch({ studio }: { studio: Studio }) {
   const original = studio.hearingMixture.value;
   return (
-    <div class="segmented" role="group" aria-label="What is heard">
+    <div class="segmented" role="group" aria-label={PLAYER_WORDS.source}>
       <button type="button" aria-pressed={!original} onClick={() => void studio.hearMixture(false)}>
-        Stems
+        {PLAYER_WORDS.stems}
       </button>
       <button
         type="button"
         aria-pressed={original}
-        title="Compare with the song as it was (o)"
+        title={PLAYER_WORDS.compare}
         disabled={studio.mixtureFault.value !== null}
         onClick={() => void studio.hearMixture(true)}
       >
-        Original
+        {PLAYER_WORDS.original}
       </button>
     </div>
   );

@@ -1,4 +1,4 @@
-// The outline of a signal, from the server's peaks: nothing is decoded to draw it.
+// The outline of a stem, drawn from peaks that the server has measured.
 
 import type { Signal } from "@preact/signals";
 import { useCallback } from "preact/hooks";
@@ -9,7 +9,7 @@ import { Canvas } from "../canvas";
 
 interface WaveformProps {
   outline: Waveform | null;
-  /** The sample that reaches to the lane's edge. */
+  /** The sample value at the lane's edge. */
   loudest: number;
   window: Signal<Span>;
 }
@@ -23,7 +23,7 @@ export function WaveformCanvas({ outline, loudest, window }: WaveformProps) {
       pen.fillRect(0, middle - 0.5, width, 1);
       if (!outline) return;
       const scale = (middle - 2) / loudest;
-      // By the screen's own pixels: columns that begin between two of them are drawn fainter, in stripes.
+      // Columns must begin at the screen's own pixels. Otherwise some are drawn fainter, which looks like stripes.
       const column = 1 / (globalThis.devicePixelRatio || 1);
       const columns = Math.ceil(width / column);
       for (let i = 0; i < columns; i++) {
@@ -38,7 +38,7 @@ export function WaveformCanvas({ outline, loudest, window }: WaveformProps) {
   return <Canvas draw={draw} />;
 }
 
-/** Returns the lowest and highest sample between two shares of the window. */
+/** Returns the lowest and the highest sample in a part of the window, given as shares from 0 to 1. */
 function extremes({ peaks, duration_seconds: duration }: Waveform, { from, to }: Span, start: number, stop: number) {
   const spans = peaks.length / 2;
   const place = (share: number) => ((from + share * (to - from)) / duration) * spans;

@@ -4,8 +4,8 @@
 // A frame depends on the frames before it (bit reservoir, overlapping transform), so each cut begins some frames early and
 // drops what they decode to. The samples that encoder and decoder add before the music are in LAME's tag, if there is one.
 
-import { UnsupportedFile, type OpenAudioFile, type ReadRange } from "./audio_file";
-import { textAt } from "./bytes";
+import { UnsupportedFile, type OpenAudioFile, type ReadRange } from "../audio_file";
+import { textAt } from "../bytes";
 import { FrameReader, type FoundFrames } from "./frame_reader";
 import { findFrameAt, parseFrameHeader, readEncoderTag, MIN_FRAME_BYTES, type FrameHeader } from "./mp3_headers";
 

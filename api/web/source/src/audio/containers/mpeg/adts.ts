@@ -1,10 +1,10 @@
 // Cuts raw AAC files (ADTS): a row of frames, each of which says how long it is. The number of frames is written nowhere,
 // so the whole file is read once.
 
-import { UnsupportedFile, type OpenAudioFile } from "./audio_file";
+import { UnsupportedFile, type OpenAudioFile } from "../audio_file";
 import { FrameReader, type FoundFrames } from "./frame_reader";
 
-/** Frames to decode before a cut and drop, for the same reason as in `mp4/open.ts`. */
+/** Frames to decode before a cut and drop, for the same reason as in `../mp4/open.ts`. */
 const LEAD_IN_FRAMES = 16;
 
 const RATES = [96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350];

@@ -1,6 +1,6 @@
 // Parses MP3 frame headers and the tags that encoders write into a first frame without music (Xing, Info, VBRI).
 
-import { textAt, viewOf } from "./bytes";
+import { textAt, viewOf } from "../bytes";
 
 /** Where a tag may begin in its frame: behind the side information, whose length depends on version and channels. */
 const TAG_OFFSETS = [36, 21, 13];

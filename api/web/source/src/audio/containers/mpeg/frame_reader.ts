@@ -2,8 +2,8 @@
 // playback need not wait for the whole file. What has been read is kept in a Blob, which browsers store outside of the
 // page's memory: an hour of MP3 would fill it.
 
-import { UnsupportedFile, type ReadRange } from "./audio_file";
-import { concat } from "./bytes";
+import { UnsupportedFile, type ReadRange } from "../audio_file";
+import { concat } from "../bytes";
 
 /** A frame's place among the bytes that were searched. */
 export interface Frame {
