@@ -1,7 +1,8 @@
 """The web page, a client of the API like any other: upload songs, list jobs, play stems.
 
 The page loads everything from this server. Its HTML contains no script and no style, because the content security
-policy forbids both. The files in static/ are built from source/ and committed, so that nobody needs node to run the page.
+policy forbids both. The files in static/ are built from source/ and committed, so that nobody needs node to run
+the page.
 """
 
 from __future__ import annotations
