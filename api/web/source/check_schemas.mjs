@@ -10,6 +10,6 @@ if (existsSync(PYTHON)) {
   const command = ["-m", "tests.unit.api.test_page_schemas", "--check"];
   process.exitCode = spawnSync(PYTHON.pathname, command, { cwd: ROOT, stdio: "inherit" }).status ?? 1;
 } else {
-  console.error("The API's code was not compared with src/api/schemas.generated.ts: there is no .venv-test (`make lint` makes it).");
+  console.error("The API's code was not compared with src/api/schemas.generated.ts: there is no .venv-test (run `make lint`).");
   if (process.env.CI) process.exitCode = 1;
 }

@@ -14,7 +14,7 @@ const TEST_ENVIRONMENT = "../../../.venv-test/lib";
 export const ffmpeg = [process.env.FFMPEG, ...findInstalled(), "ffmpeg"].find((path) => path && isRunnable(path));
 
 /** Why the tests that need ffmpeg are skipped; false if they run. In CI they fail instead. */
-export const skip = ffmpeg || process.env.CI ? false : "no ffmpeg: run `make lint` first, or set FFMPEG to the program's path";
+export const skip = ffmpeg || process.env.CI ? false : "no ffmpeg: run `make lint`, or set FFMPEG to the program's path";
 
 export interface Encoding {
   /** ffmpeg's options: those before the input, those after it, and the name of the output. */
@@ -48,7 +48,7 @@ export function decode(file: Uint8Array, options: string[] = []): Float32Array {
 }
 
 function run(options: string[]): Buffer {
-  if (!ffmpeg) throw new Error("There is no ffmpeg: run `make lint` first, or set FFMPEG to the program's path.");
+  if (!ffmpeg) throw new Error("There is no ffmpeg: run `make lint`, or set FFMPEG to the program's path.");
   return execFileSync(ffmpeg, ["-v", "fatal", "-nostdin", "-y", ...options], { maxBuffer: MAX_OUTPUT_BYTES });
 }
 
