@@ -66,9 +66,9 @@ soak: ## A stream of songs while everything is killed at random; MINUTES=10
 	@$(SET_UP) test
 	.venv-test/bin/python -m tests.fault.soak $(MINUTES)
 
-page-check: ## See that the page's built files are what its sources build to (needs node)
-	cd api/web/source && npm ci --silent && npm run --silent build
-	git diff --exit-code -- api/web/static
+page-check: ## Check the page's types, its built files and its unit tests (needs node)
+	@$(SET_UP) test
+	cd api/web/source && npm ci --silent && npm run --silent check && npm test --silent
 
 bench: ## Speed, memory and sound of the engines [FAMILIES=…]; figures go to bench-results/
 	@$(SET_UP) bench -m tests.bench.engines $(FAMILIES)

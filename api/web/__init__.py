@@ -1,7 +1,8 @@
-"""The page: submits, lists, plays. It is a client of the API like any other; owns no state.
+"""The web page, a client of the API like any other: upload songs, list jobs, play stems.
 
-Everything it loads comes from this server, and no script or style stands in its HTML: the policy forbids both.
-What is in static/ is built from source/ and committed, so that nobody needs node to run it.
+The page loads everything from this server. Its HTML contains no script and no style, because the content security
+policy forbids both. The files in static/ are built from source/ and committed, so that nobody needs node to run
+the page.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ STATIC = f"{__path__[0]}/static"
 @blueprint.get("/batches")
 @blueprint.get("/batches/<address>")
 def page(address: str | None = None) -> str:
-    """Show the page. The script reads the address: a job's or a batch's own is the same document."""
+    """Send the page. Its script reads the URL, so every job and every batch has the same document."""
     del address
     return render_template("index.html")
 

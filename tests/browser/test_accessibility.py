@@ -35,7 +35,7 @@ def test_nothing_bars_the_way_to_a_job(
     expect(page.locator(".job-row").first).to_be_visible()
     check_with_axe(page)
     page.get_by_label("Search the library").fill("nothing is called this")
-    expect(page.get_by_text("No song by that name.")).to_be_visible()
+    expect(page.get_by_text("No song matches.")).to_be_visible()
     check_with_axe(page)
 
 
@@ -46,12 +46,12 @@ def test_nothing_bars_the_way_into_a_song(
     page = open_page(f"/jobs/{finished['id']}", screen=screen, bypass_csp=True)
     page.get_by_role("button", name="Solo vocals").click()
     page.get_by_role("button", name="Mute vocals").click()
-    page.get_by_role("button", name="Loop up to here").click()
-    page.get_by_text("Figures").click()
+    page.get_by_role("button", name="Loop to here").click()
+    page.get_by_text("Technical details").click()
     page.get_by_role("button", name="Delete").click()
     check_with_axe(page)
     page.keyboard.press("?")
-    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
     check_with_axe(page)
 
 
@@ -70,7 +70,7 @@ def test_nothing_bars_the_way_while_a_job_is_worked_on(
     open_page: OpenPage, running: str, check_with_axe: CheckWithAxe, screen: Screen
 ) -> None:
     page = open_page(f"/jobs/{running}", screen=screen, bypass_csp=True)
-    expect(page.get_by_role("heading", name="Taking it apart")).to_be_visible()
+    expect(page.get_by_role("heading", name="Separating")).to_be_visible()
     check_with_axe(page)
 
 
@@ -83,7 +83,7 @@ def ended_badly(api: httpx.Client, song: Path, tmp_path_factory: pytest.TempPath
     api.post(f"/v1/jobs/{canceled}/cancel")
     for job_id in (failed, canceled):
         wait_until_ended(api, job_id)
-    return {failed: "This song could not be taken apart", canceled: "Canceled"}
+    return {failed: "This song could not be separated", canceled: "Canceled"}
 
 
 @pytest.fixture(scope="module")

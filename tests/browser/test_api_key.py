@@ -15,12 +15,12 @@ def test_the_key_is_asked_for_once_and_opens_everything(open_page: OpenPage, loc
     page = open_page(base=locked_stack.url)
     addresses: list[str] = []
     page.on("request", lambda request: addresses.append(request.url))
-    dialog = page.get_by_role("dialog", name="This server wants a key")
+    dialog = page.get_by_role("dialog", name="An API key is required")
     dialog.get_by_label("API key").fill("sq_wrong")
-    dialog.get_by_role("button", name="Go on").click()
+    dialog.get_by_role("button", name="Continue").click()
     expect(dialog).to_contain_text("The key was not accepted.")
     dialog.get_by_label("API key").fill(key)
-    dialog.get_by_role("button", name="Go on").click()
+    dialog.get_by_role("button", name="Continue").click()
     expect(dialog).to_be_hidden()
     page.get_by_label("Choose files").set_input_files(song)
     page.get_by_role("button", name="Play").click(timeout=120_000)
@@ -41,5 +41,5 @@ def test_nothing_bars_the_way_past_the_question(
     open_page: OpenPage, locked_stack: Stack, check_with_axe: CheckWithAxe, screen: Screen
 ) -> None:
     page = open_page(base=locked_stack.url, screen=screen, bypass_csp=True)
-    expect(page.get_by_role("dialog", name="This server wants a key")).to_be_visible()
+    expect(page.get_by_role("dialog", name="An API key is required")).to_be_visible()
     check_with_axe(page)

@@ -67,7 +67,7 @@ def test_a_batch_is_followed_to_its_end_and_tells_which_tracks_failed(
     page.get_by_role("link", name="Batches").click()
     page.get_by_role("link", name="Friday's <b>songs</b>").click()
     expect(page).to_have_url(f"{page.url.rpartition('/batches/')[0]}/batches/{ended}")
-    expect(page.get_by_text("Ended · 60 of 60 tracks · 58 went wrong")).to_be_visible(timeout=120_000)
+    expect(page.get_by_text("Ended · 60 of 60 tracks · 58 with errors")).to_be_visible(timeout=120_000)
     rows = page.locator(".items > li")
     expect(rows).to_have_count(50)
     page.get_by_role("button", name="Show more").click()
@@ -81,7 +81,7 @@ def test_a_batch_is_followed_to_its_end_and_tells_which_tracks_failed(
     with (tmp_path / "report.csv").open(newline="") as report:
         assert [row["state"] for row in csv.DictReader(report)] == ["succeeded"] * 2 + ["failed"] + ["invalid"] * 57
     rows.get_by_role("link").click()
-    expect(page.get_by_role("heading", name="This song could not be taken apart")).to_be_visible()
+    expect(page.get_by_role("heading", name="This song could not be separated")).to_be_visible()
     page.go_back()
     expect(page.get_by_role("button", name="Try 1 track again")).to_be_visible()
 
@@ -91,11 +91,11 @@ def test_a_batch_is_canceled_and_what_was_is_tried_again(
 ) -> None:
     with held(stack, "worker.child"):
         page = open_page(f"/batches/{send(api, uploads, bad_lines=1, name='To be canceled')}")
-        expect(page.get_by_text("Working · 1 of 4 tracks")).to_be_visible()
+        expect(page.get_by_text("Running · 1 of 4 tracks")).to_be_visible()
         page.get_by_role("button", name="Cancel", exact=True).click()
         expect(page.get_by_role("button", name="Cancel", exact=True)).to_have_count(0)
     page.get_by_role("button", name="again").click()
-    expect(page.get_by_text("Ended · 4 of 4 tracks · 2 went wrong")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("Ended · 4 of 4 tracks · 2 with errors")).to_be_visible(timeout=60_000)
 
 
 @SCREENS

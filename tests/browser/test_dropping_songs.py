@@ -60,9 +60,9 @@ def drop(page: Page, song: Path, *names: str) -> None:
         [names, b64encode(song.read_bytes()[:400_044]).decode()],
     )
     page.dispatch_event("body", "dragover", {"dataTransfer": files})
-    expect(page.get_by_text("Let go")).to_be_visible()
+    expect(page.get_by_text("Drop to upload")).to_be_visible()
     page.dispatch_event("body", "drop", {"dataTransfer": files})
-    expect(page.get_by_text("Let go")).to_have_count(0)
+    expect(page.get_by_text("Drop to upload")).to_have_count(0)
 
 
 @pytest.mark.parametrize("place", ["home", "a song"])
@@ -133,7 +133,7 @@ def test_a_file_over_the_limit_is_refused_without_an_upload(open_page: OpenPage,
     page.reload()
     expect(page.get_by_text("up to 1 MB")).to_be_visible()
     choose(page, song)
-    expect(page.get_by_role("alert")).to_have_text("This file has 5.3 MB; at most 1 MB are taken.")
+    expect(page.get_by_role("alert")).to_have_text("This file has 5.3 MB; the limit is 1 MB.")
     assert sent == []
 
 
@@ -168,7 +168,7 @@ def test_a_file_that_is_no_audio_inside_ends_with_a_plain_sentence(open_page: Op
     fake = tmp_path / "notes.mp3"
     fake.write_bytes(b"no audio at all\0" * 4000)
     choose(page, fake)
-    expect(page.get_by_role("heading", name="This song could not be taken apart")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("heading", name="This song could not be separated")).to_be_visible(timeout=60_000)
     expect(page.get_by_text("The file is no audio that can be read.")).to_be_visible()
     expect(page.get_by_text("audio_unreadable")).to_be_visible()
 
@@ -180,9 +180,9 @@ def test_twenty_seconds_first_and_then_the_whole_song_take_one_upload(
     sent = watch_uploads(page)
     page.get_by_label("Try 20 seconds first").check()
     choose(page, song)
-    expect(page.get_by_text("You are hearing 20 s from 0:10.")).to_be_visible(timeout=120_000)
+    expect(page.get_by_text("You are listening to 20 s from 0:10.")).to_be_visible(timeout=120_000)
     excerpt_url = page.url
-    page.get_by_role("button", name="Do the whole song").click()
+    page.get_by_role("button", name="Separate the whole song").click()
     expect(page).not_to_have_url(excerpt_url)
     whole = wait_until_ended(api, page.url.rpartition("/")[2])
     assert whole["excerpt"] is None

@@ -17,11 +17,11 @@ def test_a_running_job_survives_a_reload_and_never_steps_back(
 ) -> None:
     with held_in_the_middle(stack, api, song) as job_id:
         page = open_page(f"/jobs/{job_id}")
-        expect(page.get_by_role("heading", name="Taking it apart")).to_be_visible()
+        expect(page.get_by_role("heading", name="Separating")).to_be_visible()
         bar = page.get_by_role("progressbar", name="Progress of this song")
         before = float(bar.get_attribute("value") or 0)
         page.reload()
-        expect(page.get_by_role("heading", name="Taking it apart")).to_be_visible()
+        expect(page.get_by_role("heading", name="Separating")).to_be_visible()
         assert float(bar.get_attribute("value") or 0) >= before > 0
     expect(page.get_by_role("button", name="Play")).to_be_visible(timeout=120_000)
 
@@ -38,7 +38,7 @@ def test_a_job_canceled_in_one_tab_is_canceled_in_the_other_and_can_be_tried_aga
             expect(page.get_by_role("heading", name="Canceled")).to_be_visible()
         other.get_by_role("button", name="Try again").click()
         for page in (one, other):
-            expect(page.get_by_role("heading", name="In line")).to_be_visible(timeout=30_000)
+            expect(page.get_by_role("heading", name="In the queue")).to_be_visible(timeout=30_000)
     for page in (one, other):
         expect(page.get_by_role("button", name="Play")).to_be_visible(timeout=120_000)
 
@@ -86,7 +86,7 @@ def test_a_deleted_job_is_gone_from_the_library(open_page: OpenPage, api: httpx.
     page = open_page(f"/jobs/{job_id}")
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("button", name="Delete song and stems").click()
-    expect(page.get_by_role("heading", name="Take a song apart")).to_be_visible()
+    expect(page.get_by_role("heading", name="Separate a song")).to_be_visible()
     expect(page.locator(f"a[href='/jobs/{job_id}']")).to_have_count(0)
     assert api.get(f"/v1/jobs/{job_id}").status_code == 404
 
@@ -96,7 +96,7 @@ def test_a_page_that_slept_is_up_to_date_when_it_wakes(
 ) -> None:
     with held_in_the_middle(stack, api, song) as job_id:
         page = open_page(f"/jobs/{job_id}")
-        expect(page.get_by_role("heading", name="Taking it apart")).to_be_visible()
+        expect(page.get_by_role("heading", name="Separating")).to_be_visible()
         devtools = page.context.new_cdp_session(page)
         devtools.send("Page.setWebLifecycleState", {"state": "frozen"})
     wait_until_ended(api, job_id)

@@ -175,12 +175,13 @@ def test_for_an_original_that_the_browser_cannot_play_all_stems_sound_together(
     open_page: OpenPage, api: httpx.Client, song: Path, tmp_path: Path
 ) -> None:
     page = open_page(submit_as_wma(api, song, tmp_path))
+    expect(page.get_by_text("Played together, the stems add up to the song")).to_be_visible()
     play(page)
     for stem in ("vocals", "accompaniment"):
         page.get_by_role("button", name=f"Mute {stem}").click()
     page.wait_for_function("() => heard.level() < 0.0005")
     page.get_by_role("button", name="Original").click()
-    expect(page.get_by_text("This browser cannot play the original's format: you hear all stems")).to_be_visible()
+    expect(page.get_by_text("This browser cannot play the original's format, so you hear all stems")).to_be_visible()
     page.wait_for_function("() => heard.level() > 0.005")
     page.get_by_role("button", name="Stems", exact=True).click()
     page.wait_for_function("() => heard.level() < 0.0005")
@@ -194,5 +195,5 @@ def test_an_original_that_the_browser_cannot_play_is_said_to_be_so(
     page.get_by_role("button", name="Original").click()
     expect(page.get_by_text("This browser cannot play the original's format.")).to_be_visible()
     page.wait_for_function("() => heard.level() > 0.005")
-    expect(page.get_by_text("of music apart in")).to_be_visible()
-    expect(page.get_by_text("Played together the stems give the song back")).to_have_count(0)
+    expect(page.get_by_text("of music in")).to_be_visible()
+    expect(page.get_by_text("Played together, the stems add up to the song")).to_have_count(0)

@@ -1,9 +1,9 @@
-// Bundles src/ and style/ into ../static. Its output is committed, so it must depend on nothing but the sources:
-// no dates, no paths of this machine, the bundler pinned by the lock file.
+// Bundles src/ and style/ into ../static. The output is committed, so it depends on nothing but the sources: it contains no
+// dates and no paths, and the lock file pins the bundler.
 //
 //     node build.mjs            writes the files
-//     node build.mjs --watch    again after each change
-//     node build.mjs --verify   only compares: fails if the files there are not what the sources give
+//     node build.mjs --watch    writes them after each change
+//     node build.mjs --verify   fails if the files are not what the sources give
 import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { build, context } from "esbuild";
@@ -34,7 +34,7 @@ if (process.argv.includes("--watch")) {
   for (const { path, contents } of outputFiles) {
     const there = await readFile(path).catch(() => Buffer.alloc(0));
     if (!there.equals(contents)) {
-      console.error(`static/${basename(path)} is not what the sources give: npm run build, and commit it`);
+      console.error(`static/${basename(path)} is not what the sources give. Run "npm run build" and commit the result.`);
       process.exitCode = 1;
     }
   }

@@ -1,13 +1,13 @@
-// Where in the page the reader is, kept in the address so that reloading and sharing work.
+// What is open in the page. It is kept in the URL, so that reloading and sharing work.
 
 import { signal } from "@preact/signals";
 
 const ROUTE = /^\/(?:(jobs)\/([A-Za-z0-9_-]+)|(batches)(?:\/([A-Za-z0-9_-]+))?)$/;
 
-/** The job that is looked at; null elsewhere. */
+/** The id of the open job, or null. */
 export const openJob = signal<string | null>(null);
 
-/** The batch that is looked at, `all` where it is the list of them; null elsewhere. */
+/** The id of the open batch, `ALL_BATCHES` for the list of batches, or null. */
 export const openBatch = signal<string | null>(null);
 
 export const ALL_BATCHES = "all";
@@ -19,21 +19,21 @@ export const isHome = (): boolean => openJob.value === null && openBatch.value =
 
 export function go(path: string): void {
   if (path !== location.pathname) history.pushState(null, "", path);
-  read();
+  readAddress();
   window.scrollTo(0, 0);
 }
 
-/** Follows a link inside the page; a click that asks for a new tab is left to the browser. */
-export function follow(event: MouseEvent): void {
+/** Opens a link inside the page. Clicks that open a new tab are left to the browser. */
+export function followLink(event: MouseEvent): void {
   if (event.metaKey || event.ctrlKey || event.shiftKey || event.button !== 0) return;
   event.preventDefault();
   go((event.currentTarget as HTMLAnchorElement).pathname);
 }
 
-window.addEventListener("popstate", read);
-read();
+window.addEventListener("popstate", readAddress);
+readAddress();
 
-function read(): void {
+function readAddress(): void {
   const [, jobs, job, batches, batch] = ROUTE.exec(location.pathname) ?? [];
   openJob.value = jobs ? job! : null;
   openBatch.value = batches ? (batch ?? ALL_BATCHES) : null;

@@ -1,4 +1,4 @@
-// What a browser remembers for the page. Where it is told to keep nothing, asking it throws, and the page works without.
+// Stores small texts in the browser. In a browser that forbids this, nothing is stored, and the page works without it.
 
 type Kept = "localStorage" | "sessionStorage";
 

@@ -1,4 +1,4 @@
-// The API key: asked for once, when the server first answers 401, and sent in a header alone.
+// The API key: the page asks for it when the server first answers 401, and sends it only in a header.
 
 import { signal } from "@preact/signals";
 
@@ -6,7 +6,7 @@ import { forget, recall, remember } from "../storage";
 
 const STORED_AS = "stemqueue-api-key";
 
-/** Why a key is asked for at the moment; null while none is. */
+/** Why the page is asking for a key; null while it is not. */
 export const asking = signal<"missing" | "refused" | null>(null);
 
 /** The key in use, if any. */
@@ -15,7 +15,7 @@ export const key = signal<string | null>(recall(STORED_AS));
 let answered: Promise<void> | null = null;
 let answer: () => void = () => undefined;
 
-/** Opens the question, and waits until there is an answer to try. */
+/** Opens the dialog, and waits until the user has entered a key to try. */
 export function askForKey(): Promise<void> {
   asking.value = key.value ? "refused" : "missing";
   answered ??= new Promise((resolve) => {
@@ -24,7 +24,7 @@ export function askForKey(): Promise<void> {
   return answered;
 }
 
-/** Takes the answer; `keep` keeps it beyond this tab. */
+/** Sets the key that the user has entered; `keep` remembers it after this tab is closed. */
 export function giveKey(given: string, keep: boolean): void {
   forget(STORED_AS);
   remember(STORED_AS, given, keep ? "localStorage" : "sessionStorage");

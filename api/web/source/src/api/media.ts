@@ -1,30 +1,30 @@
-// Addresses for what the browser fetches by itself (pictures, downloads), which sends no key.
+// URLs for pictures and downloads, which the browser fetches by itself, without the API key.
 
 import { request } from "./client";
 import { key } from "./key";
 
-/** Returns an address that works without a header: the server's own, or, where a key is used, a copy's. */
+/** Returns a URL that works without a key: the server's own or, if a key is in use, that of a copy in the browser. */
 export async function openAddress(url: string): Promise<string> {
   if (!key.value) return url;
   return URL.createObjectURL(await (await request(url)).blob());
 }
 
-/** Gives an address from `openAddress` back. */
+/** Releases a URL from `openAddress`. */
 export function closeAddress(address: string): void {
   if (address.startsWith("blob:")) URL.revokeObjectURL(address);
 }
 
-/** The same, once the browser surely has what it was asked for. */
+/** Releases a URL from `openAddress` after the browser has had time to load it. */
 export function closeLater(address: string): void {
   window.setTimeout(() => closeAddress(address), 60_000);
 }
 
-/** Saves a file as the browser saves any; with a key it is fetched first. */
+/** Downloads a file of the server. */
 export async function download(url: string, filename: string): Promise<void> {
   save(await openAddress(url), filename);
 }
 
-/** Saves a file that the page made. */
+/** Downloads a file that the page has made. */
 export function saveBlob(file: Blob, filename: string): void {
   save(URL.createObjectURL(file), filename);
 }

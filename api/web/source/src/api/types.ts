@@ -1,26 +1,42 @@
-// What the API answers, as far as the page reads it; /v1/openapi.json tells all of it.
+// The API's responses under the page's own short names. Their fields come from the OpenAPI document, by way of
+// schemas.generated.ts: a field that the API renames or removes makes `npm run check` fail where the page uses it.
+//
+// Below stand the few things that the document does not describe: extra fields of stems and pictures, and JSON files.
 
-export type JobState = "queued" | "running" | "succeeded" | "failed" | "canceled";
+import type {
+  BatchListResource,
+  BatchResource,
+  EngineResource,
+  EnginesResource,
+  ItemListResource,
+  ItemResource,
+  JobListResource,
+  JobResource,
+  OutputResource,
+  PresetResource,
+  StemResource,
+  UploadResource,
+} from "./schemas.generated";
 
-export interface Output {
-  name: string;
-  url: string;
-  filename: string;
-  content_type: string;
-  size_bytes: number;
-}
+export type { BatchState, Excerpt, ItemState, JobState } from "./schemas.generated";
 
-export interface Stem extends Output {
-  format: string;
+export type Output = OutputResource;
+export type Preset = PresetResource;
+export type Engine = EngineResource;
+export type Engines = EnginesResource;
+export type Upload = UploadResource;
+export type Batch = BatchResource;
+export type BatchPage = BatchListResource;
+export type BatchItem = ItemResource;
+export type ItemPage = ItemListResource;
+
+export interface Stem extends StemResource {
   sample_rate_hz?: number;
   channels?: number;
-  duration_seconds: number | null;
-  peak_db: number | null;
-  loudness_lufs: number | null;
   silent?: boolean;
 }
 
-/** A spectrogram without axes; what they are stands beside it. */
+/** A spectrogram without axes, and what its axes are. */
 export interface Picture extends Output {
   range_db?: number;
   lowest_hz?: number;
@@ -29,72 +45,26 @@ export interface Picture extends Output {
   duration_seconds?: number;
 }
 
-export interface Excerpt {
-  start_seconds: number;
-  duration_seconds: number | null;
-}
-
-export interface Job {
-  id: string;
-  state: JobState;
-  stage: string | null;
-  progress: number;
-  attempt: number;
-  queue_position: number | null;
-  eta_seconds: number | null;
-  engine: string;
-  preset: string | null;
-  format: string;
-  excerpt: Excerpt | null;
-  source: {
-    filename: string;
-    size_bytes: number;
-    upload_id: string | null;
-    url: string;
-    duration_seconds?: number | null;
-    sample_rate_hz?: number | null;
-    channels?: number | null;
-  };
+export interface Job extends JobResource {
   stems: Stem[];
   pictures: Picture[];
-  waveforms: Output[];
-  report: Output | null;
-  error: { code: string; message: string; retryable: boolean } | null;
-  times: { created_at: string; started_at: string | null; finished_at: string | null };
-  expires_at: string | null;
-  links: Record<string, string>;
 }
 
-export interface JobPage {
+export interface JobPage extends JobListResource {
   jobs: Job[];
-  has_more: boolean;
-  next_starting_after: string | null;
 }
 
-export interface Preset {
-  name: string;
-  description: string;
-  scores: Record<string, number>;
-  min_seconds: number;
-  max_seconds: number | null;
+export function isActive(job: Job): boolean {
+  return job.state === "queued" || job.state === "running";
 }
 
-export interface Engine {
-  name: string;
-  title: string;
-  summary: string;
-  stems: string[];
-  presets: Preset[];
-  default_preset: string;
-  version: string;
+export function isBatchActive({ state, counts }: Batch): boolean {
+  return state === "reading" || state === "running" || counts.queued + counts.running > 0;
 }
 
-export interface Engines {
-  engines: Engine[];
-  default_engine: string;
-  formats: { name: string; bit_depths: number[]; bitrates_kbps: number[] | null }[];
-  max_upload_bytes: number;
-  max_audio_seconds: number;
+/** Returns how many items of a batch have ended, well or badly. */
+export function endedItems({ counts }: Batch): number {
+  return counts.succeeded + counts.failed + counts.canceled + counts.invalid;
 }
 
 export interface Levels {
@@ -103,6 +73,7 @@ export interface Levels {
   silent: boolean;
 }
 
+/** The file `report.json` of a job. */
 export interface Report {
   engine: string;
   engine_version: string;
@@ -120,53 +91,11 @@ export interface Report {
   peak_memory_bytes: number;
 }
 
+/** The outline of a stem, as pairs of its lowest and highest samples. */
 export interface Waveform {
   sample_rate_hz: number;
   duration_seconds: number;
   samples_per_peak: number;
   full_scale: number;
   peaks: number[];
-}
-
-export function isActive(job: Job): boolean {
-  return job.state === "queued" || job.state === "running";
-}
-
-export type BatchState = "reading" | "running" | "ended" | "canceled";
-export type ItemState = "waiting" | "invalid" | JobState;
-
-/** Jobs that were submitted together. */
-export interface Batch {
-  id: string;
-  name: string | null;
-  state: BatchState;
-  total: number;
-  counts: Record<ItemState, number>;
-  audio_seconds: number;
-  error: { code: string; message: string } | null;
-  created_at: string;
-  ended_at: string | null;
-  links: { report_csv: string; report_jsonl: string; cancel: string | null; retry_failed: string | null };
-}
-
-export interface BatchPage {
-  batches: Batch[];
-  has_more: boolean;
-  next_starting_after: string | null;
-}
-
-/** One track of a batch. */
-export interface BatchItem {
-  number: number;
-  track: string;
-  state: ItemState;
-  job_id: string | null;
-  error: { code: string; message: string } | null;
-  duration_seconds: number | null;
-}
-
-export interface ItemPage {
-  items: BatchItem[];
-  has_more: boolean;
-  next_starting_after: number | null;
 }

@@ -1,15 +1,11 @@
-// Sends a file with progress. By XMLHttpRequest: fetch cannot tell how far an upload is.
+// Uploads a file with progress. It uses XMLHttpRequest because fetch does not report upload progress.
 
-import { authorization, missed, Problem, readProblem } from "./client";
+import { ERROR_WORDS } from "../words/errors";
+import { authorization, noteNoAnswer, Problem, readProblem } from "./client";
 import { askForKey } from "./key";
+import type { Upload } from "./types";
 
-export interface Upload {
-  upload_id: string;
-  filename: string;
-  size_bytes: number;
-}
-
-/** Uploads a file; `signal` gives it up. Throws a Problem, or an AbortError. */
+/** Uploads a file; `signal` cancels it. Throws a Problem, an AbortError, or an Error if the file is gone. */
 export async function upload(file: File, onProgress: (fraction: number) => void, signal: AbortSignal): Promise<Upload> {
   for (;;) {
     try {
@@ -32,17 +28,17 @@ function send(file: File, onProgress: (fraction: number) => void, signal: AbortS
       if (xhr.status === 201) return resolve(JSON.parse(xhr.responseText) as Upload);
       reject(readProblem(xhr.status, xhr.responseText, xhr.getResponseHeader("Retry-After")));
     };
-    xhr.onerror = () => void whyBroken(file).then(reject);
-    xhr.onabort = () => reject(new DOMException("The upload was given up.", "AbortError"));
+    xhr.onerror = () => void explainFailure(file).then(reject);
+    xhr.onabort = () => reject(new DOMException(ERROR_WORDS.uploadCanceled, "AbortError"));
     signal.addEventListener("abort", () => xhr.abort(), { once: true });
     xhr.send(file);
   });
 }
 
-/** Tells what is to blame for an upload without an answer: the file, the server, or the line between. */
-async function whyBroken(file: File): Promise<Error> {
+/** Finds out why an upload got no response: the file, the server, or the connection. */
+async function explainFailure(file: File): Promise<Error> {
   const isThere = await file.slice(0, 1).arrayBuffer().then(() => true, () => false);
-  if (!isThere) return new Error("This file cannot be read any more: it was moved or changed.");
+  if (!isThere) return new Error(ERROR_WORDS.fileGone);
   const answers = await fetch("/healthz").then(() => true, () => false);
-  return answers ? new Problem(0, "broken", "The connection broke while the song was being sent.") : missed();
+  return answers ? new Problem(0, "broken", ERROR_WORDS.uploadBroken) : noteNoAnswer();
 }

@@ -1,20 +1,20 @@
-// Follows one job to its end: by events where the server has them, by polling where it has not or they fail.
+// Follows one job until it ends: by the server's event stream, or by polling if that does not work.
 
 import { Problem, request, requestJson, server } from "./client";
 import { isActive, type Job } from "./types";
 
 const POLL_SECONDS = 1;
 
-/** Pauses after failures, in seconds; the last one repeats. */
+/** Pauses after successive failures; the last one repeats. */
 const BACKOFF_SECONDS = [1, 2, 4, 8];
 
-/** A stream sends something every fifteen seconds; one that is silent for longer leads nowhere any more. */
+/** The server sends something every fifteen seconds. A stream that is silent for this long is dead. */
 const SILENCE_SECONDS = 40;
 
-/** Whether this server answers with events; found out by the first try. */
+/** Whether this server has event streams; known after the first try. */
 let eventsWork = true;
 
-/** Calls `onJob` with every state of the job that is seen, until it has ended or `signal` aborts. */
+/** Calls `onJob` with each state of the job that it sees, until the job has ended or `signal` aborts. */
 export async function watchJob(
   id: string,
   onJob: (job: Job) => void,
@@ -28,19 +28,19 @@ export async function watchJob(
       failures = 0;
       onJob(job);
       if (!isActive(job)) return;
-      await (eventsWork ? listen(id, onJob, signal) : pause(POLL_SECONDS, signal));
+      await (eventsWork ? readEvents(id, onJob, signal) : pause(POLL_SECONDS, signal));
     } catch (error) {
       if (signal.aborted) return;
       const problem = error instanceof Problem ? error : null;
       if (problem) onProblem(problem);
-      if (problem && !problem.passes) return;
+      if (problem && !problem.isTransient) return;
       await pause(BACKOFF_SECONDS[Math.min(failures++, BACKOFF_SECONDS.length - 1)]!, signal);
     }
   }
 }
 
 /** Reads the job's event stream until the server ends it. */
-async function listen(id: string, onJob: (job: Job) => void, signal: AbortSignal): Promise<void> {
+async function readEvents(id: string, onJob: (job: Job) => void, signal: AbortSignal): Promise<void> {
   const headers = { Accept: "text/event-stream" };
   const response = await request(`/v1/jobs/${id}/events`, { headers, signal }).catch((error: unknown) => {
     if (error instanceof Problem && [404, 405, 406, 501].includes(error.status)) return null;
@@ -57,20 +57,20 @@ async function listen(id: string, onJob: (job: Job) => void, signal: AbortSignal
     if (done) break;
     const events = (rest + value).split(/\r?\n\r?\n/);
     rest = events.pop() ?? "";
-    for (const event of events) read(event, onJob);
+    for (const event of events) handleEvent(event, onJob);
   }
-  // A stream that ends at once, by a proxy's doing, must not become a busy loop.
+  // If a proxy ends streams at once, this must not become a busy loop.
   await pause(0.2, signal);
 }
 
-function read(event: string, onJob: (job: Job) => void): void {
+function handleEvent(event: string, onJob: (job: Job) => void): void {
   const lines = event.split(/\r?\n/).filter((line) => line.startsWith("data:"));
   if (lines.length === 0) return;
   const data = JSON.parse(lines.map((line) => line.slice(5).trimStart()).join("\n")) as Partial<Job>;
   if (data.id && data.state && data.source) onJob(data as Job);
 }
 
-/** Waits; a tab or a server that comes back ends the wait, so that what slept is up to date at once. */
+/** Waits. The wait ends early when the tab becomes visible or the server comes back, so that the page updates at once. */
 export function pause(seconds: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const done = () => {

@@ -1,17 +1,17 @@
-// What is set in the studio, kept in the address behind its `#`: reloading keeps a mix and a loop, and a link shows them
-// to others. The server never hears of it.
+// Keeps the studio's settings in the URL's hash: a reload keeps the mix and the loop, and a link shares them. The server never
+// sees the hash.
 
 import { effect } from "@preact/signals";
 
 import type { Studio } from "./studio";
 
-/** Browsers take no more than some changes of the address a second. */
+/** Browsers allow only a few changes of the URL per second. */
 const SETTLED_MILLISECONDS = 400;
 
 const MUTED = "mute";
 const SOLO = "solo";
 
-/** Sets the studio to what the address says, and the address to what the studio is set to, until `stop` aborts. */
+/** Applies the URL's settings to the studio, and then writes the studio's settings to the URL until `stop` aborts. */
 export function keepInAddress(studio: Studio, stop: AbortSignal): void {
   setFrom(location.hash, studio);
   window.addEventListener("hashchange", () => setFrom(location.hash, studio), { signal: stop });
@@ -37,7 +37,7 @@ function hashOf({ strips, loop, position, playing }: Studio): string {
     if (told.length) words[stem.name] = told.join("-");
   }
   if (loop.value) words.loop = `${inTenths(loop.value.from)}-${inTenths(loop.value.to)}`;
-  // While it moves, the place is not worth a change.
+  // During playback the position changes too often.
   const seconds = playing.value ? 0 : inTenths(position.value);
   if (seconds > 0) words.t = String(seconds);
   const hash = new URLSearchParams(words).toString();

@@ -1,16 +1,16 @@
-// Batches: sent by programs, looked at here. Whoever has none is not told of them.
+// The batches that the server knows, and the one that is open. Programs create batches; the page only shows them.
 
 import { signal } from "@preact/signals";
 
 import { Problem, requestJson } from "../api/client";
-import type { Batch, BatchItem, BatchPage, ItemPage, ItemState } from "../api/types";
+import { isBatchActive, type Batch, type BatchItem, type BatchPage, type ItemPage, type ItemState } from "../api/types";
 import { pause } from "../api/watch";
 
 const PAGE_BATCHES = 50;
 const PAGE_ITEMS = 50;
 
-/** The server gives no more of them at once. */
-const MOST_ITEMS = 500;
+/** The server sends no more items per request. */
+const MAX_ITEMS = 500;
 
 const ACTIVE_SECONDS = 2;
 const IDLE_SECONDS = 15;
@@ -21,20 +21,7 @@ export const batchesLoaded = signal(false);
 const older = signal<string | null>(null);
 export const hasOlderBatches = () => older.value !== null;
 
-export function isBatchActive(batch: Batch): boolean {
-  return batch.state === "reading" || batch.state === "running" || activeItems(batch) > 0;
-}
-
-/** How many items of a batch have ended, one way or another. */
-export function endedItems({ counts }: Batch): number {
-  return counts.succeeded + counts.failed + counts.canceled + counts.invalid;
-}
-
-function activeItems({ counts }: Batch): number {
-  return counts.queued + counts.running;
-}
-
-/** Reads the newest batches, as many as are shown. A key that may not read them has none. */
+/** Reads the newest batches, as many as are shown. */
 export async function refreshBatches(stop?: AbortSignal): Promise<void> {
   try {
     const limit = Math.min(200, Math.max(PAGE_BATCHES, batches.value.length));
@@ -61,13 +48,13 @@ export async function followBatches(stop: AbortSignal): Promise<void> {
   }
 }
 
-/** One batch that is looked at, with as many of its items as were asked for. */
+/** The batch that is open, with as many of its items as the reader asked for. */
 export class OpenBatch {
   readonly batch = signal<Batch | null>(null);
   readonly items = signal<readonly BatchItem[]>([]);
   readonly hasMore = signal(false);
   readonly problem = signal<Problem | null>(null);
-  /** The only items that are shown; null shows all. */
+  /** Only items in this state are listed; null lists all. */
   readonly state = signal<ItemState | null>(null);
   private wanted = PAGE_ITEMS;
 
@@ -76,12 +63,12 @@ export class OpenBatch {
   async follow(stop: AbortSignal): Promise<void> {
     while (!stop.aborted) {
       if (document.visibilityState === "visible" || !this.batch.value) await this.refresh(stop);
-      if (this.problem.value && !this.problem.value.passes) return;
+      if (this.problem.value && !this.problem.value.isTransient) return;
       await pause(this.batch.value && !isBatchActive(this.batch.value) ? IDLE_SECONDS : ACTIVE_SECONDS, stop);
     }
   }
 
-  /** Reads the batch, and its items from the first on: those whose state changed are among them. */
+  /** Reads the batch and all items that are listed: any of them may have changed. */
   async refresh(stop?: AbortSignal): Promise<void> {
     const init = stop ? { signal: stop } : {};
     try {
@@ -111,14 +98,14 @@ export class OpenBatch {
     let after = 0;
     let more = true;
     while (more && items.length < wanted) {
-      const limit = Math.min(MOST_ITEMS, wanted - items.length);
+      const limit = Math.min(MAX_ITEMS, wanted - items.length);
       const query = new URLSearchParams({ limit: String(limit), ...(state && { state }), ...(after && { starting_after: String(after) }) });
       const page = await requestJson<ItemPage>(`/v1/batches/${this.id}/items?${query}`, init);
       items.push(...page.items);
       more = page.has_more;
       after = page.next_starting_after ?? 0;
     }
-    // Something else was asked for in the meantime, and comes by itself.
+    // The reader has asked for something else in the meantime; that request updates the list.
     if (state !== this.state.value || wanted !== this.wanted) return;
     this.items.value = items;
     this.hasMore.value = more;

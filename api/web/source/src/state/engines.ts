@@ -1,4 +1,4 @@
-// What the server can do, read once and again when it was away.
+// The engines, formats and limits of the server. They are read at the start, and again after the server was away.
 
 import { computed, signal } from "@preact/signals";
 
@@ -17,15 +17,15 @@ export function engineTitle(name: string): string {
   return engines.value?.engines.find((engine) => engine.name === name)?.title ?? name;
 }
 
-/** Whether the job has every stem that its engine makes, as far as is known of an engine that no worker has now. */
+/** Whether the job has every stem that its engine makes. For an engine that no worker has now, this is a guess. */
 export function hasAllStems(job: Job): boolean {
   const engine = engines.value?.engines.find(({ name }) => name === job.engine);
   if (!engine) return job.stems.length > 1;
   return engine.stems.every((name) => job.stems.some((stem) => stem.name === name));
 }
 
-/** A server whose workers are still starting knows no engines yet. */
-const ASK_AGAIN_MILLISECONDS = 3000;
+/** While its workers start, a server has no engines yet. */
+const RETRY_MILLISECONDS = 3000;
 
 let again: number | undefined;
 
@@ -37,7 +37,7 @@ export async function loadEngines(): Promise<void> {
     enginesFault.value = error instanceof Problem ? error.message : String(error);
   }
   window.clearTimeout(again);
-  if (!engines.value?.engines.length) again = window.setTimeout(() => void loadEngines(), ASK_AGAIN_MILLISECONDS);
+  if (!engines.value?.engines.length) again = window.setTimeout(() => void loadEngines(), RETRY_MILLISECONDS);
 }
 
 server.addEventListener("back", () => void loadEngines());

@@ -1,4 +1,4 @@
-// The jobs that the server knows, newest first: the first page followed, older ones loaded when they are asked for.
+// The jobs that the server knows, newest first. The newest are refreshed all the time; older ones are loaded on request.
 
 import { computed, signal } from "@preact/signals";
 
@@ -7,10 +7,10 @@ import { isActive, type Job, type JobPage } from "../api/types";
 import { pause } from "../api/watch";
 import { openJob } from "../routes";
 
-/** What is read at first, and again and again: more than a screen shows. */
+/** How many jobs each refresh reads: more than a screen shows. */
 const NEWEST_JOBS = 50;
 
-/** The server gives no more at once. */
+/** The server sends no more jobs per request. */
 const PAGE_JOBS = 200;
 
 const ACTIVE_SECONDS = 2;
@@ -21,10 +21,10 @@ export const loaded = signal(false);
 export const fault = signal<string | null>(null);
 export const search = signal("");
 
-/** How many jobs somebody wanted to see. */
-let asked = 0;
+/** How many jobs the reader has requested to see. */
+let requested = 0;
 
-/** Where the next older page starts; null when all are here. */
+/** The cursor of the next page of older jobs; null if all jobs are here. */
 const older = signal<string | null>(null);
 export const hasOlder = computed(() => older.value !== null);
 export const loadingOlder = signal(false);
@@ -38,17 +38,17 @@ export const found = computed(() => {
   });
 });
 
-/** What was put in (or taken out: null) while the list is being read, and so is newer than the answer. */
+/** Jobs that were updated (or removed: null) while the list is being read, and so are newer than the response. */
 let meanwhile = new Map<string, Job | null>();
 
-/** Puts a job's newer state into the list; a new one on top. */
-export function put(job: Job): void {
+/** Updates a job in the list, or adds it at the top. */
+export function putJob(job: Job): void {
   meanwhile.set(job.id, job);
   const known = jobs.value.some(({ id }) => id === job.id);
   jobs.value = known ? jobs.value.map((old) => (old.id === job.id ? job : old)) : [job, ...jobs.value];
 }
 
-export function remove(id: string): void {
+export function removeJob(id: string): void {
   meanwhile.set(id, null);
   jobs.value = jobs.value.filter((job) => job.id !== id);
 }
@@ -56,8 +56,8 @@ export function remove(id: string): void {
 export async function refresh(signal?: AbortSignal): Promise<void> {
   meanwhile = new Map();
   try {
-    const { page, newest } = await readNewest(wanted(), signal);
-    jobs.value = [...broughtUp(newest), ...restBehind(page, newest)];
+    const { page, newest } = await readNewest(refreshCount(), signal);
+    jobs.value = [...withUpdates(newest), ...keepOlder(page, newest)];
     loaded.value = true;
     fault.value = null;
   } catch (error) {
@@ -66,8 +66,8 @@ export async function refresh(signal?: AbortSignal): Promise<void> {
   }
 }
 
-/** Returns the newest jobs, with what came to be known of them while they were read. */
-function broughtUp(newest: readonly Job[]): Job[] {
+/** Returns the newest jobs, with the updates that arrived while they were read. */
+function withUpdates(newest: readonly Job[]): Job[] {
   const read = new Set(newest.map(({ id }) => id));
   const oldest = newest.at(-1)?.times.created_at ?? "";
   const added = [...meanwhile.values()].filter((job) => job && !read.has(job.id) && job.times.created_at >= oldest);
@@ -76,26 +76,26 @@ function broughtUp(newest: readonly Job[]): Job[] {
 }
 
 /**
- * Returns the older jobs that stay, and sets where those begin that are not here: as many stay as were asked for, so that
- * a page that is open for days does not grow; none where so many came at once that there is a gap. What is newer than
- * those that were read, and not among them, is gone.
+ * Returns the older jobs that stay in the list, and sets the cursor behind them. As many stay as the reader has asked for, so
+ * that a page that is open for days does not grow. None stay if there is a gap between them and the newest jobs. Jobs that
+ * should be among the newest but are not have been deleted.
  */
-function restBehind({ has_more: more, next_starting_after: next }: JobPage, newest: readonly Job[]): Job[] {
+function keepOlder({ has_more: more, next_starting_after: next }: JobPage, newest: readonly Job[]): Job[] {
   const read = new Set(newest.map(({ id }) => id));
   const oldest = newest.at(-1)?.times.created_at ?? "";
   const behind = jobs.value.filter(({ id, times }) => more && times.created_at <= oldest && !read.has(id));
-  // What is open is looked at, wherever it stands: it stays beside those.
+  // The open job stays in any case.
   const others = behind.filter(({ id }) => id !== openJob.peek());
   const joins = jobs.value.some(({ id }) => read.has(id));
-  const kept = joins ? others.slice(0, Math.max(0, asked - newest.length)) : [];
+  const kept = joins ? others.slice(0, Math.max(0, requested - newest.length)) : [];
   if (!kept.length) older.value = next;
   else if (kept.length < others.length) older.value = kept.at(-1)!.id;
   const staying = new Set(kept);
   return behind.filter((job) => staying.has(job) || job.id === openJob.peek());
 }
 
-/** How many jobs are read to bring the list up to date: down to the last that goes on, which is the next one to end. */
-function wanted(): number {
+/** Returns how many jobs a refresh reads: down to the oldest active one, which is the next to end. */
+function refreshCount(): number {
   return Math.max(NEWEST_JOBS, jobs.value.findLastIndex(isActive) + 1);
 }
 
@@ -116,14 +116,14 @@ export async function loadOlder(): Promise<void> {
   try {
     let after: string | null;
     let page: JobPage;
-    // Once more if the list was brought up to date meanwhile, and ends elsewhere now.
+    // Again if a refresh has moved the end of the list in the meantime.
     do {
       after = older.value;
       page = await requestJson<JobPage>(`/v1/jobs?limit=${PAGE_JOBS}&starting_after=${after}`);
     } while (older.value !== null && older.value !== after);
     const known = new Set(jobs.value.map((job) => job.id));
     jobs.value = [...jobs.value, ...page.jobs.filter((job) => !known.has(job.id))];
-    asked = jobs.value.length;
+    requested = jobs.value.length;
     older.value = page.next_starting_after;
   } catch (error) {
     fault.value = error instanceof Problem ? error.message : String(error);
@@ -132,11 +132,11 @@ export async function loadOlder(): Promise<void> {
   }
 }
 
-/** Follows the list for as long as the page is open; a tab out of sight rests. */
+/** Refreshes the list until `signal` aborts, but not in a hidden tab. */
 export async function followLibrary(signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     if (document.visibilityState === "visible") await refresh(signal);
-    // The more there is to read, the rarer.
-    await pause(jobs.value.some(isActive) ? ACTIVE_SECONDS * Math.ceil(wanted() / PAGE_JOBS) : IDLE_SECONDS, signal);
+    // The more jobs a refresh reads, the less often.
+    await pause(jobs.value.some(isActive) ? ACTIVE_SECONDS * Math.ceil(refreshCount() / PAGE_JOBS) : IDLE_SECONDS, signal);
   }
 }

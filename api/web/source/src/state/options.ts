@@ -1,4 +1,4 @@
-// What the next job is asked to be. Kept between visits, but for the excerpt.
+// The options for the next job. Except for the excerpt, the browser remembers them.
 
 import { effect, signal } from "@preact/signals";
 
@@ -9,7 +9,7 @@ import { durationOf } from "./files";
 const STORED_AS = "stemqueue-options";
 
 interface Options {
-  /** Empty: the server's default. */
+  /** Empty for the server's default. */
   engine: string;
   preset: string;
   format: string;
@@ -17,9 +17,9 @@ interface Options {
 
 const DEFAULTS: Options = { engine: "", preset: "", format: "flac" };
 
-export const options = signal<Options>(stored());
+export const options = signal<Options>(storedOptions());
 
-/** What of the song is done. `try` is twenty seconds from its middle. */
+/** Which part of the song is separated. `try` is a short excerpt. */
 export type Part = "whole" | "try" | "chosen";
 export const part = signal<Part>("whole");
 export const chosenExcerpt = signal<{ start: number; duration: number }>({ start: 30, duration: 20 });
@@ -28,28 +28,28 @@ export const TRY_SECONDS = 20;
 
 effect(() => remember(STORED_AS, JSON.stringify(options.value)));
 
-/** Settles what part of songs is done; how long a song is, may be learned later. */
-export function excerptWish(): (song: File) => Promise<Excerpt | null> {
+/** Returns a function that chooses a song's excerpt by the options as they are now. It may need the song's duration. */
+export function chooseExcerpt(): (song: File) => Promise<Excerpt | null> {
   const [wanted, { start, duration }] = [part.value, chosenExcerpt.value];
   return async (song) => {
     if (wanted === "whole") return null;
-    return wanted === "chosen" ? { start_seconds: start, duration_seconds: duration } : trialOf(await durationOf(song));
+    return wanted === "chosen" ? { start_seconds: start, duration_seconds: duration } : trialExcerpt(await durationOf(song));
   };
 }
 
-function trialOf(durationSeconds: number | null): Excerpt | null {
+function trialExcerpt(durationSeconds: number | null): Excerpt | null {
   if (durationSeconds !== null && durationSeconds <= TRY_SECONDS) return null;
-  // A third in, most songs are past their introduction and sing.
+  // After a third, most songs are past their introduction.
   const start = durationSeconds === null ? 30 : Math.min(durationSeconds / 3, durationSeconds - TRY_SECONDS);
   return { start_seconds: Math.round(start), duration_seconds: TRY_SECONDS };
 }
 
-/** Returns a request's fields; what is left to the server is left out. */
+/** Returns the request's fields, without those that are left to the server. */
 export function requestFields(): Record<string, string> {
   return Object.fromEntries(Object.entries(options.value).filter(([, value]) => value));
 }
 
-function stored(): Options {
+function storedOptions(): Options {
   try {
     return { ...DEFAULTS, ...(JSON.parse(recall(STORED_AS) ?? "{}") as Partial<Options>) };
   } catch {

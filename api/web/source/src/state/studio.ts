@@ -1,12 +1,13 @@
-// A finished job as something to play: the window of time that is looked at, the strips, and the sound once it is
-// wanted. Nothing is fetched but outlines until somebody presses play.
+// The studio of a finished job: the mixer's strips, the visible time window, and playback. The audio is loaded when the user
+// first presses play.
 
 import { effect, signal, type Signal } from "@preact/signals";
 
 import type { Job, Stem } from "../api/types";
-import { openTrack } from "../audio/open_track";
-import { forgiving, type Track } from "../audio/track";
-import { Transport } from "../audio/transport";
+import { openTrack } from "../audio/playback/open_track";
+import { faultTolerant, type Track } from "../audio/playback/track";
+import { Transport } from "../audio/playback/transport";
+import { PLAYER_WORDS } from "../words/studio";
 
 /** A stretch of the song, in seconds. */
 export interface Span {
@@ -14,26 +15,26 @@ export interface Span {
   to: number;
 }
 
-/** A loop shorter than this is a click that slipped. */
+/** A shorter drag is a click that slipped. */
 export const SHORTEST_LOOP_SECONDS = 0.25;
 
 const SHORTEST_WINDOW_SECONDS = 1;
 
-/** What a press on a zoom button does to the length of the window. */
+/** How much of the window remains after a press on "Zoom in". */
 export const ZOOM_STEP = 0.5;
 
-/** How long a gain takes to change: long enough not to click. */
+/** How long a gain takes to change: long enough to avoid clicks. */
 const GAIN_SECONDS = 0.01;
 
-/** How much of the sound a meter looks at: some 50 ms, as long as a picture or three stand. */
-const EAR_SAMPLES = 2048;
+/** How much audio a meter looks at: some 50 ms, about three frames of the screen. */
+const ANALYSER_SAMPLES = 2048;
 
 export class Strip {
   readonly volume = signal(1);
   readonly muted = signal(false);
   readonly solo = signal(false);
-  /** Hears what comes out of the strip; null until something has been played. */
-  readonly ear = signal<AnalyserNode | null>(null);
+  /** Measures the strip's output; null until playback has started once. */
+  readonly analyser = signal<AnalyserNode | null>(null);
 
   constructor(readonly stem: Stem) {}
 }
@@ -47,15 +48,15 @@ export class Studio {
   readonly waiting = signal(false);
   readonly fault = signal<string | null>(null);
   readonly loop = signal<Span | null>(null);
-  /** Where the pointer is; null while it is elsewhere. */
+  /** The time at the pointer; null while the pointer is elsewhere. */
   readonly pointed = signal<number | null>(null);
   readonly hearingMixture = signal(false);
   readonly mixtureFault = signal<string | null>(null);
-  /** Whether all stems together sound for an original that this browser cannot play. */
-  readonly sumForMixture = signal(false);
-  /** Whether the stems together are the original, as the report tells. */
-  stemsSumUp = false;
-  /** What the worker turned the stems down by; the mixture is heard as much quieter. */
+  /** Whether all stems together replace an original that this browser cannot play. */
+  readonly stemsForMixture = signal(false);
+  /** Whether the stems add up to the original, according to the report. */
+  stemsAddUp = false;
+  /** By how much the worker made the stems quieter. The original is played equally quieter. */
   gainDb = 0;
 
   private readonly closing = new AbortController();
@@ -79,7 +80,7 @@ export class Studio {
     this.waiting.value = true;
     this.fault.value = null;
     try {
-      // Made within the click: later, browsers refuse to let it sound.
+      // The context must be created within the click; browsers keep it silent otherwise.
       this.transport ??= this.open(this.newContext());
       (await this.transport).play();
     } catch (error) {
@@ -92,18 +93,18 @@ export class Studio {
   seek(seconds: number): void {
     this.position.value = Math.max(0, Math.min(seconds, this.duration));
     this.opened?.seek(this.position.value * this.opened.context.sampleRate);
-    this.show(this.position.value);
+    this.scrollTo(this.position.value);
   }
 
-  /** Repeats a stretch, from its start if the play head is elsewhere; null ends that. */
+  /** Loops a stretch, and jumps to its start if the play head is outside. Null ends the loop. */
   repeat(span: Span | null): void {
     this.loop.value = span && span.to - span.from >= SHORTEST_LOOP_SECONDS ? span : null;
     const loop = this.loop.value;
-    this.tellLoop();
+    this.applyLoop();
     if (loop && (this.position.value < loop.from || this.position.value >= loop.to)) this.seek(loop.from);
   }
 
-  /** Shows a stretch, as near to what is asked for as the song and the pictures allow. */
+  /** Shows a stretch, within the limits of the song and of the shortest window. */
   zoom(span: Span): void {
     const length = Math.min(this.duration, Math.max(SHORTEST_WINDOW_SECONDS, span.to - span.from));
     const from = Math.max(0, Math.min(span.from, this.duration - length));
@@ -118,13 +119,13 @@ export class Studio {
 
   async hearMixture(wanted: boolean): Promise<void> {
     this.hearingMixture.value = wanted;
-    if (!wanted || this.mixture.value || this.sumForMixture.value || !this.opened) return;
-    // Once, however often the button is pressed meanwhile; anew after a failure.
+    if (!wanted || this.mixture.value || this.stemsForMixture.value || !this.opened) return;
+    // Only once, however often the button is pressed, but again after a failure.
     this.opening ??= this.openMixture(this.opened).finally(() => (this.opening = null));
     await this.opening;
   }
 
-  /** How loud a stem is in the mix, whatever is heard at the moment. */
+  /** Returns a stem's gain in the mix, even while the original is playing. */
   mixedGain(strip: Strip): number {
     return this.isSilenced(strip) ? 0 : strip.volume.value;
   }
@@ -140,10 +141,10 @@ export class Studio {
 
   private newContext(): AudioContext {
     const sampleRate = this.job.stems[0]?.sample_rate_hz;
-    // As a player sounds, whatever a telephone's switch for rings is set to.
+    // On phones, play even if the ring switch is set to silent.
     const { audioSession } = navigator as { audioSession?: { type: string } };
     if (audioSession) audioSession.type = "playback";
-    // At the stems' own rate nothing is resampled, and cuts join without a seam.
+    // At the stems' own sample rate nothing is resampled, so segments join without a seam.
     return new AudioContext({ latencyHint: "playback", ...(sampleRate && { sampleRate }) });
   }
 
@@ -159,12 +160,12 @@ export class Studio {
     for (const [place, track] of tracks.entries()) {
       const strip = this.strips[place]!;
       this.connect(transport, track, () => this.gainOf(strip));
-      strip.ear.value = new AnalyserNode(context, { fftSize: EAR_SAMPLES });
-      track.output.connect(strip.ear.value);
-      await transport.join(track);
+      strip.analyser.value = new AnalyserNode(context, { fftSize: ANALYSER_SAMPLES });
+      track.output.connect(strip.analyser.value);
+      await transport.addTrack(track);
     }
     this.opened = transport;
-    this.tellLoop();
+    this.applyLoop();
     if (this.hearingMixture.value) await this.hearMixture(true);
     transport.seek(this.position.value * context.sampleRate);
     this.follow(transport);
@@ -176,19 +177,19 @@ export class Studio {
     const { job, closing } = this;
     const start = job.excerpt?.start_seconds ?? 0;
     const fail = () => {
-      if (this.stemsSumUp) {
-        this.sumForMixture.value = true;
+      if (this.stemsAddUp) {
+        this.stemsForMixture.value = true;
         return;
       }
       this.hearingMixture.value = false;
-      this.mixtureFault.value = "This browser cannot play the original's format.";
+      this.mixtureFault.value = PLAYER_WORDS.originalUnplayable;
     };
     try {
       const track = await openTrack(transport.context, job.source, closing.signal, start);
       const from = this.position.value * transport.context.sampleRate;
       await track.prepare(from, Math.min(from + transport.context.sampleRate, transport.totalSamples));
-      this.connect(transport, track, () => (this.mixtureSounds() ? 10 ** (this.gainDb / 20) : 0));
-      await transport.join(forgiving(track, fail));
+      this.connect(transport, track, () => (this.isMixturePlaying() ? 10 ** (this.gainDb / 20) : 0));
+      await transport.addTrack(faultTolerant(track, fail));
       this.mixture.value = track;
     } catch {
       fail();
@@ -201,14 +202,14 @@ export class Studio {
     this.whileOpen(() => track.output.gain.setTargetAtTime(gain(), transport.context.currentTime, GAIN_SECONDS / 3));
   }
 
-  /** The stems sound on until the mixture is ready: then one takes over from the other unnoticed. */
-  private mixtureSounds(): boolean {
-    return this.hearingMixture.value && this.mixture.value !== null && !this.sumForMixture.value;
+  /** Whether the original is playing. Until it is ready, the stems keep playing, so that the switch has no gap. */
+  private isMixturePlaying(): boolean {
+    return this.hearingMixture.value && this.mixture.value !== null && !this.stemsForMixture.value;
   }
 
   private gainOf(strip: Strip): number {
-    if (this.hearingMixture.value && this.sumForMixture.value) return 1;
-    return this.mixtureSounds() ? 0 : this.mixedGain(strip);
+    if (this.hearingMixture.value && this.stemsForMixture.value) return 1;
+    return this.isMixturePlaying() ? 0 : this.mixedGain(strip);
   }
 
   private follow(transport: Transport): void {
@@ -216,7 +217,7 @@ export class Studio {
       this.waiting.value = transport.waiting.value;
       this.fault.value = transport.fault.value;
     });
-    // By itself: each run of it starts to follow the play head, which once is enough.
+    // A separate effect, because each of its runs starts to follow the play head.
     this.whileOpen(() => {
       this.playing.value = transport.playing.value;
       if (transport.playing.value) requestAnimationFrame(() => this.track(transport));
@@ -227,19 +228,19 @@ export class Studio {
   private track(transport: Transport): void {
     if (!transport.playing.peek()) return;
     this.position.value = transport.position() / transport.context.sampleRate;
-    this.show(this.position.value);
+    this.scrollTo(this.position.value);
     requestAnimationFrame(() => this.track(transport));
   }
 
-  /** Turns the page when the play head leaves the window. */
-  private show(seconds: number): void {
+  /** Moves the window when the play head leaves it. */
+  private scrollTo(seconds: number): void {
     const { from, to } = this.window.value;
     const length = to - from;
     if (length >= this.duration || (seconds >= from && seconds <= to)) return;
     this.zoom({ from: seconds - length * 0.05, to: seconds + length * 0.95 });
   }
 
-  private tellLoop(): void {
+  private applyLoop(): void {
     const { opened, loop } = this;
     const rate = opened?.context.sampleRate ?? 0;
     const region = loop.value && { from: Math.round(loop.value.from * rate), to: Math.round(loop.value.to * rate) };

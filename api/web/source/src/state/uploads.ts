@@ -1,21 +1,21 @@
-// Files on their way: checked, sent two at a time, each made into a job.
+// Uploads files, two at a time, and creates a job for each.
 
 import { signal } from "@preact/signals";
 
 import { postJson, Problem, server } from "../api/client";
 import type { Excerpt, Job } from "../api/types";
 import { upload } from "../api/upload";
-import { formatBytes } from "../words";
+import { tooLarge, UPLOAD_WORDS } from "../words/home";
 import { engines } from "./engines";
-import { put } from "./library";
+import { putJob } from "./library";
 import { looksLikeAudio } from "./files";
-import { excerptWish, requestFields } from "./options";
+import { chooseExcerpt, requestFields } from "./options";
 
 const AT_ONCE = 2;
 
-export type Stage = "waiting" | "sending" | "submitting" | "refused" | "failed";
+export type Stage = "waiting" | "uploading" | "submitting" | "refused" | "failed";
 
-export interface Sending {
+export interface PendingUpload {
   readonly id: number;
   readonly file: File;
   readonly stage: Stage;
@@ -23,28 +23,28 @@ export interface Sending {
   readonly message: string | null;
 }
 
-export const sendings = signal<readonly Sending[]>([]);
+export const uploads = signal<readonly PendingUpload[]>([]);
 
 const controllers = new Map<number, AbortController>();
-const asked = new Map<number, Wish>();
+const requests = new Map<number, JobRequest>();
 let last = 0;
 
-/** What is to become of a file. */
-interface Wish {
+/** The job that a file is for. */
+interface JobRequest {
   fields: Record<string, string>;
   excerpt: (song: File) => Promise<Excerpt | null>;
   onJob: (job: Job) => void;
 }
 
-/** Takes files in; `onJob` hears of each job made of them. */
+/** Starts to upload files; `onJob` is called with each job that is created. */
 export function addFiles(files: Iterable<File>, onJob: (job: Job) => void): void {
   for (const file of files) {
     const id = ++last;
     const refusal = refusalOf(file);
-    // What is asked for is settled now: changing the options later is for later files.
-    asked.set(id, { fields: requestFields(), excerpt: excerptWish(), onJob });
+    // The options as they are now. Later changes are for later files.
+    requests.set(id, { fields: requestFields(), excerpt: chooseExcerpt(), onJob });
     const stage = refusal ? "refused" : "waiting";
-    sendings.value = [...sendings.value, { id, file, stage, fraction: 0, message: refusal }];
+    uploads.value = [...uploads.value, { id, file, stage, fraction: 0, message: refusal }];
   }
   startNext();
 }
@@ -54,42 +54,42 @@ export function tryAgain(id: number): void {
   startNext();
 }
 
-// Whoever left a song to be sent finds it sent, though the server was restarted meanwhile.
+// After a restart of the server, failed uploads continue by themselves.
 server.addEventListener("back", () => {
-  for (const { id, stage } of sendings.value) if (stage === "failed") tryAgain(id);
+  for (const { id, stage } of uploads.value) if (stage === "failed") tryAgain(id);
 });
 
-/** Gives a file up, wherever it stands. */
+/** Cancels an upload, or removes it from the list. */
 export function dismiss(id: number): void {
   controllers.get(id)?.abort();
   controllers.delete(id);
-  asked.delete(id);
-  sendings.value = sendings.value.filter((sending) => sending.id !== id);
+  requests.delete(id);
+  uploads.value = uploads.value.filter((upload) => upload.id !== id);
 }
 
 function refusalOf(file: File): string | null {
-  if (file.size === 0) return "This file is empty.";
-  const most = engines.value?.max_upload_bytes;
-  if (most && file.size > most) return `This file has ${formatBytes(file.size)}; at most ${formatBytes(most)} are taken.`;
-  if (!looksLikeAudio(file)) return "This does not look like audio. Songs, and videos with sound, are taken.";
+  if (file.size === 0) return UPLOAD_WORDS.empty;
+  const limit = engines.value?.max_upload_bytes;
+  if (limit && file.size > limit) return tooLarge(file.size, limit);
+  if (!looksLikeAudio(file)) return UPLOAD_WORDS.notAudio;
   return null;
 }
 
 function startNext(): void {
-  const busy = sendings.value.filter((s) => s.stage === "sending" || s.stage === "submitting").length;
-  for (const next of sendings.value.filter((s) => s.stage === "waiting").slice(0, AT_ONCE - busy)) {
-    void sendOne(next).finally(startNext);
+  const busy = uploads.value.filter((s) => s.stage === "uploading" || s.stage === "submitting").length;
+  for (const next of uploads.value.filter((s) => s.stage === "waiting").slice(0, AT_ONCE - busy)) {
+    void uploadOne(next).finally(startNext);
   }
 }
 
-async function sendOne({ id, file }: Sending): Promise<void> {
+async function uploadOne({ id, file }: PendingUpload): Promise<void> {
   const controller = new AbortController();
   controllers.set(id, controller);
-  change(id, { stage: "sending" });
+  change(id, { stage: "uploading" });
   try {
     const stored = await upload(file, (fraction) => change(id, { fraction }), controller.signal);
     change(id, { stage: "submitting", fraction: 1 });
-    const { fields, excerpt, onJob } = asked.get(id)!;
+    const { fields, excerpt, onJob } = requests.get(id)!;
     const part = await excerpt(file);
     controller.signal.throwIfAborted();
     const job = await submit(stored.upload_id, fields, part);
@@ -97,21 +97,21 @@ async function sendOne({ id, file }: Sending): Promise<void> {
     onJob(job);
   } catch (error) {
     if (controller.signal.aborted) return;
-    const passes = error instanceof Problem && error.passes;
-    change(id, { stage: passes ? "failed" : "refused", message: error instanceof Error ? error.message : String(error) });
+    const isTransient = error instanceof Problem && error.isTransient;
+    change(id, { stage: isTransient ? "failed" : "refused", message: error instanceof Error ? error.message : String(error) });
   }
 }
 
-/** Makes a job of what was uploaded before: the first time, or again with other wishes. */
+/** Creates a job for a finished upload: the first one, or another one with other options. */
 export async function submit(uploadId: string, fields: Record<string, string>, excerpt: Excerpt | null): Promise<Job> {
   const body = { source: { upload_id: uploadId }, ...fields, ...(excerpt && { excerpt }) };
-  // If the answer is lost and the request sent again, the server knows it by this.
+  // If the response is lost and the request is sent again, the server recognises it by this key.
   const key = Array.from(crypto.getRandomValues(new Uint32Array(4)), (n) => n.toString(16)).join("-");
   const job = await postJson<Job>("/v1/jobs", body, { "Idempotency-Key": key });
-  put(job);
+  putJob(job);
   return job;
 }
 
-function change(id: number, changes: Partial<Sending>): void {
-  sendings.value = sendings.value.map((sending) => (sending.id === id ? { ...sending, ...changes } : sending));
+function change(id: number, changes: Partial<PendingUpload>): void {
+  uploads.value = uploads.value.map((upload) => (upload.id === id ? { ...upload, ...changes } : upload));
 }

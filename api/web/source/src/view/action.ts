@@ -1,4 +1,4 @@
-// One action at a time, and what went wrong with it.
+// A hook for buttons that send a request: one at a time, with a message if it fails.
 
 import { useSignal } from "@preact/signals";
 

@@ -1,13 +1,13 @@
-// A canvas that is drawn anew when what it shows, its size or the colour scheme changes.
+// A canvas that redraws when its content, its size or the colour scheme changes.
 
 import { signal, useSignalEffect, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 
-/** Counts changes between light and dark: colours come from the style sheet. */
+/** Counts changes between light and dark, because canvases read their colours from the style sheet. */
 const scheme = signal(0);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => scheme.value++);
 
-/** Draws with 1 unit a CSS pixel. What it reads of signals, it follows. */
+/** Draws in CSS pixels. It runs again when a signal that it has read changes. */
 export type Draw = (pen: CanvasRenderingContext2D, width: number, height: number) => void;
 
 export function Canvas({ draw }: { draw: Draw }) {

@@ -1,4 +1,4 @@
-// Icons as shapes, drawn in the text's colour. Decoration: what they mean is said beside them.
+// Icons in the colour of the text. They are decoration: their meaning always stands beside them as text.
 
 const PATHS = {
   play: "M5 3.5v13l11-6.5z",

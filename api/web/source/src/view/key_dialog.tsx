@@ -1,9 +1,10 @@
-// Asks for the API key when the server wants one.
+// The dialog that asks for an API key when the server requires one.
 
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 
 import { asking, giveKey } from "../api/key";
+import { KEY_WORDS } from "../words/page";
 
 export function KeyDialog() {
   const dialog = useRef<HTMLDialogElement>(null);
@@ -22,10 +23,10 @@ export function KeyDialog() {
   return (
     <dialog ref={dialog} aria-labelledby="key-title" onCancel={(event) => event.preventDefault()}>
       <form onSubmit={submit}>
-        <h2 id="key-title">This server wants a key</h2>
-        <p>{why === "refused" ? "The key was not accepted. Perhaps a part of it is missing." : "Whoever runs it can give you one."}</p>
+        <h2 id="key-title">{KEY_WORDS.title}</h2>
+        <p>{why === "refused" ? KEY_WORDS.refused : KEY_WORDS.missing}</p>
         <label class="field">
-          API key
+          {KEY_WORDS.field}
           <input
             type="password"
             autocomplete="off"
@@ -36,10 +37,10 @@ export function KeyDialog() {
         </label>
         <label class="choice">
           <input type="checkbox" checked={remember.value} onChange={(event) => (remember.value = event.currentTarget.checked)} />
-          Keep it on this computer
+          {KEY_WORDS.remember}
         </label>
         <button type="submit" class="primary">
-          Go on
+          {KEY_WORDS.submit}
         </button>
       </form>
     </dialog>

@@ -1,13 +1,14 @@
-// All jobs, newest first, with search. Only as many rows as are asked for are in the page, so a thousand cost nothing.
+// The library: all jobs, newest first, with search. Only some rows are in the page at a time, so that thousands of jobs cost
+// nothing.
 
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 
 import { isActive, type Job } from "../api/types";
-import { follow, jobPath, openJob } from "../routes";
+import { followLink, jobPath, openJob } from "../routes";
 import { found, hasOlder, jobs, loaded, loadOlder, loadingOlder, search } from "../state/library";
-import { ago, formatTime, partWords, plural, progressWords, STATE_WORDS } from "../words";
-import { BatchesLink } from "./batches";
+import { foundWords, jobRowWords, LIBRARY_WORDS, songProgressLabel } from "../words/page";
+import { BatchesLink } from "./batches/batches";
 import { Icon } from "./icons";
 
 const ROWS_AT_ONCE = 30;
@@ -20,7 +21,7 @@ export function Library() {
     rows.value = ROWS_AT_ONCE;
   }, [search.value]);
   useEffect(() => {
-    // A search looks through all jobs, not only those that happen to be here.
+    // A search must look through all jobs, so load the older ones.
     if (searching && hasOlder.value) void loadOlder();
   }, [searching, jobs.value]);
   const showMore = () => {
@@ -30,13 +31,13 @@ export function Library() {
   return (
     <section class="library" aria-labelledby="library-title">
       <div class="library-head">
-        <h2 id="library-title">Library</h2>
+        <h2 id="library-title">{LIBRARY_WORDS.title}</h2>
         <label class="search">
           <Icon name="search" />
-          <span class="unseen">Search the library</span>
+          <span class="unseen">{LIBRARY_WORDS.searchLabel}</span>
           <input
             type="search"
-            placeholder="Search"
+            placeholder={LIBRARY_WORDS.search}
             value={search.value}
             onInput={(event) => (search.value = event.currentTarget.value)}
           />
@@ -44,7 +45,7 @@ export function Library() {
       </div>
       <BatchesLink />
       <p class="unseen" role="status">
-        {searching && !loadingOlder.value ? `${plural(matching.length, "song")} found` : ""}
+        {searching && !loadingOlder.value ? foundWords(matching.length) : ""}
       </p>
       <Empty searching={searching} count={matching.length} />
       <ul class="jobs">
@@ -54,7 +55,7 @@ export function Library() {
       </ul>
       {(matching.length > rows.value || (hasOlder.value && !searching)) && (
         <button type="button" class="small more" onClick={showMore} disabled={loadingOlder.value}>
-          {loadingOlder.value ? "Loading…" : "Show more"}
+          {loadingOlder.value ? LIBRARY_WORDS.loading : LIBRARY_WORDS.more}
         </button>
       )}
     </section>
@@ -63,30 +64,20 @@ export function Library() {
 
 function Empty({ searching, count }: { searching: boolean; count: number }) {
   if (count > 0) return null;
-  if (!loaded.value) return <p class="quiet empty">Loading…</p>;
-  if (searching) return <p class="quiet empty">{loadingOlder.value ? "Looking…" : "No song by that name."}</p>;
-  return <p class="quiet empty">Songs that you send appear here and stay until they expire.</p>;
+  if (!loaded.value) return <p class="quiet empty">{LIBRARY_WORDS.loading}</p>;
+  if (searching) return <p class="quiet empty">{loadingOlder.value ? LIBRARY_WORDS.searching : LIBRARY_WORDS.noMatch}</p>;
+  return <p class="quiet empty">{LIBRARY_WORDS.empty}</p>;
 }
 
 function JobRow({ job, open }: { job: Job; open: boolean }) {
   const active = isActive(job);
   return (
     <li>
-      <a class={`job-row is-${job.state}`} href={jobPath(job.id)} onClick={follow} aria-current={open ? "page" : undefined}>
+      <a class={`job-row is-${job.state}`} href={jobPath(job.id)} onClick={followLink} aria-current={open ? "page" : undefined}>
         <span class="file-name" dir="auto">{job.source.filename}</span>
-        <span class="job-row-note">{active ? progressWords(job) : endedWords(job)}</span>
-        {active && <progress max={1} value={job.progress} aria-label={`Progress of ${job.source.filename}`} />}
+        <span class="job-row-note">{jobRowWords(job)}</span>
+        {active && <progress max={1} value={job.progress} aria-label={songProgressLabel(job)} />}
       </a>
     </li>
   );
-}
-
-function endedWords(job: Job): string {
-  const seconds = job.stems[0]?.duration_seconds;
-  const words = [
-    job.state === "succeeded" ? null : STATE_WORDS[job.state],
-    partWords(job) ?? (seconds ? formatTime(seconds) : null),
-    ago(job.times.created_at),
-  ];
-  return words.filter(Boolean).join(" · ");
 }

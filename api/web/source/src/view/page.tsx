@@ -1,32 +1,35 @@
-// The page's frame: head, library at the side, and what is open in the middle.
+// The page's frame: the header, the library at the side, and the open view in the middle.
 
 import { useEffect } from "preact/hooks";
 
 import { awaySince } from "../api/client";
 import { forgetKey, key } from "../api/key";
-import { follow, go, isHome, openBatch, openJob } from "../routes";
+import { followLink, go, isHome, openBatch, openJob } from "../routes";
 import { hovering, takeDrops } from "../state/dropping";
 import { fault } from "../state/library";
-import { Batches } from "./batches";
-import { Home, take } from "./home";
+import { Batches } from "./batches/batches";
+import { HOME_WORDS } from "../words/home";
+import { documentTitle } from "../words/jobs";
+import { LIBRARY_WORDS, PAGE_WORDS } from "../words/page";
+import { Home, uploadFiles } from "./home/home";
 import { Icon } from "./icons";
-import { JobView } from "./job_view";
+import { JobView } from "./job/job_view";
 import { KeyDialog } from "./key_dialog";
 import { Library } from "./library";
-import { Uploads } from "./uploads";
+import { Uploads } from "./home/uploads";
 
 export function Page() {
   const id = openJob.value;
   const batch = openBatch.value;
   const atHome = isHome();
   useEffect(() => {
-    if (atHome) document.title = "stemqueue";
+    if (atHome) document.title = documentTitle();
   }, [atHome]);
   useEffect(() => {
     const stop = new AbortController();
     const receive = (files: Iterable<File>) => {
       go("/");
-      take(files);
+      uploadFiles(files);
     };
     takeDrops(receive, stop.signal);
     return () => stop.abort();
@@ -34,23 +37,23 @@ export function Page() {
   return (
     <div class={atHome ? "shell at-home" : "shell at-job"}>
       <header class="top">
-        <a class="brand" href="/" onClick={follow}>
+        <a class="brand" href="/" onClick={followLink}>
           <img src="/static/icon.svg" alt="" width="28" height="28" />
-          stemqueue
+          {PAGE_WORDS.name}
         </a>
-        <nav aria-label="More" class="button-row">
+        <nav aria-label={PAGE_WORDS.navigation} class="button-row">
           {!atHome && (
-            <a class="button small" href="/" onClick={follow}>
-              <Icon name="plus" /> New song
+            <a class="button small" href="/" onClick={followLink}>
+              <Icon name="plus" /> {PAGE_WORDS.newSong}
             </a>
           )}
           {key.value && (
             <button type="button" class="small" onClick={forgetKey}>
-              <Icon name="key" /> Forget the key
+              <Icon name="key" /> {PAGE_WORDS.forgetKey}
             </button>
           )}
           <a class="quiet-link" href="/docs">
-            API
+            {PAGE_WORDS.api}
           </a>
         </nav>
       </header>
@@ -58,14 +61,14 @@ export function Page() {
         <Banner />
         {id !== null ? <JobView key={id} id={id} /> : batch !== null ? <Batches id={batch} /> : <Home />}
       </main>
-      <aside class="side" aria-label="Library">
+      <aside class="side" aria-label={LIBRARY_WORDS.title}>
         {!atHome && <Uploads />}
         <Library />
       </aside>
       <KeyDialog />
       {!atHome && hovering.value && (
         <div class="veil">
-          <p>Let go</p>
+          <p>{HOME_WORDS.release}</p>
         </div>
       )}
     </div>
@@ -74,7 +77,7 @@ export function Page() {
 
 function Banner() {
   const away = awaySince.value !== null;
-  const text = away ? "The server does not answer. This page goes on by itself when it is back." : fault.value;
+  const text = away ? PAGE_WORDS.serverAway : fault.value;
   return (
     <div role="status" class="banner-place">
       {text && <p class="banner">{text}</p>}

@@ -1,25 +1,25 @@
-// What the product does, as a picture: a voice and its accompaniment, together or apart. Decoration: it says nothing
-// that is not said in words.
+// A picture of what the product does: a voice and its accompaniment, together or apart. It is decoration without meaning of
+// its own.
 
 const BARS = 44;
 const STEP = 7;
 const HEIGHT = 132;
 const MIDDLE = HEIGHT / 2;
 
-/** How far each of the two moves from the middle when they are apart. */
-const WAY = 33;
+/** How far each of the two moves from the middle. */
+const DISTANCE = 33;
 
 const places = Array.from({ length: BARS }, (_, i) => i);
-/** A beat that falls off, every fourth bar strong. */
+/** A beat that decays; every fourth bar is strong. */
 const music = places.map((i) => 11 + 12 * [1, 0.35, 0.6, 0.25][i % 4]! + 4 * Math.sin(i * 1.7));
-/** Phrases, with rests between them. */
+/** Phrases with rests between them. */
 const voice = places.map((i) => Math.max(0, Math.sin(i * 0.43 + 0.4)) * (17 + 7 * Math.sin(i * 2.9)));
 
 export function Parting({ apart }: { apart: number }) {
   return (
     <svg class="parting" viewBox={`0 0 ${BARS * STEP} ${HEIGHT}`} aria-hidden="true">
-      <Bars heights={music} kind="accompaniment" shift={apart * WAY} />
-      <Bars heights={voice} kind="vocals" shift={-apart * WAY} />
+      <Bars heights={music} kind="accompaniment" shift={apart * DISTANCE} />
+      <Bars heights={voice} kind="vocals" shift={-apart * DISTANCE} />
     </svg>
   );
 }

@@ -1,0 +1,113 @@
+// The view of one job: its progress while it runs, the studio when it is done.
+
+import { useSignal, type Signal } from "@preact/signals";
+import { useEffect, useMemo } from "preact/hooks";
+
+import { Problem } from "../../api/client";
+import { isActive, type Job } from "../../api/types";
+import { watchJob } from "../../api/watch";
+import { followLink } from "../../routes";
+import { keepInAddress } from "../../state/address";
+import { engineTitle } from "../../state/engines";
+import { jobs, putJob } from "../../state/library";
+import { Studio } from "../../state/studio";
+import { describeJob, errorCode, jobTitle, JOB_WORDS } from "../../words/jobs";
+import { Icon } from "../icons";
+import { JobActions, OtherEngines, WholeSongOffer } from "./job_actions";
+import { Mixer } from "../studio/mixer";
+import { Progress } from "./progress";
+import { ReportPanel } from "./report";
+import { Spectrograms } from "../studio/spectrogram";
+import { TransportBar } from "../studio/transport_bar";
+
+export function JobView({ id }: { id: string }) {
+  const problem = useSignal<Problem | null>(null);
+  const job = useJob(id, problem);
+  if (!job) return <Absent problem={problem.value} />;
+  return (
+    <article class="job">
+      <BackLink />
+      <header class="job-head">
+        <div>
+          <h1 class="file-name" dir="auto">{job.source.filename}</h1>
+          <p class="quiet">{describeJob(job, engineTitle(job.engine))}</p>
+        </div>
+        <JobActions job={job} />
+      </header>
+      {isActive(job) && <Progress job={job} />}
+      {(job.state === "failed" || job.state === "canceled") && <Ended job={job} />}
+      {job.state === "succeeded" && <Finished key={job.times.finished_at} job={job} />}
+    </article>
+  );
+}
+
+function Finished({ job }: { job: Job }) {
+  // A finished job does not change any more.
+  const studio = useMemo(() => new Studio(job), [job.id]);
+  useEffect(() => {
+    const stop = new AbortController();
+    keepInAddress(studio, stop.signal);
+    return () => {
+      stop.abort();
+      studio.close();
+    };
+  }, [studio]);
+  return (
+    <>
+      {job.excerpt && <WholeSongOffer job={job} />}
+      <TransportBar studio={studio} />
+      <Mixer studio={studio} />
+      <Spectrograms studio={studio} />
+      <ReportPanel studio={studio} />
+    </>
+  );
+}
+
+function Ended({ job }: { job: Job }) {
+  const failed = job.state === "failed";
+  return (
+    <section class={failed ? "panel ended bad" : "panel ended"} aria-labelledby="ended-title">
+      <h2 id="ended-title">{failed ? JOB_WORDS.failed : JOB_WORDS.canceled}</h2>
+      <p>{job.error?.message ?? (failed ? JOB_WORDS.failedWithoutReason : JOB_WORDS.nothingKept)}</p>
+      {job.error && <p class="quiet">{errorCode(job.error.code)}</p>}
+      <OtherEngines job={job} />
+    </section>
+  );
+}
+
+function Absent({ problem }: { problem: Problem | null }) {
+  if (!problem || problem.isTransient) return <p class="quiet loading">{JOB_WORDS.loading}</p>;
+  return (
+    <div class="absent">
+      <BackLink />
+      <h1>{problem.status === 404 ? JOB_WORDS.missing : JOB_WORDS.unreadable}</h1>
+      <p>{problem.status === 404 ? JOB_WORDS.missingReason : problem.message}</p>
+    </div>
+  );
+}
+
+function BackLink() {
+  return (
+    <a class="back" href="/" onClick={followLink}>
+      <Icon name="back" /> {JOB_WORDS.back}
+    </a>
+  );
+}
+
+/** Returns the job, and follows it until it ends; also after a retry. */
+function useJob(id: string, problem: Signal<Problem | null>): Job | undefined {
+  const job = jobs.value.find((known) => known.id === id);
+  const ended = job !== undefined && !isActive(job);
+  useEffect(() => {
+    if (ended) return;
+    const stop = new AbortController();
+    problem.value = null;
+    void watchJob(id, putJob, (found) => (problem.value = found), stop.signal);
+    return () => stop.abort();
+  }, [id, ended]);
+  useEffect(() => {
+    if (!job) return;
+    document.title = jobTitle(job);
+  }, [job]);
+  return job;
+}

@@ -1,0 +1,86 @@
+// The job's report: sentences, the stems' levels, and technical details.
+
+import { useEffect, useState } from "preact/hooks";
+
+import { requestJson } from "../../api/client";
+import type { Report } from "../../api/types";
+import { engineTitle, hasAllStems } from "../../state/engines";
+import type { Studio } from "../../state/studio";
+import { capitalised, formatBytes, formatDb } from "../../words/numbers";
+import { detailRows, expirySentences, reportSentences, REPORT_WORDS, stemsAddUp } from "../../words/report";
+import { OtherEngines } from "./job_actions";
+
+export function ReportPanel({ studio }: { studio: Studio }) {
+  const { job } = studio;
+  const report = useReport(studio);
+  const expiry = expirySentences(job);
+  return (
+    <section class="panel report" aria-labelledby="report-title">
+      <h2 id="report-title">{REPORT_WORDS.title}</h2>
+      {report &&
+        reportSentences(report, engineTitle(job.engine), hasAllStems(job)).map((sentence) => <p key={sentence}>{sentence}</p>)}
+      <div class="table-place" tabIndex={0} role="region" aria-label={REPORT_WORDS.levels}>
+        <table>
+          <thead>
+            <tr>
+              {REPORT_WORDS.columns.map((column) => (
+                <th key={column} scope="col">
+                  {column}
+                </th>
+              ))}
+            </tr>
+          </thead>
+          <tbody>
+            {job.stems.map((stem) => (
+              <tr key={stem.name}>
+                <th scope="row">{capitalised(stem.name)}</th>
+                <td>{formatDb(stem.loudness_lufs, "LUFS")}</td>
+                <td>{formatDb(stem.peak_db, "dBFS")}</td>
+                <td>{formatBytes(stem.size_bytes)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+      {report && <Details report={report} />}
+      <OtherEngines job={job} />
+      {expiry && <p class="quiet">{expiry}</p>}
+    </section>
+  );
+}
+
+function Details({ report }: { report: Report }) {
+  return (
+    <details>
+      <summary>{REPORT_WORDS.details}</summary>
+      <dl>
+        {detailRows(report).map(([term, value]) => (
+          <div key={term}>
+            <dt>{term}</dt>
+            <dd>{value}</dd>
+          </div>
+        ))}
+      </dl>
+    </details>
+  );
+}
+
+function useReport(studio: Studio): Report | null {
+  const [report, setReport] = useState<Report | null>(null);
+  const url = studio.job.report?.url;
+  useEffect(() => {
+    if (!url) return;
+    const stop = new AbortController();
+    requestJson<Report>(url, { signal: stop.signal }).then(
+      (found) => {
+        studio.gainDb = found.gain_db;
+        studio.stemsAddUp = stemsAddUp(found) && hasAllStems(studio.job);
+        setReport(found);
+      },
+      // Without the report, the table still shows the most important figures.
+      () => undefined,
+    );
+    return () => stop.abort();
+  }, [url]);
+  return report;
+}

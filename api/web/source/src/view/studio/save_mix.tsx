@@ -1,0 +1,48 @@
+// Saves the mix, as the faders are set, as one file: for example a song with quiet vocals to sing to.
+
+import { useSignal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
+
+import { saveBlob } from "../../api/media";
+import { audibleStrips, makeMix, mixFilename } from "../../state/mixdown";
+import type { Studio } from "../../state/studio";
+import { MIXER_WORDS, mixingWords } from "../../words/studio";
+import { Icon } from "../icons";
+
+export function SaveMix({ studio }: { studio: Studio }) {
+  const share = useSignal<number | null>(null);
+  const fault = useSignal<string | null>(null);
+  const stop = useSignal<AbortController | null>(null);
+  useEffect(() => () => stop.peek()?.abort(), []);
+  const save = async () => {
+    const controller = (stop.value = new AbortController());
+    const name = mixFilename(studio, studio.job);
+    share.value = 0;
+    fault.value = null;
+    try {
+      const file = await makeMix(studio, (done) => (share.value = done), controller.signal);
+      saveBlob(file, name);
+    } catch (error) {
+      if (!controller.signal.aborted) fault.value = error instanceof Error ? error.message : String(error);
+    } finally {
+      share.value = null;
+    }
+  };
+  return (
+    <div class="save-mix">
+      <p class="hint" role="status">
+        {fault.value ?? (audibleStrips(studio).length ? MIXER_WORDS.saveHint : MIXER_WORDS.nothingToSave)}
+      </p>
+      {share.value === null ? (
+        <button type="button" class="small" disabled={!audibleStrips(studio).length} onClick={() => void save()}>
+          <Icon name="download" /> {MIXER_WORDS.save}
+        </button>
+      ) : (
+        <button type="button" class="small" onClick={() => stop.value?.abort()}>
+          <Icon name="close" /> {mixingWords(share.value)}
+          <span class="unseen">{MIXER_WORDS.stopSaving}</span>
+        </button>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,68 @@
+// What the page says where songs are uploaded: drop zone, options, and uploads in progress.
+
+import type { Engines, Preset } from "../api/types";
+import { formatBytes, formatPercent, formatSpan } from "./numbers";
+
+export const HOME_WORDS = {
+  title: "Separate a song",
+  lead: "Drop a song to get its vocals and its accompaniment. Listen to them, mix them, and download them.",
+  drop: "Drop songs or folders here",
+  release: "Drop to upload",
+  choose: "Choose files",
+  noWorker: "No worker is running right now. You can upload songs; they wait until one starts.",
+};
+
+export const OPTION_WORDS = {
+  part: "How much of the song",
+  whole: "The whole song",
+  chosen: "A part",
+  from: "from",
+  for: "for",
+  seconds: "s",
+  summary: "Engine and format",
+  loading: "Loading the engines…",
+  format: "Format",
+  engine: "Engine",
+  preset: "Preset",
+};
+
+export const trialWords = (seconds: number) => `Try ${seconds} seconds first`;
+
+const FORMAT_WORDS: Record<string, string> = {
+  flac: "FLAC, lossless and compact",
+  wav: "WAV, lossless, for any editor",
+  mp3: "MP3, small, plays anywhere",
+  ogg: "Ogg Vorbis, small",
+  opus: "Opus, smallest",
+  m4a: "M4A (AAC), small",
+};
+
+export function formatWords(name: string): string {
+  return FORMAT_WORDS[name] ?? name;
+}
+
+/** Says which files are accepted; `limits` is null until the server has told them. */
+export function acceptedWords(limits: Engines | null): string {
+  const formats = "MP3, FLAC, WAV, M4A, Ogg and most others";
+  return limits ? `${formats} · up to ${formatBytes(limits.max_upload_bytes)} and ${formatSpan(limits.max_audio_seconds)}` : formats;
+}
+
+export function presetWords({ description, max_seconds: longest }: Preset): string {
+  return longest ? `${description} Songs of up to ${Math.round(longest / 60)} min.` : description;
+}
+
+export const UPLOAD_WORDS = {
+  uploading: "Uploading",
+  failed: "Not uploaded",
+  waiting: "Waiting",
+  checking: "Checking",
+  retry: "Try again",
+  empty: "This file is empty.",
+  notAudio: "This does not look like audio. Choose a song, or a video with sound.",
+};
+
+export const uploadLabel = (name: string) => `Upload of ${name}`;
+export const dismissLabel = (name: string) => `Dismiss ${name}`;
+export const cancelUploadLabel = (name: string) => `Cancel the upload of ${name}`;
+export const uploadProgress = (fraction: number, size: number) => `${formatPercent(fraction)} of ${formatBytes(size)}`;
+export const tooLarge = (size: number, limit: number) => `This file has ${formatBytes(size)}; the limit is ${formatBytes(limit)}.`;

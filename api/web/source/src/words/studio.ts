@@ -1,0 +1,98 @@
+// What the studio says: player, mixer, spectrograms, keyboard shortcuts.
+
+import type { Output } from "../api/types";
+import { capitalised, formatBytes, formatPercent, spokenTime } from "./numbers";
+
+export const PLAYER_WORDS = {
+  label: "Player",
+  play: "Play",
+  pause: "Pause",
+  loading: "Loading the audio…",
+  source: "What you hear",
+  stems: "Stems",
+  original: "Original",
+  compare: "Compare with the original song (o)",
+  stemsForOriginal: "This browser cannot play the original's format, so you hear all stems together, which sound the same.",
+  originalUnplayable: "This browser cannot play the original's format.",
+};
+
+/** Adds a keyboard shortcut to a tooltip. */
+export const withKey = (words: string, key: string) => `${words} (${key})`;
+
+export const MIXER_WORDS = {
+  title: "Mixer",
+  original: "Original",
+  solo: "Play only this stem",
+  mute: "Mute this stem",
+  resetVolume: "Double-click to set it to 100 %",
+  silent: "Nearly silent",
+  position: "Position in the song",
+  saveHint: "Saves a WAV file at these volumes",
+  nothingToSave: "All stems are muted",
+  save: "Save this mix",
+  stopSaving: ": stop",
+};
+
+export const soloLabel = (stem: string) => `Solo ${stem}`;
+export const muteLabel = (stem: string) => `Mute ${stem}`;
+export const volumeLabel = (stem: string) => `Volume of ${stem}`;
+export const volumeWords = (percent: number) => `${percent} percent`;
+export const volumeNote = (volume: number) => ` ${Math.round(volume * 100)} %`;
+export const mixingWords = (share: number) => `Mixing, ${formatPercent(share)}`;
+export const positionWords = (seconds: number, duration: number) => `${spokenTime(seconds)} of ${spokenTime(duration)}`;
+
+export function downloadLabel(stem: Output & { format: string }): string {
+  return `Download ${stem.name} as ${stem.format.toUpperCase()}, ${formatBytes(stem.size_bytes)}`;
+}
+
+export const LOOP_WORDS = {
+  label: "Loop",
+  from: "From here",
+  fromLabel: "Loop from here",
+  to: "To here",
+  toLabel: "Loop to here",
+  stop: "Stop looping",
+  hint: "or drag across a track",
+};
+
+export const ZOOM_WORDS = {
+  label: "Zoom",
+  loop: "Zoom to the loop",
+  out: "Zoom out",
+  in: "Zoom in",
+  whole: "Show the whole song",
+};
+
+export const SPECTROGRAM_WORDS = {
+  title: "Spectrograms",
+  legend: "Brighter means louder. Low notes are at the bottom.",
+  failed: "The picture could not be loaded.",
+  open: "Open as one picture",
+  peak: "0 dB, the song’s peak",
+};
+
+export const colourRange = (rangeDb: number) => `Colours from dark, ${rangeDb} dB below the song's peak, to bright, the peak`;
+export const darkestLevel = (rangeDb: number) => `−${rangeDb} dB`;
+
+const SPECTROGRAM_TITLES: Record<string, string> = { mixture: "Full spectrum" };
+
+export function spectrogramTitle(name: string): string {
+  return SPECTROGRAM_TITLES[name] ?? capitalised(name);
+}
+
+export const KEY_HELP_WORDS = { title: "Keyboard shortcuts", close: "Close" };
+
+/** The keyboard shortcuts; `seekSeconds` is how far the arrow keys move. */
+export function keyHelp(seekSeconds: number): readonly (readonly [keys: string[], words: string])[] {
+  return [
+    [["Space"], "Play or pause"],
+    [["←", "→"], `${seekSeconds} seconds back or forward`],
+    [["0"], "Back to the start"],
+    [["1", "2", "…"], "Solo a stem; with Shift, mute it"],
+    [["o"], "Switch between the original and the stems"],
+    [["[", "]"], "Loop from here, or to here"],
+    [["l"], "Stop looping"],
+    [["+", "−"], "Zoom in or out, as does Ctrl with the mouse wheel"],
+    [["?"], "Show this list"],
+  ];
+}
