@@ -171,7 +171,7 @@ def _transformed(audio: DecodedAudio, pool: ThreadPoolExecutor) -> Iterator[Floa
 
     starts = range(0, grid.n_frames, CHUNK_FRAMES)
     for first in range(0, len(starts), 2 * THREADS):
-        read = [grid.read(audio, start, start + CHUNK_FRAMES) for start in starts[first : first + 2 * THREADS]]
+        read = [grid.read_frames(audio, start, start + CHUNK_FRAMES) for start in starts[first : first + 2 * THREADS]]
         yield from pool.map(transform, read)
 
 

@@ -54,7 +54,7 @@ def test_an_engine_that_breaks_its_word_is_a_defect_of_ours_and_leaves_nothing(
 class Short(Share):
     """Takes a second at most."""
 
-    def check(self, *, sample_rate_hz: int, channels: int, n_samples: int) -> None:
+    def check_track(self, *, sample_rate_hz: int, channels: int, n_samples: int) -> None:
         if n_samples > sample_rate_hz:
             raise TrackTooLongError("at most 1 s")
 

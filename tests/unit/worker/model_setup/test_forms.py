@@ -14,7 +14,7 @@ import pytest
 from worker.engine.unet.manifest import read_manifest
 from worker.model_setup import forms
 from worker.model_setup.__main__ import main
-from worker.model_setup.errors import SetupError, WeightsMissingError
+from worker.model_setup.errors import ModelSetupError, WeightsMissingError
 from worker.model_setup.forms import choose_form, forms_here
 from worker.model_setup.setup import set_up
 
@@ -87,7 +87,7 @@ def test_float32_can_be_forced_on_any_machine(machine, tmp_path):
 
 
 def test_bfloat16_is_refused_where_there_are_no_instructions(tmp_path):
-    with pytest.raises(SetupError, match="UNET_PRECISION=bfloat16"):
+    with pytest.raises(ModelSetupError, match="UNET_PRECISION=bfloat16"):
         choose_form("bfloat16", {}, tmp_path)
 
 

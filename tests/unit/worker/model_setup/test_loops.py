@@ -25,7 +25,7 @@ def test_loops_are_compiled_once(tmp_path, compiled):
 
 def test_another_processor_compiles_them_again(tmp_path, monkeypatch):
     loops.compile_loops(tmp_path)
-    monkeypatch.setattr(loops, "this_machine", lambda _: {"processor": "another"})
+    monkeypatch.setattr(loops, "describe_machine", lambda _: {"processor": "another"})
     assert loops.compile_loops(tmp_path)
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.unit.worker.engine.array_source import ArraySource
 from worker.engine.errors import InvalidParameterError
-from worker.engine.interface import Engine, FloatArray
+from worker.engine.interface import FloatArray, SeparationEngine
 from worker.engine.repetition import DESCRIPTION, create
 from worker.engine.repetition.engine import BANK_TILES, TILE_FRAMES
 
@@ -19,7 +19,7 @@ SLOW_RATE_HZ = 1000
 BANK_SAMPLES = BANK_TILES * TILE_FRAMES * 32
 
 
-def _separate(engine: Engine, y: FloatArray, rate_hz: int, *, threads: int = 1, **limits: int) -> FloatArray:
+def _separate(engine: SeparationEngine, y: FloatArray, rate_hz: int, *, threads: int = 1, **limits: int) -> FloatArray:
     blocks: Iterator[FloatArray] = engine.separate(ArraySource(y, rate_hz), threads=threads, **limits)
     return np.concatenate([np.zeros((2, y.shape[0], 0), np.float32), *blocks], axis=-1)
 

@@ -16,7 +16,7 @@ from worker.engine.unet.bfloat16.plan import (
     GAINS,
     INPUT,
     Layer,
-    Plan,
+    NetworkPlan,
     Ring,
     packed_kernel,
     packed_table,
@@ -67,7 +67,7 @@ def two_layers(tmp_path, kernels):
         "middle", None, GAINS, -1, 2, 2, 16, row_taps=3, bin_taps=3, weights_at=at[1], table_at=at[3], **shared
     )
     rings = {INPUT: Ring(FRAMES + 5, BINS, 2, 1, 2), "middle": Ring(7, 32, 32, 1, 1)}
-    write_plan(tmp_path / "two.json", Plan(rings, (first, second), "two.numbers"))
+    write_plan(tmp_path / "two.json", NetworkPlan(rings, (first, second), "two.numbers"))
     return tmp_path / "two.json"
 
 
@@ -143,18 +143,18 @@ def test_a_plan_of_another_format_or_without_its_numbers_is_refused(two_layers, 
 )
 def test_a_plan_that_reaches_beyond_its_rings_or_numbers_is_refused(two_layers, change):
     plan, size = read_plan(two_layers), (two_layers.parent / "two.numbers").stat().st_size
-    plan.check(size)
+    plan.check_bounds(size)
     with pytest.raises(EngineUnavailableError, match="set the model up again"):
-        replace(plan, layers=(replace(plan.layers[0], **change), plan.layers[1])).check(size)
+        replace(plan, layers=(replace(plan.layers[0], **change), plan.layers[1])).check_bounds(size)
     with pytest.raises(EngineUnavailableError, match="set the model up again"):
-        plan.check(size - 1)
+        plan.check_bounds(size - 1)
 
 
 def test_the_states_of_silence_are_those_that_silence_keeps(bfloat16_folder):
     manifest = read_manifest(bfloat16_folder)
     model = load_model(bfloat16_folder, manifest)
     silence = np.zeros((manifest.channels, manifest.chunk_frames, manifest.bins), np.float32)
-    for network, initial in zip(model.networks, model.initial_states(), strict=True):
+    for network, initial in zip(model.networks, model.initial_states.take_states(), strict=True):
         first, states = network.step(silence, initial)
         for _ in range(4):
             again, states = network.step(silence, states)

@@ -125,14 +125,14 @@ def test_a_separation_that_is_given_up_ends_its_threads(three_stems, make_noise)
 def test_a_closed_engine_loads_its_networks_again(three_stems, make_noise):
     source = make_noise(2, 3_000)
     before = source.separated(three_stems)
-    three_stems.close()
+    three_stems.release_memory()
     assert np.array_equal(source.separated(three_stems), before)
 
 
 def test_each_track_gets_states_of_its_own_whether_they_were_read_ahead_or_not(three_stem_folder):
     states = InitialStates(three_stem_folder / "silence.npz", read_manifest(three_stem_folder))
     states.read_ahead()
-    first, second = states(), states()
+    first, second = states.take_states(), states.take_states()
     changed = [array for stem in first for array in stem.values()]
     as_read = [array.copy() for array in changed]
     assert changed

@@ -46,7 +46,7 @@ def test_the_stream_gives_the_masks_of_one_long_segment(unet_folder):
     manifest = read_manifest(unet_folder)
     model = load_model(unet_folder, manifest)
     streamed = []
-    for network, initial in zip(model.networks, model.initial_states(), strict=True):
+    for network, initial in zip(model.networks, model.initial_states.take_states(), strict=True):
         states, parts = initial, []
         for first in range(0, frames, manifest.chunk_frames):
             gains, states = network.step(S[0, :, first : first + manifest.chunk_frames], states)
@@ -59,7 +59,9 @@ def test_the_stream_gives_the_masks_of_one_long_segment(unet_folder):
     ]
     inner = slice(SEEN_FRAMES, frames - SEEN_FRAMES)
     S = S[0, :, inner]
-    found, expected = (MaskRule.of(manifest).masks(S, [g[:, inner] for g in gains]) for gains in (streamed, plain))
+    found, expected = (
+        MaskRule.from_manifest(manifest).compute_masks(S, [g[:, inner] for g in gains]) for gains in (streamed, plain)
+    )
     assert np.abs(found - expected).max() < 1e-4
 
 
