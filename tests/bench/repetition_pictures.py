@@ -16,7 +16,7 @@ from worker.engine.framing import FrameGrid, analyse
 from worker.engine.interface import FloatArray
 from worker.engine.repetition import create
 from worker.engine.repetition.bank import CELL_FRAMES, Bank
-from worker.engine.repetition.description import SETTINGS
+from worker.engine.repetition.description import PRESET_SETTINGS
 from worker.engine.repetition.gains import (
     compute_voice_gains,
     keep_unvoiced,
@@ -53,7 +53,7 @@ def main() -> None:
     encode_spectra(D, bands, bank.codes, bank.features)
     bank.advance(n_frames)
     frame_seconds = grid.hop_length / song.sample_rate_hz
-    settings = SETTINGS["default"]
+    settings = PRESET_SETTINGS["default"]
     rows, n_rows = bank.find_similar(0, n_frames, settings.neighbours)
     repeating = np.empty_like(bank.codes)
     rank_over_rows(bank.codes, rows, n_rows, settings.quantile, repeating)

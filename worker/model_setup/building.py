@@ -17,7 +17,9 @@ from worker.model_setup.spleeter_graph import BINS, CHANNELS
 STATES_NAME = "silence.npz"
 
 
-def build_networks(checkpoints: Mapping[str, Path], folder: Path, precision: str) -> tuple[NetworkForm, tuple[str, ...], str]:
+def build_networks(
+    checkpoints: Mapping[str, Path], folder: Path, precision: str
+) -> tuple[NetworkForm, tuple[str, ...], str]:
     """Write a network for each stem, and the states that all networks begin a track with, into a folder.
 
     Returns the form of the networks, their file names and the file name of the states. Raises CheckpointError, and

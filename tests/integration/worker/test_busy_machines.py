@@ -8,9 +8,9 @@ import pytest
 from shared.errors import AudioUnreadableError, SeparationFailedError
 from tests.fixtures.audio import make_song, write_wav
 from worker import decoding
-from worker.decoding import decode
+from worker.decoding import decode_file
 from worker.ffmpeg import bundled_ffmpeg
-from worker.probing import probe
+from worker.probing import probe_file
 from worker.workspace import Workspace
 
 
@@ -24,12 +24,12 @@ def workspace(tmp_path: Path) -> Workspace:
 def decode_with(script: str, tmp_path: Path, workspace: Workspace) -> float:
     """Decode a song with a stand-in for ffmpeg; return the seconds of sound that came."""
     song, standing_in = write_wav(tmp_path / "in.wav", make_song()), tmp_path / "ffmpeg"
-    found = probe(song, workspace=workspace, ffmpeg_path=None, max_seconds=60)
+    found = probe_file(song, workspace=workspace, ffmpeg_path=None, max_seconds=60)
     real = shutil.copy(bundled_ffmpeg(), tmp_path / "real-ffmpeg")
     standing_in.write_text(f"#!/bin/sh\n{script.format(real=real)}\n")
     standing_in.chmod(0o755)
     path, progress = str(standing_in), lambda _: None
-    audio = decode(song, found, workspace=workspace, ffmpeg_path=path, max_seconds=60, progress=progress)
+    audio = decode_file(song, found, workspace=workspace, ffmpeg_path=path, max_seconds=60, progress=progress)
     return audio.duration_seconds
 
 

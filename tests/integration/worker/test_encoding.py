@@ -10,7 +10,7 @@ import soundfile
 from shared.errors import ScratchFullError
 from shared.formats import FORMATS, resolve
 from tests.fixtures.audio import decode, make_song
-from worker.crew import Crew
+from worker.crew import TaskPool
 from worker.encoding import open_encoder, quantize_16_bit
 from worker.stem_files import StemFiles
 
@@ -30,8 +30,8 @@ def encode(
         ffmpeg_path=None,
     )
     for start in range(0, song.shape[1], block):
-        encoder.write(song[:, start : start + block])
-    encoder.close()
+        encoder.write_block(song[:, start : start + block])
+    encoder.finish()
     return path
 
 
@@ -123,7 +123,7 @@ def stem_files(folder: Path, name: str) -> StemFiles:
         source_rate_hz=44_100,
         source_channels=2,
         n_samples=44_100,
-        crew=Crew(1),
+        pool=TaskPool(1),
         ffmpeg_path=None,
     )
 
@@ -132,7 +132,7 @@ def stem_files(folder: Path, name: str) -> StemFiles:
 def test_files_that_were_given_up_are_gone(tmp_path: Path, name: str) -> None:
     with pytest.raises(KeyboardInterrupt):  # noqa: SIM117, PT012 - what is raised within is the point
         with stem_files(tmp_path, name) as files:
-            files.write(np.stack([make_song(1)] * 2))
+            files.write_block(np.stack([make_song(1)] * 2))
             raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
 
@@ -157,7 +157,7 @@ def encode_ten_seconds(path: Path, name: str) -> None:
     options: Any = {"source_rate_hz": 44_100, "source_channels": 2, "n_samples": 441_000, "seed": 0}
     encoder = open_encoder(path, encoding, **options, ffmpeg_path=None)
     try:
-        encoder.write(make_song(10))
-        encoder.close()
+        encoder.write_block(make_song(10))
+        encoder.finish()
     finally:
         encoder.abort()

@@ -45,9 +45,9 @@ def test_an_engine_that_breaks_its_word_is_a_defect_of_ours_and_leaves_nothing(
     source = write_wav(tmp_path / "song.wav", make_song(3))
     work = work_on(tmp_path, source, limits=Limits(threads=threads))
     with pytest.raises(SeparationFailedError):
-        pipeline.run(work, lambda *_: None, registry=registry_of(engine))
+        pipeline.separate_song(work, lambda *_: None, registry=registry_of(engine))
     assert not (tmp_path / "scratch").exists()
-    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("crew")] == []
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("task-pool")] == []
     assert not list((tmp_path / "out").glob("vocals*"))
 
 
@@ -63,11 +63,13 @@ def test_a_song_too_long_for_the_engine_is_not_even_decoded(tmp_path: Path) -> N
     stages: list[str] = []
     source = write_wav(tmp_path / "song.wav", make_song(3))
     with pytest.raises(TrackTooLongError):
-        pipeline.run(work_on(tmp_path, source), lambda stage, _: stages.append(stage), registry=registry_of(Short()))
+        pipeline.separate_song(
+            work_on(tmp_path, source), lambda stage, _: stages.append(stage), registry=registry_of(Short())
+        )
     assert set(stages) == {"probe"}
 
 
 def test_an_engine_that_is_not_here_is_named_with_those_that_are(tmp_path: Path) -> None:
     work = Work("none", str(tmp_path / "o"), str(tmp_path / "s"), "x", "magic")
     with pytest.raises(EngineUnavailableError, match="there are: share"):
-        pipeline.run(work, lambda *_: None, registry=registry_of(Share()))
+        pipeline.separate_song(work, lambda *_: None, registry=registry_of(Share()))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.fixtures.audio import convert, make_song, write_wav
-from worker.probing import Probe, probe
+from worker.probing import Probe, probe_file
 from worker.tags import Tags, read_tags
 from worker.work import Work
 from worker.workspace import Workspace
@@ -29,7 +29,7 @@ def tagged(folder: Path, name: str) -> Path:
 
 
 def look(path: Path, workspace: Workspace) -> Probe:
-    return probe(path, workspace=workspace, ffmpeg_path=None, max_seconds=60)
+    return probe_file(path, workspace=workspace, ffmpeg_path=None, max_seconds=60)
 
 
 def read(path: Path, found: Probe, workspace: Workspace, ffmpeg_path: str | None = None) -> Tags | None:

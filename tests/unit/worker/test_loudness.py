@@ -13,7 +13,7 @@ from worker.loudness import LoudnessMeter, decibels
 def measure(samples: np.ndarray, sample_rate_hz: int, block: int = 10_007) -> LoudnessMeter:
     meter = LoudnessMeter(sample_rate_hz=sample_rate_hz, channels=len(samples))
     for start in range(0, samples.shape[1], block):
-        meter.feed(samples[:, start : start + block])
+        meter.add_block(samples[:, start : start + block])
     return meter
 
 

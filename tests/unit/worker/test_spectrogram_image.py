@@ -15,9 +15,9 @@ from worker.spectrogram_image import (
     FRAMES_KEPT,
     GREYS,
     LOWEST_HZ,
-    Frame,
+    FigureFrame,
     draw_panels,
-    frame_around,
+    frame_for,
 )
 
 BANDS, COLUMNS = 256, 300
@@ -65,27 +65,27 @@ def test_a_click_is_seen_at_its_time(tmp_path):
 
 @pytest.mark.parametrize("names", [("mixture", "vocals"), ("mixture", "bass", "drums", "accompaniment", "vocals")])
 def test_a_kept_frame_shows_each_song_s_time_as_matplotlib_draws_the_whole(names: tuple[str, ...]) -> None:
-    kept = Frame(names, 22_050.0)
+    kept = FigureFrame(names, 22_050.0)
     for start_seconds, duration_seconds in ((0.0, 3700.0), (12.5, 0.3), (0.0, 59.9), (12.5, 0.3)):
         figure = spectrogram_image._figure(names, (LOWEST_HZ, 22_050.0))
         figure.axes[0].set_xlim(start_seconds, start_seconds + duration_seconds)
         canvas = FigureCanvasAgg(figure)
         canvas.draw()  # type: ignore[no-untyped-call]
         whole = np.asarray(canvas.buffer_rgba())[..., 1] // (256 // GREYS) + COLOURS_IN_PANELS  # type: ignore[no-untyped-call]
-        assert np.array_equal(kept.pixels(start_seconds, duration_seconds), whole)
-    assert not np.array_equal(kept.pixels(12.5, 0.3), kept.pixels(12.5, 0.4))
+        assert np.array_equal(kept.draw_time_axis(start_seconds, duration_seconds), whole)
+    assert not np.array_equal(kept.draw_time_axis(12.5, 0.3), kept.draw_time_axis(12.5, 0.4))
 
 
 def test_a_frame_is_kept_for_songs_of_the_same_signals_and_rate_and_gives_way_to_others() -> None:
-    frame = frame_around(["mixture", "vocals", "drums"], 22_050.0)
-    assert frame_around(["vocals", "mixture", "drums"], 22_050.0) is frame
+    frame = frame_for(["mixture", "vocals", "drums"], 22_050.0)
+    assert frame_for(["vocals", "mixture", "drums"], 22_050.0) is frame
     for number in range(FRAMES_KEPT):
-        assert frame_around(["mixture", "vocals", "drums"], 24_000.0 + number) is not frame
-    assert frame_around(["mixture", "vocals", "drums"], 22_050.0) is not frame
+        assert frame_for(["mixture", "vocals", "drums"], 24_000.0 + number) is not frame
+    assert frame_for(["mixture", "vocals", "drums"], 22_050.0) is not frame
 
 
 def test_panels_lie_within_lines_and_the_bar_shows_the_colours_from_loud_to_quiet(tmp_path):
-    frame = frame_around(["mixture", "vocals", "accompaniment"], 22_050.0)
+    frame = frame_for(["mixture", "vocals", "accompaniment"], 22_050.0)
     draw_panels(tmp_path / "figure.png", dict.fromkeys(frame.names, silence() + 80), edges_hz=EDGES_HZ, **HALF_A_MINUTE)
     with Image.open(tmp_path / "figure.png") as image:
         assert image.mode == "P"

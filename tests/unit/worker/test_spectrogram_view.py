@@ -10,7 +10,7 @@ from worker.spectrogram_view import BANDS, MAX_COLUMNS, SpectrogramView, decibel
 def view_of(samples: np.ndarray, sample_rate_hz: int, block: int) -> SpectrogramView:
     view = SpectrogramView(sample_rate_hz=sample_rate_hz, n_samples=samples.shape[1])
     for start in range(0, samples.shape[1], block):
-        view.feed(samples[:, start : start + block])
+        view.add_block(samples[:, start : start + block])
     return view
 
 
@@ -45,7 +45,7 @@ def test_an_event_stands_in_its_column() -> None:
 
 def test_an_hour_keeps_as_many_columns_as_a_minute() -> None:
     view = SpectrogramView(sample_rate_hz=44_100, n_samples=44_100 * 3600)
-    view.feed(np.zeros((2, 200_000), dtype=np.float32))
+    view.add_block(np.zeros((2, 200_000), dtype=np.float32))
     assert view.magnitudes().shape == (BANDS, MAX_COLUMNS)
 
 

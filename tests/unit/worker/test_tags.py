@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.tags import FIELDS, MAX_VALUE_CHARACTERS, parse_ffmetadata
+from shared.formats import FORMATS
+from worker.tags import FIELDS, MAX_VALUE_CHARACTERS, TAG_WRITERS, Tags, parse_ffmetadata, write_tags
+from worker.work import Work
 
 
 def test_known_fields_are_read_with_their_escapes() -> None:
@@ -35,3 +39,17 @@ def test_any_text_gives_short_printable_fields(text: str) -> None:
 def test_lyrics_hide_no_tag_that_comes_after_them() -> None:
     text = ";FFMETADATA1\nLYRICS=[Verse 1]\\\nla\\\n[Chorus]\\\ntitle\\=none\nTITLE=Song\n[CHAPTER]\ntitle=One\n"
     assert parse_ffmetadata(text) == {"title": "Song"}
+
+
+def test_every_output_format_has_a_way_to_write_tags() -> None:
+    assert set(TAG_WRITERS) == set(FORMATS)
+
+
+def test_the_report_notes_a_format_whose_tags_cannot_be_written(tmp_path: Path) -> None:
+    stem = tmp_path / "vocals.tape"
+    stem.write_bytes(b"samples")
+    work = Work("in", "out", "scratch", "song.mp3", "repetition", format="tape")
+    assert write_tags(work, Tags({"title": "Song"}), {"vocals": stem}) == [
+        "The tags could not be written into vocals.tape."
+    ]
+    assert stem.read_bytes() == b"samples"

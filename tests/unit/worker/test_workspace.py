@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from shared.errors import ScratchFullError
-from worker.spool import Spool
+from worker.spool import StemBuffer
 from worker.workspace import open_workspace
 
 
@@ -36,11 +36,11 @@ def test_other_faults_of_the_disk_keep_their_name(tmp_path: Path) -> None:
 def test_a_spool_gives_back_the_same_blocks(tmp_path: Path) -> None:
     random = np.random.default_rng(1)
     blocks = [random.random((2, 2, n), dtype=np.float32) for n in (5, 0, 70_000, 1)]
-    with Spool(tmp_path / "spool") as spool:
+    with StemBuffer(tmp_path / "spool") as spool:
         for block in blocks:
-            spool.append(block)
+            spool.append_block(block)
         for _ in range(2):
-            for given, kept in zip(blocks, spool.blocks(), strict=True):
+            for given, kept in zip(blocks, spool.read_blocks(), strict=True):
                 assert kept.shape == given.shape
                 for stem in range(2):
                     np.testing.assert_array_equal(given[stem], kept[stem])
