@@ -83,20 +83,7 @@ def separate_song(
         plan.engine.release_memory()
         give_memory_back()
         pictures, stem_files, notes = run.illustrate_and_label(track, encoded, tags)
-        findings = RunFindings(
-            work=work,
-            engine=plan.engine,
-            probe=found,
-            track=track,
-            encoding=encoded.encoding,
-            mixture=encoded.meters.mixture.levels(),
-            stems={name: encoded.meters.stems[index].levels(encoded.gain) for index, name in plan.wanted.items()},
-            residual_db=encoded.meters.residual.relative_db(),
-            gain=encoded.gain,
-            notes=notes,
-            seconds=clock.seconds,
-        )
-        outcome = write_report(findings, stem_files, pictures)
+        outcome = write_report(run.collect_findings(found, track, encoded, notes), stem_files, pictures)
     if len(sys.modules) > n_modules:
         # The first job of an engine in this process has imported the engine's packages and compiled its loops.
         freeze_loaded_objects()
@@ -244,6 +231,23 @@ class _Run:
                 partial(self._write_tags, encoded, tags),
             )
         return pictures, stem_files, notes
+
+    def collect_findings(self, found: Probe, track: Track, encoded: EncodedStems, notes: Sequence[str]) -> RunFindings:
+        """Return everything that the report needs. `notes` are sentences about failed tags."""
+        meters, wanted = encoded.meters, self._plan.wanted
+        return RunFindings(
+            work=self._work,
+            engine=self._plan.engine,
+            probe=found,
+            track=track,
+            encoding=encoded.encoding,
+            mixture=meters.mixture.levels(),
+            stems={name: meters.stems[index].levels(encoded.gain) for index, name in wanted.items()},
+            residual_db=meters.residual.relative_db(),
+            gain=encoded.gain,
+            notes=notes,
+            seconds=self._clock.seconds,
+        )
 
     def _write_tags(self, encoded: EncodedStems, tags: Tags | None) -> tuple[Sequence[OutputFile], Sequence[str]]:
         """Write the tags into the stems' files, which are then complete; return the files and notes on failures."""

@@ -64,7 +64,7 @@ class Probe:
 
     @property
     def channels(self) -> int | None:
-        """Return the number of channels, if the name of the layout tells."""
+        """Return the number of channels, if the name of the layout says it."""
         return _channels(self.channel_layout)
 
     @property
@@ -131,11 +131,7 @@ def _walk_packets(path: Path, *, workspace: Workspace, ffmpeg_path: str | None) 
             further=[tags.fileno()],
         )
         try:
-            ended = ffmpeg.wait(process, seconds=PROBE_SECONDS)
-            if not ended and _is_starved(process, log_path):
-                ended = ffmpeg.wait(process, seconds=STARVED_SECONDS)
-                if not ended and _is_starved(process, log_path):
-                    raise SeparationFailedError("The machine was too busy to examine the file.")
+            ended = _wait_for_walk(process, log_path)
             ffmpeg.demand_not_killed(process.returncode)
             finished = ended and process.returncode == 0
         finally:
@@ -145,6 +141,19 @@ def _walk_packets(path: Path, *, workspace: Workspace, ffmpeg_path: str | None) 
     with log_path.open("rb") as log:
         text = log.read(MAX_LOG_BYTES).decode("utf-8", "replace")
     return text, int(ends[-1]) / 1e6 if ends else None, finished
+
+
+def _wait_for_walk(process: subprocess.Popen[bytes], log_path: Path) -> bool:
+    """Return whether the walk ended in time. Raises SeparationFailedError if the machine was too busy to start it."""
+    if ffmpeg.wait(process, seconds=PROBE_SECONDS):
+        return True
+    if not _is_starved(process, log_path):
+        return False
+    if ffmpeg.wait(process, seconds=STARVED_SECONDS):
+        return True
+    if _is_starved(process, log_path):
+        raise SeparationFailedError("The machine was too busy to examine the file.")
+    return False
 
 
 def _is_starved(process: subprocess.Popen[bytes], log_path: Path) -> bool:

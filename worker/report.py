@@ -118,7 +118,7 @@ def _used_parameters(findings: RunFindings) -> dict[str, Any]:
 
 def _describe_source(findings: RunFindings) -> dict[str, Any]:
     audio, probe = findings.track.audio, findings.probe
-    # Of an excerpt only a part is decoded. The packets then tell best how long the whole song is.
+    # Of an excerpt only a part is decoded. The packets are then the best evidence of how long the whole song is.
     seconds = audio.duration_seconds if _is_whole(findings.work) else probe.expected_seconds
     return {
         **probe.to_json(),

@@ -107,7 +107,7 @@ class SeparationEngine(Protocol):
 
     @property
     def description(self) -> EngineDescription:
-        """What clients are told about the engine."""
+        """The description of the engine for clients."""
 
     @property
     def stems(self) -> tuple[str, ...]:

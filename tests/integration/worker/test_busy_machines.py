@@ -22,7 +22,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def decode_with(script: str, tmp_path: Path, workspace: Workspace) -> float:
-    """Decode a song with a stand-in for ffmpeg; return the seconds of sound that came."""
+    """Decode a song with a stand-in for ffmpeg; return how many seconds were decoded."""
     song, standing_in = write_wav(tmp_path / "in.wav", make_song()), tmp_path / "ffmpeg"
     found = probe_file(song, workspace=workspace, ffmpeg_path=None, max_seconds=60)
     real = shutil.copy(bundled_ffmpeg(), tmp_path / "real-ffmpeg")
@@ -33,15 +33,15 @@ def decode_with(script: str, tmp_path: Path, workspace: Workspace) -> float:
     return audio.duration_seconds
 
 
-def test_a_decoder_that_gets_no_turn_is_waited_for(
+def test_a_decoder_without_processor_time_gets_more_time(
     tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(decoding, "DECODE_SECONDS_BASE", 0.3)
-    # STAND-IN for a machine on which nothing gets a turn.
+    # STAND-IN for an overloaded machine.
     assert decode_with('/bin/sleep 1\nexec {real} "$@"', tmp_path, workspace) == 2.0
 
 
-def test_a_machine_that_is_too_busy_for_good_says_nothing_of_the_file(
+def test_a_machine_too_busy_to_decode_is_not_blamed_on_the_file(
     tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(decoding, "DECODE_SECONDS_BASE", 0.1)
@@ -50,11 +50,11 @@ def test_a_machine_that_is_too_busy_for_good_says_nothing_of_the_file(
     assert told.value.retryable
 
 
-def test_a_file_that_keeps_the_decoder_busy_is_not_waited_for(
+def test_a_file_that_keeps_the_decoder_busy_is_refused(
     tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(decoding, "DECODE_SECONDS_BASE", 0.5)
     monkeypatch.setattr(decoding, "STARVED_TIMES", 1000.0)
-    # STAND-IN for an ffmpeg that a file sends round in circles.
+    # STAND-IN for an ffmpeg that a file sends into an endless loop.
     with pytest.raises(AudioUnreadableError, match="to decode"):
         decode_with("while :; do :; done", tmp_path, workspace)

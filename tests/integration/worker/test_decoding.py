@@ -54,7 +54,7 @@ def take_in(
 
 
 @pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"])
-def test_every_depth_of_wav_comes_through_exactly(tmp_path: Path, subtype: str) -> None:
+def test_every_bit_depth_of_wav_is_decoded_exactly(tmp_path: Path, subtype: str) -> None:
     path = write_wav(tmp_path / "song.wav", make_song(), subtype=subtype)
     _, audio = take_in(path, tmp_path / "s")
     np.testing.assert_array_equal(audio.read_samples(0, audio.n_samples), play(path, channels=2))
@@ -62,20 +62,20 @@ def test_every_depth_of_wav_comes_through_exactly(tmp_path: Path, subtype: str) 
 
 @pytest.mark.parametrize("sample_rate_hz", [4_000, 11_025, 35_467, 44_100, 96_000, 192_000])
 @pytest.mark.parametrize("channels", [1, 2, 3, 6, 8])
-def test_rate_and_channels_stay_the_sources_own(tmp_path: Path, sample_rate_hz: int, channels: int) -> None:
+def test_rate_and_channels_stay_those_of_the_source(tmp_path: Path, sample_rate_hz: int, channels: int) -> None:
     song = make_song(0.5, sample_rate_hz=sample_rate_hz, channels=channels)
     _, audio = take_in(write_wav(tmp_path / "song.wav", song, sample_rate_hz), tmp_path / "s")
     assert (audio.sample_rate_hz, audio.channels, audio.n_samples) == (sample_rate_hz, *song.shape)
     np.testing.assert_array_equal(audio.read_samples(0, audio.n_samples), song)
 
 
-def test_the_name_of_a_file_says_nothing(tmp_path: Path) -> None:
+def test_the_name_of_a_file_does_not_matter(tmp_path: Path) -> None:
     path = convert(write_wav(tmp_path / "in.wav", make_song()), tmp_path / "song.flac")
     _, audio = take_in(path.rename(tmp_path / "song.txt"), tmp_path / "s")
     assert audio.n_samples == 88_200
 
 
-def test_the_sound_of_a_video_is_taken(tmp_path: Path) -> None:
+def test_the_sound_of_a_video_is_decoded(tmp_path: Path) -> None:
     wav = write_wav(tmp_path / "in.wav", make_song())
     video = convert(
         wav, tmp_path / "clip.mkv", "-f", "lavfi", "-i", "color=s=64x64:d=2", "-map", "1", "-map", "0", "-c:a", "flac"
@@ -85,7 +85,7 @@ def test_the_sound_of_a_video_is_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["song.wav", "song.mp3", "song.ogg", "song.m4a"])
-def test_an_excerpt_holds_the_samples_of_the_whole(tmp_path: Path, name: str) -> None:
+def test_an_excerpt_has_the_samples_of_the_whole(tmp_path: Path, name: str) -> None:
     wav = write_wav(tmp_path / "in.wav", make_song(4))
     path = wav if name.endswith("wav") else convert(wav, tmp_path / name)
     _, whole = take_in(path, tmp_path / "a")
@@ -113,20 +113,20 @@ def test_samples_that_are_not_finite_are_silenced_and_counted(tmp_path: Path) ->
     np.testing.assert_array_equal(samples[:, 21:44_000], song[:, 21:44_000])
 
 
-def test_levels_over_full_scale_are_kept(tmp_path: Path) -> None:
+def test_levels_above_full_scale_are_kept(tmp_path: Path) -> None:
     song = make_song(1, peak=3.6)
     _, audio = take_in(write_wav(tmp_path / "in.wav", song), tmp_path / "s")
     np.testing.assert_array_equal(audio.read_samples(0, audio.n_samples), song)
 
 
-def test_a_header_that_shows_too_much_is_refused_before_decoding(tmp_path: Path) -> None:
+def test_a_header_that_declares_too_much_is_refused_before_decoding(tmp_path: Path) -> None:
     path = convert(write_wav(tmp_path / "in.wav", make_song(10)), tmp_path / "song.flac")
     with pytest.raises(AudioTooLongError, match="10 s long; the limit is 5 s"):
         take_in(path, tmp_path / "s", max_seconds=5)
     assert not (tmp_path / "s" / "mixture.wav").exists()
 
 
-def test_a_header_that_shows_too_little_does_not_help(tmp_path: Path) -> None:
+def test_a_header_that_declares_too_little_does_not_evade_the_limit(tmp_path: Path) -> None:
     path = write_wav(tmp_path / "in.wav", make_song(10), subtype="PCM_16")
     content = bytearray(path.read_bytes())
     place = content.index(b"data") + 4
@@ -167,7 +167,9 @@ def test_the_decoder_is_stopped_at_the_disks_share_when_the_header_hides_the_len
         (os.urandom(5000), AudioUnreadableError),
     ],
 )
-def test_what_is_no_audio_has_a_name(tmp_path: Path, content: bytes, error: type[StemqueueError]) -> None:
+def test_files_that_are_not_audio_have_their_own_errors(
+    tmp_path: Path, content: bytes, error: type[StemqueueError]
+) -> None:
     path = tmp_path / "song.mp3"
     path.write_bytes(content)
     with pytest.raises(error):
@@ -213,7 +215,7 @@ def test_a_playlist_opens_neither_files_nor_connections(tmp_path: Path) -> None:
     assert not asked.is_set()
 
 
-def test_a_stream_that_goes_on_in_another_shape_is_told_of(tmp_path: Path) -> None:
+def test_a_stream_that_changes_its_channels_is_noted(tmp_path: Path) -> None:
     wav = write_wav(tmp_path / "in.wav", make_song(1))
     first = convert(wav, tmp_path / "first.ogg", "-c:a", "libvorbis")
     second = convert(wav, tmp_path / "second.ogg", "-c:a", "libvorbis", "-ac", "1", "-serial_offset", "9")
@@ -228,9 +230,9 @@ def test_a_stream_that_goes_on_in_another_shape_is_told_of(tmp_path: Path) -> No
     assert audio.duration_seconds == pytest.approx(1, abs=0.1)
 
 
-def test_a_decoder_that_is_killed_says_nothing_of_the_file(tmp_path: Path) -> None:
+def test_a_killed_decoder_is_not_blamed_on_the_file(tmp_path: Path) -> None:
     killed = tmp_path / "ffmpeg"
-    # STAND-IN for an ffmpeg that the kernel ends for want of memory, after a second of sound.
+    # STAND-IN for an ffmpeg that the kernel kills because memory is short, after a second of sound.
     killed.write_text("#!/bin/sh\nhead -c 100000 /dev/zero\nkill -KILL $$\n")
     killed.chmod(0o755)
     song, folder = write_wav(tmp_path / "in.wav", make_song()), tmp_path / "s"
@@ -245,7 +247,7 @@ def test_a_decoder_that_is_killed_says_nothing_of_the_file(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("content", [None, "no program", "#!/bin/sh\nexit 1\n"])
-def test_a_worker_without_an_ffmpeg_that_runs_says_nothing_of_the_file(tmp_path: Path, content: str | None) -> None:
+def test_a_missing_ffmpeg_is_not_blamed_on_the_file(tmp_path: Path, content: str | None) -> None:
     broken, folder = tmp_path / "ffmpeg", tmp_path / "s"
     folder.mkdir()
     if content is not None:
@@ -258,16 +260,14 @@ def test_a_worker_without_an_ffmpeg_that_runs_says_nothing_of_the_file(tmp_path:
 
 
 def waiting_ffmpeg(path: Path, seconds: float) -> str:
-    # STAND-IN for a machine on which nothing gets a turn: the real ffmpeg, late. It may run nothing from other folders.
+    # STAND-IN for an overloaded machine: the real ffmpeg, but late. It may run nothing from other folders.
     real = shutil.copy(bundled_ffmpeg(), path.with_name("real-ffmpeg"))
     path.write_text(f'#!/bin/sh\n/bin/sleep {seconds}\nexec {real} "$@"\n')
     path.chmod(0o755)
     return str(path)
 
 
-def test_a_machine_that_is_too_busy_to_look_at_a_file_says_nothing_of_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_machine_too_busy_to_probe_is_not_blamed_on_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probing, "PROBE_SECONDS", 0.3)
     song, folder = write_wav(tmp_path / "in.wav", make_song()), tmp_path / "s"
     folder.mkdir()
@@ -281,11 +281,11 @@ def test_a_machine_that_is_too_busy_to_look_at_a_file_says_nothing_of_it(
     assert told.value.retryable
 
 
-def test_a_file_that_keeps_its_reader_busy_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_keeps_the_prober_busy_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probing, "PROBE_SECONDS", 0.5)
     monkeypatch.setattr(probing, "STARVED_PROCESSOR_SECONDS", 0.01)
     busy = tmp_path / "busy"
-    # STAND-IN for an ffmpeg that a file sends round in circles.
+    # STAND-IN for an ffmpeg that a file sends into an endless loop.
     busy.write_text("#!/bin/sh\necho ffmpeg version 0 >&2\nwhile :; do :; done\n")
     busy.chmod(0o755)
     folder = tmp_path / "s"

@@ -40,7 +40,7 @@ def encode(
     [("wav", 16, 2.0 / 2**15), ("wav", 24, 0.5001 / 2**23), ("flac", 16, 2.0 / 2**15), ("flac", 24, 0.5001 / 2**23)],
 )
 @pytest.mark.parametrize("channels", [1, 2, 6])
-def test_integers_are_as_near_as_their_depth_allows(
+def test_integer_samples_are_as_exact_as_their_bit_depth_allows(
     tmp_path: Path, name: str, depth: int, tolerance: float, channels: int
 ) -> None:
     song = make_song(1.3, channels=channels)
@@ -51,7 +51,7 @@ def test_integers_are_as_near_as_their_depth_allows(
     assert np.abs(heard - song).max() <= tolerance
 
 
-def test_floats_are_exact_even_over_full_scale(tmp_path: Path) -> None:
+def test_floats_are_exact_even_above_full_scale(tmp_path: Path) -> None:
     song = make_song(1, peak=2.5)
     np.testing.assert_array_equal(decode(encode(tmp_path, song, "wav", bit_depth=32), channels=2), song)
 
@@ -129,7 +129,7 @@ def stem_files(folder: Path, name: str) -> StemFiles:
 
 
 @pytest.mark.parametrize("name", ["flac", "mp3"])
-def test_files_that_were_given_up_are_gone(tmp_path: Path, name: str) -> None:
+def test_incomplete_files_are_deleted(tmp_path: Path, name: str) -> None:
     with pytest.raises(KeyboardInterrupt):  # noqa: SIM117, PT012 - what is raised within is the point
         with stem_files(tmp_path, name) as files:
             files.write_block(np.stack([make_song(1)] * 2))
@@ -138,14 +138,14 @@ def test_files_that_were_given_up_are_gone(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("channels", [5, 7])
-def test_what_opus_would_misplace_is_mixed_down(tmp_path: Path, channels: int) -> None:
+def test_channel_layouts_that_opus_would_misplace_are_mixed_down(tmp_path: Path, channels: int) -> None:
     song = make_song(1, sample_rate_hz=48_000, channels=channels)
     path = encode(tmp_path, song, "opus", sample_rate_hz=48_000)
     assert decode(path, channels=channels - 1).shape == (channels - 1, 48_000)
 
 
 @pytest.mark.parametrize("name", ["wav", "flac", "mp3"])
-def test_a_full_disk_has_a_name(tmp_path: Path, name: str) -> None:
+def test_a_full_disk_raises_scratch_full(tmp_path: Path, name: str) -> None:
     path = tmp_path / "song"
     path.symlink_to("/dev/full")
     with pytest.raises(ScratchFullError):

@@ -48,7 +48,7 @@ PICTURE = ("-f", "lavfi", "-i", f"testsrc=s=64x64:r=25:d={SECONDS}", "-map", "1:
         ("pcm.asf", (*PICTURE, "-c:a", "pcm_s16le")),
     ],
 )
-def test_lossless_formats_come_through_to_the_sample(tmp_path: Path, name: str, options: tuple[str, ...]) -> None:
+def test_lossless_formats_are_decoded_to_the_sample(tmp_path: Path, name: str, options: tuple[str, ...]) -> None:
     path = convert(write_wav(tmp_path / "in.wav", make_song(SECONDS)), tmp_path / name, *options)
     _, audio = take_in(path, tmp_path / "s")
     assert audio.n_samples == N_SAMPLES

@@ -1,4 +1,4 @@
-"""Engines that break their word, take no such song or are not here: the pipeline says so and leaves nothing."""
+"""Engines that return invalid blocks, refuse the song or are not available: the run fails and leaves no files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def work_on(folder: Path, source: Path, **options: Any) -> Work:
 
 
 class Broken(Share):
-    """Gives what no engine may give."""
+    """Returns blocks that no engine may return."""
 
     how = ""
 
@@ -37,7 +37,7 @@ class Broken(Share):
 
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("how", ["infinite", "short", "narrow"])
-def test_an_engine_that_breaks_its_word_is_a_defect_of_ours_and_leaves_nothing(
+def test_an_engine_that_returns_invalid_blocks_fails_the_run_and_leaves_no_files(
     tmp_path: Path, how: str, threads: int
 ) -> None:
     engine = Broken()
@@ -52,14 +52,14 @@ def test_an_engine_that_breaks_its_word_is_a_defect_of_ours_and_leaves_nothing(
 
 
 class Short(Share):
-    """Takes a second at most."""
+    """Accepts at most one second."""
 
     def check_track(self, *, sample_rate_hz: int, channels: int, n_samples: int) -> None:
         if n_samples > sample_rate_hz:
             raise TrackTooLongError("at most 1 s")
 
 
-def test_a_song_too_long_for_the_engine_is_not_even_decoded(tmp_path: Path) -> None:
+def test_a_song_too_long_for_the_engine_is_refused_before_decoding(tmp_path: Path) -> None:
     stages: list[str] = []
     source = write_wav(tmp_path / "song.wav", make_song(3))
     with pytest.raises(TrackTooLongError):
@@ -69,7 +69,7 @@ def test_a_song_too_long_for_the_engine_is_not_even_decoded(tmp_path: Path) -> N
     assert set(stages) == {"probe"}
 
 
-def test_an_engine_that_is_not_here_is_named_with_those_that_are(tmp_path: Path) -> None:
+def test_an_unavailable_engine_is_refused_with_a_list_of_available_ones(tmp_path: Path) -> None:
     work = Work("none", str(tmp_path / "o"), str(tmp_path / "s"), "x", "magic")
     with pytest.raises(EngineUnavailableError, match="there are: share"):
         pipeline.separate_song(work, lambda *_: None, registry=registry_of(Share()))

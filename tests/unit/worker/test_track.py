@@ -18,22 +18,22 @@ def test_the_whole_is_everything() -> None:
     assert (track.start, track.stop, track.duration_seconds) == (0, 5000, 5.0)
 
 
-def test_an_excerpt_finds_its_place_in_audio_that_begins_later() -> None:
+def test_an_excerpt_is_found_in_audio_that_begins_later_in_the_song() -> None:
     track = cut_excerpt(audio(30, first_second=80), TrackExcerpt(90, 10))
     assert (track.start, track.stop) == (10_000, 20_000)
 
 
-def test_an_excerpt_that_passes_the_end_is_cut_there() -> None:
+def test_an_excerpt_that_reaches_beyond_the_end_is_shortened() -> None:
     assert cut_excerpt(audio(5), TrackExcerpt(4, 10)).stop == 5000
 
 
-def test_an_excerpt_behind_the_end_is_refused_with_both_times() -> None:
+def test_an_excerpt_after_the_end_is_refused_with_both_times() -> None:
     with pytest.raises(AudioTooShortError, match=r"begins at 90 s, but the audio ends at 5.00 s"):
         cut_excerpt(audio(5), TrackExcerpt(90, 20))
 
 
 @pytest.mark.parametrize(("start", "duration"), [(-1, 5), (float("nan"), 5), (0, 0), (0, -3), (0, float("nan"))])
-def test_what_is_no_part_of_a_song_is_refused(start: float, duration: float) -> None:
+def test_an_impossible_excerpt_is_refused(start: float, duration: float) -> None:
     with pytest.raises(RequestInvalidError):
         TrackExcerpt(start, duration)
 

@@ -12,7 +12,7 @@ from worker.waveform import FULL_SCALE, MAX_SPANS, WaveformOutline
 
 
 @given(st.lists(st.integers(0, 700), min_size=1, max_size=12), st.integers(1, 2))
-def test_blocks_of_any_size_give_the_outline_of_the_whole(sizes: list[int], channels: int) -> None:
+def test_blocks_of_any_size_give_the_waveform_of_the_whole(sizes: list[int], channels: int) -> None:
     n = sum(sizes)
     samples = np.random.default_rng(n).normal(0, 0.3, (channels, n)).astype(np.float32)
     outline = WaveformOutline(n_samples=n)
@@ -33,7 +33,7 @@ def test_an_hour_has_no_more_points_than_a_minute() -> None:
     assert all(isinstance(value, int) for value in document["peaks"])
 
 
-def test_the_document_tells_rate_and_duration() -> None:
+def test_the_document_has_rate_and_duration() -> None:
     outline = WaveformOutline(n_samples=44_100)
     outline.add_block(make_song(1))
     document = json.loads(outline.to_json(sample_rate_hz=44_100))

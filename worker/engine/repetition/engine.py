@@ -68,7 +68,7 @@ class RepetitionEngine:
 
     @property
     def description(self) -> EngineDescription:
-        """What clients are told about the engine."""
+        """The description of the engine for clients."""
         return DESCRIPTION
 
     @property

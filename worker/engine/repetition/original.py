@@ -39,7 +39,7 @@ class OriginalEngine:
 
     @property
     def description(self) -> EngineDescription:
-        """What clients are told about the engine."""
+        """The description of the engine for clients."""
         return DESCRIPTION
 
     @property

@@ -67,7 +67,7 @@ class MaskEngine:
 
     @property
     def description(self) -> EngineDescription:
-        """What clients are told about the engine."""
+        """The description of the engine for clients."""
         return _description(self._manifest)
 
     @property

@@ -1,4 +1,4 @@
-"""A `Source` over an array, which checks that engines ask only for what is there."""
+"""An `AudioSource` of an array, which checks that engines read only samples that exist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stamp of compiled loops: nothing is compiled twice, and nothing that numba would not find is taken for done."""
+"""The stamp of compiled loops: nothing is compiled twice, and loops that numba would not find are compiled again."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from worker.model_setup import loops
 
 @pytest.fixture(autouse=True)
 def compiled(monkeypatch):
-    """Count how often the loops are run through, which is what compiles them."""
+    """Count how often the loops are run, which compiles them."""
     runs = []
-    monkeypatch.setattr(repetition, "warm", lambda: runs.append(1))
+    monkeypatch.setattr(repetition, "warm_up", lambda: runs.append(1))
     return runs
 
 

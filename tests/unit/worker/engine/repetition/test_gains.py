@@ -39,7 +39,7 @@ def _gains(guess: CodeArray, repeating: CodeArray, steadiness: SteadinessArray) 
 
 @settings(deadline=None, max_examples=25)
 @given(seed=st.integers(0, 999))
-def test_the_mixtures_energy_is_found_again_from_the_first_guess(seed: int) -> None:
+def test_the_mixtures_energy_is_recovered_from_the_first_guess(seed: int) -> None:
     rng = np.random.default_rng(seed)
     D = rng.standard_normal((2, 3, N_BINS)).astype(np.complex64)
     steadiness = rng.integers(-127, 128, (3, n_short_bins(N_FFT))).astype(np.int8)
@@ -55,7 +55,7 @@ def test_the_mixtures_energy_is_found_again_from_the_first_guess(seed: int) -> N
 
 @settings(deadline=None, max_examples=25)
 @given(seed=st.integers(0, 999), steps=st.integers(-127, 100), more=st.integers(1, 27))
-def test_what_repeats_less_or_is_steadier_is_more_of_a_voice(seed: int, steps: int, more: int) -> None:
+def test_a_bin_that_repeats_less_or_is_steadier_has_a_higher_gain(seed: int, steps: int, more: int) -> None:
     rng = np.random.default_rng(seed)
     guess = _codes(rng.uniform(0.01, 1, (1, 2, N_BINS)))
     repeating = guess - rng.integers(0, 4000, guess.shape).astype(np.uint16)

@@ -21,7 +21,7 @@ def _codes(seed: int, shape: tuple[int, int]) -> CodeArray:
 
 @settings(deadline=None, max_examples=40)
 @given(seed=st.integers(0, 999), n=st.integers(1, 45), n_bins=st.sampled_from([5, 128, 300]))
-def test_the_median_over_rows_is_numpys(seed: int, n: int, n_bins: int) -> None:
+def test_the_median_over_rows_equals_numpys(seed: int, n: int, n_bins: int) -> None:
     codes = _codes(seed, (50, n_bins))
     rows = np.random.default_rng(seed).permutation(50)[np.newaxis, :n].astype(np.int32)
     n_rows = np.array([n], np.int32)
@@ -59,7 +59,7 @@ def test_codes_hold_magnitudes_to_a_twentieth_of_a_percent_and_keep_their_order(
     np.testing.assert_allclose(decoded, magnitude, rtol=5e-4)
 
 
-def test_silence_has_code_zero_and_comes_back_as_silence() -> None:
+def test_silence_has_code_zero_and_is_decoded_as_silence() -> None:
     decoded = np.ones(3, np.float32)
     decode_magnitudes(np.zeros(3, np.uint16), decoded.view(np.uint32))
     assert not decoded.any()

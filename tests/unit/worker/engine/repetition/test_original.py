@@ -21,7 +21,7 @@ def _by_librosa(y: FloatArray, sr: int) -> FloatArray:
 
 
 @pytest.mark.parametrize("n_samples", [8000 * 12 + 77, 8000 * 30])
-def test_it_is_within_60_db_of_librosa(n_samples: int) -> None:
+def test_the_preset_original_is_within_60_db_of_librosa(n_samples: int) -> None:
     rng = np.random.default_rng(3)
     seconds = np.arange(n_samples) / 8000
     bar = rng.standard_normal(6000) * np.geomspace(1, 0.001, 6000)

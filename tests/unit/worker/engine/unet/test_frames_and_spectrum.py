@@ -14,7 +14,7 @@ GRID = ChunkGrid(n_fft=64, hop_length=16, chunk_frames=8)
 
 
 @given(st.integers(0, 10_000), st.integers(1, 3_000))
-def test_the_chunks_of_a_range_hold_every_frame_that_touches_it(start, length):
+def test_the_chunks_of_a_range_contain_every_frame_that_touches_it(start, length):
     samples = range(start, start + length)
     chunks = GRID.chunks_touching(samples)
     touching = [
