@@ -50,5 +50,5 @@ def test_a_clip_too_short_for_the_method_is_refused() -> None:
 
 
 def test_a_track_of_more_than_ten_minutes_is_refused() -> None:
-    with pytest.raises(TrackTooLongError, match="preset default takes any length"):
-        create("original", {}).check(sample_rate_hz=44_100, channels=2, n_samples=44_100 * 601)
+    with pytest.raises(TrackTooLongError, match="preset default has no limit"):
+        create("original", {}).check_track(sample_rate_hz=44_100, channels=2, n_samples=44_100 * 601)
