@@ -40,10 +40,10 @@ def main() -> None:
     tell = _private_output()
     from worker import pipeline  # noqa: PLC0415 - after the pipe is safe from what imports may print
 
-    pipeline.warm()
+    pipeline.warm_up()
     tell({"event": "ready"})
     for line in sys.stdin:
-        tell(_serve(Work.from_json(json.loads(line)["work"]), tell, pipeline.run))
+        tell(_serve(Work.from_json(json.loads(line)["work"]), tell, pipeline.separate_song))
         give_memory_back()
 
 

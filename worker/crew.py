@@ -1,7 +1,16 @@
-"""The threads of one run for what surrounds the engine: measuring, encoding, telling.
+"""A pool of threads for independent tasks, in which the caller's thread works too.
 
-Owns how tasks that need nothing of each other are spread over a job's share of the cores, the caller's own thread among
-them. An engine has threads of its own; who uses a crew sees to it that the two do not work at once.
+A run uses it for everything around the engine: loading, measuring, encoding, drawing. An engine has threads of its own,
+and the pipeline makes sure that the two do not work at the same time.
+
+There are three ways to run things in parallel in the worker. All of them stay within the job's number of threads.
+
+- `TaskPool` (here): a list of independent tasks, and the caller needs all results before it continues.
+- `run_in_order` of `worker/engine/unet/ordered_work.py`: an endless sequence of tasks that depend on earlier ones, and
+  the caller takes results in order while later tasks already run. It is part of an engine, and engines import nothing
+  of the pipeline.
+- `ThreadPoolExecutor.map` of the standard library: equal pieces of one array operation, while the caller only waits, as
+  in `worker/engine/repetition/engine.py`.
 """
 
 from __future__ import annotations
@@ -15,22 +24,23 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 
-class Crew:
-    """A context with at most `threads - 1` threads beside the caller's own; none is left when it ends."""
+class TaskPool:
+    """A context with at most `threads - 1` threads besides the caller's. None of them is left when it ends."""
 
     def __init__(self, threads: int) -> None:
         self._helpers = max(0, threads - 1)
-        # Threads are started when there is work for them.
-        self._pool = ThreadPoolExecutor(self._helpers, thread_name_prefix="crew") if self._helpers else None
+        # The executor starts a thread only when there is work for it.
+        self._executor = ThreadPoolExecutor(self._helpers, thread_name_prefix="task-pool") if self._helpers else None
 
-    def run(self, tasks: Sequence[Callable[[], A]]) -> list[A]:
-        """Run the tasks, begun in their order, the first on the caller's thread; return their results.
+    def run_tasks(self, tasks: Sequence[Callable[[], A]]) -> list[A]:
+        """Run the tasks and return their results. They start in order, the first one on the caller's thread.
 
-        Once one has raised, no other begins; when none runs any more, what it raised is raised here.
+        After an error no further task starts. Once no task is running, the error is raised here; of several errors
+        that of the first task.
         """
         results: dict[int, A] = {}
         errors: dict[int, BaseException] = {}
-        # `next` on a range's iterator is one step of the interpreter: no number is given twice.
+        # Threads share this iterator. CPython's `next` on it is atomic, so no number is given out twice.
         numbers = iter(range(len(tasks)))
 
         def work(number: int | None) -> None:
@@ -41,27 +51,29 @@ class Crew:
                     errors[number] = error
                 number = None if errors else next(numbers, None)
 
+        def help_out() -> None:
+            work(next(numbers, None))
+
         first = next(numbers, None)
         helping = []
-        if self._pool is not None:
-            helpers = range(min(self._helpers, len(tasks) - 1))
-            helping = [self._pool.submit(lambda: work(next(numbers, None))) for _ in helpers]
+        if self._executor is not None:
+            helping = [self._executor.submit(help_out) for _ in range(min(self._helpers, len(tasks) - 1))]
         work(first)
         wait(helping)
         if errors:
             raise errors[min(errors)]
         return [results[number] for number in range(len(tasks))]
 
-    def pair(self, first: Callable[[], A], second: Callable[[], B]) -> tuple[A, B]:
-        """Run two tasks side by side, the first on the caller's thread, where there are two threads."""
-        one, other = self.run(cast("Sequence[Callable[[], A | B]]", [first, second]))
+    def run_pair(self, first: Callable[[], A], second: Callable[[], B]) -> tuple[A, B]:
+        """Run two tasks, the first on the caller's thread; at the same time if there are two threads."""
+        one, other = self.run_tasks(cast("Sequence[Callable[[], A | B]]", [first, second]))
         return cast("A", one), cast("B", other)
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> TaskPool:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._pool is not None:
-            self._pool.shutdown()
+        if self._executor is not None:
+            self._executor.shutdown()

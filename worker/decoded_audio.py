@@ -1,6 +1,6 @@
-"""Decoded samples in a file on the scratch disk, readable at any place: the `Source` that engines read.
+"""Decoded samples in a file on the scratch disk, with random access: the `AudioSource` that engines read.
 
-Owns that file's form, a WAV of 32-bit floats as ffmpeg writes it, and what is done to samples that are no sound.
+The file is a WAV of 32-bit floats as ffmpeg writes it. Damaged samples are repaired in place.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from shared.errors import AudioUnreadableError
 from worker.engine.interface import FloatArray
 
-# Bytes looked at together when the samples are checked: fits the second-level cache.
+# Bytes that are checked together: they fit into the second-level cache.
 CHECK_BYTES = 1 << 20
 
 
@@ -23,10 +23,9 @@ CHECK_BYTES = 1 << 20
 class DecodedAudio:
     """The mixture as float32 samples in a file.
 
-    `first_sample` is the place in the track of the first sample here (above 0 only for an excerpt).
-    `repaired_samples` counts those that were not finite, or absurd, and are now 0; `lost_packets` those
-    that the decoder could make nothing of (counted up to some hundreds). `broke_off` says that there is more in the
-    file, which cannot be read.
+    `first_sample` is where the file begins in the track; it is above 0 only for an excerpt. `repaired_samples` counts
+    samples that were not finite or far out of range, and are now 0. `lost_packets` counts packets that could not be
+    decoded, up to some hundreds. `broke_off` means that the source continues, but the rest cannot be read.
     """
 
     path: Path
@@ -41,11 +40,11 @@ class DecodedAudio:
 
     @property
     def duration_seconds(self) -> float:
-        """Return how long these samples play."""
+        """Return the playing time of these samples."""
         return self.n_samples / self.sample_rate_hz
 
-    def read(self, start: int, stop: int) -> FloatArray:
-        """Return samples `start` to `stop` as a new C-contiguous array (channels, stop - start).
+    def read_samples(self, start: int, stop: int) -> FloatArray:
+        """Return the samples `start` to `stop` as a new C-contiguous array of shape (channels, stop - start).
 
         Raises ValueError unless 0 <= start <= stop <= n_samples.
         """
@@ -55,12 +54,15 @@ class DecodedAudio:
         interleaved = np.empty((stop - start, self.channels), dtype=np.float32)
         with self.path.open("rb", buffering=0) as file:
             file.seek(self.offset_bytes + start * frame_bytes)
-            _read_fully(file.fileno(), interleaved.data.cast("B") if interleaved.size else memoryview(b""))
+            _read_exactly(file.fileno(), interleaved.data.cast("B") if interleaved.size else memoryview(b""))
         return np.ascontiguousarray(interleaved.T)
 
 
-def read_header(path: Path) -> tuple[int, int, int]:
-    """Return rate, channels and the place of the first sample from the WAV header that ffmpeg wrote."""
+def read_wav_header(path: Path) -> tuple[int, int, int]:
+    """Return sample rate, channels and the offset of the first sample in bytes, from a WAV file that ffmpeg wrote.
+
+    Raises AudioUnreadableError if there is no header.
+    """
     with path.open("rb") as file:
         header = file.read(4096)
     position, rate, channels = 12, 0, 0
@@ -74,16 +76,16 @@ def read_header(path: Path) -> tuple[int, int, int]:
     raise AudioUnreadableError("The audio cannot be decoded.")
 
 
-def repair(path: Path, offset_bytes: int, n_values: int, *, bound: float) -> int:
-    """Set samples that are not finite, or beyond `bound`, to 0, and return how many there were."""
+def repair_samples(path: Path, offset_bytes: int, n_values: int, *, bound: float) -> int:
+    """Set samples to 0 that are not finite or beyond `bound`; return how many there were."""
     repaired = 0
     buffer = np.empty(CHECK_BYTES // 4, dtype=np.float32)
     with path.open("r+b", buffering=0) as file:
         for start in range(0, n_values, buffer.size):
             values = buffer[: min(buffer.size, n_values - start)]
             file.seek(offset_bytes + 4 * start)
-            _read_fully(file.fileno(), values.data.cast("B"))
-            # A NaN makes both comparisons false, so one look at the extremes finds every kind of damage.
+            _read_exactly(file.fileno(), values.data.cast("B"))
+            # NaN makes both comparisons false, so the two extremes reveal every kind of damage.
             if -bound <= values.min() and values.max() <= bound:
                 continue
             bad = ~(np.abs(values) <= bound)
@@ -94,8 +96,8 @@ def repair(path: Path, offset_bytes: int, n_values: int, *, bound: float) -> int
     return repaired
 
 
-def _read_fully(descriptor: int, view: memoryview) -> None:
-    """Fill the view; one call may give less than asked for."""
+def _read_exactly(descriptor: int, view: memoryview) -> None:
+    """Fill the view. A single read may return less than requested."""
     while view:
         n_read = os.readv(descriptor, [view])
         if n_read == 0:

@@ -1,8 +1,8 @@
-"""Blocks of float samples into one file of any format, in bounded memory.
+"""Encodes blocks of float samples into one file of any output format, in bounded memory.
 
-WAV and FLAC are written by libsndfile from integers that are rounded here, so that what full scale, dither
-and clipping mean is decided in one place; the lossy formats by an ffmpeg process behind a pipe, which writes
-the gapless data (LAME tag, edit list, granule positions) that soundfile does not. Owns no gain and no tags.
+libsndfile writes WAV and FLAC from integers that are rounded here, so full scale, dither and clipping mean the same for
+both. The lossy formats are written by an ffmpeg process that reads from a pipe. It adds the data for gapless playback
+(LAME tag, edit list, granule positions) that soundfile does not write.
 """
 
 from __future__ import annotations
@@ -21,36 +21,36 @@ from shared.formats import Encoding
 from worker import ffmpeg
 from worker.engine.interface import FloatArray
 
-# libFLAC's effort, 0 to 1 of 8 levels. Level 5, its own default, saves 0.04 to 0.24 % of a stem and takes a seventh
-# longer; level 3 costs up to 6 % of size.
+# libFLAC's effort, from 0 to 1 in 8 levels. Level 5, its default, makes stems 0.04 to 0.24 % smaller and takes a
+# seventh longer. With level 3 they are up to 6 % larger.
 FLAC_COMPRESSION = 4 / 8
 
-# Past this a WAV's 32-bit sizes overflow, and it is written as RF64; room for the header is left.
+# Beyond this the 32-bit sizes of WAV overflow, and RF64 is written instead. Leaves room for the header.
 MAX_WAV_BYTES = (1 << 32) - (1 << 16)
 
-# How long an encoder may take to finish what it has been given.
+# How long an encoder may take to finish after the last samples.
 FINISH_SECONDS = 120.0
 
 DISK_FULL = "The stems cannot be written: the disk is full."
 
 SUBTYPES = {16: "PCM_16", 24: "PCM_24", 32: "FLOAT"}
 
-# libvorbis is driven by quality, since not every bitrate exists at every rate. Nominal kbit/s of quality 0 to 10
-# for stereo at 44.1 kHz.
+# libvorbis is controlled by quality, because not every bitrate exists at every sample rate. These are the nominal
+# kbit/s of the qualities 0 to 10, for stereo at 44.1 kHz.
 VORBIS_NOMINAL_KBPS = (64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 480)
 
 
 class Encoder(Protocol):
-    """One file in the making."""
+    """One file that is being written."""
 
-    def write(self, block: FloatArray) -> None:
+    def write_block(self, block: FloatArray) -> None:
         """Append samples of shape (channels, n)."""
 
-    def close(self) -> None:
-        """Finish the file."""
+    def finish(self) -> None:
+        """Complete the file."""
 
     def abort(self) -> None:
-        """Give up; the file is incomplete."""
+        """Stop writing. The file stays incomplete."""
 
 
 def open_encoder(
@@ -63,7 +63,7 @@ def open_encoder(
     seed: int,
     ffmpeg_path: str | None,
 ) -> Encoder:
-    """Start a file. `seed` makes the dither of one stem differ from another's, and a second run's not."""
+    """Start a file. `seed` makes the dither differ from stem to stem, and repeat in a second run."""
     if encoding.bit_depth is not None:
         return _LosslessEncoder(path, encoding, n_samples=n_samples, seed=seed)
     return _LossyEncoder(
@@ -76,7 +76,7 @@ def open_encoder(
 
 
 class _LosslessEncoder:
-    """WAV or FLAC, by libsndfile."""
+    """Writes WAV or FLAC with libsndfile."""
 
     def __init__(self, path: Path, encoding: Encoding, *, n_samples: int, seed: int) -> None:
         self._bit_depth = encoding.bit_depth
@@ -84,10 +84,10 @@ class _LosslessEncoder:
         container, options = "FLAC", {"compression_level": FLAC_COMPRESSION}
         if encoding.format.name == "wav":
             n_bytes = n_samples * encoding.channels * (encoding.bit_depth or 0) // 8
-            # Only the extensible header says which loudspeakers more than two channels are for.
+            # Only the extensible header says which loudspeakers the channels are for, beyond two.
             small = "WAV" if encoding.channels <= 2 else "WAVEX"
             container, options = ("RF64" if n_bytes > MAX_WAV_BYTES else small), {}
-        # Python's own error names a folder that is missing or closed; libsndfile's says nothing.
+        # Python's own error says what is wrong with a missing or read-only folder; libsndfile's does not.
         path.open("wb").close()
         self._file: Any = self._open(
             str(path),
@@ -106,8 +106,8 @@ class _LosslessEncoder:
         except soundfile.LibsndfileError as error:
             raise ScratchFullError(DISK_FULL) from error
 
-    def write(self, block: FloatArray) -> None:
-        """Append samples of shape (channels, n), a second at a time."""
+    def write_block(self, block: FloatArray) -> None:
+        """Append samples of shape (channels, n), one second at a time."""
         step = self._file.samplerate
         for start in range(0, block.shape[1], step):
             samples = self._quantize(np.ascontiguousarray(block[:, start : start + step].T))
@@ -117,27 +117,27 @@ class _LosslessEncoder:
                 raise ScratchFullError(DISK_FULL) from error
 
     def _quantize(self, samples: FloatArray) -> NDArray[Any]:
-        """Return what libsndfile stores bit by bit: floats, or integers aligned to the left."""
+        """Return what libsndfile stores bit by bit: floats, or integers in the highest bits."""
         if self._bit_depth == 16:
             return quantize_16_bit(samples, self._random)
         if self._bit_depth == 24:
-            # At 24 bits the rounding error lies 50 dB below any converter's noise: dither would change nothing.
+            # At 24 bits the rounding error is 50 dB below the noise of any converter, so dither is not needed.
             steps = samples * np.float32(1 << 23)
             np.clip(np.rint(steps, out=steps), -(1 << 23), (1 << 23) - 1, out=steps)
             return np.left_shift(steps.astype(np.int32), 8)
         return samples
 
-    def close(self) -> None:
-        """Finish the file."""
+    def finish(self) -> None:
+        """Complete the file."""
         self._file.close()
 
-    abort = close
+    abort = finish
 
 
 def quantize_16_bit(samples: FloatArray, random: np.random.Generator) -> NDArray[np.int16]:
-    """Return samples rounded to 16 bits with triangular dither of two steps' width.
+    """Return samples rounded to 16 bits, with triangular dither that is two steps wide.
 
-    Digital silence stays silence: noise where nothing was would only cost bytes.
+    Digital silence stays silent: noise in it would only take bytes.
     """
     steps = samples * np.float32(1 << 15)
     if samples.any():
@@ -148,7 +148,7 @@ def quantize_16_bit(samples: FloatArray, random: np.random.Generator) -> NDArray
 
 
 class _LossyEncoder:
-    """MP3, Vorbis, Opus or AAC, by an ffmpeg process that is fed through a pipe."""
+    """Writes MP3, Vorbis, Opus or AAC with an ffmpeg process that reads from a pipe."""
 
     def __init__(
         self,
@@ -175,7 +175,7 @@ class _LossyEncoder:
                 stderr=log,
             )
 
-    def write(self, block: FloatArray) -> None:
+    def write_block(self, block: FloatArray) -> None:
         """Append samples of shape (channels, n)."""
         assert self._process.stdin is not None  # noqa: S101 - for mypy: it was opened as a pipe
         try:
@@ -183,8 +183,8 @@ class _LossyEncoder:
         except BrokenPipeError:
             self._fail()
 
-    def close(self) -> None:
-        """Finish the file. Raises SeparationFailedError if the encoder did not."""
+    def finish(self) -> None:
+        """Complete the file. Raises SeparationFailedError if the encoder fails."""
         assert self._process.stdin is not None  # noqa: S101 - for mypy: it was opened as a pipe
         try:
             self._process.stdin.close()
@@ -195,17 +195,17 @@ class _LossyEncoder:
         self._log_path.unlink()
 
     def abort(self) -> None:
-        """Give up; the file is incomplete."""
+        """Stop writing. The file stays incomplete."""
         self._process.kill()
         self._process.wait()
         if self._process.stdin is not None:
-            # What is still buffered has nowhere to go.
+            # Samples that are still buffered have nowhere to go.
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
         self._log_path.unlink(missing_ok=True)
 
     def _fail(self) -> NoReturn:
-        # The message is complete only once the process has ended.
+        # The log is complete only when the process has ended.
         self._process.kill()
         self._process.wait()
         with self._log_path.open("rb") as log:
@@ -231,9 +231,9 @@ def _vorbis_quality(bitrate_kbps: int) -> float:
 
 
 def _layout(channels: int) -> str:
-    """Return the usual arrangement of loudspeakers for a count.
+    """Return ffmpeg's name of the usual loudspeaker layout for a number of channels.
 
-    A source that has another keeps its channels in their order, under this name: not every codec knows all
-    arrangements, and naming in and output alike keeps ffmpeg from mixing one into the other.
+    A source with another layout keeps its channels in their order, under this name. Not every codec knows all layouts,
+    and ffmpeg would mix channels if input and output had different ones.
     """
     return ("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1")[channels - 1]

@@ -1,68 +1,86 @@
-"""The pictures and outlines of one run: which files there are, and what their axes mean.
-
-Owns names and metadata; spectrogram_image.py draws and waveform.py counts.
-"""
+"""Writes the pictures and waveforms of one run, with names and metadata. `spectrogram_image` does the drawing."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from worker.measuring import SignalMeasure
+from worker.engine.interface import FloatArray
+from worker.measuring import SignalMeter
 from worker.probing import Probe
 from worker.spectrogram_view import decibels_below
 from worker.track import Track
 from worker.work import OutputFile, describe_file
 
-# How far below the mixture's peak the pictures go; quieter sounds are black.
+# How far below the mixture's peak the pictures reach. Quieter sounds are black.
 RANGE_DB = 80.0
 
 
 def prepare_frame(found: Probe, stems: Iterable[str]) -> None:
-    """Draw what stands around the panels before the song is decoded, going by the rate that it claims to have."""
+    """Draw the axes around the panels before the song is decoded, for the sample rate that the file declares."""
     from worker import spectrogram_image  # noqa: PLC0415 - see there
 
     if found.sample_rate_hz is not None:
-        spectrogram_image.frame_around(["mixture", *stems], found.sample_rate_hz / 2)
+        spectrogram_image.frame_for(["mixture", *stems], found.sample_rate_hz / 2)
 
 
-def illustrate(
-    mixture: SignalMeasure, stems: Mapping[str, SignalMeasure], track: Track, folder: Path
+def draw_pictures(
+    mixture: SignalMeter, stems: Mapping[str, SignalMeter], track: Track, folder: Path
 ) -> Sequence[OutputFile]:
-    """Write the spectrograms and the outlines of the mixture and of each stem; return them."""
-    from worker import spectrogram_image  # noqa: PLC0415 - see there
-
-    rate = track.audio.sample_rate_hz
+    """Write the spectrograms and waveforms of the mixture and of each stem; return the files."""
     signals = {"mixture": mixture, **stems}
     magnitudes = {name: signal.view.magnitudes() for name, signal in signals.items()}
+    # All panels have the same reference, so a quiet stem looks quiet.
     peak = float(magnitudes["mixture"].max())
-    # One reference for all panels, so that a quiet stem looks quiet.
     pictures = {name: decibels_below(values, peak, range_db=RANGE_DB) for name, values in magnitudes.items()}
-    start_seconds = (track.audio.first_sample + track.start) / rate
-    axes = {
-        "range_db": RANGE_DB,
-        "lowest_hz": round(float(mixture.view.edges_hz[0]), 3),
-        "highest_hz": rate / 2,
-        "frequency_scale": "log",
-        "start_seconds": round(start_seconds, 6),
-        "duration_seconds": round(track.duration_seconds, 6),
-    }
-    files = []
+    spectrograms = _write_spectrograms(pictures, mixture, track, folder)
+    return [*spectrograms, *_write_waveforms(signals, track.audio.sample_rate_hz, folder)]
+
+
+def _write_spectrograms(
+    pictures: Mapping[str, FloatArray], mixture: SignalMeter, track: Track, folder: Path
+) -> list[OutputFile]:
+    """Write the figure with all panels, and one plain picture for each signal."""
+    from worker import spectrogram_image  # noqa: PLC0415 - see there
+
+    axes = _describe_axes(mixture, track)
     figure = folder / "spectrogram.png"
     spectrogram_image.draw_panels(
         figure,
         pictures,
         edges_hz=mixture.view.edges_hz,
-        start_seconds=start_seconds,
+        start_seconds=_start_seconds(track),
         duration_seconds=track.duration_seconds,
     )
-    files.append(describe_file(figure, name="spectrogram", kind="picture", content_type="image/png", details=axes))
+    files = [describe_file(figure, name="spectrogram", kind="picture", content_type="image/png", details=axes)]
     for name, decibels in pictures.items():
         path = folder / f"spectrogram-{name}.png"
-        spectrogram_image.write_plain(path, decibels, range_db=RANGE_DB)
+        spectrogram_image.write_plain_image(path, decibels, range_db=RANGE_DB)
         files.append(describe_file(path, name=name, kind="picture", content_type="image/png", details=axes))
+    return files
+
+
+def _write_waveforms(signals: Mapping[str, SignalMeter], sample_rate_hz: int, folder: Path) -> list[OutputFile]:
+    files = []
     for name, signal in signals.items():
         path = folder / f"waveform-{name}.json"
-        path.write_text(signal.outline.to_json(sample_rate_hz=rate), encoding="ascii")
+        path.write_text(signal.outline.to_json(sample_rate_hz=sample_rate_hz), encoding="ascii")
         files.append(describe_file(path, name=name, kind="waveform", content_type="application/json"))
     return files
+
+
+def _start_seconds(track: Track) -> float:
+    return (track.audio.first_sample + track.start) / track.audio.sample_rate_hz
+
+
+def _describe_axes(mixture: SignalMeter, track: Track) -> dict[str, Any]:
+    """Return what the axes and colours of the pictures mean."""
+    return {
+        "range_db": RANGE_DB,
+        "lowest_hz": round(float(mixture.view.edges_hz[0]), 3),
+        "highest_hz": track.audio.sample_rate_hz / 2,
+        "frequency_scale": "log",
+        "start_seconds": round(_start_seconds(track), 6),
+        "duration_seconds": round(track.duration_seconds, 6),
+    }

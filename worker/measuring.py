@@ -1,7 +1,7 @@
-"""What is measured of the mixture and of each stem while they stream by, in one pass over the samples.
+"""Measures the mixture and each stem while they stream by, in one pass over the samples. No samples are kept.
 
-Owns how the measures are fed together; each is a module of its own. Nothing here keeps samples. What one measure does
-with a block needs nothing of the others, so each is a task that any thread may do.
+Loudness, spectrogram and waveform are modules of their own. They need nothing of each other, so the work that each does
+with a block is a separate task, which any thread may do.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from worker.loudness import LoudnessMeter, decibels
 from worker.spectrogram_view import SpectrogramView
 from worker.waveform import WaveformOutline
 
-# A stem whose highest peak lies below this is called silent: it is below the noise of a quiet room at any volume.
+# A stem whose peak is below this is called silent: at any volume it is below the noise of a quiet room.
 SILENT_PEAK_DB = -60.0
 
 Task = Callable[[], None]
@@ -29,7 +29,10 @@ Task = Callable[[], None]
 
 @dataclass(frozen=True)
 class Levels:
-    """How loud a signal is. `peak_db` is None for digital silence, `loudness_lufs` where nothing is loud enough."""
+    """How loud a signal is.
+
+    `peak_db` is None for digital silence, `loudness_lufs` is None where nothing is loud enough to be measured.
+    """
 
     peak_db: float | None
     loudness_lufs: float | None
@@ -40,8 +43,8 @@ class Levels:
         return asdict(self)
 
 
-class SignalMeasure:
-    """All measures of one signal."""
+class SignalMeter:
+    """All measurements of one signal."""
 
     def __init__(self, *, sample_rate_hz: int, channels: int, n_samples: int) -> None:
         self._loudness = LoudnessMeter(sample_rate_hz=sample_rate_hz, channels=channels)
@@ -53,12 +56,12 @@ class SignalMeasure:
         """The largest absolute sample so far; 1 is full scale."""
         return self._loudness.peak
 
-    def tasks(self, block: FloatArray) -> Sequence[Task]:
-        """Return what is to be done with the next samples, shape (channels, n), the longest first."""
-        return [partial(measure.feed, block) for measure in (self.view, self._loudness, self.outline)]
+    def measuring_tasks(self, block: FloatArray) -> Sequence[Task]:
+        """Return the tasks that measure the next samples, shape (channels, n), the longest task first."""
+        return [partial(meter.add_block, block) for meter in (self.view, self._loudness, self.outline)]
 
     def levels(self, gain: float = 1.0) -> Levels:
-        """Return peak and loudness as they are after `gain`."""
+        """Return peak and loudness as they are after the signal is multiplied by `gain`."""
         peak_db = decibels(self.peak * gain)
         loudness_lufs = self._loudness.integrated_lufs()
         if loudness_lufs is not None:
@@ -66,56 +69,60 @@ class SignalMeasure:
         return Levels(peak_db, loudness_lufs, silent=peak_db is None or peak_db < SILENT_PEAK_DB)
 
 
-class Residual:
-    """How much of the mixture is in no stem."""
+class ResidualMeter:
+    """Measures the residual: the mixture minus all stems."""
 
     def __init__(self) -> None:
         self._mixture_energy = 0.0
         self._residual_energy = 0.0
 
-    def feed(self, mixture: FloatArray, stems: FloatArray) -> None:
-        """Take the same samples of the mixture (channels, n) and of all stems (stems, channels, n).
+    def add_block(self, mixture: FloatArray, stems: FloatArray) -> None:
+        """Add the same samples of the mixture, shape (channels, n), and of all stems, shape (stems, channels, n).
 
-        Raises SeparationFailedError if a stem holds a sample that is not finite.
+        Raises SeparationFailedError if a stem has a sample that is not finite.
         """
         with np.errstate(invalid="ignore"):
-            rest = mixture - stems.sum(axis=0)
-        energy = float(np.vdot(rest, rest))
-        # The mixture is finite, so this is not where any stem is not.
+            residual = mixture - stems.sum(axis=0)
+        energy = float(np.vdot(residual, residual))
+        # The mixture is finite. So if the energy is not, a stem is not.
         if not math.isfinite(energy):
-            raise SeparationFailedError("The engine gave samples that are not finite.")
+            raise SeparationFailedError("The engine returned samples that are not finite.")
         self._mixture_energy += float(np.vdot(mixture, mixture))
         self._residual_energy += energy
 
     def relative_db(self) -> float | None:
-        """Return the residual's energy in dB of the mixture's; None where either is zero."""
+        """Return the residual's energy relative to the mixture's, in dB; None if either is zero."""
         if not self._residual_energy or not self._mixture_energy:
             return None
         return round(10 * math.log10(self._residual_energy / self._mixture_energy), 2)
 
 
-class Measures:
-    """The measures of the mixture, of the wanted stems, and of what is in none."""
+class TrackMeters:
+    """The measurements of the mixture, of the wanted stems and of the residual."""
 
     def __init__(self, wanted: Sequence[int], *, sample_rate_hz: int, channels: int, n_samples: int) -> None:
-        def measure() -> SignalMeasure:
-            return SignalMeasure(sample_rate_hz=sample_rate_hz, channels=channels, n_samples=n_samples)
+        def new_meter() -> SignalMeter:
+            return SignalMeter(sample_rate_hz=sample_rate_hz, channels=channels, n_samples=n_samples)
 
-        self.mixture = measure()
-        self.stems = {index: measure() for index in wanted}
-        self.residual = Residual()
+        self.mixture = new_meter()
+        self.stems = {index: new_meter() for index in wanted}
+        self.residual = ResidualMeter()
 
-    def tasks(self, mixture: FloatArray, stems: FloatArray) -> Sequence[Task]:
-        """Return what is to be done with the same samples of the mixture (channels, n) and of all stems.
+    def measuring_tasks(self, mixture: FloatArray, stems: FloatArray) -> Sequence[Task]:
+        """Return the tasks that measure the same samples of the mixture, shape (channels, n), and of all stems.
 
-        Those of the next block may begin when all of these have ended. The first raises SeparationFailedError if a stem
-        holds a sample that is not finite.
+        All of these must have ended before a task of the next block begins. The first task raises
+        SeparationFailedError if a stem has a sample that is not finite.
         """
-        each = [self.mixture.tasks(mixture), *(m.tasks(stems[index]) for index, m in self.stems.items())]
-        # Then the longest, so that no thread begins with one when all others have ended.
-        return [partial(self.residual.feed, mixture, stems), *itertools.chain(*zip(*each, strict=True))]
+        of_signals = [
+            self.mixture.measuring_tasks(mixture),
+            *(meter.measuring_tasks(stems[index]) for index, meter in self.stems.items()),
+        ]
+        # The longest tasks of all signals come first, so no thread starts one when the other threads have finished.
+        longest_first = itertools.chain(*zip(*of_signals, strict=True))
+        return [partial(self.residual.add_block, mixture, stems), *longest_first]
 
     @property
     def peak(self) -> float:
         """The largest absolute sample of all wanted stems."""
-        return max(measure.peak for measure in self.stems.values())
+        return max(meter.peak for meter in self.stems.values())

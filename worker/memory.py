@@ -1,4 +1,4 @@
-"""This process's memory: how the C library shares it between threads, what stays, and the highest that a run had."""
+"""The memory of this process: one heap for all threads, what the garbage collector skips, and the peak of a run."""
 
 from __future__ import annotations
 
@@ -13,30 +13,31 @@ M_ARENA_MAX = -8
 
 
 def use_one_heap() -> None:
-    """Have all threads allocate from one heap, where the C library can; to be called before there are other threads.
+    """Make all threads allocate from one heap, if the C library can. Call it before any other thread exists.
 
-    glibc else gives each thread a heap, and what one has freed no other can use: two threads of a network hold
-    26 MB more for it. They allocate some hundred large blocks a second, which makes no queue.
+    glibc would otherwise give each thread a heap of its own, and what one thread has freed no other thread can use. The
+    two threads of a network then hold 26 MB more. They allocate some hundred large blocks a second, so they hardly ever
+    wait for each other.
     """
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
 
 
-def keep_what_is_loaded() -> None:
-    """Spare the garbage collector the look through what stays for good, which would make each run of it 0.1 s long."""
+def freeze_loaded_objects() -> None:
+    """Exclude all objects that exist now from garbage collection: looking at them would take 0.1 s each time."""
     gc.collect()
     gc.freeze()
 
 
 def give_memory_back() -> None:
-    """Give what is free in the heap back to the system, where the C library can."""
+    """Return free memory in the heap to the system, if the C library can."""
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def reset_peak_memory() -> None:
-    """Have the kernel forget this process's highest memory, so that a warm process tells that of each job."""
-    # Without this right (a hardened container) the report tells the highest since the process began.
+    """Reset the kernel's record of this process's peak memory, so that a warm process reports the peak of each job."""
+    # Without this right (in a hardened container) the report has the peak since the process started.
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     except OSError:
@@ -44,7 +45,7 @@ def reset_peak_memory() -> None:
 
 
 def peak_memory_bytes() -> int:
-    """Return the highest resident memory since `reset_peak_memory`, without the processes that this one started."""
+    """Return the peak of resident memory since `reset_peak_memory`, without the processes that this one started."""
     status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
     highest = re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)
     if highest is None:

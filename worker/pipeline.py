@@ -1,8 +1,9 @@
-"""One separation from file to files, in this process: probe, decode, separate, encode, illustrate.
+"""The pipeline: one separation from a file to files, in this process. Probe, decode, separate, encode, illustrate.
 
-Owns the order of the stages and what passes between them; each stage is a module of its own. Knows no job, no
-queue and no storage: the supervisor's child and `stemqueue-separate` call `run` alike. Audio passes in blocks;
-nothing here holds a whole song. What needs nothing of each other runs side by side, on the job's share of the cores.
+Each stage is a module of its own; this one decides their order and what passes between them. It knows nothing of jobs,
+queues or storage: the supervisor's child process and `stemqueue-separate` call `separate_song` in the same way. Audio
+passes in blocks, so a whole song is never in memory. Steps that do not depend on each other run at the same time,
+within the job's number of threads.
 """
 
 from __future__ import annotations
@@ -16,50 +17,50 @@ from pathlib import Path
 from typing import Any
 
 from shared.formats import Encoding, resolve
-from worker.crew import Crew
-from worker.decoding import decode
+from worker.crew import TaskPool
+from worker.decoding import decode_file
 from worker.engine.interface import FloatArray, Preparable
-from worker.illustrating import illustrate, prepare_frame
-from worker.measuring import Measures
-from worker.memory import give_memory_back, keep_what_is_loaded, reset_peak_memory
-from worker.planning import Plan, make_plan
-from worker.probing import Probe, probe
+from worker.illustrating import draw_pictures, prepare_frame
+from worker.measuring import TrackMeters
+from worker.memory import freeze_loaded_objects, give_memory_back, reset_peak_memory
+from worker.planning import RunPlan, make_plan
+from worker.probing import Probe, probe_file
 from worker.registry import Registry, engines_here
-from worker.report import Findings, conclude
-from worker.separating import crew_between_blocks, select, separate, stem_blocks
-from worker.spool import Spool
+from worker.report import RunFindings, write_report
+from worker.separating import pool_between_blocks, select_stems, separate_and_measure, stem_blocks
+from worker.spool import StemBuffer
 from worker.stage_clock import StageClock
 from worker.stem_files import StemBlock, StemFiles
 from worker.tags import Tags, read_tags, write_tags
-from worker.track import Track, cut
+from worker.track import Track, cut_excerpt
 from worker.work import Outcome, OutputFile, ReportProgress, Work, describe_file
 from worker.workspace import Workspace, open_workspace
 
 ReportProbed = Callable[[Mapping[str, Any]], None]
 
-# What the highest peak of all stems becomes where it would clip: just below full scale.
+# The highest peak of all stems after they were made quieter to avoid clipping: just below full scale.
 LOUDEST_PEAK = 0.9999
 
-SPOOL_NAME = "stems.f32"
+STEM_BUFFER_NAME = "stems.f32"
 
 
-def warm() -> None:
+def warm_up() -> None:
     """Import and initialise what the first run would otherwise wait for."""
     from worker import spectrogram_image  # noqa: PLC0415 - see there
 
-    spectrogram_image.warm()
+    spectrogram_image.warm_up()
     engines_here()
-    keep_what_is_loaded()
+    freeze_loaded_objects()
 
 
-def run(
+def separate_song(
     work: Work,
     report_progress: ReportProgress,
     *,
     report_probed: ReportProbed | None = None,
     registry: Registry | None = None,
 ) -> Outcome:
-    """Do the work and return what came of it; `report_probed` hears early what the source claims to be.
+    """Do the work and return the outcome. `report_probed` is told early what the file claims to be.
 
     Raises StemqueueError or EngineError, with the code that the client sees.
     """
@@ -70,168 +71,194 @@ def run(
     Path(work.output_folder).mkdir(parents=True, exist_ok=True)
     with (
         open_workspace(Path(work.scratch_folder), max_bytes=work.limits.max_scratch_bytes) as workspace,
-        Crew(work.limits.threads) as crew,
+        TaskPool(work.limits.threads) as pool,
     ):
-        with clock.stage("probe"):
-            found = _probe(plan, workspace)
-            if report_probed:
-                report_probed(found.to_json())
-        with clock.stage("decode"):
-            # The decoder has one thread.
-            track, tags = crew.pair(
-                lambda: _decode(plan, found, workspace, clock), lambda: _prepare(plan, found, workspace)
-            )
-        made = _separate_and_encode(plan, track, workspace, crew, clock)
-        # A network's memory goes back before pictures are drawn: a child's peak is the larger of the two, not the sum.
-        plan.engine.close()
+        run = _Run(plan, workspace, pool, clock)
+        found = run.probe_source()
+        if report_probed:
+            report_probed(found.to_json())
+        track, tags = run.decode_source(found)
+        encoded = run.separate_and_encode(track)
+        # Free the networks before pictures are drawn: the peak memory is then the larger of the two, not the sum.
+        plan.engine.release_memory()
         give_memory_back()
-        with clock.stage("illustrate"):
-            stems = {name: made.measures.stems[index] for index, name in plan.wanted.items()}
-            draw = partial(illustrate, made.measures.mixture, stems, track, Path(work.output_folder))
-            pictures, (stem_files, tag_notes) = crew.pair(draw, lambda: _label(work, made, tags))
-        findings = Findings(
-            work=work,
-            engine=plan.engine,
-            probe=found,
-            track=track,
-            encoding=made.encoding,
-            mixture=made.measures.mixture.levels(),
-            stems={name: signal.levels(made.gain) for name, signal in stems.items()},
-            residual_db=made.measures.residual.relative_db(),
-            gain=made.gain,
-            notes=tag_notes,
-            seconds=clock.seconds,
-        )
-        outcome = conclude(findings, stem_files, pictures)
+        pictures, stem_files, notes = run.illustrate_and_label(track, encoded, tags)
+        outcome = write_report(run.collect_findings(found, track, encoded, notes), stem_files, pictures)
     if len(sys.modules) > n_modules:
-        # The first job of an engine in this process has imported what the engine needs, and compiled its loops.
-        keep_what_is_loaded()
+        # The first job of an engine in this process has imported the engine's packages and compiled its loops.
+        freeze_loaded_objects()
     return outcome
 
 
-def _probe(plan: Plan, workspace: Workspace) -> Probe:
-    work = plan.work
-    found = probe(
-        Path(work.input_path),
-        workspace=workspace,
-        ffmpeg_path=work.ffmpeg_path,
-        max_seconds=work.limits.max_audio_seconds,
-    )
-    plan.refuse_what_the_engine_will(found)
-    return found
-
-
-def _prepare(plan: Plan, found: Probe, workspace: Workspace) -> Tags | None:
-    """Do what needs no samples, beside the decoder where the job has a thread for it; return the source's tags."""
-    if isinstance(plan.engine, Preparable):
-        plan.engine.prepare()
-    prepare_frame(found, plan.wanted.values())
-    return read_tags(plan.work, found, workspace)
-
-
-def _decode(plan: Plan, found: Probe, workspace: Workspace, clock: StageClock) -> Track:
-    plan.excerpt.check_begins_before(found.walked_seconds)
-    span = plan.excerpt.span_seconds(context_seconds=plan.engine.description.context_seconds)
-    audio = decode(
-        Path(plan.work.input_path),
-        found,
-        workspace=workspace,
-        ffmpeg_path=plan.work.ffmpeg_path,
-        max_seconds=plan.work.limits.max_audio_seconds,
-        span_seconds=None if plan.excerpt.whole else span,
-        progress=clock.progress,
-    )
-    plan.engine.check(sample_rate_hz=audio.sample_rate_hz, channels=audio.channels, n_samples=audio.n_samples)
-    return cut(audio, plan.excerpt)
-
-
 @dataclass(frozen=True)
-class Made:
-    """The stems' files, and what was measured on their way."""
+class EncodedStems:
+    """The finished files of the stems, what was measured on the way, and the gain that all stems got."""
 
     paths: Mapping[str, Path]
     encoding: Encoding
-    measures: Measures
+    meters: TrackMeters
     gain: float
 
 
-def _separate_and_encode(plan: Plan, track: Track, workspace: Workspace, crew: Crew, clock: StageClock) -> Made:
-    """Separate, learn the peaks, then encode with one gain that keeps every stem below full scale.
+class _Run:
+    """The stages of one run, and what all of them use."""
 
-    The stems wait on the scratch disk as floats: one write and one read of 0.1 s a song, where encoding first
-    and again after a clip would cost a whole second pass on every loud master. A song whose stems do not fit
-    the disk's share (three hours of stereo do) is separated twice instead. A 32-bit WAV needs no gain, but
-    takes the same way.
-    """
-    work, audio = plan.work, track.audio
-    encoding = resolve(work.format, work.format_options, sample_rate_hz=audio.sample_rate_hz, channels=audio.channels)
-    beside = crew_between_blocks(plan.engine, crew)
-    with _spool(plan, track, workspace) as spool:
-        with clock.stage("separate"):
-            measures = separate(
-                plan.engine,
-                track,
-                wanted=list(plan.wanted),
-                threads=work.limits.threads,
-                crew=beside,
-                progress=clock.progress,
-                consume=spool.append if spool else lambda _: None,
+    def __init__(self, plan: RunPlan, workspace: Workspace, pool: TaskPool, clock: StageClock) -> None:
+        self._plan = plan
+        self._work = plan.work
+        self._workspace = workspace
+        self._pool = pool
+        self._clock = clock
+
+    def probe_source(self) -> Probe:
+        """Return what the file claims to be. Refuses what is not audio, or is too long for the engine."""
+        with self._clock.stage("probe"):
+            found = probe_file(
+                Path(self._work.input_path),
+                workspace=self._workspace,
+                ffmpeg_path=self._work.ffmpeg_path,
+                max_seconds=self._work.limits.max_audio_seconds,
             )
-        gain = 1.0 if encoding.holds_any_level or measures.peak <= 1 else LOUDEST_PEAK / measures.peak
-        with clock.stage("encode"):
-            if spool:
-                paths = _encode(plan, track, encoding, spool.blocks(), gain=gain, crew=crew, clock=clock)
-            else:
-                again = _separated_again(plan, track)
-                paths = _encode(plan, track, encoding, again, gain=gain, crew=beside, clock=clock)
-    return Made(paths, encoding, measures, gain)
+            self._plan.refuse_too_long(found)
+        return found
+
+    def decode_source(self, found: Probe) -> tuple[Track, Tags | None]:
+        """Decode the file; meanwhile load the engine, draw the axes of the pictures and read the tags."""
+        with self._clock.stage("decode"):
+            # The decoder is a process of its own with one thread.
+            return self._pool.run_pair(partial(self._decode, found), partial(self._prepare, found))
+
+    def _decode(self, found: Probe) -> Track:
+        excerpt, engine = self._plan.excerpt, self._plan.engine
+        excerpt.check_starts_before(found.walked_seconds)
+        span = excerpt.span_seconds(context_seconds=engine.description.context_seconds)
+        audio = decode_file(
+            Path(self._work.input_path),
+            found,
+            workspace=self._workspace,
+            ffmpeg_path=self._work.ffmpeg_path,
+            max_seconds=self._work.limits.max_audio_seconds,
+            span_seconds=None if excerpt.is_whole else span,
+            progress=self._clock.report_fraction,
+        )
+        engine.check_track(sample_rate_hz=audio.sample_rate_hz, channels=audio.channels, n_samples=audio.n_samples)
+        return cut_excerpt(audio, excerpt)
+
+    def _prepare(self, found: Probe) -> Tags | None:
+        """Do what needs no samples; return the tags of the source."""
+        if isinstance(self._plan.engine, Preparable):
+            self._plan.engine.prepare()
+        prepare_frame(found, self._plan.wanted.values())
+        return read_tags(self._work, found, self._workspace)
+
+    def separate_and_encode(self, track: Track) -> EncodedStems:
+        """Separate the track, then encode the stems with one gain that keeps all of them below full scale.
+
+        That gain is known only after the last block, so the stems are buffered on the scratch disk as floats. Writing
+        and reading them takes 0.1 s for a song. Encoding at once, and again after a clip, would cost a second pass for
+        every loud master. If the stems do not fit into the job's share of the disk (three hours of stereo do), the song
+        is separated twice instead. A 32-bit WAV needs no gain, but goes the same way.
+        """
+        audio = track.audio
+        encoding = resolve(
+            self._work.format,
+            self._work.format_options,
+            sample_rate_hz=audio.sample_rate_hz,
+            channels=audio.channels,
+        )
+        pool = pool_between_blocks(self._plan.engine, self._pool)
+        with self._open_stem_buffer(track) as buffer:
+            with self._clock.stage("separate"):
+                meters = separate_and_measure(
+                    self._plan.engine,
+                    track,
+                    wanted=list(self._plan.wanted),
+                    threads=self._work.limits.threads,
+                    pool=pool,
+                    progress=self._clock.report_fraction,
+                    consume=buffer.append_block if buffer else None,
+                )
+            gain = 1.0 if encoding.holds_any_level or meters.peak <= 1 else LOUDEST_PEAK / meters.peak
+            with self._clock.stage("encode"):
+                if buffer:
+                    paths = self._encode(track, encoding, buffer.read_blocks(), gain=gain, pool=self._pool)
+                else:
+                    paths = self._encode(track, encoding, self._separate_again(track), gain=gain, pool=pool)
+        return EncodedStems(paths, encoding, meters, gain)
+
+    def _open_stem_buffer(self, track: Track) -> AbstractContextManager[StemBuffer | None]:
+        """Return a buffer for the stems, or None if they do not fit into the job's share of the scratch disk."""
+        n_bytes = 4 * len(self._plan.wanted) * track.audio.channels * track.n_samples
+        if n_bytes > self._workspace.free_bytes():
+            return nullcontext()
+        return StemBuffer(self._workspace.path(STEM_BUFFER_NAME))
+
+    def _separate_again(self, track: Track) -> Iterator[FloatArray]:
+        for _, stems in stem_blocks(
+            self._plan.engine, track, threads=self._work.limits.threads, progress=_ignore_progress
+        ):
+            yield select_stems(stems, list(self._plan.wanted))
+
+    def _encode(
+        self, track: Track, encoding: Encoding, blocks: Iterator[StemBlock], *, gain: float, pool: TaskPool
+    ) -> Mapping[str, Path]:
+        n_written = 0
+        with StemFiles(
+            Path(self._work.output_folder),
+            list(self._plan.wanted.values()),
+            encoding,
+            source_rate_hz=track.audio.sample_rate_hz,
+            source_channels=track.audio.channels,
+            n_samples=track.n_samples,
+            pool=pool,
+            ffmpeg_path=self._work.ffmpeg_path,
+        ) as files:
+            for block in blocks:
+                files.write_block(block, gain)
+                n_written += block.shape[2]
+                self._clock.report_fraction(n_written / track.n_samples)
+        return files.paths
+
+    def illustrate_and_label(
+        self, track: Track, encoded: EncodedStems, tags: Tags | None
+    ) -> tuple[Sequence[OutputFile], Sequence[OutputFile], Sequence[str]]:
+        """Draw the pictures and write the tags; return the pictures, the stems' files, and notes on failed tags."""
+        stems = {name: encoded.meters.stems[index] for index, name in self._plan.wanted.items()}
+        folder = Path(self._work.output_folder)
+        with self._clock.stage("illustrate"):
+            pictures, (stem_files, notes) = self._pool.run_pair(
+                partial(draw_pictures, encoded.meters.mixture, stems, track, folder),
+                partial(self._write_tags, encoded, tags),
+            )
+        return pictures, stem_files, notes
+
+    def collect_findings(self, found: Probe, track: Track, encoded: EncodedStems, notes: Sequence[str]) -> RunFindings:
+        """Return everything that the report needs. `notes` are sentences about failed tags."""
+        meters, wanted = encoded.meters, self._plan.wanted
+        return RunFindings(
+            work=self._work,
+            engine=self._plan.engine,
+            probe=found,
+            track=track,
+            encoding=encoded.encoding,
+            mixture=meters.mixture.levels(),
+            stems={name: meters.stems[index].levels(encoded.gain) for index, name in wanted.items()},
+            residual_db=meters.residual.relative_db(),
+            gain=encoded.gain,
+            notes=notes,
+            seconds=self._clock.seconds,
+        )
+
+    def _write_tags(self, encoded: EncodedStems, tags: Tags | None) -> tuple[Sequence[OutputFile], Sequence[str]]:
+        """Write the tags into the stems' files, which are then complete; return the files and notes on failures."""
+        notes = write_tags(self._work, tags, encoded.paths)
+        content_type = encoded.encoding.format.content_type
+        files = [
+            describe_file(path, name=name, kind="stem", content_type=content_type)
+            for name, path in encoded.paths.items()
+        ]
+        return files, notes
 
 
-def _spool(plan: Plan, track: Track, workspace: Workspace) -> AbstractContextManager[Spool | None]:
-    """Return a place for the stems, or None if the disk's share does not hold them."""
-    n_bytes = 4 * len(plan.wanted) * track.audio.channels * track.n_samples
-    return Spool(workspace.path(SPOOL_NAME)) if n_bytes <= workspace.free_bytes() else nullcontext()
-
-
-def _separated_again(plan: Plan, track: Track) -> Iterator[FloatArray]:
-    threads = plan.work.limits.threads
-    for _, stems in stem_blocks(plan.engine, track, threads=threads, progress=lambda _: None):
-        yield select(stems, list(plan.wanted))
-
-
-def _encode(
-    plan: Plan,
-    track: Track,
-    encoding: Encoding,
-    blocks: Iterator[StemBlock],
-    *,
-    gain: float,
-    crew: Crew,
-    clock: StageClock,
-) -> Mapping[str, Path]:
-    n_written = 0
-    with StemFiles(
-        Path(plan.work.output_folder),
-        list(plan.wanted.values()),
-        encoding,
-        source_rate_hz=track.audio.sample_rate_hz,
-        source_channels=track.audio.channels,
-        n_samples=track.n_samples,
-        crew=crew,
-        ffmpeg_path=plan.work.ffmpeg_path,
-    ) as files:
-        for block in blocks:
-            files.write(block, gain)
-            n_written += block.shape[2]
-            clock.progress(n_written / track.n_samples)
-    return files.paths
-
-
-def _label(work: Work, made: Made, tags: Tags | None) -> tuple[Sequence[OutputFile], Sequence[str]]:
-    """Write the tags into the stems' files, which are then finished; return these, and notes on what failed."""
-    notes = write_tags(work, tags, made.paths)
-    content_type = made.encoding.format.content_type
-    files = [
-        describe_file(path, name=name, kind="stem", content_type=content_type) for name, path in made.paths.items()
-    ]
-    return files, notes
+def _ignore_progress(_fraction: float) -> None:
+    """Do nothing: the second separation is part of encoding, which reports its own progress."""

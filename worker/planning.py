@@ -1,7 +1,4 @@
-"""What a run was asked for, checked as far as it can be before any audio is seen.
-
-Owns the choice of the engine and of the stems to deliver, and what is refused for them.
-"""
+"""Plans a run before any audio is read: chooses the engine and the stems, and refuses invalid requests."""
 
 from __future__ import annotations
 
@@ -12,45 +9,48 @@ from pathlib import Path
 from shared.errors import RequestInvalidError
 from shared.formats import check_options
 from worker.engine.errors import EngineError, TrackTooLongError
-from worker.engine.interface import Engine
+from worker.engine.interface import SeparationEngine
 from worker.probing import Probe
 from worker.registry import Registry, engines_here, make_engine
-from worker.track import Excerpt
+from worker.track import TrackExcerpt
 from worker.work import Work
+
+# A track is refused before decoding only if it is longer than the limit by more than this: what a file declares may
+# differ slightly from what it decodes to.
+LENGTH_TOLERANCE = 0.98
 
 
 @dataclass(frozen=True)
-class Plan:
-    """A run's work and its engine; `wanted` names the stems to deliver by their place in the engine's blocks."""
+class RunPlan:
+    """A run's work and its engine. `wanted` maps the index of each wanted stem in the engine's blocks to its name."""
 
     work: Work
-    engine: Engine
+    engine: SeparationEngine
     wanted: Mapping[int, str]
-    excerpt: Excerpt
+    excerpt: TrackExcerpt
 
-    def refuse_what_the_engine_will(self, found: Probe) -> None:
-        """Spare the decoding of a song that is far too long for the engine. Near the limit, only decoding tells.
+    def refuse_too_long(self, found: Probe) -> None:
+        """Raise TrackTooLongError if the song is far too long for the engine, to avoid decoding it for nothing.
 
-        Raises TrackTooLongError.
+        Near the limit the decision is left to the check after decoding.
         """
         start, stop = self.excerpt.span_seconds(context_seconds=self.engine.description.context_seconds)
         seconds = found.walked_seconds
         if seconds is None or found.sample_rate_hz is None:
             return
         seconds = min(seconds, stop or seconds) - start
+        n_samples = int(LENGTH_TOLERANCE * seconds * found.sample_rate_hz)
         try:
-            self.engine.check(
-                sample_rate_hz=found.sample_rate_hz, channels=2, n_samples=int(0.98 * seconds * found.sample_rate_hz)
-            )
+            self.engine.check_track(sample_rate_hz=found.sample_rate_hz, channels=2, n_samples=n_samples)
         except TrackTooLongError:
             raise
         except EngineError:
-            # Too short, perhaps, by the header's word: what decoding yields decides.
+            # Perhaps too short, according to the header. The decoded audio decides.
             return
 
 
-def make_plan(work: Work, registry: Registry | None) -> Plan:
-    """Choose the engine, from those that run here unless told otherwise, and the stems.
+def make_plan(work: Work, registry: Registry | None) -> RunPlan:
+    """Choose the engine and the stems. Without a registry, the engines that run on this machine are available.
 
     Raises RequestInvalidError, EngineUnavailableError or InvalidParameterError.
     """
@@ -64,5 +64,5 @@ def make_plan(work: Work, registry: Registry | None) -> Plan:
     if unknown or not names:
         raise RequestInvalidError(f"The engine {work.engine} has the stems {', '.join(engine.stems)}.")
     wanted = {index: name for index, name in enumerate(engine.stems) if name in names}
-    excerpt = Excerpt(work.excerpt_start_seconds or 0.0, work.excerpt_duration_seconds)
-    return Plan(work, engine, wanted, excerpt)
+    excerpt = TrackExcerpt(work.excerpt_start_seconds or 0.0, work.excerpt_duration_seconds)
+    return RunPlan(work, engine, wanted, excerpt)

@@ -1,9 +1,8 @@
-"""What a file claims to be, before it is decoded: format, codec, rate, channels, length.
+"""Finds out what a file claims to be before it is decoded: container, codec, sample rate, channels, length.
 
-One ffmpeg process reads the header and walks over the packets without decoding them, within a few
-seconds. The header may lie, so its claims decide only what is refused early; what counts is what
-decoding yields (decoding.py). On the way it writes the tags as text (for tags.py): another start of ffmpeg for them
-would be a tenth of a short song's time.
+One ffmpeg process reads the header and walks over the packets without decoding them, within a few seconds. The header
+may be wrong, so its claims are used only to refuse files early; the result of decoding is what counts (`decoding`). The
+same process writes the tags as text, for `tags`: another ffmpeg process would take a tenth of a short song's time.
 """
 
 from __future__ import annotations
@@ -24,18 +23,18 @@ from shared.errors import (
 from worker import ffmpeg
 from worker.workspace import Workspace
 
-# How long the walk may take. Longer counts the packets of longer files; a refusal is promised within 5 s.
+# How long the walk may take. More time counts the packets of longer files, but a refusal is promised within 5 s.
 PROBE_SECONDS = 4.0
 
-# Where ffmpeg has not even opened the file by then, and has had less processor time than this, it is the machine that
-# is too busy, not the file that is too odd: it may take so much longer.
+# If ffmpeg has not even opened the file by then, and has had less processor time than this, the machine is too busy;
+# the file is not the reason. ffmpeg may then take this much longer.
 STARVED_PROCESSOR_SECONDS = 1.0
 STARVED_SECONDS = 25.0
 
-# What of ffmpeg's talk is read. A file with a thousand tags prints them all before its streams.
+# How much of ffmpeg's log is read. A file with a thousand tags prints all of them before its streams.
 MAX_LOG_BYTES = 4 << 20
 
-# What it says once it has opened its input.
+# What ffmpeg logs when it has opened its input.
 OPENED = re.compile(r"^Input #0, (\S+), from 'fd:':$", re.MULTILINE)
 
 MIN_SAMPLE_RATE_HZ = 4_000
@@ -45,10 +44,10 @@ MAX_CHANNELS = 8
 
 @dataclass(frozen=True)
 class Probe:
-    """A file's claims. None where it makes none.
+    """What a file claims; None for claims that it does not make.
 
-    `declared_seconds` is the header's word, unless it is a guess from the bitrate; `walked_seconds` is where
-    the last packet ends, if the walk got that far. `cover_stream` is the place of an attached JPEG or PNG.
+    `declared_seconds` is the length in the header, unless that is a guess from the bitrate. `walked_seconds` is where
+    the last packet ends, if the walk got that far. `cover_stream` is the number of an attached JPEG or PNG.
     """
 
     container: str
@@ -65,12 +64,12 @@ class Probe:
 
     @property
     def channels(self) -> int | None:
-        """Return the number of channels, as far as the name of their arrangement tells."""
+        """Return the number of channels, if the name of the layout says it."""
         return _channels(self.channel_layout)
 
     @property
     def expected_seconds(self) -> float | None:
-        """Return the best guess of the length before decoding."""
+        """Return the best estimate of the length before decoding."""
         return self.walked_seconds or self.declared_seconds
 
     def to_json(self) -> dict[str, Any]:
@@ -78,47 +77,47 @@ class Probe:
         return {**asdict(self), "channels": self.channels, "duration_seconds": self.expected_seconds}
 
 
-def walked_tags(workspace: Workspace) -> Path:
-    """Return where a finished walk has left the container's tags and those of the audio stream, as ffmetadata."""
+def walked_tags_path(workspace: Workspace) -> Path:
+    """Return the path of the tags that a finished walk has written, as ffmetadata: of the container and the stream."""
     return workspace.path("tags.txt")
 
 
-def probe(path: Path, *, workspace: Workspace, ffmpeg_path: str | None, max_seconds: float) -> Probe:
+def probe_file(path: Path, *, workspace: Workspace, ffmpeg_path: str | None, max_seconds: float) -> Probe:
     """Return what the file claims to be.
 
-    Raises AudioEmptyError, AudioUnreadableError, AudioUnsupportedError or AudioTooLongError; SeparationFailedError
-    where the machine is too busy to tell, or has no ffmpeg that runs.
+    Raises AudioEmptyError, AudioUnreadableError, AudioUnsupportedError or AudioTooLongError, and SeparationFailedError
+    if the machine is too busy or ffmpeg cannot be run.
     """
     if path.stat().st_size == 0:
         raise AudioEmptyError("The file is empty.")
-    log, walked_seconds, finished = _walk(path, workspace=workspace, ffmpeg_path=ffmpeg_path)
-    found = _read_log(log, walked_seconds if finished else None)
+    log, walked_seconds, finished = _walk_packets(path, workspace=workspace, ffmpeg_path=ffmpeg_path)
+    found = _parse_log(log, walked_seconds if finished else None)
     _refuse_unsupported(found)
-    # A finished walk is better evidence than the header; a cut one shows at least how far the file goes.
+    # A finished walk is better evidence than the header. An unfinished one still shows how far the file goes at least.
     longest = walked_seconds if finished else max(walked_seconds or 0.0, found.declared_seconds or 0.0)
     if longest is not None and longest > max_seconds:
-        raise AudioTooLongError(f"The audio is {longest:,.0f} s long; at most {max_seconds:,.0f} s are taken.")
+        raise AudioTooLongError(f"The audio is {longest:,.0f} s long; the limit is {max_seconds:,.0f} s.")
     expected_bytes = 4 * (longest or 0.0) * (found.sample_rate_hz or 0) * (found.channels or 1)
     if expected_bytes > workspace.max_bytes:
         raise AudioTooLongError(
-            f"The audio decodes to {expected_bytes / 1e9:.1f} GB; one job may use {workspace.max_bytes / 1e9:.1f} GB."
+            f"The decoded audio has {expected_bytes / 1e9:.1f} GB; one job may use {workspace.max_bytes / 1e9:.1f} GB."
         )
     return found
 
 
-def _walk(path: Path, *, workspace: Workspace, ffmpeg_path: str | None) -> tuple[str, float | None, bool]:
-    """Return ffmpeg's log, where the last packet seen ends in seconds, and whether it was the file's last."""
+def _walk_packets(path: Path, *, workspace: Workspace, ffmpeg_path: str | None) -> tuple[str, float | None, bool]:
+    """Return ffmpeg's log, where the last packet that it saw ends in seconds, and whether that was the file's last."""
     log_path, progress_path = workspace.path("probe.log"), workspace.path("probe.progress")
     with (
         path.open("rb") as source,
         log_path.open("wb") as log,
         progress_path.open("wb") as progress,
-        walked_tags(workspace).open("wb") as tags,
+        walked_tags_path(workspace).open("wb") as tags,
     ):
         process = ffmpeg.start(
             [
                 *("-v", "info", "-nostats", "-progress", "pipe:1", *ffmpeg.untrusted_input()),
-                # Each output's tags are told in the log: those of the one that is none are left out.
+                # The log lists each output's tags. This output has none, so they are not listed twice.
                 *("-map", "0:a:0", "-c", "copy", "-map_metadata", "-1", "-f", "null", "-"),
                 *("-f", "ffmetadata", f"pipe:{tags.fileno()}"),
                 *("-map_metadata", "0:s:a:0", "-f", "ffmetadata", f"pipe:{tags.fileno()}"),
@@ -128,15 +127,11 @@ def _walk(path: Path, *, workspace: Workspace, ffmpeg_path: str | None) -> tuple
             stdin=source,
             stdout=progress,
             stderr=log,
-            # It may open no file, not to write either.
+            # ffmpeg may open no file, so the descriptor for the tags is handed to it.
             further=[tags.fileno()],
         )
         try:
-            ended = ffmpeg.wait(process, seconds=PROBE_SECONDS)
-            if not ended and _is_starved(process, log_path):
-                ended = ffmpeg.wait(process, seconds=STARVED_SECONDS)
-                if not ended and _is_starved(process, log_path):
-                    raise SeparationFailedError("The machine was too busy to look at the file.")
+            ended = _wait_for_walk(process, log_path)
             ffmpeg.demand_not_killed(process.returncode)
             finished = ended and process.returncode == 0
         finally:
@@ -148,27 +143,40 @@ def _walk(path: Path, *, workspace: Workspace, ffmpeg_path: str | None) -> tuple
     return text, int(ends[-1]) / 1e6 if ends else None, finished
 
 
+def _wait_for_walk(process: subprocess.Popen[bytes], log_path: Path) -> bool:
+    """Return whether the walk ended in time. Raises SeparationFailedError if the machine was too busy to start it."""
+    if ffmpeg.wait(process, seconds=PROBE_SECONDS):
+        return True
+    if not _is_starved(process, log_path):
+        return False
+    if ffmpeg.wait(process, seconds=STARVED_SECONDS):
+        return True
+    if _is_starved(process, log_path):
+        raise SeparationFailedError("The machine was too busy to examine the file.")
+    return False
+
+
 def _is_starved(process: subprocess.Popen[bytes], log_path: Path) -> bool:
-    """Tell whether ffmpeg has had no chance to open its input."""
+    """Return whether ffmpeg has not had the processor time to open its input."""
     if OPENED.search(log_path.read_bytes().decode("utf-8", "replace")):
         return False
     return ffmpeg.processor_seconds(process) < STARVED_PROCESSOR_SECONDS
 
 
-def _read_log(log: str, walked_seconds: float | None) -> Probe:
-    """Read the lines in which ffmpeg describes its input. Two spaces begin them; tags are indented further."""
+def _parse_log(log: str, walked_seconds: float | None) -> Probe:
+    """Parse the lines in which ffmpeg describes its input. They begin with two spaces; tags are indented further."""
     version = re.search(r"^ffmpeg version (\S+)", log)
     if version is None:
-        # The program's own first words are missing: it never ran, and the file is not to blame.
+        # Not even ffmpeg's own first line: it never ran, so the file is not the reason.
         raise SeparationFailedError("The decoder cannot be started on this worker.")
     opened = OPENED.search(log)
-    # The output's streams are told further down, in the same words.
+    # Further down the log describes the output's streams in the same words.
     described, _, _ = log.partition("\nStream mapping:")
     streams = re.findall(r"^  Stream #0:\d+.*?: Audio: (.*)$", described, re.MULTILINE)
     if opened is None:
-        raise AudioUnreadableError("The file is no audio that can be read.")
+        raise AudioUnreadableError("The file cannot be read as audio.")
     if not streams:
-        raise AudioUnreadableError("The file holds no audio.")
+        raise AudioUnreadableError("The file contains no audio.")
     stream = streams[0]
     rate = re.search(r", (\d+) Hz(?:, ([^,]+))?", stream)
     bits = (
@@ -200,27 +208,27 @@ def _declared_seconds(log: str) -> float | None:
 
 def _refuse_unsupported(found: Probe) -> None:
     if found.codec == "none":
-        raise AudioUnsupportedError("The audio's codec is not known here.")
+        raise AudioUnsupportedError("The codec of the audio is not supported.")
     check_shape(sample_rate_hz=found.sample_rate_hz, channels=found.channels)
 
 
 def _channels(layout: str | None) -> int | None:
-    """Return the number of channels that ffmpeg's name for an arrangement means, None for rare names."""
+    """Return the number of channels of a layout by ffmpeg's name for it; None for rare names."""
     named = {"mono": 1, "stereo": 2, "downmix": 2, "quad": 4, "hexagonal": 6, "octagonal": 8}
     if layout is None or layout in named:
         return named.get(layout or "")
     if counted := re.match(r"(\d+) channels", layout):
         return int(counted[1])
-    # 5.1, 7.1(wide), 7.1.4: ear level, bass, height.
+    # 5.1, 7.1(wide), 7.1.4: at ear level, low frequencies, height.
     parts = re.match(r"\d+(?:\.\d+)+", layout)
     return sum(int(n) for n in parts[0].split(".")) if parts else None
 
 
 def check_shape(*, sample_rate_hz: int | None, channels: int | None) -> None:
-    """Raise AudioUnsupportedError if the rate or the number of channels, where known, is out of range."""
+    """Raise AudioUnsupportedError if the sample rate or the number of channels is known and out of range."""
     if sample_rate_hz is not None and not MIN_SAMPLE_RATE_HZ <= sample_rate_hz <= MAX_SAMPLE_RATE_HZ:
         raise AudioUnsupportedError(
-            f"The sample rate is {sample_rate_hz} Hz; {MIN_SAMPLE_RATE_HZ} to {MAX_SAMPLE_RATE_HZ} Hz are taken."
+            f"The sample rate is {sample_rate_hz} Hz; {MIN_SAMPLE_RATE_HZ} to {MAX_SAMPLE_RATE_HZ} Hz are supported."
         )
     if channels is not None and not 1 <= channels <= MAX_CHANNELS:
-        raise AudioUnsupportedError(f"The audio has {channels} channels; 1 to {MAX_CHANNELS} are taken.")
+        raise AudioUnsupportedError(f"The audio has {channels} channels; 1 to {MAX_CHANNELS} are supported.")

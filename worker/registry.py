@@ -21,10 +21,10 @@ from typing import Any
 
 from worker.engine import repetition, unet
 from worker.engine.errors import EngineUnavailableError
-from worker.engine.interface import Engine, EngineDescription
+from worker.engine.interface import EngineDescription, SeparationEngine
 from worker.engine.unet.manifest import MANIFEST_NAME
 
-MakeEngine = Callable[[str | None, Mapping[str, Any]], Engine]
+MakeEngine = Callable[[str | None, Mapping[str, Any]], SeparationEngine]
 """Takes a preset (None: the default one) and parameters; raises InvalidParameterError for what it does not know."""
 
 
@@ -65,7 +65,7 @@ def _networks(model_folder: Path | None) -> Iterator[RegisteredEngine]:
             yield RegisteredEngine(description, partial(unet.create, model_folder=folder))
 
 
-def make_engine(registry: Registry, name: str, preset: str | None, parameters: Mapping[str, Any]) -> Engine:
+def make_engine(registry: Registry, name: str, preset: str | None, parameters: Mapping[str, Any]) -> SeparationEngine:
     """Return an engine, ready to separate. Raises EngineUnavailableError or InvalidParameterError."""
     if name not in registry:
         raise EngineUnavailableError(f"The engine {name!r} cannot run here; there are: {', '.join(registry)}.")

@@ -1,13 +1,10 @@
-"""The report of a run: what was asked, what the source was, what came out, what was odd, how long it took.
-
-Owns the report's shape and its sentences; the numbers come from the other modules.
-"""
+"""The report of a run: the request, the source, the results, what was unusual, and how long each stage took."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import metadata
@@ -15,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.formats import Encoding
-from worker.engine.interface import Engine
+from worker.engine.interface import SeparationEngine
 from worker.measuring import Levels
 from worker.memory import peak_memory_bytes
 from worker.probing import Probe
@@ -24,16 +21,16 @@ from worker.work import Outcome, OutputFile, Work, describe_file
 
 PACKAGES = ("stemqueue", "librosa", "numpy", "scipy", "soundfile", "onnxruntime")
 
-# How much shorter than declared a track must be to be called short: headers round, and codecs pad.
+# A track this much shorter than declared is called short. Headers round, and codecs pad.
 SHORT_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
-class Findings:
-    """All that a run found out; `notes` are sentences on what was odd about the tags."""
+class RunFindings:
+    """Everything that a run found out. `notes` are sentences about tags that could not be read or written."""
 
     work: Work
-    engine: Engine
+    engine: SeparationEngine
     probe: Probe
     track: Track
     encoding: Encoding
@@ -45,19 +42,19 @@ class Findings:
     seconds: Mapping[str, float]
 
 
-def conclude(findings: Findings, stem_files: Sequence[OutputFile], pictures: Sequence[OutputFile]) -> Outcome:
-    """Write `report.json` and return the outcome with all files, the stems' with what was measured of them."""
-    stems = [replace(file, details=_stem(findings, file.name)) for file in stem_files]
-    source, report = _source(findings), _report(findings)
+def write_report(findings: RunFindings, stem_files: Sequence[OutputFile], pictures: Sequence[OutputFile]) -> Outcome:
+    """Write `report.json`; return the outcome with all files, and with the measurements of each stem."""
+    stems = [replace(file, details=_describe_stem(findings, file.name)) for file in stem_files]
+    source, report = _describe_source(findings), _make_report(findings)
     path = Path(findings.work.output_folder) / "report.json"
     path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     written = describe_file(path, name="report", kind="report", content_type="application/json")
     return Outcome((*stems, *pictures, written), source, report)
 
 
-def _stem(findings: Findings, name: str) -> dict[str, Any]:
+def _describe_stem(findings: RunFindings, name: str) -> dict[str, Any]:
     encoding, track = findings.encoding, findings.track
-    # Resampling ends with the first sample at or past the source's end.
+    # Resampling ends with the first sample at or after the end of the source.
     n_samples = -(-track.n_samples * encoding.sample_rate_hz // track.audio.sample_rate_hz)
     return {
         "sample_rate_hz": encoding.sample_rate_hz,
@@ -68,24 +65,16 @@ def _stem(findings: Findings, name: str) -> dict[str, Any]:
     }
 
 
-def _report(findings: Findings) -> dict[str, Any]:
+def _make_report(findings: RunFindings) -> dict[str, Any]:
     work, track, description = findings.work, findings.track, findings.engine.description
     total_seconds = sum(findings.seconds.values())
-    rate = track.audio.sample_rate_hz
     return {
-        "source": _source(findings),
-        "excerpt": None
-        if _whole(work)
-        else {
-            "start_seconds": round((track.audio.first_sample + track.start) / rate, 6),
-            "duration_seconds": round(track.duration_seconds, 6),
-            "context_seconds_before": round(track.start / rate, 6),
-            "context_seconds_after": round((track.audio.n_samples - track.stop) / rate, 6),
-        },
+        "source": _describe_source(findings),
+        "excerpt": None if _is_whole(work) else _describe_excerpt(track),
         "engine": description.name,
         "engine_version": description.version,
         "preset": work.preset or description.default_preset,
-        "parameters": _parameters(findings),
+        "parameters": _used_parameters(findings),
         "format": {
             "name": findings.encoding.format.name,
             "bit_depth": findings.encoding.bit_depth,
@@ -93,34 +82,44 @@ def _report(findings: Findings) -> dict[str, Any]:
             "sample_rate_hz": findings.encoding.sample_rate_hz,
         },
         "mixture": findings.mixture.to_json(),
-        "stems": {name: _stem(findings, name) for name in findings.stems},
+        "stems": {name: _describe_stem(findings, name) for name in findings.stems},
         "residual_db": findings.residual_db,
         "gain_db": round(20 * math.log10(findings.gain), 3),
-        "notes": _notes(findings),
+        "notes": _make_notes(findings),
         "seconds": {**findings.seconds, "total": round(total_seconds, 3)},
         "real_time_factor": round(track.duration_seconds / total_seconds, 2),
         "peak_memory_bytes": peak_memory_bytes(),
         "threads": work.limits.threads,
-        "versions": {"ffmpeg": findings.probe.ffmpeg_version, **_versions()},
+        "versions": {"ffmpeg": findings.probe.ffmpeg_version, **_package_versions()},
     }
 
 
-def _whole(work: Work) -> bool:
+def _is_whole(work: Work) -> bool:
     return work.excerpt_start_seconds is None and work.excerpt_duration_seconds is None
 
 
-def _parameters(findings: Findings) -> dict[str, Any]:
-    """Return the preset's parameters with the job's own on top."""
+def _describe_excerpt(track: Track) -> dict[str, float]:
+    rate = track.audio.sample_rate_hz
+    return {
+        "start_seconds": round((track.audio.first_sample + track.start) / rate, 6),
+        "duration_seconds": round(track.duration_seconds, 6),
+        "context_seconds_before": round(track.start / rate, 6),
+        "context_seconds_after": round((track.audio.n_samples - track.stop) / rate, 6),
+    }
+
+
+def _used_parameters(findings: RunFindings) -> dict[str, Any]:
+    """Return the preset's parameters, overridden by those of the job."""
     work, description = findings.work, findings.engine.description
     name = work.preset or description.default_preset
     preset = next((p.parameters for p in description.presets if p.name == name), {})
     return {**preset, **work.parameters}
 
 
-def _source(findings: Findings) -> dict[str, Any]:
+def _describe_source(findings: RunFindings) -> dict[str, Any]:
     audio, probe = findings.track.audio, findings.probe
-    # Of an excerpt only a part is decoded: what the packets say is then the best that is known of the whole.
-    seconds = audio.duration_seconds if _whole(findings.work) else probe.expected_seconds
+    # Of an excerpt only a part is decoded. The packets are then the best evidence of how long the whole song is.
+    seconds = audio.duration_seconds if _is_whole(findings.work) else probe.expected_seconds
     return {
         **probe.to_json(),
         "filename": findings.work.source_filename,
@@ -131,43 +130,49 @@ def _source(findings: Findings) -> dict[str, Any]:
     }
 
 
-def _notes(findings: Findings) -> list[str]:
-    """Return one sentence for each thing that its owner would want to know."""
-    work, probe, track, encoding = findings.work, findings.probe, findings.track, findings.encoding
-    audio = track.audio
-    notes = []
-    declared = probe.declared_seconds
-    if _whole(work) and declared is not None and audio.duration_seconds < declared - SHORT_SECONDS:
-        notes.append(
-            f"The file claims {declared:.2f} s but holds {audio.duration_seconds:.2f} s: it may be cut or damaged."
-        )
-    if audio.lost_packets:
-        notes.append(f"{audio.lost_packets} packets were damaged and could not be decoded.")
-    if audio.broke_off:
-        notes.append("The file goes on in a way that cannot be read: what follows is missing.")
-    if audio.repaired_samples:
-        notes.append(f"{audio.repaired_samples} samples were not finite, or absurd, and were set to silence.")
-    if probe.audio_streams > 1:
-        notes.append(f"The file has {probe.audio_streams} audio streams; the first was taken.")
-    if _excerpt_was_cut(findings):
-        notes.append("The excerpt passes the end of the audio and was cut there.")
-    if findings.gain != 1:
-        notes.append(f"All stems are {-20 * math.log10(findings.gain):.2f} dB quieter: the loudest would have clipped.")
-    if encoding.sample_rate_hz != audio.sample_rate_hz:
-        notes.append(f"{encoding.format.name} cannot hold {audio.sample_rate_hz} Hz: the stems are resampled.")
-    if encoding.channels != audio.channels:
-        notes.append(f"{encoding.format.name} cannot hold {audio.channels} channels: the stems are mixed down.")
+def _make_notes(findings: RunFindings) -> list[str]:
+    """Return a sentence for everything unusual that the user should know."""
+    notes = [*_notes_on_source(findings)]
+    if _excerpt_was_shortened(findings):
+        notes.append("The excerpt reaches beyond the end of the audio and was shortened.")
+    notes += _notes_on_stems(findings)
     return [*notes, *findings.notes]
 
 
-def _excerpt_was_cut(findings: Findings) -> bool:
+def _notes_on_source(findings: RunFindings) -> Iterator[str]:
+    probe, audio = findings.probe, findings.track.audio
+    declared, seconds = probe.declared_seconds, audio.duration_seconds
+    if _is_whole(findings.work) and declared is not None and seconds < declared - SHORT_SECONDS:
+        yield f"The file declares {declared:.2f} s but contains {seconds:.2f} s: it may be truncated or damaged."
+    if audio.lost_packets:
+        yield f"{audio.lost_packets} damaged packets could not be decoded."
+    if audio.broke_off:
+        yield "The file continues, but the rest of it cannot be read and is missing."
+    if audio.repaired_samples:
+        yield f"{audio.repaired_samples} samples were not finite or far out of range, and were set to silence."
+    if probe.audio_streams > 1:
+        yield f"The file has {probe.audio_streams} audio streams; the first one was used."
+
+
+def _excerpt_was_shortened(findings: RunFindings) -> bool:
     wanted = findings.work.excerpt_duration_seconds
     return wanted is not None and findings.track.duration_seconds < wanted - 1 / findings.track.audio.sample_rate_hz
 
 
+def _notes_on_stems(findings: RunFindings) -> Iterator[str]:
+    encoding, audio = findings.encoding, findings.track.audio
+    if findings.gain != 1:
+        reduction_db = -20 * math.log10(findings.gain)
+        yield f"All stems were made {reduction_db:.2f} dB quieter, because the loudest one would have clipped."
+    if encoding.sample_rate_hz != audio.sample_rate_hz:
+        yield f"{encoding.format.name} does not support {audio.sample_rate_hz} Hz: the stems were resampled."
+    if encoding.channels != audio.channels:
+        yield f"{encoding.format.name} does not support {audio.channels} channels: the stems were mixed down."
+
+
 @lru_cache(maxsize=1)
-def _versions() -> dict[str, str]:
-    """Return the versions of what shapes the sound; packages that are not installed are left out."""
+def _package_versions() -> dict[str, str]:
+    """Return the versions of the installed packages that affect the sound."""
     found = {}
     for package in PACKAGES:
         try:

@@ -62,7 +62,7 @@ def main(source: Path, out: Path, **options: Any) -> None:
         with _partial_folder(out) as folder:
             work = _work(source, folder, registry, settings, options)
             with _progress_bar(console) as report_progress:
-                outcome = pipeline.run(work, report_progress, registry=registry)
+                outcome = pipeline.separate_song(work, report_progress, registry=registry)
             _publish(outcome, Path(work.output_folder), out)
     except (StemqueueError, EngineError) as error:
         _fail(error.message)

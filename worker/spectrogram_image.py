@@ -1,9 +1,9 @@
-"""Spectrograms as PNG: the post's panels with axes, and plain ones without for the page to lay things over.
+"""Draws spectrograms as PNG: a figure of panels with axes, and plain pictures without axes for the web page.
 
-Owns colours and layout. What stands around the panels (axes, titles, the bar of colours) is drawn by matplotlib, which
-takes ten times as long as to fill the panels, and is kept from song to song: see `Frame`. Draws on figures of its own,
-never through pyplot, whose state is one for the process. To import it takes half a second and 40 MB, so whoever may not
-draw imports it late.
+matplotlib draws what surrounds the panels (axes, titles, colour bar). That takes ten times as long as filling the
+panels, so it is kept from song to song: see `FigureFrame`. The figures are this module's own. pyplot is not used,
+because its state is shared by the whole process. Importing this module takes half a second and 40 MB, so code that may
+not need it imports it late.
 """
 
 from __future__ import annotations
@@ -35,37 +35,37 @@ PANEL_HEIGHT_INCHES = 2.7
 FIGURE_WIDTH_INCHES = 11.0
 DOTS_PER_INCH = 100
 
-# The post's titles and order: the whole, then what accompanies, then the voice.
+# The titles and the order of the blog post: the mixture, the accompaniment, the voice.
 TITLES = {"mixture": "Full spectrum", "accompaniment": "Accompaniment", "vocals": "Vocals"}
 
-# How far below the mixture's peak the panels go.
+# How far below the mixture's peak the panels reach.
 PANEL_RANGE_DB = 80.0
 
-# C2: below it the panels' octaves shrink, as librosa draws them.
+# The note C2. Below it the octaves of the panels shrink, as librosa draws them.
 LINEAR_BELOW_HZ = 65.406
 
-# The panels' palette: so many colours, 0.36 dB apart, and what is left of 256 for the greys around the panels. With one
-# byte a pixel zlib has a third to look at, and the file is half as large.
+# The palette of the figure: this many colours for the panels, 0.36 dB apart, and the rest of 256 for the greys around
+# them. With one byte per pixel zlib has a third of the work, and the file is half as large.
 COLOURS_IN_PANELS = 224
 GREYS = 256 - COLOURS_IN_PANELS
 
-# Frames kept for the next song, at 8 MB each. Raising it helps where songs of more rates or stems take turns.
+# Frames kept for later songs, at 8 MB each. More help where songs with more sample rates or stems alternate.
 FRAMES_KEPT = 2
 
 
 @dataclass(frozen=True)
 class Panel:
-    """The pixels within the lines around a panel, and where on its axis each row begins, from the top down."""
+    """The pixels within the border of a panel, and the frequency at which each row begins, from the top down."""
 
     place: tuple[slice, slice]
     rows_hz: NDArray[np.float64]
 
 
-class Frame:
-    """What stands around panels of these signals, from `LOWEST_HZ` up; `bar` is the place of the colours there.
+class FigureFrame:
+    """The figure without the content of its panels: axes, titles and colour bar, from `LOWEST_HZ` up.
 
-    To draw it takes 0.1 s, of which the time axis is a tenth: that alone is drawn for each song. Not for two threads at
-    once.
+    `panels` has one entry for each of `names`; `bar` is the place of the colours in the colour bar. Drawing the frame
+    takes 0.1 s, of which the time axis is a tenth. Only the time axis is drawn for each song. Not thread-safe.
     """
 
     def __init__(self, names: tuple[str, ...], high_hz: float) -> None:
@@ -83,14 +83,14 @@ class Frame:
         height = round(figure.bbox.height)
         self.panels = [Panel(_inside(ax, height), _rows_hz(ax)) for ax in axes]
         self.bar = _inside(bar, height)
-        # Another figure may have gone for this one. Its parts refer to each other, and would wait for Python's own idea
-        # of when.
+        # Another frame may have been replaced by this one. Its parts refer to each other, so without this they would
+        # stay in memory until Python happens to collect them.
         gc.collect()
 
-    def pixels(self, start_seconds: float, duration_seconds: float) -> NDArray[np.uint8]:
-        """Return the frame with this time axis, as places in the panels' palette."""
+    def draw_time_axis(self, start_seconds: float, duration_seconds: float) -> NDArray[np.uint8]:
+        """Return the frame with this time axis, shape (height, width), as indices into the figure's palette."""
         self._canvas.restore_region(self._without_time)  # type: ignore[no-untyped-call]
-        # All panels share one.
+        # The panels share one axis.
         self._axes[0].set_xlim(start_seconds, start_seconds + duration_seconds)
         for ax in self._axes:
             ax.draw_artist(ax.xaxis)
@@ -98,26 +98,26 @@ class Frame:
         return green // (256 // GREYS) + COLOURS_IN_PANELS
 
 
-def warm() -> None:
+def warm_up() -> None:
     """Draw the usual frame, so that the first job does not wait for fonts."""
     _palette()
-    frame_around(["mixture", "vocals", "accompaniment"], 22_050.0).pixels(0.0, 1.0)
+    frame_for(["mixture", "vocals", "accompaniment"], 22_050.0).draw_time_axis(0.0, 1.0)
 
 
-def in_order(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the signals' names in the order of their panels."""
+def panel_order(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the signals in the order of their panels."""
     last = [name for name in ("accompaniment", "vocals") if name in names]
     return ("mixture", *(n for n in names if n not in {"mixture", *last}), *last)
 
 
-def frame_around(names: Sequence[str], high_hz: float) -> Frame:
-    """Return the frame around panels of these signals: a kept one, where there is one."""
-    return _kept_frame(in_order(names), high_hz)
+def frame_for(names: Sequence[str], high_hz: float) -> FigureFrame:
+    """Return the frame for panels of these signals up to `high_hz`, from the cache if it is there."""
+    return _cached_frame(panel_order(names), high_hz)
 
 
 @lru_cache(FRAMES_KEPT)
-def _kept_frame(names: tuple[str, ...], high_hz: float) -> Frame:
-    return Frame(names, high_hz)
+def _cached_frame(names: tuple[str, ...], high_hz: float) -> FigureFrame:
+    return FigureFrame(names, high_hz)
 
 
 def draw_panels(
@@ -128,36 +128,48 @@ def draw_panels(
     start_seconds: float,
     duration_seconds: float,
 ) -> None:
-    """Write one panel for each signal (bands, columns), in dB below the mixture's peak, over a common time axis."""
-    frame = frame_around(list(pictures), float(edges_hz[-1]))
-    pixels = frame.pixels(start_seconds, duration_seconds)
+    """Write a figure with one panel for each signal.
+
+    Parameters
+    ----------
+    path
+        The PNG file to write.
+    pictures
+        For each signal an array of shape (bands, columns), in dB below the mixture's peak.
+    edges_hz : ndarray, shape (bands + 1,)
+        The edges of the bands.
+    start_seconds, duration_seconds
+        The time axis, which all panels share.
+    """
+    frame = frame_for(list(pictures), float(edges_hz[-1]))
+    pixels = frame.draw_time_axis(start_seconds, duration_seconds)
     for name, panel in zip(frame.names, frame.panels, strict=True):
-        rows = _rows(pictures[name], edges_hz, panel.rows_hz)
-        cells = _columns(rows, pixels[panel.place].shape[1])
-        pixels[panel.place] = _levels(cells, COLOURS_IN_PANELS, range_db=PANEL_RANGE_DB)
+        rows = _stretch_rows(pictures[name], edges_hz, panel.rows_hz)
+        cells = _stretch_columns(rows, pixels[panel.place].shape[1])
+        pixels[panel.place] = _to_palette(cells, COLOURS_IN_PANELS, range_db=PANEL_RANGE_DB)
     height = pixels[frame.bar].shape[0]
     pixels[frame.bar] = np.linspace(COLOURS_IN_PANELS - 1, 0, height).astype(np.uint8)[:, None]
     image = Image.fromarray(pixels, mode="P")
     image.putpalette(_palette(COLOURS_IN_PANELS) + bytes(np.repeat(np.linspace(0, 255, GREYS).astype(np.uint8), 3)))
-    # Fast compression: these pictures are noise to zlib, which gains little for several times the time.
+    # Fast compression: to zlib these pictures are noise, so more effort takes several times as long and gains little.
     image.save(path, compress_level=1)
 
 
-def write_plain(path: Path, decibels: FloatArray, *, range_db: float) -> None:
-    """Write a picture (bands, columns) as a PNG of one pixel a cell, high frequencies on top, without axes."""
-    image = Image.fromarray(_levels(decibels, 256, range_db=range_db)[::-1], mode="P")
+def write_plain_image(path: Path, decibels: FloatArray, *, range_db: float) -> None:
+    """Write a picture, shape (bands, columns), as a PNG with one pixel per cell and high frequencies on top."""
+    image = Image.fromarray(_to_palette(decibels, 256, range_db=range_db)[::-1], mode="P")
     image.putpalette(_palette())
     image.save(path, compress_level=4)
 
 
 def _figure(names: Sequence[str], ends_hz: tuple[float, float]) -> Figure:
-    """Return the figure with an empty axis for each name, and one for the colours."""
+    """Return the figure with an empty axis for each name, and one for the colour bar."""
     height = PANEL_HEIGHT_INCHES * len(names)
     figure = Figure(figsize=(FIGURE_WIDTH_INCHES, height), dpi=DOTS_PER_INCH)
     figure.subplots_adjust(left=0.08, right=0.88, top=1 - 0.35 / height, bottom=0.55 / height, hspace=0.22)
     axes = np.atleast_1d(figure.subplots(len(names), sharex=True, sharey=True))
     for ax, name in zip(axes, names, strict=True):
-        # What librosa's `specshow` would set. To call it takes numba along, 67 MB for which networks have no use.
+        # What librosa's `specshow` would set. Calling it would import numba: 67 MB, which networks do not need.
         ax.set_yscale("symlog", base=2, linthresh=LINEAR_BELOW_HZ, linscale=0.5)
         ax.yaxis.set_major_locator(SymmetricalLogLocator(ax.yaxis.get_transform()))
         ax.yaxis.set_major_formatter(LogHzFormatter())
@@ -172,20 +184,20 @@ def _figure(names: Sequence[str], ends_hz: tuple[float, float]) -> Figure:
 
 
 def _inside(ax: Axes, figure_height: int) -> tuple[slice, slice]:
-    """Return the rows, from the top, and columns of the pixels within the line around an axis."""
+    """Return the rows, from the top, and the columns of the pixels within the border of an axis."""
     rows = slice(figure_height - round(ax.bbox.y1) + 1, figure_height - round(ax.bbox.y0))
     return rows, slice(round(ax.bbox.x0) + 1, round(ax.bbox.x1))
 
 
-def _levels(decibels: FloatArray, n_levels: int, *, range_db: float) -> NDArray[np.uint8]:
-    """Return places in a palette of so many colours."""
-    levels: NDArray[np.uint8] = np.clip(np.rint((decibels / range_db + 1) * (n_levels - 1)), 0, n_levels - 1).astype(
-        "u1"
-    )
-    return levels
+def _to_palette(decibels: FloatArray, n_colours: int, *, range_db: float) -> NDArray[np.uint8]:
+    """Return an index into a palette of this many colours for each level, from `-range_db` to 0 dB."""
+    nearest = np.rint((decibels / range_db + 1) * (n_colours - 1))
+    indices: NDArray[np.uint8] = np.clip(nearest, 0, n_colours - 1).astype("u1")
+    return indices
 
 
 def _rows_hz(ax: Axes) -> NDArray[np.float64]:
+    """Return the frequency at which each row of pixels of a panel begins, from the top down."""
     scale = ax.yaxis.get_transform()
     low, high = scale.transform(np.array(ax.get_ylim()))
     rows, _ = _inside(ax, 0)
@@ -193,14 +205,14 @@ def _rows_hz(ax: Axes) -> NDArray[np.float64]:
     return np.asarray(scale.inverted().transform(edges), dtype=np.float64)[::-1]
 
 
-def _rows(decibels: FloatArray, edges_hz: NDArray[np.float64], rows_hz: NDArray[np.float64]) -> FloatArray:
-    """Return a row for each of these falling frequencies, the strongest of the bands from there up to the row above."""
+def _stretch_rows(decibels: FloatArray, edges_hz: NDArray[np.float64], rows_hz: NDArray[np.float64]) -> FloatArray:
+    """Return one row for each of these falling frequencies: the maximum of the bands up to the row above."""
     first_bands = np.searchsorted(edges_hz[:-1], rows_hz[::-1], side="right") - 1
     return np.maximum.reduceat(decibels, np.maximum(first_bands, 0), axis=0)[::-1]
 
 
-def _columns(decibels: FloatArray, n_columns: int) -> FloatArray:
-    """Return the picture as wide as this, each column the strongest, or the only one, of those that it stands for."""
+def _stretch_columns(decibels: FloatArray, n_columns: int) -> FloatArray:
+    """Return the picture with this many columns: each the maximum of the columns it stands for, or a copy of one."""
     starts = np.arange(n_columns) * decibels.shape[1] // n_columns
     if decibels.shape[1] <= n_columns:
         return decibels[:, starts]

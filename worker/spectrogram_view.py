@@ -1,8 +1,8 @@
-"""A small picture of a long signal's spectrum, gathered while the signal streams by.
+"""A small spectrogram of a long signal, collected while the signal streams by.
 
-A track of any length becomes at most `MAX_COLUMNS` columns of log-spaced bands; each column holds the
-strongest of a few short-time spectra taken within it. So an hour costs no more memory than a minute,
-and hardly more time. Owns the numbers; spectrogram_image.py draws them.
+A track of any length becomes at most `MAX_COLUMNS` columns of logarithmically spaced bands. Each column holds the
+maximum of a few short-time spectra within it. So an hour takes no more memory than a minute, and hardly more time.
+`spectrogram_image` draws the numbers.
 """
 
 from __future__ import annotations
@@ -11,29 +11,30 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from worker.engine.framing import frames_of, hann_window
 from worker.engine.interface import FloatArray
 
-# The width of the page's pictures. More would show detail that screens do not have.
+# The width of the page's pictures. More would have more detail than screens do.
 MAX_COLUMNS = 1_200
 
-# Bands between the lowest and the highest frequency: 27 an octave at 44.1 kHz.
+# Bands between the lowest and the highest frequency: 27 per octave at 44.1 kHz.
 BANDS = 256
 
-# Spectra per column at most. More would see every transient of an hour's song, and cost in proportion.
+# Spectra per column at most. More would catch every transient of an hour's song, and take time in proportion.
 FRAMES_PER_COLUMN = 4
 
-# C1: below it the bins of the spectrum are wider than an octave.
+# The note C1. Below it the bins of the spectrum are wider than an octave.
 LOWEST_HZ = 32.703
 
-# 2048 samples at 44.1 kHz, as the post had it.
+# 2048 samples at 44.1 kHz, as in the blog post that the project began with.
 WINDOW_SECONDS = 0.0464
 
-# Frames transformed together; bounds the memory of a feed.
+# Frames that are transformed together. Bounds the memory of `add_block`.
 FRAMES_AT_ONCE = 256
 
 
 class SpectrogramView:
-    """Takes blocks of (channels, n) samples of a signal whose length is known.
+    """Takes blocks of samples of shape (channels, n) of a signal whose length is known.
 
     Channels are averaged first, as `librosa.load` does.
     """
@@ -43,30 +44,32 @@ class SpectrogramView:
         self.hop_length = max(self.n_fft // 4, -(-n_samples // (MAX_COLUMNS * FRAMES_PER_COLUMN)))
         self._n_frames = max(1, -(-n_samples // self.hop_length))
         self._n_columns = min(MAX_COLUMNS, self._n_frames)
-        self._window = np.hanning(self.n_fft + 1)[:-1].astype(np.float32)
+        self._window = hann_window(self.n_fft)
         self.edges_hz = np.geomspace(LOWEST_HZ, sample_rate_hz / 2, BANDS + 1)
-        # Narrow bands at the bottom share a bin: reduceat then takes that one bin for each.
+        # Narrow bands at the bottom share a bin. `reduceat` then takes that one bin for each of them.
         self._first_bins = np.floor(self.edges_hz[:-1] * self.n_fft / sample_rate_hz).astype(np.intp)
         self._power = np.zeros((self._n_columns, BANDS), dtype=np.float32)
         self._rest: FloatArray = np.empty(0, dtype=np.float32)
+        # Samples to skip before the next frame begins, where frames lie further apart than they are long.
         self._skip = 0
         self._next_frame = 0
 
-    def feed(self, block: FloatArray) -> None:
-        """Take the next samples, shape (channels, n)."""
-        self._take(block.mean(axis=0, dtype=np.float32))
+    def add_block(self, block: FloatArray) -> None:
+        """Add the next samples, shape (channels, n)."""
+        self._add_mono(block.mean(axis=0, dtype=np.float32))
 
     def magnitudes(self) -> FloatArray:
-        """Return the picture, shape (BANDS, columns), in units of full scale, low frequencies first.
+        """Return the spectrogram, shape (BANDS, columns), in units of full scale, low frequencies first.
 
-        To be called once, after the last block: a frame that the signal's end cuts is filled up with zeros.
+        Call it once, after the last block. The last frame is completed with zeros.
         """
         while self._next_frame < self._n_frames:
-            self._take(np.zeros(self.hop_length + self.n_fft, dtype=np.float32))
-        # A sine at full scale gives n_fft / 4 under a Hann window.
+            self._add_mono(np.zeros(self.hop_length + self.n_fft, dtype=np.float32))
+        # Under a Hann window a sine at full scale has the magnitude n_fft / 4.
         return np.sqrt(self._power.T) * np.float32(4 / self.n_fft)
 
-    def _take(self, mono: FloatArray) -> None:
+    def _add_mono(self, mono: FloatArray) -> None:
+        """Cut the samples into frames, together with what was left of the samples before."""
         if self._skip >= mono.size:
             self._skip -= mono.size
             return
@@ -75,27 +78,28 @@ class SpectrogramView:
         n_ready = (samples.size - self.n_fft) // self.hop_length + 1 if samples.size >= self.n_fft else 0
         n_ready = min(n_ready, self._n_frames - self._next_frame)
         if n_ready:
-            windows = np.lib.stride_tricks.sliding_window_view(samples, self.n_fft)[:: self.hop_length]
+            frames = frames_of(samples, self.n_fft, self.hop_length)
             for start in range(0, n_ready, FRAMES_AT_ONCE):
-                self._add(windows[start : min(start + FRAMES_AT_ONCE, n_ready)])
+                self._add_frames(frames[start : min(start + FRAMES_AT_ONCE, n_ready)])
         used = n_ready * self.hop_length
         self._skip = max(0, used - samples.size)
         self._rest = samples[used:].copy()
 
-    def _add(self, frames: FloatArray) -> None:
+    def _add_frames(self, frames: FloatArray) -> None:
+        """Reduce consecutive frames to bands, and bands to the maximum in each column."""
         spectra = scipy.fft.rfft(frames * self._window)
         power = np.square(spectra.real) + np.square(spectra.imag)
         bands = np.maximum.reduceat(power, self._first_bins, axis=1)
         numbers = np.arange(self._next_frame, self._next_frame + len(frames))
         columns, first_frames = np.unique(numbers * self._n_columns // self._n_frames, return_index=True)
         strongest = np.maximum.reduceat(bands, first_frames, axis=0)
-        # The first column may have begun in the frames before.
+        # The first column may have begun with earlier frames.
         self._power[columns] = np.maximum(self._power[columns], strongest)
         self._next_frame += len(frames)
 
 
 def decibels_below(magnitudes: NDArray[np.float32], peak: float, *, range_db: float) -> NDArray[np.float32]:
-    """Return magnitudes as dB below `peak`, cut off at `-range_db`."""
+    """Return magnitudes in dB relative to `peak`, limited to `-range_db`."""
     floor = peak * 10 ** (-range_db / 20)
     if floor == 0:
         return np.full(magnitudes.shape, -range_db, dtype=np.float32)

@@ -1,7 +1,8 @@
-"""Stems on the scratch disk between separation and encoding, as the float blocks that the engine gave.
+"""Buffers the stems on the scratch disk between separation and encoding, as the float blocks that the engine returned.
 
-Full scale of the integer formats is known to hold only when the last block is measured, so encoding waits
-for the peaks. Where the disk's share does not hold the stems, they are not kept: the engine runs again.
+Encoding needs the peak of all stems, to know whether they exceed the full scale of an integer format, and the peak is
+known only after the last block. If the stems do not fit into the job's share of the disk, they are not buffered; the
+engine runs a second time instead.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import numpy as np
 from worker.engine.interface import FloatArray
 
 
-class SpooledBlock:
-    """A block on the disk, of which a stem is read when it is asked for, on whatever thread."""
+class BufferedBlock:
+    """A block on the disk. Each of its stems is read when it is needed, on any thread."""
 
     def __init__(self, descriptor: int, offset_bytes: int, shape: tuple[int, int, int]) -> None:
         self._descriptor = descriptor
@@ -32,40 +33,40 @@ class SpooledBlock:
         while view:
             n_read = os.preadv(self._descriptor, [view], place)
             if n_read == 0:
-                raise EOFError("the spool is shorter than what was written")
+                raise EOFError("the stem buffer is shorter than what was written to it")
             view, place = view[n_read:], place + n_read
         return y
 
 
-class Spool:
-    """Blocks of stems, read back in the order in which they came; gone after the context."""
+class StemBuffer:
+    """A context that stores blocks of stems in a file. The file is deleted when the context ends."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = path.open("wb", buffering=0)
         self._shapes: list[tuple[int, int, int]] = []
 
-    def append(self, block: FloatArray) -> None:
-        """Keep a copy of the block (stems, channels, n)."""
+    def append_block(self, block: FloatArray) -> None:
+        """Store a copy of the block, shape (stems, channels, n)."""
         view = np.ascontiguousarray(block).data.cast("B") if block.size else memoryview(b"")
         while view:
             view = view[self._file.write(view) :]
         n_stems, channels, n = block.shape
         self._shapes.append((n_stems, channels, n))
 
-    def blocks(self) -> Iterator[SpooledBlock]:
-        """Yield the blocks again, each valid until the last has been asked for."""
+    def read_blocks(self) -> Iterator[BufferedBlock]:
+        """Yield the blocks in the order in which they were stored. All of them are valid until the iterator ends."""
         self._file.close()
         offset_bytes = 0
         with self._path.open("rb", buffering=0) as file:
             for shape in self._shapes:
-                yield SpooledBlock(file.fileno(), offset_bytes, shape)
+                yield BufferedBlock(file.fileno(), offset_bytes, shape)
                 offset_bytes += 4 * math.prod(shape)
 
-    def __enter__(self) -> Spool:
+    def __enter__(self) -> StemBuffer:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Give the disk back."""
+        """Delete the file."""
         self._file.close()
         self._path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What a run takes: the seconds of each stage, and how far it is."""
+"""Times the stages of a run and reports their progress."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from worker.work import ReportProgress
 
 
 class StageClock:
-    """Times the stages and passes their progress on, which never falls within one."""
+    """Times the stages, and passes on their progress, which never falls within a stage."""
 
     def __init__(self, report_progress: ReportProgress) -> None:
         self.seconds: dict[str, float] = {}
@@ -20,7 +20,7 @@ class StageClock:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Time what happens within."""
+        """Time what happens in this context, as the stage of this name."""
         self._stage, self._highest = name, 0.0
         started = time.perf_counter()
         self._report_progress(name, 0.0)
@@ -28,7 +28,7 @@ class StageClock:
         self._report_progress(name, 1.0)
         self.seconds[name] = round(time.perf_counter() - started, 3)
 
-    def progress(self, fraction: float) -> None:
-        """Tell how far the stage is that runs now."""
+    def report_fraction(self, fraction: float) -> None:
+        """Report which fraction of the current stage is done."""
         self._highest = max(self._highest, min(1.0, fraction))
         self._report_progress(self._stage, self._highest)

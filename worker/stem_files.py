@@ -1,7 +1,4 @@
-"""The stems' files in the making: all of them open at once, fed block by block, finished or given up together.
-
-Owns their names; encoding.py owns each file.
-"""
+"""Writes the files of all stems at the same time, block by block. They are completed or deleted together."""
 
 from __future__ import annotations
 
@@ -14,24 +11,24 @@ from typing import Protocol
 import numpy as np
 
 from shared.formats import Encoding
-from worker.crew import Crew
+from worker.crew import TaskPool
 from worker.encoding import Encoder, open_encoder
 from worker.engine.interface import FloatArray
 
 
 class StemBlock(Protocol):
-    """Samples of all stems, (stems, channels, n), wherever they are: an array, or what reads one."""
+    """Samples of all stems, with the shape (stems, channels, n). An array, or an object that reads them from a file."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape as an array's."""
+        """The shape, as that of an array."""
 
     def __getitem__(self, stem: int) -> FloatArray:
         """Return the samples of one stem."""
 
 
 class StemFiles:
-    """A context: left in peace, the files are complete; left by an exception, they are gone."""
+    """A context. If it ends normally, the files are complete; if it ends with an exception, they are deleted."""
 
     def __init__(
         self,
@@ -42,12 +39,12 @@ class StemFiles:
         source_rate_hz: int,
         source_channels: int,
         n_samples: int,
-        crew: Crew,
+        pool: TaskPool,
         ffmpeg_path: str | None,
     ) -> None:
         self.paths = {name: folder / f"{name}.{encoding.format.extension}" for name in names}
-        self._crew = crew
-        # Opened here and not by the crew: the kernel ties an encoder's life to the thread that started it.
+        self._pool = pool
+        # Opened on this thread and not in the pool: the kernel ends an encoder with the thread that started it.
         self._encoders = [
             open_encoder(
                 path,
@@ -61,11 +58,11 @@ class StemFiles:
             for seed, path in enumerate(self.paths.values())
         ]
 
-    def write(self, block: StemBlock, gain: float = 1.0) -> None:
-        """Append a block with a stem for each name, multiplied by `gain`."""
+    def write_block(self, block: StemBlock, gain: float = 1.0) -> None:
+        """Append a block that has one stem for each name, multiplied by `gain`."""
         if block.shape[0] != len(self._encoders):
             raise ValueError(f"a block of {block.shape[0]} stems for {len(self._encoders)} files")
-        self._crew.run([partial(_append, e, block, stem, gain) for stem, e in enumerate(self._encoders)])
+        self._pool.run_tasks([partial(_append, e, block, stem, gain) for stem, e in enumerate(self._encoders)])
 
     def __enter__(self) -> StemFiles:
         return self
@@ -75,7 +72,7 @@ class StemFiles:
     ) -> None:
         if error is None:
             for encoder in self._encoders:
-                encoder.close()
+                encoder.finish()
             return
         for encoder in self._encoders:
             encoder.abort()
@@ -85,4 +82,4 @@ class StemFiles:
 
 def _append(encoder: Encoder, block: StemBlock, stem: int, gain: float) -> None:
     samples = block[stem]
-    encoder.write(samples if gain == 1.0 else samples * np.float32(gain))
+    encoder.write_block(samples if gain == 1.0 else samples * np.float32(gain))

@@ -1,14 +1,14 @@
-"""Title, artist, album, date and cover from the source to the stems.
+"""Copies title, artist, album, date and cover from the source to the stems.
 
-ffmpeg reads them, confined, since the source is a stranger's file; mutagen writes them, into files of ours.
-Tags are an extra: what cannot be read or written is a note in the report, never a failed job.
+ffmpeg reads them in a confined process, because the source may be hostile. mutagen writes them, into files of our own.
+Tags are an extra: if they cannot be read or written, the report has a note, and the job does not fail.
 """
 
 from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,13 @@ from mutagen.oggvorbis import OggVorbis
 from mutagen.wave import WAVE
 
 from worker import ffmpeg
-from worker.probing import Probe, walked_tags
+from worker.probing import Probe, walked_tags_path
 from worker.work import Work
 from worker.workspace import Workspace
 
 FIELDS = ("title", "artist", "album", "date")
 
-# Longer values are somebody's joke, larger covers cost more than the music.
+# Longer values make no sense, and larger covers would take more bytes than the music.
 MAX_VALUE_CHARACTERS = 500
 MAX_COVER_BYTES = 5 << 20
 
@@ -39,41 +39,41 @@ ID3_FRAMES: Mapping[str, Any] = {"title": id3.TIT2, "artist": id3.TPE1, "album":
 
 @dataclass(frozen=True)
 class Tags:
-    """What is carried over: some of FIELDS, and a JPEG or PNG."""
+    """The tags that are copied: some of FIELDS, and a JPEG or PNG."""
 
     fields: Mapping[str, str]
     cover: bytes | None = None
 
     @property
     def cover_type(self) -> str:
-        """Return the MIME type of the cover."""
+        """Return the media type of the cover."""
         return "image/png" if (self.cover or b"").startswith(b"\x89PNG") else "image/jpeg"
 
 
 def write_tags(work: Work, tags: Tags | None, stems: Mapping[str, Path]) -> Sequence[str]:
-    """Give the stems the source's tags, with the stem's name in the title; return notes on what failed."""
+    """Write the source's tags into the stems, with the stem's name in the title; return notes on what failed."""
     if tags is None:
-        return ["The source's tags could not be read."]
+        return ["The tags of the source could not be read."]
     title = tags.fields.get("title") or _printable(Path(work.source_filename).stem)
     notes = []
     for name, path in stems.items():
         fields = {**tags.fields, "title": f"{title} ({name})"}
         try:
-            _write(path, work.format, Tags(fields, tags.cover))
+            _write_file_tags(path, work.format, Tags(fields, tags.cover))
         except (MutagenError, OSError, ValueError):
-            notes.append(f"Tags could not be written into {path.name}.")
+            notes.append(f"The tags could not be written into {path.name}.")
     return notes
 
 
 def read_tags(work: Work, found: Probe, workspace: Workspace) -> Tags | None:
-    """Return what the walk over the packets has written, unless it was cut short or there is a cover as well."""
+    """Return the tags that the probe has written. If it was cut short, or there is a cover, read them separately."""
     if found.cover_stream is not None or found.walked_seconds is None:
-        return _read_apart(work, found, workspace)
-    return Tags(parse_ffmetadata(walked_tags(workspace).read_bytes().decode("utf-8", "replace")))
+        return _read_separately(work, found, workspace)
+    return Tags(parse_ffmetadata(walked_tags_path(workspace).read_bytes().decode("utf-8", "replace")))
 
 
-def _read_apart(work: Work, found: Probe, workspace: Workspace) -> Tags | None:
-    """Have ffmpeg write the container's and the stream's tags as text, and the cover as it is; None where it cannot."""
+def _read_separately(work: Work, found: Probe, workspace: Workspace) -> Tags | None:
+    """Let ffmpeg write the tags of container and stream as text, and the cover unchanged; None if it takes too long."""
     text_path, cover_path = workspace.path("tags.txt"), workspace.path("cover")
     cover: Sequence[str] = ()
     if found.cover_stream is not None:
@@ -107,10 +107,10 @@ def _read_apart(work: Work, found: Probe, workspace: Workspace) -> Tags | None:
 
 
 def parse_ffmetadata(text: str) -> dict[str, str]:
-    """Return the known fields of ffmpeg's metadata text; of repeated ones the first.
+    """Return the known fields in ffmpeg's metadata text. If a field is repeated, the first value counts.
 
-    Chapters have titles too, so everything from the first section on is passed over, up to the next header. Within a
-    value, lines end in a backslash: those of lyrics often look like sections.
+    Chapters have titles too, so everything after the first section header is ignored, up to the next file header. Lines
+    within a value end with a backslash; lines of lyrics often look like section headers.
     """
     fields: dict[str, str] = {}
     is_head = True
@@ -128,25 +128,17 @@ def parse_ffmetadata(text: str) -> dict[str, str]:
 
 
 def _printable(text: str) -> str:
+    """Return the text with spaces for white space, without control characters, and not longer than the limit."""
     spaced = "".join(" " if c.isspace() else c for c in text)
     return "".join(c for c in spaced if c.isprintable())[:MAX_VALUE_CHARACTERS].strip()
 
 
-def _write(path: Path, format_name: str, tags: Tags) -> None:
-    """Write the tags as the format has them. Raises MutagenError, OSError or ValueError."""
-    match format_name:
-        case "mp3":
-            _write_id3(MP3(path), tags)
-        case "wav":
-            _write_id3(WAVE(path), tags)
-        case "m4a":
-            _write_mp4(MP4(path), tags)
-        case "flac":
-            _write_vorbis_comments(FLAC(path), tags)
-        case "ogg":
-            _write_vorbis_comments(OggVorbis(path), tags)
-        case "opus":
-            _write_vorbis_comments(OggOpus(path), tags)
+def _write_file_tags(path: Path, format_name: str, tags: Tags) -> None:
+    """Write the tags in the way of the format. Raises MutagenError, OSError, or ValueError for an unknown format."""
+    if format_name not in TAG_WRITERS:
+        raise ValueError(f"no way is known to write tags into the format {format_name!r}")
+    open_file, write = TAG_WRITERS[format_name]
+    write(open_file(path), tags)
 
 
 def _write_id3(file: Any, tags: Tags) -> None:
@@ -184,3 +176,14 @@ def _write_vorbis_comments(file: Any, tags: Tags) -> None:
         else:
             file.tags["metadata_block_picture"] = [base64.b64encode(picture.write()).decode("ascii")]
     file.save()
+
+
+# How tags are written into each output format: what opens the file, and what writes the tags into it.
+TAG_WRITERS: Mapping[str, tuple[Callable[[Path], Any], Callable[[Any, Tags], None]]] = {
+    "wav": (WAVE, _write_id3),
+    "flac": (FLAC, _write_vorbis_comments),
+    "mp3": (MP3, _write_id3),
+    "ogg": (OggVorbis, _write_vorbis_comments),
+    "opus": (OggOpus, _write_vorbis_comments),
+    "m4a": (MP4, _write_mp4),
+}

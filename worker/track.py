@@ -1,6 +1,6 @@
-"""The part of the decoded audio that a run is about: the whole, or an excerpt with the song around it.
+"""The part of the decoded audio that a run separates: the whole song, or an excerpt within its context.
 
-Owns the arithmetic between seconds in the song and samples in the decoded file.
+Converts between seconds in the song and samples in the decoded file.
 """
 
 from __future__ import annotations
@@ -12,33 +12,33 @@ from worker.decoded_audio import DecodedAudio
 
 
 @dataclass(frozen=True)
-class Excerpt:
-    """A part of a song in seconds; `duration_seconds` None means to its end."""
+class TrackExcerpt:
+    """A part of a song in seconds. `duration_seconds` None means up to the end."""
 
     start_seconds: float = 0.0
     duration_seconds: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what is no part of anything."""
+        """Raise RequestInvalidError if this cannot be a part of any song."""
         if not 0 <= self.start_seconds < float("inf"):
-            raise RequestInvalidError("An excerpt starts at 0 s or later.")
+            raise RequestInvalidError("An excerpt must start at 0 s or later.")
         if self.duration_seconds is not None and not 0 < self.duration_seconds < float("inf"):
-            raise RequestInvalidError("An excerpt is longer than 0 s.")
+            raise RequestInvalidError("An excerpt must be longer than 0 s.")
 
     @property
-    def whole(self) -> bool:
-        """Return whether this is all of the song."""
+    def is_whole(self) -> bool:
+        """Whether this is the whole song."""
         return self.start_seconds == 0 and self.duration_seconds is None
 
-    def check_begins_before(self, end_seconds: float | None) -> None:
-        """Raise AudioTooShortError if the audio ends before this begins, where its end is known."""
+    def check_starts_before(self, end_seconds: float | None) -> None:
+        """Raise AudioTooShortError if the audio ends before the excerpt starts. None: the end is not known."""
         if end_seconds is not None and self.start_seconds >= end_seconds:
             raise AudioTooShortError(
                 f"The excerpt begins at {self.start_seconds:g} s, but the audio ends at {end_seconds:.2f} s."
             )
 
     def span_seconds(self, *, context_seconds: float) -> tuple[float, float | None]:
-        """Return the part of the song to decode, so that an engine finds `context_seconds` to each side."""
+        """Return the part of the song to decode, so that the engine has `context_seconds` on each side."""
         start = max(0.0, self.start_seconds - context_seconds)
         if self.duration_seconds is None:
             return start, None
@@ -47,7 +47,7 @@ class Excerpt:
 
 @dataclass(frozen=True)
 class Track:
-    """Decoded audio, and which of its samples are wanted."""
+    """Decoded audio, and which of its samples are to be separated."""
 
     audio: DecodedAudio
     start: int
@@ -55,22 +55,22 @@ class Track:
 
     @property
     def n_samples(self) -> int:
-        """Return the number of wanted samples per channel."""
+        """Return the number of samples per channel to be separated."""
         return self.stop - self.start
 
     @property
     def duration_seconds(self) -> float:
-        """Return how long the wanted part plays."""
+        """Return the playing time of the part to be separated."""
         return self.n_samples / self.audio.sample_rate_hz
 
 
-def cut(audio: DecodedAudio, excerpt: Excerpt) -> Track:
-    """Return the wanted part of the audio; an excerpt that passes the end is cut there.
+def cut_excerpt(audio: DecodedAudio, excerpt: TrackExcerpt) -> Track:
+    """Return the part of the audio that the excerpt names. It is shortened if it reaches beyond the end.
 
-    Raises AudioTooShortError if the audio ends before the excerpt begins.
+    Raises AudioTooShortError if the audio ends before the excerpt starts.
     """
     rate = audio.sample_rate_hz
-    excerpt.check_begins_before((audio.first_sample + audio.n_samples) / rate)
+    excerpt.check_starts_before((audio.first_sample + audio.n_samples) / rate)
     start = min(round(excerpt.start_seconds * rate) - audio.first_sample, audio.n_samples - 1)
     stop = audio.n_samples
     if excerpt.duration_seconds is not None:

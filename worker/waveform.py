@@ -1,6 +1,6 @@
-"""The outline of a signal for the page: the lowest and highest sample of each short span, as JSON.
+"""The waveform of a signal for the web page: the lowest and highest sample of each short span, as JSON.
 
-Owns the spans and the file's shape; the page draws it without decoding any audio.
+The page draws it without decoding any audio.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import numpy as np
 
 from worker.engine.interface import FloatArray
 
-# Spans per track. More would show finer detail than a wide screen has pixels, and cost bytes.
+# Spans per track. More would have finer detail than a wide screen has pixels, and cost more bytes.
 MAX_SPANS = 2_000
 
-# Peaks are whole numbers, with full scale at this.
+# Peaks are integers; this one is full scale.
 FULL_SCALE = 32_767
 
 
 class WaveformOutline:
-    """Takes blocks of (channels, n) samples of a signal whose length is known."""
+    """Takes blocks of samples of shape (channels, n) of a signal whose length is known."""
 
     def __init__(self, *, n_samples: int) -> None:
         self.samples_per_span = max(1, -(-n_samples // MAX_SPANS))
@@ -29,13 +29,13 @@ class WaveformOutline:
         self._highest = np.zeros(n_spans, dtype=np.float32)
         self._position = 0
 
-    def feed(self, block: FloatArray) -> None:
-        """Take the next samples, shape (channels, n)."""
+    def add_block(self, block: FloatArray) -> None:
+        """Add the next samples, shape (channels, n)."""
         n = block.shape[1]
         if n == 0:
             return
         first = self._position // self.samples_per_span
-        # Where spans begin within this block; the first may have begun before it.
+        # Where spans begin within this block. The first one may have begun before the block.
         starts = np.arange(first * self.samples_per_span, self._position + n, self.samples_per_span)
         starts = np.maximum(starts - self._position, 0)
         spans = slice(first, first + starts.size)
@@ -46,9 +46,9 @@ class WaveformOutline:
         self._position += n
 
     def to_json(self, *, sample_rate_hz: int) -> str:
-        """Return the outline: `peaks` holds lowest and highest of each span in turn."""
+        """Return the waveform. `peaks` holds the lowest and the highest sample of each span, one after the other."""
         pairs = np.stack((self._lowest, self._highest), axis=1).ravel()
-        # Levels over full scale stay as they are: the page clips them, as a converter would.
+        # Levels above full scale stay as they are. The page clips them, as a converter would.
         document: dict[str, Any] = {
             "sample_rate_hz": sample_rate_hz,
             "duration_seconds": round(self._position / sample_rate_hz, 6),

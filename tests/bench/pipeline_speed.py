@@ -21,12 +21,12 @@ from shared.formats import resolve
 from tests.bench.repetition_songs import AUDIO, post_by_librosa, read
 from tests.bench.warm_child import Measured, WarmChild, warm_child
 from worker.child_process import NICE
-from worker.crew import Crew
-from worker.decoding import DecodedAudio, decode
+from worker.crew import TaskPool
+from worker.decoding import DecodedAudio, decode_file
 from worker.engine.framing import FrameGrid, analyse, synthesise
 from worker.engine.interface import FloatArray
 from worker.model_setup.setup import set_up
-from worker.probing import probe
+from worker.probing import probe_file
 from worker.stem_files import StemFiles
 from worker.workspace import open_workspace
 
@@ -137,13 +137,15 @@ def _ratio(what: str, cost: Cost, other: Cost, unit: str) -> Row:
 def _floor(song: Path) -> Cost:
     """Return what any separation by masks must do, with the pipeline's own parts."""
     with tempfile.TemporaryDirectory() as folder, open_workspace(Path(folder), max_bytes=1 << 40) as workspace:
-        found = probe(song, workspace=workspace, ffmpeg_path=None, max_seconds=1e5)
+        found = probe_file(song, workspace=workspace, ffmpeg_path=None, max_seconds=1e5)
         began = Cost.now()
-        audio = decode(song, found, workspace=workspace, ffmpeg_path=None, max_seconds=1e5, progress=lambda _: None)
+        audio = decode_file(
+            song, found, workspace=workspace, ffmpeg_path=None, max_seconds=1e5, progress=lambda _: None
+        )
         encoding = resolve("flac", {}, sample_rate_hz=audio.sample_rate_hz, channels=audio.channels)
         with (
             ThreadPoolExecutor(THREADS) as pool,
-            Crew(THREADS) as crew,
+            TaskPool(THREADS) as task_pool,
             StemFiles(
                 Path(folder),
                 ("vocals", "accompaniment"),
@@ -151,12 +153,12 @@ def _floor(song: Path) -> Cost:
                 source_rate_hz=audio.sample_rate_hz,
                 source_channels=audio.channels,
                 n_samples=audio.n_samples,
-                crew=crew,
+                pool=task_pool,
                 ffmpeg_path=None,
             ) as files,
         ):
             for block in _transformed(audio, pool):
-                files.write(block)
+                files.write_block(block)
         return began.until_now()
 
 
@@ -171,7 +173,7 @@ def _transformed(audio: DecodedAudio, pool: ThreadPoolExecutor) -> Iterator[Floa
 
     starts = range(0, grid.n_frames, CHUNK_FRAMES)
     for first in range(0, len(starts), 2 * THREADS):
-        read = [grid.read(audio, start, start + CHUNK_FRAMES) for start in starts[first : first + 2 * THREADS]]
+        read = [grid.read_frames(audio, start, start + CHUNK_FRAMES) for start in starts[first : first + 2 * THREADS]]
         yield from pool.map(transform, read)
 
 

@@ -16,10 +16,16 @@ from worker.engine.framing import FrameGrid, analyse
 from worker.engine.interface import FloatArray
 from worker.engine.repetition import create
 from worker.engine.repetition.bank import CELL_FRAMES, Bank
-from worker.engine.repetition.description import SETTINGS
-from worker.engine.repetition.gains import drop_steady, odds_of_shares, odds_of_steps, prior_log_odds, voice_gains
-from worker.engine.repetition.medians import CodeArray, decode, rank_over_rows
-from worker.engine.repetition.spectra import N_BANDS, band_of_bin, encode
+from worker.engine.repetition.description import PRESET_SETTINGS
+from worker.engine.repetition.gains import (
+    compute_voice_gains,
+    keep_unvoiced,
+    prior_log_odds,
+    repetition_odds_table,
+    steadiness_odds_table,
+)
+from worker.engine.repetition.medians import CodeArray, decode_magnitudes, rank_over_rows
+from worker.engine.repetition.spectra import N_BANDS, band_of_bin, encode_spectra
 from worker.engine.repetition.steadiness import MARGIN_FRAMES, STEPS_PER_NEPER, measure_steadiness, n_short_bins
 
 FOLDER = Path(__file__).parents[2] / "worker" / "engine" / "repetition" / "pictures"
@@ -38,17 +44,17 @@ def main() -> None:
     bank = Bank(n_frames, grid.n_bins, N_BANDS, n_short_bins(N_FFT))
     source = ArraySource(song.mixture, song.sample_rate_hz)
     bands = band_of_bin(N_FFT, song.sample_rate_hz)
-    D = analyse(grid.read(source, 0, n_frames), N_FFT)
+    D = analyse(grid.read_frames(source, 0, n_frames), N_FFT)
     mixture = np.empty_like(bank.codes)
-    encode(D, bands, mixture, bank.features)
-    measure_steadiness(grid.read(source, -MARGIN_FRAMES, n_frames + MARGIN_FRAMES), N_FFT, bank.steadiness)
+    encode_spectra(D, bands, mixture, bank.features)
+    measure_steadiness(grid.read_frames(source, -MARGIN_FRAMES, n_frames + MARGIN_FRAMES), N_FFT, bank.steadiness)
     prior = np.exp(-prior_log_odds(N_FFT, song.sample_rate_hz))
-    drop_steady(D, bank.steadiness, prior, odds_of_steps(1.0))
-    encode(D, bands, bank.codes, bank.features)
+    keep_unvoiced(D, bank.steadiness, prior, steadiness_odds_table(1.0))
+    encode_spectra(D, bands, bank.codes, bank.features)
     bank.advance(n_frames)
     frame_seconds = grid.hop_length / song.sample_rate_hz
-    settings = SETTINGS["default"]
-    rows, n_rows = bank.neighbours(0, n_frames, settings.neighbours)
+    settings = PRESET_SETTINGS["default"]
+    rows, n_rows = bank.find_similar(0, n_frames, settings.neighbours)
     repeating = np.empty_like(bank.codes)
     rank_over_rows(bank.codes, rows, n_rows, settings.quantile, repeating)
     _draw_similarity(bank, rows, frame_seconds)
@@ -84,7 +90,7 @@ def _draw_similarity(bank: Bank, rows: NDArray[np.int32], frame_seconds: float) 
 
 def _magnitude(codes: CodeArray) -> FloatArray:
     magnitude = np.empty(codes.shape, np.float32)
-    decode(codes.ravel(), magnitude.view(np.uint32).ravel())
+    decode_magnitudes(codes.ravel(), magnitude.view(np.uint32).ravel())
     return magnitude
 
 
@@ -92,8 +98,8 @@ def _draw_signs(bank: Bank, mixture: CodeArray, repeating: CodeArray, prior: Flo
     """Draw the signs by which a bin is held for voice, and the gain that comes of them."""
     gains = np.empty(bank.codes.shape, np.float32)
     energies = np.empty((2, len(gains)))
-    odds = odds_of_shares(1.0), odds_of_steps(1.0)
-    voice_gains(bank.codes, repeating, bank.steadiness, prior, *odds, np.ones_like(prior), gains, *energies)
+    odds = repetition_odds_table(1.0), steadiness_odds_table(1.0)
+    compute_voice_gains(bank.codes, repeating, bank.steadiness, prior, *odds, np.ones_like(prior), gains, *energies)
     frames = slice(*(int(second / frame_seconds) for second in SHOWN_SECONDS))
     bins = np.geomspace(10, 1000, 160).astype(int)
     repeats = np.minimum(_magnitude(repeating) / (_magnitude(mixture) + 1e-9), 1)

@@ -19,7 +19,7 @@ import soundfile
 from tests.bench.peak import peak_mebibytes
 from tests.bench.repetition_songs import AUDIO
 from worker.engine.interface import FloatArray
-from worker.engine.repetition import create, warm
+from worker.engine.repetition import create, warm_up
 
 LENGTHS_SECONDS = {"default": (60, 300, 1800, 10_800), "original": (60, 300, 600)}
 
@@ -35,7 +35,7 @@ class RepeatedSong:
         self.channels: int = self._file.channels
         self.n_samples = seconds * self.sample_rate_hz
 
-    def read(self, start: int, stop: int) -> FloatArray:
+    def read_samples(self, start: int, stop: int) -> FloatArray:
         parts = list(self._parts(start, stop))
         return np.ascontiguousarray(np.concatenate([np.zeros((0, self.channels), np.float32), *parts]).T)
 
@@ -72,7 +72,7 @@ def main() -> None:
     seconds, preset = int(sys.argv[1]), sys.argv[2]
     song = _song()
     assert song is not None
-    warm()
+    warm_up()
     began, processor_began = time.perf_counter(), time.process_time()
     for _ in create(preset, {}).separate(RepeatedSong(song, seconds), threads=2):
         pass

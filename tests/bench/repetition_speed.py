@@ -17,7 +17,7 @@ from tests.bench.repetition_songs import AUDIO, post_by_librosa, read
 from tests.unit.worker.engine.array_source import ArraySource
 from worker.engine.framing import FrameGrid, analyse, synthesise
 from worker.engine.interface import FloatArray
-from worker.engine.repetition import create, warm
+from worker.engine.repetition import create, warm_up
 
 SECONDS = 60
 ROUNDS = 3
@@ -31,7 +31,7 @@ def rows() -> list[Row]:
     if not path.exists():
         return [{"what": "left out: no audio", "value": 0, "unit": ""}]
     y, sr = read(path, 0, SECONDS)
-    warm()
+    warm_up()
     librosa_stems, librosa_seconds = _timed(lambda: np.stack([post_by_librosa(channel, sr) for channel in y], axis=1))
     mono = librosa.resample(y.mean(axis=0), orig_sr=sr, target_sr=22_050)
     _, as_it_stands_seconds = _timed(lambda: post_by_librosa(mono, 22_050))
@@ -64,7 +64,7 @@ def _transforms(y: FloatArray) -> None:
     grid = FrameGrid(4096, y.shape[1])
     source = ArraySource(y, 44_100)
     for first in range(0, grid.n_frames, 64):
-        D = analyse(grid.read(source, first, first + 64), grid.n_fft)
+        D = analyse(grid.read_frames(source, first, first + 64), grid.n_fft)
         synthesise(D.copy(), grid.n_fft)
         synthesise(D, grid.n_fft)
 

@@ -18,7 +18,7 @@ import numpy as np
 from tests.bench.repetition_songs import AUDIO, Song, labelled_songs, read, two_stage_hpss
 from tests.unit.worker.engine.array_source import ArraySource
 from worker.engine import unet
-from worker.engine.interface import Engine, FloatArray
+from worker.engine.interface import FloatArray, SeparationEngine
 from worker.engine.repetition import DESCRIPTION, create
 from worker.model_setup.setup import set_up
 
@@ -61,7 +61,7 @@ def _by_model(folder: Path) -> Method:
     return lambda y, sr: _separate(unet.create(None, {}, model_folder=folder), y, sr)
 
 
-def _separate(engine: Engine, y: FloatArray, sr: int) -> FloatArray:
+def _separate(engine: SeparationEngine, y: FloatArray, sr: int) -> FloatArray:
     return np.concatenate(list(engine.separate(ArraySource(y, sr), threads=2)), axis=-1)
 
 

@@ -29,7 +29,7 @@ class Noise:
         rng = np.random.default_rng(0)
         self._y = rng.uniform(-0.3, 0.3, (2, MINUTE * RATE_HZ)).astype(np.float32)
 
-    def read(self, start: int, stop: int) -> np.ndarray:
+    def read_samples(self, start: int, stop: int) -> np.ndarray:
         return np.take(self._y, np.arange(start, stop), axis=1, mode="wrap")
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from tests.fixtures.engines import Share
-from worker.engine.interface import EngineDescription, FloatArray, Progress, Source
+from worker.engine.interface import AudioSource, EngineDescription, FloatArray, Progress
 
 PARTS = {"vocals": 0.4, "drums": 0.3, "bass": 0.2, "other": 0.1}
 
@@ -23,7 +23,7 @@ class Band(Share):
 
     def separate(
         self,
-        source: Source,
+        source: AudioSource,
         *,
         start: int = 0,
         stop: int | None = None,

@@ -74,7 +74,7 @@ def test_a_batch_is_followed_to_its_end_and_tells_which_tracks_failed(
     expect(rows).to_have_count(60)
     page.get_by_role("button", name="Failed 1").click()
     expect(rows).to_have_count(1)
-    expect(rows).to_contain_text("The file is no audio that can be read.")
+    expect(rows).to_contain_text("The file cannot be read as audio.")
     with page.expect_download() as download:
         page.get_by_role("button", name="Report as CSV").click()
     download.value.save_as(tmp_path / "report.csv")

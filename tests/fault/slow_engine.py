@@ -12,13 +12,13 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from worker.engine.interface import (
-    Engine,
+    AudioSource,
     EngineDescription,
     FloatArray,
     Parameter,
     Preset,
     Progress,
-    Source,
+    SeparationEngine,
 )
 
 DESCRIPTION = EngineDescription(
@@ -48,19 +48,19 @@ class SlowEngine:
         self._seconds = seconds
         self._grow_bytes = grow_bytes
 
-    def check(self, *, sample_rate_hz: int, channels: int, n_samples: int) -> None:
+    def check_track(self, *, sample_rate_hz: int, channels: int, n_samples: int) -> None:
         """Take everything."""
 
     def peak_bytes(self, *, sample_rate_hz: int, channels: int, n_samples: int) -> int:
         """Tell the truth, which the supervisor does not rely on."""
         return self._grow_bytes + 8 * channels * n_samples
 
-    def close(self) -> None:
-        """Hold nothing between tracks."""
+    def release_memory(self) -> None:
+        """Do nothing: the engine keeps nothing between tracks."""
 
     def separate(
         self,
-        source: Source,
+        source: AudioSource,
         *,
         start: int = 0,
         stop: int | None = None,
@@ -74,13 +74,13 @@ class SlowEngine:
         for step in range(STEPS):
             time.sleep(self._seconds / STEPS)
             taken.append(np.ones(self._grow_bytes // STEPS, dtype=np.uint8))
-            half = source.read(int(bounds[step]), int(bounds[step + 1])) / 2
+            half = source.read_samples(int(bounds[step]), int(bounds[step + 1])) / 2
             if progress:
                 progress((step + 1) / STEPS)
             yield np.stack([half, half])
 
 
-def create(preset: str | None, parameters: Mapping[str, object]) -> Engine:  # noqa: ARG001 - there is one preset
+def create(preset: str | None, parameters: Mapping[str, object]) -> SeparationEngine:  # noqa: ARG001 - there is one preset
     """Return the engine; see DESCRIPTION for its parameters."""
     values = {"seconds": 2.0, "grow_bytes": 0, **parameters}
     return SlowEngine(float(str(values["seconds"])), int(str(values["grow_bytes"])))

@@ -1,1 +1,1 @@
-"""Separation on plain arrays: no files, no queue, no network."""
+"""The separation engines. They work on arrays only: no files of songs, no queue and no network."""

@@ -1,17 +1,17 @@
-"""What an engine can refuse. Owns the codes that engines raise; the pipeline passes them on unchanged."""
+"""The errors that engines raise, each with a stable code. The pipeline passes them on unchanged."""
 
 from __future__ import annotations
 
 
 class EngineError(Exception):
-    """The engine cannot do what was asked, and doing it again will not help.
+    """The engine cannot do what was asked, and a retry will not help.
 
     Parameters
     ----------
     code
-        A stable name in snake case that programs can rely on.
+        A stable name in snake case for programs.
     message
-        One sentence for the person who asked.
+        One sentence for the user.
     """
 
     def __init__(self, code: str, message: str) -> None:
@@ -28,21 +28,21 @@ class TrackTooShortError(EngineError):
 
 
 class TrackTooLongError(EngineError):
-    """The track is longer than the engine, or this preset of it, takes."""
+    """The track is longer than the engine, or the chosen preset, accepts."""
 
     def __init__(self, message: str) -> None:
         super().__init__("audio_too_long", message)
 
 
 class InvalidParameterError(EngineError):
-    """A preset or a parameter is unknown or out of its range."""
+    """A preset or a parameter is unknown, or its value is out of range."""
 
     def __init__(self, message: str) -> None:
         super().__init__("parameter_invalid", message)
 
 
 class EngineUnavailableError(EngineError):
-    """The engine is known but cannot run here: its model or its packages are missing."""
+    """The engine exists but cannot run on this machine: its model or a package is missing."""
 
     def __init__(self, message: str) -> None:
         super().__init__("engine_unavailable", message)

@@ -1,9 +1,8 @@
-"""What an engine is: samples in by random access, stems out in consecutive blocks.
+"""The interface between engines and the pipeline, and the types that both use.
 
-Owns the types that every engine and the pipeline share; owns no signal processing.
-An engine never sees a file, a job or a queue. It reads the mixture from a `Source` as often as
-it likes (the decoded audio lies in a scratch file), and yields all stems together, block by block,
-so that neither side ever holds a whole song.
+An engine never sees a file, a job or a queue. It reads the mixture from an `AudioSource` at any place and as often
+as it likes (the decoded audio lies in a scratch file). It yields all stems together, block by block, so neither the
+engine nor the pipeline ever holds a whole song.
 """
 
 from __future__ import annotations
@@ -18,11 +17,11 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float32]
 
 Progress = Callable[[float], None]
-"""Called with the fraction done, 0 to 1, never falling; cheap to call often."""
+"""Called with the fraction that is done, from 0 to 1, never falling. Cheap enough to call often."""
 
 
-class Source(Protocol):
-    """The mixture, decoded: float32, full scale at -1 to 1, readable at any place and as often as needed."""
+class AudioSource(Protocol):
+    """The decoded mixture: float32, full scale at -1 to 1, with random access."""
 
     @property
     def sample_rate_hz(self) -> int:
@@ -36,8 +35,8 @@ class Source(Protocol):
     def n_samples(self) -> int:
         """Samples per channel."""
 
-    def read(self, start: int, stop: int) -> FloatArray:
-        """Return samples `start` to `stop` as a new C-contiguous array of shape (channels, stop - start).
+    def read_samples(self, start: int, stop: int) -> FloatArray:
+        """Return the samples `start` to `stop` as a new C-contiguous array of shape (channels, stop - start).
 
         Raises ValueError unless 0 <= start <= stop <= n_samples.
         """
@@ -47,8 +46,8 @@ class Source(Protocol):
 class Parameter:
     """One setting of an engine that a job may give.
 
-    `kind` is `number`, `integer` or `choice`; `minimum` and `maximum` bound the first two,
-    `choices` the last.
+    `kind` is `number`, `integer` or `choice`. `minimum` and `maximum` bound numbers and integers; `choices` lists
+    the values of a choice.
     """
 
     name: str
@@ -63,8 +62,8 @@ class Parameter:
 class Preset:
     """A named set of parameters for one purpose.
 
-    `scores` are measured medians in dB (`vocals_sdr_db`, `accompaniment_sdr_db`);
-    `max_seconds` is the longest track it takes, None for any length.
+    `scores` are measured medians in dB (`vocals_sdr_db`, `accompaniment_sdr_db`). `max_seconds` is the length of the
+    longest track that the preset accepts; None means any length.
     """
 
     name: str
@@ -77,11 +76,12 @@ class Preset:
 
 @dataclass(frozen=True)
 class EngineDescription:
-    """All that clients and the API may know of an engine; plain data, ready for JSON by `dataclasses.asdict`.
+    """Everything that clients and the API may know of an engine. Plain data: `dataclasses.asdict` gives JSON.
 
-    `version` changes whenever the same input gives other stems. `context_seconds` is how far around an
-    excerpt the engine reads to separate it as it would within the song. `passes` is how often it reads the source.
-    `precision` is the numeric form in which it computes here, which others of its version do not share.
+    `version` changes whenever the same input gives different stems. `context_seconds` is how far around an excerpt
+    the engine reads, to separate the excerpt as it would within the song. `passes` is how often it reads the source.
+    `precision` is the numeric format in which it computes on this machine; stems of one version differ slightly
+    between precisions.
     """
 
     name: str
@@ -99,53 +99,54 @@ class EngineDescription:
     real_time_factor: float | None = None
 
 
-class Engine(Protocol):
-    """One engine with its preset and parameters resolved, ready to separate any number of tracks in turn.
+class SeparationEngine(Protocol):
+    """An engine with its preset and parameters resolved. It can separate any number of tracks, one after another.
 
-    Stems that do not sum to the mixture leave a residual, which the pipeline measures and reports.
+    The stems need not sum to the mixture. The pipeline measures and reports what is left, the residual.
     """
 
     @property
     def description(self) -> EngineDescription:
-        """What the engine tells of itself."""
+        """The description of the engine for clients."""
 
     @property
     def stems(self) -> tuple[str, ...]:
         """The names of the stems, in the order in which `separate` yields them."""
 
-    def check(self, *, sample_rate_hz: int, channels: int, n_samples: int) -> None:
-        """Raise an `EngineError` if a track of this shape cannot be separated. Costs nothing."""
+    def check_track(self, *, sample_rate_hz: int, channels: int, n_samples: int) -> None:
+        """Raise an `EngineError` if a track of this shape cannot be separated. Reads and computes nothing."""
 
     def peak_bytes(self, *, sample_rate_hz: int, channels: int, n_samples: int) -> int:
-        """An upper bound of the memory that `separate` allocates for a track of this shape."""
+        """Return an upper bound of the memory that `separate` allocates for a track of this shape, in bytes."""
 
     def separate(
         self,
-        source: Source,
+        source: AudioSource,
         *,
         start: int = 0,
         stop: int | None = None,
         threads: int = 1,
         progress: Progress | None = None,
     ) -> Iterator[FloatArray]:
-        """Yield the stems of samples `start` to `stop` (default: all) of the source.
+        """Yield the stems of the samples `start` to `stop` of the source.
 
         Parameters
         ----------
         source
-            The mixture. Samples around the wanted range may be read, at most `context_seconds` to each side.
+            The mixture. The engine may read at most `context_seconds` beyond the range on each side.
         start, stop
-            The wanted range in samples.
+            The range in samples; by default the whole track.
         threads
-            How many threads may run at once, the caller's own included.
+            How many threads may run at once, including the caller's.
         progress
-            Told how far the work is.
+            Is called with the fraction that is done.
 
         Yields
         ------
         ndarray, shape (len(stems), channels, n), float32
-            Consecutive samples; the lengths n are the engine's choice and sum to exactly `stop - start`.
-            An array is valid until the next is asked for. Same rate and channels as the source, always finite.
+            Consecutive samples. The engine chooses the lengths n; they sum to exactly `stop - start`. Rate and
+            channels are those of the source, and all samples are finite. A block is valid until the next is
+            requested.
 
         Raises
         ------
@@ -153,16 +154,16 @@ class Engine(Protocol):
             Before the first block, if the track cannot be separated.
         """
 
-    def close(self) -> None:
-        """Let go of what `separate` holds between tracks (a loaded network); the next call takes it up again."""
+    def release_memory(self) -> None:
+        """Free what the engine keeps between tracks, such as a loaded network. The next `separate` loads it again."""
 
 
 @runtime_checkable
 class Preparable(Protocol):
-    """An engine that has something to load, which can be done while the track is decoded."""
+    """An engine that has something to load. The pipeline loads it while the track is being decoded."""
 
     def prepare(self) -> None:
-        """Load what `separate` would else load first. Called on a thread of its own, before `separate`.
+        """Load what `separate` would otherwise load first. Called before `separate`, on a thread of its own.
 
         Raises EngineError where `separate` would.
         """
@@ -170,9 +171,9 @@ class Preparable(Protocol):
 
 @runtime_checkable
 class WorksAhead(Protocol):
-    """An engine whose other threads work on while its caller is busy with a block; the caller's waits for it to return.
+    """An engine whose threads keep working while its caller processes a block. Only the caller's own thread pauses.
 
-    Any other engine rests between two blocks, and leaves the cores to its caller.
+    Every other engine is idle between two blocks, so its cores are free for the caller.
     """
 
     @property

@@ -1,5 +1,5 @@
-"""Makes the model folders that engines load, from weights that a package registry delivers.
+"""Builds the model folders that engines load, from weights that a package registry delivers.
 
-Owns everything that happens once per machine: finding the weights, reading them safely, building and
-optimising the graph. Never imported by a worker that runs jobs.
+This happens once per machine: find the weights, read them safely, build and optimise the networks, and compile the
+engines' loops. A worker that runs jobs never imports this package.
 """

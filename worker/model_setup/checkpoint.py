@@ -1,7 +1,7 @@
 """Reads a checkpoint without torch: a zip archive with a pickle of named numpy arrays.
 
-A pickle can run anything, so only four names are let through, each replaced by a function that does no
-more than these files need. Digests are the caller's to check, before.
+A pickle can run any code. So only four names are allowed, and each is replaced by a function that does no more than
+these files need. The caller checks the digest of the file before.
 """
 
 from __future__ import annotations
@@ -14,15 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from worker.engine.interface import FloatArray
 from worker.model_setup.errors import CheckpointError
-
-FloatArray = NDArray[np.float32]
 
 
 def read_checkpoint(path: Path) -> dict[str, FloatArray]:
-    """Return the named arrays of a checkpoint. Raises CheckpointError for anything else."""
+    """Return the named arrays of a checkpoint. Raises CheckpointError for any other content."""
     try:
         with zipfile.ZipFile(path) as archive:
             (name,) = [name for name in archive.namelist() if name.endswith("/data.pkl")]
@@ -36,14 +34,14 @@ def read_checkpoint(path: Path) -> dict[str, FloatArray]:
         pickle.UnpicklingError,
         zipfile.BadZipFile,
     ) as error:
-        raise CheckpointError(f"{path.name} is no checkpoint of float32 arrays: {error}") from error
+        raise CheckpointError(f"{path.name} is not a checkpoint of float32 arrays: {error}") from error
     if not isinstance(weights, dict) or not all(_is_named_array(item) for item in weights.items()):
         raise CheckpointError(f"{path.name} holds something other than named float32 arrays.")
     return weights
 
 
 class _Unpickler(pickle.Unpickler):
-    """Unpickles dicts, strings, numbers and float32 arrays."""
+    """Unpickles dictionaries, strings, numbers and float32 arrays only."""
 
     def find_class(self, module: str, name: str) -> Any:
         try:
@@ -53,27 +51,27 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _encode(text: str, encoding: str) -> bytes:
-    """Stand in for `_codecs.encode`: this is how Python 2's pickles write bytes."""
+    """Replace `_codecs.encode`, by which pickles of Python 2 write bytes."""
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"it asks for the encoding {encoding!r}")
     return text.encode("latin1")
 
 
 def _float32(code: str, *_flags: bool) -> np.dtype[np.float32]:
-    """Stand in for `numpy.dtype`: no objects, no structures."""
+    """Replace `numpy.dtype`. Allows no objects and no structures."""
     if code != "f4":
         raise pickle.UnpicklingError(f"it asks for the type {code!r}")
     return np.dtype(np.float32).newbyteorder("<")
 
 
 def _empty_array(kind: object, _shape: object, _code: object) -> FloatArray:
-    """Stand in for `_reconstruct`: the shape and the samples follow in the state."""
+    """Replace `_reconstruct`. The shape and the numbers follow in the pickled state."""
     if kind is not _ARRAY:
         raise pickle.UnpicklingError("it asks for a subclass of ndarray")
     return np.zeros(0, np.float32)
 
 
-_ARRAY = "ndarray"  # Only ever passed on to _empty_array; as a string it cannot be called.
+_ARRAY = "ndarray"  # Only ever passed to _empty_array. A string, so it cannot be called.
 
 _ALLOWED: dict[tuple[str, str], Callable[..., Any] | str] = {
     ("_codecs", "encode"): _encode,

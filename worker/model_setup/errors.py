@@ -1,15 +1,15 @@
-"""What can keep a model from being set up. Each message is one line for the person at the terminal."""
+"""The errors of model set-up. Each message is one line for the person at the terminal."""
 
 from __future__ import annotations
 
 
-class SetupError(Exception):
-    """The model cannot be set up, and the message says what to do."""
+class ModelSetupError(Exception):
+    """The model cannot be set up. The message says what to do."""
 
 
-class WeightsMissingError(SetupError):
-    """The distribution that carries the weights is not installed, or not as it was published."""
+class WeightsMissingError(ModelSetupError):
+    """The package with the weights is not installed, or differs from the published one."""
 
 
-class CheckpointError(SetupError):
-    """A checkpoint holds something other than named float32 arrays."""
+class CheckpointError(ModelSetupError):
+    """A checkpoint contains something other than named float32 arrays."""

@@ -1,7 +1,4 @@
-"""Kernels of the U-Net, rearranged so that its transposed and dilated convolutions become plain ones.
-
-Owns the arithmetic of indices; the graph says where each is used.
-"""
+"""Rearranges the kernels of the U-Net, so that its transposed and dilated convolutions become plain convolutions."""
 
 from __future__ import annotations
 
@@ -13,15 +10,15 @@ import numpy as np
 from worker.engine.interface import FloatArray
 
 BLOCK = 4
-"""Pixels along each side of a block: 16 of them fill a vector register as channels, one would waste 15."""
+"""Pixels along each side of a block. Its 16 pixels, as channels, fill a vector register; one would waste 15 of 16."""
 
 
 def phase_kernels(weight: FloatArray) -> Iterator[tuple[FloatArray, tuple[int, int]]]:
-    """Yield kernel and parities of the phases of a 5 x 5 transposed convolution, stride 2, cropped 1 and 2.
+    """Yield kernel and parities (row, column) of the four phases of a 5 x 5 transposed convolution of stride 2.
 
-    Output j takes input i by tap j - 2 i + 1: even outputs by taps 3 and 1 from inputs -1 and 0, odd ones by
-    taps 4, 2 and 0 from inputs -1, 0 and 1. `weight` has shape (inputs, outputs, 5, 5), the kernels
-    (outputs, inputs, ..).
+    The convolution is cropped by 1 before and 2 after. Output j takes input i with tap j - 2 i + 1: even outputs use
+    the taps 3 and 1 of the inputs -1 and 0, odd outputs the taps 4, 2 and 0 of the inputs -1, 0 and 1. `weight` has the
+    shape (inputs, outputs, 5, 5), the kernels have the shape (outputs, inputs, ..).
     """
     taps = ([3, 1], [4, 2, 0])
     for row, column in product((0, 1), repeat=2):
@@ -30,11 +27,11 @@ def phase_kernels(weight: FloatArray) -> Iterator[tuple[FloatArray, tuple[int, i
 
 
 def block_kernel(weight: FloatArray) -> FloatArray:
-    """Return the kernel, shape (16, inputs, 4, 4), stride 2, that makes blocks of 4 x 4 outputs as channels.
+    """Return the kernel of a convolution of stride 2 whose 16 output channels are blocks of 4 x 4 outputs.
 
-    `weight` is that of a transposed 5 x 5 convolution of stride 2 with one output, cropped by 1 and 2.
-    Block m has the outputs 4 m + q; by the rule in `phase_kernels` they take the inputs 2 m + d by tap q
-    - 2 d + 1, for d from -1 to 2.
+    `weight`, shape (inputs, 1, 5, 5), is that of a transposed convolution of stride 2 with one output, cropped by 1
+    and 2. The kernel has the shape (16, inputs, 4, 4). Block m holds the outputs 4 m + q. By the rule in
+    `phase_kernels` these take the inputs 2 m + d with tap q - 2 d + 1, for d from -1 to 2.
     """
     kernel = np.zeros((BLOCK, BLOCK, weight.shape[0], 4, 4), np.float32)
     for (q_row, q_column), (d_row, d_column) in product(product(range(BLOCK), repeat=2), product(range(4), repeat=2)):
@@ -45,10 +42,10 @@ def block_kernel(weight: FloatArray) -> FloatArray:
 
 
 def dilated_block_kernel(weight: FloatArray) -> FloatArray:
-    """Return the kernel, shape (16 x outputs, 16, 3, 3), of a dilated convolution on blocks of 4 x 4 pixels.
+    """Return the kernel, shape (16 * outputs, 16, 3, 3), of a dilated convolution on blocks of 4 x 4 pixels.
 
-    `weight` has shape (outputs, 1, 4, 4), dilation 2 and padding 3: output 4 m + q takes, by tap t, the
-    input 4 m + q + 2 t - 3, which lies in the block before, the same, or the one after.
+    `weight` has the shape (outputs, 1, 4, 4), with dilation 2 and padding 3: output 4 m + q takes, with tap t, the
+    input 4 m + q + 2 t - 3, which lies in the block before, in the same block or in the block after.
     """
     outputs = weight.shape[0]
     kernel = np.zeros((BLOCK, BLOCK, outputs, BLOCK, BLOCK, 3, 3), np.float32)

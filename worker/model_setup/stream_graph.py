@@ -1,6 +1,6 @@
-"""Puts an ONNX graph together node by node, with states that pass from one run to the next.
+"""Builds an ONNX graph node by node, with states that pass from one run to the next.
 
-Knows nothing of any network. Data is (1, channels, rows, bins), rows being time.
+Not specific to any network. Tensors are (1, channels, rows, bins), where rows are time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from worker.engine.interface import FloatArray
 
 
 class StreamGraph:
-    """Nodes, constants and states under way, named by count."""
+    """The nodes, constants and states so far. Nodes and constants are named by their number."""
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
@@ -31,13 +31,13 @@ class StreamGraph:
         return name
 
     def node(self, kind: str, *inputs: str, **attributes: Any) -> str:
-        """Add a node of one output; return its name."""
+        """Add a node with one output; return the name of the output."""
         name = f"{kind}{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
         return name
 
     def rows(self, x: str, start: int, stop: int) -> str:
-        """Take rows `start` to `stop`."""
+        """Take the rows `start` to `stop` of x."""
         limits = [self.constant(np.array([value], np.int64)) for value in (start, stop, 2)]
         return self.node("Slice", x, *limits)
 
@@ -47,21 +47,21 @@ class StreamGraph:
         return name
 
     def replace(self, state: str, x: str) -> None:
-        """Let x be the state's value for the next chunk."""
+        """Make x the value of the state for the next chunk."""
         self.nodes.append(helper.make_node("Identity", [x], [f"next_{state}"], name=f"next_{state}"))
 
     def joined(self, name: str, x: str, shape: tuple[int, int, int]) -> str:
-        """Put the rows that were kept in a state of (channels, rows, bins) before those of x."""
+        """Put the rows kept in a state of shape (channels, rows, bins) before the rows of x."""
         return self.node("Concat", self.state(name, shape), x, axis=2)
 
     def keep(self, state: str, x: str, start: int, n_rows: int) -> None:
-        """Keep rows of x from `start` for the next chunk."""
+        """Keep rows of x, from `start`, for the next chunk."""
         self.replace(state, self.rows(x, start, start + n_rows))
 
     def delayed(self, name: str, x: str, shape: tuple[int, int, int], rows: int, n_rows: int) -> str:
-        """Delay x by the rows of a state of (channels, rows, bins); return the first `n_rows`.
+        """Delay x by the rows of a state of shape (channels, rows, bins); return the first `n_rows` rows.
 
-        `rows` is by how many rows a chunk moves on.
+        `rows` is the number of rows by which a chunk moves on.
         """
         lag = shape[1]
         state = self.state(name, shape)
@@ -76,13 +76,13 @@ class StreamGraph:
     def convolution(
         self, x: str, weight: FloatArray, bias: FloatArray | None, pads: Sequence[int], stride: int = 1
     ) -> str:
-        """Add a convolution; `pads` are top, left, bottom, right."""
+        """Add a convolution. `pads` are top, left, bottom, right."""
         inputs = [x, self.constant(weight)] + ([] if bias is None else [self.constant(bias)])
         kernel = list(weight.shape[2:])
         return self.node("Conv", *inputs, kernel_shape=kernel, pads=list(pads), strides=[stride, stride])
 
     def summed(self, inputs: list[tuple[str, int]], kernel: FloatArray, bias: FloatArray, pads: Sequence[int]) -> str:
-        """Add up convolutions of inputs with their own parts of a kernel, each from the given channel on."""
+        """Add the sum of convolutions. Each input is given with the first channel of its own part of the kernel."""
         ends = [first for _, first in inputs[1:]] + [kernel.shape[1]]
         y = ""
         for (x, first), end in zip(inputs, ends, strict=True):
@@ -96,7 +96,7 @@ class StreamGraph:
         return self.node("Conv", *inputs, kernel_shape=[1, 1], group=len(scale))
 
     def model(self, *, gains: str, magnitudes_shape: list[int]) -> onnx.ModelProto:
-        """Return the model that turns `magnitudes` into `gains`, here the output of a node."""
+        """Return the model that turns `magnitudes` into `gains`. The argument `gains` names the output of a node."""
         self.nodes.append(helper.make_node("Identity", [gains], ["gains"], name="gains"))
         shapes = {"magnitudes": magnitudes_shape, **self.states}
         results = {"gains": magnitudes_shape} | {f"next_{name}": shape for name, shape in self.states.items()}

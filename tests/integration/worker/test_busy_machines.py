@@ -8,9 +8,9 @@ import pytest
 from shared.errors import AudioUnreadableError, SeparationFailedError
 from tests.fixtures.audio import make_song, write_wav
 from worker import decoding
-from worker.decoding import decode
+from worker.decoding import decode_file
 from worker.ffmpeg import bundled_ffmpeg
-from worker.probing import probe
+from worker.probing import probe_file
 from worker.workspace import Workspace
 
 
@@ -24,24 +24,24 @@ def workspace(tmp_path: Path) -> Workspace:
 def decode_with(script: str, tmp_path: Path, workspace: Workspace) -> float:
     """Decode a song with a stand-in for ffmpeg, a script in Perl; return the seconds of sound that came."""
     song, standing_in = write_wav(tmp_path / "in.wav", make_song()), tmp_path / "ffmpeg"
-    found = probe(song, workspace=workspace, ffmpeg_path=None, max_seconds=60)
+    found = probe_file(song, workspace=workspace, ffmpeg_path=None, max_seconds=60)
     real = shutil.copy(bundled_ffmpeg(), tmp_path / "real-ffmpeg")
     standing_in.write_text(f"#!/usr/bin/perl\n{script.format(real=real)}\n")
     standing_in.chmod(0o755)
     path, progress = str(standing_in), lambda _: None
-    audio = decode(song, found, workspace=workspace, ffmpeg_path=path, max_seconds=60, progress=progress)
+    audio = decode_file(song, found, workspace=workspace, ffmpeg_path=path, max_seconds=60, progress=progress)
     return audio.duration_seconds
 
 
-def test_a_decoder_that_gets_no_turn_is_waited_for(
+def test_a_decoder_without_processor_time_gets_more_time(
     tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(decoding, "DECODE_SECONDS_BASE", 0.3)
-    # STAND-IN for a machine on which nothing gets a turn.
+    # STAND-IN for an overloaded machine.
     assert decode_with('sleep 1; exec "{real}", @ARGV;', tmp_path, workspace) == 2.0
 
 
-def test_a_machine_that_is_too_busy_for_good_says_nothing_of_the_file(
+def test_a_machine_too_busy_to_decode_is_not_blamed_on_the_file(
     tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(decoding, "DECODE_SECONDS_BASE", 0.1)
@@ -50,11 +50,11 @@ def test_a_machine_that_is_too_busy_for_good_says_nothing_of_the_file(
     assert told.value.retryable
 
 
-def test_a_file_that_keeps_the_decoder_busy_is_not_waited_for(
+def test_a_file_that_keeps_the_decoder_busy_is_refused(
     tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(decoding, "DECODE_SECONDS_BASE", 0.5)
     monkeypatch.setattr(decoding, "STARVED_TIMES", 1000.0)
-    # STAND-IN for an ffmpeg that a file sends round in circles.
+    # STAND-IN for an ffmpeg that a file sends into an endless loop.
     with pytest.raises(AudioUnreadableError, match="to decode"):
         decode_with("while (1) {{}}", tmp_path, workspace)

@@ -22,9 +22,9 @@ from tests.fixtures.audio import convert, make_song, write_wav
 from tests.fixtures.audio import decode as play
 from worker import probing
 from worker.decoded_audio import DecodedAudio
-from worker.decoding import decode
+from worker.decoding import decode_file
 from worker.ffmpeg import bundled_ffmpeg
-from worker.probing import Probe, probe
+from worker.probing import Probe, probe_file
 from worker.workspace import Workspace
 
 GENEROUS = 12_000_000_000
@@ -40,8 +40,8 @@ def take_in(
 ) -> tuple[Probe, DecodedAudio]:
     folder.mkdir(exist_ok=True)
     workspace = Workspace(folder, max_bytes=max_bytes)
-    found = probe(path, workspace=workspace, ffmpeg_path=None, max_seconds=max_seconds)
-    audio = decode(
+    found = probe_file(path, workspace=workspace, ffmpeg_path=None, max_seconds=max_seconds)
+    audio = decode_file(
         path,
         found,
         workspace=workspace,
@@ -54,28 +54,28 @@ def take_in(
 
 
 @pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"])
-def test_every_depth_of_wav_comes_through_exactly(tmp_path: Path, subtype: str) -> None:
+def test_every_bit_depth_of_wav_is_decoded_exactly(tmp_path: Path, subtype: str) -> None:
     path = write_wav(tmp_path / "song.wav", make_song(), subtype=subtype)
     _, audio = take_in(path, tmp_path / "s")
-    np.testing.assert_array_equal(audio.read(0, audio.n_samples), play(path, channels=2))
+    np.testing.assert_array_equal(audio.read_samples(0, audio.n_samples), play(path, channels=2))
 
 
 @pytest.mark.parametrize("sample_rate_hz", [4_000, 11_025, 35_467, 44_100, 96_000, 192_000])
 @pytest.mark.parametrize("channels", [1, 2, 3, 6, 8])
-def test_rate_and_channels_stay_the_sources_own(tmp_path: Path, sample_rate_hz: int, channels: int) -> None:
+def test_rate_and_channels_stay_those_of_the_source(tmp_path: Path, sample_rate_hz: int, channels: int) -> None:
     song = make_song(0.5, sample_rate_hz=sample_rate_hz, channels=channels)
     _, audio = take_in(write_wav(tmp_path / "song.wav", song, sample_rate_hz), tmp_path / "s")
     assert (audio.sample_rate_hz, audio.channels, audio.n_samples) == (sample_rate_hz, *song.shape)
-    np.testing.assert_array_equal(audio.read(0, audio.n_samples), song)
+    np.testing.assert_array_equal(audio.read_samples(0, audio.n_samples), song)
 
 
-def test_the_name_of_a_file_says_nothing(tmp_path: Path) -> None:
+def test_the_name_of_a_file_does_not_matter(tmp_path: Path) -> None:
     path = convert(write_wav(tmp_path / "in.wav", make_song()), tmp_path / "song.flac")
     _, audio = take_in(path.rename(tmp_path / "song.txt"), tmp_path / "s")
     assert audio.n_samples == 88_200
 
 
-def test_the_sound_of_a_video_is_taken(tmp_path: Path) -> None:
+def test_the_sound_of_a_video_is_decoded(tmp_path: Path) -> None:
     wav = write_wav(tmp_path / "in.wav", make_song())
     video = convert(
         wav, tmp_path / "clip.mkv", "-f", "lavfi", "-i", "color=s=64x64:d=2", "-map", "1", "-map", "0", "-c:a", "flac"
@@ -85,48 +85,48 @@ def test_the_sound_of_a_video_is_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["song.wav", "song.mp3", "song.ogg", "song.m4a"])
-def test_an_excerpt_holds_the_samples_of_the_whole(tmp_path: Path, name: str) -> None:
+def test_an_excerpt_has_the_samples_of_the_whole(tmp_path: Path, name: str) -> None:
     wav = write_wav(tmp_path / "in.wav", make_song(4))
     path = wav if name.endswith("wav") else convert(wav, tmp_path / name)
     _, whole = take_in(path, tmp_path / "a")
     _, part = take_in(path, tmp_path / "b", span_seconds=(1.5, 2.25))
     assert (part.first_sample, part.n_samples) == (66_150, 33_075)
-    np.testing.assert_array_equal(part.read(0, part.n_samples), whole.read(66_150, 99_225))
+    np.testing.assert_array_equal(part.read_samples(0, part.n_samples), whole.read_samples(66_150, 99_225))
 
 
 def test_reads_are_refused_outside_the_audio(tmp_path: Path) -> None:
     _, audio = take_in(write_wav(tmp_path / "in.wav", make_song(1)), tmp_path / "s")
-    assert audio.read(44_100, 44_100).shape == (2, 0)
+    assert audio.read_samples(44_100, 44_100).shape == (2, 0)
     for start, stop in ((-1, 5), (5, 4), (0, 44_101)):
         with pytest.raises(ValueError, match="not within"):
-            audio.read(start, stop)
+            audio.read_samples(start, stop)
 
 
 def test_samples_that_are_not_finite_are_silenced_and_counted(tmp_path: Path) -> None:
     song = make_song(1)
     song[0, 10], song[1, 20], song[0, 44_099], song[1, 5] = np.nan, np.inf, -np.inf, 3e30
     _, audio = take_in(write_wav(tmp_path / "in.wav", song), tmp_path / "s")
-    samples = audio.read(0, audio.n_samples)
+    samples = audio.read_samples(0, audio.n_samples)
     assert audio.repaired_samples == 4
     assert np.isfinite(samples).all()
     assert samples[0, 10] == samples[1, 20] == samples[0, 44_099] == samples[1, 5] == 0
     np.testing.assert_array_equal(samples[:, 21:44_000], song[:, 21:44_000])
 
 
-def test_levels_over_full_scale_are_kept(tmp_path: Path) -> None:
+def test_levels_above_full_scale_are_kept(tmp_path: Path) -> None:
     song = make_song(1, peak=3.6)
     _, audio = take_in(write_wav(tmp_path / "in.wav", song), tmp_path / "s")
-    np.testing.assert_array_equal(audio.read(0, audio.n_samples), song)
+    np.testing.assert_array_equal(audio.read_samples(0, audio.n_samples), song)
 
 
-def test_a_header_that_shows_too_much_is_refused_before_decoding(tmp_path: Path) -> None:
+def test_a_header_that_declares_too_much_is_refused_before_decoding(tmp_path: Path) -> None:
     path = convert(write_wav(tmp_path / "in.wav", make_song(10)), tmp_path / "song.flac")
-    with pytest.raises(AudioTooLongError, match="10 s long; at most 5 s"):
+    with pytest.raises(AudioTooLongError, match="10 s long; the limit is 5 s"):
         take_in(path, tmp_path / "s", max_seconds=5)
     assert not (tmp_path / "s" / "mixture.wav").exists()
 
 
-def test_a_header_that_shows_too_little_does_not_help(tmp_path: Path) -> None:
+def test_a_header_that_declares_too_little_does_not_evade_the_limit(tmp_path: Path) -> None:
     path = write_wav(tmp_path / "in.wav", make_song(10), subtype="PCM_16")
     content = bytearray(path.read_bytes())
     place = content.index(b"data") + 4
@@ -146,9 +146,9 @@ def test_the_decoder_is_stopped_at_the_disks_share_when_the_header_hides_the_len
     path = convert(write_wav(tmp_path / "in.wav", make_song(10)), tmp_path / "song.flac")
     folder = tmp_path / "s"
     folder.mkdir()
-    found = probe(path, workspace=Workspace(folder, max_bytes=GENEROUS), ffmpeg_path=None, max_seconds=3600)
+    found = probe_file(path, workspace=Workspace(folder, max_bytes=GENEROUS), ffmpeg_path=None, max_seconds=3600)
     with pytest.raises(AudioTooLongError, match="more bytes than one job may use"):
-        decode(
+        decode_file(
             path,
             found,
             workspace=Workspace(folder, max_bytes=1_000_000),
@@ -167,7 +167,9 @@ def test_the_decoder_is_stopped_at_the_disks_share_when_the_header_hides_the_len
         (os.urandom(5000), AudioUnreadableError),
     ],
 )
-def test_what_is_no_audio_has_a_name(tmp_path: Path, content: bytes, error: type[StemqueueError]) -> None:
+def test_files_that_are_not_audio_have_their_own_errors(
+    tmp_path: Path, content: bytes, error: type[StemqueueError]
+) -> None:
     path = tmp_path / "song.mp3"
     path.write_bytes(content)
     with pytest.raises(error):
@@ -213,7 +215,7 @@ def test_a_playlist_opens_neither_files_nor_connections(tmp_path: Path) -> None:
     assert not asked.is_set()
 
 
-def test_a_stream_that_goes_on_in_another_shape_is_told_of(tmp_path: Path) -> None:
+def test_a_stream_that_changes_its_channels_is_noted(tmp_path: Path) -> None:
     wav = write_wav(tmp_path / "in.wav", make_song(1))
     first = convert(wav, tmp_path / "first.ogg", "-c:a", "libvorbis")
     second = convert(wav, tmp_path / "second.ogg", "-c:a", "libvorbis", "-ac", "1", "-serial_offset", "9")
@@ -228,24 +230,24 @@ def test_a_stream_that_goes_on_in_another_shape_is_told_of(tmp_path: Path) -> No
     assert audio.duration_seconds == pytest.approx(1, abs=0.1)
 
 
-def test_a_decoder_that_is_killed_says_nothing_of_the_file(tmp_path: Path) -> None:
+def test_a_killed_decoder_is_not_blamed_on_the_file(tmp_path: Path) -> None:
     killed = tmp_path / "ffmpeg"
-    # STAND-IN for an ffmpeg that the kernel ends for want of memory, after a second of sound.
+    # STAND-IN for an ffmpeg that the kernel kills because memory is short, after a second of sound.
     killed.write_text("#!/usr/bin/perl\n$| = 1; print chr(0) x 100000; kill KILL => $$;\n")
     killed.chmod(0o755)
     song, folder = write_wav(tmp_path / "in.wav", make_song()), tmp_path / "s"
     folder.mkdir()
     workspace = Workspace(folder, max_bytes=GENEROUS)
     with pytest.raises(SeparationFailedError, match="from outside") as told:
-        probe(song, workspace=workspace, ffmpeg_path=str(killed), max_seconds=60)
+        probe_file(song, workspace=workspace, ffmpeg_path=str(killed), max_seconds=60)
     assert told.value.retryable
-    found = probe(song, workspace=workspace, ffmpeg_path=None, max_seconds=60)
+    found = probe_file(song, workspace=workspace, ffmpeg_path=None, max_seconds=60)
     with pytest.raises(SeparationFailedError, match="from outside"):
-        decode(song, found, workspace=workspace, ffmpeg_path=str(killed), max_seconds=60, progress=lambda _: None)
+        decode_file(song, found, workspace=workspace, ffmpeg_path=str(killed), max_seconds=60, progress=lambda _: None)
 
 
 @pytest.mark.parametrize("content", [None, "no program", "#!/bin/sh\nexit 1\n"])
-def test_a_worker_without_an_ffmpeg_that_runs_says_nothing_of_the_file(tmp_path: Path, content: str | None) -> None:
+def test_a_missing_ffmpeg_is_not_blamed_on_the_file(tmp_path: Path, content: str | None) -> None:
     broken, folder = tmp_path / "ffmpeg", tmp_path / "s"
     folder.mkdir()
     if content is not None:
@@ -253,46 +255,44 @@ def test_a_worker_without_an_ffmpeg_that_runs_says_nothing_of_the_file(tmp_path:
         broken.chmod(0o755)
     song = write_wav(tmp_path / "in.wav", make_song())
     with pytest.raises(SeparationFailedError, match="cannot be started") as told:
-        probe(song, workspace=Workspace(folder, max_bytes=GENEROUS), ffmpeg_path=str(broken), max_seconds=60)
+        probe_file(song, workspace=Workspace(folder, max_bytes=GENEROUS), ffmpeg_path=str(broken), max_seconds=60)
     assert told.value.retryable
 
 
 def waiting_ffmpeg(path: Path, seconds: float) -> str:
-    # STAND-IN for a machine on which nothing gets a turn: the real ffmpeg, late. It may run nothing from other
-    # folders, and start no process beside itself.
+    # STAND-IN for an overloaded machine: the real ffmpeg, but late. It may run nothing from other folders, and
+    # start no process beside itself.
     real = shutil.copy(bundled_ffmpeg(), path.with_name("real-ffmpeg"))
     path.write_text(f'#!/usr/bin/perl\nselect undef, undef, undef, {seconds}; exec "{real}", @ARGV;\n')
     path.chmod(0o755)
     return str(path)
 
 
-def test_a_machine_that_is_too_busy_to_look_at_a_file_says_nothing_of_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_machine_too_busy_to_probe_is_not_blamed_on_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probing, "PROBE_SECONDS", 0.3)
     song, folder = write_wav(tmp_path / "in.wav", make_song()), tmp_path / "s"
     folder.mkdir()
     workspace = Workspace(folder, max_bytes=GENEROUS)
     late = waiting_ffmpeg(tmp_path / "late", 1.0)
-    assert probe(song, workspace=workspace, ffmpeg_path=late, max_seconds=60).sample_rate_hz == 44_100
+    assert probe_file(song, workspace=workspace, ffmpeg_path=late, max_seconds=60).sample_rate_hz == 44_100
     monkeypatch.setattr(probing, "STARVED_SECONDS", 0.3)
     never = waiting_ffmpeg(tmp_path / "never", 60.0)
     with pytest.raises(SeparationFailedError, match="too busy") as told:
-        probe(song, workspace=workspace, ffmpeg_path=never, max_seconds=60)
+        probe_file(song, workspace=workspace, ffmpeg_path=never, max_seconds=60)
     assert told.value.retryable
 
 
-def test_a_file_that_keeps_its_reader_busy_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_keeps_the_prober_busy_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probing, "PROBE_SECONDS", 0.5)
     monkeypatch.setattr(probing, "STARVED_PROCESSOR_SECONDS", 0.01)
     busy = tmp_path / "busy"
-    # STAND-IN for an ffmpeg that a file sends round in circles.
+    # STAND-IN for an ffmpeg that a file sends into an endless loop.
     busy.write_text("#!/bin/sh\necho ffmpeg version 0 >&2\nwhile :; do :; done\n")
     busy.chmod(0o755)
     folder = tmp_path / "s"
     folder.mkdir()
     with pytest.raises(AudioUnreadableError):
-        probe(
+        probe_file(
             write_wav(tmp_path / "in.wav", make_song()),
             workspace=Workspace(folder, max_bytes=GENEROUS),
             ffmpeg_path=str(busy),

@@ -10,7 +10,7 @@ import soundfile
 from shared.errors import ScratchFullError
 from shared.formats import FORMATS, resolve
 from tests.fixtures.audio import decode, make_song
-from worker.crew import Crew
+from worker.crew import TaskPool
 from worker.encoding import open_encoder, quantize_16_bit
 from worker.stem_files import StemFiles
 
@@ -30,8 +30,8 @@ def encode(
         ffmpeg_path=None,
     )
     for start in range(0, song.shape[1], block):
-        encoder.write(song[:, start : start + block])
-    encoder.close()
+        encoder.write_block(song[:, start : start + block])
+    encoder.finish()
     return path
 
 
@@ -40,7 +40,7 @@ def encode(
     [("wav", 16, 2.0 / 2**15), ("wav", 24, 0.5001 / 2**23), ("flac", 16, 2.0 / 2**15), ("flac", 24, 0.5001 / 2**23)],
 )
 @pytest.mark.parametrize("channels", [1, 2, 6])
-def test_integers_are_as_near_as_their_depth_allows(
+def test_integer_samples_are_as_exact_as_their_bit_depth_allows(
     tmp_path: Path, name: str, depth: int, tolerance: float, channels: int
 ) -> None:
     song = make_song(1.3, channels=channels)
@@ -51,7 +51,7 @@ def test_integers_are_as_near_as_their_depth_allows(
     assert np.abs(heard - song).max() <= tolerance
 
 
-def test_floats_are_exact_even_over_full_scale(tmp_path: Path) -> None:
+def test_floats_are_exact_even_above_full_scale(tmp_path: Path) -> None:
     song = make_song(1, peak=2.5)
     np.testing.assert_array_equal(decode(encode(tmp_path, song, "wav", bit_depth=32), channels=2), song)
 
@@ -123,29 +123,29 @@ def stem_files(folder: Path, name: str) -> StemFiles:
         source_rate_hz=44_100,
         source_channels=2,
         n_samples=44_100,
-        crew=Crew(1),
+        pool=TaskPool(1),
         ffmpeg_path=None,
     )
 
 
 @pytest.mark.parametrize("name", ["flac", "mp3"])
-def test_files_that_were_given_up_are_gone(tmp_path: Path, name: str) -> None:
+def test_incomplete_files_are_deleted(tmp_path: Path, name: str) -> None:
     with pytest.raises(KeyboardInterrupt):  # noqa: SIM117, PT012 - what is raised within is the point
         with stem_files(tmp_path, name) as files:
-            files.write(np.stack([make_song(1)] * 2))
+            files.write_block(np.stack([make_song(1)] * 2))
             raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("channels", [5, 7])
-def test_what_opus_would_misplace_is_mixed_down(tmp_path: Path, channels: int) -> None:
+def test_channel_layouts_that_opus_would_misplace_are_mixed_down(tmp_path: Path, channels: int) -> None:
     song = make_song(1, sample_rate_hz=48_000, channels=channels)
     path = encode(tmp_path, song, "opus", sample_rate_hz=48_000)
     assert decode(path, channels=channels - 1).shape == (channels - 1, 48_000)
 
 
 @pytest.mark.parametrize("name", ["wav", "flac", "mp3"])
-def test_a_full_disk_has_a_name(tmp_path: Path, name: str) -> None:
+def test_a_full_disk_raises_scratch_full(tmp_path: Path, name: str) -> None:
     path = tmp_path / "song"
     path.symlink_to("/dev/full")
     with pytest.raises(ScratchFullError):
@@ -157,7 +157,7 @@ def encode_ten_seconds(path: Path, name: str) -> None:
     options: Any = {"source_rate_hz": 44_100, "source_channels": 2, "n_samples": 441_000, "seed": 0}
     encoder = open_encoder(path, encoding, **options, ffmpeg_path=None)
     try:
-        encoder.write(make_song(10))
-        encoder.close()
+        encoder.write_block(make_song(10))
+        encoder.finish()
     finally:
         encoder.abort()

@@ -48,12 +48,12 @@ PICTURE = ("-f", "lavfi", "-i", f"testsrc=s=64x64:r=25:d={SECONDS}", "-map", "1:
         ("pcm.asf", (*PICTURE, "-c:a", "pcm_s16le")),
     ],
 )
-def test_lossless_formats_come_through_to_the_sample(tmp_path: Path, name: str, options: tuple[str, ...]) -> None:
+def test_lossless_formats_are_decoded_to_the_sample(tmp_path: Path, name: str, options: tuple[str, ...]) -> None:
     path = convert(write_wav(tmp_path / "in.wav", make_song(SECONDS)), tmp_path / name, *options)
     _, audio = take_in(path, tmp_path / "s")
     assert audio.n_samples == N_SAMPLES
     if name != "alac.caf":  # ffmpeg itself loses its end
-        np.testing.assert_array_equal(audio.read(0, N_SAMPLES), play(path, channels=2))
+        np.testing.assert_array_equal(audio.read_samples(0, N_SAMPLES), play(path, channels=2))
 
 
 @pytest.mark.parametrize(
@@ -115,4 +115,4 @@ def test_other_formats_decode(tmp_path: Path, name: str, options: tuple[str, ...
     path = convert(write_wav(tmp_path / "in.wav", make_song(SECONDS)), tmp_path / name, *options)
     _, audio = take_in(path, tmp_path / "s")
     assert audio.duration_seconds == pytest.approx(SECONDS, abs=0.1)
-    assert np.abs(audio.read(0, audio.n_samples)).max() > 0.1
+    assert np.abs(audio.read_samples(0, audio.n_samples)).max() > 0.1

@@ -54,7 +54,7 @@ def damaged(content: bytes, seed: int) -> bytes:
 
 
 @pytest.mark.timeout(900)
-def test_a_damaged_file_is_separated_or_refused_and_harms_nothing(
+def test_a_damaged_file_is_separated_or_refused_and_does_no_harm(
     song: Path, child: ChildProcess, tmp_path: Path
 ) -> None:
     content = song.read_bytes()

@@ -62,7 +62,7 @@ def run(child: ChildProcess, path: Path, folder: Path) -> Mapping[str, Any]:
 
 # Half a minute alone; the child is nice to others, so on a busy machine it takes longer.
 @pytest.mark.timeout(900)
-def test_each_file_ends_as_expected_and_none_harms_the_next(shared_audio: Path, child: ChildProcess) -> None:
+def test_each_file_has_the_expected_result_and_none_affects_the_next(shared_audio: Path, child: ChildProcess) -> None:
     folder = shared_audio / "hostile"
     wrong = []
     for number, expectation in enumerate(json.loads((folder / "expectations.json").read_text())):

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from shared.errors import AudioTooShortError, RequestInvalidError
+from shared.formats import FORMATS
 from tests.fixtures.audio import convert, decode, make_song, write_wav
 from tests.fixtures.engines import Share, registry_of
 from worker import pipeline
@@ -28,7 +29,7 @@ def run(folder: Path, source: Path, engine: Share | None = None, **options: Any)
         engine="share",
         **options,
     )
-    return pipeline.run(work, lambda *_: None, registry=registry_of(engine or Share()))
+    return pipeline.separate_song(work, lambda *_: None, registry=registry_of(engine or Share()))
 
 
 def stem(outcome: Outcome, name: str) -> OutputFile:
@@ -59,7 +60,7 @@ def test_a_song_becomes_stems_pictures_outlines_and_a_report(tmp_path: Path) -> 
     assert not (tmp_path / "scratch").exists()
 
 
-def test_the_report_tells_what_was_asked_found_and_made(tmp_path: Path) -> None:
+def test_the_report_has_the_request_the_source_and_the_results(tmp_path: Path) -> None:
     song = make_song(3)
     outcome = run(tmp_path, write_wav(tmp_path / "song.wav", song), parameters={"depth": 2})
     report = json.loads((tmp_path / "out" / "report.json").read_text())
@@ -84,7 +85,7 @@ def test_progress_names_each_stage_in_order_and_never_falls_within_one(tmp_path:
     source = write_wav(tmp_path / "song.wav", make_song(3))
     work = Work(str(source), str(tmp_path / "o"), str(tmp_path / "s"), "song.wav", "share")
     probed: list[Mapping[str, Any]] = []
-    pipeline.run(
+    pipeline.separate_song(
         work,
         lambda stage, fraction: told.append((stage, fraction)),
         report_probed=probed.append,
@@ -98,7 +99,7 @@ def test_progress_names_each_stage_in_order_and_never_falls_within_one(tmp_path:
     assert [p["duration_seconds"] for p in probed] == [pytest.approx(3.0)]
 
 
-def test_what_is_in_no_stem_is_told_as_the_residual(tmp_path: Path) -> None:
+def test_what_is_in_no_stem_is_reported_as_the_residual(tmp_path: Path) -> None:
     source = write_wav(tmp_path / "song.wav", make_song(2))
     report = run(tmp_path, source, Share(0.5, 0.4)).report
     assert report["residual_db"] == pytest.approx(-20, abs=0.01)
@@ -145,7 +146,7 @@ def test_the_files_are_the_same_for_any_number_of_threads(tmp_path: Path, name: 
     assert digests[0] == digests[1] == digests[2]
 
 
-def test_the_axis_of_a_song_that_is_shorter_than_it_claims_is_that_of_what_is_there(tmp_path: Path) -> None:
+def test_the_time_axis_of_a_song_shorter_than_declared_has_the_true_length(tmp_path: Path) -> None:
     song = make_song(10)
     flac = convert(write_wav(tmp_path / "in.wav", song), tmp_path / "song.flac")
     flac.write_bytes(flac.read_bytes()[: flac.stat().st_size // 2])
@@ -159,7 +160,7 @@ def test_the_axis_of_a_song_that_is_shorter_than_it_claims_is_that_of_what_is_th
     np.testing.assert_array_equal(*below_panels)
 
 
-def test_an_excerpt_is_that_part_and_the_engine_may_look_around_it(tmp_path: Path) -> None:
+def test_an_excerpt_is_that_part_and_the_engine_may_read_around_it(tmp_path: Path) -> None:
     song = make_song(10)
     source = write_wav(tmp_path / "song.wav", song)
     engine = Share(context_seconds=2.0)
@@ -175,13 +176,13 @@ def test_an_excerpt_is_that_part_and_the_engine_may_look_around_it(tmp_path: Pat
     assert stem(outcome, "vocals").details["duration_seconds"] == 1.5
 
 
-def test_an_excerpt_behind_the_end_is_refused_and_one_across_it_is_cut(tmp_path: Path) -> None:
+def test_an_excerpt_after_the_end_is_refused_and_one_across_it_is_shortened(tmp_path: Path) -> None:
     source = write_wav(tmp_path / "song.wav", make_song(3))
     with pytest.raises(AudioTooShortError, match="the audio ends at"):
         run(tmp_path, source, excerpt_start_seconds=90, excerpt_duration_seconds=20)
     outcome = run(tmp_path, source, excerpt_start_seconds=2, excerpt_duration_seconds=20)
     assert stem(outcome, "vocals").details["duration_seconds"] == 1.0
-    assert "cut there" in outcome.report["notes"][0]
+    assert "was shortened" in outcome.report["notes"][0]
 
 
 def test_only_the_wanted_stems_are_made(tmp_path: Path) -> None:
@@ -193,8 +194,8 @@ def test_only_the_wanted_stems_are_made(tmp_path: Path) -> None:
         run(tmp_path, source, stems=("drums",))
 
 
-@pytest.mark.parametrize("name", ["flac", "wav", "mp3", "ogg", "opus", "m4a"])
-def test_tags_and_cover_go_along_and_the_stem_is_in_the_title(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_tags_and_cover_are_copied_into_every_format_with_the_stem_in_the_title(tmp_path: Path, name: str) -> None:
     cover = tmp_path / "cover.png"
     Image.new("RGB", (60, 60), "red").save(cover)
     wav = write_wav(tmp_path / "in.wav", make_song(2))
@@ -216,7 +217,7 @@ def test_tags_and_cover_go_along_and_the_stem_is_in_the_title(tmp_path: Path, na
     assert heard(tmp_path, outcome, "vocals").shape[1] == stem(outcome, "vocals").details["n_samples"]
 
 
-def test_a_song_without_a_title_is_called_by_its_files_name(tmp_path: Path) -> None:
+def test_a_song_without_a_title_is_named_after_its_file(tmp_path: Path) -> None:
     outcome = run(tmp_path, write_wav(tmp_path / "Héllo 'x'.wav", make_song(2)))
     text = convert(tmp_path / "out" / "vocals.flac", tmp_path / "tags.txt", "-f", "ffmetadata").read_text()
     assert "Héllo 'x' (vocals)" in text
@@ -245,14 +246,14 @@ def test_silence_gives_silent_stems_and_pictures(tmp_path: Path) -> None:
     assert outcome.report["residual_db"] is None
 
 
-def test_a_source_that_was_cut_is_told(tmp_path: Path) -> None:
+def test_a_truncated_source_is_noted(tmp_path: Path) -> None:
     flac = convert(write_wav(tmp_path / "in.wav", make_song(10)), tmp_path / "song.flac")
     flac.write_bytes(flac.read_bytes()[: flac.stat().st_size // 2])
     outcome = run(tmp_path, flac)
-    assert any("claims 10.00 s but holds" in note for note in outcome.report["notes"])
+    assert any("declares 10.00 s but contains" in note for note in outcome.report["notes"])
 
 
-def test_samples_that_were_not_finite_are_told(tmp_path: Path) -> None:
+def test_samples_that_were_not_finite_are_noted(tmp_path: Path) -> None:
     song = make_song(2)
     song[0, :7] = np.nan
     outcome = run(tmp_path, write_wav(tmp_path / "in.wav", song))

@@ -1,4 +1,4 @@
-"""Engines that break their word, take no such song or are not here: the pipeline says so and leaves nothing."""
+"""Engines that return invalid blocks, refuse the song or are not available: the run fails and leaves no files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def work_on(folder: Path, source: Path, **options: Any) -> Work:
 
 
 class Broken(Share):
-    """Gives what no engine may give."""
+    """Returns blocks that no engine may return."""
 
     how = ""
 
@@ -37,7 +37,7 @@ class Broken(Share):
 
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("how", ["infinite", "short", "narrow"])
-def test_an_engine_that_breaks_its_word_is_a_defect_of_ours_and_leaves_nothing(
+def test_an_engine_that_returns_invalid_blocks_fails_the_run_and_leaves_no_files(
     tmp_path: Path, how: str, threads: int
 ) -> None:
     engine = Broken()
@@ -45,29 +45,31 @@ def test_an_engine_that_breaks_its_word_is_a_defect_of_ours_and_leaves_nothing(
     source = write_wav(tmp_path / "song.wav", make_song(3))
     work = work_on(tmp_path, source, limits=Limits(threads=threads))
     with pytest.raises(SeparationFailedError):
-        pipeline.run(work, lambda *_: None, registry=registry_of(engine))
+        pipeline.separate_song(work, lambda *_: None, registry=registry_of(engine))
     assert not (tmp_path / "scratch").exists()
-    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("crew")] == []
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("task-pool")] == []
     assert not list((tmp_path / "out").glob("vocals*"))
 
 
 class Short(Share):
-    """Takes a second at most."""
+    """Accepts at most one second."""
 
-    def check(self, *, sample_rate_hz: int, channels: int, n_samples: int) -> None:
+    def check_track(self, *, sample_rate_hz: int, channels: int, n_samples: int) -> None:
         if n_samples > sample_rate_hz:
             raise TrackTooLongError("at most 1 s")
 
 
-def test_a_song_too_long_for_the_engine_is_not_even_decoded(tmp_path: Path) -> None:
+def test_a_song_too_long_for_the_engine_is_refused_before_decoding(tmp_path: Path) -> None:
     stages: list[str] = []
     source = write_wav(tmp_path / "song.wav", make_song(3))
     with pytest.raises(TrackTooLongError):
-        pipeline.run(work_on(tmp_path, source), lambda stage, _: stages.append(stage), registry=registry_of(Short()))
+        pipeline.separate_song(
+            work_on(tmp_path, source), lambda stage, _: stages.append(stage), registry=registry_of(Short())
+        )
     assert set(stages) == {"probe"}
 
 
-def test_an_engine_that_is_not_here_is_named_with_those_that_are(tmp_path: Path) -> None:
+def test_an_unavailable_engine_is_refused_with_a_list_of_available_ones(tmp_path: Path) -> None:
     work = Work("none", str(tmp_path / "o"), str(tmp_path / "s"), "x", "magic")
     with pytest.raises(EngineUnavailableError, match="there are: share"):
-        pipeline.run(work, lambda *_: None, registry=registry_of(Share()))
+        pipeline.separate_song(work, lambda *_: None, registry=registry_of(Share()))

@@ -60,7 +60,7 @@ def test_what_is_no_audio_is_one_line_and_exit_1(tmp_path: Path) -> None:
     path.write_text("<html>")
     done = separate(path, tmp_path / "out")
     assert done.returncode == 1
-    assert done.stderr == "stemqueue-separate: The file is no audio that can be read.\n"
+    assert done.stderr == "stemqueue-separate: The file cannot be read as audio.\n"
     assert not (tmp_path / "out").exists()
 
 

@@ -1,4 +1,4 @@
-"""Tags of sources: read by the walk over the packets where it can, else by another look at the file."""
+"""Tags of sources: read by the probe if possible, else by another ffmpeg process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.fixtures.audio import convert, make_song, write_wav
-from worker.probing import Probe, probe
+from worker.probing import Probe, probe_file
 from worker.tags import Tags, read_tags
 from worker.work import Work
 from worker.workspace import Workspace
@@ -29,7 +29,7 @@ def tagged(folder: Path, name: str) -> Path:
 
 
 def look(path: Path, workspace: Workspace) -> Probe:
-    return probe(path, workspace=workspace, ffmpeg_path=None, max_seconds=60)
+    return probe_file(path, workspace=workspace, ffmpeg_path=None, max_seconds=60)
 
 
 def read(path: Path, found: Probe, workspace: Workspace, ffmpeg_path: str | None = None) -> Tags | None:
@@ -37,16 +37,16 @@ def read(path: Path, found: Probe, workspace: Workspace, ffmpeg_path: str | None
     return read_tags(work, found, workspace)
 
 
-# Ogg keeps them with the stream, the others with the container.
+# Ogg stores tags with the stream, the other formats with the container.
 @pytest.mark.parametrize("name", ["song.mp3", "song.flac", "song.ogg", "song.m4a"])
-def test_the_walk_reads_them_so_that_ffmpeg_is_not_started_for_them(
+def test_the_probe_reads_tags_so_ffmpeg_is_not_started_for_them(
     tmp_path: Path, workspace: Workspace, name: str
 ) -> None:
     path = tagged(tmp_path, name)
     assert read(path, look(path, workspace), workspace, ffmpeg_path="/nowhere") == Tags(TAGS)
 
 
-def test_they_are_the_same_where_the_walk_was_cut_short(tmp_path: Path, workspace: Workspace) -> None:
+def test_tags_are_the_same_if_the_probe_was_cut_short(tmp_path: Path, workspace: Workspace) -> None:
     path = tagged(tmp_path, "song.mp3")
     cut = replace(look(path, workspace), walked_seconds=None)
     assert read(path, cut, workspace) == Tags(TAGS)

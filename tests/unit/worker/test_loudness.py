@@ -13,7 +13,7 @@ from worker.loudness import LoudnessMeter, decibels
 def measure(samples: np.ndarray, sample_rate_hz: int, block: int = 10_007) -> LoudnessMeter:
     meter = LoudnessMeter(sample_rate_hz=sample_rate_hz, channels=len(samples))
     for start in range(0, samples.shape[1], block):
-        meter.feed(samples[:, start : start + block])
+        meter.add_block(samples[:, start : start + block])
     return meter
 
 
@@ -38,7 +38,7 @@ def test_the_size_of_the_blocks_does_not_matter() -> None:
     assert len(readings) == 1
 
 
-def test_silence_and_clips_too_short_for_a_reading_have_none() -> None:
+def test_silence_and_clips_that_are_too_short_have_no_loudness() -> None:
     assert measure(np.zeros((2, 88_200), dtype=np.float32), 44_100).integrated_lufs() is None
     assert measure(make_song(0.3), 44_100).integrated_lufs() is None
     assert LoudnessMeter(sample_rate_hz=44_100, channels=2).integrated_lufs() is None
@@ -53,7 +53,7 @@ def test_the_peak_is_the_largest_sample_of_either_sign() -> None:
     assert decibels(0.0) is None
 
 
-def test_the_channel_of_low_frequencies_counts_nothing() -> None:
+def test_the_low_frequency_channel_is_ignored() -> None:
     quiet = np.zeros((6, 44_100 * 2), dtype=np.float32)
     quiet[3] = make_song(2, channels=1)[0]
     assert measure(quiet, 44_100).integrated_lufs() is None

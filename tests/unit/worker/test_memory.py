@@ -1,4 +1,4 @@
-"""One heap for all threads: asked of the C library itself, in a process that has no threads yet."""
+"""One heap for all threads, as the C library reports it, in a process that has no threads yet."""
 
 from __future__ import annotations
 
@@ -32,6 +32,6 @@ def count_heaps(*arguments: str) -> int:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.count("<heap nr=")
 
 
-def test_threads_share_one_heap_once_told_to():
+def test_threads_share_one_heap_after_use_one_heap():
     assert count_heaps() > 1
     assert count_heaps("one") == 1

@@ -1,4 +1,4 @@
-"""The figure of panels: what is loud at some time and frequency is bright there."""
+"""The figure of panels: sound at some time and frequency is bright at that place."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from worker.spectrogram_image import (
     FRAMES_KEPT,
     GREYS,
     LOWEST_HZ,
-    Frame,
+    FigureFrame,
     draw_panels,
-    frame_around,
+    frame_for,
 )
 
 BANDS, COLUMNS = 256, 300
@@ -26,12 +26,12 @@ HALF_A_MINUTE = {"start_seconds": 0.0, "duration_seconds": 30.0}
 
 
 def panel_pixels(path: Path, decibels: np.ndarray) -> np.ndarray:
-    """Return how bright the pixels within the only panel's frame are, shape (rows, columns)."""
+    """Return the brightness of the pixels inside the only panel, shape (rows, columns)."""
     draw_panels(path, {"mixture": decibels}, edges_hz=EDGES_HZ, **HALF_A_MINUTE)
     with Image.open(path) as image:
         pixels = np.asarray(image.convert("L")).astype(int)
     height, width = pixels.shape
-    # Where the figure's margins say that the panel is, less its frame.
+    # The place of the panel by the figure's margins, without its border.
     return pixels[38 : height - 58, int(0.08 * width) + 3 : int(0.88 * width) - 3]
 
 
@@ -39,7 +39,7 @@ def silence() -> np.ndarray:
     return np.full((BANDS, COLUMNS), -80, np.float32)
 
 
-def test_octaves_lie_equally_far_apart_with_high_tones_on_top(tmp_path):
+def test_octaves_are_equally_far_apart_with_high_tones_on_top(tmp_path):
     decibels = silence()
     for hz in (256, 1024, 4096, 16_384):
         decibels[np.searchsorted(EDGES_HZ, hz) - 1] = 0
@@ -49,14 +49,14 @@ def test_octaves_lie_equally_far_apart_with_high_tones_on_top(tmp_path):
     assert np.ptp(np.diff(rows)) <= 2
 
 
-def test_a_band_thinner_than_a_pixel_is_seen(tmp_path):
+def test_a_band_thinner_than_a_pixel_is_visible(tmp_path):
     for band in range(BANDS // 2, BANDS // 2 + 6):
         decibels = silence()
         decibels[band] = 0
         assert panel_pixels(tmp_path / "figure.png", decibels).max() > 200
 
 
-def test_a_click_is_seen_at_its_time(tmp_path):
+def test_a_click_is_visible_at_its_time(tmp_path):
     decibels = np.full((BANDS, 3000), -80, np.float32)
     decibels[:, 1000] = 0
     pixels = panel_pixels(tmp_path / "figure.png", decibels)
@@ -64,28 +64,28 @@ def test_a_click_is_seen_at_its_time(tmp_path):
 
 
 @pytest.mark.parametrize("names", [("mixture", "vocals"), ("mixture", "bass", "drums", "accompaniment", "vocals")])
-def test_a_kept_frame_shows_each_song_s_time_as_matplotlib_draws_the_whole(names: tuple[str, ...]) -> None:
-    kept = Frame(names, 22_050.0)
+def test_a_cached_frame_shows_each_songs_time_axis_as_matplotlib_draws_it(names: tuple[str, ...]) -> None:
+    kept = FigureFrame(names, 22_050.0)
     for start_seconds, duration_seconds in ((0.0, 3700.0), (12.5, 0.3), (0.0, 59.9), (12.5, 0.3)):
         figure = spectrogram_image._figure(names, (LOWEST_HZ, 22_050.0))
         figure.axes[0].set_xlim(start_seconds, start_seconds + duration_seconds)
         canvas = FigureCanvasAgg(figure)
         canvas.draw()  # type: ignore[no-untyped-call]
         whole = np.asarray(canvas.buffer_rgba())[..., 1] // (256 // GREYS) + COLOURS_IN_PANELS  # type: ignore[no-untyped-call]
-        assert np.array_equal(kept.pixels(start_seconds, duration_seconds), whole)
-    assert not np.array_equal(kept.pixels(12.5, 0.3), kept.pixels(12.5, 0.4))
+        assert np.array_equal(kept.draw_time_axis(start_seconds, duration_seconds), whole)
+    assert not np.array_equal(kept.draw_time_axis(12.5, 0.3), kept.draw_time_axis(12.5, 0.4))
 
 
-def test_a_frame_is_kept_for_songs_of_the_same_signals_and_rate_and_gives_way_to_others() -> None:
-    frame = frame_around(["mixture", "vocals", "drums"], 22_050.0)
-    assert frame_around(["vocals", "mixture", "drums"], 22_050.0) is frame
+def test_frames_are_cached_by_signals_and_rate_and_replaced_by_others() -> None:
+    frame = frame_for(["mixture", "vocals", "drums"], 22_050.0)
+    assert frame_for(["vocals", "mixture", "drums"], 22_050.0) is frame
     for number in range(FRAMES_KEPT):
-        assert frame_around(["mixture", "vocals", "drums"], 24_000.0 + number) is not frame
-    assert frame_around(["mixture", "vocals", "drums"], 22_050.0) is not frame
+        assert frame_for(["mixture", "vocals", "drums"], 24_000.0 + number) is not frame
+    assert frame_for(["mixture", "vocals", "drums"], 22_050.0) is not frame
 
 
-def test_panels_lie_within_lines_and_the_bar_shows_the_colours_from_loud_to_quiet(tmp_path):
-    frame = frame_around(["mixture", "vocals", "accompaniment"], 22_050.0)
+def test_panels_have_borders_and_the_colour_bar_goes_from_loud_to_quiet(tmp_path):
+    frame = frame_for(["mixture", "vocals", "accompaniment"], 22_050.0)
     draw_panels(tmp_path / "figure.png", dict.fromkeys(frame.names, silence() + 80), edges_hz=EDGES_HZ, **HALF_A_MINUTE)
     with Image.open(tmp_path / "figure.png") as image:
         assert image.mode == "P"

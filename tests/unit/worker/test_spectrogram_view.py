@@ -10,7 +10,7 @@ from worker.spectrogram_view import BANDS, MAX_COLUMNS, SpectrogramView, decibel
 def view_of(samples: np.ndarray, sample_rate_hz: int, block: int) -> SpectrogramView:
     view = SpectrogramView(sample_rate_hz=sample_rate_hz, n_samples=samples.shape[1])
     for start in range(0, samples.shape[1], block):
-        view.feed(samples[:, start : start + block])
+        view.add_block(samples[:, start : start + block])
     return view
 
 
@@ -23,7 +23,7 @@ def test_the_size_of_the_blocks_does_not_matter(seconds: float) -> None:
 
 
 @pytest.mark.parametrize("hz", [100.0, 1_000.0, 9_000.0])
-def test_a_sine_stands_in_its_band_at_its_amplitude(hz: float) -> None:
+def test_a_sine_appears_in_its_band_with_its_amplitude(hz: float) -> None:
     t = np.arange(44_100 * 2) / 44_100
     sine = (0.5 * np.sin(2 * np.pi * hz * t)).astype(np.float32)[None]
     view = view_of(sine, 44_100, 50_000)
@@ -34,7 +34,7 @@ def test_a_sine_stands_in_its_band_at_its_amplitude(hz: float) -> None:
     assert middle[band] == pytest.approx(0.5, rel=0.15)
 
 
-def test_an_event_stands_in_its_column() -> None:
+def test_an_event_appears_in_its_column() -> None:
     samples = np.zeros((1, 8_000 * 100), dtype=np.float32)
     samples[0, 8_000 * 25 : 8_000 * 26] = make_song(1, sample_rate_hz=8_000, channels=1)[0]
     picture = view_of(samples, 8_000, 65_536).magnitudes()
@@ -45,11 +45,11 @@ def test_an_event_stands_in_its_column() -> None:
 
 def test_an_hour_keeps_as_many_columns_as_a_minute() -> None:
     view = SpectrogramView(sample_rate_hz=44_100, n_samples=44_100 * 3600)
-    view.feed(np.zeros((2, 200_000), dtype=np.float32))
+    view.add_block(np.zeros((2, 200_000), dtype=np.float32))
     assert view.magnitudes().shape == (BANDS, MAX_COLUMNS)
 
 
-def test_decibels_are_below_the_peak_and_stop_at_the_range() -> None:
+def test_decibels_are_relative_to_the_peak_and_limited_to_the_range() -> None:
     values = np.array([[1.0, 0.1, 0.0]], dtype=np.float32)
     np.testing.assert_allclose(decibels_below(values, 1.0, range_db=80), [[0, -20, -80]], atol=1e-4)
     assert (decibels_below(np.zeros((2, 3), dtype=np.float32), 0.0, range_db=80) == -80).all()

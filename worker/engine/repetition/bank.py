@@ -1,7 +1,7 @@
-"""The bank of frames in which a frame's repetitions are looked for, and the search.
+"""The bank of frames in which the engine looks for the repetitions of a frame, and the search itself.
 
-Owns a ring of what is known of the latest frames, and which of them resemble a given frame. It holds a
-bounded stretch of the track, so that memory is constant and time linear in the track's length.
+The bank is a ring buffer with the codes and features of the latest frames. It holds a bounded part of the track, so
+memory is constant and time grows linearly with the length of the track.
 """
 
 from __future__ import annotations
@@ -14,33 +14,32 @@ from worker.engine.interface import FloatArray
 from worker.engine.repetition.medians import CodeArray
 
 CELL_FRAMES = 12
-"""Frames (0.25 s) of which only the one most alike may serve: frames that follow each other hold the same
-note."""
+"""Frames (0.25 s) of which only the most similar one is used: frames that follow each other hold the same note."""
 
 GAP_CELLS = 4
-"""Cells (1 s) to either side of a frame that cannot serve it, for the same reason (Rafii and Pardo 2012)."""
+"""Cells (1 s) on each side of a frame that are not used for it, for the same reason (Rafii and Pardo 2012)."""
 
 CONTEXT_STEP_FRAMES = 6
-"""Frames (0.14 s) between those that are compared with each other."""
+"""Frames (0.14 s) from one compared frame to the next."""
 
 CONTEXT_STEPS = 4
-"""How many steps before and after a frame are compared too. Two moments then are alike if the accompaniment goes on
-alike around them; a single frame matches the sung note as much."""
+"""Number of steps before and after a frame that are compared too. Two moments are then similar if the accompaniment
+around them continues in the same way; a single frame would also match because of the sung note."""
 
 
 class Bank:
-    """A ring of `capacity_frames` frames: frame `t` lies in row `t % capacity_frames`.
+    """A ring buffer of `capacity_frames` frames: frame `t` lies in row `t % capacity_frames`.
 
     Parameters
     ----------
     capacity_frames
         A multiple of `CELL_FRAMES`. Memory: `capacity_frames * (2 * n_bins + 4 * n_features + n_short_bins)` bytes.
     n_bins
-        Bins of a spectrum.
+        Number of frequency bins of a spectrum.
     n_features
         Numbers by which frames are compared.
     n_short_bins
-        Bins for which it is known how steady they are.
+        Number of frequency bins whose steadiness is stored.
     """
 
     def __init__(self, capacity_frames: int, n_bins: int, n_features: int, n_short_bins: int = 0) -> None:
@@ -52,38 +51,40 @@ class Bank:
         self.steadiness: NDArray[np.int8] = np.zeros((capacity_frames, n_short_bins), np.int8)
 
     def rows(self, first: int, stop: int) -> slice:
-        """Return the rows of the frames `first` to `stop`, which must not straddle the ring's seam."""
+        """Return the rows of the frames `first` to `stop`. The range must not cross the end of the ring."""
         row = first % self.capacity_frames
         return slice(row, row + stop - first)
 
     def advance(self, stop_frame: int) -> None:
-        """Declare the rows of all frames below `stop_frame` to be filled."""
+        """Declare that the rows of all frames before `stop_frame` have been written."""
         self.stop_frame = stop_frame
         self.first_frame = max(0, stop_frame - self.capacity_frames)
 
-    def neighbours(self, first: int, stop: int, most: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """Return which rows resemble the frames `first` to `stop`, and how many they are.
+    def find_similar(self, first: int, stop: int, most: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Return which rows hold the frames most similar to each of the frames `first` to `stop`.
+
+        The similarity of two frames is the mean cosine of their features, over the two frames themselves and the
+        frames of their context.
 
         Parameters
         ----------
         first, stop
-            Frames in the bank; not across the ring's seam.
+            A range of frames in the bank that does not cross the end of the ring.
         most
-            How many rows to return at most for a frame.
+            The largest number of rows to return for a frame.
 
         Returns
         -------
         rows : ndarray, shape (stop - first, most), int32
-            The most alike frame of each of the `most` most alike cells, the cells near the frame itself left out.
-            Alike is what has a high sum of the features' cosines over the frames of the context.
+            The most similar frame of each of the `most` best cells, without the cells near the frame itself.
         n_rows : ndarray, shape (stop - first,), int32
-            How many of `rows` are valid; fewer than `most` where the bank holds fewer cells.
+            How many entries of `rows` are valid: fewer than `most` where the bank holds fewer cells.
         """
         n_valid = min(self.stop_frame, self.capacity_frames)
-        similarity = self._features_around(first, stop) @ self.features[:n_valid].T
+        similarity = self._features_with_context(first, stop) @ self.features[:n_valid].T
         rows = np.zeros((stop - first, most), np.int32)
         n_rows = np.zeros(stop - first, np.int32)
-        _pick(
+        _choose_rows(
             similarity,
             first,
             self.first_frame // CELL_FRAMES,
@@ -93,25 +94,26 @@ class Bank:
         )
         return rows, n_rows
 
-    def _features_around(self, first: int, stop: int) -> FloatArray:
-        """Return the features of the frames `first` to `stop` and their context, zeros for what is not in the bank."""
+    def _features_with_context(self, first: int, stop: int) -> FloatArray:
+        """Return the features of the frames `first` to `stop` and their context; zeros for frames not in the bank."""
         reach = CONTEXT_STEPS * CONTEXT_STEP_FRAMES
         low, high = max(first - reach, self.first_frame), min(stop + reach, self.stop_frame)
-        around = np.zeros((stop - first + 2 * reach, self.features.shape[1]), np.float32)
+        features = np.zeros((stop - first + 2 * reach, self.features.shape[1]), np.float32)
         place = low - (first - reach)
-        around[place : place + high - low] = self.features[np.arange(low, high) % self.capacity_frames]
-        return around
+        features[place : place + high - low] = self.features[np.arange(low, high) % self.capacity_frames]
+        return features
 
 
 @njit(cache=True, nogil=True)
-def _pick(similarity, first, first_cell, ring_cells, rows, n_rows):  # type: ignore[no-untyped-def] # noqa: PLR0917 (numba)
+def _choose_rows(similarity, first, first_cell, ring_cells, rows, n_rows):  # type: ignore[no-untyped-def] # noqa: PLR0917 (numba)
     """Fill `rows` and `n_rows` from `similarity`, shape (frames and their context, bank rows)."""
     n_valid = similarity.shape[1]
     n_cells = (n_valid + CELL_FRAMES - 1) // CELL_FRAMES
+    # The best similarity in each cell, as a 16-bit integer, which `_take_best` can rank bit by bit.
     best = np.zeros(n_cells, np.uint16)
     in_context = np.zeros(n_valid, np.float32)
     for t in range(rows.shape[0]):
-        _sum_over_context(similarity, t, in_context)
+        _average_over_context(similarity, t, in_context)
         own_cell = (first + t) // CELL_FRAMES
         for c in range(n_cells):
             highest = np.float32(0)
@@ -124,10 +126,10 @@ def _pick(similarity, first, first_cell, ring_cells, rows, n_rows):  # type: ign
 
 
 @njit(cache=True, nogil=True)
-def _sum_over_context(similarity, t, in_context):  # type: ignore[no-untyped-def]
-    """Write the mean similarity of frame `t` and its context to each row and its context, 1 at most.
+def _average_over_context(similarity, t, in_context):  # type: ignore[no-untyped-def]
+    """Write for each row the mean similarity of frame `t` and its context to the row and the row's context; at most 1.
 
-    Where the ring has its seam a row's context is another moment's; that concerns half a second in the whole bank.
+    At the end of the ring the context of a row belongs to another moment. That affects half a second of the bank.
     """
     n_rows = in_context.size
     in_context[:] = 0
@@ -142,10 +144,8 @@ def _sum_over_context(similarity, t, in_context):  # type: ignore[no-untyped-def
 
 
 @njit(cache=True, nogil=True)
-def _take_best(similarity, best, rows):  # type: ignore[no-untyped-def]
-    """Write the most alike row of each of the best cells into `rows`, earlier cells first among equals."""
-    most = rows.size
-    # The highest threshold that at least `most` cells reach, bit by bit.
+def _lowest_of_the_best(best, most):  # type: ignore[no-untyped-def]
+    """Return the highest value that at least `most` cells reach, found bit by bit from the highest bit."""
     threshold = np.uint16(0)
     for bit in range(15, -1, -1):
         candidate = threshold | np.uint16(1 << bit)
@@ -154,10 +154,20 @@ def _take_best(similarity, best, rows):  # type: ignore[no-untyped-def]
             reached += best[c] >= candidate
         if reached >= most:
             threshold = candidate
+    return threshold
+
+
+@njit(cache=True, nogil=True)
+def _take_best(similarity, best, rows):  # type: ignore[no-untyped-def]
+    """Write the most similar row of each of the best cells into `rows`; among equal cells the earlier ones count.
+
+    Returns the number of rows.
+    """
+    threshold = _lowest_of_the_best(best, rows.size)
     above = 0
     for c in range(best.size):
         above += best[c] > threshold
-    ties_left = most - above
+    ties_left = rows.size - above
     n = 0
     for c in range(best.size):
         if best[c] == 0 or best[c] < threshold:

@@ -1,7 +1,4 @@
-"""What the repetition engine tells of itself: its stems, presets and limits, all plain data.
-
-Owns the settings behind the presets; what they do is the business of the modules beside it.
-"""
+"""The description of the repetition engine (stems, presets, limits) and the settings behind each preset."""
 
 from __future__ import annotations
 
@@ -11,28 +8,29 @@ from dataclasses import asdict, dataclass
 from worker.engine.interface import EngineDescription, Preset
 
 ORIGINAL_MAX_SECONDS = 600.0
-"""Memory and time of `original` grow faster than the song; this keeps a song within about a gigabyte."""
+"""Longest track of the preset `original`, whose memory and time grow faster than the track: 10 minutes take about a
+gigabyte."""
 
 CONTEXT_SECONDS = 300.0
-"""How far around a range the bank of repetitions can reach."""
+"""How far around an excerpt the bank of frames can reach."""
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What the presets differ in.
+class PresetSettings:
+    """The settings in which the presets differ.
 
     Attributes
     ----------
     neighbours
-        How many alike frames tell what repeats. More are smoother and find less that is rare.
+        Number of similar frames that are compared. More give smoother stems and miss what repeats rarely.
     quantile
-        Which of their sorted magnitudes is what repeats: 0.5 for the median.
+        Which of their sorted magnitudes counts as repeating: 0.5 is the median.
     lean
-        Added to the logarithm of every bin's odds to be voice: above 0 for a fuller voice, below 0 for a cleaner one.
+        Added to the log odds of every bin to be voice: above 0 for a fuller voice, below 0 for a cleaner one.
     decisiveness
-        Multiplies the logarithm of the odds: above 1 fewer bins are shared between the stems.
+        Multiplies the log odds: above 1 fewer bins are shared between the stems.
     least_share
-        Share of the energy below which a second's voice is held for leakage and faded out.
+        The share of the energy below which a second's voice counts as leakage and is faded out.
     """
 
     neighbours: int = 10
@@ -42,21 +40,21 @@ class Settings:
     least_share: float = 0.2
 
 
-SETTINGS: Mapping[str, Settings] = {
-    "default": Settings(),
-    "clean-vocals": Settings(lean=-0.7, decisiveness=1.3, least_share=0.25),
-    "clean-accompaniment": Settings(lean=1.0, least_share=0.15),
+PRESET_SETTINGS: Mapping[str, PresetSettings] = {
+    "default": PresetSettings(),
+    "clean-vocals": PresetSettings(lean=-0.7, decisiveness=1.3, least_share=0.25),
+    "clean-accompaniment": PresetSettings(lean=1.0, least_share=0.15),
 }
-"""The presets of the streaming engine. `original` has no settings."""
+"""The presets of `RepetitionEngine`. The preset `original` has no settings."""
 
 
 def _scores(vocals_sdr_db: float, accompaniment_sdr_db: float) -> Mapping[str, float]:
-    """Return the medians that `make bench` (separation_quality) measured."""
+    """Return the median scores that `make bench FAMILIES=separation_quality` measured."""
     return {"vocals_sdr_db": vocals_sdr_db, "accompaniment_sdr_db": accompaniment_sdr_db}
 
 
 def _preset(name: str, description: str, *sdr_db: float) -> Preset:
-    return Preset(name=name, description=description, parameters=asdict(SETTINGS[name]), scores=_scores(*sdr_db))
+    return Preset(name=name, description=description, parameters=asdict(PRESET_SETTINGS[name]), scores=_scores(*sdr_db))
 
 
 DESCRIPTION = EngineDescription(

@@ -1,12 +1,14 @@
 """Medians of magnitudes, found bit by bit on 16-bit logarithmic codes.
 
-Owns the code and the compiled loops that rank codes. A magnitude becomes 5 bits of exponent and 11 of
-mantissa, which is exact to 0.05 % over 192 dB and keeps the order, so that a median of codes is the code of
-the median. Finding it takes 16 passes that only compare and count; over a tile of 128 bins the compiler
-turns them into vector instructions, which makes the median of 40 frames some thirty times faster than
-`numpy.median`.
+A code holds 5 bits of a magnitude's exponent, counted from 2**-24, and the 11 highest bits of its mantissa. It is exact
+to 0.05 % over 192 dB and keeps the order of magnitudes, so the median of codes is the code of the median.
 
-The functions release the GIL and compile on their first call (`warm` in the package does it ahead of time).
+The median is built from its highest bit down. For each bit, count the values that are smaller than the result so far
+with this bit set: if too few are smaller, the bit belongs to the median. That takes 16 passes which only compare and
+count. Over a tile of 128 bins the compiler turns them into vector instructions, which makes the median of 40 frames
+some thirty times faster than `numpy.median`.
+
+All functions release the GIL. They are compiled on their first call; `warm_up` of the package does it in advance.
 """
 
 from __future__ import annotations
@@ -18,18 +20,18 @@ from numpy.typing import NDArray
 CodeArray = NDArray[np.uint16]
 
 TILE_BINS = 128
-"""Bins ranked at once: 40 frames of them take 10 kB, which stays in the first-level cache."""
+"""Bins that are ranked together: 40 frames of them take 10 kB, which stays in the first-level cache."""
 
 MANTISSA_SHIFT = 12
-"""Bits of a float32's 23-bit mantissa that the code drops."""
+"""How many of the 23 mantissa bits of a float32 a code drops."""
 
 LOWEST_EXPONENT = (127 - 24) << 11
-"""The float32 exponent of 2**-24 (-144 dB), below which all is code 0."""
+"""The float32 exponent of 2**-24 (-144 dB). Everything below it has the code 0."""
 
 
 @njit(cache=True, nogil=True)
-def decode(codes, out_bits):  # type: ignore[no-untyped-def]
-    """Write the magnitudes of `codes` into `out_bits`, the uint32 view of a float32 array."""
+def decode_magnitudes(codes, out_bits):  # type: ignore[no-untyped-def]
+    """Write the magnitudes of `codes` into `out_bits`, the uint32 view of a float32 array of the same size."""
     for i in range(codes.size):
         code = np.uint32(codes[i])
         middle = ((code + np.uint32(LOWEST_EXPONENT)) << np.uint32(MANTISSA_SHIFT)) | np.uint32(2048)
@@ -37,11 +39,10 @@ def decode(codes, out_bits):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _workspace(n):  # type: ignore[no-untyped-def]
-    """Return a tile for up to `n` rows, and the result, candidate and count of `_rank`.
+def _allocate(n):  # type: ignore[no-untyped-def]
+    """Return a tile for up to `n` rows, and the arrays for the result, candidate and count of `_rank`.
 
-    These are arrays of their own, since of parts of one array the compiler cannot tell that they do not
-    overlap.
+    They are separate arrays: the compiler cannot tell that parts of one array do not overlap, and would not vectorise.
     """
     tile = np.full((n + 3, TILE_BINS), 65535, np.uint16)
     return (
@@ -54,9 +55,9 @@ def _workspace(n):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _rank(tile, n, rank, result, candidate, below):  # type: ignore[no-untyped-def] # noqa: PLR0917 (numba)
-    """Write into `result` the value with `rank` smaller ones in each column of `n` rows of `tile`."""
-    # Four rows at a time, so that the counts are loaded and stored less often. Rows of the highest code
-    # fill up.
+    """Write into `result`, for each column of the first `n` rows of `tile`, the value that `rank` others precede."""
+    # Four rows at a time, so the counts are loaded and stored less often. Rows of the highest code fill up the last
+    # four; they are smaller than no candidate.
     tile[n : n + 3] = 65535
     result[:] = 0
     for bit in range(15, -1, -1):
@@ -74,14 +75,17 @@ def _rank(tile, n, rank, result, candidate, below):  # type: ignore[no-untyped-d
                     + np.uint16(tile[i + 3, j] < c)
                 )
         for j in range(TILE_BINS):
-            # Written as a sum, since a choice compiles to a branch, which real music mispredicts every
-            # other time.
+            # A sum instead of a condition: that would compile to a branch, which real music mispredicts every other
+            # time.
             result[j] += np.uint16(below[j] <= rank) * step
 
 
 @njit(cache=True, nogil=True)
 def _gather(codes, rows, n, first, tile):  # type: ignore[no-untyped-def]
-    """Copy `TILE_BINS` bins from `first` on of `n` chosen rows into the tile, and zeros past the last bin."""
+    """Copy `TILE_BINS` bins, from bin `first`, of `n` chosen rows into the tile, with zeros after the last bin.
+
+    Returns how many of these bins exist.
+    """
     width = min(TILE_BINS, codes.shape[1] - first)
     for i in range(n):
         source = codes[rows[i], first : first + width]
@@ -94,7 +98,7 @@ def _gather(codes, rows, n, first, tile):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def rank_over_rows(codes, rows, n_rows, quantile, out):  # type: ignore[no-untyped-def]
-    """Rank each bin over chosen rows of the bank.
+    """Write a quantile of each bin over chosen rows of the bank.
 
     Parameters
     ----------
@@ -103,13 +107,13 @@ def rank_over_rows(codes, rows, n_rows, quantile, out):  # type: ignore[no-untyp
     rows : ndarray, shape (frames, most), int32
         For each frame the rows of the bank to rank over.
     n_rows : ndarray, shape (frames,), int32
-        How many of them there are; a frame without any gets zeros.
+        How many of them are valid. A frame without any gets zeros.
     quantile
-        0.5 for the (lower) median.
+        From 0 to 1; 0.5 is the (lower) median.
     out : ndarray, shape (frames, bins), uint16
         Receives the codes.
     """
-    tile, result, candidate, below = _workspace(rows.shape[1])
+    tile, result, candidate, below = _allocate(rows.shape[1])
     for t in range(rows.shape[0]):
         n = n_rows[t]
         if n == 0:
@@ -124,11 +128,11 @@ def rank_over_rows(codes, rows, n_rows, quantile, out):  # type: ignore[no-untyp
 
 @njit(cache=True, nogil=True)
 def middles_over_rows(codes, rows, n_rows, lower, upper):  # type: ignore[no-untyped-def]
-    """Write the two middle values of each bin over chosen rows; their mean is what `numpy.median` gives.
+    """Write the two middle values of each bin over chosen rows. Their mean is what `numpy.median` returns.
 
-    The parameters are those of `rank_over_rows`; `lower` and `upper` are the same where the number is odd.
+    The parameters are those of `rank_over_rows`. `lower` and `upper` are equal where the number of rows is odd.
     """
-    tile, result, next_higher, count = _workspace(rows.shape[1])
+    tile, result, next_higher, count = _allocate(rows.shape[1])
     for t in range(rows.shape[0]):
         n = n_rows[t]
         if n == 0:
@@ -152,23 +156,23 @@ def middles_over_rows(codes, rows, n_rows, lower, upper):  # type: ignore[no-unt
 
 @njit(cache=True, nogil=True)
 def rank_over_bins(codes, radius, quantile, out):  # type: ignore[no-untyped-def]
-    """Rank each bin over its neighbours up to `radius` bins away, the spectrum mirrored at both ends.
+    """Write a quantile of each bin over its neighbours up to `radius` bins away. The spectrum is mirrored at its ends.
 
     Parameters
     ----------
     codes : ndarray, shape (frames, bins), uint16
-        More bins than `radius`.
+        With more bins than `radius`.
     radius
-        Bins to either side.
+        Number of bins on each side.
     quantile
-        0.5 for the median.
+        From 0 to 1; 0.5 is the median.
     out : ndarray, shape (frames, bins), uint16
         Receives the codes.
     """
     n_bins = codes.shape[1]
     n = 2 * radius + 1
     padded = np.zeros(n_bins + 2 * radius + TILE_BINS, np.uint16)
-    tile, result, candidate, below = _workspace(n)
+    tile, result, candidate, below = _allocate(n)
     rank = np.uint16((n - 1) * quantile)
     for t in range(codes.shape[0]):
         padded[radius : radius + n_bins] = codes[t]

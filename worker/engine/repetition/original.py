@@ -1,11 +1,11 @@
-"""Preset `original`: the method that this project began with, within -60 dB of what librosa computes for it.
+"""The preset `original`: the method that this project began with, within -60 dB of what librosa computes.
 
-Owns that method and its parameters; shares the codes and the transform with the other presets. Each channel
-is separated by itself with the whole song in memory, and time grows with the square of the length. What
-both masks drop is in neither stem.
+Each channel is separated on its own with the whole song in memory. Time grows with the square of the length. What both
+masks drop is in neither stem.
 
 The steps are those of librosa's vocal separation gallery: `magphase(stft(y))`,
-`minimum(S, nn_filter(S, aggregate=median, metric="cosine", width=2 s))`, two `softmask` and two `istft`.
+`minimum(S, nn_filter(S, aggregate=median, metric="cosine", width=2 s))`, two `softmask` and two `istft`. The transform
+and the codes are shared with the other presets.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from worker.engine.errors import TrackTooLongError, TrackTooShortError
-from worker.engine.framing import OVERLAP, FrameGrid, analyse, synthesise
-from worker.engine.interface import EngineDescription, FloatArray, Progress, Source
+from worker.engine.framing import OVERLAP, FrameGrid, analyse, hann_window, synthesise
+from worker.engine.interface import AudioSource, EngineDescription, FloatArray, Progress
 from worker.engine.repetition.description import DESCRIPTION, ORIGINAL_MAX_SECONDS
-from worker.engine.repetition.medians import CodeArray, decode, middles_over_rows
-from worker.engine.repetition.spectra import encode
+from worker.engine.repetition.medians import CodeArray, decode_magnitudes, middles_over_rows
+from worker.engine.repetition.spectra import encode_spectra
 
 N_FFT = 2048
 HOP_LENGTH = N_FFT // OVERLAP
@@ -31,15 +31,15 @@ WIDTH_SECONDS = 2
 MARGIN_ACCOMPANIMENT = 3
 MARGIN_VOCALS = 11
 CHUNK_FRAMES = 64
-"""Frames that one thread takes at a time; their similarities to a song of 10 min take 13 MB."""
+"""Frames that one thread processes at a time. Their similarities to a song of 10 minutes take 13 MB."""
 
 
 class OriginalEngine:
-    """The post's method: each channel by itself, at the song's own rate, the whole song in memory."""
+    """The blog post's method: each channel alone, at the song's own rate, with the whole song in memory."""
 
     @property
     def description(self) -> EngineDescription:
-        """What the engine tells of itself."""
+        """The description of the engine for clients."""
         return DESCRIPTION
 
     @property
@@ -47,8 +47,8 @@ class OriginalEngine:
         """The names of the stems, in the order in which `separate` yields them."""
         return DESCRIPTION.stems
 
-    def check(self, *, sample_rate_hz: int, channels: int, n_samples: int) -> None:
-        """Raise TrackTooShortError or TrackTooLongError for a track that the method does not take."""
+    def check_track(self, *, sample_rate_hz: int, channels: int, n_samples: int) -> None:
+        """Raise TrackTooShortError or TrackTooLongError for a track that the method cannot separate."""
         del channels
         needed_frames = 2 * _width_frames(sample_rate_hz) + 3
         if _librosa_frames(n_samples) < needed_frames:
@@ -56,38 +56,43 @@ class OriginalEngine:
             raise TrackTooShortError(f"Preset original needs at least {needed_seconds:.1f} s of audio.")
         if n_samples > ORIGINAL_MAX_SECONDS * sample_rate_hz:
             raise TrackTooLongError(
-                f"Preset original takes at most {ORIGINAL_MAX_SECONDS / 60:.0f} minutes; "
-                "preset default takes any length."
+                f"Preset original accepts at most {ORIGINAL_MAX_SECONDS / 60:.0f} minutes; "
+                "the preset default has no limit."
             )
 
     def peak_bytes(self, *, sample_rate_hz: int, channels: int, n_samples: int) -> int:
-        """An upper bound of the memory that `separate` allocates for a track of this shape."""
+        """Return an upper bound of the memory that `separate` allocates for a track of this shape, in bytes."""
         del sample_rate_hz
         n_bins = N_FFT // 2 + 1
         bank_bytes = 6 * n_bins * _librosa_frames(n_samples)
         return bank_bytes + 12 * channels * n_samples + (64 << 20)
 
-    def close(self) -> None:
-        """Hold nothing between tracks."""
+    def release_memory(self) -> None:
+        """Do nothing: the engine keeps nothing between tracks."""
 
     def separate(
         self,
-        source: Source,
+        source: AudioSource,
         *,
         start: int = 0,
         stop: int | None = None,
         threads: int = 1,
         progress: Progress | None = None,
     ) -> Iterator[FloatArray]:
-        """Yield the stems of samples `start` to `stop`, each channel's computed from all of its samples."""
+        """Yield the stems of the samples `start` to `stop`, each channel's computed from the whole channel.
+
+        The parameters, blocks and errors are those of `SeparationEngine.separate`. The stems need not sum to the
+        mixture.
+        """
         sr, n_samples = source.sample_rate_hz, source.n_samples
-        self.check(sample_rate_hz=sr, channels=source.channels, n_samples=n_samples)
+        self.check_track(sample_rate_hz=sr, channels=source.channels, n_samples=n_samples)
         stop = n_samples if stop is None else stop
         stems = np.empty((2, source.channels, stop - start), np.float32)
+        # BLAS would otherwise start threads of its own within each of the pool's.
         with ThreadPoolExecutor(threads) as pool, threadpool_limits(1):
             for channel in range(source.channels):
-                y = source.read(0, n_samples)[channel]
-                stems[:, channel] = _Channel(y, sr, pool).separate()[:, start:stop]
+                y = source.read_samples(0, n_samples)[channel]
+                stems[:, channel] = _ChannelSeparation(y, sr, pool).separate_channel()[:, start:stop]
                 if progress is not None:
                     progress((channel + 1) / source.channels)
         for first in range(0, stop - start, sr):
@@ -99,12 +104,12 @@ def _width_frames(sample_rate_hz: int) -> int:
 
 
 def _librosa_frames(n_samples: int) -> int:
-    """Return how many frames `librosa.stft` makes: those whose middle lies on the track or at its end."""
+    """Return the number of frames that `librosa.stft` makes: those whose centre lies on the track or at its end."""
     return 1 + n_samples // HOP_LENGTH
 
 
-class _Channel:
-    """One channel of one song. librosa's frame `t` is frame `t + 1` of our grid."""
+class _ChannelSeparation:
+    """One channel of one song. librosa's frame `t` is frame `t + 1` of `FrameGrid`."""
 
     def __init__(self, y: FloatArray, sr: int, pool: ThreadPoolExecutor) -> None:
         self._n_samples = y.size
@@ -118,10 +123,10 @@ class _Channel:
         self._codes: CodeArray = np.zeros((self._n_frames, grid.n_bins), np.uint16)
         self._unit_spectra: FloatArray = np.zeros((self._n_frames, grid.n_bins), np.float32)
 
-    def separate(self) -> FloatArray:
-        """Return vocals and accompaniment, shape (2, n_samples)."""
+    def separate_channel(self) -> FloatArray:
+        """Return vocals and accompaniment, shape (2, n_samples), float32."""
         chunks = range(self._n_chunks)
-        list(self._pool.map(self._encode, chunks))
+        list(self._pool.map(self._encode_chunk, chunks))
         stems = np.zeros((2, self._y.size), np.float32)
         for chunk, y in zip(chunks, self._pool.map(self._separate_chunk, chunks), strict=True):
             place = chunk * CHUNK_FRAMES * HOP_LENGTH
@@ -134,42 +139,48 @@ class _Channel:
         y = self._y[np.newaxis, place : place + (CHUNK_FRAMES + OVERLAP - 1) * HOP_LENGTH]
         return analyse(y, N_FFT)[:, : self._n_frames - chunk * CHUNK_FRAMES]
 
-    def _encode(self, chunk: int) -> None:
+    def _encode_chunk(self, chunk: int) -> None:
         rows = slice(chunk * CHUNK_FRAMES, (chunk + 1) * CHUNK_FRAMES)
         each_bin = np.arange(self._codes.shape[1], dtype=np.int32)
-        encode(self._spectra(chunk), each_bin, self._codes[rows], self._unit_spectra[rows])
+        encode_spectra(self._spectra(chunk), each_bin, self._codes[rows], self._unit_spectra[rows])
 
     def _separate_chunk(self, chunk: int) -> FloatArray:
+        filtered, n_rows = self._median_of_neighbours(chunk)
+        D = np.repeat(self._spectra(chunk), 2, axis=0)
+        _apply_soft_masks(D, filtered, n_rows)
+        return synthesise(D, N_FFT)
+
+    def _median_of_neighbours(self, chunk: int) -> tuple[FloatArray, NDArray[np.int32]]:
+        """Return the median magnitudes of each frame's neighbours, shape (frames, bins), and how many they are."""
         first = chunk * CHUNK_FRAMES
         similarity = self._unit_spectra[first : first + CHUNK_FRAMES] @ self._unit_spectra.T
         most = int(2 * np.ceil(np.sqrt(self._n_frames - 2 * self._width + 1)))
         rows = np.zeros((similarity.shape[0], most), np.int32)
         n_rows = np.zeros(similarity.shape[0], np.int32)
-        _neighbours(similarity, first, self._width, rows, n_rows)
+        _find_neighbours(similarity, first, self._width, rows, n_rows)
         codes = np.empty((2, similarity.shape[0], self._codes.shape[1]), np.uint16)
         middles_over_rows(self._codes, rows, n_rows, codes[0], codes[1])
         middles = np.empty(codes.shape, np.float32)
-        decode(codes.ravel(), middles.view(np.uint32).ravel())
-        D = np.repeat(self._spectra(chunk), 2, axis=0)
-        _mask(D, middles.mean(axis=0), n_rows)
-        return synthesise(D, N_FFT)
+        decode_magnitudes(codes.ravel(), middles.view(np.uint32).ravel())
+        return middles.mean(axis=0), n_rows
 
 
 def _window_coverage(n_frames: int, n_samples: int) -> FloatArray:
-    """Return the squared windows' sum over its constant value: below 1 where the ends lack frames."""
+    """Return the sum of the squared windows over each sample, relative to its full value: below 1 near the ends."""
     coverage = np.zeros(n_samples, np.float32)
-    squared = np.hanning(N_FFT + 1)[:-1].astype(np.float32) ** 2 / 1.5
+    squared = hann_window(N_FFT) ** 2 / 1.5
     for frame in range(n_frames):
         coverage[frame * HOP_LENGTH : frame * HOP_LENGTH + N_FFT] += squared
     return np.maximum(coverage, np.finfo(np.float32).tiny)
 
 
 @njit(cache=True, nogil=True)
-def _neighbours(similarity, first, width, rows, n_rows):  # type: ignore[no-untyped-def]
-    """Fill in the neighbours that `librosa.segment.recurrence_matrix` finds in its mode `connectivity`.
+def _find_neighbours(similarity, first, width, rows, n_rows):  # type: ignore[no-untyped-def]
+    """Write the neighbours that `librosa.segment.recurrence_matrix` finds in its mode `connectivity`.
 
-    Of the `most + 2 * width` nearest frames other than the frame itself it drops those within `width`, and
-    keeps of the rest the `most` with the lowest index, not the nearest: it sorts links that are all equal.
+    It takes the `most + 2 * width` frames that are nearest to the frame, without the frame itself, and drops those
+    within `width` of it. Of the rest it keeps the `most` with the lowest index, not the nearest ones: it sorts links
+    that all have the same weight.
     """
     most = rows.shape[1]
     n_frames = similarity.shape[1]
@@ -193,8 +204,8 @@ def _neighbours(similarity, first, width, rows, n_rows):  # type: ignore[no-unty
 
 
 @njit(cache=True, nogil=True)
-def _mask(D, filtered, n_rows):  # type: ignore[no-untyped-def]
-    """Multiply `D[0]` by the vocals' soft mask and `D[1]` by the accompaniment's, both of power 3."""
+def _apply_soft_masks(D, filtered, n_rows):  # type: ignore[no-untyped-def]
+    """Multiply `D[0]` by the soft mask of the vocals and `D[1]` by that of the accompaniment, both with power 3."""
     for t in range(D.shape[1]):
         for f in range(D.shape[2]):
             S = np.sqrt(D[0, t, f].real ** 2 + D[0, t, f].imag ** 2)

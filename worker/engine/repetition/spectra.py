@@ -1,4 +1,4 @@
-"""From spectra to the codes in which they are stored and the features by which they are compared."""
+"""Turns spectra into the codes in which they are stored and the features by which they are compared."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from numpy.typing import NDArray
 from worker.engine.repetition.medians import LOWEST_EXPONENT, MANTISSA_SHIFT
 
 N_BANDS = 96
-"""Bands by which frames are compared. Fewer are faster and blur chords; more follow single partials."""
+"""Number of bands by which frames are compared. Fewer are faster and blur chords; more follow single partials."""
 
 BAND_EDGES_HZ = (40.0, 16000.0)
-"""Range of the comparison; rumble and hiss tell nothing of what repeats."""
+"""Frequency range of the comparison. Rumble and hiss say nothing about repetition."""
 
 
 def band_of_bin(n_fft: int, sample_rate_hz: int) -> NDArray[np.int32]:
-    """Return for each bin its band, even in mel from the lower to the upper edge, and -1 outside.
+    """Return the band of each bin: bands of equal width in mel between the two edges, and -1 outside.
 
     Returns
     -------
     ndarray, shape (n_fft / 2 + 1,), int32
-        Below `N_BANDS`, never falling inside the edges.
+        From 0 to `N_BANDS - 1`, never falling between the edges.
     """
     frequency_hz = np.arange(n_fft // 2 + 1) * sample_rate_hz / n_fft
     low, high = (_mel(np.array(edge)) for edge in BAND_EDGES_HZ)
@@ -31,23 +31,24 @@ def band_of_bin(n_fft: int, sample_rate_hz: int) -> NDArray[np.int32]:
 
 
 def _mel(frequency_hz: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return frequencies in mel, by O'Shaughnessy's formula."""
     return 2595 * np.log10(1 + frequency_hz / 700)
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def encode(D, band_of_bin, codes, features):  # type: ignore[no-untyped-def]
-    """Write the codes and the normed features of spectra.
+def encode_spectra(D, band_of_bin, codes, features):  # type: ignore[no-untyped-def]
+    """Write the codes and the normalised features of spectra.
 
     Parameters
     ----------
     D : ndarray, shape (channels, frames, bins), complex64
         Unchanged.
     band_of_bin : ndarray, shape (bins,), int32
-        As from the function of that name.
+        From the function of the same name.
     codes : ndarray, shape (frames, bins), uint16
-        Receives the codes of the magnitudes, all channels taken together: the root of their summed powers.
+        Receives the codes of the magnitudes of all channels together: the square root of their summed powers.
     features : ndarray, shape (frames, bands), float32
-        Receives each band's summed magnitude, divided by the frame's norm; zeros for silence.
+        Receives the summed magnitude of each band, divided by the norm of the frame; zeros for silence.
     """
     n_channels, n_frames, n_bins = D.shape
     magnitude = np.zeros(n_bins, np.float32)

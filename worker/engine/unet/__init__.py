@@ -1,7 +1,7 @@
-"""An engine driven by a manifest: any network that masks a spectrogram, Spleeter's U-Net being the first.
+"""Engines that run neural networks which mask a spectrogram. The first is Spleeter's U-Net.
 
-Owns inference and what surrounds it. The files come from a folder that `worker.model_setup` makes; which
-folder is the caller's to say.
+A manifest beside the networks describes them; nothing in this package is specific to one network. The files come from
+a model folder that `worker.model_setup` makes; the caller says where it is.
 """
 
 from worker.engine.unet.engine import MaskEngine, create, describe

@@ -1,6 +1,6 @@
-"""Chunks on their way through the networks: analysis, gains, masks, synthesis.
+"""What happens to a chunk of a track on its way through the networks: analysis, gains, masks, synthesis.
 
-Owns what happens to the channels. Knows no track, and of the masks no more than that they come of the gains.
+Handles groups of channels where a track has more channels than the networks. Knows nothing of the track around a chunk.
 """
 
 from __future__ import annotations
@@ -10,18 +10,20 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from worker.engine.framing import ComplexArray
 from worker.engine.interface import FloatArray
-from worker.engine.unet.manifest import Manifest
+from worker.engine.unet.manifest import ModelManifest
 from worker.engine.unet.masks import MaskRule
 from worker.engine.unet.network import Model, States
-from worker.engine.unet.spectrum import ComplexArray, ShortTimeFourier
+from worker.engine.unet.spectrum import ShortTimeFourier
 
 
 @dataclass
 class Chunk:
-    """A chunk of a track under way; each part is there once its step is done.
+    """A chunk on its way through the networks. Each attribute exists once its step is done.
 
-    `gains`, by stem, belong to the frames of the chunk that came `delay_frames` before.
+    `D` is the spectrum, shape (channels, frames, bins), and `S` its magnitudes in the networks' bins. `gains` holds one
+    array like `S` for each stem; they belong to the chunk that came `delay_frames` before, by which networks lag.
     """
 
     D: ComplexArray = field(init=False)
@@ -30,9 +32,9 @@ class Chunk:
 
 
 class ChunkMasker:
-    """Separates the chunks of one track, which must pass every step in order.
+    """Separates the chunks of one track. The chunks must pass each step in order.
 
-    Different steps may run on different threads at once.
+    Different steps may run at once on different threads.
 
     Parameters
     ----------
@@ -44,36 +46,37 @@ class ChunkMasker:
         Channels of the track.
     """
 
-    def __init__(self, manifest: Manifest, model: Model, channels: int) -> None:
+    def __init__(self, manifest: ModelManifest, model: Model, channels: int) -> None:
         self._manifest = manifest
         self._model = model
         groups = -(-channels // manifest.channels)
-        # Each group has states of its own, since a network may change them in place.
+        # Each group needs states of its own, because a network may change them in place.
         self._states: list[list[States]] = [
-            [states, *(deepcopy(states) for _ in range(1, groups))] for states in model.initial_states()
+            [states, *(deepcopy(states) for _ in range(1, groups))] for states in model.initial_states.take_states()
         ]
-        self._rule = MaskRule.of(manifest)
+        self._rule = MaskRule.from_manifest(manifest)
         self._fourier = ShortTimeFourier(manifest.n_fft, manifest.hop_length, manifest.bins + len(self._rule.taper))
 
     def analyse(self, chunk: Chunk, y: FloatArray) -> None:
-        """Compute a chunk's spectrum and magnitudes from its samples."""
+        """Compute the spectrum and magnitudes of a chunk from its samples, shape (channels, chunk_samples)."""
         chunk.D, chunk.S = self._fourier.analyse(y, self._manifest.bins)
         chunk.gains = [chunk.S[:0]] * len(self._manifest.stems)
 
-    def infer(self, chunk: Chunk, stem: int) -> None:
-        """Compute the gains of a stem, a group of channels at a time."""
+    def infer_gains(self, chunk: Chunk, stem: int) -> None:
+        """Compute the gains of a stem, one group of channels after another."""
         width = self._manifest.channels
-        network, states, groups = self._model.networks[stem], self._states[stem], []
+        network, states, gains_of_groups = self._model.networks[stem], self._states[stem], []
         for group, first in enumerate(range(0, len(chunk.S), width)):
             S = chunk.S[first : first + width]
             present, missing = len(S), width - len(S)
             if missing:
+                # Repeat the last channel, and take the mean of the gains of its copies.
                 S = np.concatenate([S, *[S[-1:]] * missing])
             gains, states[group] = network.step(S, states[group])
             if missing:
                 gains[present - 1] = gains[present - 1 :].mean(axis=0)
-            groups.append(gains[:present])
-        chunk.gains[stem] = groups[0] if len(groups) == 1 else np.concatenate(groups)
+            gains_of_groups.append(gains[:present])
+        chunk.gains[stem] = gains_of_groups[0] if len(gains_of_groups) == 1 else np.concatenate(gains_of_groups)
 
     def synthesise(self, chunk: Chunk, later: Chunk) -> FloatArray:
         """Return what the frames of a chunk add to the masked stems.
@@ -83,17 +86,18 @@ class ChunkMasker:
         chunk
             An analysed chunk.
         later
-            The chunk whose gains belong to it.
+            The chunk that holds the gains of `chunk`. They are deleted.
 
         Returns
         -------
         ndarray, shape (masked stems, channels, chunk_samples), float32
-            To be added up with its neighbours', which overlap by `lead_samples`.
+            To be added to those of the neighbouring chunks, which overlap by `lead_samples`.
         """
-        y = self._fourier.synthesise(
-            chunk.D,
-            len(self._manifest.masked_stems),
-            lambda frames: self._rule.masks(chunk.S[:, frames], [gains[:, frames] for gains in later.gains]),
-        )
-        later.gains.clear()  # They would else stay as long as the chunk that came with them.
+
+        def masks_of(frames: slice) -> FloatArray:
+            return self._rule.compute_masks(chunk.S[:, frames], [gains[:, frames] for gains in later.gains])
+
+        y = self._fourier.synthesise(chunk.D, len(self._manifest.masked_stems), masks_of)
+        # Otherwise the gains would stay in memory as long as the chunk that they came with.
+        later.gains.clear()
         return y

@@ -1,4 +1,4 @@
-"""The engine as the pipeline knows it: what it tells of itself and refuses, when it loads the networks."""
+"""The engine as the pipeline sees it: its description, the tracks it refuses, and when it loads the networks."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from worker.engine.errors import EngineError, InvalidParameterError
-from worker.engine.interface import EngineDescription, FloatArray, Preset, Progress, Source
-from worker.engine.unet.frames import FrameGrid
-from worker.engine.unet.manifest import Manifest, read_manifest
+from worker.engine.interface import AudioSource, EngineDescription, FloatArray, Preset, Progress
+from worker.engine.unet.frames import ChunkGrid
+from worker.engine.unet.manifest import ModelManifest, read_manifest
 from worker.engine.unet.network import Model, check_machine, load_model
 from worker.engine.unet.rates import SETTLING_SECONDS
 from worker.engine.unet.separation import Separation
@@ -17,26 +17,25 @@ from worker.engine.unet.separation import Separation
 DEFAULT_PRESET = "standard"
 
 LOWEST_RATE_HZ = 1000
-"""Below this a track is no music, and the source's few samples would fill chunks of minutes."""
+"""Below this a track is not music, and a chunk of seconds at the networks' rate would be minutes of the track."""
 
 ACTIVATION_BYTES = 256
-"""What a network holds at once for each bin of a chunk, at most; measured, with a quarter to spare."""
+"""Upper bound of what a network holds at once for each bin of a chunk; measured, with a quarter to spare."""
 
 SAMPLE_BYTES = 48
-"""What two chunks under way and those that wait take for each sample and stem, spectra included;
-measured."""
+"""Bytes for each sample and stem, spectra included, of the two chunks in progress and those that wait; measured."""
 
 
 def describe(model_folder: Path) -> EngineDescription:
-    """Return what the manifest in a model folder tells of its engine.
+    """Return the description of the engine in a model folder.
 
-    Raises EngineUnavailableError without a model, or with one that was made for another machine.
+    Raises EngineUnavailableError if there is no model, or if it was built for another machine.
     """
     return _description(_usable_manifest(model_folder))
 
 
 def create(preset: str | None, parameters: Mapping[str, Any], *, model_folder: Path) -> MaskEngine:
-    """Return the engine of a model folder, its networks not loaded yet.
+    """Return the engine of a model folder. Its networks are not loaded yet.
 
     Raises EngineUnavailableError as `describe` does, InvalidParameterError for an unknown preset or parameter.
     """
@@ -49,25 +48,26 @@ def create(preset: str | None, parameters: Mapping[str, Any], *, model_folder: P
 
 
 class MaskEngine:
-    """An engine that multiplies the mixture's spectrum with masks that networks tell.
+    """An engine that multiplies the mixture's spectrum with masks that come from neural networks.
 
-    Tracks with more channels than the networks take are separated in groups of neighbours (pairs, for a
-    stereo network); a group that is not full repeats its last channel and averages the masks of the copies,
-    so mono is stereo with two equal sides. Tracks at other rates than the networks' are resampled; only the
-    masked stems pass through the resampler, the remainder is subtracted at the track's own rate and keeps
-    what lies above.
+    Tracks with more channels than the networks take are separated in groups of neighbouring channels (pairs, for a
+    stereo network). An incomplete group repeats its last channel and averages the gains of the copies, so mono is
+    treated as stereo with two equal sides.
+
+    Tracks with another sample rate than the networks' are resampled. Only the masked stems pass through the resampler;
+    the remainder is computed at the track's own rate, so it keeps what lies above the networks' range.
     """
 
     works_ahead = True
 
-    def __init__(self, model_folder: Path, manifest: Manifest) -> None:
+    def __init__(self, model_folder: Path, manifest: ModelManifest) -> None:
         self._folder = model_folder
         self._manifest = manifest
         self._model: Model | None = None
 
     @property
     def description(self) -> EngineDescription:
-        """What the engine tells of itself."""
+        """The description of the engine for clients."""
         return _description(self._manifest)
 
     @property
@@ -75,17 +75,17 @@ class MaskEngine:
         """The names of the stems, in the order in which `separate` yields them."""
         return self._manifest.stems
 
-    def check(self, *, sample_rate_hz: int, channels: int, n_samples: int) -> None:  # noqa: ARG002
-        """Raise an EngineError if the rate is below `LOWEST_RATE_HZ`; everything else can be separated."""
+    def check_track(self, *, sample_rate_hz: int, channels: int, n_samples: int) -> None:  # noqa: ARG002
+        """Raise an EngineError if the rate is below `LOWEST_RATE_HZ`; every other track can be separated."""
         if sample_rate_hz < LOWEST_RATE_HZ:
             raise EngineError(
                 "sample_rate_unsupported",
-                f"At {sample_rate_hz} Hz the track is below the {LOWEST_RATE_HZ} Hz that this engine needs.",
+                f"The sample rate is {sample_rate_hz} Hz; this engine needs at least {LOWEST_RATE_HZ} Hz.",
             )
 
     def peak_bytes(self, *, sample_rate_hz: int, channels: int, n_samples: int) -> int:  # noqa: ARG002
-        """An upper bound of the memory that `separate` allocates on two threads, the network included."""
-        manifest, grid = self._manifest, FrameGrid.of(self._manifest)
+        """Return an upper bound of the memory that `separate` allocates on two threads, in bytes, networks included."""
+        manifest, grid = self._manifest, ChunkGrid.from_manifest(self._manifest)
         weights = sum((self._folder / name).stat().st_size for name in manifest.files)
         activations = 2 * ACTIVATION_BYTES * manifest.chunk_frames * manifest.bins
         ratio = max(1.0, sample_rate_hz / manifest.sample_rate_hz)
@@ -95,53 +95,59 @@ class MaskEngine:
         return weights + activations + states + per_channel * channels
 
     def prepare(self) -> None:
-        """Load the networks and what they begin with.
+        """Load the networks and the states that a track begins with.
 
         Raises EngineUnavailableError if the model is missing or damaged.
         """
         self._loaded_model().initial_states.read_ahead()
 
-    def close(self) -> None:
-        """Free the networks. The next call of `separate` loads them again."""
+    def release_memory(self) -> None:
+        """Free the networks. The next `separate` loads them again."""
         self._model = None
 
     def separate(
         self,
-        source: Source,
+        source: AudioSource,
         *,
         start: int = 0,
         stop: int | None = None,
         threads: int = 1,
         progress: Progress | None = None,
     ) -> Iterator[FloatArray]:
-        """Yield the stems of samples `start` to `stop` (default: all) of the source.
+        """Yield the stems of the samples `start` to `stop` of the source.
 
         Parameters
         ----------
         source
             The mixture.
         start, stop
-            The wanted range in samples.
+            The range in samples; by default the whole track.
         threads
-            How many threads work at once. The samples do not depend on it.
+            How many threads run at once, including the caller's. The samples do not depend on it.
         progress
-            Told how far the work is, after each chunk.
+            Is called after each chunk.
 
         Yields
         ------
         ndarray, shape (len(stems), channels, n), float32
-            Consecutive samples of all stems, as many as a chunk completes; n sums to `stop - start`.
+            The samples that a chunk completes; the lengths n sum to `stop - start`.
 
         Raises
         ------
         EngineError
-            Before the first block, if the rate is too low or the model is missing or damaged.
+            Before the first block, if the sample rate is too low or the model is missing or damaged.
+
+        Notes
+        -----
+        Peak memory is at most `peak_bytes`. After A. Jansson et al., "Singing Voice Separation with Deep U-Net
+        Convolutional Networks", ISMIR 2017, and R. Hennequin et al., "Spleeter", JOSS 2020; the README beside this file
+        says what is different here.
         """
         wanted = range(start, source.n_samples if stop is None else stop)
-        self.check(sample_rate_hz=source.sample_rate_hz, channels=source.channels, n_samples=source.n_samples)
+        self.check_track(sample_rate_hz=source.sample_rate_hz, channels=source.channels, n_samples=source.n_samples)
         if wanted:
             separation = Separation(self._manifest, self._loaded_model(), source, wanted)
-            yield from separation.blocks(threads, progress or _ignore)
+            yield from separation.separate_blocks(threads, progress or _ignore_progress)
 
     def _loaded_model(self) -> Model:
         if self._model is None:
@@ -149,17 +155,17 @@ class MaskEngine:
         return self._model
 
 
-def _usable_manifest(model_folder: Path) -> Manifest:
+def _usable_manifest(model_folder: Path) -> ModelManifest:
     manifest = read_manifest(model_folder)
     check_machine(model_folder, manifest)
     return manifest
 
 
-def _description(manifest: Manifest) -> EngineDescription:
-    grid = FrameGrid.of(manifest)
+def _description(manifest: ModelManifest) -> EngineDescription:
+    grid = ChunkGrid.from_manifest(manifest)
     frames = max(manifest.settling_frames, manifest.delay_frames) + 2 * manifest.chunk_frames
     network_seconds = (frames * grid.hop_length + 2 * grid.n_fft) / manifest.sample_rate_hz
-    # Where rates differ, streams start at whole seconds at worst and settle, in and out.
+    # With different rates, streams start up to a second early at each end, and settle in both resamplers.
     resampling_seconds = 2 * (1 + SETTLING_SECONDS) + 1
     return EngineDescription(
         name=manifest.name,
@@ -176,5 +182,5 @@ def _description(manifest: Manifest) -> EngineDescription:
     )
 
 
-def _ignore(_fraction: float) -> None:
-    """Take the place of a listener that nobody gave."""
+def _ignore_progress(_fraction: float) -> None:
+    """Do nothing: the caller gave no callback."""

@@ -1,22 +1,22 @@
-"""The grid of frames and chunks over a track: which of them a range of samples needs.
+"""Which frames and chunks of a track a range of samples needs.
 
-Owns the arithmetic alone. The grid begins at the track's first sample, whatever part of it is wanted, so
-that an excerpt falls into the same frames and chunks as the whole song and sounds the same.
+The grid begins at the track's first sample, whatever range is asked for. So an excerpt falls into the same frames and
+chunks as the whole song and sounds the same.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from worker.engine.unet.manifest import Manifest
+from worker.engine.unet.manifest import ModelManifest
 
 
 @dataclass(frozen=True)
-class FrameGrid:
-    """Frames of an STFT, in chunks of `chunk_frames`.
+class ChunkGrid:
+    """The frames of an STFT, grouped into chunks of `chunk_frames`.
 
-    Frame f reads the samples from `f * hop_length - lead_samples` up to `(f + 1) * hop_length`, so frame
-    0 is the first that touches the track and each sample lies in the same number of frames.
+    Frame f covers the samples from `f * hop_length - lead_samples` up to `(f + 1) * hop_length`, as `framing.py`
+    describes: frame 0 is the first that touches the track, and each sample lies in the same number of frames.
     """
 
     n_fft: int
@@ -24,13 +24,13 @@ class FrameGrid:
     chunk_frames: int
 
     @classmethod
-    def of(cls, manifest: Manifest) -> FrameGrid:
+    def from_manifest(cls, manifest: ModelManifest) -> ChunkGrid:
         """Return the grid that a network was made for."""
         return cls(manifest.n_fft, manifest.hop_length, manifest.chunk_frames)
 
     @property
     def lead_samples(self) -> int:
-        """How many samples a frame reads before its own hop."""
+        """Number of samples that a frame covers before its own hop."""
         return self.n_fft - self.hop_length
 
     @property
@@ -40,14 +40,14 @@ class FrameGrid:
 
     @property
     def chunk_samples(self) -> int:
-        """How many samples the frames of one chunk read."""
+        """Number of samples that the frames of one chunk cover."""
         return self.step_samples + self.lead_samples
 
     def first_sample(self, chunk: int) -> int:
-        """Return the first sample that a chunk reads and changes; negative for the first chunk."""
+        """Return the first sample that a chunk covers; negative for the first chunk."""
         return chunk * self.step_samples - self.lead_samples
 
-    def chunks(self, samples: range) -> range:
-        """Return the chunks whose frames touch these samples; one at least."""
+    def chunks_touching(self, samples: range) -> range:
+        """Return the chunks whose frames cover any of these samples; at least one chunk."""
         last_sample = max(samples.start, samples.stop - 1)
         return range(samples.start // self.step_samples, (last_sample + self.lead_samples) // self.step_samples + 1)

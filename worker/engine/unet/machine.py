@@ -1,6 +1,6 @@
-"""This machine, as far as an optimised model depends on it.
+"""Describes this machine as far as an optimised model depends on it.
 
-On another processor an optimised model is slower at best and wrong at worst.
+On another processor an optimised model is slow at best and wrong at worst.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from importlib import metadata
 from pathlib import Path
 
 BFLOAT16_INSTRUCTIONS = frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_bf16"})
-"""The names, as Linux tells them, of the instructions that the loops in bfloat16 are made of."""
+"""The instruction sets that the compiled bfloat16 loops need, by the names that Linux gives them."""
 
 
-def this_machine(packages: tuple[str, ...]) -> dict[str, str]:
-    """Return what an optimised graph depends on: the processor's instructions and the packages' versions."""
+def describe_machine(packages: tuple[str, ...]) -> dict[str, str]:
+    """Return what an optimised model depends on: the processor's instructions and the versions of these packages."""
     instructions = _processor_flags() or platform.processor()
     known = {"processor": f"{platform.machine()} {hashlib.sha256(instructions.encode()).hexdigest()[:16]}"}
     for package in packages:
@@ -27,12 +27,12 @@ def this_machine(packages: tuple[str, ...]) -> dict[str, str]:
 
 
 def has_instructions(names: frozenset[str]) -> bool:
-    """Tell whether this processor has all these instructions; where no list of them can be read it has none."""
+    """Return whether this processor has all these instruction sets. False where they cannot be listed."""
     return names <= set(_processor_flags().split())
 
 
 def _processor_flags() -> str:
-    """Return the line of instruction sets on Linux; empty elsewhere."""
+    """Return the processor's instruction sets, as Linux lists them; empty on other systems."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

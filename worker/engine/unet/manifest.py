@@ -1,7 +1,6 @@
-"""The manifest: what a model folder says of the network in it, and the check that its files are whole.
+"""The manifest of a model folder: what the networks in it are, how to feed them, and whether their files are intact.
 
-Owns the format of `manifest.json`. It describes any network that masks a spectrogram; nothing here knows
-which one it is. Owns no inference and no set-up.
+`manifest.json` can describe any network that masks a spectrogram.
 """
 
 from __future__ import annotations
@@ -18,34 +17,36 @@ from worker.engine.errors import EngineUnavailableError
 
 MANIFEST_NAME = "manifest.json"
 MASK_EXPONENTS = (1.0, 1.5, 2.0)
-"""The shares that masks can be made of: of magnitudes, of power, and the one between."""
+"""The exponents that masks can be made with: 1 for shares of the magnitudes, 2 for shares of the power."""
 
 MANIFEST_FORMAT = 1
-"""Raised when a field changes its meaning: an older folder is then refused and set up again."""
+"""Raise this when a field changes its meaning: older model folders are then refused and set up again."""
 
 DIGESTS_KEPT = 64
-"""Files whose digest a process remembers: those of some models."""
+"""How many files' digests a process remembers: enough for several models."""
 
 
 @dataclass(frozen=True)
-class Manifest:
-    """A set of networks that tell each stem's share of a spectrogram, and how to feed them.
+class ModelManifest:
+    """A set of networks, one for each stem, that estimate the stem's share of a spectrogram.
 
-    There is one network for each of `stems`. It takes `magnitudes`, float32 of shape (1, channels,
-    chunk_frames, bins), from an STFT with a periodic Hann window of `n_fft` samples at `sample_rate_hz`
-    up to `highest_rate_hz`, chunk by chunk, and gives `gains` of the same shape, 0 to 1: the stem's
-    magnitudes over the mixture's, for the frames `delay_frames` before. What it keeps from chunk to chunk
-    are its states: any further input x, which the output next_x replaces. `initial_states` names the file
-    with their values after silence. From chunks further back than `settling_frames` the gains take
-    nothing.
+    Input and output. A network takes `magnitudes`, float32 of shape (1, channels, chunk_frames, bins), chunk by chunk.
+    They come from an STFT with a periodic Hann window of `n_fft` samples. The sample rate is that of the track if it is
+    between `sample_rate_hz` and `highest_rate_hz`, else `sample_rate_hz`. The network returns `gains` of the same
+    shape, from 0 to 1: the stem's magnitudes divided by the mixture's, for the frames `delay_frames` earlier.
 
-    A stem's mask is its share of all stems' magnitudes to the power of `mask_exponent` (2 is the share of the power, as
-    in Spleeter), but by the part `mask_own_gain` the gain that its own network gives. Above `bins` it fades out towards
-    `taper_end_hz`. The stem `remainder`, if any, is the mixture less the others instead.
+    States. What a network keeps from chunk to chunk are its states: each further input x is replaced by the output
+    next_x. `initial_states` names the file with their values after silence. Chunks further back than `settling_frames`
+    have no influence on the gains.
 
-    `files` maps file names to their SHA-256; `networks` are those of the stems, in order, for the package
-    `runtime`, which computes in `precision`. `built_for` names the machine that the files were made for, `origin` where
-    the weights come from. `scores` are medians in dB; `real_time_factor` was measured at set-up.
+    Masks. A stem's mask is a weighted mean: `mask_own_gain` is the weight of the gain from the stem's own network, and
+    the rest is the stem's share of all stems' magnitudes raised to `mask_exponent` (2 is the share of the power, as in
+    Spleeter). Above `bins` the mask fades out up to `taper_end_hz`. The stem `remainder`, if there is one, is the
+    mixture minus the other stems.
+
+    Files. `files` maps file names to their SHA-256. `networks` are those of the stems, in order, for the package
+    `runtime`, which computes in `precision`. `built_for` identifies the machine that the files were made for; `origin`
+    says where the weights come from. `scores` are medians in dB; `real_time_factor` was measured at set-up.
     """
 
     name: str
@@ -79,14 +80,14 @@ class Manifest:
 
     @property
     def masked_stems(self) -> tuple[str, ...]:
-        """The stems that are masked, in their order."""
+        """The stems that are masked, in order: all except the remainder."""
         return tuple(stem for stem in self.stems if stem != self.remainder)
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """Return the manifest of a model folder, its files unread.
+def read_manifest(folder: Path) -> ModelManifest:
+    """Return the manifest of a model folder. The other files are not read.
 
-    Raises EngineUnavailableError when there is none, or when it is of another format.
+    Raises EngineUnavailableError if there is no manifest, or if it has another format.
     """
     path = folder / MANIFEST_NAME
     try:
@@ -94,21 +95,20 @@ def read_manifest(folder: Path) -> Manifest:
     except (OSError, ValueError) as error:
         raise EngineUnavailableError(f"No model is set up in {folder}.") from error
     if not isinstance(document, dict) or document.pop("format", None) != MANIFEST_FORMAT:
-        raise EngineUnavailableError(f"The model in {folder} was set up by another version; set it up again.")
+        raise EngineUnavailableError(f"The model in {folder} has another format; set it up again.")
     return _from_document(document, folder)
 
 
-def write_manifest(folder: Path, manifest: Manifest) -> None:
+def write_manifest(folder: Path, manifest: ModelManifest) -> None:
     """Write the manifest into a model folder."""
     text = json.dumps({"format": MANIFEST_FORMAT, **asdict(manifest)}, indent=2)
     (folder / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
 
 
-def verify_files(folder: Path, manifest: Manifest) -> None:
-    """Raise EngineUnavailableError unless every file of the model is there with the digest that the
-    manifest tells.
+def verify_files(folder: Path, manifest: ModelManifest) -> None:
+    """Raise EngineUnavailableError unless every file of the model exists and has the digest in the manifest.
 
-    What has not changed since this process read it is not read again: that would be 40 ms a track.
+    A file that has not changed since this process read it is not read again, which saves 40 ms for each track.
     """
     for name, digest in manifest.files.items():
         if Path(name).name != name:
@@ -122,7 +122,7 @@ def verify_files(folder: Path, manifest: Manifest) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal. Raises OSError when it cannot be read."""
+    """Return the SHA-256 of a file in hexadecimal. Raises OSError if the file cannot be read."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -137,39 +137,42 @@ def _digest_of_state(path: Path, _state: tuple[int, ...]) -> str:
     return sha256_of(path)
 
 
-def _from_document(document: dict[str, Any], folder: Path) -> Manifest:
-    known = {item.name for item in fields(Manifest)}
+def _from_document(document: dict[str, Any], folder: Path) -> ModelManifest:
+    known = {item.name for item in fields(ModelManifest)}
     try:
         values = {name: document[name] for name in document if name in known}
         values["stems"] = tuple(values["stems"])
         values["networks"] = tuple(values["networks"])
-        manifest = Manifest(**values)
-        _check(manifest)
+        manifest = ModelManifest(**values)
+        _check_values(manifest)
     except (KeyError, TypeError, ValueError) as error:
-        raise EngineUnavailableError(
-            f"The manifest in {folder} cannot be understood; set the model up again."
-        ) from error
+        raise EngineUnavailableError(f"The manifest in {folder} is not valid; set the model up again.") from error
     return manifest
 
 
-def _check(manifest: Manifest) -> None:
+def _check_values(manifest: ModelManifest) -> None:
+    """Raise ValueError if the values contradict each other."""
     if manifest.n_fft % manifest.hop_length or manifest.n_fft < 4 * manifest.hop_length:
-        # A squared Hann window only adds up to a constant at these hops.
+        # Only with such a hop do squared Hann windows add up to a constant.
         raise ValueError("hop_length must divide n_fft, at least four times")
     if not 1 <= manifest.bins <= manifest.n_fft // 2 + 1:
         raise ValueError("bins must lie within the spectrum")
     if manifest.delay_frames % manifest.chunk_frames or manifest.chunk_frames < 1:
-        raise ValueError("networks must lag behind by whole chunks")
-    if manifest.remainder is not None and manifest.remainder not in manifest.stems:
-        raise ValueError("the remainder must be one of the stems")
-    if manifest.mask_exponent not in MASK_EXPONENTS or not 0 <= manifest.mask_own_gain <= 1:
-        raise ValueError("mask_exponent must be one that is known, and mask_own_gain a part of 1")
-    if manifest.mask_own_gain and manifest.remainder is None:
-        # Shares sum to 1, gains need not: what is missing must go somewhere.
-        raise ValueError("only with a remainder may masks follow a network's own gain")
+        raise ValueError("delay_frames must be a multiple of chunk_frames")
+    _check_mask_rule(manifest)
     if not manifest.masked_stems or manifest.channels < 1:
-        raise ValueError("at least one stem and one channel must be masked")
+        raise ValueError("there must be at least one masked stem and one channel")
     if len(manifest.networks) != len(manifest.stems):
         raise ValueError("every stem must have a network")
     if not {*manifest.networks, manifest.initial_states} <= set(manifest.files):
-        raise ValueError("networks and states must be among the files")
+        raise ValueError("networks and initial_states must be listed in files")
+
+
+def _check_mask_rule(manifest: ModelManifest) -> None:
+    if manifest.remainder is not None and manifest.remainder not in manifest.stems:
+        raise ValueError("the remainder must be one of the stems")
+    if manifest.mask_exponent not in MASK_EXPONENTS or not 0 <= manifest.mask_own_gain <= 1:
+        raise ValueError("mask_exponent must be one of MASK_EXPONENTS, and mask_own_gain from 0 to 1")
+    if manifest.mask_own_gain and manifest.remainder is None:
+        # Shares sum to 1, but gains need not: the remainder must take up the difference.
+        raise ValueError("mask_own_gain needs a remainder")

@@ -1,7 +1,4 @@
-"""Masks: what the gains of all networks together say of each stem's part in the mixture.
-
-Owns the rule, and what stands above the bins that the networks model. Knows no samples and no track.
-"""
+"""Masks: turns the gains of all networks into each stem's part of the mixture's spectrum."""
 
 from __future__ import annotations
 
@@ -11,30 +8,41 @@ from dataclasses import dataclass
 import numpy as np
 
 from worker.engine.interface import FloatArray
-from worker.engine.unet.manifest import Manifest
+from worker.engine.unet.manifest import ModelManifest
 
 TOP_BINS = 32
-"""Above the modelled range a mask is the mean of so many bins below it. Fewer let single partials decide."""
+"""Above the networks' bins the mask is the mean of this many bins below. With fewer, single partials decide."""
 
 POWER_FLOOR = np.float32(1e-10)
-"""Spleeter's: keeps the shares defined in silence, and equal there."""
+"""Spleeter's constant: it keeps the shares defined, and equal, in silence."""
+
+
+def _unchanged(x: FloatArray) -> FloatArray:
+    return x
+
+
+def _power_of_one_and_a_half(x: FloatArray) -> FloatArray:
+    raised: FloatArray = x * np.sqrt(x)
+    return raised
+
 
 POWERS: Mapping[float, Callable[[FloatArray], FloatArray]] = {
-    1.0: lambda x: x,
-    1.5: lambda x: x * np.sqrt(x),
+    1.0: _unchanged,
+    1.5: _power_of_one_and_a_half,
     2.0: np.square,
 }
-"""One for each of `MASK_EXPONENTS`. Others would need np.power, which has no fast loop on every processor."""
+"""The functions for `MASK_EXPONENTS`. Other exponents would need `np.power`, which is slow on some processors."""
 
 
 @dataclass(frozen=True)
 class MaskRule:
-    """How masks come of gains.
+    """How masks are computed from gains.
 
-    A stem's network tells how much of the mixture is the stem's, and so do the others, by what they leave. Where the
-    two disagree the truth lies between: a mask is by the part `own_gain` what its network says alone, and for the rest
-    the stem's share of all stems' magnitudes to the power of `exponent`. `taper` is what is left of it in each
-    bin above those of the networks.
+    Each stem's network estimates how much of the mixture is the stem, and so do the other networks, by what they leave
+    over. Where the two estimates disagree, the truth lies between them. So a mask is a weighted mean of the gain from
+    the stem's own network (weight `own_gain`) and of the stem's share of all stems' magnitudes raised to `exponent`.
+
+    `masked` are the numbers of the masked stems. `taper` is the factor in each bin above those of the networks.
     """
 
     exponent: float
@@ -43,9 +51,9 @@ class MaskRule:
     taper: FloatArray
 
     @classmethod
-    def of(cls, manifest: Manifest) -> MaskRule:
-        """Return the rule that a manifest tells."""
-        # Networks see bins, not Hz: at a higher rate than their own everything moves up by the same ratio.
+    def from_manifest(cls, manifest: ModelManifest) -> MaskRule:
+        """Return the rule of a manifest."""
+        # Networks see bins, not Hz: at a higher sample rate than their own, all frequencies move up by the same ratio.
         end_bin = round(manifest.taper_end_hz / manifest.sample_rate_hz * manifest.n_fft)
         n_taper = max(0, min(end_bin, manifest.n_fft // 2 + 1) - manifest.bins)
         return cls(
@@ -55,20 +63,20 @@ class MaskRule:
             np.linspace(1, 0, n_taper, endpoint=False, dtype=np.float32),
         )
 
-    def masks(self, S: FloatArray, gains: list[FloatArray]) -> FloatArray:
+    def compute_masks(self, S: FloatArray, gains: list[FloatArray]) -> FloatArray:
         """Return the masks of some frames.
 
         Parameters
         ----------
-        S, shape (channels, frames, bins), float32
+        S : ndarray, shape (channels, frames, bins), float32
             Magnitudes of the mixture.
-        gains, of the same shape
-            What each stem's network makes of it.
+        gains : list of ndarray, of the same shape
+            The gains from each stem's network. Unchanged.
 
         Returns
         -------
-        ndarray, shape (masked stems, channels, frames, bins and taper), float32
-            The masked stems' parts, 0 to 1.
+        ndarray, shape (masked stems, channels, frames, bins + len(taper)), float32
+            The part of each masked stem, from 0 to 1.
         """
         bins, power_of = S.shape[2], POWERS[self.exponent]
         powers = [power_of(S * gain) for gain in gains]

@@ -1,8 +1,7 @@
-"""Inference: magnitudes in, gains out, chunk after chunk, by onnxruntime, by OpenVINO or by loops of our own.
+"""Inference: turns magnitudes into gains, chunk after chunk, with onnxruntime, OpenVINO or our own compiled loops.
 
-One network runs on one thread: the parallelism lies above, over the networks, where no thread waits for
-another within a layer. Two networks on a thread each take a tenth less time than one after the other on
-two threads.
+Each network runs on one thread. Several networks run in parallel instead, so no thread waits for another one within a
+layer: two networks on one thread each take a tenth less time than one after the other on two threads.
 """
 
 from __future__ import annotations
@@ -18,31 +17,41 @@ from numpy.typing import NDArray
 
 from worker.engine.errors import EngineUnavailableError
 from worker.engine.interface import FloatArray
-from worker.engine.unet.machine import this_machine
-from worker.engine.unet.manifest import Manifest, verify_files
+from worker.engine.unet.machine import describe_machine
+from worker.engine.unet.manifest import ModelManifest, verify_files
 
 States = Mapping[str, NDArray[Any]]
 
 
 class Network(Protocol):
-    """A loaded network. It holds no state itself, so one serves several streams."""
+    """A loaded network. It holds no state, so it can serve several streams."""
 
     def empty_states(self) -> States:
         """Return states of zeros."""
 
     def step(self, magnitudes: FloatArray, states: States) -> tuple[FloatArray, States]:
-        """Return gains of the shape of the magnitudes, (channels, frames, bins), and the next states.
+        """Return the gains of a chunk and the states for the next chunk.
 
-        Those given may be changed: whoever needs them longer copies them before.
+        Parameters
+        ----------
+        magnitudes : ndarray, shape (channels, frames, bins), float32
+        states
+            May be changed in place: copy them before if they are needed again.
+
+        Returns
+        -------
+        gains : ndarray, of the shape of the magnitudes, float32
+            From 0 to 1.
+        states
         """
 
 
 class OnnxNetwork:
-    """A network in onnxruntime. Raises EngineUnavailableError when that is missing or refuses the file."""
+    """A network in onnxruntime. Raises EngineUnavailableError if onnxruntime is missing or cannot load the file."""
 
     def __init__(self, path: Path) -> None:
         try:
-            # 40 MB and 0.1 s, which only a worker that runs this engine should pay.
+            # This takes 40 MB and 0.1 s, which only a worker that runs this engine should spend.
             import onnxruntime  # noqa: PLC0415
             from onnxruntime.capi import onnxruntime_pybind11_state as reasons  # noqa: PLC0415
         except ImportError as error:
@@ -50,9 +59,9 @@ class OnnxNetwork:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
-        # Set-up has optimised the graph; to do it again costs seconds and a second copy of the weights.
+        # Set-up has optimised the graph. Doing it again would take seconds and a second copy of the weights.
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        # Both off: memory goes back after each node, which halves the peak at no cost in time.
+        # With both off, memory is freed after each node, which halves the peak and costs no time.
         options.enable_cpu_mem_arena = False
         options.enable_mem_pattern = False
         options.log_severity_level = 3
@@ -76,17 +85,15 @@ class OnnxNetwork:
         return {value.name: np.zeros(value.shape, np.float32) for value in inputs if value.name != "magnitudes"}
 
     def step(self, magnitudes: FloatArray, states: States) -> tuple[FloatArray, States]:
-        """Return gains of the shape of the magnitudes, (channels, frames, bins), and the next states."""
+        """Return the gains and the next states, as `Network.step` says."""
         values = self._session.run(self._outputs, {"magnitudes": magnitudes[None], **states})
-        results: dict[str, Any] = dict(zip(self._outputs, values, strict=True))
-        gains = results.pop("gains")
-        return gains[0], {name.removeprefix("next_"): value for name, value in results.items()}
+        return _gains_and_states(dict(zip(self._outputs, values, strict=True)))
 
 
 class OpenVinoNetwork:
-    """A network in OpenVINO with bfloat16, for processors that have the instructions; others are slow at it.
+    """A network in OpenVINO with bfloat16, for processors with instructions for it; on others it is slow.
 
-    Raises EngineUnavailableError when OpenVINO is missing or refuses the file.
+    Raises EngineUnavailableError if OpenVINO is missing or cannot load the file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -98,7 +105,7 @@ class OpenVinoNetwork:
             "INFERENCE_PRECISION_HINT": "bf16",
             "INFERENCE_NUM_THREADS": 1,
             "NUM_STREAMS": 1,
-            # Pinned, the threads of two jobs would share one core.
+            # With pinning, the threads of two jobs would share one core.
             "ENABLE_CPU_PINNING": False,
         }
         try:
@@ -115,21 +122,25 @@ class OpenVinoNetwork:
         return {name: np.zeros(shape, np.float32) for name, shape in self._shapes.items() if name != "magnitudes"}
 
     def step(self, magnitudes: FloatArray, states: States) -> tuple[FloatArray, States]:
-        """Return gains of the shape of the magnitudes, (channels, frames, bins), and the next states."""
+        """Return the gains and the next states, as `Network.step` says."""
         with self._lock:
             values = self._request.infer({"magnitudes": magnitudes[None], **states}).values()
-        results = dict(zip(self._outputs, values, strict=True))
-        gains = results.pop("gains")
-        return gains[0], {name.removeprefix("next_"): value for name, value in results.items()}
+        return _gains_and_states(dict(zip(self._outputs, values, strict=True)))
+
+
+def _gains_and_states(results: dict[str, Any]) -> tuple[FloatArray, States]:
+    """Split the outputs of a network, by name, into the gains of one chunk and the states for the next."""
+    gains = results.pop("gains")
+    return gains[0], {name.removeprefix("next_"): value for name, value in results.items()}
 
 
 def _name_of(names: set[str]) -> str:
-    """Return the name of an output; OpenVINO joins the names of nodes that it has merged."""
+    """Return the name of an output. OpenVINO joins the names of nodes that it has merged."""
     return next(name for name in names if name == "gains" or name.startswith("next_"))
 
 
 def _compiled_network(path: Path) -> Network:
-    """Load a network that numba's loops run: the module has instructions that not every processor knows."""
+    """Load a network that compiled loops run. Imported late: not every processor has the instructions in the module."""
     from worker.engine.unet.bfloat16.network import Bfloat16Network  # noqa: PLC0415
 
     return Bfloat16Network(path)
@@ -140,30 +151,30 @@ RUNTIMES: Mapping[str, Callable[[Path], Network]] = {
     "numba": _compiled_network,
     "openvino": OpenVinoNetwork,
 }
-"""The packages that can run a network. Set-up chooses one for the machine."""
+"""How each package loads a network. Set-up chooses one of them for the machine."""
 
 
 class InitialStates:
-    """Reads the states of all stems' networks at a track's begin, in order: arrays named `stem/state` in an archive.
+    """The states of all stems' networks at the beginning of a track: arrays named `stem/state` in an archive.
 
-    They are read anew for each track: kept, they would be 30 MB beside those that a track is at.
+    They are read again for each track: kept in memory they would take 30 MB beside those of the current track.
     """
 
-    def __init__(self, path: Path, manifest: Manifest) -> None:
+    def __init__(self, path: Path, manifest: ModelManifest) -> None:
         self._path = path
         self._stems = manifest.stems
         self._ahead: tuple[States, ...] | None = None
 
     def read_ahead(self) -> None:
-        """Read what the next call returns."""
-        self._ahead = self._read()
+        """Read now what the next `take_states` returns."""
+        self._ahead = self._read_archive()
 
-    def __call__(self) -> tuple[States, ...]:
-        """Return states that nobody else has."""
-        states, self._ahead = self._ahead or self._read(), None
+    def take_states(self) -> tuple[States, ...]:
+        """Return the states of each stem's network. The caller owns them."""
+        states, self._ahead = self._ahead or self._read_archive(), None
         return states
 
-    def _read(self) -> tuple[States, ...]:
+    def _read_archive(self) -> tuple[States, ...]:
         with np.load(self._path, allow_pickle=False) as archive:
             return tuple(
                 {name.removeprefix(f"{stem}/"): archive[name] for name in archive.files if name.startswith(f"{stem}/")}
@@ -173,23 +184,23 @@ class InitialStates:
 
 @dataclass(frozen=True)
 class Model:
-    """The loaded networks of all stems, in order, and what gives the states that each begins with."""
+    """The loaded networks of all stems, in order, and the states that they begin a track with."""
 
     networks: tuple[Network, ...]
     initial_states: InitialStates
 
 
-def check_machine(folder: Path, manifest: Manifest) -> None:
-    """Raise EngineUnavailableError if the networks were made for another machine than this."""
+def check_machine(folder: Path, manifest: ModelManifest) -> None:
+    """Raise EngineUnavailableError if the networks were made for another machine than this one."""
     if manifest.runtime not in RUNTIMES:
-        raise EngineUnavailableError(f"The model in {folder} needs {manifest.runtime}, which is not known here.")
-    if manifest.built_for and this_machine(tuple(RUNTIMES)) != manifest.built_for:
+        raise EngineUnavailableError(f"The model in {folder} needs the unknown runtime {manifest.runtime}.")
+    if manifest.built_for and describe_machine(tuple(RUNTIMES)) != manifest.built_for:
         raise EngineUnavailableError(
             f"The model in {folder} was optimised for another processor or other packages; set it up again."
         )
 
 
-def load_model(folder: Path, manifest: Manifest) -> Model:
+def load_model(folder: Path, manifest: ModelManifest) -> Model:
     """Check the files of a model folder and load its networks. Raises EngineUnavailableError."""
     verify_files(folder, manifest)
     networks = tuple(RUNTIMES[manifest.runtime](folder / name) for name in manifest.networks)

@@ -1,6 +1,7 @@
-"""Runs jobs that depend on each other on a few threads, the caller's own among them; gives results in order.
+"""Runs tasks that depend on each other on a few threads, including the caller's, and yields their results in order.
 
-A plain executor would either idle the caller's thread or run one thread more than was allowed.
+A plain `ThreadPoolExecutor` would either leave the caller's thread idle or run one thread more than allowed. The module
+docstring of `worker/crew.py` says when to use this, and when one of the other two ways to run things in parallel.
 """
 
 from __future__ import annotations
@@ -12,76 +13,77 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
-JOBS_AHEAD = 3
-"""Jobs in line beyond those that run. Fewer leave a thread waiting for its turn; more hold more memory."""
+TASKS_AHEAD = 3
+"""Tasks that wait beyond those that run. Fewer leave threads without work; more hold more memory."""
 
 
-class Job(Generic[T]):
-    """Something to run once, after other jobs.
+class DependentTask(Generic[T]):
+    """A call that is made once, after other tasks have ended.
 
     Parameters
     ----------
-    run
-        What to run; whatever it raises is raised where the result is asked for.
+    function, *arguments
+        The call. Whatever it raises is raised again by `result`.
     after
-        Jobs whose end to wait for. They must come earlier in the line.
+        Tasks that must have ended before. They must come earlier in the sequence given to `run_in_order`.
     """
 
-    def __init__(self, run: Callable[[], T], after: Sequence[Job[Any]] = ()) -> None:
-        self._run: Callable[[], T] | None = run
+    def __init__(self, function: Callable[..., T], *arguments: Any, after: Sequence[DependentTask[Any]] = ()) -> None:
+        self._call: tuple[Callable[..., T], tuple[Any, ...]] | None = function, arguments
         self._after = after
         self._done: Future[T] = Future()
 
     def execute(self) -> None:
-        """Wait for the jobs before, then run."""
+        """Wait for the tasks before this one, then make the call."""
         try:
-            for job in self._after:
-                job.result()
-            if self._run is not None:
-                self._done.set_result(self._run())
+            for task in self._after:
+                task.result()
+            if self._call is not None:
+                function, arguments = self._call
+                self._done.set_result(function(*arguments))
         except BaseException as error:  # noqa: BLE001 - raised again by result(), on the caller's thread
             self._done.set_exception(error)
-        # Else each job would keep all jobs before it, and all that they hold.
-        self._run, self._after = None, ()
+        # Otherwise each task would keep alive all tasks before it, and their arguments.
+        self._call, self._after = None, ()
 
-    def ended(self) -> bool:
-        """Tell whether the result is there."""
+    def has_ended(self) -> bool:
+        """Return whether the call has returned or raised."""
         return self._done.done()
 
     def result(self) -> T:
-        """Wait for the result, or for what was raised instead."""
+        """Wait until the call has ended; return its result, or raise what it raised."""
         return self._done.result()
 
 
-def in_order(jobs: Iterable[Job[T]], threads: int) -> Iterator[T]:
-    """Yield the jobs' results in order, at most `threads` running at once.
+def run_in_order(tasks: Iterable[DependentTask[T]], threads: int) -> Iterator[T]:
+    """Yield the results of the tasks in order, while at most `threads` tasks run at once.
 
-    Jobs start in order. The iterable is read on the caller's thread, a few jobs ahead.
+    Tasks start in order. The iterable is read on the caller's thread, a few tasks ahead.
     """
     if threads <= 1:
-        for job in jobs:
-            job.execute()
-            yield job.result()
+        for task in tasks:
+            task.execute()
+            yield task.result()
         return
-    ahead: deque[tuple[Job[T], Future[None]]] = deque()
+    waiting: deque[tuple[DependentTask[T], Future[None]]] = deque()
     with ThreadPoolExecutor(threads - 1, thread_name_prefix="separation") as pool:
         try:
-            for job in jobs:
-                ahead.append((job, pool.submit(job.execute)))
-                if len(ahead) >= threads + JOBS_AHEAD:
-                    yield _first_result(ahead)
-            while ahead:
-                yield _first_result(ahead)
+            for task in tasks:
+                waiting.append((task, pool.submit(task.execute)))
+                if len(waiting) >= threads + TASKS_AHEAD:
+                    yield _take_first_result(waiting)
+            while waiting:
+                yield _take_first_result(waiting)
         finally:
-            for _, started in ahead:
-                started.cancel()
+            for _, submitted in waiting:
+                submitted.cancel()
 
 
-def _first_result(ahead: deque[tuple[Job[T], Future[None]]]) -> T:
-    """Return the first job's result; run what no thread has begun rather than wait for it."""
-    for job, started in ahead:
-        if ahead[0][0].ended():
+def _take_first_result(waiting: deque[tuple[DependentTask[T], Future[None]]]) -> T:
+    """Return the first task's result. Instead of only waiting for it, run tasks that no thread has started."""
+    for task, submitted in waiting:
+        if waiting[0][0].has_ended():
             break
-        if started.cancel():
-            job.execute()
-    return ahead.popleft()[0].result()
+        if submitted.cancel():
+            task.execute()
+    return waiting.popleft()[0].result()

@@ -1,4 +1,4 @@
-"""A `Source` over an array, which checks that engines ask only for what is there."""
+"""An `AudioSource` of an array, which checks that engines read only samples that exist."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class ArraySource:
         self.sample_rate_hz = sample_rate_hz
         self.channels, self.n_samples = y.shape
 
-    def read(self, start: int, stop: int) -> FloatArray:
+    def read_samples(self, start: int, stop: int) -> FloatArray:
         if not 0 <= start <= stop <= self.n_samples:
             raise ValueError(f"{start} to {stop} is not within {self.n_samples} samples")
         return np.ascontiguousarray(self._y[:, start:stop])

@@ -14,7 +14,7 @@ from worker.engine.framing import OVERLAP, FrameGrid, analyse, n_fft_near, synth
 def test_every_sample_is_rebuilt_from_the_frames_that_touch_it(n_samples: int, n_fft: int, seed: int) -> None:
     y = np.random.default_rng(seed).standard_normal((2, n_samples), np.float32)
     grid = FrameGrid(n_fft, n_samples)
-    D = analyse(grid.read(ArraySource(y, 8000), 0, grid.n_frames), n_fft)
+    D = analyse(grid.read_frames(ArraySource(y, 8000), 0, grid.n_frames), n_fft)
     assert D.shape == (2, grid.n_frames, grid.n_bins)
     rebuilt = synthesise(D, n_fft)
     before = (OVERLAP - 1) * grid.hop_length

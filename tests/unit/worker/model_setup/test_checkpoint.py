@@ -1,4 +1,4 @@
-"""Checkpoints: what is read, and that nothing in one is run."""
+"""Checkpoints: what is read, and that no code in them is run."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_a_malicious_pickle_is_refused_and_runs_nothing(tmp_path):
         pytest.param(b"\x80\x02}q\x00(", id="half a pickle"),
     ],
 )
-def test_whatever_is_no_dictionary_of_arrays_is_refused(tmp_path, pickled):
+def test_anything_but_a_dictionary_of_arrays_is_refused(tmp_path, pickled):
     with pytest.raises(CheckpointError, match=r"c\.ckpt"):
         read_checkpoint(write(tmp_path / "c.ckpt", pickled))
 
@@ -75,7 +75,7 @@ def test_arrays_of_other_types_are_refused(tmp_path):
         read_checkpoint(write(tmp_path / "c.ckpt", with_old_names({"a": np.zeros(3)})))
 
 
-def test_a_file_that_is_no_archive_is_refused(tmp_path):
+def test_a_file_that_is_not_an_archive_is_refused(tmp_path):
     path = tmp_path / "c.ckpt"
     path.write_bytes(b"no archive")
     with pytest.raises(CheckpointError):

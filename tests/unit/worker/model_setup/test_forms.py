@@ -1,7 +1,7 @@
 """Which form of the network set-up chooses.
 
-What a processor can is pretended, and how fast it is, since neither can be chosen here; OpenVINO is an extra that tests
-do not install, so a stub stands for it.
+The tests pretend what the processor can do and how fast it is, because neither can be chosen here. OpenVINO is an extra
+that the tests do not install, so a stub replaces it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest
 from worker.engine.unet.manifest import read_manifest
 from worker.model_setup import forms
 from worker.model_setup.__main__ import main
-from worker.model_setup.errors import SetupError, WeightsMissingError
+from worker.model_setup.errors import ModelSetupError, WeightsMissingError
 from worker.model_setup.forms import choose_form, forms_here
 from worker.model_setup.setup import set_up
 
@@ -23,7 +23,7 @@ FLOAT32, BFLOAT16, BY_OPENVINO = "float32", "bfloat16", "bfloat16-openvino"
 
 @pytest.fixture(autouse=True)
 def machine(monkeypatch):
-    """Pretend a machine that can do nothing special; return what changes that."""
+    """Pretend a machine with no special instructions; return a function that changes that."""
 
     def pretend(*, instructions: bool = False, openvino: tuple[str, ...] | None = None) -> None:
         monkeypatch.setattr(forms, "has_instructions", lambda _: instructions)
@@ -41,11 +41,11 @@ def machine(monkeypatch):
 
 @pytest.fixture
 def takes(monkeypatch):
-    """Return what pretends how many seconds each form takes for a chunk."""
+    """Return a function that pretends how many seconds each form takes for a chunk."""
 
     def pretend(**seconds: float) -> None:
         names = {name.replace("_", "-"): value for name, value in seconds.items()}
-        monkeypatch.setattr(forms, "_seconds_a_chunk", lambda chosen, *_: [names[form.name] for form in chosen])
+        monkeypatch.setattr(forms, "_seconds_per_chunk", lambda chosen, *_: [names[form.name] for form in chosen])
 
     return pretend
 
@@ -54,20 +54,20 @@ def names():
     return [form.name for form in forms_here()]
 
 
-def test_without_the_instructions_there_is_float32_alone(machine):
+def test_without_the_instructions_only_float32_is_available(machine):
     assert names() == [FLOAT32]
     machine(openvino=("FP32", "INT8"))
     assert names() == [FLOAT32]
 
 
-def test_bfloat16_is_there_where_the_processor_has_the_instructions(machine):
+def test_bfloat16_is_available_if_the_processor_has_the_instructions(machine):
     machine(instructions=True)
     assert names() == [FLOAT32, BFLOAT16]
     machine(instructions=True, openvino=("FP32", "INT8", "BF16"))
     assert names() == [FLOAT32, BFLOAT16, BY_OPENVINO]
 
 
-def test_auto_takes_the_form_that_was_fastest_here(machine, takes, tmp_path):
+def test_auto_chooses_the_fastest_form(machine, takes, tmp_path):
     machine(instructions=True, openvino=("BF16",))
     takes(float32=3, bfloat16=1, bfloat16_openvino=2)
     assert choose_form("auto", {}, tmp_path).name == BFLOAT16
@@ -75,7 +75,7 @@ def test_auto_takes_the_form_that_was_fastest_here(machine, takes, tmp_path):
     assert choose_form("auto", {}, tmp_path).name == BY_OPENVINO
 
 
-def test_auto_stays_with_float32_where_others_gain_next_to_nothing(machine, takes, tmp_path):
+def test_auto_keeps_float32_if_other_forms_are_hardly_faster(machine, takes, tmp_path):
     machine(instructions=True)
     takes(float32=1.05, bfloat16=1)
     assert choose_form("auto", {}, tmp_path).name == FLOAT32
@@ -86,12 +86,12 @@ def test_float32_can_be_forced_on_any_machine(machine, tmp_path):
     assert choose_form("float32", {}, tmp_path).name == FLOAT32
 
 
-def test_bfloat16_is_refused_where_there_are_no_instructions(tmp_path):
-    with pytest.raises(SetupError, match="UNET_PRECISION=bfloat16"):
+def test_bfloat16_is_refused_without_the_instructions(tmp_path):
+    with pytest.raises(ModelSetupError, match="UNET_PRECISION=bfloat16"):
         choose_form("bfloat16", {}, tmp_path)
 
 
-def test_a_setting_that_the_machine_cannot_follow_is_told_in_one_line(tmp_path, monkeypatch, capsys):
+def test_a_precision_that_the_machine_lacks_is_reported_in_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("UNET_PRECISION", "bfloat16")
     monkeypatch.setattr("worker.model_setup.__main__.compile_loops", lambda _: False)
     assert main(["--cache", str(tmp_path)]) == 1
@@ -102,7 +102,7 @@ def test_a_setting_that_the_machine_cannot_follow_is_told_in_one_line(tmp_path, 
     assert "UNET_PRECISION=bfloat16" in told
 
 
-def test_another_setting_builds_the_model_anew_and_the_manifest_tells_the_form(tmp_path):
+def test_another_precision_rebuilds_the_model_and_the_manifest_names_the_form(tmp_path):
     try:
         folder, built = set_up(tmp_path, "auto")
     except WeightsMissingError as error:

@@ -1,4 +1,4 @@
-"""The stamp of compiled loops: nothing is compiled twice, and nothing that numba would not find is taken for done."""
+"""The stamp of compiled loops: nothing is compiled twice, and loops that numba would not find are compiled again."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from worker.model_setup import loops
 
 @pytest.fixture(autouse=True)
 def compiled(monkeypatch):
-    """Count how often the loops are run through, which is what compiles them."""
+    """Count how often the loops are run, which compiles them."""
     runs = []
-    monkeypatch.setattr(repetition, "warm", lambda: runs.append(1))
+    monkeypatch.setattr(repetition, "warm_up", lambda: runs.append(1))
     return runs
 
 
@@ -24,7 +24,7 @@ def test_loops_are_compiled_once(tmp_path, compiled):
 
 def test_another_processor_compiles_them_again(tmp_path, monkeypatch):
     loops.compile_loops(tmp_path)
-    monkeypatch.setattr(loops, "this_machine", lambda _: {"processor": "another"})
+    monkeypatch.setattr(loops, "describe_machine", lambda _: {"processor": "another"})
     assert loops.compile_loops(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""Setting the model up: what is built, what is found done, what is missing."""
+"""Model set-up: what it builds, when it has nothing to do, and what can be missing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def cache(tmp_path_factory):
     return cache
 
 
-def test_the_model_is_built_whole_and_nothing_is_left_beside_it(cache):
+def test_the_model_is_complete_and_no_other_file_is_left(cache):
     manifest = read_manifest(cache / "unet")
     verify_files(cache / "unet", manifest)
     assert manifest.stems == ("vocals", "accompaniment")
@@ -38,14 +38,14 @@ def test_a_second_set_up_builds_nothing(cache, capsys):
     assert (cache / "unet").stat().st_ino == before
 
 
-def test_a_damaged_model_is_built_again(cache):
+def test_a_damaged_model_is_rebuilt(cache):
     weights = max((cache / "unet").iterdir(), key=lambda path: path.stat().st_size)
     weights.write_bytes(weights.read_bytes()[:1000])
     assert set_up(cache) == (cache / "unet", True)
     verify_files(cache / "unet", read_manifest(cache / "unet"))
 
 
-def test_without_the_weights_it_says_in_one_line_what_to_do(tmp_path, monkeypatch, capsys):
+def test_without_the_weights_one_line_says_what_to_do(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(spleeter, "DISTRIBUTION", "no-such-distribution")
     assert main(["--cache", str(tmp_path / "cache")]) == 1
     told = capsys.readouterr()
@@ -55,13 +55,13 @@ def test_without_the_weights_it_says_in_one_line_what_to_do(tmp_path, monkeypatc
     assert not (tmp_path / "cache" / "unet").exists()
 
 
-def test_a_cache_that_cannot_be_written_is_told_in_one_line(tmp_path, capsys):
+def test_a_cache_folder_that_cannot_be_written_is_reported_in_one_line(tmp_path, capsys):
     (tmp_path / "file").touch()
     assert main(["--cache", str(tmp_path / "file" / "cache")]) == 1
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_weights_of_another_digest_are_refused():
+def test_weights_with_another_digest_are_refused():
     file = next(str(file) for file in metadata.distribution("numpy").files or () if file.name == "METADATA")
     with pytest.raises(WeightsMissingError, match="published"):
         find_weights("numpy", {"a": file}, {"a": "0" * 64})

@@ -1,16 +1,20 @@
-"""The compiled loops: a layer's rows, tile by tile, each tile written in the compiler's own instructions.
+"""The compiled loops of a convolution in bfloat16.
 
-Owns the arithmetic of addresses. No compiler makes the instruction that multiplies pairs of bfloat16 numbers out of
-Python, so a tile is spelled out: 16 registers add up, so that the processor always has something to begin while it
-waits for earlier sums, and reads one pair of inputs for each pixel and one vector of weights for each register of
-channels. Two such instructions run in each cycle, which is what the processor can do at most.
+A layer is computed row by row, and each row tile by tile. A tile is a few neighbouring pixels of one row, with 16 or 32
+output channels; its sums are held in 16 vector registers, one for each pixel and each 16 channels. For each pair of
+inputs the processor's instruction `vdpbf16ps` multiplies the pair of one pixel with the weights of 16 output channels
+and adds the products to that pixel's register. Sixteen independent sums keep the processor busy while it waits for the
+results of earlier instructions: it can start two of these instructions in each cycle.
 
-All is in one module, since numba finds by its file whether a cached function is still what it was.
+No compiler produces this instruction from Python code, so a tile is written in LLVM's own instructions (`_TileCode`).
+The rest is plain numba: it computes the addresses and calls a tile (`convolve`, `convolve_to_blocks`).
+
+Everything is in one module because numba decides by the file whether a cached function is still current.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,16 +25,22 @@ from numba.extending import intrinsic
 from worker.engine.unet.bfloat16.plan import ACCUMULATORS, LANES, TABLE_ROWS
 
 VECTOR_BYTES = 64
-PIXELS_A_POINTER = 3
-"""x86 adds one or two steps to an address for free; every third pixel has an address of its own."""
+BLOCK = 4
+"""Pixels along each side of the blocks that `convolve_to_blocks` writes."""
+
+PIXELS_PER_POINTER = 3
+"""x86 adds one or two steps to an address for free, so only every third pixel needs an address of its own."""
 
 I16, I32, I64, F32 = ir.IntType(16), ir.IntType(32), ir.IntType(64), ir.FloatType()
-SUMS, WORDS = ir.VectorType(F32, LANES), ir.VectorType(I32, LANES)
-PAIRS, HALVES, FOUR = ir.VectorType(I16, 2 * LANES), ir.VectorType(I16, LANES), ir.VectorType(I32, 4)
+SUMS = ir.VectorType(F32, LANES)
+WORDS = ir.VectorType(I32, LANES)
+PAIRS = ir.VectorType(I16, 2 * LANES)
+HALVES = ir.VectorType(I16, LANES)
+FOUR_WORDS = ir.VectorType(I32, 4)
 
 
 class Geometry(NamedTuple):
-    """What the loops need to know of a layer; steps and places (`_at`) in bytes."""
+    """What the loops need to know of a layer. Steps (`_step`) and places (`_at`) are in bytes."""
 
     rows: int
     bins: int
@@ -48,103 +58,167 @@ class Geometry(NamedTuple):
     target_at: int
 
 
-class _Code:
-    """Instructions under way, in terms of addresses as plain integers."""
+class _Reads(NamedTuple):
+    """What a tile reads. The fields are LLVM values: 64-bit integers, addresses among them."""
+
+    source: Any
+    """Address of the tile's first input bin in the first row of the source ring."""
+
+    row_offsets: Any
+    """Address of one 64-bit integer for each row of the kernel: what to add to `source` to get to that row."""
+
+    row_taps: Any
+    """Number of rows of the kernel."""
+
+    pairs: Any
+    """Pairs of inputs in each row of the kernel: neighbouring channels, then neighbouring bins."""
+
+    pixel_step: Any
+    """Bytes from the inputs of one pixel to those of the next."""
+
+    weights: Any
+    """Address of the weights, in the order in which the tile reads them (`plan.packed_kernel`)."""
+
+    table: Any
+    """Address of the layer's table (`plan.packed_table`); its first row holds the biases."""
+
+
+class _TileCode:
+    """Writes the instructions of one tile. Addresses are plain 64-bit integers.
+
+    The registers of a tile are a list with an entry for each pixel, which is a list of vectors of 16 output channels.
+    """
 
     def __init__(self, builder: Any) -> None:
-        self.b = builder
+        self.builder = builder
 
-    def plus(self, address: Any, n: Any) -> Any:
-        return self.b.add(address, I64(n)) if n else address
+    def add(self, address: Any, n: int) -> Any:
+        """Return an address plus a constant."""
+        return self.builder.add(address, I64(n)) if n else address
+
+    def add_steps(self, address: Any, step: Any, n: int) -> Any:
+        """Return an address plus `n` times a step that is known only at run time."""
+        return self.builder.add(address, self.builder.mul(step, I64(n)))
 
     def load(self, address: Any, kind: Any, align: int = 4) -> Any:
-        return self.b.load(self.b.inttoptr(address, kind.as_pointer()), align=align)
+        return self.builder.load(self.builder.inttoptr(address, kind.as_pointer()), align=align)
 
-    def store(self, value: Any, address: Any, align: Any) -> None:
-        self.b.store(value, self.b.inttoptr(address, value.type.as_pointer()), align=align)
+    def store(self, value: Any, address: Any, align: int) -> None:
+        self.builder.store(value, self.builder.inttoptr(address, value.type.as_pointer()), align=align)
 
-    def repeated(self, word: Any) -> Any:
-        first = self.b.insert_element(ir.Constant(WORDS, ir.Undefined), word, I32(0))
-        return self.b.shuffle_vector(first, ir.Constant(WORDS, ir.Undefined), ir.Constant(WORDS, [0] * LANES))
+    def broadcast(self, word: Any) -> Any:
+        """Return a vector of 16 copies of a 32-bit word."""
+        undefined = ir.Constant(WORDS, ir.Undefined)
+        first = self.builder.insert_element(undefined, word, I32(0))
+        return self.builder.shuffle_vector(first, undefined, ir.Constant(WORDS, [0] * LANES))
 
-    def larger(self, x: Any, y: Any) -> Any:
-        return self.b.select(self.b.fcmp_ordered(">", x, y), x, y)
+    def maximum(self, x: Any, y: Any) -> Any:
+        return self.builder.select(self.builder.fcmp_ordered(">", x, y), x, y)
 
     def store_bfloat16(self, x: Any, address: Any, register: int) -> None:
-        """Store a register's numbers, rounded to the nearest, of two the even, as `plan.to_bfloat16` does."""
-        b, bits, sixteen = self.b, self.b.bitcast(x, WORDS), ir.Constant(WORDS, [16] * LANES)
+        """Store a vector as bfloat16, rounded to nearest and ties to even, as `plan.to_bfloat16` does."""
+        b, bits, sixteen = self.builder, self.builder.bitcast(x, WORDS), ir.Constant(WORDS, [16] * LANES)
         odd = b.and_(b.lshr(bits, sixteen), ir.Constant(WORDS, [1] * LANES))
         bits = b.add(bits, b.add(odd, ir.Constant(WORDS, [0x7FFF] * LANES)))
-        self.store(b.trunc(b.lshr(bits, sixteen), HALVES), self.plus(address, VECTOR_BYTES // 2 * register), 2)
+        self.store(b.trunc(b.lshr(bits, sixteen), HALVES), self.add(address, VECTOR_BYTES // 2 * register), 2)
 
-    def sums(self, reads: Any, first: Any) -> Any:
-        """Return `first` plus products of inputs and weights, a list of registers for each pixel."""
-        source, rows, row_taps, pairs, step, weights = reads
-        b, registers = self.b, len(first[0])
-        before, each_row, each_pair = b.block, b.append_basic_block(), b.append_basic_block()
-        row_end, end = b.append_basic_block(), b.append_basic_block()
-        b.branch(each_row)
-        b.position_at_end(each_row)
-        row, of_row, in_row = self._loop_values(before, weights, first)
-        x = b.add(source, self.load(b.add(rows, b.mul(row, I64(8))), I64, align=8))
-        pointers = [b.add(x, b.mul(step, I64(pixel))) for pixel in range(0, len(first), PIXELS_A_POINTER)]
-        b.branch(each_pair)
-        b.position_at_end(each_pair)
-        pair, of_pair, in_pair = self._loop_values(each_row, of_row, in_row)
-        product = b.module.declare_intrinsic(
+    def loop(self, times: Any, first: Sequence[Any], body: Callable[[Any, list[Any]], list[Any]]) -> list[Any]:
+        """Write a loop that runs at least once, and return the values after its last turn.
+
+        `body(count, values)` writes one turn. It gets the turn's number, from 0, and the values that the turn before it
+        returned; in the first turn these are `first`.
+        """
+        b = self.builder
+        before, turn = b.block, b.append_basic_block("turn")
+        b.branch(turn)
+        b.position_at_end(turn)
+        count, values = b.phi(I64), [b.phi(value.type) for value in first]
+        following = body(count, values)
+        next_count = self.add(count, 1)
+        end_of_turn = b.block  # Not `turn`, if the body has loops of its own.
+        for value, at_first, then in zip([count, *values], [I64(0), *first], [next_count, *following], strict=True):
+            value.add_incoming(at_first, before)
+            value.add_incoming(then, end_of_turn)
+        after = b.append_basic_block("after")
+        b.cbranch(b.icmp_signed("<", next_count, times), turn, after)
+        b.position_at_end(after)
+        return following
+
+    def accumulate(self, reads: _Reads, registers: list[list[Any]]) -> list[list[Any]]:
+        """Add to the registers the products of all inputs and weights: for each row of the kernel, for each pair.
+
+        The weights lie in the order in which they are used, so one address moves on through both loops.
+        """
+        channels = len(registers[0])
+
+        def add_row(row: Any, values: list[Any]) -> list[Any]:
+            pointers = self._pixel_pointers(reads, row, len(registers))
+
+            def add_pair(pair: Any, values: list[Any]) -> list[Any]:
+                weights, *sums = values
+                products = self._add_pair(reads, pair, pointers, weights, _grouped(sums, channels))
+                return [self.add(weights, VECTOR_BYTES * channels), *_flat(products)]
+
+            return self.loop(reads.pairs, values, add_pair)
+
+        _, *sums = self.loop(reads.row_taps, [reads.weights, *_flat(registers)], add_row)
+        return _grouped(sums, channels)
+
+    def _pixel_pointers(self, reads: _Reads, row: Any, n_pixels: int) -> list[Any]:
+        """Return the addresses of the inputs of every third pixel, in one row of the kernel."""
+        offset = self.load(self.builder.add(reads.row_offsets, self.builder.mul(row, I64(8))), I64, align=8)
+        start = self.builder.add(reads.source, offset)
+        return [self.add_steps(start, reads.pixel_step, n) for n in range(0, n_pixels, PIXELS_PER_POINTER)]
+
+    def _add_pair(
+        self, reads: _Reads, pair: Any, pointers: list[Any], weights: Any, registers: list[list[Any]]
+    ) -> list[list[Any]]:
+        """Add to each register the products of one pair of inputs with the weights of 16 output channels."""
+        b = self.builder
+        multiply_add = b.module.declare_intrinsic(
             "llvm.x86.avx512bf16.dpbf16ps.512", (), ir.FunctionType(SUMS, [SUMS, PAIRS, PAIRS])
         )
-        vectors = [b.bitcast(self.load(self.plus(of_pair, VECTOR_BYTES * z), WORDS), PAIRS) for z in range(registers)]
-        offsets = [b.mul(pair, I64(4))]
-        offsets += [b.add(offsets[0], b.mul(step, I64(n))) for n in range(1, PIXELS_A_POINTER)]
-        results = []
-        for pixel, sums in enumerate(in_pair):
-            pointer, offset = divmod(pixel, PIXELS_A_POINTER)
-            inputs = b.bitcast(self.repeated(self.load(b.add(pointers[pointer], offsets[offset]), I32)), PAIRS)
-            results.append([b.call(product, [z, vector, inputs]) for z, vector in zip(sums, vectors, strict=True)])
-        next_pair, next_weights = self.plus(pair, 1), self.plus(of_pair, VECTOR_BYTES * registers)
-        self._loop_on(each_pair, (pair, of_pair, in_pair), (next_pair, next_weights, results))
-        b.cbranch(b.icmp_signed("<", next_pair, pairs), each_pair, row_end)
-        b.position_at_end(row_end)
-        next_row = self.plus(row, 1)
-        self._loop_on(row_end, (row, of_row, in_row), (next_row, next_weights, results))
-        b.cbranch(b.icmp_signed("<", next_row, row_taps), each_row, end)
-        b.position_at_end(end)
-        return results
-
-    def _loop_values(self, before: Any, weights: Any, sums: Any) -> Any:
-        """Return the values that change from turn to turn: a count from 0, the weights' address and all sums."""
-        count, at = self.b.phi(I64), self.b.phi(I64)
-        inner = [[self.b.phi(SUMS) for _ in pixel] for pixel in sums]
-        self._loop_on(before, (count, at, inner), (I64(0), weights, sums))
-        return count, at, inner
-
-    @staticmethod
-    def _loop_on(block: Any, values: Any, following: Any) -> None:
-        for value, then in zip(values[:2], following[:2], strict=True):
-            value.add_incoming(then, block)
-        for pixel, then in zip(values[2], following[2], strict=True):
-            for value, register in zip(pixel, then, strict=True):
-                value.add_incoming(register, block)
+        vectors = [
+            b.bitcast(self.load(self.add(weights, VECTOR_BYTES * z), WORDS), PAIRS) for z in range(len(registers[0]))
+        ]
+        pair_offset = b.mul(pair, I64(4))
+        offsets = [
+            self.add_steps(pair_offset, reads.pixel_step, n) if n else pair_offset for n in range(PIXELS_PER_POINTER)
+        ]
+        following = []
+        for pixel, sums in enumerate(registers):
+            pointer, offset = divmod(pixel, PIXELS_PER_POINTER)
+            word = self.load(b.add(pointers[pointer], offsets[offset]), I32)
+            inputs = b.bitcast(self.broadcast(word), PAIRS)
+            products = zip(sums, vectors, strict=True)
+            following.append([b.call(multiply_add, [x, weights_of, inputs]) for x, weights_of in products])
+        return following
 
 
-def _tile(registers: int, finish: Callable[..., None]) -> Any:
-    """Return the function that computes a tile's sums, and does with them as `finish` says.
+def _flat(registers: list[list[Any]]) -> list[Any]:
+    return [vector for pixel in registers for vector in pixel]
 
-    It takes two tuples of addresses, counts and steps from pixel to pixel. The first: the source, what to add to it
-    for each row of the kernel, how many rows there are, pairs of inputs in each, the step, weights and table. The
-    second: where results go, as `finish` wants it.
+
+def _grouped(vectors: list[Any], channels: int) -> list[list[Any]]:
+    return [vectors[i : i + channels] for i in range(0, len(vectors), channels)]
+
+
+def _make_tile(channels: int, write_results: Callable[..., None]) -> Any:
+    """Return a function, callable from numba, that computes a tile's sums and hands them to `write_results`.
+
+    `channels` is the number of vectors of output channels per pixel, 1 or 2. The function takes two tuples of 64-bit
+    integers: the fields of `_Reads`, and the places that `write_results` needs.
     """
 
     @intrinsic
     def tile(_typing: Any, _reads: Any, _places: Any) -> Any:
         def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-            code = _Code(builder)
-            reads, places = ([builder.extract_value(all_, n) for n in range(all_.type.count)] for all_ in arguments)
-            table = reads.pop()
-            bias = [code.load(code.plus(table, VECTOR_BYTES * z), SUMS) for z in range(registers)]
-            results = code.sums(reads, [bias] * (ACCUMULATORS // registers))
-            finish(code, results, table, *places)
+            code = _TileCode(builder)
+            values, places = ([builder.extract_value(all_, n) for n in range(all_.type.count)] for all_ in arguments)
+            reads = _Reads(*values)
+            biases = [code.load(code.add(reads.table, VECTOR_BYTES * z), SUMS) for z in range(channels)]
+            results = code.accumulate(reads, [biases] * (ACCUMULATORS // channels))
+            write_results(code, results, reads.table, places)
             return context.get_dummy_value()
 
         return types.void(types.UniTuple(types.int64, 7), types.UniTuple(types.int64, 4)), generate
@@ -152,111 +226,145 @@ def _tile(registers: int, finish: Callable[..., None]) -> Any:
     return tile
 
 
-def _to_rings(code: Any, results: Any, table: Any, *places: Any) -> None:
-    """Store a tile's sums and what follows them in rings, whose addresses are 0 where there is none."""
-    b, registers = code.b, len(results[0])
+def _write_to_rings(code: _TileCode, results: Any, table: Any, places: Sequence[Any]) -> None:
+    """Store a tile's sums in one ring, and what the layer makes of them in another. The address 0 means no ring."""
+    b, channels = code.builder, len(results[0])
     sums_at, sums_step, target_at, target_step = places
     floor, factor, term, slope = (
-        [code.load(code.plus(table, VECTOR_BYTES * (row * registers + z)), SUMS) for z in range(registers)]
+        [code.load(code.add(table, VECTOR_BYTES * (row * channels + z)), SUMS) for z in range(channels)]
         for row in range(1, TABLE_ROWS)
     )
     with b.if_then(b.icmp_signed("!=", sums_at, I64(0))):
         for pixel, sums in enumerate(results):
             for z, x in enumerate(sums):
-                code.store_bfloat16(x, b.add(sums_at, b.mul(sums_step, I64(pixel))), z)
+                code.store_bfloat16(x, code.add_steps(sums_at, sums_step, pixel), z)
     with b.if_then(b.icmp_signed("!=", target_at, I64(0))):
         for pixel, sums in enumerate(results):
             for z, x in enumerate(sums):
-                y = b.fadd(b.fmul(code.larger(x, floor[z]), factor[z]), term[z])
-                y = code.larger(y, b.fmul(y, slope[z]))
-                code.store_bfloat16(y, b.add(target_at, b.mul(target_step, I64(pixel))), z)
+                y = b.fadd(b.fmul(code.maximum(x, floor[z]), factor[z]), term[z])
+                y = code.maximum(y, b.fmul(y, slope[z]))
+                code.store_bfloat16(y, code.add_steps(target_at, target_step, pixel), z)
 
 
-def _to_blocks(code: Any, results: Any, _table: Any, *places: Any) -> None:
-    """Store a tile's sums as blocks of 4 x 4 numbers, each register in a channel of its own."""
-    b = code.b
+def _write_to_blocks(code: _TileCode, results: Any, _table: Any, places: Sequence[Any]) -> None:
+    """Store each vector of sums as a block of 4 x 4 float32 pixels; the vectors of one pixel are separate channels."""
+    b = code.builder
     corner, step, channel_step, row_step = places
     for pixel, sums in enumerate(results):
         for channel, x in enumerate(sums):
-            at = b.add(b.add(corner, b.mul(step, I64(pixel))), b.mul(channel_step, I64(channel)))
-            for row in range(4):
-                four = b.shuffle_vector(x, x, ir.Constant(FOUR, list(range(4 * row, 4 * row + 4))))
-                code.store(four, b.add(at, b.mul(row_step, I64(row))), 4)
+            block = code.add_steps(code.add_steps(corner, step, pixel), channel_step, channel)
+            for row in range(BLOCK):
+                of_row = ir.Constant(FOUR_WORDS, list(range(BLOCK * row, BLOCK * row + BLOCK)))
+                code.store(b.shuffle_vector(x, x, of_row), code.add_steps(block, row_step, row), 4)
 
 
-_narrow_tile = _tile(1, _to_rings)
-_wide_tile = _tile(2, _to_rings)
-_block_tile = _tile(2, _to_blocks)
+_narrow_tile = _make_tile(1, _write_to_rings)
+_wide_tile = _make_tile(2, _write_to_rings)
+_block_tile = _make_tile(2, _write_to_blocks)
 
 
 @njit(cache=True, nogil=True)
 def _address(array):  # type: ignore[no-untyped-def]
-    # numba makes a float of a sum of signed and unsigned numbers.
+    # numba turns the sum of a signed and an unsigned integer into a float.
     return np.int64(array.ctypes.data)
 
 
 @njit(cache=True, nogil=True)
-def convolve(source, weights, table, sums, target, wide, start, geometry):  # type: ignore[no-untyped-def]  # noqa: PLR0917 (numba)
-    """Run a layer from row `start` on, its results going to rings; a ring of no rows stands for none.
+def _row_address(ring, row):  # type: ignore[no-untyped-def]
+    """Return the address of a row of a ring, or 0 if the ring has no rows."""
+    if ring.shape[0] == 0:
+        return np.int64(0)
+    return _address(ring) + row % ring.shape[0] * 2 * ring.shape[1]
 
-    `source`, `sums` and `target` are rings; `weights` and `table` the layer's numbers on, as bytes.
+
+@njit(cache=True, nogil=True)
+def _write_row_offsets(source, row, geometry, row_offsets):  # type: ignore[no-untyped-def]
+    """Write where in the source ring the rows lie, in bytes, that the kernel's rows need for one row of results."""
+    for tap in range(geometry.row_taps):
+        source_row = row * geometry.row_stride + geometry.row_offset + tap
+        row_offsets[tap] = source_row % source.shape[0] * (2 * source.shape[1])
+
+
+@njit(cache=True, nogil=True)
+def convolve(source, weights, table, sums, target, wide, start, geometry):  # type: ignore[no-untyped-def]  # noqa: PLR0917 (numba)
+    """Compute the rows of a layer from row `start` and write the results to rings.
+
+    Parameters
+    ----------
+    source, sums, target : ndarray, shape (rows, width), uint16
+        Rings of bfloat16 numbers. A ring without rows means that these results are not wanted.
+    weights, table : ndarray, uint8
+        The layer's numbers, as the plan packs them.
+    wide
+        Whether a tile has 32 output channels instead of 16.
+    start
+        The first row, counted from the beginning of the track.
+    geometry : Geometry
     """
     g = geometry
-    registers = 2 if wide else 1
-    pixels = ACCUMULATORS // registers
-    rows = np.empty(g.row_taps, np.int64)
-    row_bytes = 2 * source.shape[1]
+    channels = 2 if wide else 1
+    pixels = ACCUMULATORS // channels
+    row_offsets = np.empty(g.row_taps, np.int64)
     for block in range(g.blocks):
-        weights_at = _address(weights) + block * g.row_taps * g.pairs * registers * VECTOR_BYTES
-        table_at = _address(table) + block * TABLE_ROWS * registers * VECTOR_BYTES
-        channels_at = block * registers * LANES * 2
+        weights_at = _address(weights) + block * g.row_taps * g.pairs * channels * VECTOR_BYTES
+        table_at = _address(table) + block * TABLE_ROWS * channels * VECTOR_BYTES
+        channels_at = block * channels * LANES * 2
         for row in range(start, start + g.rows):
-            for tap in range(g.row_taps):
-                rows[tap] = (row * g.row_stride + g.row_offset + tap) % source.shape[0] * row_bytes
+            _write_row_offsets(source, row, g, row_offsets)
             to_row = row * g.row_scale + g.row_phase
-            sums_at = target_at = 0
-            if sums.shape[0]:
-                sums_at = _address(sums) + to_row % sums.shape[0] * 2 * sums.shape[1] + g.sums_at + channels_at
-            if target.shape[0]:
-                target_at = (
-                    _address(target) + to_row % target.shape[0] * 2 * target.shape[1] + g.target_at + channels_at
-                )
+            sums_at, target_at = _row_address(sums, to_row), _row_address(target, to_row)
+            if sums_at:
+                sums_at += g.sums_at + channels_at
+            if target_at:
+                target_at += g.target_at + channels_at
             for first in range(0, g.bins, pixels):
                 x = _address(source) + first * g.source_step
-                reads = (x, _address(rows), g.row_taps, g.pairs, g.source_step, weights_at, table_at)
-                one = sums_at + first * g.sums_step if sums_at else 0
-                two = target_at + first * g.target_step if target_at else 0
+                reads = (x, _address(row_offsets), g.row_taps, g.pairs, g.source_step, weights_at, table_at)
+                tile_sums_at = sums_at + first * g.sums_step if sums_at else 0
+                tile_target_at = target_at + first * g.target_step if target_at else 0
+                places = (tile_sums_at, g.sums_step, tile_target_at, g.target_step)
                 if wide:
-                    _wide_tile(reads, (one, g.sums_step, two, g.target_step))
+                    _wide_tile(reads, places)
                 else:
-                    _narrow_tile(reads, (one, g.sums_step, two, g.target_step))
+                    _narrow_tile(reads, places)
 
 
 @njit(cache=True, nogil=True)
 def convolve_to_blocks(source, weights, table, gains, start, geometry):  # type: ignore[no-untyped-def]  # noqa: PLR0917 (numba)
-    """Run a layer whose results are `gains`, float32 of shape (2, rows, bins): of each pixel two blocks of 4 x 4."""
+    """Compute the rows of the last layer and write each pixel as two blocks of 4 x 4 pixels of the result.
+
+    The parameters are those of `convolve`, except for `gains`, float32 of shape (2, rows, bins), which receives the
+    results.
+    """
     g = geometry
     pixels = ACCUMULATORS // 2
-    rows = np.empty(g.row_taps, np.int64)
-    row_bytes = 2 * source.shape[1]
+    row_offsets = np.empty(g.row_taps, np.int64)
     gains_row, gains_channel = 4 * gains.shape[2], 4 * gains.shape[1] * gains.shape[2]
     for row in range(g.rows):
-        for tap in range(g.row_taps):
-            rows[tap] = ((start + row) * g.row_stride + g.row_offset + tap) % source.shape[0] * row_bytes
+        _write_row_offsets(source, start + row, g, row_offsets)
         for first in range(0, g.bins, pixels):
             x = _address(source) + first * g.source_step
-            corner = _address(gains) + 4 * row * gains_row + first * 4 * 4
+            corner = _address(gains) + BLOCK * row * gains_row + first * BLOCK * 4
             _block_tile(
-                (x, _address(rows), g.row_taps, g.pairs, g.source_step, _address(weights), _address(table)),
-                (corner, 4 * 4, gains_channel, gains_row),
+                (x, _address(row_offsets), g.row_taps, g.pairs, g.source_step, _address(weights), _address(table)),
+                (corner, BLOCK * 4, gains_channel, gains_row),
             )
 
 
 @njit(cache=True, nogil=True)
 def write_rows(bits, ring, start, zeros):  # type: ignore[no-untyped-def]
-    """Write `bits`, the uint32 view of float32 numbers of shape (2, rows, bins), to a ring as its rows from `start` on.
+    """Write a chunk's magnitudes into a ring, rounded to bfloat16.
 
-    `ring` is the uint32 view of a ring of two channels: one number is both, rounded as elsewhere.
+    Parameters
+    ----------
+    bits : ndarray, shape (2, rows, bins), uint32
+        The magnitudes: the uint32 view of float32 numbers.
+    ring : ndarray, shape (ring rows, bins with zeros), uint32
+        The uint32 view of a ring with two channels, so one number holds both channels of a bin.
+    start
+        The row of the track that receives the first of these rows.
+    zeros
+        Zero bins before the first bin of a row.
     """
     for row in range(bits.shape[1]):
         out = ring[(start + row) % ring.shape[0]]
@@ -267,10 +375,10 @@ def write_rows(bits, ring, start, zeros):  # type: ignore[no-untyped-def]
             out[zeros + i] = (low >> np.uint32(16)) | (high & np.uint32(0xFFFF0000))
 
 
-def warm() -> None:
-    """Compile all loops, or load them from numba's cache, so that the first job need not."""
+def warm_up() -> None:
+    """Compile all loops, or load them from numba's cache, so that the first job does not wait for it."""
     ring, numbers, nothing = np.zeros((1, 2), np.uint16), np.zeros(1, np.uint8), np.zeros((2, 0, 0), np.float32)
-    numbers.flags.writeable = False  # As the file that they are mapped from.
+    numbers.flags.writeable = False  # Like the memory-mapped file of a model, so numba compiles for the same types.
     no_layer = Geometry(*[0] * len(Geometry._fields))
     convolve(ring, numbers, numbers, ring, ring, True, 0, no_layer)
     convolve_to_blocks(ring, numbers, numbers, nothing, 0, no_layer)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.unit.worker.engine.array_source import ArraySource
 from worker.engine.errors import InvalidParameterError
-from worker.engine.interface import Engine, FloatArray
+from worker.engine.interface import FloatArray, SeparationEngine
 from worker.engine.repetition import DESCRIPTION, create
 from worker.engine.repetition.engine import BANK_TILES, TILE_FRAMES
 
@@ -19,7 +19,7 @@ SLOW_RATE_HZ = 1000
 BANK_SAMPLES = BANK_TILES * TILE_FRAMES * 32
 
 
-def _separate(engine: Engine, y: FloatArray, rate_hz: int, *, threads: int = 1, **limits: int) -> FloatArray:
+def _separate(engine: SeparationEngine, y: FloatArray, rate_hz: int, *, threads: int = 1, **limits: int) -> FloatArray:
     blocks: Iterator[FloatArray] = engine.separate(ArraySource(y, rate_hz), threads=threads, **limits)
     return np.concatenate([np.zeros((2, y.shape[0], 0), np.float32), *blocks], axis=-1)
 
@@ -57,7 +57,7 @@ def test_stems_are_finite_as_long_as_the_mixture_and_add_up_to_it(
     length=st.integers(0, 30_000),
     threads=st.integers(1, 4),
 )
-def test_a_range_is_the_same_to_the_bit_as_within_the_whole_for_any_number_of_threads(
+def test_a_range_is_identical_to_the_same_range_of_the_whole_for_any_number_of_threads(
     start: int, length: int, threads: int
 ) -> None:
     y = _song(70_000)
@@ -67,7 +67,7 @@ def test_a_range_is_the_same_to_the_bit_as_within_the_whole_for_any_number_of_th
     np.testing.assert_array_equal(part, whole[:, :, start : start + length])
 
 
-def test_a_range_of_a_track_longer_than_the_bank_is_the_same_as_within_the_whole() -> None:
+def test_a_range_of_a_track_longer_than_the_bank_is_identical_to_that_of_the_whole() -> None:
     y = _song(int(1.5 * BANK_SAMPLES), channels=1)
     engine = create("default", {})
     whole = _separate(engine, y, SLOW_RATE_HZ, threads=2)
@@ -102,7 +102,7 @@ def test_a_constant_goes_to_the_accompaniment() -> None:
     assert np.abs(vocals[:, 4000:-4000]).max() < 1e-3
 
 
-def test_antiphase_channels_are_heard() -> None:
+def test_antiphase_channels_do_not_cancel_out() -> None:
     y = _song(60_000, channels=1)
     stems = _separate(create("default", {}), np.concatenate([y, -y]), SLOW_RATE_HZ)
     np.testing.assert_allclose(stems[:, 0], -stems[:, 1], atol=1e-6)

@@ -6,16 +6,16 @@ from hypothesis import strategies as st
 
 from worker.engine.interface import FloatArray
 from worker.engine.repetition.gains import (
-    drop_steady,
-    fade,
-    keep_voice,
-    odds_of_shares,
-    odds_of_steps,
+    apply_gains,
+    compute_voice_gains,
+    fade_factors,
+    keep_unvoiced,
     prior_log_odds,
-    voice_gains,
+    repetition_odds_table,
+    steadiness_odds_table,
 )
-from worker.engine.repetition.medians import CodeArray, decode
-from worker.engine.repetition.spectra import encode
+from worker.engine.repetition.medians import CodeArray, decode_magnitudes
+from worker.engine.repetition.spectra import encode_spectra
 from worker.engine.repetition.steadiness import SteadinessArray, n_short_bins
 
 N_FFT = 256
@@ -25,26 +25,26 @@ PRIOR = np.exp(-prior_log_odds(N_FFT, 8000)).astype(np.float32)
 
 def _codes(D: FloatArray) -> CodeArray:
     codes = np.empty(D.shape[1:], np.uint16)
-    encode(D.astype(np.complex64), np.full(N_BINS, -1, np.int32), codes, np.empty((D.shape[1], 1), np.float32))
+    encode_spectra(D.astype(np.complex64), np.full(N_BINS, -1, np.int32), codes, np.empty((D.shape[1], 1), np.float32))
     return codes
 
 
 def _gains(guess: CodeArray, repeating: CodeArray, steadiness: SteadinessArray) -> tuple[FloatArray, FloatArray]:
     gains = np.empty(guess.shape, np.float32)
     voice, total = np.empty((2, len(guess)))
-    odds = odds_of_shares(1.0), odds_of_steps(1.0)
-    voice_gains(guess, repeating, steadiness, PRIOR, *odds, np.ones(N_BINS, np.float32), gains, voice, total)
+    odds = repetition_odds_table(1.0), steadiness_odds_table(1.0)
+    compute_voice_gains(guess, repeating, steadiness, PRIOR, *odds, np.ones(N_BINS, np.float32), gains, voice, total)
     return gains, np.stack([voice, total])
 
 
 @settings(deadline=None, max_examples=25)
 @given(seed=st.integers(0, 999))
-def test_the_mixtures_energy_is_found_again_from_the_first_guess(seed: int) -> None:
+def test_the_mixtures_energy_is_recovered_from_the_first_guess(seed: int) -> None:
     rng = np.random.default_rng(seed)
     D = rng.standard_normal((2, 3, N_BINS)).astype(np.complex64)
     steadiness = rng.integers(-127, 128, (3, n_short_bins(N_FFT))).astype(np.int8)
     guess = D.copy()
-    drop_steady(guess, steadiness, PRIOR, odds_of_steps(1.0))
+    keep_unvoiced(guess, steadiness, PRIOR, steadiness_odds_table(1.0))
     assert (np.abs(guess) <= np.abs(D)).all()
     codes = _codes(guess)
     gains, (voice, total) = _gains(codes, codes, steadiness)
@@ -55,7 +55,7 @@ def test_the_mixtures_energy_is_found_again_from_the_first_guess(seed: int) -> N
 
 @settings(deadline=None, max_examples=25)
 @given(seed=st.integers(0, 999), steps=st.integers(-127, 100), more=st.integers(1, 27))
-def test_what_repeats_less_or_is_steadier_is_more_of_a_voice(seed: int, steps: int, more: int) -> None:
+def test_a_bin_that_repeats_less_or_is_steadier_has_a_higher_gain(seed: int, steps: int, more: int) -> None:
     rng = np.random.default_rng(seed)
     guess = _codes(rng.uniform(0.01, 1, (1, 2, N_BINS)))
     repeating = guess - rng.integers(0, 4000, guess.shape).astype(np.uint16)
@@ -66,11 +66,11 @@ def test_what_repeats_less_or_is_steadier_is_more_of_a_voice(seed: int, steps: i
     assert (repeats_less >= gains).all()
     # The guess is of the same mixture: what is steadier has lost more of it.
     mixture = np.empty(guess.shape, np.float32)
-    decode(guess.ravel(), mixture.view(np.uint32).ravel())
+    decode_magnitudes(guess.ravel(), mixture.view(np.uint32).ravel())
     steadier = (steadiness + more).astype(np.int8)
     twice = np.stack([mixture[np.newaxis]] * 2).astype(np.complex64)
     for D, steps_of_it in zip(twice, (steadiness, steadier), strict=True):
-        drop_steady(D, steps_of_it, PRIOR, odds_of_steps(1.0))
+        keep_unvoiced(D, steps_of_it, PRIOR, steadiness_odds_table(1.0))
     before, after = (_gains(_codes(D), repeating, s)[0] for D, s in zip(twice, (steadiness, steadier), strict=True))
     assert (after >= before - 1e-3).all()
 
@@ -82,14 +82,14 @@ def test_the_bass_is_hardly_ever_voice() -> None:
 
 
 def test_moments_with_little_voice_are_faded_out() -> None:
-    kept = fade(np.array([0.0, 0.1, 0.2, 0.5, 1.0]), np.ones(5), 0.2)
+    kept = fade_factors(np.array([0.0, 0.1, 0.2, 0.5, 1.0]), np.ones(5), 0.2)
     assert (np.diff(kept) > 0).all()
     np.testing.assert_allclose(kept[[0, 2]], [0, 0.5])
-    assert not fade(np.zeros(1), np.zeros(1), 0.2).any()
+    assert not fade_factors(np.zeros(1), np.zeros(1), 0.2).any()
 
 
 def test_every_channel_of_a_bin_gets_the_same_gain() -> None:
     D = np.ones((2, 1, N_BINS), np.complex64)
     D[1] = -2j
-    keep_voice(D, np.full((1, N_BINS), 0.5, np.float32), np.array([0.5], np.float32))
+    apply_gains(D, np.full((1, N_BINS), 0.5, np.float32), np.array([0.5], np.float32))
     np.testing.assert_array_equal(D[:, 0, 0], [0.25, -0.5j])

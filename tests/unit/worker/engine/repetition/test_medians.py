@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 
 from worker.engine.repetition.medians import (
     CodeArray,
-    decode,
+    decode_magnitudes,
     middles_over_rows,
     rank_over_bins,
     rank_over_rows,
 )
-from worker.engine.repetition.spectra import encode
+from worker.engine.repetition.spectra import encode_spectra
 
 
 def _codes(seed: int, shape: tuple[int, int]) -> CodeArray:
@@ -21,7 +21,7 @@ def _codes(seed: int, shape: tuple[int, int]) -> CodeArray:
 
 @settings(deadline=None, max_examples=40)
 @given(seed=st.integers(0, 999), n=st.integers(1, 45), n_bins=st.sampled_from([5, 128, 300]))
-def test_the_median_over_rows_is_numpys(seed: int, n: int, n_bins: int) -> None:
+def test_the_median_over_rows_equals_numpys(seed: int, n: int, n_bins: int) -> None:
     codes = _codes(seed, (50, n_bins))
     rows = np.random.default_rng(seed).permutation(50)[np.newaxis, :n].astype(np.int32)
     n_rows = np.array([n], np.int32)
@@ -47,7 +47,7 @@ def test_the_median_over_bins_mirrors_the_spectrum_at_its_ends(seed: int, radius
 def test_codes_hold_magnitudes_to_a_twentieth_of_a_percent_and_keep_their_order() -> None:
     magnitude = np.geomspace(2.0**-23, 100, 1000, dtype=np.float32)
     codes = np.empty((1, 1000), np.uint16)
-    encode(
+    encode_spectra(
         magnitude.astype(np.complex64)[np.newaxis, np.newaxis],
         np.full(1000, -1, np.int32),
         codes,
@@ -55,11 +55,11 @@ def test_codes_hold_magnitudes_to_a_twentieth_of_a_percent_and_keep_their_order(
     )
     assert (np.diff(codes[0].astype(int)) > 0).all()
     decoded = np.empty(1000, np.float32)
-    decode(codes[0], decoded.view(np.uint32))
+    decode_magnitudes(codes[0], decoded.view(np.uint32))
     np.testing.assert_allclose(decoded, magnitude, rtol=5e-4)
 
 
-def test_silence_has_code_zero_and_comes_back_as_silence() -> None:
+def test_silence_has_code_zero_and_is_decoded_as_silence() -> None:
     decoded = np.ones(3, np.float32)
-    decode(np.zeros(3, np.uint16), decoded.view(np.uint32))
+    decode_magnitudes(np.zeros(3, np.uint16), decoded.view(np.uint32))
     assert not decoded.any()

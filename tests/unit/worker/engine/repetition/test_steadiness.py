@@ -28,16 +28,16 @@ def test_a_note_is_steady_and_a_stroke_is_not() -> None:
     assert _steadiness(stroke)[stroke_frame].max() < -60
 
 
-def test_silence_is_neither() -> None:
+def test_silence_is_neither_steady_nor_struck() -> None:
     assert not _steadiness(np.zeros(N_SAMPLES)).any()
 
 
-def test_noise_is_neither_much() -> None:
+def test_noise_is_hardly_steady_or_struck() -> None:
     noise = _steadiness(np.random.default_rng(0).standard_normal(N_SAMPLES))
     assert abs(float(np.median(noise))) < 10
 
 
-def test_it_is_the_same_for_the_same_frames_whatever_lies_beyond_the_margin() -> None:
+def test_steadiness_does_not_depend_on_what_lies_beyond_the_margin() -> None:
     y = np.random.default_rng(1).standard_normal(N_SAMPLES + HOP_LENGTH)
     whole, later = _steadiness(y[:N_SAMPLES]), _steadiness(y[HOP_LENGTH:])
     np.testing.assert_array_equal(whole[1:], later[:-1])

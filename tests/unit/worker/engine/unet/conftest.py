@@ -33,7 +33,7 @@ class ArraySource:
     def n_samples(self) -> int:
         return self.y.shape[1]
 
-    def read(self, start: int, stop: int) -> NDArray[np.float32]:
+    def read_samples(self, start: int, stop: int) -> NDArray[np.float32]:
         if not 0 <= start <= stop <= self.n_samples:
             raise ValueError(f"no samples {start} to {stop}")
         return self.y[:, start:stop].copy()

@@ -1,4 +1,4 @@
-"""The network in bfloat16: the sums that its plan describes, and stems as good as those of float32."""
+"""The network in bfloat16: it computes what its plan describes, and its stems are as good as those in float32."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from worker.engine.unet.bfloat16.plan import (
     GAINS,
     INPUT,
     Layer,
-    Plan,
+    NetworkPlan,
     Ring,
     packed_kernel,
     packed_table,
@@ -67,7 +67,7 @@ def two_layers(tmp_path, kernels):
         "middle", None, GAINS, -1, 2, 2, 16, row_taps=3, bin_taps=3, weights_at=at[1], table_at=at[3], **shared
     )
     rings = {INPUT: Ring(FRAMES + 5, BINS, 2, 1, 2), "middle": Ring(7, 32, 32, 1, 1)}
-    write_plan(tmp_path / "two.json", Plan(rings, (first, second), "two.numbers"))
+    write_plan(tmp_path / "two.json", NetworkPlan(rings, (first, second), "two.numbers"))
     return tmp_path / "two.json"
 
 
@@ -78,7 +78,7 @@ def strided(x: np.ndarray, kernel: np.ndarray, after: int) -> np.ndarray:
     return np.einsum("irbkl,oikl->orb", windows, rounded(kernel).astype(np.float64))
 
 
-def test_a_plan_gives_the_sums_that_it_describes(two_layers, kernels, bfloat16_network):
+def test_a_network_computes_the_sums_that_its_plan_describes(two_layers, kernels, bfloat16_network):
     network, chunks = bfloat16_network(two_layers), 5
     S = np.random.default_rng(0).uniform(-1, 1, (2, chunks * FRAMES, BINS)).astype(np.float32)
     states, gains = network.empty_states(), []
@@ -110,7 +110,7 @@ def bfloat16_network():
     return Bfloat16Network
 
 
-def test_numbers_are_rounded_to_the_nearest_and_half_way_to_the_even():
+def test_numbers_are_rounded_to_nearest_and_ties_to_even():
     x = np.array([1, 1 + 2**-8, 1 + 3 * 2**-8, 1 + 2**-8 + 2**-20, -1 - 2**-9, 0, 3e38], np.float32)
     assert as_float(to_bfloat16(x))[:6].tolist() == [1, 1, 1 + 2**-6, 1 + 2**-7, -1, 0]
     assert np.isfinite(as_float(to_bfloat16(x))).all()
@@ -143,32 +143,32 @@ def test_a_plan_of_another_format_or_without_its_numbers_is_refused(two_layers, 
 )
 def test_a_plan_that_reaches_beyond_its_rings_or_numbers_is_refused(two_layers, change):
     plan, size = read_plan(two_layers), (two_layers.parent / "two.numbers").stat().st_size
-    plan.check(size)
+    plan.check_bounds(size)
     with pytest.raises(EngineUnavailableError, match="set the model up again"):
-        replace(plan, layers=(replace(plan.layers[0], **change), plan.layers[1])).check(size)
+        replace(plan, layers=(replace(plan.layers[0], **change), plan.layers[1])).check_bounds(size)
     with pytest.raises(EngineUnavailableError, match="set the model up again"):
-        plan.check(size - 1)
+        plan.check_bounds(size - 1)
 
 
-def test_the_states_of_silence_are_those_that_silence_keeps(bfloat16_folder):
+def test_the_states_after_silence_are_unchanged_by_more_silence(bfloat16_folder):
     manifest = read_manifest(bfloat16_folder)
     model = load_model(bfloat16_folder, manifest)
     silence = np.zeros((manifest.channels, manifest.chunk_frames, manifest.bins), np.float32)
-    for network, initial in zip(model.networks, model.initial_states(), strict=True):
+    for network, initial in zip(model.networks, model.initial_states.take_states(), strict=True):
         first, states = network.step(silence, initial)
         for _ in range(4):
             again, states = network.step(silence, states)
             assert np.array_equal(again, first)
 
 
-def test_clients_are_told_in_which_numbers_the_engine_computes(bfloat16_folder, unet_folder):
+def test_the_description_names_the_precision(bfloat16_folder, unet_folder):
     assert (describe(unet_folder).precision, describe(unet_folder).version) == ("float32", "3")
     told = describe(bfloat16_folder)
     assert (told.precision, told.version) == ("bfloat16", "3-bfloat16")
     assert set(told.presets[0].scores) == {"vocals_sdr_db", "accompaniment_sdr_db"}
 
 
-def test_each_group_of_channels_has_states_of_its_own(bfloat16_folder, make_noise, array_source):
+def test_each_group_of_channels_has_its_own_states(bfloat16_folder, make_noise, array_source):
     engine = create(None, {}, model_folder=bfloat16_folder)
     four = make_noise(4, 200_000)
     separated = four.separated(engine)
@@ -177,7 +177,7 @@ def test_each_group_of_channels_has_states_of_its_own(bfloat16_folder, make_nois
         assert np.array_equal(separated[:, group], alone)
 
 
-def test_noise_and_partials_are_shared_out_as_in_float32(bfloat16_folder, unet_folder, array_source):
+def test_noise_and_partials_are_separated_as_in_float32(bfloat16_folder, unet_folder, array_source):
     rng, t = np.random.default_rng(0), np.arange(8 * 44_100) / 44_100
     partials = sum(np.sin(2 * np.pi * 220 * n * t + 3 * np.sin(2 * np.pi * 5 * t)) / n for n in range(1, 12))
     voice = 0.1 * partials * (np.sin(2 * np.pi * 0.7 * t) > 0)
@@ -191,7 +191,7 @@ def test_noise_and_partials_are_shared_out_as_in_float32(bfloat16_folder, unet_f
 
 
 @pytest.mark.parametrize("name", ["caesium_30s", "sodium_30s"])
-def test_scores_of_labelled_songs_are_those_of_float32(name, bfloat16_folder, unet_folder, array_source):
+def test_labelled_songs_have_the_same_scores_as_in_float32(name, bfloat16_folder, unet_folder, array_source):
     folder = AUDIO / "songs" / name
     if not folder.exists():
         pytest.skip(f"no audio at {folder}")

@@ -7,16 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.engine.unet.frames import FrameGrid
+from worker.engine.unet.frames import ChunkGrid
 from worker.engine.unet.spectrum import ShortTimeFourier
 
-GRID = FrameGrid(n_fft=64, hop_length=16, chunk_frames=8)
+GRID = ChunkGrid(n_fft=64, hop_length=16, chunk_frames=8)
 
 
 @given(st.integers(0, 10_000), st.integers(1, 3_000))
-def test_the_chunks_of_a_range_hold_every_frame_that_touches_it(start, length):
+def test_the_chunks_of_a_range_contain_every_frame_that_touches_it(start, length):
     samples = range(start, start + length)
-    chunks = GRID.chunks(samples)
+    chunks = GRID.chunks_touching(samples)
     touching = [
         f
         for f in range(start // 16 - 8, (start + length) // 16 + 8)
@@ -28,7 +28,7 @@ def test_the_chunks_of_a_range_hold_every_frame_that_touches_it(start, length):
 
 @given(st.integers(0, 10_000), st.integers(1, 3_000))
 def test_what_the_chunks_complete_covers_the_range(start, length):
-    chunks = GRID.chunks(range(start, start + length))
+    chunks = GRID.chunks_touching(range(start, start + length))
     assert GRID.first_sample(chunks.start) <= start
     assert GRID.first_sample(chunks.stop) >= start + length
 

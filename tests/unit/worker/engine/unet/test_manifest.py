@@ -1,4 +1,4 @@
-"""The manifest: written and read, and what is refused."""
+"""The manifest: how it is written and read, and what is refused."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_damaged_file_is_refused_before_it_is_loaded(folder, make_noise):
         next(create(None, {}, model_folder=folder).separate(make_noise(2, 100)))
 
 
-def test_a_file_that_is_damaged_after_it_was_found_whole_is_refused(folder, make_noise):
+def test_a_file_that_is_damaged_after_a_successful_check_is_refused(folder, make_noise):
     next(create(None, {}, model_folder=folder).separate(make_noise(2, 100)))
     before = (folder / "middle.onnx").stat()
     with (folder / "middle.onnx").open("r+b") as file:
@@ -44,7 +44,7 @@ def test_a_file_that_is_damaged_after_it_was_found_whole_is_refused(folder, make
         next(create(None, {}, model_folder=folder).separate(make_noise(2, 100)))
 
 
-def test_a_file_that_has_not_changed_is_read_once_by_a_process(folder, monkeypatch):
+def test_a_process_reads_an_unchanged_file_only_once(folder, monkeypatch):
     manifest, read = read_manifest(folder), []
     monkeypatch.setattr("worker.engine.unet.manifest.sha256_of", lambda path: read.append(path) or sha256_of(path))
     verify_files(folder, manifest)
@@ -58,7 +58,7 @@ def test_a_missing_file_is_refused(folder, make_noise):
         next(create(None, {}, model_folder=folder).separate(make_noise(2, 100)))
 
 
-def test_a_file_that_is_whole_but_no_network_is_refused(folder, make_noise):
+def test_a_file_with_the_right_digest_that_is_not_a_network_is_refused(folder, make_noise):
     (folder / "low.onnx").write_bytes(b"no network")
     manifest = read_manifest(folder)
     files = {**manifest.files, "low.onnx": sha256_of(folder / "low.onnx")}
@@ -94,7 +94,7 @@ def test_a_model_for_an_unknown_runtime_is_refused(folder):
         {"n_fft": "many"},
     ],
 )
-def test_a_manifest_that_makes_no_sense_is_refused(folder, change):
+def test_a_manifest_with_invalid_values_is_refused(folder, change):
     path = folder / MANIFEST_NAME
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(EngineUnavailableError):
@@ -102,13 +102,13 @@ def test_a_manifest_that_makes_no_sense_is_refused(folder, change):
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"format": 1}', "\x00"])
-def test_a_file_that_is_no_manifest_is_refused(folder, text):
+def test_a_file_that_is_not_a_manifest_is_refused(folder, text):
     (folder / MANIFEST_NAME).write_text(text)
     with pytest.raises(EngineUnavailableError):
         read_manifest(folder)
 
 
-def test_a_manifest_cannot_name_files_elsewhere(folder, make_noise):
+def test_a_manifest_cannot_name_files_outside_its_folder(folder, make_noise):
     manifest = read_manifest(folder)
     write_manifest(folder, replace(manifest, files={**manifest.files, "../other": "0"}))
     with pytest.raises(EngineUnavailableError, match="outside"):

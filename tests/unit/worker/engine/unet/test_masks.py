@@ -1,4 +1,4 @@
-"""The rule that makes masks of gains, beside the plain sums."""
+"""The rule that computes masks from gains, compared with plain sums."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def sound(stems=3):
 
 @pytest.mark.parametrize("exponent", MASK_EXPONENTS)
 @pytest.mark.parametrize("own_gain", [0, 0.25, 1])
-def test_a_mask_is_the_share_of_all_stems_drawn_towards_the_stems_own_gain(manifest, exponent, own_gain):
+def test_a_mask_is_a_weighted_mean_of_the_share_and_the_stems_own_gain(manifest, exponent, own_gain):
     S, gains = sound()
-    rule = MaskRule.of(replace(manifest, mask_exponent=exponent, mask_own_gain=own_gain))
-    masks = rule.masks(S, gains)
+    rule = MaskRule.from_manifest(replace(manifest, mask_exponent=exponent, mask_own_gain=own_gain))
+    masks = rule.compute_masks(S, gains)
     powers = [(S.astype(np.float64) * gain) ** exponent for gain in gains]
     assert len(masks) == 2  # The third stem is the remainder.
     for mask, power, gain in zip(masks, powers, gains, strict=False):
@@ -45,8 +45,8 @@ def test_a_mask_is_the_share_of_all_stems_drawn_towards_the_stems_own_gain(manif
 
 def test_above_the_networks_bins_a_mask_is_the_mean_of_those_below_and_fades_out(manifest):
     S, gains = sound()
-    rule = MaskRule.of(replace(manifest, mask_own_gain=0.25))
-    masks = rule.masks(S, gains)
+    rule = MaskRule.from_manifest(replace(manifest, mask_own_gain=0.25))
+    masks = rule.compute_masks(S, gains)
     top = masks[..., BINS - TOP_BINS : BINS].mean(axis=-1)
     n = masks.shape[-1] - BINS
     assert n == round(manifest.taper_end_hz / manifest.sample_rate_hz * manifest.n_fft) - BINS
@@ -54,12 +54,12 @@ def test_above_the_networks_bins_a_mask_is_the_mean_of_those_below_and_fades_out
         np.testing.assert_allclose(masks[..., BINS + k], top * (1 - k / n), atol=1e-6)
 
 
-def test_masks_do_not_depend_on_how_many_frames_are_made_at_once_and_leave_the_gains_as_they_were(manifest):
+def test_masks_do_not_depend_on_the_number_of_frames_and_leave_the_gains_unchanged(manifest):
     S, gains = sound()
-    rule = MaskRule.of(replace(manifest, mask_exponent=1.0, mask_own_gain=0.25))
+    rule = MaskRule.from_manifest(replace(manifest, mask_exponent=1.0, mask_own_gain=0.25))
     before = [gain.copy() for gain in gains]
-    whole = rule.masks(S, gains)
-    parts = [rule.masks(S[:, at : at + 2], [gain[:, at : at + 2] for gain in gains]) for at in range(0, 9, 2)]
+    whole = rule.compute_masks(S, gains)
+    parts = [rule.compute_masks(S[:, at : at + 2], [gain[:, at : at + 2] for gain in gains]) for at in range(0, 9, 2)]
     assert np.array_equal(np.concatenate(parts, axis=2), whole)
     assert all(np.array_equal(gain, kept) for gain, kept in zip(gains, before, strict=True))
 
@@ -67,9 +67,9 @@ def test_masks_do_not_depend_on_how_many_frames_are_made_at_once_and_leave_the_g
 def test_the_loudest_magnitudes_and_silence_have_masks_from_0_to_1(manifest):
     gains = [np.ones((2, 1, BINS), np.float32)] * 3
     for exponent in MASK_EXPONENTS:
-        rule = MaskRule.of(replace(manifest, mask_exponent=exponent))
+        rule = MaskRule.from_manifest(replace(manifest, mask_exponent=exponent))
         for level in (0, 1e6):
-            masks = rule.masks(np.full((2, 1, BINS), level, np.float32), gains)
+            masks = rule.compute_masks(np.full((2, 1, BINS), level, np.float32), gains)
             np.testing.assert_allclose(masks[..., :BINS], 1 / 3, atol=1e-6)
 
 
@@ -77,7 +77,7 @@ def test_the_loudest_magnitudes_and_silence_have_masks_from_0_to_1(manifest):
     "changes",
     [{"mask_exponent": 3.0}, {"mask_own_gain": 1.5}, {"mask_own_gain": 0.25, "remainder": None}],
 )
-def test_a_manifest_with_a_rule_that_cannot_be_followed_is_refused(manifest, tmp_path, changes):
+def test_a_manifest_with_an_impossible_mask_rule_is_refused(manifest, tmp_path, changes):
     write_manifest(tmp_path, replace(manifest, **changes))
-    with pytest.raises(EngineUnavailableError, match="cannot be understood"):
+    with pytest.raises(EngineUnavailableError, match="is not valid"):
         read_manifest(tmp_path)

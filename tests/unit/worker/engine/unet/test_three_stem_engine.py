@@ -1,4 +1,4 @@
-"""The engine on tiny networks with three stems: what holds for every network, at every rate and channel count."""
+"""The engine with tiny networks for three stems: what is true for every network, at every rate and channel count."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from worker.engine.unet.network import InitialStates
 RATES_HZ = (8_000, 22_050, 35_467, 44_100, 48_000, 96_000, 192_000)
 
 
-def test_the_description_is_the_manifests(three_stem_folder):
+def test_the_description_comes_from_the_manifest(three_stem_folder):
     description = describe(three_stem_folder)
     assert description.name == "thirds"
     assert description.stems == ("low", "middle", "high")
@@ -23,7 +23,7 @@ def test_the_description_is_the_manifests(three_stem_folder):
 
 @pytest.mark.parametrize("sample_rate_hz", RATES_HZ)
 @pytest.mark.parametrize("channels", [1, 2, 3, 8])
-def test_every_rate_and_channel_count_gives_as_many_samples_that_sum_to_the_mixture(
+def test_at_every_rate_and_channel_count_stems_have_the_mixtures_length_and_sum_to_it(
     three_stems, make_noise, sample_rate_hz, channels
 ):
     source = make_noise(channels, 5_003, sample_rate_hz)
@@ -42,14 +42,14 @@ def test_every_channel_count_up_to_eight_is_separated(three_stems, make_noise, c
 
 @pytest.mark.parametrize("n_samples", [0, 1, 2, 31, 32, 33, 511, 512, 513, 2_205])
 @pytest.mark.parametrize("sample_rate_hz", [8_000, 44_100, 192_000])
-def test_any_length_is_separated_from_a_single_sample_on(three_stems, make_noise, n_samples, sample_rate_hz):
+def test_any_length_is_separated_even_a_single_sample(three_stems, make_noise, n_samples, sample_rate_hz):
     source = make_noise(2, n_samples, sample_rate_hz)
     stems = source.separated(three_stems)
     assert stems.shape == (3, 2, n_samples)
     assert np.isfinite(stems).all()
 
 
-def test_each_stem_holds_what_its_network_asks_for(three_stems, array_source):
+def test_each_stem_contains_what_its_network_selects(three_stems, array_source):
     t = np.arange(44_100) / 44_100
     tones = [np.sin(2 * np.pi * hz * t) for hz in (2_000, 8_000, 13_000)]
     source = array_source(np.stack([sum(tones)] * 2).astype(np.float32), 44_100)
@@ -85,7 +85,7 @@ def test_each_pair_of_channels_is_separated_on_its_own(three_stems, array_source
 
 
 @pytest.mark.parametrize("sample_rate_hz", RATES_HZ)
-def test_an_excerpt_sounds_as_it_does_within_the_song(three_stems, make_noise, sample_rate_hz):
+def test_an_excerpt_sounds_the_same_as_within_the_song(three_stems, make_noise, sample_rate_hz):
     source = make_noise(2, 3 * sample_rate_hz, sample_rate_hz)
     start, stop = 2 * sample_rate_hz + 77, 2 * sample_rate_hz + 5_000
     whole = source.separated(three_stems)[:, :, start:stop]
@@ -116,23 +116,23 @@ def test_progress_rises_to_one(three_stems, make_noise):
     assert told[-1] == 1.0
 
 
-def test_a_separation_that_is_given_up_ends_its_threads(three_stems, make_noise):
+def test_a_separation_that_is_stopped_early_ends_its_threads(three_stems, make_noise):
     blocks = three_stems.separate(make_noise(2, 200_000), threads=2)
     next(blocks)
     blocks.close()
 
 
-def test_a_closed_engine_loads_its_networks_again(three_stems, make_noise):
+def test_an_engine_loads_its_networks_again_after_it_released_its_memory(three_stems, make_noise):
     source = make_noise(2, 3_000)
     before = source.separated(three_stems)
-    three_stems.close()
+    three_stems.release_memory()
     assert np.array_equal(source.separated(three_stems), before)
 
 
 def test_each_track_gets_states_of_its_own_whether_they_were_read_ahead_or_not(three_stem_folder):
     states = InitialStates(three_stem_folder / "silence.npz", read_manifest(three_stem_folder))
     states.read_ahead()
-    first, second = states(), states()
+    first, second = states.take_states(), states.take_states()
     changed = [array for stem in first for array in stem.values()]
     as_read = [array.copy() for array in changed]
     assert changed
@@ -143,7 +143,7 @@ def test_each_track_gets_states_of_its_own_whether_they_were_read_ahead_or_not(t
         assert not np.array_equal(other, array)
 
 
-def test_a_rate_below_all_audio_is_refused_before_the_first_block(three_stems, make_noise):
+def test_a_very_low_sample_rate_is_refused_before_the_first_block(three_stems, make_noise):
     with pytest.raises(EngineError) as caught:
         next(three_stems.separate(make_noise(1, 10, 1)))
     assert caught.value.code == "sample_rate_unsupported"

@@ -1,4 +1,4 @@
-"""The real network: the same result as a plain graph, no seams, no sound out of silence."""
+"""The real network: the same result as a plain graph, no seams, and no sound from silence."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def magnitudes(frames: int) -> np.ndarray:
     return (noise + partials)[None].astype(np.float32)
 
 
-def test_the_stream_gives_the_masks_of_one_long_segment(unet_folder):
+def test_the_stream_gives_the_same_masks_as_one_long_segment(unet_folder):
     frames = 1024
     S = magnitudes(frames)
     manifest = read_manifest(unet_folder)
     model = load_model(unet_folder, manifest)
     streamed = []
-    for network, initial in zip(model.networks, model.initial_states(), strict=True):
+    for network, initial in zip(model.networks, model.initial_states.take_states(), strict=True):
         states, parts = initial, []
         for first in range(0, frames, manifest.chunk_frames):
             gains, states = network.step(S[0, :, first : first + manifest.chunk_frames], states)
@@ -59,11 +59,13 @@ def test_the_stream_gives_the_masks_of_one_long_segment(unet_folder):
     ]
     inner = slice(SEEN_FRAMES, frames - SEEN_FRAMES)
     S = S[0, :, inner]
-    found, expected = (MaskRule.of(manifest).masks(S, [g[:, inner] for g in gains]) for gains in (streamed, plain))
+    found, expected = (
+        MaskRule.from_manifest(manifest).compute_masks(S, [g[:, inner] for g in gains]) for gains in (streamed, plain)
+    )
     assert np.abs(found - expected).max() < 1e-4
 
 
-def test_the_plain_graph_gives_the_masks_of_torch():
+def test_the_plain_graph_gives_the_same_masks_as_torch():
     torch = pytest.importorskip("torch", reason="torch is for developers who compare with it")
     weights = find_weights(spleeter.DISTRIBUTION, spleeter.CHECKPOINTS, spleeter.DIGESTS)
     S = magnitudes(128)
@@ -83,13 +85,13 @@ def test_a_song_moved_by_half_a_chunk_gives_the_same_vocals(unet, song, array_so
     assert 10 * np.log10(np.sum(vocals**2) / max(np.sum(difference**2), 1e-30)) > 100
 
 
-def test_the_stems_of_a_song_sum_to_it_and_two_runs_agree_in_every_bit(unet, song):
+def test_the_stems_of_a_song_sum_to_it_and_two_runs_are_identical(unet, song):
     first = song.separated(unet, threads=2)
     assert np.array_equal(first[1], song.y - first[0])
     assert np.array_equal(first, song.separated(unet))
 
 
-def test_an_excerpt_of_a_song_is_the_one_within_it(unet, song):
+def test_an_excerpt_of_a_song_equals_that_part_of_the_whole(unet, song):
     start, stop = 17 * song.sample_rate_hz + 5, 19 * song.sample_rate_hz
     whole = song.separated(unet, threads=2)[:, :, start:stop]
     assert np.abs(song.separated(unet, start=start, stop=stop) - whole).max() < 1e-5
