@@ -152,7 +152,7 @@ class Deployment:
 
     def until_separating(self, job_id: str) -> None:
         """Return once the child works on the job."""
-        wait_until(lambda: self.job(job_id)["stage"] in {"separate", "encode"}, 60, f"{job_id} to be separated")
+        wait_until(lambda: self.job(job_id)["stage"] in {"separate", "encode"}, 240, f"{job_id} to be separated")
 
     def child_pids(self, worker: RunningService) -> list[int]:
         """Return the ids of a worker's children and of all that they started."""
