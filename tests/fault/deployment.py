@@ -138,8 +138,12 @@ class Deployment:
         return job_id
 
     def job(self, job_id: str) -> dict[str, Any]:
-        """Return the job as a client sees it."""
+        """Return the job as a client sees it; a busy machine may need a second call."""
         answer = self.client.get(f"/v1/jobs/{job_id}")
+        give_up_at = time.monotonic() + 20
+        while answer.status_code == 503 and time.monotonic() < give_up_at:
+            time.sleep(0.5)
+            answer = self.client.get(f"/v1/jobs/{job_id}")
         assert answer.status_code == 200, answer.text
         return cast("dict[str, Any]", answer.json())
 
