@@ -191,7 +191,8 @@ def test_one_object_that_cannot_be_read_holds_up_no_other_job(deployment: Deploy
     wait_until(lambda: deployment.job(poisoned)["waiting_for"] == "storage", PATIENCE_SECONDS, "the job to say so")
     time.sleep(OUTAGE_SECONDS)
     job = deployment.job(poisoned)
-    assert (job["state"], job["attempt_errors"]) in {("queued", []), ("running", [])}
+    assert job["state"] in {"queued", "running"}
+    assert job["attempt_errors"] == []
     # Pauses of 0.3 s and twice as much each time, with jitter: at least half of that.
     most = math.log2((time.monotonic() - begun) / 0.15 + 1) + 1
     assert runs(deployment, poisoned) <= most, "each pause is longer"
