@@ -20,9 +20,10 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-FAILURES_IN_A_ROW = 3
-"""Calls that fail one after the other until the worker pauses, even where a small object can be stored and read between
-them: such a storage is half broken. Raising it has workers claim more jobs that such a storage does not serve."""
+JOBS_IN_A_ROW = 3
+"""Jobs that the storage does not serve, and none that it does between them, until the worker pauses, even where a small
+object can be stored and read: such a storage is half broken. One job that fails again and again is its own matter.
+Raising it has workers claim more jobs that such a storage does not serve."""
 
 LONGEST_PAUSE_SECONDS = 20.0
 """How long a half-broken storage is left alone at most. Raising it delays work when the storage is whole again."""
@@ -46,31 +47,32 @@ class StorageWatch:
         self._on_change = on_change
         self._changed = threading.Condition()
         self._fault: str | None = None
-        self._failures = 0
+        self._failed_jobs: set[str] = set()
 
     @property
     def fault(self) -> str | None:
         """What is wrong with the storage; None while it serves."""
         return self._fault
 
-    def failed(self, error: StorageUnavailableError, *, is_ours: bool = True) -> bool:
+    def failed(self, error: StorageUnavailableError, job_id: str | None = None) -> bool:
         """Note that a call failed; return whether the storage as a whole is away.
 
-        `is_ours`: the call was to the bucket of uploads and outputs, which all jobs need.
+        `job_id`: the job that was not served by the bucket of uploads and outputs, which all jobs need.
         """
         with self._changed:
-            self._failures += is_ours
+            self._failed_jobs |= {job_id} if job_id else set()
             if self._fault:
                 return True
         found = self._try_out()
         with self._changed:
-            if found or self._failures >= FAILURES_IN_A_ROW:
+            if found or (job_id and len(self._failed_jobs) >= JOBS_IN_A_ROW):
                 self._set(found or error.message)
         return found is not None
 
     def worked(self) -> None:
         """Note that the storage has served a job."""
-        self._failures = 0
+        with self._changed:
+            self._failed_jobs.clear()
 
     def wait(self, check: Callable[[], None] = lambda: None) -> None:
         """Return once the storage serves, or the worker stops; `check` is called meanwhile and may raise to give up."""
@@ -104,7 +106,7 @@ class StorageWatch:
                 if not self._fault:
                     self._changed.wait(1.0)
                     continue
-            pause = min(LONGEST_PAUSE_SECONDS, 0.5 * 2.0 ** min(self._failures, 10))
+            pause = min(LONGEST_PAUSE_SECONDS, 0.5 * 2.0 ** min(len(self._failed_jobs), 10))
             while not self._stopping.wait(pause):
                 fault = self._try_out()
                 with self._changed:

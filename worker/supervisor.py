@@ -196,7 +196,7 @@ class Supervisor:
         bucket = attempt.claim.job.request.source.bucket
         self.tally.add("faults_total", part="storage")
         log.warning("the storage does not serve a job", error=error.message)
-        if self.watch.failed(error, is_ours=bucket is None):
+        if self.watch.failed(error, attempt.claim.job.id if bucket is None else None):
             return self._hand_back(attempt)
         if bucket and error.is_refusal and self._answers(bucket):
             return self._fail(attempt, error.code, error.message, retryable=True)

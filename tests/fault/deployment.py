@@ -140,8 +140,12 @@ class Deployment:
         return job_id
 
     def job(self, job_id: str) -> dict[str, Any]:
-        """Return the job as a client sees it."""
+        """Return the job as a client sees it; a busy machine may need a second call."""
         answer = self.client.get(f"/v1/jobs/{job_id}")
+        give_up_at = time.monotonic() + 20
+        while answer.status_code == 503 and time.monotonic() < give_up_at:
+            time.sleep(0.5)
+            answer = self.client.get(f"/v1/jobs/{job_id}")
         assert answer.status_code == 200, answer.text
         return cast("dict[str, Any]", answer.json())
 
@@ -154,7 +158,7 @@ class Deployment:
 
     def until_separating(self, job_id: str) -> None:
         """Return once the child works on the job."""
-        wait_until(lambda: self.job(job_id)["stage"] in {"separate", "encode"}, 60, f"{job_id} to be separated")
+        wait_until(lambda: self.job(job_id)["stage"] in {"separate", "encode"}, 240, f"{job_id} to be separated")
 
     def child_pids(self, worker: RunningService) -> list[int]:
         """Return the ids of a worker's children and of all that they started."""

@@ -42,7 +42,7 @@ def put_manifest(deployment: Deployment, items: list[dict[str, Any]]) -> dict[st
 
 def check_done(deployment: Deployment, batch_id: str, tracks: int) -> None:
     """Assert that every track of a batch was done, in its order."""
-    batch = deployment.until_batch(batch_id, "ended", seconds=150)
+    batch = deployment.until_batch(batch_id, "ended", seconds=240)
     assert batch["counts"]["succeeded"] == tracks, batch
     assert [item["track"] for item in deployment.items(batch_id)] == [f"{n:05d}" for n in range(tracks)]
     check(deployment)
@@ -95,7 +95,7 @@ def test_a_killed_redis_loses_no_item(deployment: Deployment, song: Path) -> Non
 def test_storage_that_is_away_while_items_end_delays_them_only(deployment: Deployment, song: Path) -> None:
     tracks = 12
     batch_id = deployment.submit_batch(items=put_catalog(deployment, song, tracks), defaults=STAND_IN)
-    wait_until(lambda: deployment.batch(batch_id)["counts"]["succeeded"] >= 2, 60, "two items to be done")
+    wait_until(lambda: deployment.batch(batch_id)["counts"]["succeeded"] >= 2, 200, "two items to be done")
     deployment.storage_proxy.mode = "refuse"
     deployment.storage_proxy.reset_all()
     time.sleep(15)
@@ -115,7 +115,7 @@ def test_copies_wait_for_their_bucket_however_long_it_is_away(deploy: Callable[.
     export = {"bucket": SONGS, "prefix": "catalog/copies"}
     batch_id = deployment.submit_batch(items=items, defaults=STAND_IN, export=export)
     put_off = lambda: sum("export put off" in line for line in deployment.lines)
-    wait_until(lambda: put_off() >= 10, 120, "the copies to be tried more often than a refusal would be")
+    wait_until(lambda: put_off() >= 10, 200, "the copies to be tried more often than a refusal would be")
     batch = deployment.batch(batch_id)
     assert (batch["state"], batch["counts"]["failed"]) == ("running", 0)
     deployment.storage_proxy.refuses = lambda _: False
@@ -132,7 +132,7 @@ def test_what_a_bucket_that_answers_refuses_ends_with_its_error(deploy: Callable
     deployment.storage_proxy.refuses = lambda request: is_copy(request) or b"/catalog/forbidden.flac" in request
     export = {"bucket": SONGS, "prefix": "catalog/copies"}
     batch_id = deployment.submit_batch(items=items, defaults=STAND_IN, export=export)
-    deployment.until_batch(batch_id, "ended", seconds=120)
+    deployment.until_batch(batch_id, "ended", seconds=240)
     told = [(item["state"], item["error"]["code"]) for item in deployment.items(batch_id)]
     assert told == [("failed", "export_failed"), ("failed", "export_failed"), ("failed", "storage_unavailable")]
     check(deployment)

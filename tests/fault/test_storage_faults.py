@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -106,4 +107,36 @@ def test_a_child_past_its_memory_ends_as_out_of_memory_and_others_go_on(
     job = deployment.until(hungry, "failed")
     assert (job["error"]["code"], job["attempt"]) == ("out_of_memory", 3)
     assert deployment.until(modest, "succeeded")["attempt"] == 1
+    check(deployment)
+
+
+@pytest.fixture
+def memory_group() -> Iterator[Path]:
+    """A control group whose processes get 700 MB together."""
+    version_1 = Path("/sys/fs/cgroup/memory")
+    group = (version_1 if version_1.is_dir() else version_1.parent) / f"stemqueue-test-{os.getpid()}"
+    limit = "memory.limit_in_bytes" if version_1.is_dir() else "memory.max"
+    try:
+        group.mkdir()
+        (group / limit).write_text("700000000")
+    except OSError:
+        pytest.skip("only root may limit a group's memory, where the kernel has memory groups")
+    yield group
+    wait_until(lambda: not (group / "cgroup.procs").read_text(), 20, "the group to be empty")
+    group.rmdir()
+
+
+def test_a_child_that_the_kernel_kills_for_memory_ends_as_out_of_memory(
+    memory_group: Path, deploy: Callable[..., Deployment], song: Path
+) -> None:
+    deployment = deploy(workers=0)
+    into_the_group = ("/bin/sh", "-c", f'echo $$ > {memory_group}/cgroup.procs; exec "$@"', "sh")
+    worker = deployment.start_worker(command_prefix=into_the_group)
+    hungry = deployment.submit(song, engine="slow", parameters='{"seconds": 2, "grow_bytes": 2000000000}')
+    job = deployment.until(hungry, "failed", seconds=240)
+    assert (job["error"]["code"], job["attempt"]) == ("out_of_memory", 3)
+    assert {e["code"] for e in job["attempt_errors"]} == {"out_of_memory"}
+    assert worker.exit_code is None
+    ends = [line for line in deployment.lines if "attempt ended" in line]
+    assert all("warning" in line for line in ends), ends
     check(deployment)

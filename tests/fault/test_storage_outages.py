@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
+import math
+import random
 import signal
 import threading
 import time
@@ -183,14 +184,18 @@ def test_one_object_that_cannot_be_read_holds_up_no_other_job(deployment: Deploy
     key = deployment.store.read(poisoned).request.source.key.encode()
     deployment.storage_proxy.refuses = lambda request: request.startswith(b"GET ") and key in request
     others = [deployment.submit(song, **SLOW) for song in many_songs[1:]]
+    begun = time.monotonic()
     deployment.queue.resume("slow")
     for job_id in others:
         assert_uncharged(deployment, until_ended(deployment, job_id))
     wait_until(lambda: deployment.job(poisoned)["waiting_for"] == "storage", PATIENCE_SECONDS, "the job to say so")
     time.sleep(OUTAGE_SECONDS)
     job = deployment.job(poisoned)
-    assert (job["state"], job["attempt_errors"]) in {("queued", []), ("running", [])}
-    assert runs(deployment, poisoned) <= 9, "each pause is longer"
+    assert job["state"] in {"queued", "running"}
+    assert job["attempt_errors"] == []
+    # Pauses of 0.3 s and twice as much each time, with jitter: at least half of that.
+    most = math.log2((time.monotonic() - begun) / 0.15 + 1) + 1
+    assert runs(deployment, poisoned) <= most, "each pause is longer"
     mend(deployment)
     assert_uncharged(deployment, until_ended(deployment, poisoned))
     check(deployment)
@@ -213,9 +218,9 @@ def test_a_storage_that_reads_and_does_not_write_makes_no_hot_loop(
 
 
 def test_a_storage_that_fails_now_and_then_delays_only(deployment: Deployment, many_songs: list[Path]) -> None:
-    numbers = itertools.count(1)
     jobs = [deployment.submit(song, **SLOW) for song in many_songs]
-    deployment.storage_proxy.refuses = lambda _: next(numbers) % 5 in {0, 1, 2}
+    # boto3 tries three times: one call in eight fails.
+    deployment.storage_proxy.refuses = lambda _: random.random() < 0.5
     for job_id in jobs:
         assert_uncharged(deployment, until_ended(deployment, job_id))
     mend(deployment)
