@@ -65,7 +65,8 @@ class Stack:
             "VALKEY_PORT": str(find_free()),
             "STORAGE_PORT": str(find_free(PORT_OFFSETS)),
             "STATE_FOLDER": str(self.folder),
-            "SCRATCH_FOLDER": str(self.folder / "scratch"),
+            # What was set up once for this machine serves every stack.
+            "MODEL_FOLDER": str(Settings().model_folder.resolve()),
             "DEFAULT_ENGINE": "repetition",
             "WORKER_ENGINES": "repetition,band,share,slow",
             "EXTRA_ENGINES": "tests.browser.band_engine,tests.fixtures.engines,tests.fault.slow_engine",

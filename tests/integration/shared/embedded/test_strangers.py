@@ -65,8 +65,8 @@ def security_folder(storage: StorageServer) -> Path:
     return storage.service.folder / FOLDER
 
 
-def shell(storage: StorageServer, commands: str, *, home: Path, user: int | None) -> str:
-    """Return what `weed shell` prints within some seconds."""
+def shell(storage: StorageServer, commands: str, *, home: Path, user: int | None = None, seconds: float = 60) -> str:
+    """Return what `weed shell` prints within some seconds; it waits for ever to be let in."""
     addresses = [f"-{name}=127.0.0.1:{storage.port + n}" for name, n in (("master", MASTER), ("filer", FILER))]
     # By a descriptor: the other user need not be let into the folders above it.
     with (Path(sysconfig.get_path("scripts")) / "weed").open("rb") as weed:
@@ -85,7 +85,7 @@ def shell(storage: StorageServer, commands: str, *, home: Path, user: int | None
             text=True,
         )
         try:
-            return process.communicate(commands, timeout=8)[0]
+            return process.communicate(commands, timeout=seconds)[0]
         except subprocess.TimeoutExpired:
             process.kill()
             return process.communicate()[0]
@@ -94,10 +94,11 @@ def shell(storage: StorageServer, commands: str, *, home: Path, user: int | None
 def test_no_command_of_its_shell_is_obeyed(storage: StorageServer, tmp_path: Path) -> None:
     assert storage.credentials
     known = storage.credentials.storage_admin_access_key_id
-    said = shell(storage, SHELL, home=storage.service.folder, user=None)
+    said = shell(storage, SHELL, home=storage.service.folder)
     assert known in said
     assert SECRET.decode() in said
-    said = shell(storage, SHELL + f"s3.bucket.delete -name {BUCKET}\n", home=tmp_path, user=NOBODY if IS_ROOT else None)
+    harmful = SHELL + f"s3.bucket.delete -name {BUCKET}\n"
+    said = shell(storage, harmful, home=tmp_path, user=NOBODY if IS_ROOT else None, seconds=8)
     assert known not in said
     assert SECRET.decode() not in said
     assert BUCKET not in said
@@ -118,7 +119,7 @@ def first_frame(address: int | Path, context: ssl.SSLContext | None) -> bytes:
     """Return what a server answers to the beginning of a gRPC connection; nothing where it hangs up."""
     family = socket.AF_UNIX if isinstance(address, Path) else socket.AF_INET
     with socket.socket(family) as plain:
-        plain.settimeout(5)
+        plain.settimeout(30)
         plain.connect(str(address) if isinstance(address, Path) else ("127.0.0.1", address))
         try:
             connection = context.wrap_socket(plain) if context else plain
@@ -168,7 +169,7 @@ def token(key: str, file_id: str) -> str:
 
 
 def ask(port: int, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
-    connection = HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = HTTPConnection("127.0.0.1", port, timeout=30)
     try:
         connection.request(method, path, body, headers)
         answer = connection.getresponse()
@@ -178,7 +179,7 @@ def ask(port: int, method: str, path: str, body: bytes | None = None, **headers:
 
 
 def test_its_volume_server_neither_reads_nor_changes_a_block_without_a_token(storage: StorageServer) -> None:
-    said = shell(storage, SHELL, home=storage.service.folder, user=None)
+    said = shell(storage, SHELL, home=storage.service.folder)
     [file_id] = set(re.findall(r'"fileId": +"([0-9a-f,]+)"', said))
     keys: dict[str, Any] = tomllib.loads((security_folder(storage) / "security.toml").read_text())["jwt"]["signing"]
     port = storage.port + VOLUME
