@@ -144,12 +144,6 @@ class UrlUnreachableError(InputError):
     code = "url_unreachable"
 
 
-class FetchesExhaustedError(PassingError):
-    """As many URLs are being fetched, for the owner or in all, as this process has threads to spare for."""
-
-    code = "fetches_exhausted"
-
-
 class StreamsExhaustedError(PassingError):
     """As many clients follow jobs as this process has threads to spare for."""
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import structlog
 
 from api.content_check import Checked
-from api.fetch_slots import FetchSlots
 from api.outgoing import check_url
 from api.streaming_upload import Sink, refuse_beyond, store_body
 from api.url_source import fetching
@@ -69,7 +68,6 @@ class Submission:
         self._storage = storage
         self._prompt_storage = prompt_storage
         self._catalog = catalog
-        self._fetches = FetchSlots(settings.api_threads)
 
     def demand_ready(self, sender: Sender, size_bytes: int) -> None:
         """Raise at once if Redis or storage is away, or has no room for so much of the sender's, before it is sent.
@@ -157,12 +155,12 @@ class Submission:
         """Fetch a URL and create a job with it as its mixture.
 
         Raises SourceRefusedError, UrlRefusedError, UrlUnreachableError, UploadTooLargeError, AudioEmptyError,
-        NotAudioError, FetchesExhaustedError and what `submit_stored` raises.
+        NotAudioError and what `submit_stored` raises.
         """
         if not self._settings.url_sources:
             raise SourceRefusedError("This server fetches no URLs; send the file, or upload it first.")
         upload_id = new_upload_id()
-        with self._fetches.held(sender.owner), fetching(url, self._settings) as fetched:
+        with fetching(url, self._settings) as fetched:
             self.demand_ready(sender, fetched.announced_bytes)
             stored = store_body(fetched.blocks, self.open_upload(upload_id))
         return self.submit_stored(sender, options, upload_id, fetched.filename, stored, job_id=job_id)
