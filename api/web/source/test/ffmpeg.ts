@@ -7,6 +7,9 @@ import { join } from "node:path";
 
 const MAX_OUTPUT_BYTES = 1 << 28;
 
+/** Without random ids and version numbers, so that the same input gives the same file. */
+const BITEXACT = ["-fflags", "+bitexact", "-flags", "+bitexact"];
+
 /** Where `make lint` installs the Python tests' ffmpeg, seen from the folder of package.json. */
 const TEST_ENVIRONMENT = "../../../.venv-test/lib";
 
@@ -28,7 +31,7 @@ export function encode(input: Uint8Array, { before = [], options = [], output }:
   const folder = mkdtempSync(join(tmpdir(), "stemqueue-page-"));
   try {
     writeFileSync(join(folder, "input"), input);
-    run([...before, "-i", join(folder, "input"), ...options, join(folder, output)]);
+    run([...before, "-i", join(folder, "input"), ...options, ...BITEXACT, join(folder, output)]);
     return new Uint8Array(readFileSync(join(folder, output)));
   } finally {
     rmSync(folder, { recursive: true });
