@@ -27,7 +27,7 @@ from tests.fixtures.compose_here import here, make_env_file, on_this_machine
 from tests.fixtures.containers import Container, image_environment
 from tests.fixtures.ports import find_free
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(900)
 
 PACKAGES = {"api": ("api", "shared"), "worker": ("worker", "shared")}
 OTHER = {"api": ("numpy", "librosa", "onnxruntime"), "worker": ("flask", "werkzeug", "gunicorn")}
@@ -83,7 +83,7 @@ def _stack(images: dict[str, Path], folder: Path) -> Iterator[Stack]:
                 containers[name].start()
             for name in names:
                 containers[name].wait_until_healthy(
-                    [here(word, name, ports, folder) for word in services[name].healthcheck], seconds=120
+                    [here(word, name, ports, folder) for word in services[name].healthcheck], seconds=600
                 )
         yield stack
     finally:
