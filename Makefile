@@ -1,11 +1,11 @@
-# Every recipe is a line: what they do is in shared/embedded/bootstrap.py and what that starts.
+# Every recipe is a line: what they do is in deploy/local/bootstrap.py and what that starts.
 
 # The first Python on this machine that is new enough. `make PYTHON=/path/to/python3.12 …` names another.
 IS_NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 PYTHON ?= $(or $(shell for python in python3 python3.11 python3.12 python3.13 python3.14; do \
 	$$python $(IS_NEW_ENOUGH) 2>/dev/null && echo $$python && break; done), \
 	$(error Python 3.11 or newer is needed, and none is on the PATH: apt install python3 python3-venv))
-SET_UP = $(PYTHON) -m shared.embedded.bootstrap
+SET_UP = $(PYTHON) -m deploy.local.bootstrap
 
 # npm otherwise tells its registry which packages are here, and asks for newer versions of itself.
 export npm_config_audit := false
@@ -29,10 +29,10 @@ help: ## Tell what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 20
 
 run: ## Start the whole stack; with SONG=… [OUT=… ENGINE=… FORMAT=… EXCERPT=90+20] separate one song and end
-	@exec $(SET_UP) run -m $(if $(SONG),shared.embedded.one_song,shared.embedded.stack)
+	@exec $(SET_UP) run -m $(if $(SONG),deploy.local.one_song,deploy.local.stack)
 
 admin: ## Look at the running stack, or operate it: DO="status", DO="keys create", DO="--help"
-	@exec $(SET_UP) run -m shared.embedded.admin $(or $(DO),status)
+	@exec $(SET_UP) run -m deploy.local.admin_command $(or $(DO),status)
 
 # Files of tests go to two processes, which is what a small machine has cores for.
 TESTS = tests/unit tests/integration tests/end_to_end tests/browser

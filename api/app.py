@@ -8,16 +8,16 @@ from typing import Any
 from flask import Flask
 
 from api import web
-from api.callers import register_callers
-from api.open_calls import register_open_calls
-from api.problems import register_problems
-from api.rate_limits import register_rate_limits
-from api.request_log import register_request_log
+from api.access.authentication import register_callers
+from api.access.host_and_origin import register_security
+from api.access.open_calls import register_open_calls
+from api.access.rate_limits import register_rate_limits
+from api.access.security_headers import SecurityHeaders
+from api.contract.problem_details import register_problems
+from api.monitoring.request_log import register_request_log
+from api.request_bodies.unread_bodies import register_unread_bodies
 from api.routes import batches, documentation, events, jobs, outputs, server, uploads
-from api.security import register_security
-from api.security_headers import SecurityHeaders
 from api.services import install, make_services
-from api.unread_bodies import register_unread_bodies
 from shared.settings import Settings
 
 

@@ -1,6 +1,7 @@
 """Idempotency-Keys in Redis: who works on a key's request now, what it asked for, what it was answered.
 
-Owns the records; what makes two requests the same, and how one is answered again, is api/idempotency.py's to say.
+Owns the records; what makes two requests the same, and how one is answered again, is api/routes/idempotency.py's to
+say.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from dataclasses import dataclass
 
 import redis
 
-from shared.admission import Admission
-from shared.redis_connection import Scripts, connect
+from shared.jobs.limits import Admission
+from shared.redis_client.connection import Scripts, connect
 from shared.settings import Settings
 
 KEEP_SECONDS = 24 * 3600
@@ -56,7 +57,7 @@ class IdempotencyStore:
         """
         times = (int(LEASE_SECONDS * 1000), KEEP_SECONDS * 1000)
         outcome, *rest = self._scripts.run(
-            "key_reserve", name, token, resource_id, *times, owner, self._admission.repetition_limit()
+            "idempotency/reserve", name, token, resource_id, *times, owner, self._admission.repetition_limit()
         )
         self._admission.demand(outcome)
         if outcome == "answered":
@@ -67,12 +68,12 @@ class IdempotencyStore:
 
     def seal(self, name: str, fingerprint: str) -> bool:
         """Tie a key to what its request asks for; False when it is tied to something else."""
-        return bool(self._scripts.run("key_seal", name, fingerprint))
+        return bool(self._scripts.run("idempotency/seal", name, fingerprint))
 
     def answer(self, name: str, status: int, made_id: str) -> None:
         """Keep how a key's request was answered."""
-        self._scripts.run("key_answer", name, f"{status} {made_id}", KEEP_SECONDS * 1000)
+        self._scripts.run("idempotency/store_answer", name, f"{status} {made_id}", KEEP_SECONDS * 1000)
 
     def release(self, name: str, owner: str, token: str, *, forget: bool) -> None:
         """Let go of a key without an answer; `forget` when its request made nothing, so that it may be corrected."""
-        self._scripts.run("key_release", name, token, int(forget), owner)
+        self._scripts.run("idempotency/release", name, token, int(forget), owner)

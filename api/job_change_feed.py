@@ -16,7 +16,7 @@ import redis
 import structlog
 
 from shared.logs import Trouble
-from shared.redis_connection import connect
+from shared.redis_client.connection import connect
 from shared.settings import Settings
 
 log = structlog.get_logger(__name__)

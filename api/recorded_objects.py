@@ -13,9 +13,9 @@ from threading import Lock
 
 import structlog
 
-from api.errors import OutputGoneError
+from api.contract.errors import OutputGoneError
 from shared.errors import SourceMissingError
-from shared.object_storage import ObjectStorage, Opened
+from shared.storage.object_storage import ObjectStorage, Opened
 
 log = structlog.get_logger(__name__)
 

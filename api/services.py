@@ -7,29 +7,29 @@ from typing import cast
 
 from flask import Flask, current_app
 
-from api.batch_preflight import Preflight
-from api.batch_submission import BatchSubmissions
-from api.open_calls import OpenCalls
-from api.rate_limits import RateLimits
-from api.readiness import Readiness
+from api.access.open_calls import OpenCalls
+from api.access.rate_limits import RateLimits
+from api.idempotency_records import IdempotencyStore
+from api.job_change_feed import JobChanges
+from api.monitoring.readiness import Readiness
 from api.recorded_objects import RecordedObjects
-from api.submission import Submission
-from api.webhooks import Webhooks
+from api.submission.batch_preflight import Preflight
+from api.submission.batch_submission import BatchSubmissions
+from api.submission.job_submission import Submission
+from api.webhooks.delivery import Webhooks
+from api.webhooks.outbox import WebhookStore
 from shared.api_keys import ApiKeys
-from shared.batch_changes import BatchChanges
-from shared.batch_items import BatchItems
-from shared.batch_store import BatchStore
-from shared.engine_catalog import EngineCatalog
-from shared.idempotency_store import IdempotencyStore
-from shared.job_changes import JobChanges
-from shared.job_queue import JobQueue
-from shared.job_store import JobStore
-from shared.object_storage import ObjectStorage
-from shared.redis_connection import connect
+from shared.batches.actions import BatchChanges
+from shared.batches.item_status import BatchItems
+from shared.batches.store import BatchStore
+from shared.counters import Tally
+from shared.jobs.store import JobStore
+from shared.jobs.uploads import UploadStore
+from shared.queue.dispatcher import JobQueue
+from shared.queue.engine_catalog import EngineCatalog
+from shared.redis_client.connection import connect
 from shared.settings import Settings
-from shared.tally import Tally
-from shared.upload_store import UploadStore
-from shared.webhook_store import WebhookStore
+from shared.storage.object_storage import ObjectStorage
 
 EXTENSION = "stemqueue"
 

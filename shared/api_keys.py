@@ -20,7 +20,7 @@ from typing import Any, cast
 
 import redis
 
-from shared.redis_connection import connect, guarded
+from shared.redis_client.connection import connect, guarded
 from shared.settings import Settings
 
 SCOPES: Mapping[str, str] = {
@@ -31,7 +31,8 @@ SCOPES: Mapping[str, str] = {
 
 CACHE_SECONDS = 2.0
 """How long a process trusts a key that it has looked up, so that a poll stays one call to Redis; a revoked key works
-for this much longer. Streams and waits notice it within `HEARING_SECONDS` more (job_changes.py); 5 s are promised."""
+for this much longer. Streams and waits notice it within `HEARING_SECONDS` more (job_change_feed.py); 5 s are
+promised."""
 
 CACHE_KEYS = 10_000
 """Keys that a process remembers; past it, it forgets all of them."""

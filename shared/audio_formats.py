@@ -1,6 +1,6 @@
 """The formats that stems come in: names, extensions, options and what each can hold.
 
-Owns the table and the reading of options; encoding.py writes the files.
+Owns the table and the reading of options; encode.py writes the files.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from typing import cast
 
 import redis
 
-from shared.redis_connection import Scripts, guarded
+from shared.redis_client.connection import Scripts, guarded
 
 STAGE_SECONDS_BUCKETS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)
 """Upper bounds of the histogram of stage durations, in seconds."""
@@ -75,7 +75,7 @@ class Tally:
         if not pending:
             return
         try:
-            self._scripts.run("tally", *(part for counted in pending.items() for part in counted))
+            self._scripts.run("maintenance/add_counts", *(part for counted in pending.items() for part in counted))
         except BaseException:
             with self._lock:
                 self._pending.update(pending)

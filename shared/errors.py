@@ -1,6 +1,6 @@
 """Every error that has a name here: its stable code, and whether trying again can help.
 
-Owns the codes that clients see in `error.code` and `code`; owns no HTTP status (api/problems.py does).
+Owns the codes that clients see in `error.code` and `code`; owns no HTTP status (api/contract/problem_details.py does).
 
     StemqueueError
     |-- InputError                 the audio or the request is at fault; never retried

@@ -5,7 +5,7 @@
     sentinel://user:password@one:26379;sentinel://two:26379/0    ask these which server is the master
     sentinels://…                                                likewise, all of it over TLS
 
-Owns the reading, and no connection (redis_connection.py). Errors never repeat the URL: it holds a password.
+Owns the reading, and no connection (connection.py). Errors never repeat the URL: it holds a password.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     celery -A worker.celery_app worker --pool threads --without-gossip --without-mingle
 
-Owns no logic: service.py holds the parts.
+Owns no logic: worker_service.py holds the parts.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from celery.exceptions import SecurityWarning
 from kombu import Exchange, Queue
 
 from shared.errors import SandboxUnavailableError
-from shared.job import CLASSES
-from shared.job_queue import celery_queue
+from shared.jobs.model import CLASSES
 from shared.logs import configure_logging
-from shared.redis_connection import broker_options
+from shared.queue.dispatcher import celery_queue
+from shared.redis_client.connection import broker_options
 from shared.settings import read_settings, split_names
-from worker.child_sandbox import child_environment, child_sandbox
+from worker.child.sandbox import child_environment, child_sandbox
+from worker.jobs.worker_service import WorkerService
 from worker.sandbox import launch
-from worker.service import WorkerService
 from worker.tasks import register
 
 # Celery warns at length of root, for whom a pickled message could run any code. Messages here are ids in JSON, and what
@@ -58,7 +58,7 @@ app.conf.update(
     worker_prefetch_multiplier=1,
     worker_disable_prefetch=True,
     # More threads than slots: while a child separates one song, others are fetched and uploaded, and one more
-    # is always there for an urgent job. The children, one a slot, are what is scarce (children.py).
+    # is always there for an urgent job. The children, one a slot, are what is scarce (pool.py).
     worker_concurrency=2 * settings.worker_slots + 1,
     # The job's record holds the result; Celery's would answer PENDING for jobs that never were.
     task_ignore_result=True,
@@ -104,7 +104,7 @@ def _learn_engines() -> list[dict[str, Any]]:
     """
     extra = [f"--extra={module}" for module in split_names(settings.extra_engines)]
     folder = f"--model-folder={settings.model_folder.resolve()}"
-    command = [sys.executable, "-m", "worker.registry", folder, *extra, *split_names(settings.worker_engines)]
+    command = [sys.executable, "-m", "worker.engines.registry", folder, *extra, *split_names(settings.worker_engines)]
     with tempfile.TemporaryDirectory(prefix="stemqueue-") as name:
         home = Path(name)
         sandbox = child_sandbox(

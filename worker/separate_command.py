@@ -1,6 +1,6 @@
 """`stemqueue-separate`: the worker's pipeline on one file, without any server.
 
-Owns the command line and where results go; the work is pipeline.py's. Exit codes: 0 done, 1 the song or the
+Owns the command line and where results go; the work is run.py's. Exit codes: 0 done, 1 the song or the
 machine would not have it, 2 wrong usage, 130 stopped by Ctrl-C. Results appear in OUT complete or not at all.
 """
 
@@ -21,17 +21,17 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from shared.audio_formats import FORMATS
 from shared.errors import StemqueueError
-from shared.formats import FORMATS
 from shared.settings import Settings, read_settings, split_names
-from worker import pipeline
-from worker.child_sandbox import Prepared
-from worker.engine.errors import EngineError
-from worker.engine.interface import EngineDescription
-from worker.memory import use_one_heap
-from worker.registry import Registry, engines_here
+from worker.child.sandbox import Prepared
+from worker.engines.errors import EngineError
+from worker.engines.interface import EngineDescription
+from worker.engines.registry import Registry, engines_here
+from worker.pipeline import run as pipeline
+from worker.run_messages import Limits, Outcome, Work, overall_progress
+from worker.run_support.process_memory import use_one_heap
 from worker.threads import threads_per_job
-from worker.work import Limits, Outcome, Work, overall_progress
 
 BEST_FIRST = ("unet", "repetition")
 """The engine that is taken when none is named: the first of these that can run here."""

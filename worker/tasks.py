@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from celery import Celery
 
-from shared.job_queue import TASK_NAME
-from worker.service import WorkerService
+from shared.queue.dispatcher import TASK_NAME
+from worker.jobs.worker_service import WorkerService
 
 
 def register(app: Celery, service: WorkerService) -> None:

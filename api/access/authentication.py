@@ -15,9 +15,9 @@ from typing import Any, cast
 from flask import Flask, Response, g, request
 from werkzeug.wsgi import ClosingIterator
 
-from api.errors import KeyInvalidError, KeyMissingError, ScopeMissingError
-from api.openapi import ATTRIBUTE, Operation
-from api.security import listens_on_loopback
+from api.access.host_and_origin import listens_on_loopback
+from api.contract.errors import KeyInvalidError, KeyMissingError, ScopeMissingError
+from api.contract.openapi import ATTRIBUTE, Operation
 from shared.api_keys import ApiKey, ApiKeys
 from shared.settings import Settings
 

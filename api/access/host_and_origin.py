@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from flask import Flask, Response, request
 from werkzeug.datastructures import Headers
 
-from api.errors import HostRefusedError, OriginRefusedError
+from api.contract.errors import HostRefusedError, OriginRefusedError
 from shared.settings import Settings, split_names
 
 if TYPE_CHECKING:

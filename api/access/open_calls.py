@@ -13,10 +13,10 @@ from contextlib import contextmanager
 
 from flask import Flask, Response, g, request
 
-from api.callers import Caller
-from api.errors import ServerBusyError, TooManyOpenCallsError
-from api.problems import answer_error
-from api.unread_bodies import has_body
+from api.access.authentication import Caller
+from api.contract.errors import ServerBusyError, TooManyOpenCallsError
+from api.contract.problem_details import answer_error
+from api.request_bodies.unread_bodies import has_body
 from shared.errors import StemqueueError
 from shared.settings import Settings
 

@@ -15,10 +15,10 @@ import redis
 import structlog
 from flask import Flask, Response, g
 
-from api.callers import Caller
-from api.errors import RateLimitedError
+from api.access.authentication import Caller
+from api.contract.errors import RateLimitedError
 from shared.errors import StoreUnavailableError
-from shared.redis_connection import Scripts
+from shared.redis_client.connection import Scripts
 from shared.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -76,7 +76,9 @@ class RateLimits:
 
     def _take(self, key_id: str) -> _Lot:
         try:
-            granted, handed_out, left_ms = self._scripts.run("permits", key_id, self.limit, max(1, self.limit // LOTS))
+            granted, handed_out, left_ms = self._scripts.run(
+                "access/take_request_permits", key_id, self.limit, max(1, self.limit // LOTS)
+            )
             lot = _Lot(int(granted), int(handed_out), time.monotonic() + int(left_ms) / 1000)
         except StoreUnavailableError as error:
             log.warning("requests counted by each process alone", error=error.message)

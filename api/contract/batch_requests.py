@@ -1,4 +1,4 @@
-"""What clients may ask for of batches; what they may ask for of one track is in shared/job_options.py."""
+"""What clients may ask for of batches; what they may ask for of one track is in shared/jobs/options.py."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from shared.batch import ItemState
+from shared.batches.export_names import check_template
+from shared.batches.model import ItemState
 from shared.errors import RequestInvalidError
-from shared.export_names import check_template
-from shared.job_options import Identifier, ItemOptions, StoredObject, Strict
-from shared.newest_first import CURSOR
+from shared.jobs.options import Identifier, ItemOptions, StoredObject, Strict
+from shared.redis_client.pagination import CURSOR
 
 MAX_LISTED_ITEMS = 10_000
 """Items that a submission itself may list; more of them want a manifest in storage."""

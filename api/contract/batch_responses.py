@@ -14,10 +14,10 @@ from typing import Any
 from pydantic import Field
 from pydantic_core import to_json
 
-from api.resources import Resource
-from shared.batch import Batch, BatchState, ItemState, job_id_of
-from shared.batch_items import Standing
-from shared.export_names import export_keys
+from api.contract.job_responses import Resource
+from shared.batches.export_names import export_keys
+from shared.batches.item_status import Standing
+from shared.batches.model import Batch, BatchState, ItemState, job_id_of
 
 
 class CountsResource(Resource):

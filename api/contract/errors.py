@@ -1,6 +1,6 @@
 """Errors that only HTTP has: what is wrong with a request before any job is concerned.
 
-Owns their codes; problems.py gives them a status. Everything else that can go wrong is in shared/errors.py.
+Owns their codes; problem_details.py gives them a status. Everything else that can go wrong is in shared/errors.py.
 """
 
 from __future__ import annotations

@@ -11,9 +11,9 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from api.resources import JobResource
-from shared.job import STORAGE_ETAG, TERMINAL, Job, JobState, Output
-from shared.recent import Recent
+from api.contract.job_responses import JobResource
+from shared.fifo_cache import Recent
+from shared.jobs.model import STORAGE_ETAG, TERMINAL, Job, JobState, Output
 
 REMEMBERED = 512
 """Jobs whose JSON a process keeps. Raising it helps where more are followed at once, at 2 to 10 kB each."""

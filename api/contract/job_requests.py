@@ -1,7 +1,7 @@
 """What clients may ask for, call by call.
 
-Owns the calls' fields and how a form spells them. What a job may ask for is in shared/job_options.py, what an engine
-knows is engine_catalog.py's to say, and what answers look like is resources.py's.
+Owns the calls' fields and how a form spells them. What a job may ask for is in shared/jobs/options.py, what an engine
+knows is engine_catalog.py's to say, and what answers look like is job_responses.py's.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any, Literal
 from pydantic import Field, JsonValue
 from werkzeug.datastructures import MultiDict
 
-from api.errors import BodyMalformedError
+from api.contract.errors import BodyMalformedError
 from shared.errors import FieldsInvalidError
-from shared.job import JobState
-from shared.job_options import (
+from shared.jobs.model import JobState
+from shared.jobs.options import (
     Excerpt,
     Identifier,
     JobOptions,
@@ -27,7 +27,7 @@ from shared.job_options import (
     group_parts,
     validate,
 )
-from shared.newest_first import CURSOR
+from shared.redis_client.pagination import CURSOR
 from shared.strict_json import read_json
 
 JSON_FIELDS = frozenset({"parameters", "stems", "excerpt", "metadata", "format_options"})

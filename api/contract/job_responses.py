@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.job import JobState
-from shared.job_options import Excerpt
+from shared.jobs.model import JobState
+from shared.jobs.options import Excerpt
 
 
 class Resource(BaseModel):

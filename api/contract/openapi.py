@@ -1,6 +1,6 @@
 """The OpenAPI 3.1 document, made of what stands beside the routes.
 
-Owns the form of the document; the models in schemas.py and resources.py are its schemas, so that it cannot say
+Owns the form of the document; the models in job_requests.py and job_responses.py are its schemas, so that it cannot say
 anything else than the code does. Not flask-openapi3: it makes a schema anew on each request with a query, reads whole
 forms into memory, and knows one body type a call.
 """
@@ -19,8 +19,8 @@ from flask import Flask
 from pydantic import BaseModel, Field
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from api import problems
-from api.resources import Resource
+from api.contract import problem_details as problems
+from api.contract.job_responses import Resource
 
 F = TypeVar("F", bound=Callable[..., Any])
 

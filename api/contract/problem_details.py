@@ -14,8 +14,8 @@ import structlog
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
-from api import errors as http_errors
-from api.errors import KeyInUseError, RangeUnsatisfiableError, RateLimitedError, TooManyOpenCallsError
+from api.contract import errors as http_errors
+from api.contract.errors import KeyInUseError, RangeUnsatisfiableError, RateLimitedError, TooManyOpenCallsError
 from shared import errors
 from shared.errors import FieldsInvalidError
 

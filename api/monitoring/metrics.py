@@ -13,10 +13,10 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from shared.batch import ItemState
-from shared.batch_store import BatchStore
-from shared.job_queue import JobQueue
-from shared.tally import NAMES, STAGE_SECONDS_BUCKETS, Count, Tally
+from shared.batches.model import ItemState
+from shared.batches.store import BatchStore
+from shared.counters import NAMES, STAGE_SECONDS_BUCKETS, Count, Tally
+from shared.queue.dispatcher import JobQueue
 
 PREFIX = "stemqueue_"
 

@@ -12,9 +12,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 
 from shared.errors import StemqueueError, StoreUnavailableError
-from shared.job_queue import JobQueue
-from shared.job_store import JobStore
-from shared.object_storage import ObjectStorage
+from shared.jobs.store import JobStore
+from shared.queue.dispatcher import JobQueue
+from shared.storage.object_storage import ObjectStorage
 
 PATIENCE_SECONDS = 1.5
 """How long all probes together may take; the answer is promised within 2 s."""

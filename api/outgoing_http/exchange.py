@@ -1,8 +1,8 @@
 """Requests to addresses that clients name: the one way out, which reaches no private network and always ends.
 
-The address that was checked is the one that is connected to, at every redirect (api/public_addresses.py decides which
-are public). One deadline covers a whole exchange: looking up names, connecting, TLS, redirects, head and body. Proxies
-and netrc of the environment are not used: a proxy would do the resolving.
+The address that was checked is the one that is connected to, at every redirect (api/outgoing_http/public_addresses.py
+decides which are public). One deadline covers a whole exchange: looking up names, connecting, TLS, redirects, head and
+body. Proxies and netrc of the environment are not used: a proxy would do the resolving.
 
 What clients may learn: whether a host has a public address, and what a server at a public address answers. They get
 the same words for a name that does not exist and for one that has a private address, and the same for a connection
@@ -21,9 +21,9 @@ import httpcore
 import httpx
 import structlog
 
-from api.errors import UrlRefusedError, UrlUnreachableError
-from api.guarded_sockets import Deadline, GuardedBackend
-from api.public_addresses import NotPublicError
+from api.contract.errors import UrlRefusedError, UrlUnreachableError
+from api.outgoing_http.guarded_sockets import Deadline, GuardedBackend
+from api.outgoing_http.public_addresses import NotPublicError
 from shared.settings import Settings
 
 log = structlog.get_logger(__name__)

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpcore
 
-from api.public_addresses import public_addresses
+from api.outgoing_http.public_addresses import public_addresses
 
 LOOK_UP_SECONDS = 10.0
 """How long a name may take to resolve; raising it lets name servers that hang hold threads for longer."""

@@ -12,9 +12,15 @@ from typing import Any, Protocol
 from gunicorn.http.errors import ParseException
 from werkzeug.wsgi import get_content_length
 
-from api.errors import BodyIncompleteError, BodyMalformedError, BodyStalledError, FormTooLargeError, UploadTooLargeError
+from api.contract.errors import (
+    BodyIncompleteError,
+    BodyMalformedError,
+    BodyStalledError,
+    FormTooLargeError,
+    UploadTooLargeError,
+)
 from shared.errors import AudioEmptyError
-from shared.upload_stream import Stored
+from shared.storage.upload_stream import Stored
 
 READ_BYTES = 256 * 1024
 """How much of a body is read at once."""

@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from pathlib import PurePath
 
-from api.errors import NotAudioError
-from api.streaming_upload import Sink
-from shared.upload_stream import Stored
+from api.contract.errors import NotAudioError
+from api.request_bodies.body_stream import Sink
+from shared.storage.upload_stream import Stored
 
 LOOK_BYTES = 256 * 1024
 """How much is looked at; lower refuses frames of MP3 behind so many words, which ffmpeg finds."""

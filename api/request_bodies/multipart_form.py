@@ -14,10 +14,10 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser
 from werkzeug.http import parse_options_header
 
-from api.errors import BodyMalformedError, FormTooLargeError
-from api.streaming_upload import MAX_FORM_BYTES, Sink, refuse_beyond
+from api.contract.errors import BodyMalformedError, FormTooLargeError
+from api.request_bodies.body_stream import MAX_FORM_BYTES, Sink, refuse_beyond
 from shared.errors import AudioEmptyError, FieldsInvalidError
-from shared.upload_stream import Stored
+from shared.storage.upload_stream import Stored
 
 MAX_PARTS = 40
 """Parts of a form; more than there are fields, so that an honest mistake is told as such."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from flask import Flask, Response, request
 
-from api.streaming_upload import WAS_READ
+from api.request_bodies.body_stream import WAS_READ
 
 SMALL_BYTES = 32 * 1024
 

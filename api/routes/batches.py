@@ -8,8 +8,9 @@ from functools import wraps
 
 from flask import Blueprint, Response, request
 
-from api.batch_preflight import PreflightResource
-from api.batch_resources import (
+from api.access.authentication import caller
+from api.contract.batch_requests import BatchListQuery, BatchSubmission, ItemListQuery
+from api.contract.batch_responses import (
     BatchListResource,
     BatchResource,
     ItemListResource,
@@ -21,20 +22,19 @@ from api.batch_resources import (
     report_csv,
     report_jsonl,
 )
-from api.batch_schemas import BatchListQuery, BatchSubmission, ItemListQuery
-from api.callers import caller
-from api.errors import MediaTypeUnsupportedError
-from api.idempotency import Exchange, repeatable
-from api.openapi import Operation, describes
+from api.contract.errors import MediaTypeUnsupportedError
+from api.contract.job_requests import parse_json, query_values
+from api.contract.openapi import Operation, describes
+from api.request_bodies.body_stream import read_small_body
+from api.routes.idempotency import Exchange, repeatable
 from api.routes.jobs import sender
-from api.schemas import parse_json, query_values
 from api.services import services
-from api.streaming_upload import read_small_body
-from shared.batch import Batch, BatchState, batch_id_from, is_batch_id
-from shared.batch_items import Standing
+from api.submission.batch_preflight import PreflightResource
+from shared.batches.item_status import Standing
+from shared.batches.model import Batch, BatchState, batch_id_from, is_batch_id
 from shared.errors import BatchNotFoundError, FieldsInvalidError
-from shared.job_options import validate
-from shared.newest_first import cursor_of
+from shared.jobs.options import validate
+from shared.redis_client.pagination import cursor_of
 
 blueprint = Blueprint("batches", __name__, url_prefix="/v1/batches")
 

@@ -8,7 +8,7 @@ from importlib import metadata, resources
 
 from flask import Blueprint, Flask, Response, current_app, render_template, send_from_directory
 
-from api.openapi import document
+from api.contract.openapi import document
 
 blueprint = Blueprint("documentation", __name__, template_folder="../web/templates")
 

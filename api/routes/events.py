@@ -11,16 +11,16 @@ from collections.abc import Callable, Iterator
 
 from flask import Blueprint, Response
 
-from api.callers import key_check
-from api.errors import KeyInvalidError, StreamsExhaustedError
-from api.job_json import etag_of, job_json
-from api.openapi import Operation, describes
+from api.access.authentication import key_check
+from api.contract.errors import KeyInvalidError, StreamsExhaustedError
+from api.contract.job_json import etag_of, job_json
+from api.contract.openapi import Operation, describes
+from api.job_change_feed import Follower
 from api.routes.jobs import find_job
+from api.routes.prefer_wait import has_ended
 from api.services import services
-from api.waiting import has_ended
-from shared.batch_items import BatchItems
+from shared.batches.item_status import BatchItems
 from shared.errors import JobNotFoundError, PassingError
-from shared.job_changes import Follower
 
 blueprint = Blueprint("events", __name__, url_prefix="/v1/jobs/<job_id>")
 

@@ -23,8 +23,9 @@ from typing import Any
 import structlog
 from flask import Response, request
 
-from api.callers import caller, demand_key
-from api.errors import KeyInUseError, KeyReusedError, RepeatedTooLateError
+from api.access.authentication import caller, demand_key
+from api.contract.errors import KeyInUseError, KeyReusedError, RepeatedTooLateError
+from api.idempotency_records import LEASE_SECONDS, Answered, IdempotencyStore
 from api.services import services
 from shared.errors import (
     BatchNotFoundError,
@@ -35,8 +36,7 @@ from shared.errors import (
     StemqueueError,
     StoreUnavailableError,
 )
-from shared.idempotency_store import LEASE_SECONDS, Answered, IdempotencyStore
-from shared.job_store import new_id
+from shared.jobs.store import new_id
 
 log = structlog.get_logger(__name__)
 

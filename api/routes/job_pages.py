@@ -5,13 +5,13 @@ Owns where a page ends and the next one begins, and how much one call reads at m
 
 from __future__ import annotations
 
-from api.callers import caller
-from api.schemas import JobListQuery
+from api.access.authentication import caller
+from api.contract.job_requests import JobListQuery
 from api.services import services
-from shared.batch import Batch, ItemState, batch_of, is_batch_id, job_id_of
+from shared.batches.model import Batch, ItemState, batch_of, is_batch_id, job_id_of
 from shared.errors import BatchNotFoundError, FieldsInvalidError, JobNotFoundError
-from shared.job import Job
-from shared.newest_first import cursor_of
+from shared.jobs.model import Job
+from shared.redis_client.pagination import cursor_of
 
 SCAN_JOBS = 200
 """Records read at a time while a list looks for jobs of one state."""

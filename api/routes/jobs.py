@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, g, request
 
-from api.callers import caller
-from api.errors import MediaTypeUnsupportedError
-from api.idempotency import Exchange, repeatable
-from api.job_json import etag_of, job_json, job_resource
-from api.job_lists import page_of
-from api.multipart_form import receive_form
-from api.openapi import Operation, describes
-from api.resources import DeliveriesResource, DeliveryResource, JobListResource, JobResource
-from api.schemas import JobForm, JobListQuery, JobSubmission, form_options, parse_json, query_values
+from api.access.authentication import caller
+from api.contract.errors import MediaTypeUnsupportedError
+from api.contract.job_json import etag_of, job_json, job_resource
+from api.contract.job_requests import JobForm, JobListQuery, JobSubmission, form_options, parse_json, query_values
+from api.contract.job_responses import DeliveriesResource, DeliveryResource, JobListResource, JobResource
+from api.contract.openapi import Operation, describes
+from api.request_bodies.body_stream import MAX_FORM_BYTES, DigestOnly, body_blocks, read_small_body
+from api.request_bodies.multipart_form import receive_form
+from api.routes.idempotency import Exchange, repeatable
+from api.routes.job_pages import page_of
+from api.routes.prefer_wait import APPLIED, has_ended, preferred_wait_seconds, wait_until
 from api.services import services
-from api.streaming_upload import MAX_FORM_BYTES, DigestOnly, body_blocks, read_small_body
-from api.submission import Sender, new_upload_id
-from api.waiting import APPLIED, has_ended, preferred_wait_seconds, wait_until
+from api.submission.job_submission import Sender, new_upload_id
 from shared.errors import IllegalTransitionError, JobNotFoundError, PassingError, StemqueueError
-from shared.job import TERMINAL, Job, JobState
-from shared.job_options import clean_filename, validate
+from shared.jobs.model import TERMINAL, Job, JobState
+from shared.jobs.options import clean_filename, validate
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/v1/jobs")
 

@@ -15,15 +15,15 @@ from urllib.parse import quote
 
 from flask import Blueprint, Response, redirect, request
 
-from api.errors import OutputNotFoundError, RangeUnsatisfiableError
-from api.job_json import job_json
-from api.openapi import Operation, describes
+from api.contract.errors import OutputNotFoundError, RangeUnsatisfiableError
+from api.contract.job_json import job_json
+from api.contract.job_responses import JobResource
+from api.contract.openapi import Operation, describes
 from api.recorded_objects import Recorded
-from api.resources import JobResource
 from api.routes.jobs import find_job, retry_after_seconds
+from api.routes.zip_archive import Entry, zip_chunks
 from api.services import services
-from api.zip_stream import Entry, zip_chunks
-from shared.job import TERMINAL, Job, Output
+from shared.jobs.model import TERMINAL, Job, Output
 
 blueprint = Blueprint("outputs", __name__, url_prefix="/v1/jobs/<job_id>")
 

@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 from flask import request
 
-from api.callers import demand_key
+from api.access.authentication import demand_key
 from api.services import services
-from shared.job import TERMINAL, Job
+from shared.jobs.model import TERMINAL, Job
 
 APPLIED = "Preference-Applied"
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from flask import Blueprint, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from api import metrics
-from api.openapi import Operation, describes
-from api.problems import RETRY_AFTER_SECONDS
-from api.resources import EngineResource, EnginesResource, FormatResource, HealthResource
+from api.contract.job_responses import EngineResource, EnginesResource, FormatResource, HealthResource
+from api.contract.openapi import Operation, describes
+from api.contract.problem_details import RETRY_AFTER_SECONDS
+from api.monitoring import metrics
 from api.services import services
-from shared.formats import FORMATS
+from shared.audio_formats import FORMATS
 
 blueprint = Blueprint("server", __name__)
 

@@ -6,18 +6,18 @@ from http import HTTPStatus
 
 from flask import Blueprint, Response, request
 
-from api.content_check import may_be_manifest
-from api.errors import MediaTypeUnsupportedError
-from api.idempotency import Exchange, repeatable
-from api.openapi import Operation, describes
-from api.resources import DirectUploadResource, UploadResource
+from api.contract.errors import MediaTypeUnsupportedError
+from api.contract.job_requests import UploadQuery, UploadWish, parse_json, query_values
+from api.contract.job_responses import DirectUploadResource, UploadResource
+from api.contract.openapi import Operation, describes
+from api.request_bodies.body_stream import DigestOnly, body_blocks, read_small_body, store_body
+from api.request_bodies.content_check import may_be_manifest
+from api.routes.idempotency import Exchange, repeatable
 from api.routes.jobs import sender
-from api.schemas import UploadQuery, UploadWish, parse_json, query_values
 from api.services import services
-from api.streaming_upload import DigestOnly, body_blocks, read_small_body, store_body
-from api.submission import FORM_SECONDS, new_upload_id
+from api.submission.job_submission import FORM_SECONDS, new_upload_id
 from shared.errors import StemqueueError
-from shared.job_options import clean_filename, validate
+from shared.jobs.options import clean_filename, validate
 
 blueprint = Blueprint("uploads", __name__, url_prefix="/v1/uploads")
 

@@ -18,7 +18,7 @@ from shared.errors import StorageUnavailableError
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-    from shared.object_storage import Opened
+    from shared.storage.object_storage import Opened
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import mmap
 import time
 from typing import Any
 
-from api.connection_worker import ConnectionWorker
+from api.server.connection_worker import ConnectionWorker
 
 ASIDE_SECONDS = 0.05
 """How long a connection waits for a process that holds fewer, and half as long each time that none came. Raising it

@@ -22,7 +22,7 @@ from typing import Any
 from gunicorn.http import errors
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
-from api.paced_socket import PacedSocket
+from api.server.paced_socket import PacedSocket
 
 HEAD_SECONDS = 10.0
 """How long a new connection may send nothing, and then how long a head may take from its first byte."""

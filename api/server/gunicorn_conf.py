@@ -1,6 +1,6 @@
 """Settings of gunicorn, each with its reason; ours come from the environment.
 
-`gunicorn -c python:api.gunicorn_conf api.wsgi:app`
+`gunicorn -c python:api.server.gunicorn_conf api.wsgi:app`
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import Any
 
 from gunicorn.glogging import Logger
 
-from api.connection_worker import ConnectionWorker, connection_limit
-from api.fair_worker import FairWorker
+from api.server.connection_balancing import FairWorker
+from api.server.connection_worker import ConnectionWorker, connection_limit
 from api.services import EXTENSION
 from shared.logs import configure_logging
 from shared.settings import read_settings
@@ -28,7 +28,7 @@ threads = _settings.api_threads
 # Threads and not an event loop: hashing an upload must not hold up polls. Threads that sleep (a wait, an event
 # stream) cost about 0.3 MB each and nothing else: with 100 streams and an upload, polls kept 66 to 96 % of their rate
 # on two busy cores; with 32 threads they starved.
-worker_class = "api.gunicorn_worker.ProblemWorker"
+worker_class = "api.server.gunicorn_worker.ProblemWorker"
 # Of each process. When they are used up, the one that has waited longest for a request makes room.
 worker_connections = connection_limit(threads)
 ConnectionWorker.least_rate = _settings.min_client_bytes_per_second

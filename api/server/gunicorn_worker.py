@@ -16,8 +16,8 @@ import structlog
 from gunicorn.http import errors
 from gunicorn.util import write_nonblock
 
-from api.fair_worker import FairWorker
-from api.paced_socket import ClientTooSlowError
+from api.server.connection_balancing import FairWorker
+from api.server.paced_socket import ClientTooSlowError
 
 log = structlog.get_logger(__name__)
 

@@ -12,16 +12,16 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
-from api.batch_schemas import BatchSubmission
-from api.batch_submission import BatchSubmissions
-from api.resources import Resource
-from api.submission import Sender
-from shared.batch import BatchRequest, Manifest
-from shared.batch_objects import Item
-from shared.item_wishes import ItemReader, prefix_lines
-from shared.job_queue import JobQueue
-from shared.manifest_lines import Line, read_lines
-from shared.object_storage import ObjectStorage
+from api.contract.batch_requests import BatchSubmission
+from api.contract.job_responses import Resource
+from api.submission.batch_submission import BatchSubmissions
+from api.submission.job_submission import Sender
+from shared.batches.item_parser import ItemReader, prefix_lines
+from shared.batches.manifest_format import Line, read_lines
+from shared.batches.model import BatchRequest, Manifest
+from shared.batches.stored_items import Item
+from shared.queue.dispatcher import JobQueue
+from shared.storage.object_storage import ObjectStorage
 
 MAX_LINES = 20_000
 """Lines that are looked at; of a longer manifest the rest is taken to be like them. Raising it takes longer."""

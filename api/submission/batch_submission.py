@@ -1,6 +1,6 @@
 """The use case of a batch: see that its manifest is there and its defaults make sense, write down what is asked, go.
 
-Reads no manifest: a worker does (worker/manifest_reading.py), so that 100,000 lines are taken as fast as one.
+Reads no manifest: a worker does (worker/batches/manifest_reader.py), so that 100,000 lines are taken as fast as one.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from typing import Any
 
 import structlog
 
-from api.batch_schemas import BatchSubmission, ManifestWish
-from api.outgoing import check_url
-from api.submission import Sender
-from shared.batch import Batch, BatchRequest, Export, Manifest
-from shared.batch_changes import BatchChanges
-from shared.batch_objects import LINES, document_key, manifest_key
-from shared.batch_store import BatchStore
-from shared.engine_catalog import EngineCatalog
+from api.contract.batch_requests import BatchSubmission, ManifestWish
+from api.outgoing_http.exchange import check_url
+from api.submission.job_submission import Sender
+from shared.batches.actions import BatchChanges
+from shared.batches.manifest_format import MAX_LINE_BYTES, read_lines
+from shared.batches.model import Batch, BatchRequest, Export, Manifest
+from shared.batches.store import BatchStore
+from shared.batches.stored_items import LINES, document_key, manifest_key
 from shared.errors import ExportRefusedError, FieldsInvalidError, ManifestInvalidError, SourceRefusedError
-from shared.manifest_lines import MAX_LINE_BYTES, read_lines
-from shared.object_storage import ObjectStorage
+from shared.jobs.uploads import UploadStore
+from shared.queue.engine_catalog import EngineCatalog
 from shared.settings import Settings, split_names
-from shared.upload_store import UploadStore
+from shared.storage.object_storage import ObjectStorage
 
 log = structlog.get_logger(__name__)
 

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 
 import structlog
 
-from api.content_check import Checked
-from api.outgoing import check_url
-from api.streaming_upload import Sink, refuse_beyond, store_body
-from api.url_source import fetching
-from shared.engine_catalog import EngineCatalog
+from api.outgoing_http.exchange import check_url
+from api.request_bodies.body_stream import Sink, refuse_beyond, store_body
+from api.request_bodies.content_check import Checked
+from api.submission.url_download import fetching
 from shared.errors import (
     AudioEmptyError,
     FieldsInvalidError,
@@ -23,14 +22,15 @@ from shared.errors import (
     StemqueueError,
     StoreUnavailableError,
 )
-from shared.job import Job, JobRequest, Source
-from shared.job_options import JobOptions, clean_filename
-from shared.job_queue import JobQueue
-from shared.job_store import JobStore, new_id
-from shared.object_storage import ObjectStorage, job_prefix, upload_key
+from shared.jobs.model import Job, JobRequest, Source
+from shared.jobs.options import JobOptions, clean_filename
+from shared.jobs.store import JobStore, new_id
+from shared.jobs.uploads import UploadStore
+from shared.queue.dispatcher import JobQueue
+from shared.queue.engine_catalog import EngineCatalog
 from shared.settings import Settings, split_names
-from shared.upload_store import UploadStore
-from shared.upload_stream import Stored
+from shared.storage.object_storage import ObjectStorage, job_prefix, upload_key
+from shared.storage.upload_stream import Stored
 
 log = structlog.get_logger(__name__)
 

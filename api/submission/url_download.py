@@ -1,7 +1,8 @@
 """A mixture that lies somewhere on the web: fetched into storage as if the client had sent it.
 
-Bounds the bytes of a fetch; api/outgoing.py bounds its time. It happens while the client waits for the answer, so that
-a link that leads nowhere is an error of the request; and in the API, since workers have no way out of their network.
+Bounds the bytes of a fetch; api/outgoing_http/exchange.py bounds its time. It happens while the client waits for the
+answer, so that a link that leads nowhere is an error of the request; and in the API, since workers have no way out of
+their network.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from api.errors import UrlUnreachableError
-from api.outgoing import MAX_REDIRECTS, Answer, exchange
-from api.streaming_upload import refuse_beyond
-from shared.job_options import clean_filename
+from api.contract.errors import UrlUnreachableError
+from api.outgoing_http.exchange import MAX_REDIRECTS, Answer, exchange
+from api.request_bodies.body_stream import refuse_beyond
+from shared.jobs.options import clean_filename
 from shared.settings import Settings
 
 MAX_DIGITS = 18

@@ -22,17 +22,17 @@ from typing import Any
 
 import structlog
 
-from api.delivery_slots import DeliverySlots
-from api.errors import UrlRefusedError, UrlUnreachableError
-from api.outgoing import exchange
-from shared.batch import Batch, ItemState
-from shared.batch_items import BatchItems
-from shared.batch_store import BatchStore
+from api.contract.errors import UrlRefusedError, UrlUnreachableError
+from api.outgoing_http.exchange import exchange
+from api.webhooks.delivery_slots import DeliverySlots
+from api.webhooks.outbox import Message, WebhookStore
+from shared.batches.item_status import BatchItems
+from shared.batches.model import Batch, ItemState
+from shared.batches.store import BatchStore
 from shared.errors import BatchNotFoundError, JobNotFoundError, PassingError
-from shared.job import Job
+from shared.jobs.model import Job
 from shared.logs import Trouble
 from shared.settings import Settings, split_names
-from shared.webhook_store import Message, WebhookStore
 
 log = structlog.get_logger(__name__)
 

@@ -1,8 +1,8 @@
 """Webhooks that are to be sent, and the log of their deliveries, in Redis.
 
 The script that ends a job or batch also creates its message, so no end goes untold. This module decides when a message
-is due and keeps a log of the tries; api/webhooks.py sends. Messages that are due stand in a line for each owner and
-host. Owners take turns, and so do the hosts of an owner: a long line delays no other.
+is due and keeps a log of the tries; api/webhooks/delivery.py sends. Messages that are due stand in a line for each
+owner and host. Owners take turns, and so do the hosts of an owner: a long line delays no other.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import redis
 
-from shared.redis_connection import Scripts, connect, guarded
+from shared.redis_client.connection import Scripts, connect, guarded
 from shared.settings import Settings
 
 LEASE_SECONDS = 60.0
@@ -59,7 +59,7 @@ class WebhookStore:
         """Take a message that is due and whose owner and host are not busy, or None."""
         busy = json.dumps(list(busy_owners)), json.dumps(list(busy_hosts))
         while True:
-            taken = self._scripts.run("webhook_take", int(LEASE_SECONDS * 1000), MAX_SCHEDULED, MAX_OWNERS, *busy)
+            taken = self._scripts.run("webhooks/take_due", int(LEASE_SECONDS * 1000), MAX_SCHEDULED, MAX_OWNERS, *busy)
             if not isinstance(taken, int):
                 message, job_id, kind, at_ms, tries, owner, host = taken
                 return Message(message, job_id, kind, int(at_ms) / 1000, int(tries), owner, host)
@@ -70,7 +70,7 @@ class WebhookStore:
         """Note how a try went; None: it was the last."""
         pause_ms = -1 if retry_in_seconds is None else int(retry_in_seconds * 1000)
         self._scripts.run(
-            "webhook_settle", message.id, message.job_id, json.dumps(entry), pause_ms, self._keep_ms, MAX_ENTRIES
+            "webhooks/settle", message.id, message.job_id, json.dumps(entry), pause_ms, self._keep_ms, MAX_ENTRIES
         )
 
     def log(self, job_id: str) -> list[dict[str, Any]]:

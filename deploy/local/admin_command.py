@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import sys
 
-from shared.embedded.private_files import load_or_make_credentials
-from shared.embedded.services import ways_to_servers
-from shared.embedded.stack import stack_settings
+from deploy.local.private_files import load_or_make_credentials
+from deploy.local.service_plan import ways_to_servers
+from deploy.local.stack import stack_settings
 
 
 def main() -> None:
@@ -17,7 +17,7 @@ def main() -> None:
     if not file.exists():
         sys.exit("make: there is no stack of this clone yet: make run")
     told = ways_to_servers(settings, load_or_make_credentials(file))
-    command = [sys.executable, "-m", "shared.admin", *sys.argv[1:]]
+    command = [sys.executable, "-m", "shared.maintenance.admin_command", *sys.argv[1:]]
     os.execve(command[0], command, {**os.environ, **told})  # noqa: S606 - a list, no shell
 
 

@@ -1,6 +1,6 @@
 """Make a virtual environment from the locked requirements, then become a program in it.
 
-    python3.11 -m shared.embedded.bootstrap run -m shared.embedded.stack
+    python3.11 -m deploy.local.bootstrap run -m deploy.local.stack
 
 Run by a Python of the machine before anything is installed, so it has the standard library alone. A set-up that is
 done leaves a stamp: the next start costs milliseconds.
@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.embedded.pip_progress import run_pip
+from deploy.local.pip_progress import run_pip
 
 ROOT = Path(__file__).resolve().parents[2]
 STAMP = "stemqueue-stamp"

@@ -12,12 +12,12 @@ import sys
 from pathlib import Path
 from signal import SIGTERM
 
-from shared.embedded.console import Console
-from shared.embedded.private_files import make_private_folder
-from shared.embedded.processes import ServiceStartError, dying_with_us
-from shared.embedded.services import PortTakenError
-from shared.embedded.stack import Stack, run_stack, stack_settings
-from shared.embedded.stack_lock import AlreadyRunningError
+from deploy.local.console import Console
+from deploy.local.private_files import make_private_folder
+from deploy.local.processes import ServiceStartError, dying_with_us
+from deploy.local.service_plan import PortTakenError
+from deploy.local.stack import Stack, run_stack, stack_settings
+from deploy.local.stack_lock import AlreadyRunningError
 
 # How long the client may take to cancel its job when it is told to stop.
 _FAREWELL_SECONDS = 5.0

@@ -18,9 +18,9 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from shared.embedded.private_files import Credentials, make_private_folder, write_private_file
-from shared.embedded.processes import Service
-from shared.embedded.storage_security import write_security
+from deploy.local.private_files import Credentials, make_private_folder, write_private_file
+from deploy.local.processes import Service
+from deploy.local.storage_security import write_security
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -16,11 +16,11 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
-from shared.embedded.ports import is_free
-from shared.embedded.private_files import Credentials, load_or_make_credentials, make_private_folder
-from shared.embedded.processes import Service
-from shared.embedded.seaweedfs import PORT_OFFSETS, seaweedfs_service, sockets_of_others, storage_url
-from shared.embedded.valkey import valkey_service, valkey_url
+from deploy.local.ports import is_free
+from deploy.local.private_files import Credentials, load_or_make_credentials, make_private_folder
+from deploy.local.processes import Service
+from deploy.local.seaweedfs import PORT_OFFSETS, seaweedfs_service, sockets_of_others, storage_url
+from deploy.local.valkey import valkey_service, valkey_url
 from shared.settings import Settings, split_names
 
 # Any of these says that the storage is somebody else's.
@@ -29,7 +29,7 @@ _STORAGE_SETTINGS = {"s3_endpoint_url", "s3_access_key_id", "s3_secret_access_ke
 # After kill -9 the API's processes notice within a second that their parent is gone, and hold their port until then.
 _PORT_PATIENCE_SECONDS = 3.0
 
-API_COMMAND = ("-m", "gunicorn", "--config", "python:api.gunicorn_conf", "api.wsgi:app")
+API_COMMAND = ("-m", "gunicorn", "--config", "python:api.server.gunicorn_conf", "api.wsgi:app")
 WORKER_COMMAND = ("-m", "celery", "--quiet", "--app", "worker.celery_app", "worker", "--pool", "threads")
 WORKER_OPTIONS = ("--without-gossip", "--without-mingle", "--loglevel", "WARNING")
 

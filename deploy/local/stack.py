@@ -16,10 +16,10 @@ from pathlib import Path
 from threading import Event
 from types import FrameType
 
-from shared.embedded.console import Console
-from shared.embedded.processes import RunningService, Service, ServiceStartError, dying_with_us
-from shared.embedded.services import PortTakenError, api_url, plan_programs, plan_servers
-from shared.embedded.stack_lock import AlreadyRunningError, hold_stack_lock
+from deploy.local.console import Console
+from deploy.local.processes import RunningService, Service, ServiceStartError, dying_with_us
+from deploy.local.service_plan import PortTakenError, api_url, plan_programs, plan_servers
+from deploy.local.stack_lock import AlreadyRunningError, hold_stack_lock
 from shared.settings import Settings, read_settings
 
 # A program that ends is started again after 1, 2, 4, … seconds; the count starts anew once it has held for a minute.

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from shared.embedded.private_files import make_private_folder
-from shared.embedded.processes import ServiceStartError
+from deploy.local.private_files import make_private_folder
+from deploy.local.processes import ServiceStartError
 
 _NAME = "stack.lock"
 

@@ -1,6 +1,6 @@
 """What keeps everybody else out of SeaweedFS's inner servers: a certificate, and keys for tokens.
 
-python -m shared.embedded.storage_security HOME
+python -m deploy.local.storage_security HOME
 
 SeaweedFS's gRPC ports serve whoever connects, unless both sides must show a certificate (mutual TLS). Its volume server
 sends and takes blocks over plain HTTP, unless each request must carry a signed token (JWT). Only the server itself
@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from shared.embedded.private_files import make_private_folder, write_private_file
+from deploy.local.private_files import make_private_folder, write_private_file
 
 FOLDER = ".seaweedfs"
 """Where below its home folder SeaweedFS looks for its configuration."""

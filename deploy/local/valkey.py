@@ -8,8 +8,8 @@ from pathlib import Path
 
 import redis
 
-from shared.embedded.private_files import make_private_folder, write_private_file
-from shared.embedded.processes import Service
+from deploy.local.private_files import make_private_folder, write_private_file
+from deploy.local.processes import Service
 
 # Room for about 100,000 job records. Past it writes are refused (noeviction: a queue must never forget), and
 # the API answers 503.

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 
 import redis
 
-from shared.batch import Batch, BatchState
-from shared.batch_store import batch_from_flat
+from shared.batches.model import Batch, BatchState
+from shared.batches.store import batch_from_flat
 from shared.errors import BatchNotFoundError, BatchStateError
-from shared.redis_connection import Scripts, connect
+from shared.redis_client.connection import Scripts, connect
 from shared.settings import Settings
 
 LETTERS_AT_ONCE = 100_000
@@ -41,7 +41,7 @@ class BatchChanges:
 
     def cancel(self, batch_id: str) -> Batch:
         """Cancel what waits, what is in line and what runs. Raises BatchNotFoundError, BatchStateError."""
-        before, record = self._scripts.run("batch_cancel", batch_id)
+        before, record = self._scripts.run("batches/begin_cancel", batch_id)
         # One that somebody died over is as good as begun now.
         if not _is_canceling(record):
             _demand(before, {BatchState.READING, BatchState.RUNNING}, "canceled")
@@ -68,7 +68,7 @@ class BatchChanges:
         more = True
         while more:
             told, record = self._scripts.run(
-                "batch_part", batch_id, self._letters_at_once, self._jobs_at_once, self._retention_ms
+                "batches/advance_change", batch_id, self._letters_at_once, self._jobs_at_once, self._retention_ms
             )
             more = bool(int(told))
         if not record:
@@ -77,16 +77,16 @@ class BatchChanges:
 
     def delete(self, batch_id: str) -> None:
         """Forget an ended batch; the collector removes its objects. Raises BatchNotFoundError, BatchStateError."""
-        before = self._scripts.run("batch_delete", batch_id)
+        before = self._scripts.run("batches/delete", batch_id)
         if before == "canceling":
             self.finish_change(batch_id)
-            before = self._scripts.run("batch_delete", batch_id)
+            before = self._scripts.run("batches/delete", batch_id)
         _demand(before, {BatchState.ENDED, BatchState.CANCELED}, "deleted")
         self.forget_jobs(batch_id)
 
     def forget_jobs(self, batch_id: str) -> None:
         """Forget the records of ended jobs that a deleted batch has left, a part at a time."""
-        while int(self._scripts.run("batch_forget_jobs", batch_id, self._jobs_at_once)):
+        while int(self._scripts.run("batches/forget_jobs", batch_id, self._jobs_at_once)):
             pass
 
     def rerun_on(self, batch: Batch, *, next_number: int, outdated: Mapping[int, str]) -> bool:
@@ -94,13 +94,13 @@ class BatchChanges:
         assert batch.rerun  # noqa: S101 - asked by the caller
         flat = [part for number, made in sorted(outdated.items()) for part in (number, made)]
         told = (batch.rerun.versions_json, batch.rerun.next_number, next_number)
-        return bool(self._scripts.run("batch_rerun", batch.id, *told, self._retention_ms, *flat))
+        return bool(self._scripts.run("batches/advance_rerun", batch.id, *told, self._retention_ms, *flat))
 
     def _begin_again(self, batch_id: str, versions_json: str) -> Batch:
-        begun, record = self._scripts.run("batch_again", batch_id, versions_json)
+        begun, record = self._scripts.run("batches/begin_retry_or_rerun", batch_id, versions_json)
         if begun == "canceling":
             self.finish_change(batch_id)
-            begun, record = self._scripts.run("batch_again", batch_id, versions_json)
+            begun, record = self._scripts.run("batches/begin_retry_or_rerun", batch_id, versions_json)
         if not record:
             raise BatchNotFoundError("There is no such batch.")
         if begun != "yes":

@@ -12,10 +12,10 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from shared.batch import Export
-from shared.batch_objects import Item
+from shared.audio_formats import FORMATS
+from shared.batches.model import Export
+from shared.batches.stored_items import Item
 from shared.errors import RequestInvalidError
-from shared.formats import FORMATS
 
 FIELDS = ("track", "number", "stem", "format")
 

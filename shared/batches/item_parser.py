@@ -14,15 +14,15 @@ from typing import Any
 
 from pydantic import Field
 
-from shared.batch import BatchRequest, Manifest
-from shared.batch_objects import Item
-from shared.engine_catalog import Choice, EngineCatalog
+from shared.batches.manifest_format import Line
+from shared.batches.model import BatchRequest, Manifest
+from shared.batches.stored_items import Item
 from shared.errors import FieldsInvalidError, PassingError, SourceMissingError, SourceRefusedError, StemqueueError
-from shared.job_options import ItemOptions, SourceWish, clean_filename, group_parts, validate
-from shared.manifest_lines import Line
-from shared.object_storage import ObjectStorage
+from shared.jobs.options import ItemOptions, SourceWish, clean_filename, group_parts, validate
+from shared.jobs.uploads import UploadStore
+from shared.queue.engine_catalog import Choice, EngineCatalog
 from shared.settings import Settings, split_names
-from shared.upload_store import UploadStore
+from shared.storage.object_storage import ObjectStorage
 
 AUDIO_ENDINGS = frozenset(
     {

@@ -9,14 +9,14 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from shared.batch import CHUNK_ITEMS, LETTERS, Batch, ItemState, batch_of, chunk_of, job_id_of, numbers_of
-from shared.batch_objects import BatchObjects, Item, Result
-from shared.batch_store import BatchStore
+from shared.batches.model import CHUNK_ITEMS, LETTERS, Batch, ItemState, batch_of, chunk_of, job_id_of, numbers_of
+from shared.batches.store import BatchStore
+from shared.batches.stored_items import BatchObjects, Item, Result
 from shared.errors import BatchNotFoundError, JobNotFoundError, SourceMissingError
-from shared.job import Job
-from shared.job_document import read_document
-from shared.job_store import JobStore
-from shared.object_storage import ObjectStorage, output_key
+from shared.jobs.archive import read_document
+from shared.jobs.model import Job
+from shared.jobs.store import JobStore
+from shared.storage.object_storage import ObjectStorage, output_key
 
 LOOKS = 3
 """How often items are looked at that changed hands while they were looked at."""

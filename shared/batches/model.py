@@ -1,7 +1,7 @@
 """The batch: many tracks submitted together, its life cycle, and the states of its items.
 
-Owns the domain values and how a batch's jobs are named; owns no Redis (batch_store.py) and no storage
-(batch_objects.py).
+Owns the domain values and how a batch's jobs are named; owns no Redis (store.py) and no storage
+(stored_items.py).
 """
 
 from __future__ import annotations

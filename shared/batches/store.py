@@ -1,6 +1,6 @@
 """Batches' records in Redis: one hash each, a letter for each item, and results until they are in storage.
 
-Each change is one Lua script. Jobs of items change their batch's counts in the scripts that move them (job_store.py).
+Each change is one Lua script. Jobs of items change their batch's counts in the scripts that move them (store.py).
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import Any, cast
 
 import redis
 
-from shared.admission import Admission
-from shared.batch import Batch, BatchRequest, ItemState, batch_of
+from shared.batches.model import Batch, BatchRequest, ItemState, batch_of
 from shared.errors import BatchNotFoundError, SourceMissingError
-from shared.newest_first import ids_after
-from shared.recent import Recent
-from shared.redis_connection import Scripts, connect, guarded
+from shared.fifo_cache import Recent
+from shared.jobs.limits import Admission
+from shared.redis_client.connection import Scripts, connect, guarded
+from shared.redis_client.pagination import ids_after
 from shared.settings import Settings
 
 REMEMBERED = 1_000
@@ -47,7 +47,7 @@ class BatchStore:
         StoreFullError.
         """
         answer, *record = self._scripts.run(
-            "batch_create",
+            "batches/create",
             batch_id,
             request.owner,
             request.to_json(),
@@ -66,7 +66,7 @@ class BatchStore:
         Redis leaves out a record that this process knows in its present version.
         """
         known = self._known.get(batch_id)
-        record = self._scripts.run("batch_read", batch_id, known and known.version)
+        record = self._scripts.run("batches/read", batch_id, known and known.version)
         if record is None:
             self._known.forget(batch_id)
             raise BatchNotFoundError("There is no such batch.")
@@ -132,7 +132,7 @@ class BatchStore:
 
     def hold(self, batch_id: str, holder: str, seconds: float) -> bool:
         """Take or keep the lock on a batch for a while, or (0) let it go; False when another holds it."""
-        return bool(self._scripts.run("batch_lock", batch_id, holder, int(seconds * 1000)))
+        return bool(self._scripts.run("batches/lock", batch_id, holder, int(seconds * 1000)))
 
     def read_on(
         self,
@@ -150,7 +150,7 @@ class BatchStore:
         Raises RecordsQuotaError, StoreFullError.
         """
         answer = self._scripts.run(
-            "batch_read_on",
+            "batches/append_items",
             batch.id,
             batch.cursor,
             cursor,
@@ -168,16 +168,16 @@ class BatchStore:
 
     def marks_taken(self, batch: Batch, marks: Sequence[str]) -> list[bool] | None:
         """Return which marks stand for names that were given before `batch.cursor`; None when others read on since."""
-        is_there, *taken = self._scripts.run("batch_marks", batch.id, batch.cursor, *marks)
+        is_there, *taken = self._scripts.run("batches/taken_names", batch.id, batch.cursor, *marks)
         return [bool(int(t)) for t in taken] if int(is_there) else None
 
     def next_numbers(self, batch_id: str, window: int) -> list[int]:
         """Return the items whose turn is near: as many as keep `window` of the batch's jobs in line or running."""
-        return [int(n) for n in self._scripts.run("batch_next", batch_id, window)]
+        return [int(n) for n in self._scripts.run("batches/next_items", batch_id, window)]
 
     def end_item(self, batch_id: str, number: int, result: str) -> None:
         """End a waiting item that no job can be made of."""
-        self._scripts.run("batch_end_item", batch_id, number, result, self._retention_ms)
+        self._scripts.run("batches/end_item", batch_id, number, result, self._retention_ms)
 
     def ended_numbers(self, batch_id: str, limit: int) -> list[int]:
         """Return items whose job has ended and whose record is still in Redis."""
@@ -204,7 +204,7 @@ class BatchStore:
         Audio and bytes are what the item has more than before, `unneeded_bytes` those of outputs that it has no more.
         """
         answer = self._scripts.run(
-            "batch_compact",
+            "batches/compact_job",
             batch_id,
             number,
             job_version,
@@ -227,11 +227,11 @@ class BatchStore:
     def flush(self, batch_id: str, chunk: int, *, before: str | None, version: str, results: Mapping[int, str]) -> bool:
         """Forget results that are in storage, in this version; False when another version came first."""
         flat = [part for number, result in results.items() for part in (number, result)]
-        return bool(self._scripts.run("batch_flush", batch_id, chunk, before, version, *flat))
+        return bool(self._scripts.run("batches/results_stored", batch_id, chunk, before, version, *flat))
 
     def rest(self, batch_id: str) -> bool:
         """Let a batch be if nothing is left to do for it."""
-        return bool(self._scripts.run("batch_rest", batch_id))
+        return bool(self._scripts.run("batches/mark_idle", batch_id))
 
     # Collection
 
@@ -244,7 +244,7 @@ class BatchStore:
     def let_go(self, batch_id: str, uploads: Sequence[str]) -> None:
         """Say that a batch which goes needs these uploads no longer."""
         if uploads:
-            self._scripts.run("batch_let_go", batch_id, *uploads)
+            self._scripts.run("batches/release_uploads", batch_id, *uploads)
 
     def put_result(self, batch_id: str, number: int, result: str) -> None:
         """Give a batch that is about to be restored the result of an item."""
@@ -259,7 +259,7 @@ class BatchStore:
     def hold_uploads(self, batch_id: str, uploads: Sequence[str]) -> None:
         """Say that a batch which is about to be restored needs these uploads."""
         if uploads:
-            self._scripts.run("batch_hold_uploads", batch_id, *uploads)
+            self._scripts.run("batches/hold_uploads", batch_id, *uploads)
 
     def put_marks(self, batch_id: str, marks: Sequence[str]) -> None:
         """Give a batch that is about to be restored the marks of names that its items have."""
@@ -281,7 +281,7 @@ class BatchStore:
     ) -> bool:
         """Put a batch's record back; False when there is a record already."""
         answer = self._scripts.run(
-            "batch_restore",
+            "batches/restore",
             batch_id,
             request.owner,
             request.to_json(),

@@ -16,9 +16,9 @@ from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from typing import Any
 
-from shared.batch import numbers_of
-from shared.job import Job, JobState
-from shared.object_storage import ObjectStorage
+from shared.batches.model import numbers_of
+from shared.jobs.model import Job, JobState
+from shared.storage.object_storage import ObjectStorage
 
 LINES = "application/jsonl"
 

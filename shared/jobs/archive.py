@@ -12,9 +12,9 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from shared.errors import SourceMissingError
-from shared.job import SCHEMA_VERSION, Job, JobState, Output
-from shared.job_store import Claim, JobStore
-from shared.object_storage import ObjectStorage, output_key
+from shared.jobs.model import SCHEMA_VERSION, Job, JobState, Output
+from shared.jobs.store import Claim, JobStore
+from shared.storage.object_storage import ObjectStorage, output_key
 
 FILENAME = "job.json"
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
-from shared.job import JobRequest
+from shared.jobs.model import JobRequest
 
 BYTES_PER_SECOND: Mapping[str, int] = {
     ".wav": 176_400,

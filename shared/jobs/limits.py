@@ -15,8 +15,8 @@ from shared.errors import (
     StorageQuotaError,
     StoreFullError,
 )
-from shared.redis_connection import Scripts, guarded
-from shared.redis_memory import ADMITTING_SHARE, RedisMemory
+from shared.redis_client.connection import Scripts, guarded
+from shared.redis_client.memory import ADMITTING_SHARE, RedisMemory
 from shared.settings import Settings
 
 OWNER_FULL_PAUSE_SECONDS = 15
@@ -62,7 +62,7 @@ class Admission:
 
     def demand_room(self, owner: str) -> None:
         """Raise StoreFullError or RecordsQuotaError if nothing new would be taken of an owner."""
-        self.demand(self._scripts.run("record_room", owner, *self.record_limits()))
+        self.demand(self._scripts.run("jobs/record_room", owner, *self.record_limits()))
 
     def demand_memory(self) -> None:
         """Raise StoreFullError if nothing new would be taken of anybody."""

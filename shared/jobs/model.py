@@ -1,6 +1,6 @@
 """The job and its life cycle: the states, who moves a job between them, and what its record holds.
 
-Owns the domain values; owns no Redis (job_store.py writes them) and no JSON for clients (api/job_json.py
+Owns the domain values; owns no Redis (store.py writes them) and no JSON for clients (api/contract/job_json.py
 renders them).
 """
 
@@ -214,7 +214,7 @@ class Job:
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any], **members: Any) -> Job:
-        """Read what storage keeps of an ended job (job_document.py)."""
+        """Read what storage keeps of an ended job (archive.py)."""
         state = JobState(document["state"])
         return cls(
             id=document["id"],

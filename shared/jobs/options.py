@@ -24,8 +24,8 @@ from pydantic import (
     model_validator,
 )
 
+from shared.audio_formats import check_options
 from shared.errors import FieldsInvalidError, RequestInvalidError
-from shared.formats import check_options
 
 M = TypeVar("M", bound=BaseModel)
 

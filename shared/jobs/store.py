@@ -1,7 +1,7 @@
 """Jobs' records in Redis: every way in which one comes to be, changes, and goes.
 
 Each change is one Lua script, so that it is atomic and checks what it relies on (state, fence) where it writes.
-Owns no order of jobs (job_queue.py), no uploads (upload_store.py) and no objects (object_storage.py).
+Owns no order of jobs (dispatcher.py), no uploads (uploads.py) and no objects (object_storage.py).
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from typing import Any, cast
 
 import redis
 
-from shared.admission import Admission
 from shared.errors import (
     IllegalTransitionError,
     JobNotFoundError,
     QueueDrainingError,
     SourceMissingError,
 )
-from shared.expected_work import guessed_length, kind_of
-from shared.job import Job, JobRequest, JobState, Output
-from shared.newest_first import ids_after
-from shared.recent import Recent
-from shared.redis_connection import Scripts, connect, guarded
+from shared.fifo_cache import Recent
+from shared.jobs.length_estimate import guessed_length, kind_of
+from shared.jobs.limits import Admission
+from shared.jobs.model import Job, JobRequest, JobState, Output
+from shared.redis_client.connection import Scripts, connect, guarded
+from shared.redis_client.pagination import ids_after
 from shared.settings import Settings
 
 REMEMBERED = 512
@@ -90,7 +90,7 @@ class JobStore:
         """
         job_id = job_id or new_id()
         answer, *record = self._scripts.run(
-            "submit",
+            "jobs/submit",
             job_id,
             request.to_json(),
             request.owner,
@@ -120,7 +120,7 @@ class JobStore:
         Redis leaves out a record that this process knows in its present version: most who ask find a job as it was.
         """
         known = self._known.get(job_id)
-        answer = self._scripts.run("read", job_id, self._alive_ms, known and known.version)
+        answer = self._scripts.run("jobs/read", job_id, self._alive_ms, known and known.version)
         if not answer:
             self._known.forget(job_id)
             raise JobNotFoundError("There is no such job.")
@@ -149,7 +149,7 @@ class JobStore:
 
     def cancel(self, job_id: str) -> Job:
         """Cancel a queued or running job. Raises JobNotFoundError, IllegalTransitionError."""
-        before, record = self._scripts.run("cancel", job_id, self._retention_ms, self._alive_ms)
+        before, record = self._scripts.run("jobs/cancel", job_id, self._retention_ms, self._alive_ms)
         self._demand(before, {JobState.QUEUED, JobState.RUNNING}, "canceled")
         return _job(job_id, record)
 
@@ -159,7 +159,7 @@ class JobStore:
         Raises JobNotFoundError, IllegalTransitionError, QueueFullError, QuotaExceededError.
         """
         before, record = self._scripts.run(
-            "retry", job_id, self._admission.max_queued_jobs, *self._admission.job_limits(), self._alive_ms
+            "jobs/retry", job_id, self._admission.max_queued_jobs, *self._admission.job_limits(), self._alive_ms
         )
         self._admission.demand(before, record)
         self._demand(before, {JobState.FAILED, JobState.CANCELED}, "retried")
@@ -170,7 +170,7 @@ class JobStore:
 
         Raises JobNotFoundError, IllegalTransitionError.
         """
-        before, source_key = self._scripts.run("delete", job_id)
+        before, source_key = self._scripts.run("jobs/delete", job_id)
         self._demand(before, {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELED}, "deleted")
         return Deletion(job_id, source_key or None)
 
@@ -194,7 +194,7 @@ class JobStore:
         """Put an ended job's record back from its document; False when there is a record already."""
         request = document["request"]
         answer = self._scripts.run(
-            "restore",
+            "jobs/restore",
             document["id"],
             request["owner"],
             request["engine"],
@@ -219,13 +219,17 @@ class JobStore:
 
         Whoever got no answer asks again with the same token, and has the claim that the first call may have made.
         """
-        fence = self._scripts.run("claim", job_id, worker, self._lease_ms, token)
+        fence = self._scripts.run("jobs/claim", job_id, worker, self._lease_ms, token)
         return Claim(self.read(job_id), int(fence)) if fence else None
 
     def beat(self, claim: Claim, *, stage: str, progress: float, probed: Mapping[str, Any] | None = None) -> bool:
         """Renew the lease and tell the progress; False when the claim is no longer held."""
         probed_text = json.dumps(probed) if probed else None
-        return bool(self._scripts.run("beat", claim.job.id, claim.fence, self._lease_ms, stage, progress, probed_text))
+        return bool(
+            self._scripts.run(
+                "jobs/renew_lease", claim.job.id, claim.fence, self._lease_ms, stage, progress, probed_text
+            )
+        )
 
     def succeed(
         self,
@@ -249,7 +253,7 @@ class JobStore:
         listed = json.dumps([asdict(o) for o in outputs], separators=(",", ":"))
         return bool(
             self._scripts.run(
-                "succeed",
+                "jobs/succeed",
                 claim.job.id,
                 claim.fence,
                 listed,
@@ -269,12 +273,12 @@ class JobStore:
         retry_ms = -1 if retry_in_seconds is None else int(retry_in_seconds * 1000)
         text = json.dumps(error, separators=(",", ":"))
         return bool(
-            self._scripts.run("fail", claim.job.id, claim.fence, text, error["code"], retry_ms, self._retention_ms)
+            self._scripts.run("jobs/fail", claim.job.id, claim.fence, text, error["code"], retry_ms, self._retention_ms)
         )
 
     def is_better_elsewhere(self, claim: Claim) -> bool:
         """Return whether a job that waits for a slot of its worker's would begin sooner if it was handed back."""
-        return bool(self._scripts.run("better_elsewhere", claim.job.id, claim.fence, self._alive_ms))
+        return bool(self._scripts.run("jobs/better_elsewhere", claim.job.id, claim.fence, self._alive_ms))
 
     def hand_back(self, claim: Claim, *, reason: str | None = None) -> bool:
         """Return the job to its place in line; no attempt is charged.
@@ -284,7 +288,9 @@ class JobStore:
         # Jitter, so that jobs which failed together do not come back together.
         pause_ms = int(1000 * self._wait_seconds * random.uniform(0.5, 1.5))  # noqa: S311
         return bool(
-            self._scripts.run("hand_back", claim.job.id, claim.fence, reason, pause_ms, int(1000 * MOST_WAIT_SECONDS))
+            self._scripts.run(
+                "jobs/hand_back", claim.job.id, claim.fence, reason, pause_ms, int(1000 * MOST_WAIT_SECONDS)
+            )
         )
 
     @staticmethod

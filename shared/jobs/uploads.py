@@ -11,9 +11,9 @@ from typing import cast
 
 import redis
 
-from shared.admission import Admission
 from shared.errors import SourceMissingError
-from shared.redis_connection import Scripts, connect, guarded
+from shared.jobs.limits import Admission
+from shared.redis_client.connection import Scripts, connect, guarded
 from shared.settings import Settings
 
 
@@ -34,7 +34,7 @@ class UploadStore:
         """
         flat = [part for field in fields.items() for part in field]
         limits = (self._max_bytes, *self._admission.record_limits())
-        answer = self._scripts.run("add_upload", upload_id, fields["owner"], fields["size_bytes"], *limits, *flat)
+        answer = self._scripts.run("uploads/add", upload_id, fields["owner"], fields["size_bytes"], *limits, *flat)
         self._admission.demand(answer)
 
     def demand_room(self, owner: str, size_bytes: int) -> None:
@@ -62,11 +62,11 @@ class UploadStore:
 
     def drop(self, upload_id: str) -> None:
         """Forget an upload that no job uses, whose object is gone."""
-        self._scripts.run("drop_upload", upload_id)
+        self._scripts.run("uploads/drop", upload_id)
 
     def take_abandoned(self, age_seconds: float) -> list[str]:
         """Forget uploads that no job has used for so long; return the keys of their objects."""
-        return cast("list[str]", self._scripts.run("take_abandoned_uploads", int(age_seconds * 1000)))
+        return cast("list[str]", self._scripts.run("uploads/take_abandoned", int(age_seconds * 1000)))
 
     def known(self, upload_ids: Sequence[str]) -> set[str]:
         """Return those of the uploads that have a record."""

@@ -1,6 +1,6 @@
 """`stemqueue-admin`: what an operator does to a running system. Needs Redis and storage, nothing else.
 
-Owns the command line alone; what it calls lies in api_keys.py, job_queue.py, collector.py and job_document.py.
+Owns the command line alone; what it calls lies in api_keys.py, dispatcher.py, garbage_collector.py and archive.py.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from datetime import UTC, datetime
 import click
 
 from shared.api_keys import SCOPES, ApiKeys
-from shared.batch_rebuild import BatchRebuild
-from shared.batch_store import BatchStore
-from shared.collector import Collection, Collector
+from shared.batches.store import BatchStore
 from shared.errors import StemqueueError
-from shared.job_document import rebuild
-from shared.job_queue import JobQueue
-from shared.job_store import JobStore
-from shared.object_storage import ObjectStorage
+from shared.jobs.archive import rebuild
+from shared.jobs.store import JobStore
+from shared.maintenance.batch_rebuild import BatchRebuild
+from shared.maintenance.garbage_collector import Collection, Collector
+from shared.queue.dispatcher import JobQueue
 from shared.settings import Settings, read_settings
+from shared.storage.object_storage import ObjectStorage
 
 
 class Commands(click.Group):

@@ -10,16 +10,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from shared.batch import STEM_CHARACTERS, batch_of, chunk_of, job_id_of
-from shared.batch_changes import BatchChanges
-from shared.batch_items import BatchItems
-from shared.batch_objects import FOLDER, document_key, items_key
-from shared.batch_store import BatchStore
+from shared.batches.actions import BatchChanges
+from shared.batches.item_status import BatchItems
+from shared.batches.model import STEM_CHARACTERS, batch_of, chunk_of, job_id_of
+from shared.batches.store import BatchStore
+from shared.batches.stored_items import FOLDER, document_key, items_key
 from shared.errors import SourceMissingError
-from shared.job_document import read_document
-from shared.job_store import JobStore
-from shared.object_storage import ObjectStorage
-from shared.storage_clock import storage_seconds
+from shared.jobs.archive import read_document
+from shared.jobs.store import JobStore
+from shared.storage.object_storage import ObjectStorage
+from shared.storage.server_clock import storage_seconds
 
 DELETE_AT_ONCE = 1000
 """Keys that are held in memory while a batch goes."""

@@ -11,14 +11,14 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from shared.batch import LETTERS, BatchRequest, job_id_of, made_by
-from shared.batch_objects import FOLDER, BatchObjects, Item, Result, document_key
-from shared.batch_store import BatchStore
+from shared.batches.export_names import marks_of
+from shared.batches.model import LETTERS, BatchRequest, job_id_of, made_by
+from shared.batches.store import BatchStore
+from shared.batches.stored_items import FOLDER, BatchObjects, Item, Result, document_key
 from shared.errors import SourceMissingError
-from shared.export_names import marks_of
-from shared.job import Job
-from shared.job_document import newest_document, read_document
-from shared.object_storage import ObjectStorage
+from shared.jobs.archive import newest_document, read_document
+from shared.jobs.model import Job
+from shared.storage.object_storage import ObjectStorage
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """What collectors agree on in Redis: whose turn it is, and which storage this Redis belongs to.
 
-Owns two keys; what is garbage is collector.py's.
+Owns two keys; what is garbage is garbage_collector.py's.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import cast
 
 import redis
 
-from shared.redis_connection import Scripts, connect, guarded
+from shared.redis_client.connection import Scripts, connect, guarded
 from shared.settings import Settings
 
 
@@ -24,7 +24,7 @@ class CollectorState:
 
     def take_turn(self) -> bool:
         """Return whether it is time to collect and nobody has begun; the turn ends by itself."""
-        return bool(self._scripts.run("collector_turn", self._every_ms))
+        return bool(self._scripts.run("maintenance/collector_turn", self._every_ms))
 
     def instance(self, set_to: str | None = None) -> str | None:
         """Return the id by which Redis and storage know that they belong together, after setting it if given."""

@@ -12,11 +12,9 @@ from dataclasses import dataclass
 import redis
 import structlog
 
-from shared.batch import is_batch_id
-from shared.batch_changes import BatchChanges
-from shared.batch_leavings import BatchLeavings
-from shared.batch_store import BatchStore
-from shared.collector_state import CollectorState
+from shared.batches.actions import BatchChanges
+from shared.batches.model import is_batch_id
+from shared.batches.store import BatchStore
 from shared.errors import (
     BatchNotFoundError,
     BatchStateError,
@@ -24,14 +22,16 @@ from shared.errors import (
     JobNotFoundError,
     SourceMissingError,
 )
-from shared.job import Job, JobState
-from shared.job_document import FILENAME
-from shared.job_store import Deletion, JobStore, new_id
-from shared.object_storage import ObjectStorage, job_prefix
-from shared.redis_connection import connect
+from shared.jobs.archive import FILENAME
+from shared.jobs.model import Job, JobState
+from shared.jobs.store import Deletion, JobStore, new_id
+from shared.jobs.uploads import UploadStore
+from shared.maintenance.batch_garbage import BatchLeavings
+from shared.maintenance.collector_state import CollectorState
+from shared.redis_client.connection import connect
 from shared.settings import Settings
-from shared.storage_clock import storage_seconds
-from shared.upload_store import UploadStore
+from shared.storage.object_storage import ObjectStorage, job_prefix
+from shared.storage.server_clock import storage_seconds
 
 log = structlog.get_logger(__name__)
 

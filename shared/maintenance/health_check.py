@@ -1,7 +1,7 @@
 """Whether the API or the worker of this container is well: what its health check runs.
 
-    python -m shared.health api      asks /healthz over loopback
-    python -m shared.health worker   asks Redis for this host's heartbeat; no message goes to any worker
+    python -m shared.maintenance.health_check api      asks /healthz over loopback
+    python -m shared.maintenance.health_check worker   asks Redis for the heartbeat of this host
 
 Exit code 0 when it is, 1 with one line that says why not.
 """
@@ -23,7 +23,7 @@ PATIENCE_SECONDS = 3.0
 
 def main() -> None:
     """Check the part that the command line names, and exit."""
-    parser = argparse.ArgumentParser(prog="python -m shared.health", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m shared.maintenance.health_check", description=__doc__)
     parser.add_argument("part", choices=["api", "worker"])
     fault = {"api": api_fault, "worker": worker_fault}[parser.parse_args().part](read_settings("health"))
     if fault:
@@ -45,7 +45,7 @@ def api_fault(settings: Settings) -> str | None:
 def worker_fault(settings: Settings) -> str | None:
     """Return why no worker of this host is well, or None."""
     # Celery comes with it, which the check of the API is spared.
-    from shared.job_queue import JobQueue  # noqa: PLC0415
+    from shared.queue.dispatcher import JobQueue  # noqa: PLC0415
 
     host = socket.gethostname()
     try:

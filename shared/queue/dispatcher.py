@@ -2,7 +2,7 @@
 
 Queued jobs wait in our own ordered sets; only about two for each live slot are published as Celery messages.
 So fairness, places in line, pause and drain, and the search for lost messages are questions to our own records.
-A message holds the job's id and nothing else. Owns no record (job_store.py).
+A message holds the job's id and nothing else. Owns no record (store.py).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from celery import Celery
 from kombu.exceptions import KombuError
 
 from shared.errors import StoreUnavailableError
-from shared.job import CLASSES
-from shared.redis_connection import Scripts, broker_options, connect, guarded
+from shared.jobs.model import CLASSES
+from shared.redis_client.connection import Scripts, broker_options, connect, guarded
 from shared.settings import Settings
 
 TASK_NAME = "stemqueue.separate_job"
@@ -112,16 +112,16 @@ class JobQueue:
         Called on submit, on settle and on a tick. A crash before the messages are out is mended by `rescue`.
         """
         alive_ms = int(self._settings.worker_alive_seconds * 1000)
-        return self._send(self._scripts.run("dispatch", alive_ms))
+        return self._send(self._scripts.run("queue/dispatch", alive_ms))
 
     def pass_on(self, job_id: str, worker_id: str) -> bool:
         """Send a message on that a worker has got, if it has no free slot for the job and another worker has one."""
         alive_ms = int(self._settings.worker_alive_seconds * 1000)
-        return self._send(self._scripts.run("pass_on", job_id, worker_id, alive_ms)) > 0
+        return self._send(self._scripts.run("queue/pass_on", job_id, worker_id, alive_ms)) > 0
 
     def put_back(self, job_id: str) -> bool:
         """Return a published job to its place in line: the worker that got its message claims nothing now."""
-        return bool(self._scripts.run("put_back", job_id))
+        return bool(self._scripts.run("queue/put_back", job_id))
 
     def rescue(self, *, with_leases: bool = True) -> Rescue:
         """Mend leases that ran out, retries that are due, and messages that nobody claimed.
@@ -129,7 +129,7 @@ class JobQueue:
         Without leases just after Redis was away: workers that live renew them first.
         """
         answer = self._scripts.run(
-            "rescue",
+            "queue/rescue",
             int(self._settings.unclaimed_seconds * 1000),
             self._settings.max_losses,
             int(self._settings.retention_days * 86_400_000),
@@ -144,7 +144,7 @@ class JobQueue:
 
     def pause(self, engine: str) -> None:
         """Publish nothing more of an engine's line; what runs, runs on."""
-        self._scripts.run("pause", engine)
+        self._scripts.run("queue/pause", engine)
 
     def drain(self, engine: str) -> None:
         """Accept nothing more for an engine; what waits is still worked off."""
@@ -159,7 +159,7 @@ class JobQueue:
     def worker_beat(self, worker: Worker, *, was_away: bool = False) -> None:
         """Tell that a worker lives, and what it can do; `was_away`: its calls to Redis had failed until now."""
         self._scripts.run(
-            "worker_beat",
+            "queue/worker_heartbeat",
             worker.id,
             worker.slots,
             ",".join(worker.engines),
@@ -199,7 +199,7 @@ class JobQueue:
         lines = []
         for engine in sorted(engines):
             for priority in CLASSES:
-                waiting, oldest_ms = self._scripts.run("line", engine, priority)
+                waiting, oldest_ms = self._scripts.run("queue/queue_length", engine, priority)
                 age = max(0.0, (now_ms - int(oldest_ms)) / 1000) if int(waiting) else 0.0
                 lines.append(Line(engine, priority, int(waiting), age, engine in paused, engine in draining))
         return lines

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.errors import FieldsInvalidError, WorkersUnavailableError
-from shared.job_queue import JobQueue
+from shared.queue.dispatcher import JobQueue
 from shared.settings import Settings
 
 PREFERRED, FALLBACK = "unet", "repetition"

@@ -24,26 +24,35 @@ from shared.settings import Settings
 
 T = TypeVar("T")
 
-COMMON_PARTS = ("keys", "common")
+COMMON_PARTS = ("lib/keys", "lib/transitions")
 """What begins a script, in this order."""
 
-RECORD_PARTS = ("pace", "time_left", "record")
+RECORD_PARTS = ("lib/work_statistics", "lib/time_left", "lib/job_reply")
 
 PARTS: Mapping[str, tuple[str, ...]] = {
-    "read": ("keys", "known", *RECORD_PARTS),
-    "batch_read": ("keys",),
-    **dict.fromkeys(("beat", "succeed"), (*COMMON_PARTS, "pace")),
-    **dict.fromkeys(("pass_on", "better_elsewhere"), (*COMMON_PARTS, "room")),
-    **dict.fromkeys(("submit", "cancel", "retry"), (*COMMON_PARTS, *RECORD_PARTS)),
-    **dict.fromkeys(("webhook_take", "webhook_settle"), (*COMMON_PARTS, "webhook_line")),
+    "jobs/read": ("lib/keys", "lib/unchanged_reply", *RECORD_PARTS),
+    "batches/read": ("lib/keys",),
+    **dict.fromkeys(("jobs/renew_lease", "jobs/succeed"), (*COMMON_PARTS, "lib/work_statistics")),
+    **dict.fromkeys(("queue/pass_on", "jobs/better_elsewhere"), (*COMMON_PARTS, "lib/free_slots")),
+    **dict.fromkeys(("jobs/submit", "jobs/cancel", "jobs/retry"), (*COMMON_PARTS, *RECORD_PARTS)),
+    **dict.fromkeys(("webhooks/take_due", "webhooks/settle"), (*COMMON_PARTS, "lib/webhook_queue")),
 }
 """What begins scripts that need more, or less: each run makes anew all functions that it is given."""
 
 ADMITTING = frozenset(
-    {"submit", "retry", "add_upload", "batch_create", "batch_read_on", "batch_again", "batch_restore", "restore"}
+    {
+        "jobs/submit",
+        "jobs/retry",
+        "uploads/add",
+        "batches/create",
+        "batches/append_items",
+        "batches/begin_retry_or_rerun",
+        "batches/restore",
+        "jobs/restore",
+    }
 )
 """Scripts that take something new: Redis refuses them past its `maxmemory`. All others go on with what was accepted, or
-end it, and so make room: they may pass the limit, which redis_memory.py keeps some room for."""
+end it, and so make room: they may pass the limit, which memory.py keeps some room for."""
 
 ALLOW_OOM = "#!lua flags=allow-oom\n"
 
@@ -165,7 +174,7 @@ def guarded(call: Callable[[], T]) -> T:
 
 
 def _source(name: str) -> str:
-    folder = resources.files("shared") / "lua"
+    folder = resources.files("shared.redis_client") / "lua"
     parts = (*PARTS.get(name, COMMON_PARTS), name)
     text = "".join((folder / f"{part}.lua").read_text() for part in parts)
     return text if name in ADMITTING else ALLOW_OOM + text

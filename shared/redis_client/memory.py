@@ -2,7 +2,7 @@
 
 Owns the shares. Past its `maxmemory` Redis refuses whatever takes memory, so that nothing new is taken some way before:
 jobs then still end, are claimed, canceled and deleted. Scripts that only go on with what is there may pass the limit
-(redis_connection.py says which).
+(connection.py says which).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import structlog
 from redis.exceptions import NoPermissionError
 
 from shared.errors import StoreFullError
-from shared.redis_connection import guarded
+from shared.redis_client.connection import guarded
 
 log = structlog.get_logger(__name__)
 

@@ -9,9 +9,9 @@ from typing import cast
 
 import redis
 
-from shared.batch import Batch
-from shared.job import Job
-from shared.redis_connection import guarded
+from shared.batches.model import Batch
+from shared.jobs.model import Job
+from shared.redis_client.connection import guarded
 
 CURSOR = r"^[0-9a-f]{32}(-[0-9]{1,15})?$"
 """The form of what a page may begin after: an id, and when it was made; without that it must still be there."""

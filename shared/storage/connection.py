@@ -16,7 +16,7 @@ from botocore.parsers import ResponseParserError
 
 from shared.errors import SourceMissingError, StorageUnavailableError
 from shared.settings import Settings
-from shared.storage_clock import follow_storage_clock
+from shared.storage.server_clock import follow_storage_clock
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

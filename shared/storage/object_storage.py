@@ -4,7 +4,7 @@ Owns the layout of keys and the bounds on time and memory of a transfer; owns no
 
     uploads/<upload id>           the mixture as it was sent
     jobs/<job id>/<fence>/<file>  what one attempt made; garbage unless the job's record lists it
-    batches/<batch id>/…          a batch's items and how they ended (batch_objects.py)
+    batches/<batch id>/…          a batch's items and how they ended (stored_items.py)
     instance                      the id by which Redis and storage know that they belong together
 """
 
@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from shared.errors import ScratchFullError, SourceMissingError, StorageUnavailableError
 from shared.settings import Settings
-from shared.storage_connection import connect_storage, storage_faults
-from shared.upload_stream import PART_BYTES, Stored, UploadStream
+from shared.storage.connection import connect_storage, storage_faults
+from shared.storage.upload_stream import PART_BYTES, Stored, UploadStream
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import CopySourceTypeDef, CORSRuleTypeDef

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from shared.errors import StemqueueError, StorageUnavailableError
-from shared.storage_connection import storage_faults
+from shared.storage.connection import storage_faults
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

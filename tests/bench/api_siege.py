@@ -23,9 +23,9 @@ from pathlib import Path
 import httpx
 import psutil
 
+from deploy.local.processes import RunningService
 from shared.api_keys import ApiKeys
-from shared.embedded.processes import RunningService
-from shared.job import JobRequest, Source
+from shared.jobs.model import JobRequest, Source
 from tests.bench.api_speed import Servers
 from tests.fixtures.api import ENGINE
 

@@ -25,10 +25,10 @@ from pathlib import Path
 import httpx
 import psutil
 
+from deploy.local.processes import RunningService, Service
 from shared.api_keys import ApiKeys
-from shared.embedded.processes import RunningService, Service
-from shared.job import JobRequest, Source
-from shared.job_store import Claim
+from shared.jobs.model import JobRequest, Source
+from shared.jobs.store import Claim
 from shared.settings import Settings
 from tests.bench.api_spread import spread
 from tests.bench.load import load
@@ -75,7 +75,7 @@ class Servers:
         return int(running.service.name)
 
     def start(
-        self, app: str, path: str, *, processes: int = 1, worker: str = "api.gunicorn_worker.ProblemWorker"
+        self, app: str, path: str, *, processes: int = 1, worker: str = "api.server.gunicorn_worker.ProblemWorker"
     ) -> RunningService:
         """Start an application; the path tells that it answers. One process, so that rates are of one core."""
         port = find_free()
@@ -89,7 +89,7 @@ class Servers:
             "LOG_LEVEL": "WARNING",
             "API_PROCESSES": str(processes),
         }
-        command = (sys.executable, "-m", "gunicorn", "-c", "python:api.gunicorn_conf", "-k", worker, app)
+        command = (sys.executable, "-m", "gunicorn", "-c", "python:api.server.gunicorn_conf", "-k", worker, app)
         url = f"http://127.0.0.1:{port}{path}"
         service = Service(
             name=str(port),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from shared.embedded.processes import RunningService
+from deploy.local.processes import RunningService
 from tests.bench.load import load
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ROUNDS = 20
 ROUND_SECONDS = 0.5
 CONNECTIONS = 8
-WAYS = {"greedy": "tests.bench.greedy_worker.GreedyWorker", "fair": "api.gunicorn_worker.ProblemWorker"}
+WAYS = {"greedy": "tests.bench.greedy_worker.GreedyWorker", "fair": "api.server.gunicorn_worker.ProblemWorker"}
 
 
 @dataclass

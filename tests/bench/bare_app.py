@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from flask import Flask, Response
 
 from api.services import EXTENSION
-from shared.redis_connection import connect
+from shared.redis_client.connection import connect
 from shared.settings import Settings
 
 app = Flask(__name__, static_folder=None)

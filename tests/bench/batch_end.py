@@ -15,18 +15,18 @@ from typing import Any
 
 from celery import Celery
 
-from shared.batch_changes import BatchChanges
-from shared.batch_objects import BatchObjects
-from shared.batch_store import BatchStore
-from shared.job_queue import JobQueue, Worker
-from shared.upload_store import UploadStore
+from shared.batches.actions import BatchChanges
+from shared.batches.store import BatchStore
+from shared.batches.stored_items import BatchObjects
+from shared.jobs.uploads import UploadStore
+from shared.queue.dispatcher import JobQueue, Worker
 from tests.bench.batch_manifest import put_manifest, used_bytes
 from tests.bench.batch_watch import Watch, api_cpu_seconds, api_peak_bytes, look
 from tests.fault.deployment import Deployment
 from tests.fixtures.api import ENGINE, StandIn
 from tests.fixtures.beside import beside
-from worker.batch_feeder import BatchFeeder
-from worker.batch_results import BatchResults
+from worker.batches.feeder import BatchFeeder
+from worker.batches.results import BatchResults
 
 SLOTS, THREADS = 50, 4
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.connection_worker import ConnectionWorker
-from api.gunicorn_worker import ProblemWorker
+from api.server.connection_worker import ConnectionWorker
+from api.server.gunicorn_worker import ProblemWorker
 
 
 class GreedyWorker(ProblemWorker):

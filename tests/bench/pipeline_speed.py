@@ -17,18 +17,18 @@ from pathlib import Path
 
 import numpy as np
 
-from shared.formats import resolve
+from shared.audio_formats import resolve
 from tests.bench.repetition_songs import AUDIO, post_by_librosa, read
 from tests.bench.warm_child import Measured, WarmChild, warm_child
-from worker.child_process import NICE
-from worker.crew import TaskPool
-from worker.decoding import DecodedAudio, decode_file
-from worker.engine.framing import FrameGrid, analyse, synthesise
-from worker.engine.interface import FloatArray
+from worker.audio_files.decode import DecodedAudio, decode_file
+from worker.audio_files.probe import probe_file
+from worker.audio_files.stem_files import StemFiles
+from worker.child.process import NICE
+from worker.engines.interface import FloatArray
+from worker.engines.stft_frames import FrameGrid, analyse, synthesise
 from worker.model_setup.setup import set_up
-from worker.probing import probe_file
-from worker.stem_files import StemFiles
-from worker.workspace import open_workspace
+from worker.run_support.task_pool import TaskPool
+from worker.run_support.workspace import open_workspace
 
 SONGS = ("unlabelled/singing_11s.mp3", "unlabelled/fishin_singing_133s.ogg", "songs/hydrogen_full/mixture.flac")
 ENGINES = ("unet", "repetition")

@@ -14,17 +14,17 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from api.idempotency import hashlib
-from shared.batch import BatchRequest, Manifest, batch_id_from
-from shared.batch_store import BatchStore
+from api.idempotency_records import IdempotencyStore
+from api.routes.idempotency import hashlib
+from shared.batches.model import BatchRequest, Manifest, batch_id_from
+from shared.batches.store import BatchStore
 from shared.errors import QuotaExceededError
-from shared.idempotency_store import IdempotencyStore
-from shared.job import JobRequest, Source
-from shared.job_queue import JobQueue, Worker
-from shared.job_store import JobStore, new_id
-from shared.redis_connection import connect
+from shared.jobs.model import JobRequest, Source
+from shared.jobs.store import JobStore, new_id
+from shared.jobs.uploads import UploadStore
+from shared.queue.dispatcher import JobQueue, Worker
+from shared.redis_client.connection import connect
 from shared.settings import Settings
-from shared.upload_store import UploadStore
 from tests.fixtures.api import _output
 from tests.fixtures.servers import make_valkey
 

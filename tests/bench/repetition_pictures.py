@@ -11,24 +11,24 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.bench.repetition_songs import Song, labelled_songs
-from tests.unit.worker.engine.array_source import ArraySource
-from worker.engine.framing import FrameGrid, analyse
-from worker.engine.interface import FloatArray
-from worker.engine.repetition import create
-from worker.engine.repetition.bank import CELL_FRAMES, Bank
-from worker.engine.repetition.description import PRESET_SETTINGS
-from worker.engine.repetition.gains import (
+from tests.unit.worker.engines.array_source import ArraySource
+from worker.engines.interface import FloatArray
+from worker.engines.repetition import create
+from worker.engines.repetition.bank import CELL_FRAMES, Bank
+from worker.engines.repetition.description import PRESET_SETTINGS
+from worker.engines.repetition.gains import (
     compute_voice_gains,
     keep_unvoiced,
     prior_log_odds,
     repetition_odds_table,
     steadiness_odds_table,
 )
-from worker.engine.repetition.medians import CodeArray, decode_magnitudes, rank_over_rows
-from worker.engine.repetition.spectra import N_BANDS, band_of_bin, encode_spectra
-from worker.engine.repetition.steadiness import MARGIN_FRAMES, STEPS_PER_NEPER, measure_steadiness, n_short_bins
+from worker.engines.repetition.medians import CodeArray, decode_magnitudes, rank_over_rows
+from worker.engines.repetition.spectra import N_BANDS, band_of_bin, encode_spectra
+from worker.engines.repetition.steadiness import MARGIN_FRAMES, STEPS_PER_NEPER, measure_steadiness, n_short_bins
+from worker.engines.stft_frames import FrameGrid, analyse
 
-FOLDER = Path(__file__).parents[2] / "worker" / "engine" / "repetition" / "pictures"
+FOLDER = Path(__file__).parents[2] / "worker" / "engines" / "repetition" / "pictures"
 SONG = "lithium_60s"
 N_FFT = 4096
 SHOWN_SECONDS = (20, 28)

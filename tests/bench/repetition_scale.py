@@ -18,8 +18,8 @@ import soundfile
 
 from tests.bench.peak import peak_mebibytes
 from tests.bench.repetition_songs import AUDIO
-from worker.engine.interface import FloatArray
-from worker.engine.repetition import create, warm_up
+from worker.engines.interface import FloatArray
+from worker.engines.repetition import create, warm_up
 
 LENGTHS_SECONDS = {"default": (60, 300, 1800, 10_800), "original": (60, 300, 600)}
 

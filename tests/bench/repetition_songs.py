@@ -10,7 +10,7 @@ import librosa
 import numpy as np
 import soundfile
 
-from worker.engine.interface import FloatArray
+from worker.engines.interface import FloatArray
 
 AUDIO = Path(os.environ.get("STEMQUEUE_AUDIO", Path(__file__).parents[3] / "shared" / "audio"))
 

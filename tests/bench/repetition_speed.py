@@ -14,10 +14,10 @@ import librosa
 import numpy as np
 
 from tests.bench.repetition_songs import AUDIO, post_by_librosa, read
-from tests.unit.worker.engine.array_source import ArraySource
-from worker.engine.framing import FrameGrid, analyse, synthesise
-from worker.engine.interface import FloatArray
-from worker.engine.repetition import create, warm_up
+from tests.unit.worker.engines.array_source import ArraySource
+from worker.engines.interface import FloatArray
+from worker.engines.repetition import create, warm_up
+from worker.engines.stft_frames import FrameGrid, analyse, synthesise
 
 SECONDS = 60
 ROUNDS = 3

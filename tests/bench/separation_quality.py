@@ -16,10 +16,10 @@ import librosa
 import numpy as np
 
 from tests.bench.repetition_songs import AUDIO, Song, labelled_songs, read, two_stage_hpss
-from tests.unit.worker.engine.array_source import ArraySource
-from worker.engine import unet
-from worker.engine.interface import FloatArray, SeparationEngine
-from worker.engine.repetition import DESCRIPTION, create
+from tests.unit.worker.engines.array_source import ArraySource
+from worker.engines import unet
+from worker.engines.interface import FloatArray, SeparationEngine
+from worker.engines.repetition import DESCRIPTION, create
 from worker.model_setup.setup import set_up
 
 Row = dict[str, str | float]

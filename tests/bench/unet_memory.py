@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from tests.bench.peak import peak_mebibytes
-from worker.engine.unet import create
-from worker.memory import use_one_heap
+from worker.engines.unet import create
+from worker.run_support.process_memory import use_one_heap
 
 RATE_HZ = 44_100
 MINUTE = 60

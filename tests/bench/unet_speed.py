@@ -19,8 +19,8 @@ import numpy as np
 
 from tests.bench.unet_memory import MINUTE, RATE_HZ, Noise
 from tests.fixtures.plain_spleeter import plain_session
-from worker.engine.unet import MaskEngine, create
-from worker.engine.unet.manifest import read_manifest
+from worker.engines.unet import MaskEngine, create
+from worker.engines.unet.model_manifest import read_manifest
 from worker.model_setup import spleeter
 from worker.model_setup.checkpoint import read_checkpoint
 from worker.model_setup.setup import set_up

@@ -19,8 +19,8 @@ from time import perf_counter
 import psutil
 
 from tests.fixtures.loops import prepared
-from worker.child_process import ChildProcess
-from worker.work import Limits, Work
+from worker.child.process import ChildProcess
+from worker.run_messages import Limits, Work
 
 SAMPLE_SECONDS = 0.02
 """How often memory is looked at. More often costs the measured run: each look is 1 ms of the kernel's time."""

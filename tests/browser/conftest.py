@@ -20,9 +20,9 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from shared.embedded.private_files import load_or_make_credentials
-from shared.embedded.seaweedfs import PORT_OFFSETS
-from shared.embedded.valkey import valkey_url
+from deploy.local.private_files import load_or_make_credentials
+from deploy.local.seaweedfs import PORT_OFFSETS
+from deploy.local.valkey import valkey_url
 from shared.settings import Settings
 from tests.browser.songs import song_with_a_voice
 from tests.fixtures.audio import write_wav
@@ -86,7 +86,7 @@ class Stack:
         """Start it and wait until it says that it is ready."""
         with (self.folder / "stack.log").open("a") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "shared.embedded.stack"],
+                [sys.executable, "-m", "deploy.local.stack"],
                 env={**os.environ, **self.settings},
                 stdout=subprocess.PIPE,
                 stderr=log,

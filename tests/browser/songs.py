@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from worker.engine.interface import FloatArray
+from worker.engines.interface import FloatArray
 
 RATE_HZ = 44_100
 

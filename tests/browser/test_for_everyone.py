@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from shared.job_store import JobStore
+from shared.jobs.store import JobStore
 from tests.browser.conftest import OpenPage, Stack
 
 WEB = Path(__file__).parents[2] / "api" / "web"

@@ -19,7 +19,12 @@ from tests.fault.deployment import ANEW, TERMINAL, Deployment, wait_until
 from tests.fault.invariants import check
 from tests.fixtures.audio import make_song, write_wav
 from tests.fixtures.odd_audio import EITHER, make_odd_files
-from tests.integration.worker.test_hostile_audio import MAX_MEMORY_BYTES, MAX_SECONDS, REFUSALS, WITHOUT_SAMPLES
+from tests.integration.worker.audio_files.test_hostile_audio import (
+    MAX_MEMORY_BYTES,
+    MAX_SECONDS,
+    REFUSALS,
+    WITHOUT_SAMPLES,
+)
 
 REAL = {"engine": "repetition", "format": "wav", "bit_depth": "32"}
 """An engine that computes, and a format that would pass on whatever it gives, NaN and infinity too."""

@@ -19,7 +19,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from shared.embedded.seaweedfs import PORT_OFFSETS
+from deploy.local.seaweedfs import PORT_OFFSETS
 from tests.fixtures.ports import find_free
 from tests.fixtures.servers import StorageServer, ValkeyServer
 
@@ -203,7 +203,7 @@ def test_nobody_survives_a_supervisor_that_is_killed_and_the_next_start_is_as_an
     with clone.make() as make:
         assert make.stdout
         assert make.stdout.readline() == f"ready {clone.url}\n"
-        os.kill(clone.process("shared.embedded.stack"), signal.SIGKILL)
+        os.kill(clone.process("deploy.local.stack"), signal.SIGKILL)
         with running(clone):  # at once: ports and lock are free again
             assert is_ready(clone)
 

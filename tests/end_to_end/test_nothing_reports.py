@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from shared.embedded.seaweedfs import PORT_OFFSETS
+from deploy.local.seaweedfs import PORT_OFFSETS
 from tests.fixtures import lonely_network
 from tests.fixtures.audio import make_song, write_wav
 from tests.fixtures.ports import find_free
@@ -70,7 +70,7 @@ def test_onnx_runtime_after_any_module_of_ours_does_not(tmp_path: Path) -> None:
 def test_a_whole_job_reaches_nobody_and_leaves_nothing_in_the_users_folders(tmp_path: Path, engine: str) -> None:
     done, reached, left = run(
         tmp_path,
-        [sys.executable, "-m", "shared.embedded.one_song"],
+        [sys.executable, "-m", "deploy.local.one_song"],
         SONG=str(write_wav(tmp_path / "song.wav", make_song(3))),
         OUT=str(tmp_path / "out"),
         ENGINE=engine,

@@ -18,12 +18,12 @@ from typing import Any, cast
 import httpx
 import psutil
 
-from shared.embedded.processes import RunningService, Service
-from shared.embedded.seaweedfs import storage_url
-from shared.job_queue import JobQueue
-from shared.job_store import JobStore
-from shared.object_storage import ObjectStorage
+from deploy.local.processes import RunningService, Service
+from deploy.local.seaweedfs import storage_url
+from shared.jobs.store import JobStore
+from shared.queue.dispatcher import JobQueue
 from shared.settings import Settings
+from shared.storage.object_storage import ObjectStorage
 from tests.fault.proxy import Proxy
 from tests.fixtures.loops import prepared
 from tests.fixtures.ports import find_free
@@ -92,7 +92,7 @@ class Deployment:
 
     def start_api(self) -> None:
         """Start the API under gunicorn and wait until it is alive."""
-        command = ("gunicorn", "-c", "python:api.gunicorn_conf", "api.wsgi:app")
+        command = ("gunicorn", "-c", "python:api.server.gunicorn_conf", "api.wsgi:app")
         self.api = self._start("api", command, self._alive, {})
 
     def start_worker(

@@ -12,9 +12,9 @@ from typing import Any
 import httpx
 import psutil
 
-from shared.batch_items import BatchItems
-from shared.batch_store import BatchStore
-from shared.collector import Collector
+from shared.batches.item_status import BatchItems
+from shared.batches.store import BatchStore
+from shared.maintenance.garbage_collector import Collector
 from tests.fault.deployment import TERMINAL, Deployment, wait_until
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from worker.engine.interface import (
+from worker.engines.interface import (
     AudioSource,
     EngineDescription,
     FloatArray,

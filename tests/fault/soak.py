@@ -20,7 +20,7 @@ from threading import Event, Thread
 
 import httpx
 
-from shared.embedded.processes import RunningService
+from deploy.local.processes import RunningService
 from tests.fault.conftest import make_song
 from tests.fault.deployment import Deployment, os_kill, wait_until
 from tests.fault.invariants import Watcher, check

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from shared.job_store import new_id
+from shared.jobs.store import new_id
 from tests.fault.conftest import make_song
 from tests.fault.deployment import Deployment, wait_until
 from tests.fault.invariants import Watcher, check

@@ -16,7 +16,7 @@ import pytest
 import redis
 import trustme
 
-from shared.embedded.processes import ServiceStartError
+from deploy.local.processes import ServiceStartError
 from tests.fault.deployment import Deployment, wait_until
 from tests.fault.invariants import check
 from tests.fault.proxy import Proxy

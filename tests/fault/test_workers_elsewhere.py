@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from shared.embedded.processes import RunningService
-from shared.embedded.seaweedfs import storage_url
-from shared.job import JobState
+from deploy.local.processes import RunningService
+from deploy.local.seaweedfs import storage_url
+from shared.jobs.model import JobState
 from tests.fault.deployment import Deployment, wait_until
 from tests.fault.invariants import check
 from tests.fault.proxy import Proxy

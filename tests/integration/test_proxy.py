@@ -16,11 +16,11 @@ import httpx
 import pytest
 from flask.testing import FlaskClient
 
-from shared.embedded.processes import RunningService, Service
+from deploy.local.processes import RunningService, Service
 from tests.fixtures.api import StandIn, submit
 from tests.fixtures.compose import ROOT
 from tests.fixtures.ports import find_free
-from tests.integration.api.test_uploads_on_the_wire import MEGABYTE, blocks, connect, head, peak_bytes
+from tests.integration.api.request_bodies.test_uploads_on_the_wire import MEGABYTE, blocks, connect, head, peak_bytes
 
 CADDY = Path(sysconfig.get_path("scripts")) / "caddy"
 

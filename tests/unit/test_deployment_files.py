@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from api.callers import keys_required
-from api.security import allowed_hosts
+from api.access.authentication import keys_required
+from api.access.host_and_origin import allowed_hosts
 from shared.settings import Settings
 from tests.fixtures.compose import (
     ROOT,

@@ -22,10 +22,10 @@ from shared.errors import (
     ScratchFullError,
     SeparationFailedError,
 )
-from worker import ffmpeg
-from worker.decoded_audio import DecodedAudio, read_wav_header, repair_samples
-from worker.probing import Probe, check_shape
-from worker.workspace import Workspace
+from worker.audio_files import ffmpeg
+from worker.audio_files.decoded_audio import DecodedAudio, read_wav_header, repair_samples
+from worker.audio_files.probe import Probe, check_shape
+from worker.run_support.workspace import Workspace
 
 # Wall time for the decoder: a fixed part, and a part for each second of audio. (The slowest known codec runs 60 times
 # faster than real time on one busy core.) Higher values allow slower machines to decode longer files.

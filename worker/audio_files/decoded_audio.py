@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from shared.errors import AudioUnreadableError
-from worker.engine.interface import FloatArray
+from worker.engines.interface import FloatArray
 
 # Bytes that are checked together: they fit into the second-level cache.
 CHECK_BYTES = 1 << 20

@@ -16,10 +16,10 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from shared.audio_formats import Encoding
 from shared.errors import ScratchFullError, SeparationFailedError
-from shared.formats import Encoding
-from worker import ffmpeg
-from worker.engine.interface import FloatArray
+from worker.audio_files import ffmpeg
+from worker.engines.interface import FloatArray
 
 # libFLAC's effort, from 0 to 1 in 8 levels. Level 5, its default, makes stems 0.04 to 0.24 % smaller and takes a
 # seventh longer. With level 3 they are up to 6 % larger.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shared.errors import AudioTooShortError, RequestInvalidError
-from worker.decoded_audio import DecodedAudio
+from worker.audio_files.decoded_audio import DecodedAudio
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 It is the only program that ever opens what a stranger uploaded. It gets its input as an open file
 descriptor and may open no other, knows no environment and so no secrets, and dies with its parent. Should a file take
 it over all the same, the sandbox has left it nothing to read and nobody to talk to.
-Owns no audio: decoding.py and encoding.py say what to run.
+Owns no audio: decode.py and encode.py say what to run.
 """
 
 from __future__ import annotations

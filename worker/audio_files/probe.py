@@ -20,8 +20,8 @@ from shared.errors import (
     AudioUnsupportedError,
     SeparationFailedError,
 )
-from worker import ffmpeg
-from worker.workspace import Workspace
+from worker.audio_files import ffmpeg
+from worker.run_support.workspace import Workspace
 
 # How long the walk may take. More time counts the packets of longer files, but a refusal is promised within 5 s.
 PROBE_SECONDS = 4.0

@@ -10,10 +10,10 @@ from typing import Protocol
 
 import numpy as np
 
-from shared.formats import Encoding
-from worker.crew import TaskPool
-from worker.encoding import Encoder, open_encoder
-from worker.engine.interface import FloatArray
+from shared.audio_formats import Encoding
+from worker.audio_files.encode import Encoder, open_encoder
+from worker.engines.interface import FloatArray
+from worker.run_support.task_pool import TaskPool
 
 
 class StemBlock(Protocol):

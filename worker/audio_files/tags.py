@@ -21,10 +21,10 @@ from mutagen.oggopus import OggOpus
 from mutagen.oggvorbis import OggVorbis
 from mutagen.wave import WAVE
 
-from worker import ffmpeg
-from worker.probing import Probe, walked_tags_path
-from worker.work import Work
-from worker.workspace import Workspace
+from worker.audio_files import ffmpeg
+from worker.audio_files.probe import Probe, walked_tags_path
+from worker.run_messages import Work
+from worker.run_support.workspace import Workspace
 
 FIELDS = ("title", "artist", "album", "date")
 

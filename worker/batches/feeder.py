@@ -14,12 +14,11 @@ from typing import Any
 
 import structlog
 
-from shared.batch import Batch, BatchState, job_id_of
-from shared.batch_changes import BatchChanges
-from shared.batch_items import BatchItems
-from shared.batch_objects import BatchObjects, Item, Result
-from shared.batch_store import BatchStore
-from shared.engine_catalog import EngineCatalog
+from shared.batches.actions import BatchChanges
+from shared.batches.item_status import BatchItems
+from shared.batches.model import Batch, BatchState, job_id_of
+from shared.batches.store import BatchStore
+from shared.batches.stored_items import BatchObjects, Item, Result
 from shared.errors import (
     AudioEmptyError,
     BatchNotFoundError,
@@ -32,16 +31,17 @@ from shared.errors import (
     StorageUnavailableError,
     StoreFullError,
 )
-from shared.job import JobRequest, Source
-from shared.job_queue import JobQueue
-from shared.job_store import JobStore
+from shared.jobs.model import JobRequest, Source
+from shared.jobs.store import JobStore
+from shared.jobs.uploads import UploadStore
 from shared.logs import Trouble
-from shared.object_storage import ObjectStorage
+from shared.queue.dispatcher import JobQueue
+from shared.queue.engine_catalog import EngineCatalog
 from shared.settings import Settings
-from shared.upload_store import UploadStore
-from worker.batch_reruns import BatchReruns
-from worker.batch_results import BatchResults, in_chunks
-from worker.manifest_reading import ManifestReading
+from shared.storage.object_storage import ObjectStorage
+from worker.batches.manifest_reader import ManifestReading
+from worker.batches.reruns import BatchReruns
+from worker.batches.results import BatchResults, in_chunks
 
 log = structlog.get_logger(__name__)
 

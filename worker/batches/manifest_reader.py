@@ -14,17 +14,17 @@ from typing import Any
 
 import structlog
 
-from shared.batch import CHUNK_ITEMS, MAX_ITEMS, Batch
-from shared.batch_objects import BatchObjects, Item
-from shared.batch_store import BatchStore
-from shared.engine_catalog import EngineCatalog
+from shared.batches.export_names import told_apart
+from shared.batches.item_parser import ItemReader, prefix_lines
+from shared.batches.manifest_format import Header, Line, read_header, read_lines
+from shared.batches.model import CHUNK_ITEMS, MAX_ITEMS, Batch
+from shared.batches.store import BatchStore
+from shared.batches.stored_items import BatchObjects, Item
 from shared.errors import InputError, ManifestInvalidError, RecordsQuotaError
-from shared.export_names import told_apart
-from shared.item_wishes import ItemReader, prefix_lines
-from shared.manifest_lines import Header, Line, read_header, read_lines
-from shared.object_storage import ObjectStorage
+from shared.jobs.uploads import UploadStore
+from shared.queue.engine_catalog import EngineCatalog
 from shared.settings import Settings
-from shared.upload_store import UploadStore
+from shared.storage.object_storage import ObjectStorage
 
 log = structlog.get_logger(__name__)
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from shared.batch import CHUNK_ITEMS, Batch, ItemState, chunk_of, made_by, numbers_of
-from shared.batch_changes import BatchChanges
-from shared.batch_items import BatchItems
-from shared.batch_store import BatchStore
+from shared.batches.actions import BatchChanges
+from shared.batches.item_status import BatchItems
+from shared.batches.model import CHUNK_ITEMS, Batch, ItemState, chunk_of, made_by, numbers_of
+from shared.batches.store import BatchStore
 
 LOOK_CHUNKS = 10
 """Chunks looked through in a row, before items are fed again; raising it lets slots run dry where songs are short."""

@@ -11,16 +11,16 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from shared.batch import Batch, BatchState, chunk_of, job_id_of, made_by, numbers_of
-from shared.batch_items import BatchItems
-from shared.batch_objects import BatchObjects, Result, results_key
-from shared.batch_store import BatchStore
+from shared.batches.export_names import export_keys
+from shared.batches.item_status import BatchItems
+from shared.batches.model import Batch, BatchState, chunk_of, job_id_of, made_by, numbers_of
+from shared.batches.store import BatchStore
+from shared.batches.stored_items import BatchObjects, Result, results_key
 from shared.errors import PassingError, StemqueueError, StorageUnavailableError
-from shared.export_names import export_keys
-from shared.job import Job, JobState
-from shared.job_document import store_document
-from shared.job_store import JobStore, new_id
-from shared.object_storage import ObjectStorage
+from shared.jobs.archive import store_document
+from shared.jobs.model import Job, JobState
+from shared.jobs.store import JobStore, new_id
+from shared.storage.object_storage import ObjectStorage
 
 log = structlog.get_logger(__name__)
 

@@ -2,7 +2,7 @@
 
 Owns the far end of the protocol, one JSON object a line. The process holds no credentials: what it needs lies in
 files that its supervisor fetched. It stays warm between jobs, since its imports cost seconds. It runs in a sandbox,
-and dies with its parent (child_process.py starts it so).
+and dies with its parent (process.py starts it so).
 
     in   {"work": {...}}                           one separation; the end of the pipe ends the process
     out  {"event": "ready"}                        the imports are done
@@ -24,9 +24,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from shared.errors import OutOfMemoryError, ScratchFullError, SeparationFailedError, StemqueueError
-from worker.engine.errors import EngineError
-from worker.memory import give_memory_back, use_one_heap
-from worker.work import Work, overall_progress
+from worker.engines.errors import EngineError
+from worker.run_messages import Work, overall_progress
+from worker.run_support.process_memory import give_memory_back, use_one_heap
 
 PROGRESS_PAUSE_SECONDS = 0.2
 """Progress is told no more often than this; lowering it floods the pipe, raising it makes the bar jump."""
@@ -38,7 +38,7 @@ def main() -> None:
     """Serve work until the pipe closes."""
     use_one_heap()
     tell = _private_output()
-    from worker import pipeline  # noqa: PLC0415 - after the pipe is safe from what imports may print
+    from worker.pipeline import run as pipeline  # noqa: PLC0415 - after the pipe is safe from what imports may print
 
     pipeline.warm_up()
     tell({"event": "ready"})

@@ -1,7 +1,7 @@
 """The warm children of a worker: one for each slot, lent out and taken back, replaced when they have grown.
 
 Owns how many there are, who gets the next one, and when one is replaced; owns nothing that runs in them
-(child_process.py). More jobs than children may ask: they have fetched their songs meanwhile, so that no child waits.
+(process.py). More jobs than children may ask: they have fetched their songs meanwhile, so that no child waits.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from pathlib import Path
 
 import structlog
 
+from shared.counters import Tally
 from shared.settings import Settings, split_names
-from shared.tally import Tally
-from worker.child_process import JOBS, ChildProcess
-from worker.child_sandbox import Prepared
+from worker.child.process import JOBS, ChildProcess
+from worker.child.sandbox import Prepared
 from worker.threads import threads_per_job
 
 log = structlog.get_logger(__name__)

@@ -2,7 +2,7 @@
 
 Owns the process and its pipes; owns no job. A child gets none of the worker's credentials and no more threads
 than its share; it leads a process group of its own, so that what it started ends with it. It runs in a sandbox
-(child_sandbox.py), on from before its first instruction.
+(sandbox.py), on from before its first instruction.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from typing import IO, Any, cast
 import psutil
 import structlog
 
-from worker.child_sandbox import Prepared, child_environment, child_sandbox
+from worker.child.sandbox import Prepared, child_environment, child_sandbox
+from worker.run_messages import Work
 from worker.sandbox import launch
-from worker.work import Work
 
 log = structlog.get_logger(__name__)
 
@@ -52,7 +52,7 @@ class ChildProcess:
     """One warm child. Start it from a thread that lives as long as it should: the kernel ties their lives.
 
     It works in two folders below `scratch_folder`: `jobs_folder`, where jobs keep their files, and one of its own. The
-    other arguments are those of child_sandbox.py. Raises SandboxUnavailableError.
+    other arguments are those of sandbox.py. Raises SandboxUnavailableError.
     """
 
     def __init__(

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
 
-from worker import ffmpeg
+from worker.audio_files import ffmpeg
 from worker.sandbox.launch import LOADER_FILES, SYSTEM_FOLDERS, Sandbox
 
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "OPENBLAS_CORETYPE")

@@ -4,7 +4,7 @@ The only place that names engines. An engine whose packages or model are missing
 Run as a module it prints the descriptions as JSON: the worker's parent process asks this way, because it
 never imports the signal processing itself.
 
-    python -m worker.registry --model-folder FOLDER [--extra MODULE]... [ENGINE...]
+    python -m worker.engines.registry --model-folder FOLDER [--extra MODULE]... [ENGINE...]
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from worker.engine import repetition, unet
-from worker.engine.errors import EngineUnavailableError
-from worker.engine.interface import EngineDescription, SeparationEngine
-from worker.engine.unet.manifest import MANIFEST_NAME
+from worker.engines import repetition, unet
+from worker.engines.errors import EngineUnavailableError
+from worker.engines.interface import EngineDescription, SeparationEngine
+from worker.engines.unet.model_manifest import MANIFEST_NAME
 
 MakeEngine = Callable[[str | None, Mapping[str, Any]], SeparationEngine]
 """Takes a preset (None: the default one) and parameters; raises InvalidParameterError for what it does not know."""
@@ -42,7 +42,8 @@ Registry = Mapping[str, RegisteredEngine]
 def engines_here(*, model_folder: Path | None = None, extra_modules: Sequence[str] = ()) -> Registry:
     """Return the engines that can run on this machine; those with a network look for it in `model_folder`.
 
-    An extra module holds an engine of the operator's own: `DESCRIPTION`, and `create` as in `worker.engine.repetition`.
+    An extra module holds an engine of the operator's own: `DESCRIPTION`, and `create` as in
+    `worker.engines.repetition`.
     """
     engines = [RegisteredEngine(repetition.DESCRIPTION, repetition.create), *_networks(model_folder)]
     for name in extra_modules:

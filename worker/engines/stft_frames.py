@@ -20,7 +20,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from worker.engine.interface import AudioSource, FloatArray
+from worker.engines.interface import AudioSource, FloatArray
 
 ComplexArray = NDArray[np.complex64]
 

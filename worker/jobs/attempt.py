@@ -16,16 +16,16 @@ from threading import Event
 from typing import Any
 
 from shared.errors import OutOfMemoryError, SeparationFailedError, SeparationTimeoutError
-from shared.job import Output
-from shared.job_store import Claim, Course
-from shared.object_storage import ObjectStorage, output_key
+from shared.jobs.model import Output
+from shared.jobs.store import Claim, Course
 from shared.settings import Settings, split_names
-from worker.child_process import ChildGoneError, ChildProcess
-from worker.children import Children
-from worker.heartbeat import Heartbeat
-from worker.oom_kills import oom_kills
+from shared.storage.object_storage import ObjectStorage, output_key
+from worker.child.pool import Children
+from worker.child.process import ChildGoneError, ChildProcess
+from worker.jobs.heartbeat import Heartbeat
+from worker.jobs.oom_kills import oom_kills
+from worker.run_messages import STAGE_SHARES, Limits, Outcome, OutputFile, Work, overall_progress
 from worker.threads import threads_per_job
-from worker.work import STAGE_SHARES, Limits, Outcome, OutputFile, Work, overall_progress
 
 LISTEN_SECONDS = 0.1
 """How long a run listens to its child before it looks at the clock, the memory and the signals again."""

@@ -1,7 +1,7 @@
 """What was made and what is being made, by names of content, in Redis: so that the same is made once.
 
-Owns the asking alone. Names come from worker/earlier_result.py; a job's end writes them down, and lets those go on that
-waited for it, in the scripts that end it.
+Owns the asking alone. Names come from worker/jobs/result_cache.py; a job's end writes them down, and lets those go on
+that waited for it, in the scripts that end it.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import redis
 
-from shared.job_store import Claim
-from shared.redis_connection import Scripts, connect
+from shared.jobs.store import Claim
+from shared.redis_client.connection import Scripts, connect
 from shared.settings import Settings
 
 
@@ -33,5 +33,5 @@ class ContentStore:
 
     def reserve(self, claim: Claim, contents: Sequence[str]) -> Reserved:
         """Ask to make what has these names, before it is made; the first is looked for."""
-        answer, *job_id = self._scripts.run("content_reserve", claim.job.id, claim.fence, *contents)
+        answer, *job_id = self._scripts.run("jobs/reserve_result", claim.job.id, claim.fence, *contents)
         return Reserved(answer, job_id[0] if job_id else None)

@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 
 from shared.errors import StoreUnavailableError
-from shared.job_store import Claim, JobStore
+from shared.jobs.store import Claim, JobStore
 from shared.logs import Trouble
 
 log = structlog.get_logger(__name__)

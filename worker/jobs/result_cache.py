@@ -15,12 +15,12 @@ from typing import Any
 
 import structlog
 
-from shared.batch_items import BatchItems
-from shared.content_store import ContentStore
+from shared.batches.item_status import BatchItems
 from shared.errors import JobNotFoundError, SourceMissingError, StorageUnavailableError
-from shared.job import Job, JobState, Output
-from shared.job_store import Claim, JobStore
-from shared.object_storage import MAX_COPY_BYTES, ObjectStorage, output_key
+from shared.jobs.model import Job, JobState, Output
+from shared.jobs.store import Claim, JobStore
+from shared.storage.object_storage import MAX_COPY_BYTES, ObjectStorage, output_key
+from worker.jobs.content_store import ContentStore
 
 log = structlog.get_logger(__name__)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 
 from shared.errors import OutOfMemoryError, SeparationFailedError
-from shared.job import Job
+from shared.jobs.model import Job
 from shared.settings import Settings
 
 WORKER_LOST = "worker_lost"

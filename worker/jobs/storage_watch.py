@@ -14,7 +14,7 @@ from typing import TypeVar
 import structlog
 
 from shared.errors import StorageUnavailableError
-from shared.object_storage import ObjectStorage
+from shared.storage.object_storage import ObjectStorage
 
 log = structlog.get_logger(__name__)
 

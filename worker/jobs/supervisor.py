@@ -16,21 +16,21 @@ from typing import Any
 
 import structlog
 
+from shared.counters import Tally
 from shared.errors import SeparationFailedError, StemqueueError, StorageUnavailableError, StoreUnavailableError
-from shared.job import Job, JobState, Output
-from shared.job_document import write_document
-from shared.job_store import Claim, Course, JobStore
+from shared.jobs.archive import write_document
+from shared.jobs.model import Job, JobState, Output
+from shared.jobs.store import Claim, Course, JobStore
 from shared.logs import Trouble
-from shared.object_storage import ObjectStorage, job_prefix
 from shared.settings import Settings
-from shared.tally import Tally
-from worker.attempt import Attempt, AttemptFailedError, BetterElsewhereError, ClaimLostError, WorkerStoppingError
-from worker.children import Children
-from worker.earlier_result import EarlierResults
-from worker.heartbeat import Heartbeat
-from worker.retries import retry_pause_seconds
-from worker.storage_watch import StorageWatch
-from worker.work import Outcome
+from shared.storage.object_storage import ObjectStorage, job_prefix
+from worker.child.pool import Children
+from worker.jobs.attempt import Attempt, AttemptFailedError, BetterElsewhereError, ClaimLostError, WorkerStoppingError
+from worker.jobs.heartbeat import Heartbeat
+from worker.jobs.result_cache import EarlierResults
+from worker.jobs.retry_policy import retry_pause_seconds
+from worker.jobs.storage_watch import StorageWatch
+from worker.run_messages import Outcome
 
 log = structlog.get_logger(__name__)
 

@@ -17,29 +17,29 @@ from typing import Any
 
 import structlog
 
-from shared.batch_changes import BatchChanges
-from shared.batch_items import BatchItems
-from shared.batch_objects import BatchObjects
-from shared.batch_store import BatchStore
-from shared.collector import Collector
-from shared.content_store import ContentStore
+from shared.batches.actions import BatchChanges
+from shared.batches.item_status import BatchItems
+from shared.batches.store import BatchStore
+from shared.batches.stored_items import BatchObjects
+from shared.counters import Tally
 from shared.errors import JobNotFoundError, StemqueueError, StoreUnavailableError
-from shared.job_queue import JobQueue, Worker
-from shared.job_store import Claim, JobStore
+from shared.jobs.store import Claim, JobStore
+from shared.jobs.uploads import UploadStore
 from shared.logs import Trouble
-from shared.object_storage import ObjectStorage
-from shared.redis_connection import connect
+from shared.maintenance.garbage_collector import Collector
+from shared.queue.dispatcher import JobQueue, Worker
+from shared.redis_client.connection import connect
 from shared.settings import Settings
-from shared.tally import Tally
-from shared.upload_store import UploadStore
-from worker.batch_feeder import BatchFeeder
-from worker.batch_results import BatchResults
-from worker.children import Children
-from worker.earlier_result import EarlierResults
+from shared.storage.object_storage import ObjectStorage
+from worker.batches.feeder import BatchFeeder
+from worker.batches.results import BatchResults
+from worker.child.pool import Children
+from worker.jobs.content_store import ContentStore
+from worker.jobs.result_cache import EarlierResults
+from worker.jobs.scratch_folder import ScratchFolder, deployment_of
+from worker.jobs.storage_watch import StorageWatch
+from worker.jobs.supervisor import Supervisor
 from worker.sandbox.launch import protection
-from worker.scratch import ScratchFolder, deployment_of
-from worker.storage_watch import StorageWatch
-from worker.supervisor import Supervisor
 
 log = structlog.get_logger(__name__)
 

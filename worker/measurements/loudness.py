@@ -13,7 +13,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from worker.engine.interface import FloatArray
+from worker.engines.interface import FloatArray
 
 STEP_SECONDS = 0.1
 STEPS_PER_BLOCK = 4

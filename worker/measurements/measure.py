@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from shared.errors import SeparationFailedError
-from worker.engine.interface import FloatArray
-from worker.loudness import LoudnessMeter, decibels
-from worker.spectrogram_view import SpectrogramView
-from worker.waveform import WaveformOutline
+from worker.engines.interface import FloatArray
+from worker.measurements.loudness import LoudnessMeter, decibels
+from worker.measurements.spectrogram import SpectrogramView
+from worker.measurements.waveform import WaveformOutline
 
 # A stem whose peak is below this is called silent: at any volume it is below the noise of a quiet room.
 SILENT_PEAK_DB = -60.0

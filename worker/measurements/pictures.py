@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from worker.engine.interface import FloatArray
-from worker.measuring import SignalMeter
-from worker.probing import Probe
-from worker.spectrogram_view import decibels_below
-from worker.track import Track
-from worker.work import OutputFile, describe_file
+from worker.audio_files.excerpt import Track
+from worker.audio_files.probe import Probe
+from worker.engines.interface import FloatArray
+from worker.measurements.measure import SignalMeter
+from worker.measurements.spectrogram import decibels_below
+from worker.run_messages import OutputFile, describe_file
 
 # How far below the mixture's peak the pictures reach. Quieter sounds are black.
 RANGE_DB = 80.0
@@ -19,7 +19,7 @@ RANGE_DB = 80.0
 
 def prepare_frame(found: Probe, stems: Iterable[str]) -> None:
     """Draw the axes around the panels before the song is decoded, for the sample rate that the file declares."""
-    from worker import spectrogram_image  # noqa: PLC0415 - see there
+    from worker.measurements import spectrogram_image  # noqa: PLC0415 - see there
 
     if found.sample_rate_hz is not None:
         spectrogram_image.frame_for(["mixture", *stems], found.sample_rate_hz / 2)
@@ -42,7 +42,7 @@ def _write_spectrograms(
     pictures: Mapping[str, FloatArray], mixture: SignalMeter, track: Track, folder: Path
 ) -> list[OutputFile]:
     """Write the figure with all panels, and one plain picture for each signal."""
-    from worker import spectrogram_image  # noqa: PLC0415 - see there
+    from worker.measurements import spectrogram_image  # noqa: PLC0415 - see there
 
     axes = _describe_axes(mixture, track)
     figure = folder / "spectrogram.png"

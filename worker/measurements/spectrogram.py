@@ -11,8 +11,8 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from worker.engine.framing import frames_of, hann_window
-from worker.engine.interface import FloatArray
+from worker.engines.interface import FloatArray
+from worker.engines.stft_frames import frames_of, hann_window
 
 # The width of the page's pictures. More would have more detail than screens do.
 MAX_COLUMNS = 1_200

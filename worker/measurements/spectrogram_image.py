@@ -26,8 +26,8 @@ from matplotlib.ticker import MaxNLocator, SymmetricalLogLocator
 from numpy.typing import NDArray
 from PIL import Image
 
-from worker.engine.interface import FloatArray
-from worker.spectrogram_view import LOWEST_HZ
+from worker.engines.interface import FloatArray
+from worker.measurements.spectrogram import LOWEST_HZ
 
 COLOURS = "magma"
 

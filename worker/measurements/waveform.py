@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from worker.engine.interface import FloatArray
+from worker.engines.interface import FloatArray
 
 # Spans per track. More would have finer detail than a wide screen has pixels, and cost more bytes.
 MAX_SPANS = 2_000

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from shared.settings import read_settings
-from worker.child_sandbox import Prepared
+from worker.child.sandbox import Prepared
 from worker.model_setup.errors import ModelSetupError
 from worker.model_setup.loops import compile_loops
 from worker.model_setup.setup import set_up

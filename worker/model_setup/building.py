@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from worker.engine.unet.network import Network, States
+from worker.engines.unet.network import Network, States
 from worker.model_setup.checkpoint import read_checkpoint
 from worker.model_setup.forms import NetworkForm, choose_form
 from worker.model_setup.spleeter import CHUNK_FRAMES, SETTLING_FRAMES

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from worker.engine.interface import FloatArray
+from worker.engines.interface import FloatArray
 from worker.model_setup.errors import CheckpointError
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from worker.engine.unet.machine import BFLOAT16_INSTRUCTIONS, has_instructions
-from worker.engine.unet.network import RUNTIMES, Network
+from worker.engines.unet.machine import BFLOAT16_INSTRUCTIONS, has_instructions
+from worker.engines.unet.network import RUNTIMES, Network
 from worker.model_setup.errors import ModelSetupError
 from worker.model_setup.spleeter import CHUNK_FRAMES
 from worker.model_setup.spleeter_graph import BINS, CHANNELS, Weights, build_network

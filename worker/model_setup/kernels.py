@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 
-from worker.engine.interface import FloatArray
+from worker.engines.interface import FloatArray
 
 BLOCK = 4
 """Pixels along each side of a block. Its 16 pixels, as channels, fill a vector register; one would waste 15 of 16."""

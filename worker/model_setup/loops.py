@@ -9,10 +9,10 @@ import hashlib
 import os
 from pathlib import Path
 
-from worker import pipeline
-from worker.engine import repetition
-from worker.engine.unet import bfloat16
-from worker.engine.unet.machine import BFLOAT16_INSTRUCTIONS, describe_machine, has_instructions
+from worker.engines import repetition
+from worker.engines.unet import bfloat16
+from worker.engines.unet.machine import BFLOAT16_INSTRUCTIONS, describe_machine, has_instructions
+from worker.pipeline import run as pipeline
 
 STAMP_NAME = ".loops-compiled"
 
@@ -26,7 +26,7 @@ def compile_loops(cache: Path) -> bool:
     pipeline.warm_up()
     repetition.warm_up()
     if has_instructions(BFLOAT16_INSTRUCTIONS):
-        from worker.engine.unet.bfloat16 import tiles  # noqa: PLC0415 - other processors cannot compile it
+        from worker.engines.unet.bfloat16 import tiles  # noqa: PLC0415 - other processors cannot compile it
 
         tiles.warm_up()
     stamp.write_text(wanted)

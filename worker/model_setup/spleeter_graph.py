@@ -27,7 +27,7 @@ from itertools import product
 import numpy as np
 import onnx
 
-from worker.engine.interface import FloatArray
+from worker.engines.interface import FloatArray
 from worker.model_setup.kernels import BLOCK, block_kernel, dilated_block_kernel, phase_kernels
 from worker.model_setup.spleeter import CHUNK_FRAMES
 from worker.model_setup.stream_graph import StreamGraph

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.engine.interface import FloatArray
-from worker.engine.unet.bfloat16.plan import (
+from worker.engines.interface import FloatArray
+from worker.engines.unet.bfloat16.plan import (
     GAINS,
     INPUT,
     LANES,

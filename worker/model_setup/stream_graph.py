@@ -13,7 +13,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from worker.engine.interface import FloatArray
+from worker.engines.interface import FloatArray
 
 
 class StreamGraph:

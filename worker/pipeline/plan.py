@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from shared.audio_formats import check_options
 from shared.errors import RequestInvalidError
-from shared.formats import check_options
-from worker.engine.errors import EngineError, TrackTooLongError
-from worker.engine.interface import SeparationEngine
-from worker.probing import Probe
-from worker.registry import Registry, engines_here, make_engine
-from worker.track import TrackExcerpt
-from worker.work import Work
+from worker.audio_files.excerpt import TrackExcerpt
+from worker.audio_files.probe import Probe
+from worker.engines.errors import EngineError, TrackTooLongError
+from worker.engines.interface import SeparationEngine
+from worker.engines.registry import Registry, engines_here, make_engine
+from worker.run_messages import Work
 
 # A track is refused before decoding only if it is longer than the limit by more than this: what a file declares may
 # differ slightly from what it decodes to.

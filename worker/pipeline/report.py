@@ -11,13 +11,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from shared.formats import Encoding
-from worker.engine.interface import SeparationEngine
-from worker.measuring import Levels
-from worker.memory import peak_memory_bytes
-from worker.probing import Probe
-from worker.track import Track
-from worker.work import Outcome, OutputFile, Work, describe_file
+from shared.audio_formats import Encoding
+from worker.audio_files.excerpt import Track
+from worker.audio_files.probe import Probe
+from worker.engines.interface import SeparationEngine
+from worker.measurements.measure import Levels
+from worker.run_messages import Outcome, OutputFile, Work, describe_file
+from worker.run_support.process_memory import peak_memory_bytes
 
 PACKAGES = ("stemqueue", "librosa", "numpy", "scipy", "soundfile", "onnxruntime")
 

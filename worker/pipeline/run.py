@@ -16,25 +16,25 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from shared.formats import Encoding, resolve
-from worker.crew import TaskPool
-from worker.decoding import decode_file
-from worker.engine.interface import FloatArray, Preparable
-from worker.illustrating import draw_pictures, prepare_frame
-from worker.measuring import TrackMeters
-from worker.memory import freeze_loaded_objects, give_memory_back, reset_peak_memory
-from worker.planning import RunPlan, make_plan
-from worker.probing import Probe, probe_file
-from worker.registry import Registry, engines_here
-from worker.report import RunFindings, write_report
-from worker.separating import pool_between_blocks, select_stems, separate_and_measure, stem_blocks
-from worker.spool import StemBuffer
-from worker.stage_clock import StageClock
-from worker.stem_files import StemBlock, StemFiles
-from worker.tags import Tags, read_tags, write_tags
-from worker.track import Track, cut_excerpt
-from worker.work import Outcome, OutputFile, ReportProgress, Work, describe_file
-from worker.workspace import Workspace, open_workspace
+from shared.audio_formats import Encoding, resolve
+from worker.audio_files.decode import decode_file
+from worker.audio_files.excerpt import Track, cut_excerpt
+from worker.audio_files.probe import Probe, probe_file
+from worker.audio_files.stem_files import StemBlock, StemFiles
+from worker.audio_files.tags import Tags, read_tags, write_tags
+from worker.engines.interface import FloatArray, Preparable
+from worker.engines.registry import Registry, engines_here
+from worker.measurements.measure import TrackMeters
+from worker.measurements.pictures import draw_pictures, prepare_frame
+from worker.pipeline.plan import RunPlan, make_plan
+from worker.pipeline.report import RunFindings, write_report
+from worker.pipeline.separate import pool_between_blocks, select_stems, separate_and_measure, stem_blocks
+from worker.pipeline.stem_buffer import StemBuffer
+from worker.run_messages import Outcome, OutputFile, ReportProgress, Work, describe_file
+from worker.run_support.process_memory import freeze_loaded_objects, give_memory_back, reset_peak_memory
+from worker.run_support.stage_clock import StageClock
+from worker.run_support.task_pool import TaskPool
+from worker.run_support.workspace import Workspace, open_workspace
 
 ReportProbed = Callable[[Mapping[str, Any]], None]
 
@@ -46,7 +46,7 @@ STEM_BUFFER_NAME = "stems.f32"
 
 def warm_up() -> None:
     """Import and initialise what the first run would otherwise wait for."""
-    from worker import spectrogram_image  # noqa: PLC0415 - see there
+    from worker.measurements import spectrogram_image  # noqa: PLC0415 - see there
 
     spectrogram_image.warm_up()
     engines_here()

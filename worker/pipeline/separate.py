@@ -8,10 +8,10 @@ from functools import partial
 from threadpoolctl import ThreadpoolController
 
 from shared.errors import SeparationFailedError
-from worker.crew import TaskPool
-from worker.engine.interface import FloatArray, SeparationEngine, WorksAhead
-from worker.measuring import Task, TrackMeters
-from worker.track import Track
+from worker.audio_files.excerpt import Track
+from worker.engines.interface import FloatArray, SeparationEngine, WorksAhead
+from worker.measurements.measure import Task, TrackMeters
+from worker.run_support.task_pool import TaskPool
 
 
 def stem_blocks(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from worker.engine.interface import FloatArray
+from worker.engines.interface import FloatArray
 
 
 class BufferedBlock:

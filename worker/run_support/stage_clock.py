@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from worker.work import ReportProgress
+from worker.run_messages import ReportProgress
 
 
 class StageClock:

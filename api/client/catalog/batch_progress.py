@@ -12,9 +12,9 @@ from typing import Any
 import httpx
 
 from api.client.batches import Batch, BatchItem
-from api.client.catalog.background import Background, Results
+from api.client.catalog.background_calls import Background, Results
+from api.client.catalog.run_state import ENDED, Row, RunState
 from api.client.catalog.sources import IS_SONG
-from api.client.catalog.state import ENDED, Row, RunState
 from api.client.errors import ApiError
 from api.client.http_client import Client
 

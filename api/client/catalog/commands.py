@@ -22,8 +22,8 @@ from api.client.catalog.fields import split_s3
 from api.client.catalog.items import SourceError
 from api.client.catalog.report import NAME, write_report
 from api.client.catalog.run import PATIENCE_SECONDS, CatalogRun, Ending, OtherRunError, Wish, begin
+from api.client.catalog.run_state import RunState
 from api.client.catalog.sources import STATE_FOLDER, find_source, no_songs
-from api.client.catalog.state import RunState
 from api.client.errors import ApiError, ConnectionFailedError
 from api.client.http_client import Client
 from api.client.options import printable, wishes

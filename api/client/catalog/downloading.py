@@ -9,8 +9,8 @@ from pathlib import Path
 
 import httpx
 
-from api.client.catalog.background import Background, Results
-from api.client.catalog.state import Row, RunState
+from api.client.catalog.background_calls import Background, Results
+from api.client.catalog.run_state import Row, RunState
 from api.client.errors import ApiError, DownloadError
 from api.client.http_client import Client
 from api.client.models import OutputFile

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from api.client.catalog.fetching import fetched_files
-from api.client.catalog.state import Row, RunState
+from api.client.catalog.downloading import fetched_files
+from api.client.catalog.run_state import Row, RunState
 
 COLUMNS = (
     *("number", "line", "track", "folder", "state", "job_id", "error_code", "error_message", "attempts"),

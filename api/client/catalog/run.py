@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from api.client.catalog.background import Results
+from api.client.catalog.background_calls import Results
+from api.client.catalog.batch_progress import Following
 from api.client.catalog.display import RunDisplay, Standing
-from api.client.catalog.fetching import Fetching
-from api.client.catalog.following import Following
+from api.client.catalog.downloading import Fetching
 from api.client.catalog.report import write_report
+from api.client.catalog.run_state import RunState
 from api.client.catalog.sources import Source, no_songs
-from api.client.catalog.state import RunState
 from api.client.catalog.uploading import Submission, Uploads
 from api.client.errors import ClientError
 from api.client.http_client import Client

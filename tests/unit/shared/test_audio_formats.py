@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from shared.audio_formats import check_options, resolve
 from shared.errors import AudioUnsupportedError, RequestInvalidError
-from shared.formats import check_options, resolve
 
 
 @pytest.mark.parametrize(

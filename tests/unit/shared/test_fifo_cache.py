@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from shared.recent import Recent
+from shared.fifo_cache import Recent
 
 
 def test_the_one_that_was_put_in_first_goes() -> None:

@@ -65,13 +65,13 @@ def test_folders_that_are_not_set_follow_the_state_folder(monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     "command",
     [
-        ["gunicorn", "--check-config", "-c", "python:api.gunicorn_conf", "api.wsgi:app"],
+        ["gunicorn", "--check-config", "-c", "python:api.server.gunicorn_conf", "api.wsgi:app"],
         ["celery", "-A", "worker.celery_app", "worker"],
-        ["shared.health", "api"],
-        ["shared.admin", "status"],
+        ["shared.maintenance.health_check", "api"],
+        ["shared.maintenance.admin_command", "status"],
         ["worker.separate_command", __file__, "out"],
         ["worker.model_setup", "--cache", "out"],
-        ["shared.embedded.stack"],
+        ["deploy.local.stack"],
     ],
     ids=lambda command: command[0],
 )

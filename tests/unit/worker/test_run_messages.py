@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from worker.work import STAGE_SHARES, Limits, Outcome, OutputFile, Work, overall_progress
+from worker.run_messages import STAGE_SHARES, Limits, Outcome, OutputFile, Work, overall_progress
 
 
 def test_work_comes_out_of_json_as_it_went_in() -> None:

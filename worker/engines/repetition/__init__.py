@@ -10,9 +10,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from worker.engine.errors import InvalidParameterError
-from worker.engine.interface import FloatArray, SeparationEngine
-from worker.engine.repetition.description import DESCRIPTION, PRESET_SETTINGS
+from worker.engines.errors import InvalidParameterError
+from worker.engines.interface import FloatArray, SeparationEngine
+from worker.engines.repetition.description import DESCRIPTION, PRESET_SETTINGS
 
 __all__ = ["DESCRIPTION", "create", "warm_up"]
 
@@ -26,13 +26,13 @@ def create(preset: str | None, parameters: Mapping[str, object]) -> SeparationEn
     if parameters:
         raise InvalidParameterError(f"Parameter {min(parameters)!r} is unknown: repetition has presets only.")
     if name == "original":
-        from worker.engine.repetition.original import OriginalEngine  # noqa: PLC0415 - see above
+        from worker.engines.repetition.original import OriginalEngine  # noqa: PLC0415 - see above
 
         return OriginalEngine()
     if name not in PRESET_SETTINGS:
         known = ", ".join(known.name for known in DESCRIPTION.presets)
         raise InvalidParameterError(f"Preset {name!r} is unknown; repetition has {known}.")
-    from worker.engine.repetition.engine import RepetitionEngine  # noqa: PLC0415 - see above
+    from worker.engines.repetition.engine import RepetitionEngine  # noqa: PLC0415 - see above
 
     return RepetitionEngine(PRESET_SETTINGS[name])
 

@@ -10,8 +10,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from worker.engine.interface import FloatArray
-from worker.engine.repetition.medians import CodeArray
+from worker.engines.interface import FloatArray
+from worker.engines.repetition.medians import CodeArray
 
 CELL_FRAMES = 12
 """Frames (0.25 s) of which only the most similar one is used: frames that follow each other hold the same note."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from worker.engine.interface import EngineDescription, Preset
+from worker.engines.interface import EngineDescription, Preset
 
 ORIGINAL_MAX_SECONDS = 600.0
 """Longest track of the preset `original`, whose memory and time grow faster than the track: 10 minutes take about a

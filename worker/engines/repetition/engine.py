@@ -23,11 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from worker.engine.framing import OVERLAP, FrameGrid, analyse, n_fft_near, synthesise
-from worker.engine.interface import AudioSource, EngineDescription, FloatArray, Progress
-from worker.engine.repetition.bank import CELL_FRAMES, Bank
-from worker.engine.repetition.description import DESCRIPTION, PresetSettings
-from worker.engine.repetition.gains import (
+from worker.engines.interface import AudioSource, EngineDescription, FloatArray, Progress
+from worker.engines.repetition.bank import CELL_FRAMES, Bank
+from worker.engines.repetition.description import DESCRIPTION, PresetSettings
+from worker.engines.repetition.gains import (
     apply_gains,
     compute_voice_gains,
     fade_bin_weights,
@@ -37,9 +36,10 @@ from worker.engine.repetition.gains import (
     repetition_odds_table,
     steadiness_odds_table,
 )
-from worker.engine.repetition.medians import rank_over_rows
-from worker.engine.repetition.spectra import N_BANDS, band_of_bin, encode_spectra
-from worker.engine.repetition.steadiness import MARGIN_FRAMES, measure_steadiness, n_short_bins
+from worker.engines.repetition.medians import rank_over_rows
+from worker.engines.repetition.spectra import N_BANDS, band_of_bin, encode_spectra
+from worker.engines.repetition.steadiness import MARGIN_FRAMES, measure_steadiness, n_short_bins
+from worker.engines.stft_frames import OVERLAP, FrameGrid, analyse, n_fft_near, synthesise
 
 FRAME_SECONDS = 0.093
 """Length of a frame: 4096 samples at 44.1 and 48 kHz. Longer frames separate tones better and smear consonants."""

@@ -18,9 +18,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from worker.engine.interface import FloatArray
-from worker.engine.repetition.medians import decode_magnitudes
-from worker.engine.repetition.steadiness import SHORTENING, STEPS_PER_NEPER
+from worker.engines.interface import FloatArray
+from worker.engines.repetition.medians import decode_magnitudes
+from worker.engines.repetition.steadiness import SHORTENING, STEPS_PER_NEPER
 
 REPEATING_WEIGHT = 0.70
 """Weight of the log ratio of what does not repeat to what repeats."""

@@ -18,12 +18,12 @@ from numba import njit
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from worker.engine.errors import TrackTooLongError, TrackTooShortError
-from worker.engine.framing import OVERLAP, FrameGrid, analyse, hann_window, synthesise
-from worker.engine.interface import AudioSource, EngineDescription, FloatArray, Progress
-from worker.engine.repetition.description import DESCRIPTION, ORIGINAL_MAX_SECONDS
-from worker.engine.repetition.medians import CodeArray, decode_magnitudes, middles_over_rows
-from worker.engine.repetition.spectra import encode_spectra
+from worker.engines.errors import TrackTooLongError, TrackTooShortError
+from worker.engines.interface import AudioSource, EngineDescription, FloatArray, Progress
+from worker.engines.repetition.description import DESCRIPTION, ORIGINAL_MAX_SECONDS
+from worker.engines.repetition.medians import CodeArray, decode_magnitudes, middles_over_rows
+from worker.engines.repetition.spectra import encode_spectra
+from worker.engines.stft_frames import OVERLAP, FrameGrid, analyse, hann_window, synthesise
 
 N_FFT = 2048
 HOP_LENGTH = N_FFT // OVERLAP

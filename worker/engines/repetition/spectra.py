@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from worker.engine.repetition.medians import LOWEST_EXPONENT, MANTISSA_SHIFT
+from worker.engines.repetition.medians import LOWEST_EXPONENT, MANTISSA_SHIFT
 
 N_BANDS = 96
 """Number of bands by which frames are compared. Fewer are faster and blur chords; more follow single partials."""

@@ -13,10 +13,10 @@ import scipy.fft
 from numba import njit
 from numpy.typing import NDArray
 
-from worker.engine.framing import OVERLAP, ComplexArray, frames_of, hann_window
-from worker.engine.interface import FloatArray
-from worker.engine.repetition.medians import CodeArray, decode_magnitudes, rank_over_bins, rank_over_rows
-from worker.engine.repetition.spectra import encode_spectra
+from worker.engines.interface import FloatArray
+from worker.engines.repetition.medians import CodeArray, decode_magnitudes, rank_over_bins, rank_over_rows
+from worker.engines.repetition.spectra import encode_spectra
+from worker.engines.stft_frames import OVERLAP, ComplexArray, frames_of, hann_window
 
 SteadinessArray = NDArray[np.int8]
 

@@ -4,6 +4,6 @@ A manifest beside the networks describes them; nothing in this package is specif
 a model folder that `worker.model_setup` makes; the caller says where it is.
 """
 
-from worker.engine.unet.engine import MaskEngine, create, describe
+from worker.engines.unet.engine import MaskEngine, create, describe
 
 __all__ = ["MaskEngine", "create", "describe"]

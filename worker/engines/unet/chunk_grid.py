@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from worker.engine.unet.manifest import ModelManifest
+from worker.engines.unet.model_manifest import ModelManifest
 
 
 @dataclass(frozen=True)
 class ChunkGrid:
     """The frames of an STFT, grouped into chunks of `chunk_frames`.
 
-    Frame f covers the samples from `f * hop_length - lead_samples` up to `(f + 1) * hop_length`, as `framing.py`
+    Frame f covers the samples from `f * hop_length - lead_samples` up to `(f + 1) * hop_length`, as `stft_frames.py`
     describes: frame 0 is the first that touches the track, and each sample lies in the same number of frames.
     """
 

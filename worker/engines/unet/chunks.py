@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from worker.engine.framing import ComplexArray
-from worker.engine.interface import FloatArray
-from worker.engine.unet.manifest import ModelManifest
-from worker.engine.unet.masks import MaskRule
-from worker.engine.unet.network import Model, States
-from worker.engine.unet.spectrum import ShortTimeFourier
+from worker.engines.interface import FloatArray
+from worker.engines.stft_frames import ComplexArray
+from worker.engines.unet.masks import MaskRule
+from worker.engines.unet.model_manifest import ModelManifest
+from worker.engines.unet.network import Model, States
+from worker.engines.unet.spectrum import ShortTimeFourier
 
 
 @dataclass

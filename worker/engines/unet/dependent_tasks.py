@@ -1,7 +1,8 @@
 """Runs tasks that depend on each other on a few threads, including the caller's, and yields their results in order.
 
 A plain `ThreadPoolExecutor` would either leave the caller's thread idle or run one thread more than allowed. The module
-docstring of `worker/crew.py` says when to use this, and when one of the other two ways to run things in parallel.
+docstring of `worker/run_support/task_pool.py` says when to use this, and when one of the other two ways to run things
+in parallel.
 """
 
 from __future__ import annotations

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from worker.engine.errors import EngineError, InvalidParameterError
-from worker.engine.interface import AudioSource, EngineDescription, FloatArray, Preset, Progress
-from worker.engine.unet.frames import ChunkGrid
-from worker.engine.unet.manifest import ModelManifest, read_manifest
-from worker.engine.unet.network import Model, check_machine, load_model
-from worker.engine.unet.rates import SETTLING_SECONDS
-from worker.engine.unet.separation import Separation
+from worker.engines.errors import EngineError, InvalidParameterError
+from worker.engines.interface import AudioSource, EngineDescription, FloatArray, Preset, Progress
+from worker.engines.unet.chunk_grid import ChunkGrid
+from worker.engines.unet.model_manifest import ModelManifest, read_manifest
+from worker.engines.unet.network import Model, check_machine, load_model
+from worker.engines.unet.rates import SETTLING_SECONDS
+from worker.engines.unet.separation import Separation
 
 DEFAULT_PRESET = "standard"
 

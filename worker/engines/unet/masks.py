@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from worker.engine.interface import FloatArray
-from worker.engine.unet.manifest import ModelManifest
+from worker.engines.interface import FloatArray
+from worker.engines.unet.model_manifest import ModelManifest
 
 TOP_BINS = 32
 """Above the networks' bins the mask is the mean of this many bins below. With fewer, single partials decide."""

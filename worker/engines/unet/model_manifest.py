@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from worker.engine.errors import EngineUnavailableError
+from worker.engines.errors import EngineUnavailableError
 
 MANIFEST_NAME = "manifest.json"
 MASK_EXPONENTS = (1.0, 1.5, 2.0)

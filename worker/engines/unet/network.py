@@ -15,10 +15,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.engine.errors import EngineUnavailableError
-from worker.engine.interface import FloatArray
-from worker.engine.unet.machine import describe_machine
-from worker.engine.unet.manifest import ModelManifest, verify_files
+from worker.engines.errors import EngineUnavailableError
+from worker.engines.interface import FloatArray
+from worker.engines.unet.machine import describe_machine
+from worker.engines.unet.model_manifest import ModelManifest, verify_files
 
 States = Mapping[str, NDArray[Any]]
 
@@ -141,7 +141,7 @@ def _name_of(names: set[str]) -> str:
 
 def _compiled_network(path: Path) -> Network:
     """Load a network that compiled loops run. Imported late: not every processor has the instructions in the module."""
-    from worker.engine.unet.bfloat16.network import Bfloat16Network  # noqa: PLC0415
+    from worker.engines.unet.bfloat16.network import Bfloat16Network  # noqa: PLC0415
 
     return Bfloat16Network(path)
 

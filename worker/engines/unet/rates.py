@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import soxr
 
-from worker.engine.interface import AudioSource, FloatArray
+from worker.engines.interface import AudioSource, FloatArray
 
 READ_SECONDS = 1.0
 """How much of the source is read at once while resampling. It bounds the memory; more gains nothing."""

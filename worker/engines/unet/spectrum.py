@@ -11,8 +11,8 @@ from collections.abc import Callable
 import numpy as np
 import scipy.fft
 
-from worker.engine.framing import ComplexArray, add_overlapping, frames_of, hann_window
-from worker.engine.interface import FloatArray
+from worker.engines.interface import FloatArray
+from worker.engines.stft_frames import ComplexArray, add_overlapping, frames_of, hann_window
 
 FRAMES_AT_ONCE = 16
 """Frames per step: 16 stereo frames of 4096 samples are 0.5 MB. More than about 64 do not fit into the cache."""

@@ -1,4 +1,4 @@
--- Begin to cancel a batch: from here on no job is made of its items. batch_part.lua ends them, part by part.
+-- Begin to cancel a batch: from here on no job is made of its items. advance_change.lua ends them, part by part.
 -- -> {state before or '', the record as a flat list}
 local id = ARGV[1]
 local record = key('batch', id)

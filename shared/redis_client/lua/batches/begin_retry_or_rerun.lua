@@ -1,5 +1,5 @@
--- Begin to have items of a batch done again: those that failed or were canceled (batch_part.lua goes through them), or, where
--- versions of engines are named, those that others made (the feeder looks for them: batch_rerun.lua). A batch that had
+-- Begin to have items of a batch done again: those that failed or were canceled (advance_change.lua goes through them), or, where
+-- versions of engines are named, those that others made (the feeder looks for them: advance_rerun.lua). A batch that had
 -- ended goes on at once. -> {yes | none | canceling | '' where there is no such batch, the record as a flat list}
 local id, versions = ARGV[1], ARGV[2]
 local record = key('batch', id)

@@ -1,4 +1,4 @@
--- Forget an ended batch; its objects are the collector's to remove, and jobs that it leaves those of batch_forget_jobs.lua.
+-- Forget an ended batch; its objects are the collector's to remove, and jobs that it leaves those of forget_jobs.lua.
 -- -> state before or ''
 local id = ARGV[1]
 local record = key('batch', id)

@@ -1,4 +1,4 @@
--- Follows common.lua: which workers have a slot for a job.
+-- Follows transitions.lua: which workers have a slot for a job.
 
 -- What each worker holds, by class; what is being uploaded has left its slot.
 local function jobs_held()

@@ -17,14 +17,14 @@
 --   engines, paused, draining     set      engines that ever had a line; those an operator has stopped
 --   workers, worker:<id>          zset, hash   live workers by heartbeat; what each can do
 --   pace:<engine>                 string   running average of a job's seconds of work, in ms
---   work:<kind>, course:<kind>    hash, string   what a job's work takes by the length of its audio, and how it goes (pace.lua);
+--   work:<kind>, course:<kind>    hash, string   what a job's work takes by the length of its audio, and how it goes (work_statistics.lua);
 --                                          a kind is an engine, or an engine with a preset and parameters
 --   lengths                       hash     by the ending of a file's name: how far the guess from its size is off
 --   count, failures               hash     jobs by state; failures by code since the start
 --   made:<engine>:<format>        string   running average of the bytes that a job makes
 --   upload:<id>, upload:<id>:jobs hash, set    an upload; the jobs that use it
 --   uploads                       zset     uploads that no job uses, by since when
---   content:<digest>              string   the last job that made just this (worker/earlier_result.py says what this is)
+--   content:<digest>              string   the last job that made just this (worker/jobs/result_cache.py says what this is)
 --   making:<digest>               string   the job that works on just this
 --   twins:<digest>                set      jobs that wait for its end, since they ask for the same
 --   usage:<owner>                 hash     what an owner has: `queued` jobs, `bytes` of uploads and outputs, `records`: what
@@ -58,9 +58,9 @@
 --   fence                         string   the last fence given out
 --   away                          string   when a worker last came back to a Redis that had been away for it
 --   key:<id>, keys                hash, zset   API keys, by digest alone; their ids by creation (api_keys.py)
---   tally                         hash     what processes have counted (tally.py)
+--   tally                         hash     what processes have counted (counters.py)
 --   instance, lock:collector      string   the storage that this Redis belongs to; whose turn it is to collect (collector_state.py)
---   changes                       channel  ids of jobs that have changed (job_changes.py)
+--   changes                       channel  ids of jobs that have changed (job_change_feed.py)
 local prefix = KEYS[1]
 
 local function key(...) return prefix .. table.concat({...}, ':') end

@@ -1,4 +1,4 @@
--- Where a job stands in line, and how long it will be. Follows pace.lua.
+-- Where a job stands in line, and how long it will be. Follows work_statistics.lua.
 -- Owns the order in which jobs are served, as it is told to clients: what runs, what is claimed, published, in line; and
 -- plays through who gets which slot when. All that it looks at is bounded, however long the line.
 

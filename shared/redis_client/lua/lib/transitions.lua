@@ -180,7 +180,7 @@ local function names_webhook(request)
   return url and url ~= cjson.null
 end
 
--- Who is told: the host and port as the URL has them. They bound and order deliveries (webhook_take.lua); whether the
+-- Who is told: the host and port as the URL has them. They bound and order deliveries (take_due.lua); whether the
 -- address may be connected to is decided elsewhere.
 local function webhook_host(url)
   if type(url) ~= 'string' then return '' end

@@ -1,4 +1,4 @@
--- Follows common.lua in the scripts that deliver webhooks: the lines of messages that are due.
+-- Follows transitions.lua in the scripts that deliver webhooks: the lines of messages that are due.
 
 local function webhook_line(owner, host) return key('webhooks', 'line', owner, host) end
 

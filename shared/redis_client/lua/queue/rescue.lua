@@ -6,7 +6,7 @@ local limit = 200 -- bounds how long one run of this script can hold Redis
 local now = now_ms()
 local rescued, given_up, due, uncharged = 0, 0, 0, 0
 
--- When Redis was last away, for all that its workers know (worker_beat.lua). Of a lease that was renewed before and not
+-- When Redis was last away, for all that its workers know (worker_heartbeat.lua). Of a lease that was renewed before and not
 -- since, nobody can tell whether its worker was lost or could not be heard: that costs no attempt.
 local away_at = tonumber(redis.call('GET', key('away')) or '-inf')
 

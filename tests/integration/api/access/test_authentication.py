@@ -12,12 +12,12 @@ import pytest
 from click.testing import CliRunner
 from flask.testing import FlaskClient
 
+from api.access.authentication import keys_required, needed_scope
 from api.app import create_app
-from api.callers import keys_required, needed_scope
 from shared import api_keys
-from shared.admin import main
 from shared.api_keys import ApiKeys
-from shared.redis_connection import connect
+from shared.maintenance.admin_command import main
+from shared.redis_client.connection import connect
 from shared.settings import Settings
 from tests.fixtures.api import StandIn, submit
 

@@ -12,9 +12,9 @@ import pytest
 from flask.testing import FlaskClient
 
 from api.app import create_app
-from shared import redis_connection
 from shared.api_keys import ApiKeys
-from shared.collector import Collector
+from shared.maintenance.garbage_collector import Collector
+from shared.redis_client import connection as redis_connection
 from shared.settings import Settings
 from tests.fixtures.api import StandIn, submit
 from tests.fixtures.servers import ValkeyServer

@@ -14,17 +14,17 @@ import httpx
 import pytest
 from flask.testing import FlaskClient
 
-from api import open_calls
+from api.access import open_calls
+from api.access.open_calls import OpenCalls
 from api.app import create_app
-from api.connection_worker import HEAD_SECONDS
-from api.errors import ServerBusyError, TooManyOpenCallsError
-from api.open_calls import OpenCalls
+from api.contract.errors import ServerBusyError, TooManyOpenCallsError
+from api.server.connection_worker import HEAD_SECONDS
+from deploy.local.processes import RunningService
 from shared.api_keys import ApiKeys
-from shared.embedded.processes import RunningService
 from shared.settings import Settings
 from tests.fixtures.api import StandIn, alive, submit
 from tests.fixtures.ports import find_free
-from tests.integration.api.test_uploads_on_the_wire import connect, head, receive, until
+from tests.integration.api.request_bodies.test_uploads_on_the_wire import connect, head, receive, until
 
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from shared.batch_changes import BatchChanges
-from shared.collector import Collector
+from shared.batches.actions import BatchChanges
 from shared.errors import StoreUnavailableError
+from shared.maintenance.garbage_collector import Collector
 from tests.fixtures.batches import Catalog
 
 TRACKS = 25

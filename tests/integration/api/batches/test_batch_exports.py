@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from api.app import create_app
-from shared.batch import CHUNK_ITEMS
-from shared.batch_rebuild import BatchRebuild
-from shared.engine_catalog import EngineCatalog
-from shared.upload_store import UploadStore
+from shared.batches.model import CHUNK_ITEMS
+from shared.jobs.uploads import UploadStore
+from shared.maintenance.batch_rebuild import BatchRebuild
+from shared.queue.engine_catalog import EngineCatalog
 from tests.fixtures.batches import Catalog, jsonl
 from tests.fixtures.servers import BUCKET
-from worker.manifest_reading import ManifestReading
+from worker.batches.manifest_reader import ManifestReading
 
 
 def test_stems_are_exported_under_safe_names(catalog: Catalog) -> None:

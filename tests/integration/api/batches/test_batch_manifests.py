@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.batch_store import BatchStore
+from shared.batches.store import BatchStore
 from tests.fixtures.batches import Catalog, jsonl
 from tests.fixtures.servers import BUCKET
 

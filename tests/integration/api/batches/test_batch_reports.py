@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from api import batch_preflight
+from api.submission import batch_preflight
 from tests.fixtures.batches import Catalog, jsonl
 from tests.fixtures.servers import BUCKET
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 
-from shared.batch import made_by, numbers_of
-from shared.batch_objects import BatchObjects, Result
-from shared.collector import Collector
+from shared.batches.model import made_by, numbers_of
+from shared.batches.stored_items import BatchObjects, Result
+from shared.maintenance.garbage_collector import Collector
 from tests.fixtures.api import ENGINE
 from tests.fixtures.batches import Catalog
 

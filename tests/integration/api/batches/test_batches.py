@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from shared.collector import Collector
+from shared.maintenance.garbage_collector import Collector
 from tests.fixtures.batches import Catalog
 
 

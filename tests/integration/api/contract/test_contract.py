@@ -18,9 +18,9 @@ from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.schemas import BaseSchema
 
 from api.app import create_app
-from api.openapi import document
-from shared.batch import batch_id_from
-from shared.job_store import new_id
+from api.contract.openapi import document
+from shared.batches.model import batch_id_from
+from shared.jobs.store import new_id
 from shared.settings import Settings
 from tests.fixtures.api import StandIn
 from tests.fixtures.batches import Catalog

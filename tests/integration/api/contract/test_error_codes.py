@@ -12,19 +12,19 @@ from flask.testing import FlaskClient
 from gunicorn.http.body import Body, LengthReader
 from gunicorn.http.unreader import SocketUnreader
 
-from api import paced_socket
 from api.app import create_app
-from api.paced_socket import PacedSocket
+from api.server import paced_socket
+from api.server.paced_socket import PacedSocket
 from shared.settings import Settings
 from tests.fixtures.api import StandIn, submit
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 README = (HERE.parents[2] / "api" / "README.md").read_text()
 
 
 def test_each_code_in_the_table_is_provoked_by_a_test() -> None:
     table = "\n".join(re.findall(r"^\| \d{3} \| .* \|$", README, re.MULTILINE))
-    tests = "".join(path.read_text() for path in HERE.glob("test_*.py") if path.name != "test_readme.py")
+    tests = "".join(path.read_text() for path in HERE.rglob("test_*.py") if path.name != "test_readme.py")
     codes = set(re.findall(r"`([a-z_]+)`", table))
     assert len(codes) > 30
     assert {code for code in codes if f'"{code}"' not in tests} == set()

@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 from flask.testing import FlaskClient
 
-from api.job_json import job_json, job_resource
+from api.contract.job_json import job_json, job_resource
 from tests.fixtures.api import StandIn, submit
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from api import errors as http_errors
-from api.problems import FRAMEWORK_CODES, status_of
+from api.contract import errors as http_errors
+from api.contract.problem_details import FRAMEWORK_CODES, status_of
 from shared import errors
 from tests.fixtures.api import StandIn, working
 
-README = (Path(__file__).parents[3] / "api" / "README.md").read_text()
+README = (Path(__file__).parents[4] / "api" / "README.md").read_text()
 
 
 def test_the_curl_examples_run(api_url: str, stand_in: StandIn, tmp_path: Path) -> None:

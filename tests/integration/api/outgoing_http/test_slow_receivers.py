@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from api import webhooks
 from api.app import create_app
 from api.services import EXTENSION, Services
+from api.webhooks import delivery as webhooks
 from shared.api_keys import ApiKeys
-from shared.job import JobRequest, Source
+from shared.jobs.model import JobRequest, Source
 from shared.settings import Settings
 from tests.fixtures.api import StandIn
 from tests.fixtures.dripping import DRIPS_SECONDS, OPENINGS, Dripping, dripping

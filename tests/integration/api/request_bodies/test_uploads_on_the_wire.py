@@ -12,8 +12,8 @@ import httpx
 import psutil
 import pytest
 
-from api.connection_worker import LINGER_SECONDS
-from shared.embedded.processes import RunningService
+from api.server.connection_worker import LINGER_SECONDS
+from deploy.local.processes import RunningService
 from tests.fixtures.api import StandIn
 from tests.fixtures.servers import BUCKET, StorageServer
 

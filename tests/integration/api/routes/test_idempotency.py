@@ -16,8 +16,8 @@ from flask.testing import FlaskClient
 from structlog.testing import capture_logs
 from werkzeug.test import TestResponse
 
-from api import idempotency
-from shared import idempotency_store
+from api import idempotency_records as idempotency_store
+from api.routes import idempotency
 from shared.errors import StoreUnavailableError
 from shared.settings import Settings
 from tests.fixtures.api import StandIn, submit

@@ -7,9 +7,9 @@ from flask.testing import FlaskClient
 
 from api.app import create_app
 from shared.api_keys import ApiKeys
-from shared.job_store import new_id
-from shared.newest_first import ids_after
-from shared.redis_connection import connect
+from shared.jobs.store import new_id
+from shared.redis_client.connection import connect
+from shared.redis_client.pagination import ids_after
 from shared.settings import Settings
 from tests.fixtures.api import submit
 from tests.fixtures.batches import Catalog

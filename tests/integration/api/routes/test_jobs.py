@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from flask.testing import FlaskClient
 
-from shared.job_document import rebuild
-from shared.job_store import JobStore
+from shared.jobs.archive import rebuild
+from shared.jobs.store import JobStore
 from tests.fixtures.api import StandIn, submit
 
 

@@ -10,7 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from api.app import create_app
-from shared.job_store import JobStore
+from shared.jobs.store import JobStore
 from shared.settings import Settings
 from tests.fixtures.api import StandIn, submit
 

@@ -13,9 +13,9 @@ import httpx
 import pytest
 from flask.testing import FlaskClient
 
+from api.job_change_feed import HEARING_SECONDS, JobChanges
 from api.services import EXTENSION
-from shared.embedded.processes import RunningService
-from shared.job_changes import HEARING_SECONDS, JobChanges
+from deploy.local.processes import RunningService
 from shared.settings import Settings
 from tests.fixtures.api import StandIn, submit, working
 

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from structlog.testing import capture_logs
 
 from api.app import create_app
-from shared.job import STORAGE_ETAG
+from shared.jobs.model import STORAGE_ETAG
 from shared.settings import Settings
 from tests.fixtures.api import StandIn, submit
 from tests.fixtures.servers import BUCKET, StorageServer

@@ -12,13 +12,13 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from api.fair_worker import ASIDE_SECONDS, SLOTS, Shares
-from shared.embedded.processes import RunningService
+from api.server.connection_balancing import ASIDE_SECONDS, SLOTS, Shares
+from deploy.local.processes import RunningService
 from shared.settings import Settings
 from tests.bench.api_spread import held
 from tests.fixtures.api import alive
 from tests.fixtures.ports import find_free
-from tests.integration.api.test_uploads_on_the_wire import connect, head, until
+from tests.integration.api.request_bodies.test_uploads_on_the_wire import connect, head, until
 
 REQUEST = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 

@@ -10,9 +10,9 @@ from contextlib import ExitStack
 import httpx
 import pytest
 
-from api.connection_worker import HEAD_SECONDS, LINGER_SECONDS
+from api.server.connection_worker import HEAD_SECONDS, LINGER_SECONDS
 from tests.fixtures.api import StandIn
-from tests.integration.api.test_uploads_on_the_wire import connect, receive
+from tests.integration.api.request_bodies.test_uploads_on_the_wire import connect, receive
 
 LINE = b"GET /v1/jobs HTTP/1.1\r\nHost: localhost\r\n"
 

@@ -17,8 +17,8 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from api.app import create_app
-from shared.object_storage import ObjectStorage
 from shared.settings import Settings
+from shared.storage.object_storage import ObjectStorage
 from tests.fixtures.api import StandIn
 from tests.fixtures.servers import StorageServer
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from shared import webhook_store
-from shared.job import JobRequest, Source
-from shared.job_store import JobStore
-from shared.redis_connection import connect
-from shared.webhook_store import Message, WebhookStore
+from api.webhooks import outbox as webhook_store
+from api.webhooks.outbox import Message, WebhookStore
+from shared.jobs.model import JobRequest, Source
+from shared.jobs.store import JobStore
+from shared.redis_client.connection import connect
 from tests.integration.shared.repeatable import Ids, await_next_millisecond, patient_settings, runs
 
 OWNERS, HOSTS = ("ann", "ben", ""), ("a.example", "b.example:8443", "[2606:4700::1]")

@@ -18,7 +18,7 @@ from flask.testing import FlaskClient
 
 from api.app import create_app
 from api.services import EXTENSION
-from api.webhooks import Webhooks, decode_secret, sign
+from api.webhooks.delivery import Webhooks, decode_secret, sign
 from shared.settings import Settings
 from tests.fixtures.api import StandIn, submit
 from tests.fixtures.batches import Catalog
@@ -158,7 +158,7 @@ def test_each_end_of_a_job_is_told(sending: FlaskClient, stand_in: StandIn, rece
 def test_a_delivery_whose_process_died_is_made_by_another(
     sending: FlaskClient, stand_in: StandIn, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.webhook_store.LEASE_SECONDS", 0.1)
+    monkeypatch.setattr("api.webhooks.outbox.LEASE_SECONDS", 0.1)
     job_id = ended_job(sending, stand_in, receiver.url)
     store = sending.application.extensions[EXTENSION].deliveries
     assert store.take().job_id == job_id

@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from shared.embedded.console import Console
-from shared.embedded.stack import Stack
+from deploy.local.console import Console
+from deploy.local.stack import Stack
 from shared.settings import Settings
 
 

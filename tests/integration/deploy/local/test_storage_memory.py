@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from shared.object_storage import ObjectStorage
 from shared.settings import Settings
-from shared.upload_stream import PART_BYTES
+from shared.storage.object_storage import ObjectStorage
+from shared.storage.upload_stream import PART_BYTES
 from tests.fixtures.compose import read_compose
 from tests.fixtures.servers import BUCKET, StorageServer
 

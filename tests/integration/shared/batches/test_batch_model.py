@@ -16,15 +16,15 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from shared.batch import BatchRequest, BatchState, ItemState, Manifest, batch_id_from, batch_of, job_id_of
-from shared.batch_changes import BatchChanges
-from shared.batch_objects import Result
-from shared.batch_store import BatchStore
+from shared.batches.actions import BatchChanges
+from shared.batches.model import BatchRequest, BatchState, ItemState, Manifest, batch_id_from, batch_of, job_id_of
+from shared.batches.store import BatchStore
+from shared.batches.stored_items import Result
 from shared.errors import BatchStateError, IllegalTransitionError, JobNotFoundError
-from shared.job import JobRequest, JobState, Output, Source
-from shared.job_queue import JobQueue, Worker
-from shared.job_store import Claim, JobStore
-from shared.redis_connection import connect
+from shared.jobs.model import JobRequest, JobState, Output, Source
+from shared.jobs.store import Claim, JobStore
+from shared.queue.dispatcher import JobQueue, Worker
+from shared.redis_client.connection import connect
 from tests.integration.shared.repeatable import Ids, Silent, await_next_millisecond, patient_settings, runs
 
 ENGINE = "model"

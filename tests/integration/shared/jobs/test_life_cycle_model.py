@@ -19,10 +19,10 @@ from hypothesis.stateful import (
 )
 
 from shared.errors import IllegalTransitionError, JobNotFoundError
-from shared.job import TERMINAL, TRANSITIONS, JobRequest, JobState, Output, Source
-from shared.job_queue import JobQueue, Worker
-from shared.job_store import Claim, JobStore
-from shared.redis_connection import connect
+from shared.jobs.model import TERMINAL, TRANSITIONS, JobRequest, JobState, Output, Source
+from shared.jobs.store import Claim, JobStore
+from shared.queue.dispatcher import JobQueue, Worker
+from shared.redis_client.connection import connect
 from tests.integration.shared.repeatable import Ids, Silent, await_next_millisecond, patient_settings, runs
 
 SLOTS, KEPT_SLOTS = 3, 1

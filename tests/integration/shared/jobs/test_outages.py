@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from shared.job import Job, JobRequest, Source
-from shared.job_queue import JobQueue, Worker
-from shared.job_store import Claim, JobStore
+from shared.jobs.model import Job, JobRequest, Source
+from shared.jobs.store import Claim, JobStore
+from shared.queue.dispatcher import JobQueue, Worker
 from shared.settings import Settings
 from tests.fixtures.api import ENGINE, StandIn
 from tests.fixtures.servers import ValkeyServer

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from shared.batch_rebuild import BatchRebuild
-from shared.collector import Collector
-from shared.job_document import rebuild
+from shared.jobs.archive import rebuild
+from shared.maintenance.batch_rebuild import BatchRebuild
+from shared.maintenance.garbage_collector import Collector
 from shared.settings import Settings
 from tests.fixtures.batches import Catalog, jsonl
 

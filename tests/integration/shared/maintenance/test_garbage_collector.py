@@ -6,16 +6,16 @@ import time
 
 import pytest
 
-from shared import collector as collector_module
-from shared.collector import Collector
 from shared.errors import JobNotFoundError
-from shared.job import JobRequest, JobState, Output, Source
-from shared.job_document import rebuild, write_document
-from shared.job_queue import JobQueue, Worker
-from shared.job_store import Claim, JobStore, new_id
-from shared.object_storage import ObjectStorage, output_key, upload_key
+from shared.jobs.archive import rebuild, write_document
+from shared.jobs.model import JobRequest, JobState, Output, Source
+from shared.jobs.store import Claim, JobStore, new_id
+from shared.jobs.uploads import UploadStore
+from shared.maintenance import garbage_collector as collector_module
+from shared.maintenance.garbage_collector import Collector
+from shared.queue.dispatcher import JobQueue, Worker
 from shared.settings import Settings
-from shared.upload_store import UploadStore
+from shared.storage.object_storage import ObjectStorage, output_key, upload_key
 
 
 class World:

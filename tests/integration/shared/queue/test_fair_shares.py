@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
-from shared.job import JobRequest, Source
-from shared.job_queue import Worker
+from shared.jobs.model import JobRequest, Source
+from shared.queue.dispatcher import Worker
 from tests.fixtures.batches import Catalog
 
 ENGINE = "repetition"

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from shared.job import JobRequest, Source
-from shared.job_queue import JobQueue, Worker
-from shared.job_store import Claim, JobStore
+from shared.jobs.model import JobRequest, Source
+from shared.jobs.store import Claim, JobStore
+from shared.queue.dispatcher import JobQueue, Worker
 from shared.settings import Settings
 from tests.integration.shared.repeatable import Silent
 

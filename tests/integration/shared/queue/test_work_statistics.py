@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from shared.job import JobRequest, Source
-from shared.job_queue import JobQueue, Worker
-from shared.job_store import JobStore, new_id
+from shared.jobs.model import JobRequest, Source
+from shared.jobs.store import JobStore, new_id
+from shared.queue.dispatcher import JobQueue, Worker
 from shared.settings import Settings
-from tests.integration.shared.test_life_cycle_model import Silent
+from tests.integration.shared.jobs.test_life_cycle_model import Silent
 
 
 @pytest.mark.parametrize(("took", "least", "most"), [([40, 1.5, 1.5, 1.5], 1.5, 5), ([3] * 6, 2.9, 3.1)])

@@ -11,15 +11,15 @@ from typing import Any
 
 import httpx
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 AHEAD = ROOT / "tests" / "fault" / "clock_an_hour_ahead"
 
 SCRIPT = """
 import json, time
-from shared.object_storage import ObjectStorage
+from shared.storage.object_storage import ObjectStorage
 from shared.settings import Settings
-from shared.storage_clock import storage_seconds
+from shared.storage.server_clock import storage_seconds
 storage = ObjectStorage(Settings(), prompt=True)
 storage.put_bytes(b"song", "uploads/a", "audio/wav")
 print(json.dumps({
@@ -50,8 +50,8 @@ def test_a_machine_with_a_wrong_clock_works(storage_settings: dict[str, Any]) ->
 JUMPING = """
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
-from shared import storage_clock
-from shared.object_storage import ObjectStorage
+from shared.storage import server_clock as storage_clock
+from shared.storage.object_storage import ObjectStorage
 from shared.settings import Settings
 storage, together = ObjectStorage(Settings(), prompt=True), Barrier(4)
 def put(n):

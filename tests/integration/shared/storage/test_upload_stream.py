@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from shared.object_storage import ObjectStorage, upload_key
 from shared.settings import Settings
-from shared.upload_stream import PART_BYTES
+from shared.storage.object_storage import ObjectStorage, upload_key
+from shared.storage.upload_stream import PART_BYTES
 from tests.fixtures.servers import StorageServer
 
 

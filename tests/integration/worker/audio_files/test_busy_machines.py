@@ -7,11 +7,11 @@ import pytest
 
 from shared.errors import AudioUnreadableError, SeparationFailedError
 from tests.fixtures.audio import make_song, write_wav
-from worker import decoding
-from worker.decoding import decode_file
-from worker.ffmpeg import bundled_ffmpeg
-from worker.probing import probe_file
-from worker.workspace import Workspace
+from worker.audio_files import decode as decoding
+from worker.audio_files.decode import decode_file
+from worker.audio_files.ffmpeg import bundled_ffmpeg
+from worker.audio_files.probe import probe_file
+from worker.run_support.workspace import Workspace
 
 
 @pytest.fixture

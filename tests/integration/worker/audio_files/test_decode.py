@@ -20,12 +20,12 @@ from shared.errors import (
 )
 from tests.fixtures.audio import convert, make_song, write_wav
 from tests.fixtures.audio import decode as play
-from worker import probing
-from worker.decoded_audio import DecodedAudio
-from worker.decoding import decode_file
-from worker.ffmpeg import bundled_ffmpeg
-from worker.probing import Probe, probe_file
-from worker.workspace import Workspace
+from worker.audio_files import probe as probing
+from worker.audio_files.decode import decode_file
+from worker.audio_files.decoded_audio import DecodedAudio
+from worker.audio_files.ffmpeg import bundled_ffmpeg
+from worker.audio_files.probe import Probe, probe_file
+from worker.run_support.workspace import Workspace
 
 GENEROUS = 12_000_000_000
 

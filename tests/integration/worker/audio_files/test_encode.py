@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import soundfile
 
+from shared.audio_formats import FORMATS, resolve
 from shared.errors import ScratchFullError
-from shared.formats import FORMATS, resolve
 from tests.fixtures.audio import decode, make_song
-from worker.crew import TaskPool
-from worker.encoding import open_encoder, quantize_16_bit
-from worker.stem_files import StemFiles
+from worker.audio_files.encode import open_encoder, quantize_16_bit
+from worker.audio_files.stem_files import StemFiles
+from worker.run_support.task_pool import TaskPool
 
 
 def encode(

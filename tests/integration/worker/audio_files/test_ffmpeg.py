@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from worker import ffmpeg
+from worker.audio_files import ffmpeg
 from worker.sandbox import launch
 
 ENDLESS = ["-f", "lavfi", "-i", "anullsrc", "-f", "null", "-"]

@@ -9,7 +9,7 @@ import pytest
 
 from tests.fixtures.audio import convert, make_song, write_wav
 from tests.fixtures.audio import decode as play
-from tests.integration.worker.test_decoding import take_in
+from tests.integration.worker.audio_files.test_decode import take_in
 
 SECONDS, N_SAMPLES = 1.2345, 54_441
 

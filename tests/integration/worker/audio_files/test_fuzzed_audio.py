@@ -11,9 +11,15 @@ import numpy as np
 import pytest
 import soundfile
 
-from shared.formats import FORMATS
-from tests.integration.worker.test_hostile_audio import MAX_MEMORY_BYTES, MAX_SECONDS, REFUSALS, assert_sound, run
-from worker.child_process import ChildProcess
+from shared.audio_formats import FORMATS
+from tests.integration.worker.audio_files.test_hostile_audio import (
+    MAX_MEMORY_BYTES,
+    MAX_SECONDS,
+    REFUSALS,
+    assert_sound,
+    run,
+)
+from worker.child.process import ChildProcess
 
 SECONDS, RATE_HZ = 2, 22_050
 

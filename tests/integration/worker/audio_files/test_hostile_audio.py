@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from worker.child_process import ChildProcess
-from worker.work import Limits, Work
+from worker.child.process import ChildProcess
+from worker.run_messages import Limits, Work
 
 MAX_SECONDS = 30
 MAX_MEMORY_BYTES = 900_000_000

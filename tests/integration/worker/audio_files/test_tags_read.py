@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.fixtures.audio import convert, make_song, write_wav
-from worker.probing import Probe, probe_file
-from worker.tags import Tags, read_tags
-from worker.work import Work
-from worker.workspace import Workspace
+from worker.audio_files.probe import Probe, probe_file
+from worker.audio_files.tags import Tags, read_tags
+from worker.run_messages import Work
+from worker.run_support.workspace import Workspace
 
 TAGS = {"title": 'A = "b"; #1', "artist": "Zoë", "album": "Älbum", "date": "1999"}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.child_process import NICE, ChildProcess
+from worker.child.process import NICE, ChildProcess
 
 
 def test_a_child_yields_within_its_session_and_beside_others(tmp_path: Path) -> None:

@@ -9,26 +9,26 @@ from typing import Any
 
 import pytest
 
-from shared.batch import BatchRequest, Manifest, batch_id_from, job_id_of
-from shared.batch_changes import BatchChanges
-from shared.batch_items import BatchItems
-from shared.batch_objects import Result
-from shared.batch_store import BatchStore
-from shared.collector import Collector
-from shared.content_store import ContentStore
-from shared.job import Job, JobRequest, JobState, Output, Source
-from shared.job_document import store_document
-from shared.job_store import Claim, new_id
-from shared.object_storage import output_key, upload_key
-from shared.redis_connection import connect
+from shared.batches.actions import BatchChanges
+from shared.batches.item_status import BatchItems
+from shared.batches.model import BatchRequest, Manifest, batch_id_from, job_id_of
+from shared.batches.store import BatchStore
+from shared.batches.stored_items import Result
+from shared.counters import Tally
+from shared.jobs.archive import store_document
+from shared.jobs.model import Job, JobRequest, JobState, Output, Source
+from shared.jobs.store import Claim, new_id
+from shared.jobs.uploads import UploadStore
+from shared.maintenance.garbage_collector import Collector
+from shared.redis_client.connection import connect
 from shared.settings import Settings
-from shared.tally import Tally
-from shared.upload_store import UploadStore
+from shared.storage.object_storage import output_key, upload_key
 from tests.fixtures.api import ENGINE, StandIn
-from worker.children import Children
-from worker.earlier_result import EarlierResults
-from worker.storage_watch import StorageWatch
-from worker.supervisor import Supervisor
+from worker.child.pool import Children
+from worker.jobs.content_store import ContentStore
+from worker.jobs.result_cache import EarlierResults
+from worker.jobs.storage_watch import StorageWatch
+from worker.jobs.supervisor import Supervisor
 
 SHA256 = "ab" * 32
 DETAILS = {"duration_seconds": 2.0}

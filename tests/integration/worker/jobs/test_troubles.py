@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from shared.redis_connection import connect
+from shared.counters import Tally
+from shared.redis_client.connection import connect
 from shared.settings import Settings
-from shared.tally import Tally
-from worker.children import Children
-from worker.scratch import ScratchFolder
-from worker.service import WorkerService
+from worker.child.pool import Children
+from worker.jobs.scratch_folder import ScratchFolder
+from worker.jobs.worker_service import WorkerService
 
 PATIENCE_SECONDS = 60
 

@@ -9,14 +9,14 @@ from threading import Event
 import pytest
 
 from shared.errors import SeparationFailedError
-from shared.job import JobRequest, Source
-from shared.job_store import Claim, new_id
-from shared.object_storage import job_prefix, upload_key
-from shared.upload_store import UploadStore
+from shared.jobs.model import JobRequest, Source
+from shared.jobs.store import Claim, new_id
+from shared.jobs.uploads import UploadStore
+from shared.storage.object_storage import job_prefix, upload_key
 from tests.fixtures.api import StandIn
-from worker.attempt import UPLOADS_AT_ONCE, Attempt, WorkerStoppingError
-from worker.heartbeat import Heartbeat
-from worker.work import Outcome, OutputFile, describe_file
+from worker.jobs.attempt import UPLOADS_AT_ONCE, Attempt, WorkerStoppingError
+from worker.jobs.heartbeat import Heartbeat
+from worker.run_messages import Outcome, OutputFile, describe_file
 
 N_FILES = 12 * UPLOADS_AT_ONCE
 

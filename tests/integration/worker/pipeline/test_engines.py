@@ -12,9 +12,9 @@ import pytest
 from shared.errors import SeparationFailedError
 from tests.fixtures.audio import make_song, write_wav
 from tests.fixtures.engines import Share, registry_of
-from worker import pipeline
-from worker.engine.errors import EngineUnavailableError, TrackTooLongError
-from worker.work import Limits, Work
+from worker.engines.errors import EngineUnavailableError, TrackTooLongError
+from worker.pipeline import run as pipeline
+from worker.run_messages import Limits, Work
 
 
 def work_on(folder: Path, source: Path, **options: Any) -> Work:

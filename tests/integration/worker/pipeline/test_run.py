@@ -11,13 +11,13 @@ import psutil
 import pytest
 from PIL import Image
 
+from shared.audio_formats import FORMATS
 from shared.errors import AudioTooShortError, RequestInvalidError
-from shared.formats import FORMATS
 from tests.fixtures.audio import convert, decode, make_song, write_wav
 from tests.fixtures.engines import Share, registry_of
-from worker import pipeline
-from worker.engine.interface import FloatArray
-from worker.work import Limits, Outcome, OutputFile, Work
+from worker.engines.interface import FloatArray
+from worker.pipeline import run as pipeline
+from worker.run_messages import Limits, Outcome, OutputFile, Work
 
 
 def run(folder: Path, source: Path, engine: Share | None = None, **options: Any) -> Outcome:

@@ -13,10 +13,10 @@ import pytest
 
 from tests.fixtures import breaking_out
 from tests.fixtures.audio import make_song, write_wav
-from worker import ffmpeg
-from worker.child_process import ChildProcess
+from worker.audio_files import ffmpeg
+from worker.child.process import ChildProcess
+from worker.run_messages import Work
 from worker.sandbox import launch
-from worker.work import Work
 
 REFUSED = {"EPERM", "EACCES"}
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.schemas import form_options
+from api.contract.job_requests import form_options
+from shared.audio_formats import FORMATS
 from shared.errors import FieldsInvalidError
-from shared.formats import FORMATS
-from shared.job_options import MAX_FILENAME_CHARACTERS, clean_filename
+from shared.jobs.options import MAX_FILENAME_CHARACTERS, clean_filename
 
 
 @given(st.text(max_size=600))

@@ -1,7 +1,7 @@
 """The page's types of API responses are the ones that the OpenAPI document describes.
 
-python -m tests.unit.api.test_page_schemas            writes them anew; `npm run check` then shows what must follow
-python -m tests.unit.api.test_page_schemas --check    fails if they are out of date
+python -m tests.unit.api.contract.test_page_schemas            writes them; then run `npm run check`
+python -m tests.unit.api.contract.test_page_schemas --check    fails if they are out of date
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from api.app import create_app
 from shared.settings import Settings
 
 GENERATED = Path(__file__).parents[3] / "api" / "web" / "source" / "src" / "api" / "schemas.generated.ts"
-COMMAND = "python -m tests.unit.api.test_page_schemas"
+COMMAND = "python -m tests.unit.api.contract.test_page_schemas"
 
 ROOTS = ("JobListResource", "BatchListResource", "ItemListResource", "EnginesResource", "UploadResource")
 """The responses that the page reads; the schemas that they refer to come with them."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from api.public_addresses import NotPublicError, is_public, public_addresses
+from api.outgoing_http.public_addresses import NotPublicError, is_public, public_addresses
 
 NOT_PUBLIC = [
     "0.0.0.0",  # noqa: S104 - never listened on

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.errors import BodyIncompleteError, BodyMalformedError, UploadTooLargeError
-from api.multipart_form import Form, receive_form
-from api.streaming_upload import body_blocks
+from api.contract.errors import BodyIncompleteError, BodyMalformedError, UploadTooLargeError
+from api.request_bodies.body_stream import body_blocks
+from api.request_bodies.multipart_form import Form, receive_form
 from shared.errors import AudioEmptyError, FieldsInvalidError
-from shared.upload_stream import Stored, UploadStream
+from shared.storage.upload_stream import Stored, UploadStream
 
 
 class InMemory:

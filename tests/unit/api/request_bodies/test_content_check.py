@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.content_check import LOOK_BYTES, Checked, refuse_no_audio
-from api.errors import NotAudioError
-from shared.upload_stream import Stored
+from api.contract.errors import NotAudioError
+from api.request_bodies.content_check import LOOK_BYTES, Checked, refuse_no_audio
+from shared.storage.upload_stream import Stored
 from tests.fixtures.odd_audio import make_odd_files
 
 

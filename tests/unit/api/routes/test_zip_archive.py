@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from api.zip_stream import Entry, safe_name, zip_chunks
+from api.routes.zip_archive import Entry, safe_name, zip_chunks
 from shared.errors import StorageUnavailableError
-from shared.object_storage import Opened
+from shared.storage.object_storage import Opened
 
 MOMENT = datetime(2026, 11, 23, 12, 30, 8, tzinfo=UTC)
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from api import paced_socket
-from api.paced_socket import ClientTooSlowError, PacedSocket
+from api.server import paced_socket
+from api.server.paced_socket import ClientTooSlowError, PacedSocket
 
 RATE = 1000.0
 

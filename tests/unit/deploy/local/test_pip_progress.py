@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from shared.embedded.pip_progress import run_pip
+from deploy.local.pip_progress import run_pip
 
 
 def _program(text: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
-from shared.embedded.private_files import load_or_make_credentials, make_private_folder, write_private_file
+from deploy.local.private_files import load_or_make_credentials, make_private_folder, write_private_file
 
 
 def _mode(path: Path) -> int:

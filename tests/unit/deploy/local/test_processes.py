@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.embedded.processes import RunningService, Service, ServiceStartError
+from deploy.local.processes import RunningService, Service, ServiceStartError
 
 
 def _service(tmp_path: Path, program: str, answers: Callable[[], bool] = lambda: True, **limits: float) -> Service:
@@ -85,7 +85,7 @@ def test_a_service_dies_with_a_supervisor_that_is_killed() -> None:
     supervisor_program = """
 import sys, time
 from pathlib import Path
-from shared.embedded.processes import RunningService, Service
+from deploy.local.processes import RunningService, Service
 service = Service("program", (sys.executable, "-I", "-c", "import time; time.sleep(60)"), Path("/"), {}, bool, 1, 1)
 print(RunningService(service, print).pid, flush=True)
 time.sleep(60)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from shared.embedded.seaweedfs import PORT_OFFSETS
-from shared.embedded.services import PortTakenError, api_url, plan_programs, plan_servers
+from deploy.local.seaweedfs import PORT_OFFSETS
+from deploy.local.service_plan import PortTakenError, api_url, plan_programs, plan_servers
 from shared.settings import Settings
 from tests.fixtures.ports import find_free
 
@@ -64,7 +64,7 @@ def test_a_server_that_the_settings_name_is_not_started(
 def test_a_port_among_those_above_the_storage_s_is_told_with_the_whole_range(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.embedded.services._PORT_PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr("deploy.local.service_plan._PORT_PATIENCE_SECONDS", 0.0)
     settings = _settings(tmp_path)
     port = settings.storage_port
     with socket.create_server(("127.0.0.1", port + 10_002)), pytest.raises(PortTakenError) as taken:

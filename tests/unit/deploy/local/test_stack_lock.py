@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.embedded.processes import ServiceStartError
-from shared.embedded.stack_lock import AlreadyRunningError, hold_stack_lock
+from deploy.local.processes import ServiceStartError
+from deploy.local.stack_lock import AlreadyRunningError, hold_stack_lock
 
 
 def test_the_second_stack_of_a_clone_learns_where_the_first_is(tmp_path: Path) -> None:

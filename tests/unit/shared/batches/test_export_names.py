@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.batch import Export
-from shared.batch_objects import Item
+from shared.batches.export_names import MAX_KEY_BYTES, UNSAFE, check_template, export_key, export_keys, told_apart
+from shared.batches.model import Export
+from shared.batches.stored_items import Item
 from shared.errors import RequestInvalidError
-from shared.export_names import MAX_KEY_BYTES, UNSAFE, check_template, export_key, export_keys, told_apart
 
 TEMPLATES = ("{track}/{stem}.{format}", "{number}-{stem}", "a/../{track}/./{stem}", "/{track}{stem}/")
 

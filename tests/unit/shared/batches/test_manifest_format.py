@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.batches.manifest_format import MAX_LINE_BYTES, Line, read_header, read_lines
 from shared.errors import ManifestInvalidError
-from shared.manifest_lines import MAX_LINE_BYTES, Line, read_header, read_lines
 
 JSON_LINES = st.one_of(
     st.dictionaries(st.text(max_size=5), st.text(max_size=20), max_size=3).map(lambda d: json.dumps(d).encode()),

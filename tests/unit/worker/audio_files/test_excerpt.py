@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from shared.errors import AudioTooShortError, RequestInvalidError
-from worker.decoded_audio import DecodedAudio
-from worker.track import TrackExcerpt, cut_excerpt
+from worker.audio_files.decoded_audio import DecodedAudio
+from worker.audio_files.excerpt import TrackExcerpt, cut_excerpt
 
 
 def audio(seconds: float, *, first_second: float = 0.0) -> DecodedAudio:

@@ -5,9 +5,9 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.formats import FORMATS
-from worker.tags import FIELDS, MAX_VALUE_CHARACTERS, TAG_WRITERS, Tags, parse_ffmetadata, write_tags
-from worker.work import Work
+from shared.audio_formats import FORMATS
+from worker.audio_files.tags import FIELDS, MAX_VALUE_CHARACTERS, TAG_WRITERS, Tags, parse_ffmetadata, write_tags
+from worker.run_messages import Work
 
 
 def test_known_fields_are_read_and_unescaped() -> None:

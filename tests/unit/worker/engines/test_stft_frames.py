@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.worker.engine.array_source import ArraySource
-from worker.engine.framing import OVERLAP, FrameGrid, analyse, n_fft_near, synthesise
+from tests.unit.worker.engines.array_source import ArraySource
+from worker.engines.stft_frames import OVERLAP, FrameGrid, analyse, n_fft_near, synthesise
 
 
 @settings(deadline=None, max_examples=40)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from worker.attempt import FETCHED, SEPARATED, course_of
-from worker.work import STAGE_SHARES
+from worker.jobs.attempt import FETCHED, SEPARATED, course_of
+from worker.run_messages import STAGE_SHARES
 
 
 def test_each_stage_has_the_share_of_the_time_that_it_took() -> None:

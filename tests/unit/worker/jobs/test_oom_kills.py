@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.oom_kills import oom_kills
+from worker.jobs.oom_kills import oom_kills
 
 
 def write(path: Path, text: str) -> None:

@@ -7,7 +7,7 @@ import pyloudnorm
 import pytest
 
 from tests.fixtures.audio import make_song
-from worker.loudness import LoudnessMeter, decibels
+from worker.measurements.loudness import LoudnessMeter, decibels
 
 
 def measure(samples: np.ndarray, sample_rate_hz: int, block: int = 10_007) -> LoudnessMeter:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.fixtures.audio import make_song
-from worker.spectrogram_view import BANDS, MAX_COLUMNS, SpectrogramView, decibels_below
+from worker.measurements.spectrogram import BANDS, MAX_COLUMNS, SpectrogramView, decibels_below
 
 
 def view_of(samples: np.ndarray, sample_rate_hz: int, block: int) -> SpectrogramView:

@@ -9,8 +9,8 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from worker import spectrogram_image
-from worker.spectrogram_image import (
+from worker.measurements import spectrogram_image
+from worker.measurements.spectrogram_image import (
     COLOURS_IN_PANELS,
     FRAMES_KEPT,
     GREYS,

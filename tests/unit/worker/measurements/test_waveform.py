@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fixtures.audio import make_song
-from worker.waveform import FULL_SCALE, MAX_SPANS, WaveformOutline
+from worker.measurements.waveform import FULL_SCALE, MAX_SPANS, WaveformOutline
 
 
 @given(st.lists(st.integers(0, 700), min_size=1, max_size=12), st.integers(1, 2))

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from worker.engine.unet.manifest import read_manifest
+from worker.engines.unet.model_manifest import read_manifest
 from worker.model_setup import forms
 from worker.model_setup.__main__ import main
 from worker.model_setup.errors import ModelSetupError, WeightsMissingError

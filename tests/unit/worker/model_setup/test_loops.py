@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.engine import repetition
+from worker.engines import repetition
 from worker.model_setup import loops
 
 

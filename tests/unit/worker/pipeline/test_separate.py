@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 
 from tests.fixtures.engines import Share
-from worker.crew import TaskPool
-from worker.engine.interface import WorksAhead
-from worker.engine.unet import MaskEngine
-from worker.separating import pool_between_blocks
+from worker.engines.interface import WorksAhead
+from worker.engines.unet import MaskEngine
+from worker.pipeline.separate import pool_between_blocks
+from worker.run_support.task_pool import TaskPool
 
 
 class WorkingAhead(Share):

@@ -7,7 +7,7 @@ import sys
 
 COUNT_HEAPS = """
 import ctypes, sys, threading
-from worker.memory import use_one_heap
+from worker.run_support.process_memory import use_one_heap
 if "one" in sys.argv:
     use_one_heap()
 def hold(barrier):

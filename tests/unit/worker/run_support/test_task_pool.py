@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from worker.crew import TaskPool
+from worker.run_support.task_pool import TaskPool
 
 ALL_WAIT_SECONDS = 30
 

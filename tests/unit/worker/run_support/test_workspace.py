@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from shared.errors import ScratchFullError
-from worker.spool import StemBuffer
-from worker.workspace import open_workspace
+from worker.pipeline.stem_buffer import StemBuffer
+from worker.run_support.workspace import open_workspace
 
 
 def test_the_folder_is_removed_whatever_happened(tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.engine.errors import EngineUnavailableError
-from worker.engine.interface import FloatArray
-from worker.engine.unet.bfloat16.plan import GAINS, INPUT, Layer, NetworkPlan, read_plan
-from worker.engine.unet.bfloat16.tiles import Geometry, convolve, convolve_to_blocks, write_rows
+from worker.engines.errors import EngineUnavailableError
+from worker.engines.interface import FloatArray
+from worker.engines.unet.bfloat16.plan import GAINS, INPUT, Layer, NetworkPlan, read_plan
+from worker.engines.unet.bfloat16.tiles import Geometry, convolve, convolve_to_blocks, write_rows
 
 POSITION = "position"
 """The state that counts the chunks. All other states are rings."""

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.engine.errors import EngineUnavailableError
-from worker.engine.interface import FloatArray
+from worker.engines.errors import EngineUnavailableError
+from worker.engines.interface import FloatArray
 
 PLAN_FORMAT = 1
 """Raise this when a field changes its meaning."""

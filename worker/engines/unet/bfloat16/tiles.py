@@ -22,7 +22,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from worker.engine.unet.bfloat16.plan import ACCUMULATORS, LANES, TABLE_ROWS
+from worker.engines.unet.bfloat16.plan import ACCUMULATORS, LANES, TABLE_ROWS
 
 VECTOR_BYTES = 64
 BLOCK = 4

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.worker.engine.array_source import ArraySource
-from worker.engine.errors import InvalidParameterError
-from worker.engine.interface import FloatArray, SeparationEngine
-from worker.engine.repetition import DESCRIPTION, create
-from worker.engine.repetition.engine import BANK_TILES, TILE_FRAMES
+from tests.unit.worker.engines.array_source import ArraySource
+from worker.engines.errors import InvalidParameterError
+from worker.engines.interface import FloatArray, SeparationEngine
+from worker.engines.repetition import DESCRIPTION, create
+from worker.engines.repetition.engine import BANK_TILES, TILE_FRAMES
 
 SLOW_RATE_HZ = 1000
 """At this rate a frame has 128 samples, so that tracks longer than the bank are quick to separate."""

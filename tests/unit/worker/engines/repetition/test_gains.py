@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.engine.interface import FloatArray
-from worker.engine.repetition.gains import (
+from worker.engines.interface import FloatArray
+from worker.engines.repetition.gains import (
     apply_gains,
     compute_voice_gains,
     fade_factors,
@@ -14,9 +14,9 @@ from worker.engine.repetition.gains import (
     repetition_odds_table,
     steadiness_odds_table,
 )
-from worker.engine.repetition.medians import CodeArray, decode_magnitudes
-from worker.engine.repetition.spectra import encode_spectra
-from worker.engine.repetition.steadiness import SteadinessArray, n_short_bins
+from worker.engines.repetition.medians import CodeArray, decode_magnitudes
+from worker.engines.repetition.spectra import encode_spectra
+from worker.engines.repetition.steadiness import SteadinessArray, n_short_bins
 
 N_FFT = 256
 N_BINS = N_FFT // 2 + 1

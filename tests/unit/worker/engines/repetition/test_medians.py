@@ -4,14 +4,14 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.engine.repetition.medians import (
+from worker.engines.repetition.medians import (
     CodeArray,
     decode_magnitudes,
     middles_over_rows,
     rank_over_bins,
     rank_over_rows,
 )
-from worker.engine.repetition.spectra import encode_spectra
+from worker.engines.repetition.spectra import encode_spectra
 
 
 def _codes(seed: int, shape: tuple[int, int]) -> CodeArray:

@@ -4,10 +4,10 @@ import librosa
 import numpy as np
 import pytest
 
-from tests.unit.worker.engine.array_source import ArraySource
-from worker.engine.errors import TrackTooLongError, TrackTooShortError
-from worker.engine.interface import FloatArray
-from worker.engine.repetition import create
+from tests.unit.worker.engines.array_source import ArraySource
+from worker.engines.errors import TrackTooLongError, TrackTooShortError
+from worker.engines.interface import FloatArray
+from worker.engines.repetition import create
 
 
 def _by_librosa(y: FloatArray, sr: int) -> FloatArray:

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from worker.engine.interface import FloatArray
-from worker.engine.repetition.steadiness import MARGIN_FRAMES, SteadinessArray, measure_steadiness, n_short_bins
+from worker.engines.interface import FloatArray
+from worker.engines.repetition.steadiness import MARGIN_FRAMES, SteadinessArray, measure_steadiness, n_short_bins
 
 N_FFT = 1024
 HOP_LENGTH = N_FFT // 4

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from worker.engine.errors import EngineUnavailableError
-from worker.engine.unet import create, describe
-from worker.engine.unet.bfloat16.plan import (
+from worker.engines.errors import EngineUnavailableError
+from worker.engines.unet import create, describe
+from worker.engines.unet.bfloat16.plan import (
     GAINS,
     INPUT,
     Layer,
@@ -24,9 +24,9 @@ from worker.engine.unet.bfloat16.plan import (
     to_bfloat16,
     write_plan,
 )
-from worker.engine.unet.machine import BFLOAT16_INSTRUCTIONS, has_instructions
-from worker.engine.unet.manifest import read_manifest
-from worker.engine.unet.network import load_model
+from worker.engines.unet.machine import BFLOAT16_INSTRUCTIONS, has_instructions
+from worker.engines.unet.model_manifest import read_manifest
+from worker.engines.unet.network import load_model
 
 AUDIO = Path(os.environ.get("STEMQUEUE_AUDIO") or Path(__file__).parents[6] / "shared" / "audio")
 FRAMES, BINS = 8, 64
@@ -105,7 +105,7 @@ def test_a_network_computes_the_sums_that_its_plan_describes(two_layers, kernels
 def bfloat16_network():
     if not has_instructions(BFLOAT16_INSTRUCTIONS):
         pytest.skip("this processor has no instructions for bfloat16 (AVX512_BF16)")
-    from worker.engine.unet.bfloat16.network import Bfloat16Network
+    from worker.engines.unet.bfloat16.network import Bfloat16Network
 
     return Bfloat16Network
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.engine.unet.frames import ChunkGrid
-from worker.engine.unet.spectrum import ShortTimeFourier
+from worker.engines.unet.chunk_grid import ChunkGrid
+from worker.engines.unet.spectrum import ShortTimeFourier
 
 GRID = ChunkGrid(n_fft=64, hop_length=16, chunk_frames=8)
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from worker.engine.unet.ordered_work import DependentTask, run_in_order
+from worker.engines.unet.dependent_tasks import DependentTask, run_in_order
 
 
 def sleep_and_return(i: int, seconds: float) -> int:

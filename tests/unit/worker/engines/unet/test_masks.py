@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from worker.engine.errors import EngineUnavailableError
-from worker.engine.unet.manifest import MASK_EXPONENTS, read_manifest, write_manifest
-from worker.engine.unet.masks import TOP_BINS, MaskRule
+from worker.engines.errors import EngineUnavailableError
+from worker.engines.unet.masks import TOP_BINS, MaskRule
+from worker.engines.unet.model_manifest import MASK_EXPONENTS, read_manifest, write_manifest
 
 BINS = 48
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from worker.engine.errors import EngineError, EngineUnavailableError, InvalidParameterError
-from worker.engine.unet import create, describe
-from worker.engine.unet.manifest import read_manifest
-from worker.engine.unet.network import InitialStates
+from worker.engines.errors import EngineError, EngineUnavailableError, InvalidParameterError
+from worker.engines.unet import create, describe
+from worker.engines.unet.model_manifest import read_manifest
+from worker.engines.unet.network import InitialStates
 
 RATES_HZ = (8_000, 22_050, 35_467, 44_100, 48_000, 96_000, 192_000)
 

@@ -10,10 +10,10 @@ import pytest
 import soundfile
 
 from tests.fixtures.plain_spleeter import plain_session
-from worker.engine.unet.chunks import Chunk, ChunkMasker
-from worker.engine.unet.manifest import read_manifest
-from worker.engine.unet.masks import MaskRule
-from worker.engine.unet.network import load_model
+from worker.engines.unet.chunks import Chunk, ChunkMasker
+from worker.engines.unet.masks import MaskRule
+from worker.engines.unet.model_manifest import read_manifest
+from worker.engines.unet.network import load_model
 from worker.model_setup import spleeter
 from worker.model_setup.checkpoint import read_checkpoint
 from worker.model_setup.weights import find_weights

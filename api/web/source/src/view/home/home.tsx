@@ -7,7 +7,7 @@ import { engines } from "../../state/engines";
 import { addFiles } from "../../state/uploads";
 import { acceptedWords, HOME_WORDS } from "../../words/home";
 import { OptionsPanel, PartChoice } from "./options";
-import { Parting } from "../parting";
+import { Parting } from "./parting";
 import { Uploads } from "./uploads";
 
 /** Uploads files. A single song's job is opened; of several, the library shows the jobs. */

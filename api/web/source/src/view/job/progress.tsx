@@ -3,7 +3,7 @@
 import type { Job } from "../../api/types";
 import { attemptWords, JOB_WORDS, progressWords, STAGES, timeLeftWords } from "../../words/jobs";
 import { formatPercent } from "../../words/numbers";
-import { Parting } from "../parting";
+import { Parting } from "../home/parting";
 
 export function Progress({ job }: { job: Job }) {
   const running = job.state === "running";

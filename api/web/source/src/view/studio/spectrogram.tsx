@@ -8,7 +8,7 @@ import type { Picture } from "../../api/types";
 import type { Span, Studio } from "../../state/studio";
 import { formatFrequency } from "../../words/numbers";
 import { colourRange, darkestLevel, spectrogramTitle, SPECTROGRAM_WORDS } from "../../words/studio";
-import { Canvas } from "../canvas";
+import { Canvas } from "./canvas";
 import { Lane } from "./lane";
 import { Ruler } from "./ruler";
 import { toneOf } from "./stem_colours";

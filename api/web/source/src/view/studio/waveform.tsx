@@ -5,7 +5,7 @@ import { useCallback } from "preact/hooks";
 
 import type { Waveform } from "../../api/types";
 import type { Span } from "../../state/studio";
-import { Canvas } from "../canvas";
+import { Canvas } from "./canvas";
 
 interface WaveformProps {
   outline: Waveform | null;

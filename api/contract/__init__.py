@@ -1,0 +1,1 @@
+"""Every shape that clients see: requests, responses, errors, the OpenAPI document."""

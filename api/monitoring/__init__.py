@@ -1,0 +1,1 @@
+"""Readiness, metrics and the request log."""

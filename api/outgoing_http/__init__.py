@@ -1,0 +1,1 @@
+"""Every HTTP request that goes out: one deadline, public addresses only."""

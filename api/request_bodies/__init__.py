@@ -1,0 +1,1 @@
+"""Reads request bodies as they arrive and refuses what is not audio."""

@@ -1,0 +1,1 @@
+"""Turns an accepted request into a job or a batch."""

@@ -1,0 +1,1 @@
+"""Tells clients' servers about the ends of jobs and batches."""

@@ -1,0 +1,1 @@
+"""Batches: their model, records, items and actions."""

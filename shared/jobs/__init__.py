@@ -1,0 +1,1 @@
+"""The job: its model, options, records and limits."""

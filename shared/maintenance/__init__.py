@@ -1,0 +1,1 @@
+"""Garbage collection, rebuilding of records, the admin command and health checks."""

@@ -1,0 +1,1 @@
+"""The connection to Redis, the Lua scripts and pagination."""

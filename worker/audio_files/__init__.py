@@ -1,0 +1,1 @@
+"""ffmpeg, and reading and writing audio files."""

@@ -1,0 +1,1 @@
+"""The confined child process in which songs are separated."""

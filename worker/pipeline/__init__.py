@@ -1,0 +1,1 @@
+"""What happens to a song, in order."""

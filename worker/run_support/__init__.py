@@ -1,0 +1,1 @@
+"""Thread pool, workspace, clocks and memory of one run."""
