@@ -90,7 +90,7 @@ class WarmChild:
 
     def _await(self, wanted: str) -> dict[str, dict[str, dict[str, object]]]:
         while True:
-            event = self._child.hear(60)
+            event = self._child.hear(240)
             if event and event["event"] == "error":
                 raise RuntimeError(event["message"])
             if event and event["event"] == wanted:
