@@ -64,7 +64,8 @@ class Settings(BaseSettings):
     api_allowed_hosts: str = Field(
         "",
         description="Further host names by which requests may call the API, comma separated, such as that of a proxy "
-        "or a tunnel; loopback names are always allowed",
+        "or a tunnel; loopback names are always allowed. If no name is set and the API is not on loopback, any name is "
+        "allowed",
     )
     api_published_address: str | None = Field(
         None,
