@@ -1,6 +1,6 @@
-"""README.md's table of settings is the one that shared/settings.py makes.
+"""The table of settings in docs/settings.md is the one that shared/settings.py makes.
 
-python -m tests.unit.test_settings_documented    writes it anew
+python -m tests.unit.test_settings_documented    writes it again
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from shared.settings import Settings
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 TABLE = re.compile(r"(?<=<!-- settings -->\n).*?(?=<!-- end of settings -->)", re.DOTALL)
 
 
@@ -33,11 +33,11 @@ def test_every_setting_says_what_it_does() -> None:
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []
 
 
-def test_the_readme_lists_every_setting_with_its_default() -> None:
-    found = TABLE.search(README.read_text())
+def test_the_page_lists_every_setting_with_its_default() -> None:
+    found = TABLE.search(PAGE.read_text())
     assert found is not None
-    assert found[0] == table(), "python -m tests.unit.test_settings_documented writes it anew"
+    assert found[0] == table(), "python -m tests.unit.test_settings_documented writes it again"
 
 
 if __name__ == "__main__":
-    README.write_text(TABLE.sub(lambda _: table(), README.read_text()))
+    PAGE.write_text(TABLE.sub(lambda _: table(), PAGE.read_text()))
