@@ -14,8 +14,8 @@ from api.job_change_feed import JobChanges
 from api.monitoring.readiness import Readiness
 from api.recorded_objects import RecordedObjects
 from api.submission.batch_preflight import Preflight
-from api.submission.batch_submission import BatchSubmissions
-from api.submission.job_submission import Submission
+from api.submission.batch_submission import BatchSubmitter
+from api.submission.job_submission import JobSubmitter
 from api.webhooks.delivery import Webhooks
 from api.webhooks.outbox import WebhookStore
 from shared.api_keys import ApiKeys
@@ -45,7 +45,7 @@ class Services:
     prompt_storage: ObjectStorage
     recorded: RecordedObjects
     catalog: EngineCatalog
-    submission: Submission
+    submission: JobSubmitter
     readiness: Readiness
     tally: Tally
     keys: ApiKeys
@@ -56,7 +56,7 @@ class Services:
     batches: BatchStore
     batch_changes: BatchChanges
     items: BatchItems
-    batch_submissions: BatchSubmissions
+    batch_submissions: BatchSubmitter
     preflight: Preflight
     deliveries: WebhookStore
     webhooks: Webhooks
@@ -73,7 +73,7 @@ def make_services(settings: Settings) -> Services:
     deliveries = WebhookStore(settings, client)
     batches, changes = BatchStore(settings, client), BatchChanges(settings, client)
     items = BatchItems(store, batches, prompt_storage)
-    batch_submissions = BatchSubmissions(
+    batch_submissions = BatchSubmitter(
         settings=settings,
         uploads=UploadStore(settings, client),
         changes=changes,
@@ -90,7 +90,7 @@ def make_services(settings: Settings) -> Services:
         prompt_storage=prompt_storage,
         recorded=RecordedObjects(prompt_storage),
         catalog=catalog,
-        submission=Submission(
+        submission=JobSubmitter(
             settings,
             store,
             UploadStore(settings, client),

@@ -46,7 +46,7 @@ class _Lot:
 
 
 @dataclass(frozen=True)
-class Standing:
+class Allowance:
     """Where a key stands: what it may still do, and for how long that counts."""
 
     remaining: int
@@ -62,7 +62,7 @@ class RateLimits:
         self._lots: dict[str, _Lot] = {}
         self._locks = [threading.Lock() for _ in range(LOCKS)]
 
-    def admit(self, key_id: str) -> Standing:
+    def admit(self, key_id: str) -> Allowance:
         """Count a request. Raises RateLimitedError when the minute's are used up."""
         with self._locks[hash(key_id) % LOCKS]:
             lot = self._lots.get(key_id)
@@ -72,7 +72,7 @@ class RateLimits:
             if not lot.permits:
                 raise RateLimitedError(f"This key may make {self.limit} requests a minute.", seconds)
             lot.permits -= 1
-            return Standing(self.limit - lot.handed_out + lot.permits, seconds)
+            return Allowance(self.limit - lot.handed_out + lot.permits, seconds)
 
     def _take(self, key_id: str) -> _Lot:
         try:
@@ -98,12 +98,12 @@ def register_rate_limits(app: Flask, limits: RateLimits) -> None:
     def count() -> None:
         caller: Caller | None = g.get("caller")
         if caller and caller.key_id:
-            g.standing = limits.admit(caller.key_id)
+            g.allowance = limits.admit(caller.key_id)
 
     @app.after_request
     def tell(response: Response) -> Response:
-        standing: Standing | None = g.get("standing")
-        if standing:
+        allowance: Allowance | None = g.get("allowance")
+        if allowance:
             response.headers["RateLimit-Policy"] = f'"requests";q={limits.limit};w={WINDOW_SECONDS}'
-            response.headers["RateLimit"] = f'"requests";r={standing.remaining};t={standing.seconds}'
+            response.headers["RateLimit"] = f'"requests";r={allowance.remaining};t={allowance.seconds}'
         return response

@@ -8,13 +8,13 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from pydantic import Field
 from pydantic_core import to_json
 
-from api.contract.job_responses import Resource
+from api.contract.resource import Resource, utc_datetime
 from shared.batches.export_names import export_keys
 from shared.batches.item_status import Standing
 from shared.batches.model import Batch, BatchState, ItemState, job_id_of
@@ -134,9 +134,9 @@ def batch_document(batch: Batch) -> dict[str, Any]:
         "audio_seconds": round(batch.audio_seconds, 3),
         "error": batch.error,
         "rerun_checked": min(batch.total, batch.rerun.next_number - 1) if batch.rerun else None,
-        "created_at": _moment(batch.created_at),
-        "ended_at": _moment(batch.ended_at),
-        "expires_at": _moment(batch.expires_at),
+        "created_at": utc_datetime(batch.created_at),
+        "ended_at": utc_datetime(batch.ended_at),
+        "expires_at": utc_datetime(batch.expires_at),
         "webhook_url": batch.request.webhook_url,
         "links": _links(batch),
     }
@@ -236,7 +236,3 @@ def _links(batch: Batch) -> dict[str, str | None]:
         "retry_failed": f"{base}/retry-failed" if retries else None,
         "rerun": f"{base}/rerun" if batch.counts[ItemState.SUCCEEDED] else None,
     }
-
-
-def _moment(seconds: float | None) -> datetime | None:
-    return datetime.fromtimestamp(seconds, UTC) if seconds else None

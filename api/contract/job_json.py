@@ -6,12 +6,12 @@ Owns the links in it, stable paths of this API, so that an ETag means something.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from pydantic_core import to_json
 
 from api.contract.job_responses import JobResource
+from api.contract.resource import utc_datetime
 from shared.fifo_cache import Recent
 from shared.jobs.model import STORAGE_ETAG, TERMINAL, Job, JobState, Output
 
@@ -84,11 +84,11 @@ def _recorded(job: Job) -> dict[str, Any]:
         "error": _error(job.error) if job.error else None,
         "attempt_errors": [_error(e) for e in job.attempt_errors],
         "times": {
-            "created_at": _moment(job.created_at),
-            "started_at": _moment(job.started_at),
-            "finished_at": _moment(job.finished_at),
+            "created_at": utc_datetime(job.created_at),
+            "started_at": utc_datetime(job.started_at),
+            "finished_at": utc_datetime(job.finished_at),
         },
-        "expires_at": _moment(job.expires_at),
+        "expires_at": utc_datetime(job.expires_at),
         "batch_id": job.batch_id,
         "cached": job.cached,
         "metadata": request.metadata,
@@ -166,7 +166,3 @@ def _output(job: Job, output: Output) -> dict[str, Any]:
 
 def _error(error: Mapping[str, Any]) -> dict[str, Any]:
     return {"attempt": None, **error}
-
-
-def _moment(seconds: float | None) -> datetime | None:
-    return datetime.fromtimestamp(seconds, UTC) if seconds else None

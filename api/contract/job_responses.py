@@ -8,22 +8,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from api.contract.resource import OpenResource, Resource
 from shared.jobs.model import JobState
 from shared.jobs.options import Excerpt
-
-
-class Resource(BaseModel):
-    """A part of an answer."""
-
-    model_config = ConfigDict(frozen=True)
-
-
-class OpenResource(Resource):
-    """A part of an answer that also carries what a worker found out."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
 
 
 class SourceResource(OpenResource):
@@ -139,87 +128,3 @@ class DeliveriesResource(Resource):
     """How a job's webhooks went, oldest first."""
 
     deliveries: list[DeliveryResource]
-
-
-class DirectUploadResource(Resource):
-    """An upload that the client sends to storage: a multipart form with these fields, and then the part `file`."""
-
-    upload_id: str
-    filename: str
-    url: str = Field(description="Where the form is posted")
-    fields: dict[str, str] = Field(description="The form's fields")
-    expires_in_seconds: int
-
-
-class UploadResource(Resource):
-    """An upload that jobs can name."""
-
-    upload_id: str
-    filename: str
-    size_bytes: int
-    sha256: str
-
-
-class ParameterResource(Resource):
-    """One setting of an engine."""
-
-    name: str
-    kind: Literal["number", "integer", "choice"]
-    description: str
-    minimum: float | None = None
-    maximum: float | None = None
-    choices: list[str] = []
-
-
-class PresetResource(Resource):
-    """A named set of an engine's parameters, with what was measured of it."""
-
-    name: str
-    description: str
-    parameters: dict[str, Any] = {}
-    scores: dict[str, float] = {}
-    min_seconds: float = 0.0
-    max_seconds: float | None = None
-
-
-class EngineResource(OpenResource):
-    """An engine that a live worker has."""
-
-    name: str
-    version: str
-    title: str
-    summary: str
-    stems: list[str]
-    presets: list[PresetResource]
-    default_preset: str
-    parameters: list[ParameterResource]
-    waiting_for: Literal["storage"] | None = Field(
-        None, description="What all its workers wait for; its jobs stay in line meanwhile"
-    )
-
-
-class FormatResource(Resource):
-    """A format that stems come in."""
-
-    name: str
-    extension: str
-    content_type: str
-    bit_depths: list[int] = Field(description="Empty: lossy")
-    bitrates_kbps: list[int] | None = Field(description="Lowest, default, highest; null: lossless")
-
-
-class EnginesResource(Resource):
-    """What this server can do at the moment."""
-
-    engines: list[EngineResource]
-    default_engine: str
-    formats: list[FormatResource]
-    max_upload_bytes: int
-    max_audio_seconds: float
-
-
-class HealthResource(Resource):
-    """Whether the server is well."""
-
-    status: Literal["ok", "unavailable"]
-    faults: dict[str, str] = Field({}, description="What is away, and how it shows")

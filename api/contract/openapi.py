@@ -19,8 +19,8 @@ from flask import Flask
 from pydantic import BaseModel, Field
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from api.contract import problem_details as problems
-from api.contract.job_responses import Resource
+from api.contract.problem_details import MEDIA_TYPE
+from api.contract.resource import Resource
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -162,7 +162,7 @@ def _responses(operation: Operation) -> dict[str, Any]:
         responses[str(status)] = _answer(status, {})
     always = (*ALWAYS, *(() if operation.open_to_all else WITH_KEY), *((409, 422) if operation.repeatable else ()))
     for status in (*operation.problems, *always):
-        responses.setdefault(str(status), _answer(status, {problems.MEDIA_TYPE: _reference(Problem, "serialization")}))
+        responses.setdefault(str(status), _answer(status, {MEDIA_TYPE: _reference(Problem, "serialization")}))
     return dict(sorted(responses.items()))
 
 

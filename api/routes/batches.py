@@ -8,7 +8,6 @@ from functools import wraps
 
 from flask import Blueprint, Response, request
 
-from api.access.authentication import caller
 from api.contract.batch_requests import BatchListQuery, BatchSubmission, ItemListQuery
 from api.contract.batch_responses import (
     BatchListResource,
@@ -27,11 +26,11 @@ from api.contract.job_requests import parse_json, query_values
 from api.contract.openapi import Operation, describes
 from api.request_bodies.body_stream import read_small_body
 from api.routes.idempotency import Exchange, repeatable
-from api.routes.jobs import sender
+from api.routes.ownership import find_batch, listed_owner, sender
 from api.services import services
 from api.submission.batch_preflight import PreflightResource
 from shared.batches.item_status import Standing
-from shared.batches.model import Batch, BatchState, batch_id_from, is_batch_id
+from shared.batches.model import Batch, BatchState, batch_id_from
 from shared.errors import BatchNotFoundError, FieldsInvalidError
 from shared.jobs.options import validate
 from shared.redis_client.pagination import cursor_of
@@ -127,9 +126,8 @@ def read(batch_id: str) -> Response:
 def list_batches() -> Response:
     """Show batches, newest first."""
     query = validate(BatchListQuery, query_values(request.args))
-    owner = None if caller().may("admin") else caller().owner
     try:
-        ids, more = services().batches.list_ids(owner, limit=query.limit, before=query.starting_after)
+        ids, more = services().batches.list_ids(listed_owner(), limit=query.limit, before=query.starting_after)
     except BatchNotFoundError as error:
         raise FieldsInvalidError([{"field": "starting_after", "message": "is no batch any more"}]) from error
     batches = services().batches.read_many(ids)
@@ -231,16 +229,6 @@ def delete(batch_id: str) -> Response:
     find_batch(batch_id)
     services().batch_submissions.remove(batch_id)
     return Response(status=204)
-
-
-def find_batch(batch_id: str) -> Batch:
-    """Return a batch of the caller's. Raises BatchNotFoundError, for somebody else's too."""
-    if len(batch_id) != 32 or not batch_id.isalnum() or not is_batch_id(batch_id):
-        raise BatchNotFoundError("There is no such batch.")
-    batch = services().batches.read(batch_id)
-    if not caller().may_see(batch.request.owner):
-        raise BatchNotFoundError("There is no such batch.")
-    return batch
 
 
 def _report(

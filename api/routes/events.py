@@ -16,7 +16,7 @@ from api.contract.errors import KeyInvalidError, StreamsExhaustedError
 from api.contract.job_json import etag_of, job_json
 from api.contract.openapi import Operation, describes
 from api.job_change_feed import Follower
-from api.routes.jobs import find_job
+from api.routes.ownership import find_job
 from api.routes.prefer_wait import has_ended
 from api.services import services
 from shared.batches.item_status import BatchItems

@@ -5,11 +5,11 @@ Owns where a page ends and the next one begins, and how much one call reads at m
 
 from __future__ import annotations
 
-from api.access.authentication import caller
 from api.contract.job_requests import JobListQuery
+from api.routes.ownership import find_batch, listed_owner
 from api.services import services
-from shared.batches.model import Batch, ItemState, batch_of, is_batch_id, job_id_of
-from shared.errors import BatchNotFoundError, FieldsInvalidError, JobNotFoundError
+from shared.batches.model import Batch, ItemState, batch_of, job_id_of
+from shared.errors import FieldsInvalidError, JobNotFoundError
 from shared.jobs.model import Job
 from shared.redis_client.pagination import cursor_of
 
@@ -25,12 +25,12 @@ Page = tuple[list[Job], str | None]
 
 def page_of(query: JobListQuery) -> Page:
     """Return the page that is asked for. Raises FieldsInvalidError, BatchNotFoundError."""
-    return _page_of_all(query) if query.batch is None else _page_of_batch(query, _batch(query.batch))
+    return _page_of_all(query) if query.batch is None else _page_of_batch(query, find_batch(query.batch))
 
 
 def _page_of_all(query: JobListQuery) -> Page:
     store, found, cursor = services().store, list[Job](), query.starting_after
-    owner = None if caller().may("admin") else caller().owner
+    owner = listed_owner()
     size = SCAN_JOBS if query.state else query.limit
     for _ in range(MAX_SCANS):
         try:
@@ -69,15 +69,6 @@ def _page_of_batch(query: JobListQuery, batch: Batch) -> Page:
             # Its batch is deleted, or it is begun anew, at this moment.
             continue
     return found, None
-
-
-def _batch(batch_id: str) -> Batch:
-    if not is_batch_id(batch_id):
-        raise BatchNotFoundError("There is no such batch.")
-    batch = services().batches.read(batch_id)
-    if not caller().may_see(batch.request.owner):
-        raise BatchNotFoundError("There is no such batch.")
-    return batch
 
 
 def _no_start() -> FieldsInvalidError:

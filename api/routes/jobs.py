@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, g, request
+from flask import Blueprint, Response, request
 
-from api.access.authentication import caller
 from api.contract.errors import MediaTypeUnsupportedError
 from api.contract.job_json import etag_of, job_json, job_resource
 from api.contract.job_requests import JobForm, JobListQuery, JobSubmission, form_options, parse_json, query_values
@@ -14,9 +13,10 @@ from api.request_bodies.body_stream import MAX_FORM_BYTES, DigestOnly, body_bloc
 from api.request_bodies.multipart_form import receive_form
 from api.routes.idempotency import Exchange, repeatable
 from api.routes.job_pages import page_of
+from api.routes.ownership import find_job, sender
 from api.routes.prefer_wait import APPLIED, has_ended, preferred_wait_seconds, wait_until
 from api.services import services
-from api.submission.job_submission import Sender, new_upload_id
+from api.submission.job_submission import new_upload_id
 from shared.errors import IllegalTransitionError, JobNotFoundError, PassingError, StemqueueError
 from shared.jobs.model import TERMINAL, Job, JobState
 from shared.jobs.options import clean_filename, validate
@@ -116,11 +116,6 @@ def _submit_json(exchange: Exchange) -> Job:
     return submission.submit_known(sender(), wanted, source.upload_id or "", job_id=job_id)
 
 
-def sender() -> Sender:
-    """Return on whose behalf this request makes things."""
-    return Sender(caller().owner, g.request_id)
-
-
 @blueprint.get("/<job_id>")
 @describes(
     Operation(
@@ -209,16 +204,6 @@ def deliveries(job_id: str) -> Response:
     find_job(job_id)
     entries = [DeliveryResource.model_validate(e) for e in services().deliveries.log(job_id)]
     return Response(DeliveriesResource(deliveries=entries).model_dump_json(), content_type="application/json")
-
-
-def find_job(job_id: str) -> Job:
-    """Return a job of the caller's. Raises JobNotFoundError, for somebody else's too."""
-    if len(job_id) != 32 or not job_id.isalnum():
-        raise JobNotFoundError("There is no such job.")
-    job = services().items.read_job(job_id)
-    if not caller().may_see(job.request.owner):
-        raise JobNotFoundError("There is no such job.")
-    return job
 
 
 def demand_alone(job: Job, done: str) -> None:

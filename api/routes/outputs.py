@@ -20,7 +20,8 @@ from api.contract.job_json import job_json
 from api.contract.job_responses import JobResource
 from api.contract.openapi import Operation, describes
 from api.recorded_objects import Recorded
-from api.routes.jobs import find_job, retry_after_seconds
+from api.routes.jobs import retry_after_seconds
+from api.routes.ownership import find_job
 from api.routes.zip_archive import Entry, zip_chunks
 from api.services import services
 from shared.jobs.model import TERMINAL, Job, Output

@@ -5,9 +5,9 @@ from __future__ import annotations
 from flask import Blueprint, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from api.contract.job_responses import EngineResource, EnginesResource, FormatResource, HealthResource
 from api.contract.openapi import Operation, describes
 from api.contract.problem_details import RETRY_AFTER_SECONDS
+from api.contract.server_responses import EngineResource, EnginesResource, FormatResource, HealthResource
 from api.monitoring import metrics
 from api.services import services
 from shared.audio_formats import FORMATS

@@ -8,12 +8,12 @@ from flask import Blueprint, Response, request
 
 from api.contract.errors import MediaTypeUnsupportedError
 from api.contract.job_requests import UploadQuery, UploadWish, parse_json, query_values
-from api.contract.job_responses import DirectUploadResource, UploadResource
 from api.contract.openapi import Operation, describes
+from api.contract.upload_responses import DirectUploadResource, UploadResource
 from api.request_bodies.body_stream import DigestOnly, body_blocks, read_small_body, store_body
 from api.request_bodies.content_check import may_be_manifest
 from api.routes.idempotency import Exchange, repeatable
-from api.routes.jobs import sender
+from api.routes.ownership import sender
 from api.services import services
 from api.submission.job_submission import FORM_SECONDS, new_upload_id
 from shared.errors import StemqueueError

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pydantic import Field
 
 from api.contract.batch_requests import BatchSubmission
-from api.contract.job_responses import Resource
-from api.submission.batch_submission import BatchSubmissions
+from api.contract.resource import Resource
+from api.submission.batch_submission import BatchSubmitter
 from api.submission.job_submission import Sender
 from shared.batches.item_parser import ItemReader, prefix_lines
 from shared.batches.manifest_format import Line, read_lines
@@ -72,7 +72,7 @@ class PreflightResource(Resource):
 class Preflight:
     """Looks a batch over. Raises what submitting it would."""
 
-    submissions: BatchSubmissions
+    submissions: BatchSubmitter
     queue: JobQueue
     storage: ObjectStorage
 

@@ -13,24 +13,24 @@ from typing import Any
 import structlog
 
 from api.contract.batch_requests import BatchSubmission, ManifestWish
-from api.outgoing_http.exchange import check_url
+from api.submission.allowed_places import check_export_bucket, check_source_bucket, check_webhook_url
 from api.submission.job_submission import Sender
 from shared.batches.actions import BatchChanges
 from shared.batches.manifest_format import MAX_LINE_BYTES, read_lines
 from shared.batches.model import Batch, BatchRequest, Export, Manifest
 from shared.batches.store import BatchStore
 from shared.batches.stored_items import LINES, document_key, manifest_key
-from shared.errors import ExportRefusedError, FieldsInvalidError, ManifestInvalidError, SourceRefusedError
+from shared.errors import FieldsInvalidError, ManifestInvalidError
 from shared.jobs.uploads import UploadStore
 from shared.queue.engine_catalog import EngineCatalog
-from shared.settings import Settings, split_names
+from shared.settings import Settings
 from shared.storage.object_storage import ObjectStorage
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class BatchSubmissions:
+class BatchSubmitter:
     """Batches as they come to be. Every method may raise StoreUnavailableError, StorageUnavailableError."""
 
     settings: Settings
@@ -57,7 +57,7 @@ class BatchSubmissions:
             name=wanted.name,
             priority=wanted.priority,
             defaults=wanted.defaults.model_dump(mode="json", exclude_unset=True),
-            webhook_url=self._webhook_url(wanted),
+            webhook_url=check_webhook_url(self.settings, wanted.webhook_url),
             export=Export(export.bucket, export.prefix, export.template) if export else None,
             request_id=sender.request_id,
         )
@@ -70,7 +70,7 @@ class BatchSubmissions:
     def place(self, sender: Sender, wanted: BatchSubmission) -> Manifest:
         """Return where a batch's list lies that did not come with the submission."""
         if wanted.prefix is not None:
-            self._demand_bucket(wanted.prefix.bucket)
+            check_source_bucket(self.settings, wanted.prefix.bucket)
             return Manifest(wanted.prefix.bucket, wanted.prefix.prefix, "prefix")
         assert wanted.manifest is not None  # noqa: S101 - one of the three was given
         return self._manifest_object(sender, wanted, wanted.manifest)
@@ -94,7 +94,7 @@ class BatchSubmissions:
 
     def _manifest_object(self, sender: Sender, wanted: BatchSubmission, place: ManifestWish) -> Manifest:
         if place.s3:
-            self._demand_bucket(place.s3.bucket)
+            check_source_bucket(self.settings, place.s3.bucket)
             bucket, key, filename = place.s3.bucket, place.s3.key, place.s3.key
         else:
             fields = self.uploads.read(place.upload_id or "", sender.owner)
@@ -113,10 +113,6 @@ class BatchSubmissions:
         if first is None:
             raise ManifestInvalidError("The manifest has no line that holds a track.")
 
-    def _demand_bucket(self, bucket: str) -> None:
-        if bucket not in split_names(self.settings.s3_source_buckets):
-            raise SourceRefusedError("This server takes no mixtures from that bucket.")
-
     def check(self, wanted: BatchSubmission) -> None:
         """Raise FieldsInvalidError, WorkersUnavailableError or ExportRefusedError for what no item could do."""
         options = wanted.defaults
@@ -129,15 +125,8 @@ class BatchSubmissions:
             )
         except FieldsInvalidError as error:
             raise FieldsInvalidError([_below("defaults", e) for e in error.errors]) from error
-        if wanted.export and wanted.export.bucket not in split_names(self.settings.export_buckets):
-            raise ExportRefusedError("This server exports nothing to that bucket.")
-
-    def _webhook_url(self, wanted: BatchSubmission) -> str | None:
-        if wanted.webhook_url is None:
-            return None
-        if not self.settings.webhook_secrets:
-            raise FieldsInvalidError([{"field": "webhook_url", "message": "this server sends no webhooks"}])
-        return check_url(wanted.webhook_url)
+        if wanted.export:
+            check_export_bucket(self.settings, wanted.export.bucket)
 
 
 def _below(name: str, error: Mapping[str, Any]) -> dict[str, Any]:

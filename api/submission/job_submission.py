@@ -9,13 +9,12 @@ from dataclasses import dataclass
 
 import structlog
 
-from api.outgoing_http.exchange import check_url
 from api.request_bodies.body_stream import Sink, refuse_beyond, store_body
 from api.request_bodies.content_check import Checked
+from api.submission.allowed_places import check_source_bucket, check_webhook_url
 from api.submission.url_download import fetching
 from shared.errors import (
     AudioEmptyError,
-    FieldsInvalidError,
     LifeCycleError,
     PassingError,
     SourceRefusedError,
@@ -28,7 +27,7 @@ from shared.jobs.store import JobStore, new_id
 from shared.jobs.uploads import UploadStore
 from shared.queue.dispatcher import JobQueue
 from shared.queue.engine_catalog import EngineCatalog
-from shared.settings import Settings, split_names
+from shared.settings import Settings
 from shared.storage.object_storage import ObjectStorage, job_prefix, upload_key
 from shared.storage.upload_stream import Stored
 
@@ -47,7 +46,7 @@ class Sender:
     request_id: str
 
 
-class Submission:
+class JobSubmitter:
     """Uploads and jobs as they come to be. Every method may raise StoreUnavailableError, StorageUnavailableError."""
 
     def __init__(
@@ -142,8 +141,7 @@ class Submission:
 
         Raises SourceRefusedError, SourceMissingError, UploadTooLargeError and what `submit_stored` raises.
         """
-        if bucket not in split_names(self._settings.s3_source_buckets):
-            raise SourceRefusedError("This server takes no mixtures from that bucket.")
+        check_source_bucket(self._settings, bucket)
         size_bytes, etag = self._prompt_storage.head(key, bucket=bucket)
         refuse_beyond(self._settings.max_upload_bytes, size_bytes)
         if not size_bytes:
@@ -239,17 +237,10 @@ class Submission:
             priority=options.priority,
             owner=sender.owner,
             metadata=options.metadata,
-            webhook_url=self._webhook_url(options),
+            webhook_url=check_webhook_url(self._settings, options.webhook_url),
             request_id=sender.request_id,
             no_cache=options.no_cache,
         )
-
-    def _webhook_url(self, options: JobOptions) -> str | None:
-        if options.webhook_url is None:
-            return None
-        if not self._settings.webhook_secrets:
-            raise FieldsInvalidError([{"field": "webhook_url", "message": "this server sends no webhooks"}])
-        return check_url(options.webhook_url)
 
     def _record_upload(self, sender: Sender, source: Source, *, implicit: bool) -> None:
         assert source.upload_id is not None  # noqa: S101 - `_source` set it
