@@ -1,6 +1,6 @@
-"""What clients get to see: the shapes of answers, which the OpenAPI document is made of.
+"""The response bodies of jobs and their webhook deliveries. job_json.py fills them.
 
-What a worker measured of an output passes through word for word. job_json.py fills the shape of a job.
+What a worker measured of an input or output is passed through unchanged.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from shared.jobs.options import Excerpt
 
 
 class SourceResource(OpenResource):
-    """The mixture: as it was sent, and, once a worker has looked, what it is."""
+    """The mixture, as it was sent and, once a worker has probed it, as it was found to be."""
 
     filename: str
     size_bytes: int
     sha256: str | None
     upload_id: str | None
-    url: str = Field(description="The mixture itself")
+    url: str = Field(description="Where to download the mixture")
     duration_seconds: float | None = None
     sample_rate_hz: int | None = None
     channels: int | None = None
 
 
 class OutputResource(OpenResource):
-    """One file that the job made."""
+    """One file that the job produced."""
 
     name: str
     url: str
@@ -44,8 +44,8 @@ class StemResource(OutputResource):
 
     format: str
     duration_seconds: float | None = None
-    peak_db: float | None = Field(None, description="Null for digital silence")
-    loudness_lufs: float | None = Field(None, description="EBU R 128; null where nothing is loud enough")
+    peak_db: float | None = Field(None, description="Null if the stem is digital silence")
+    loudness_lufs: float | None = Field(None, description="EBU R 128; null if the stem is too quiet to measure")
 
 
 class ErrorResource(OpenResource):
@@ -58,7 +58,7 @@ class ErrorResource(OpenResource):
 
 
 class TimesResource(Resource):
-    """When things happened, RFC 3339."""
+    """When the job was created, started and finished (RFC 3339)."""
 
     created_at: datetime
     started_at: datetime | None
@@ -66,19 +66,19 @@ class TimesResource(Resource):
 
 
 class JobResource(Resource):
-    """A job as it stands."""
+    """The current state of a job."""
 
     id: str
     state: JobState
-    stage: str | None = Field(description="What a running job does: fetch, probe, decode, separate, encode, …")
-    progress: float = Field(ge=0, le=1, description="Never falls")
-    attempt: int = Field(description="Runs so far")
-    queue_position: int | None = Field(description="1: next")
-    eta_seconds: float | None = Field(description="Seconds until it ends, as far as can be told")
+    stage: str | None = Field(description="The stage of a running job: fetch, probe, decode, separate, encode, …")
+    progress: float = Field(ge=0, le=1, description="Never decreases")
+    attempt: int = Field(description="Attempts so far")
+    queue_position: int | None = Field(description="1 is the next job to start")
+    eta_seconds: float | None = Field(description="Estimated seconds until the job ends")
     waiting_for: Literal["storage"] | None = Field(
-        description="What it waits for: a storage that does not answer costs no attempt, however long it is away"
+        description="What the job waits for. An outage of the storage costs no attempt, however long it lasts"
     )
-    waiting_because: str | None = Field(description="What the storage answered, while the job waits for it")
+    waiting_because: str | None = Field(description="The storage's error while the job waits for it")
     engine: str
     preset: str | None
     parameters: dict[str, int | float | str]
@@ -95,9 +95,9 @@ class JobResource(Resource):
     error: ErrorResource | None
     attempt_errors: list[ErrorResource]
     times: TimesResource
-    expires_at: datetime | None = Field(description="When the job and its stems are removed")
-    batch_id: str | None = Field(description="The batch that it belongs to, and goes with")
-    cached: bool = Field(description="Answered by copies of what an earlier job of the same owner had made")
+    expires_at: datetime | None = Field(description="When the job and its stems are deleted")
+    batch_id: str | None = Field(description="The batch that the job belongs to and is deleted with")
+    cached: bool = Field(description="The outputs are copies of those of an earlier job of the same owner")
     metadata: dict[str, Any]
     links: dict[str, str]
 
@@ -107,24 +107,24 @@ class JobListResource(Resource):
 
     jobs: list[JobResource]
     has_more: bool
-    next_starting_after: str | None = Field(description="`starting_after` of the next page")
+    next_starting_after: str | None = Field(description="Pass it as `starting_after` to get the next page")
 
 
 class DeliveryResource(Resource):
-    """One try to deliver a webhook."""
+    """One attempt to deliver a webhook."""
 
-    message_id: str = Field(description="Its `webhook-id`, the same at each try")
+    message_id: str = Field(description="The `webhook-id` header, the same in each attempt")
     type: str = Field(description="job.succeeded, job.failed or job.canceled")
     attempt: int
     at: datetime
     milliseconds: int
-    status: int | None = Field(description="What the receiver answered, if it did")
+    status: int | None = Field(description="The receiver's HTTP status; null without an answer")
     error: str | None
     outcome: Literal["delivered", "failed", "unwanted", "given_up"]
     next_attempt_in_seconds: float | None
 
 
 class DeliveriesResource(Resource):
-    """How a job's webhooks went, oldest first."""
+    """The delivery attempts of a job's webhooks, oldest first."""
 
     deliveries: list[DeliveryResource]

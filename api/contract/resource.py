@@ -8,13 +8,13 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Resource(BaseModel):
-    """A part of an answer."""
+    """An object in a response body."""
 
     model_config = ConfigDict(frozen=True)
 
 
 class OpenResource(Resource):
-    """A part of an answer that also carries what a worker found out."""
+    """An object in a response body to which workers may add members of their own."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 

@@ -10,7 +10,7 @@ from api.contract.resource import OpenResource, Resource
 
 
 class ParameterResource(Resource):
-    """One setting of an engine."""
+    """One parameter of an engine."""
 
     name: str
     kind: Literal["number", "integer", "choice"]
@@ -21,7 +21,7 @@ class ParameterResource(Resource):
 
 
 class PresetResource(Resource):
-    """A named set of an engine's parameters, with what was measured of it."""
+    """A named set of an engine's parameters, with its measured scores."""
 
     name: str
     description: str
@@ -32,7 +32,7 @@ class PresetResource(Resource):
 
 
 class EngineResource(OpenResource):
-    """An engine that a live worker has."""
+    """An engine that at least one live worker offers."""
 
     name: str
     version: str
@@ -43,22 +43,22 @@ class EngineResource(OpenResource):
     default_preset: str
     parameters: list[ParameterResource]
     waiting_for: Literal["storage"] | None = Field(
-        None, description="What all its workers wait for; its jobs stay in line meanwhile"
+        None, description="What all its workers wait for; its jobs stay queued meanwhile"
     )
 
 
 class FormatResource(Resource):
-    """A format that stems come in."""
+    """An output format of stems."""
 
     name: str
     extension: str
     content_type: str
-    bit_depths: list[int] = Field(description="Empty: lossy")
-    bitrates_kbps: list[int] | None = Field(description="Lowest, default, highest; null: lossless")
+    bit_depths: list[int] = Field(description="Empty if the format is lossy")
+    bitrates_kbps: list[int] | None = Field(description="Lowest, default, highest; null if the format is lossless")
 
 
 class EnginesResource(Resource):
-    """What this server can do at the moment."""
+    """The engines, formats and limits of this server at the moment."""
 
     engines: list[EngineResource]
     default_engine: str
@@ -68,7 +68,7 @@ class EnginesResource(Resource):
 
 
 class HealthResource(Resource):
-    """Whether the server is well."""
+    """Whether the server can do its work."""
 
     status: Literal["ok", "unavailable"]
-    faults: dict[str, str] = Field({}, description="What is away, and how it shows")
+    faults: dict[str, str] = Field({}, description="Unavailable dependencies, each with its error")

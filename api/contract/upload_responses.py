@@ -8,17 +8,17 @@ from api.contract.resource import Resource
 
 
 class DirectUploadResource(Resource):
-    """An upload that the client sends to storage: a multipart form with these fields, and then the part `file`."""
+    """How to send a file straight to storage: a multipart form with these fields, followed by the part `file`."""
 
     upload_id: str
     filename: str
-    url: str = Field(description="Where the form is posted")
+    url: str = Field(description="Where to POST the form")
     fields: dict[str, str] = Field(description="The form's fields")
     expires_in_seconds: int
 
 
 class UploadResource(Resource):
-    """An upload that jobs can name."""
+    """A stored file that jobs can name as their source."""
 
     upload_id: str
     filename: str
