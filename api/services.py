@@ -56,7 +56,7 @@ class Services:
     batches: BatchStore
     batch_changes: BatchChanges
     items: BatchItems
-    batch_submissions: BatchSubmitter
+    batch_submitter: BatchSubmitter
     preflight: Preflight
     deliveries: WebhookStore
     webhooks: Webhooks
@@ -73,7 +73,7 @@ def make_services(settings: Settings) -> Services:
     deliveries = WebhookStore(settings, client)
     batches, changes = BatchStore(settings, client), BatchChanges(settings, client)
     items = BatchItems(store, batches, prompt_storage)
-    batch_submissions = BatchSubmitter(
+    batch_submitter = BatchSubmitter(
         settings=settings,
         uploads=UploadStore(settings, client),
         changes=changes,
@@ -108,8 +108,8 @@ def make_services(settings: Settings) -> Services:
         batches=batches,
         batch_changes=changes,
         items=items,
-        batch_submissions=batch_submissions,
-        preflight=Preflight(batch_submissions, queue, storage),
+        batch_submitter=batch_submitter,
+        preflight=Preflight(batch_submitter, queue, storage),
         deliveries=deliveries,
         webhooks=Webhooks(settings, items, batches, deliveries),
         # Whoever waits holds a thread: a quarter of them stays free for calls that do not.

@@ -64,7 +64,7 @@ class BatchSubmission(Strict):
         None,
         min_length=1,
         max_length=MAX_LISTED_ITEMS,
-        description="Tracks, each with `track`, `source` and any option of `defaults`; an invalid one does not affect others",
+        description="Tracks: `track`, `source` and any option of `defaults`. An invalid one does not affect the others",
     )
     manifest: ManifestWish | None = None
     manifest_format: Literal["jsonl", "csv"] | None = Field(None, description="Null: chosen by the file's extension")

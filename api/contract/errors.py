@@ -1,4 +1,7 @@
-"""Errors that only occur in HTTP requests. problem_details.py maps them to statuses; all others are in shared/errors.py."""
+"""Errors that only occur in HTTP requests; all others are in shared/errors.py.
+
+problem_details.py maps both to statuses.
+"""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def answer_error(error: errors.StemqueueError) -> Response:
     """Return the problem details of an error."""
     status = status_of(error)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        log.warning("request refused by the server", code=error.code, error=error.message)
+        log.warning("server error response", code=error.code, error=error.message)
     members = {"errors": error.errors} if isinstance(error, FieldsInvalidError) else {}
     response = problem(status, error.code, error.message, **members)
     if isinstance(error, RateLimitedError | errors.QuotaExceededError | errors.QueueFullError):
