@@ -1,4 +1,4 @@
-"""What the routes call: made once per process by create_app, found again through the application."""
+"""The objects that routes call. create_app makes them once per process; `services` returns them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ EXTENSION = "stemqueue"
 
 @dataclass(frozen=True)
 class Services:
-    """The parts of one API process. `prompt_storage` fails fast: for calls that somebody waits for."""
+    """The services of one API process. `prompt_storage` has short timeouts, for requests that a client waits for."""
 
     settings: Settings
     store: JobStore
@@ -63,7 +63,7 @@ class Services:
 
 
 def make_services(settings: Settings) -> Services:
-    """Wire the parts; nothing is connected yet."""
+    """Create the services. They open no connections yet."""
     client = connect(settings)
     store = JobStore(settings, client)
     queue = JobQueue(settings, client)
@@ -112,16 +112,16 @@ def make_services(settings: Settings) -> Services:
         preflight=Preflight(batch_submitter, queue, storage),
         deliveries=deliveries,
         webhooks=Webhooks(settings, items, batches, deliveries),
-        # Whoever waits holds a thread: a quarter of them stays free for calls that do not.
+        # A waiter occupies a thread, so a quarter of the threads stays free for other requests.
         changes=JobChanges(settings, max_followers=settings.api_threads * 3 // 4),
     )
 
 
 def install(app: Flask, services: Services) -> None:
-    """Tie the services to the application."""
+    """Attach the services to the application."""
     app.extensions[EXTENSION] = services
 
 
 def services() -> Services:
-    """Return the services of the application that serves this request."""
+    """Return the services of the application that handles this request."""
     return cast(Services, current_app.extensions[EXTENSION])

@@ -54,13 +54,13 @@ def events(job_id: str) -> Response:
     return response
 
 
-def _stream(items: BatchItems, job_id: str, follower: Follower, demand_key: Callable[[], None]) -> Iterator[str]:
+def _stream(items: BatchItems, job_id: str, follower: Follower, check_key: Callable[[], None]) -> Iterator[str]:
     deadline, sent, silent_since = time.monotonic() + STREAM_SECONDS, "", time.monotonic()
     yield "retry: 2000\n\n"
     while time.monotonic() < deadline and not follower.ended:
         try:
             job = items.read_job(job_id)
-            demand_key()
+            check_key()
         except JobNotFoundError:
             yield f'event: deleted\ndata: {{"id": "{job_id}"}}\n\n'
             return

@@ -23,7 +23,7 @@ from typing import Any
 import structlog
 from flask import Response, request
 
-from api.access.authentication import caller, demand_key
+from api.access.authentication import caller, check_key
 from api.contract.errors import KeyInUseError, KeyReusedError, RepeatedTooLateError
 from api.idempotency_records import LEASE_SECONDS, Answered, IdempotencyStore
 from api.services import services
@@ -91,7 +91,7 @@ class Exchange:
         Raises KeyReusedError if the key was used with another request, AnsweredBeforeError if this request was answered
         before, KeyInvalidError if the API key was revoked while the body arrived.
         """
-        demand_key()
+        check_key()
         if self._name is None:
             return
         wanted = json.dumps([request.method, request.full_path, asked], sort_keys=True)

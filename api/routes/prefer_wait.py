@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from flask import request
 
-from api.access.authentication import demand_key
+from api.access.authentication import check_key
 from api.services import services
 from shared.jobs.model import TERMINAL, Job
 
@@ -48,7 +48,7 @@ def wait_until(job: Job, seconds: float, reached: Callable[[Job], bool]) -> tupl
             return job, False
         while True:
             job = services().items.read_job(job.id)
-            demand_key()
+            check_key()
             left = deadline - time.monotonic()
             if reached(job) or left <= 0 or follower.ended:
                 return job, True

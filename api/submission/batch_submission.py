@@ -117,7 +117,10 @@ class BatchSubmitter:
             raise ManifestInvalidError("The manifest has no line with a track.")
 
     def check_options(self, wanted: BatchSubmission) -> None:
-        """Raise FieldsInvalidError, WorkersUnavailableError or ExportRefusedError for options that every item would fail with."""
+        """Check the options that concern every item.
+
+        Raises FieldsInvalidError, WorkersUnavailableError, ExportRefusedError.
+        """
         options = wanted.defaults
         try:
             self.catalog.choose(

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from api.request_bodies.body_stream import Sink, refuse_beyond, store_body
-from api.request_bodies.content_check import Checked
+from api.request_bodies.body_stream import Sink, check_size, store_body
+from api.request_bodies.content_check import AudioSink
 from api.submission.allowed_places import check_source_bucket, check_webhook_url
 from api.submission.url_download import open_url
 from shared.errors import (
@@ -79,7 +79,7 @@ class JobSubmitter:
 
     def open_upload(self, upload_id: str, *, takes_text: bool = False) -> Sink:
         """Return a sink that stores a mixture; writing to it raises NotAudioError if its first bytes are not audio."""
-        return Checked(self._storage.open_upload(upload_key(upload_id)), takes_text=takes_text)
+        return AudioSink(self._storage.open_upload(upload_key(upload_id)), takes_text=takes_text)
 
     def record_upload(self, sender: Sender, upload_id: str, filename: str, stored: Stored) -> None:
         """Record an upload that jobs can name later; it is deleted when no job has used it for a day.
@@ -143,7 +143,7 @@ class JobSubmitter:
         """
         check_source_bucket(self._settings, bucket)
         size_bytes, etag = self._prompt_storage.head(key, bucket=bucket)
-        refuse_beyond(self._settings.max_upload_bytes, size_bytes)
+        check_size(self._settings.max_upload_bytes, size_bytes)
         if not size_bytes:
             raise AudioEmptyError("The object is empty.")
         source = Source(key, clean_filename(key), size_bytes, etag=etag, bucket=bucket)
@@ -176,7 +176,7 @@ class JobSubmitter:
 
         Raises UploadTooLargeError, QuotaExceededError, StoreFullError.
         """
-        refuse_beyond(self._settings.max_upload_bytes, size_bytes)
+        check_size(self._settings.max_upload_bytes, size_bytes)
         upload_id = new_upload_id()
         source = Source(upload_key(upload_id), filename, size_bytes, upload_id=upload_id)
         self._record_upload(sender, source, implicit=False)

@@ -14,7 +14,7 @@ from http import HTTPStatus
 
 from api.contract.errors import UrlUnreachableError
 from api.outgoing_http.exchange import MAX_REDIRECTS, Answer, exchange
-from api.request_bodies.body_stream import refuse_beyond
+from api.request_bodies.body_stream import check_size
 from shared.jobs.options import clean_filename
 from shared.settings import Settings
 
@@ -43,7 +43,7 @@ def open_url(url: str, settings: Settings) -> Iterator[Download]:
         if answer.status != HTTPStatus.OK:
             raise UrlUnreachableError(f"The URL's server responded with status {answer.status}.")
         announced = _announced_bytes(answer)
-        refuse_beyond(settings.max_upload_bytes, announced)
+        check_size(settings.max_upload_bytes, announced)
         yield Download(clean_filename(answer.url.path), announced, _blocks(answer, settings.max_upload_bytes))
 
 
@@ -57,5 +57,5 @@ def _blocks(answer: Answer, max_bytes: int) -> Iterator[bytes]:
     received = 0
     for block in answer.blocks():
         received += len(block)
-        refuse_beyond(max_bytes, received)
+        check_size(max_bytes, received)
         yield block
