@@ -60,7 +60,7 @@ class SecurityHeaders:
 
 
 def content_security_policy(settings: Settings) -> str:
-    """Return the policy of documents: nothing from other hosts except the storage, no inline scripts or styles, no frames."""
+    """Return the policy of documents: no other hosts except the storage, no inline scripts or styles, no frames."""
     stems = ""
     if settings.s3_public_endpoint_url:
         parts = urlsplit(settings.s3_public_endpoint_url)
