@@ -31,8 +31,8 @@ HEAD_BYTES = 32 * 1024
 """The longest head of a request. Each connection with a half-sent head can take this much memory."""
 
 LINGER_SECONDS, LINGER_BYTES = 10.0, 128 << 20
-"""How long, and how much, a client may send after its last response. A client that sends its whole body first only
-sees an early error response if the body ends within these limits."""
+"""How long, and how much, a client may send after its last response. A client that sends its whole body before it
+reads sees an early error response only if the body ends within these limits."""
 
 REST_SECONDS = 0.1
 """How long a thread waits for the small unread rest of a body, so that the connection can be reused."""
