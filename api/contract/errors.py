@@ -138,7 +138,7 @@ class UrlRefusedError(InputError):
     code = "url_refused"
 
 
-class UrlUnreachableError(InputError):
+class UrlFetchError(InputError):
     """The URL could not be fetched."""
 
     code = "url_unreachable"

@@ -21,7 +21,7 @@ import httpcore
 import httpx
 import structlog
 
-from api.contract.errors import UrlRefusedError, UrlUnreachableError
+from api.contract.errors import UrlFetchError, UrlRefusedError
 from api.outgoing_http.guarded_sockets import Deadline, GuardedBackend
 from api.outgoing_http.public_addresses import NotPublicError
 from shared.settings import Settings
@@ -48,7 +48,7 @@ class Answer:
     response: httpcore.Response
 
     def blocks(self) -> Iterator[bytes]:
-        """Yield the body as it arrives, without decoding it. Raises UrlUnreachableError, also at the deadline."""
+        """Yield the body as it arrives, without decoding it. Raises UrlFetchError, also at the deadline."""
         with outgoing_faults(self.url.host):
             yield from self.response.iter_stream()
 
@@ -76,7 +76,7 @@ def exchange(
     """Send a request and yield the response, whose body can be read within the context. All ends within `seconds`.
 
     Up to `max_redirects` redirects are followed, for requests without a body; with 0 a redirect is the response.
-    Raises UrlRefusedError, UrlUnreachableError.
+    Raises UrlRefusedError, UrlFetchError.
     """
     target, left = _parse(url), max_redirects
     backend = GuardedBackend(Deadline(seconds), loopback=settings.outgoing_to_loopback)
@@ -97,7 +97,7 @@ def exchange(
 
 @contextmanager
 def outgoing_faults(host: str) -> Iterator[None]:
-    """Convert connection errors into UrlRefusedError or UrlUnreachableError, and log the reason."""
+    """Convert connection errors into UrlRefusedError or UrlFetchError, and log the reason."""
     try:
         yield
     except NotPublicError as error:
@@ -105,7 +105,7 @@ def outgoing_faults(host: str) -> Iterator[None]:
         raise UrlRefusedError("The URL does not lead to a public address.") from error
     except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, OSError) as error:
         log.info("outgoing request failed", host=host, reason=f"{type(error).__name__}: {error}")
-        raise UrlUnreachableError("The URL's server did not respond completely in time.") from error
+        raise UrlFetchError("The URL's server did not respond completely in time.") from error
 
 
 def _parse(url: str) -> httpx.URL:

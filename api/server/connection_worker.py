@@ -47,7 +47,7 @@ SPARE_DESCRIPTORS = 128
 
 @dataclass(eq=False)
 class _Wait:
-    """The state of a connection in the loop. `discards` is how many more bytes to discard; None while a head is read."""
+    """The state of a connection. `discards` is how many more bytes to discard; None while a head is read."""
 
     deadline: float
     head: bytearray = field(default_factory=bytearray)

@@ -152,7 +152,7 @@ class JobSubmitter:
     def submit_url(self, sender: Sender, options: JobOptions, url: str, *, job_id: str) -> Job:
         """Fetch a URL and create a job with it as its mixture.
 
-        Raises SourceRefusedError, UrlRefusedError, UrlUnreachableError, UploadTooLargeError, AudioEmptyError,
+        Raises SourceRefusedError, UrlRefusedError, UrlFetchError, UploadTooLargeError, AudioEmptyError,
         NotAudioError and what `submit_stored` raises.
         """
         if not self._settings.url_sources:

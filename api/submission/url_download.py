@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from api.contract.errors import UrlUnreachableError
+from api.contract.errors import UrlFetchError
 from api.outgoing_http.exchange import MAX_REDIRECTS, Answer, exchange
 from api.request_bodies.body_stream import check_size
 from shared.jobs.options import clean_filename
@@ -34,14 +34,14 @@ class Download:
 def open_url(url: str, settings: Settings) -> Iterator[Download]:
     """Open a URL; its body can be read within the context.
 
-    Raises UrlRefusedError, UrlUnreachableError, UploadTooLargeError; the blocks raise them too.
+    Raises UrlRefusedError, UrlFetchError, UploadTooLargeError; the blocks raise them too.
     """
     # A compressed body could expand without bound.
     headers = {"Accept-Encoding": "identity"}
     seconds = settings.url_source_seconds
     with exchange("GET", url, settings, seconds=seconds, headers=headers, max_redirects=MAX_REDIRECTS) as answer:
         if answer.status != HTTPStatus.OK:
-            raise UrlUnreachableError(f"The URL's server responded with status {answer.status}.")
+            raise UrlFetchError(f"The URL's server responded with status {answer.status}.")
         announced = _announced_bytes(answer)
         check_size(settings.max_upload_bytes, announced)
         yield Download(clean_filename(answer.url.path), announced, _blocks(answer, settings.max_upload_bytes))

@@ -22,7 +22,7 @@ from typing import Any
 
 import structlog
 
-from api.contract.errors import UrlRefusedError, UrlUnreachableError
+from api.contract.errors import UrlFetchError, UrlRefusedError
 from api.outgoing_http.exchange import exchange
 from api.webhooks.delivery_slots import DeliverySlots
 from api.webhooks.outbox import Message, WebhookStore
@@ -171,7 +171,7 @@ class Webhooks:
             # The response body is not read: only the status matters, and the body may be endless.
             with exchange("POST", url, self._settings, seconds=DELIVERY_SECONDS, headers=headers, body=body) as answer:
                 return answer.status, None
-        except (UrlRefusedError, UrlUnreachableError) as error:
+        except (UrlRefusedError, UrlFetchError) as error:
             return None, error.message
 
     def _judge(self, message: Message, status: int | None) -> tuple[str, float | None]:
