@@ -1,1 +1,1 @@
-"""Takes jobs in over HTTP and tells how they stand. Knows nothing of signal processing."""
+"""The HTTP service: accepts jobs and batches, reports their state, serves their results. Separates nothing itself."""

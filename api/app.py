@@ -1,4 +1,4 @@
-"""The API's application: the only place that wires it."""
+"""Creates the Flask application and connects its parts."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from flask import Flask
 
 from api import web
-from api.access.authentication import register_callers
-from api.access.host_and_origin import register_security
+from api.access.authentication import register_authentication
+from api.access.host_and_origin import register_host_and_origin
 from api.access.open_calls import register_open_calls
 from api.access.rate_limits import register_rate_limits
 from api.access.security_headers import SecurityHeaders
@@ -22,23 +22,23 @@ from shared.settings import Settings
 
 
 class Application(Flask):
-    """Flask without coroutines: there are none here, and looking for them costs each request a dozen inspections."""
+    """Flask without its check for coroutine functions, which costs time in each request. There are none here."""
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function as it is."""
+        """Return the function unchanged."""
         return func
 
 
 def create_app(settings: Settings) -> Flask:
-    """Return the application. Nothing is connected yet: an API whose Redis is away starts, and says so."""
+    """Return the application. It opens no connections yet, so it starts even if Redis is unavailable."""
     app = Application("api", static_folder=None, template_folder=None)
-    # A slash too many is no other address.
+    # A trailing slash makes no difference.
     app.url_map.strict_slashes = False
     services = make_services(settings)
     install(app, services)
     register_request_log(app)
-    register_security(app, settings)
-    register_callers(app, settings, services.keys)
+    register_host_and_origin(app, settings)
+    register_authentication(app, settings, services.keys)
     register_rate_limits(app, services.rate_limits)
     register_open_calls(app, services.open_calls)
     register_problems(app)

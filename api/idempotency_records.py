@@ -1,7 +1,6 @@
-"""Idempotency-Keys in Redis: who works on a key's request now, what it asked for, what it was answered.
+"""The records of Idempotency-Keys in Redis: which request holds a key, what it asked for, how it was answered.
 
-Owns the records; what makes two requests the same, and how one is answered again, is api/routes/idempotency.py's to
-say.
+api/routes/idempotency.py decides which requests are the same and how a repetition is answered.
 """
 
 from __future__ import annotations
@@ -15,25 +14,25 @@ from shared.redis_client.connection import Scripts, connect
 from shared.settings import Settings
 
 KEEP_SECONDS = 24 * 3600
-"""How long a record is kept; raising it makes late repetitions safe, and holds about 0.4 kB longer for each. The hours
-over which they are counted (lua/common.lua) go with it."""
+"""How long a record is kept. Raising it makes later repetitions safe; a record takes about 0.4 kB. The hours over which
+an owner's records are counted (lua/lib/transitions.lua) must match."""
 
 LEASE_SECONDS = 20.0
-"""How long a request that went silent holds its key; lower lets a repetition in sooner after a crash."""
+"""The lease of a request on its key. Lowering it lets a repetition proceed sooner after a crash."""
 
 
 @dataclass(frozen=True)
 class Held:
-    """The key is ours; what the request makes takes `resource_id`, which a request that died may have used before."""
+    """This request holds the key. It creates its resource as `resource_id`, which a crashed request may have used."""
 
     resource_id: str
 
 
 @dataclass(frozen=True)
 class Answered:
-    """The key's request was answered: with which status, and what it made or changed.
+    """The key's request was answered: with this status, and it created or changed `made_id`.
 
-    `whole` is the answer itself, where a version before this one kept it.
+    `whole` is the complete response, in records of earlier versions of this program.
     """
 
     fingerprint: str
@@ -43,7 +42,7 @@ class Answered:
 
 
 class IdempotencyStore:
-    """The records. Every method may raise StoreUnavailableError."""
+    """Reads and writes the records. Every method may raise StoreUnavailableError."""
 
     def __init__(self, settings: Settings, client: redis.Redis | None = None) -> None:
         client = client or connect(settings)
@@ -51,9 +50,9 @@ class IdempotencyStore:
         self._admission = Admission(settings, client)
 
     def reserve(self, name: str, owner: str, token: str, resource_id: str) -> Held | Answered | None:
-        """Take a key of an owner's, or renew the hold that the token has on it; None while another request holds it.
+        """Take an owner's key, or renew the token's lease on it; return None while another request holds it.
 
-        Raises RecordsQuotaError where there would be a record more.
+        Raises RecordsQuotaError if the owner may not have another record.
         """
         times = (int(LEASE_SECONDS * 1000), KEEP_SECONDS * 1000)
         outcome, *rest = self._scripts.run(
@@ -67,13 +66,13 @@ class IdempotencyStore:
         return Held(*rest) if outcome == "held" else None
 
     def seal(self, name: str, fingerprint: str) -> bool:
-        """Tie a key to what its request asks for; False when it is tied to something else."""
+        """Store what a key's request asks for; return False if the key was used with a different request."""
         return bool(self._scripts.run("idempotency/seal", name, fingerprint))
 
     def answer(self, name: str, status: int, made_id: str) -> None:
-        """Keep how a key's request was answered."""
+        """Store how a key's request was answered."""
         self._scripts.run("idempotency/store_answer", name, f"{status} {made_id}", KEEP_SECONDS * 1000)
 
     def release(self, name: str, owner: str, token: str, *, forget: bool) -> None:
-        """Let go of a key without an answer; `forget` when its request made nothing, so that it may be corrected."""
+        """Release a key without an answer; `forget` the request if it had no effect, so that it can be corrected."""
         self._scripts.run("idempotency/release", name, token, int(forget), owner)

@@ -1,7 +1,7 @@
-"""Who waits for a change of a job is woken when one comes: one subscription to Redis a process, any number of waiters.
+"""Wakes the threads that wait for a change of a job: one Redis subscription per process, any number of waiters.
 
-Owns the waking alone: what changed, each waiter reads for itself. Nothing depends on a message: a waiter also wakes
-by itself now and then, sooner while the subscription is down.
+A waiter reads the job itself after it is woken. A lost message only delays it, since every waiter also wakes after a
+few seconds, and sooner while the subscription is down.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from shared.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-HEARING_SECONDS, DEAF_SECONDS = 2.5, 1.0
-"""How long a waiter sleeps at most, with and without a subscription. Places in line move without a message, so that
-raising the first shows them later, and lets revoked keys wait for longer."""
+SUBSCRIBED_SECONDS, POLLING_SECONDS = 2.5, 1.0
+"""The longest sleep of a waiter, with and without a subscription. Queue positions change without a message, so raising
+the first delays their updates, and the end of waits whose API key was revoked."""
 
 LISTEN_SECONDS = 1.0
-"""How often the listener looks up from the subscription; a server that stops is noticed after this."""
+"""How often the listener checks whether the server is stopping."""
 
 IDLE_SECONDS = 10.0
-"""How long the subscription is kept when nobody waits any more."""
+"""How long the subscription is kept when there are no waiters."""
 
 
 class Follower:
-    """One waiter. `ended` is true once the server stops: nobody is to wait any longer."""
+    """One waiter. `ended` is true once the server is stopping, when all waiting must end."""
 
     def __init__(self, changes: JobChanges) -> None:
         self._changes = changes
@@ -41,11 +41,11 @@ class Follower:
 
     @property
     def ended(self) -> bool:
-        """Whether the server stops."""
+        """Whether the server is stopping."""
         return self._changes.ended
 
     def wait(self, seconds: float) -> None:
-        """Return when the job may have changed, or a few seconds have passed."""
+        """Return when the job may have changed, or after a few seconds."""
         self._woken.wait(max(0.0, min(seconds, self._changes.patience_seconds)))
         self._woken.clear()
 
@@ -55,7 +55,7 @@ class Follower:
 
 
 class JobChanges:
-    """The waiters of one process, `max_followers` of them at most."""
+    """The waiters of one process, at most `max_followers`."""
 
     def __init__(self, settings: Settings, *, max_followers: int) -> None:
         self.ended = False
@@ -66,20 +66,20 @@ class JobChanges:
         self._followers: dict[str, set[Follower]] = defaultdict(set)
         self._number = 0
         self._listener: threading.Thread | None = None
-        self._hears = False
+        self._is_subscribed = False
 
     @property
     def patience_seconds(self) -> float:
-        """How long a waiter sleeps at most."""
-        return HEARING_SECONDS if self._hears else DEAF_SECONDS
+        """The longest sleep of a waiter."""
+        return SUBSCRIBED_SECONDS if self._is_subscribed else POLLING_SECONDS
 
     def end_when(self, stopping: Callable[[], bool]) -> None:
-        """Tell how to find out that the server stops."""
+        """Set the function that tells whether the server is stopping."""
         self._stopping = stopping
 
     @contextmanager
     def follow(self, job_id: str) -> Iterator[Follower | None]:
-        """Be told of a job's changes from here on; None when as many follow as may. Read the job after this begins."""
+        """Yield a waiter for a job's changes, or None at the limit of waiters. Read the job after this, not before."""
         follower = self._join(job_id)
         try:
             yield follower
@@ -112,25 +112,25 @@ class JobChanges:
             try:
                 with client.pubsub(ignore_subscribe_messages=True) as subscription:  # type: ignore[no-untyped-call]
                     subscription.subscribe(f"{self._settings.redis_prefix}changes")
-                    self._hears = True
+                    self._is_subscribed = True
                     trouble.over()
-                    # What was missed until now.
+                    # Changes until now were missed.
                     self._wake(None)
-                    if self._hear(subscription):
+                    if self._receive(subscription):
                         return
             except redis.RedisError as error:
-                self._hears = False
+                self._is_subscribed = False
                 if trouble.is_news():
-                    log.warning("changes of jobs are polled for a while", error=type(error).__name__)
-                time.sleep(DEAF_SECONDS)
+                    log.warning("job changes polled, no Redis subscription", error=type(error).__name__)
+                time.sleep(POLLING_SECONDS)
             except Exception:
-                # Nobody would begin to listen again: as far as the waiters know, somebody does.
-                self._hears = False
-                log.exception("listening broke")
-                time.sleep(DEAF_SECONDS)
+                # The thread must not end: the waiters rely on it to subscribe again.
+                self._is_subscribed = False
+                log.exception("job change listener failed")
+                time.sleep(POLLING_SECONDS)
 
-    def _hear(self, subscription: redis.client.PubSub) -> bool:
-        """Pass messages on until nobody needs them any more."""
+    def _receive(self, subscription: redis.client.PubSub) -> bool:
+        """Wake waiters at each message until the listener is no longer needed."""
         used_at = time.monotonic()
         while True:
             message = subscription.get_message(timeout=LISTEN_SECONDS)
@@ -148,7 +148,7 @@ class JobChanges:
             return True
         with self._lock:
             if idle and not self._number:
-                self._listener, self._hears = None, False
+                self._listener, self._is_subscribed = None, False
                 return True
         return False
 

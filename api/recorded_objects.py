@@ -1,7 +1,7 @@
-"""Opens a job's objects as its record knows them: what lies under a key and is something else is never sent.
+"""Opens a job's stored objects only if they are the ones that its record names; a replaced object is never sent.
 
-An object counts as the one recorded by its ETag. Where an operator has copied the bucket to another storage, large
-objects have other ETags there: then the content decides, which is read once for it.
+An object is the recorded one if its ETag matches. If an operator copied the bucket to another storage, large objects
+have new ETags there; then the SHA-256 of the content decides, which is computed once per object and process.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from shared.storage.object_storage import ObjectStorage, Opened
 
 log = structlog.get_logger(__name__)
 
-REMEMBERED = 10_000
-"""Objects of another ETag and the right content that a process knows, at some 300 bytes each."""
+MAX_MOVED = 10_000
+"""How many objects with a new ETag and the recorded content a process remembers, about 300 bytes each."""
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """An object as a job's record tells of it; what is None is not known."""
+    """An object as a job's record describes it; members that are not known are None."""
 
     key: str
     etag: str | None = None
@@ -42,7 +42,7 @@ class RecordedObjects:
         self._moved: OrderedDict[Recorded, str] = OrderedDict()
 
     def open(self, wanted: Recorded, byte_range: str | None = None) -> Opened:
-        """Open it for reading, whole or in an HTTP range."""
+        """Open an object for reading, whole or in an HTTP range."""
         with self._lock:
             etag = self._moved.get(wanted, wanted.etag)
         try:
@@ -51,44 +51,44 @@ class RecordedObjects:
             return self._open_moved(wanted, byte_range)
 
     def check(self, wanted: Recorded) -> None:
-        """Raise OutputGoneError unless it is there, and is the one recorded."""
+        """Raise OutputGoneError unless the object exists and is the recorded one."""
         with self._lock:
             etag = self._moved.get(wanted, wanted.etag)
         try:
             if etag in {None, self._storage.head(wanted.key, bucket=wanted.bucket)[1]}:
                 return
         except SourceMissingError as error:
-            raise _gone(wanted) from error
+            raise _missing(wanted) from error
         self._open_moved(wanted, None).body.close()
 
     def _open(self, wanted: Recorded, etag: str | None, byte_range: str | None) -> Opened:
         opened = self._storage.open(wanted.key, bucket=wanted.bucket, byte_range=byte_range, etag=etag)
         if etag is not None and opened.etag != etag:
-            # A storage that does not know If-Match.
+            # The storage ignored If-Match.
             opened.body.close()
             raise SourceMissingError("The stored object was replaced.")
         return opened
 
     def _open_moved(self, wanted: Recorded, byte_range: str | None) -> Opened:
         if wanted.etag is None or not wanted.sha256:
-            raise _gone(wanted)
+            raise _missing(wanted)
         try:
             _, etag = self._storage.head(wanted.key, bucket=wanted.bucket)
             digest = hashlib.sha256()
             for chunk in self._open(wanted, etag, None).chunks():
                 digest.update(chunk)
             if digest.hexdigest() != wanted.sha256:
-                raise _gone(wanted)
+                raise _missing(wanted)
             opened = self._open(wanted, etag, byte_range)
         except SourceMissingError as error:
-            raise _gone(wanted) from error
+            raise _missing(wanted) from error
         with self._lock:
             self._moved[wanted] = etag
-            if len(self._moved) > REMEMBERED:
+            if len(self._moved) > MAX_MOVED:
                 self._moved.popitem(last=False)
         return opened
 
 
-def _gone(wanted: Recorded) -> OutputGoneError:
-    log.warning("a stored object is gone, or is not the one recorded", key=wanted.key, bucket=wanted.bucket)
-    return OutputGoneError("The storage has this object no longer, or another in its place.")
+def _missing(wanted: Recorded) -> OutputGoneError:
+    log.warning("stored object missing or replaced", key=wanted.key, bucket=wanted.bucket)
+    return OutputGoneError("The object is no longer in storage, or has been replaced there.")

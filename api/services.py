@@ -1,4 +1,4 @@
-"""What the routes call: made once per process by create_app, found again through the application."""
+"""The objects that routes call. create_app makes them once per process; `services` returns them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from api.job_change_feed import JobChanges
 from api.monitoring.readiness import Readiness
 from api.recorded_objects import RecordedObjects
 from api.submission.batch_preflight import Preflight
-from api.submission.batch_submission import BatchSubmissions
-from api.submission.job_submission import Submission
+from api.submission.batch_submission import BatchSubmitter
+from api.submission.job_submission import JobSubmitter
 from api.webhooks.delivery import Webhooks
 from api.webhooks.outbox import WebhookStore
 from shared.api_keys import ApiKeys
@@ -36,7 +36,7 @@ EXTENSION = "stemqueue"
 
 @dataclass(frozen=True)
 class Services:
-    """The parts of one API process. `prompt_storage` fails fast: for calls that somebody waits for."""
+    """The services of one API process. `prompt_storage` has short timeouts, for requests that a client waits for."""
 
     settings: Settings
     store: JobStore
@@ -45,7 +45,7 @@ class Services:
     prompt_storage: ObjectStorage
     recorded: RecordedObjects
     catalog: EngineCatalog
-    submission: Submission
+    submission: JobSubmitter
     readiness: Readiness
     tally: Tally
     keys: ApiKeys
@@ -56,14 +56,14 @@ class Services:
     batches: BatchStore
     batch_changes: BatchChanges
     items: BatchItems
-    batch_submissions: BatchSubmissions
+    batch_submitter: BatchSubmitter
     preflight: Preflight
     deliveries: WebhookStore
     webhooks: Webhooks
 
 
 def make_services(settings: Settings) -> Services:
-    """Wire the parts; nothing is connected yet."""
+    """Create the services. They open no connections yet."""
     client = connect(settings)
     store = JobStore(settings, client)
     queue = JobQueue(settings, client)
@@ -73,7 +73,7 @@ def make_services(settings: Settings) -> Services:
     deliveries = WebhookStore(settings, client)
     batches, changes = BatchStore(settings, client), BatchChanges(settings, client)
     items = BatchItems(store, batches, prompt_storage)
-    batch_submissions = BatchSubmissions(
+    batch_submitter = BatchSubmitter(
         settings=settings,
         uploads=UploadStore(settings, client),
         changes=changes,
@@ -90,7 +90,7 @@ def make_services(settings: Settings) -> Services:
         prompt_storage=prompt_storage,
         recorded=RecordedObjects(prompt_storage),
         catalog=catalog,
-        submission=Submission(
+        submission=JobSubmitter(
             settings,
             store,
             UploadStore(settings, client),
@@ -108,20 +108,20 @@ def make_services(settings: Settings) -> Services:
         batches=batches,
         batch_changes=changes,
         items=items,
-        batch_submissions=batch_submissions,
-        preflight=Preflight(batch_submissions, queue, storage),
+        batch_submitter=batch_submitter,
+        preflight=Preflight(batch_submitter, queue, storage),
         deliveries=deliveries,
         webhooks=Webhooks(settings, items, batches, deliveries),
-        # Whoever waits holds a thread: a quarter of them stays free for calls that do not.
+        # A waiter occupies a thread, so a quarter of the threads stays free for other requests.
         changes=JobChanges(settings, max_followers=settings.api_threads * 3 // 4),
     )
 
 
 def install(app: Flask, services: Services) -> None:
-    """Tie the services to the application."""
+    """Attach the services to the application."""
     app.extensions[EXTENSION] = services
 
 
 def services() -> Services:
-    """Return the services of the application that serves this request."""
+    """Return the services of the application that handles this request."""
     return cast(Services, current_app.extensions[EXTENSION])

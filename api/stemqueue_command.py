@@ -1,15 +1,15 @@
-"""Where the command `stemqueue` begins: before anything is imported that takes time, so that Ctrl-C ends that too."""
+"""Entry point of the command `stemqueue`. It imports the rest late, so that Ctrl-C is handled during imports too."""
 
 from __future__ import annotations
 
 import sys
 
 INTERRUPTED = 130
-"""What shells make of a program that Ctrl-C ended."""
+"""The exit code that shells use for a program ended by Ctrl-C."""
 
 
 def main() -> None:
-    """Be the command."""
+    """Run the command."""
     try:
         from api.client.cli import main as command  # noqa: PLC0415 - see above
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""What gunicorn serves: `gunicorn -c python:api.server.gunicorn_conf api.wsgi:app`."""
+"""The WSGI application that gunicorn serves: `gunicorn -c python:api.server.gunicorn_conf api.wsgi:app`."""
 
 from __future__ import annotations
 

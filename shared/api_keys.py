@@ -31,7 +31,7 @@ SCOPES: Mapping[str, str] = {
 
 CACHE_SECONDS = 2.0
 """How long a process trusts a key that it has looked up, so that a poll stays one call to Redis; a revoked key works
-for this much longer. Streams and waits notice it within `HEARING_SECONDS` more (job_change_feed.py); 5 s are
+for this much longer. Streams and waits notice it within `SUBSCRIBED_SECONDS` more (job_change_feed.py); 5 s are
 promised."""
 
 CACHE_KEYS = 10_000

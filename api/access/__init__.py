@@ -1,1 +1,1 @@
-"""Who may call the API, from where, and how often."""
+"""Decides who may call the API, from where, and how often."""

@@ -1,8 +1,7 @@
-"""Who makes a request, and whether they may: API keys and their scopes over HTTP.
+"""Authenticates requests by API key and checks the key's scope.
 
-Owns which calls need what, and that a revoked key is told nothing more: whoever waits or sends for long asks again
-whether it is good. A route without a description is for operators alone, so that a call that somebody forgot
-to think about is closed rather than open.
+A key that is revoked stops long requests too: waits, event streams, uploads and downloads check it again while they
+run. A route without an OpenAPI description is open to operators only, so a route that somebody forgot is closed.
 """
 
 from __future__ import annotations
@@ -22,16 +21,16 @@ from shared.api_keys import ApiKey, ApiKeys
 from shared.settings import Settings
 
 LOCAL_OWNER = "local"
-"""Who owns jobs that are made without a key; `stemqueue-admin keys create` makes keys for the same owner unless told
-otherwise, so that a server that is opened later keeps its jobs."""
+"""The owner of jobs that are submitted without a key. `stemqueue-admin keys create` makes keys for this owner by
+default, so that they see the jobs from before."""
 
 PAGE_BLUEPRINTS = frozenset({"web", "documentation"})
-"""The page and the documents: they hold nothing of anybody's, and the page must be there to ask for a key."""
+"""The web page and the documentation. They contain no owner's data, and the page must load to ask for a key."""
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks. `key_id` is None for those who need no key: programs of this machine."""
+    """Who makes a request. `key_id` is None for programs of this machine, which need no key."""
 
     owner: str
     scopes: frozenset[str]
@@ -42,25 +41,25 @@ class Caller:
         return scope in self.scopes or "admin" in self.scopes
 
     def may_see(self, owner: str) -> bool:
-        """Return whether what this owner has is the caller's too."""
+        """Return whether the caller may see what belongs to this owner."""
         return owner == self.owner or "admin" in self.scopes
 
 
 OPERATE = "operate"
-"""What calls need that concern the whole server; keys have it by `admin`, and programs of this machine as they are."""
+"""The scope of endpoints about the whole server. Keys with `admin` have it, and so do programs of this machine."""
 
 LOCAL = Caller(LOCAL_OWNER, frozenset({"submit", "read", OPERATE}))
 
 
 def keys_required(settings: Settings) -> bool:
-    """Return whether every call needs a key: unless told otherwise, where others than this machine can call."""
+    """Return whether every request needs a key. By default it does if other machines can reach the API."""
     if settings.api_keys_required is not None:
         return settings.api_keys_required
     return not listens_on_loopback(settings)
 
 
-def register_callers(app: Flask, settings: Settings, keys: ApiKeys) -> None:
-    """Find out who makes each request, and refuse what they may not. Register it after the check of Host and Origin."""
+def register_authentication(app: Flask, settings: Settings, keys: ApiKeys) -> None:
+    """Authenticate each request and check its scope. Register it after the check of Host and Origin."""
     required = keys_required(settings)
 
     @cache
@@ -69,18 +68,18 @@ def register_callers(app: Flask, settings: Settings, keys: ApiKeys) -> None:
         return needed_scope(app.view_functions.get(endpoint or ""), blueprint, method)
 
     @app.before_request
-    def identify() -> None:
+    def authenticate() -> None:
         scope = scope_of(request.endpoint, request.method)
         if scope is None:
             return
         found = _caller(keys, required=required)
         if not found.may(scope):
-            raise ScopeMissingError(f"This key has not the scope {scope!r} that this call needs.")
+            raise ScopeMissingError(f"This API key lacks the scope {scope!r}.")
         g.caller = found
 
     @app.after_request
-    def watch(response: Response) -> Response:
-        # What is sent piece by piece, a file or a report, breaks off once its reader's key is revoked.
+    def check_key_while_streaming(response: Response) -> Response:
+        # A streamed response, such as a file or a report, is aborted once the key is revoked.
         if response.is_streamed and "key_check" in g:
             blocks = response.response
             close = getattr(blocks, "close", None)
@@ -89,7 +88,7 @@ def register_callers(app: Flask, settings: Settings, keys: ApiKeys) -> None:
 
 
 def needed_scope(view: Callable[..., Any] | None, blueprint: str | None, method: str) -> str | None:
-    """Return the scope that a call needs; None where none is asked for: of pages, and of addresses that are none."""
+    """Return the scope that a request needs; None for web pages and for unknown addresses."""
     if view is None or blueprint in PAGE_BLUEPRINTS or method == "OPTIONS":
         return None
     operation: Operation | None = getattr(view, ATTRIBUTE, None)
@@ -101,18 +100,18 @@ def caller() -> Caller:
     return cast(Caller, g.caller)
 
 
-def demand_key() -> None:
-    """Raise KeyInvalidError if the caller's key was revoked since the request came. May raise StoreUnavailableError."""
+def check_key() -> None:
+    """Raise KeyInvalidError if the caller's key was revoked meanwhile. May raise StoreUnavailableError."""
     key_check()()
 
 
 def key_check() -> Callable[[], None]:
-    """Return `demand_key` for this request's caller, to be called while the answer goes out."""
-    check: Callable[[], None] = g.get("key_check", _needs_none)
+    """Return `check_key` for this request's caller, which can be called while the response is sent."""
+    check: Callable[[], None] = g.get("key_check", _no_key_to_check)
     return check
 
 
-def _needs_none() -> None:
+def _no_key_to_check() -> None:
     pass
 
 
@@ -125,7 +124,7 @@ def _checked(blocks: Iterable[Any], check: Callable[[], None]) -> Iterator[Any]:
 def _known_key(keys: ApiKeys, text: str) -> ApiKey:
     key = keys.find(text)
     if key is None:
-        raise KeyInvalidError("This server knows no such API key; it may have been revoked.")
+        raise KeyInvalidError("The API key is unknown or has been revoked.")
     return key
 
 
@@ -133,7 +132,7 @@ def _caller(keys: ApiKeys, *, required: bool) -> Caller:
     given = request.environ.get("HTTP_AUTHORIZATION")
     if given is None:
         if required:
-            raise KeyMissingError("This server wants an API key: Authorization: Bearer <key>.")
+            raise KeyMissingError("An API key is required. Send it as `Authorization: Bearer <key>`.")
         return LOCAL
     kind, _, text = given.partition(" ")
     text = text.strip() if kind.lower() == "bearer" else ""

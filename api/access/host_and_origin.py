@@ -1,8 +1,7 @@
-"""Who may talk to the API from where.
+"""Checks the headers Host and Origin, and answers CORS requests of allowed origins.
 
-Owns the checks of Host and Origin, and what pages of named origins may do (CORS). A keyless API on loopback is open to
-every program of the machine, but must not be to web pages: a multipart POST needs no preflight, and a name can be made
-to resolve to 127.0.0.1 (DNS rebinding).
+An API on loopback without keys is open to every program of the machine, but must not be open to web pages: a multipart
+POST needs no CORS preflight, and a page can make a name resolve to 127.0.0.1 (DNS rebinding).
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{0,5})?")
-"""What the header Host may hold: a name or an address, and a port."""
+"""A valid Host header: a name or an address, optionally with a port."""
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -41,16 +40,16 @@ EXPOSED = (
     "Content-Disposition, Content-Range, ETag, Location, Preference-Applied, RateLimit, RateLimit-Policy, "
     "Retry-After, X-Request-ID"
 )
-"""What a page of another origin may read beside the body."""
+"""The response headers that pages of allowed origins may read."""
 
 
-def register_security(app: Flask, settings: Settings) -> None:
-    """Check every request."""
+def register_host_and_origin(app: Flask, settings: Settings) -> None:
+    """Check the Host and Origin of every request."""
     hosts = allowed_hosts(settings)
     origins = frozenset(split_names(settings.api_cors_origins))
 
     @app.before_request
-    def check_sender() -> Response | None:
+    def check_host_and_origin() -> Response | None:
         environ = request.environ
         _check_host(environ, hosts)
         if origins and environ.get("HTTP_ORIGIN") in origins:
@@ -81,7 +80,7 @@ def listens_on_loopback(settings: Settings) -> bool:
 
 
 def allowed_hosts(settings: Settings) -> frozenset[str] | None:
-    """Return the names that a request may call this server by; None where any will do."""
+    """Return the host names that requests may use; None if any name is allowed."""
     names = (*split_names(settings.api_allowed_hosts), settings.public_name or "")
     named = frozenset(name.lower() for name in names if name)
     if listens_on_loopback(settings):
@@ -90,11 +89,11 @@ def allowed_hosts(settings: Settings) -> frozenset[str] | None:
 
 
 def _allow_origin(headers: Headers, origins: frozenset[str]) -> None:
-    # Also without an Origin, or a cache would hand one page's answer to another.
+    # Needed without an Origin header too, or a cache would serve one page's response to another.
     headers.add("Vary", "Origin")
     origin = request.headers.get("Origin", "")
     if origin in origins:
-        # Never with credentials: there are no cookies, and a key is sent by hand.
+        # Never with credentials: there are no cookies, and pages set the Authorization header themselves.
         headers["Access-Control-Allow-Origin"] = origin
         headers["Access-Control-Expose-Headers"] = EXPOSED
 
@@ -102,20 +101,26 @@ def _allow_origin(headers: Headers, origins: frozenset[str]) -> None:
 def _check_host(environ: WSGIEnvironment, hosts: frozenset[str] | None) -> None:
     name = _hostname(environ.get("HTTP_HOST") or request.host)
     if name is None or (hosts is not None and name not in hosts):
-        raise HostRefusedError("This server does not go by that name; the setting API_ALLOWED_HOSTS can add it.")
+        raise HostRefusedError(
+            "This server does not accept this Host header. Its setting API_ALLOWED_HOSTS can add the name."
+        )
 
 
 @lru_cache(maxsize=64)
 def _hostname(host: str) -> str | None:
-    # A URL parser would also take what is no Host: `user@127.0.0.1`, or a path behind the name.
+    # A URL parser alone would accept more than a Host: `user@127.0.0.1`, or a path after the name.
     return urlsplit(f"//{host}").hostname if HOST.fullmatch(host) else None
 
 
 def _check_origin(environ: WSGIEnvironment) -> None:
     origin = environ.get("HTTP_ORIGIN")
-    # Behind a proxy that ends TLS the scheme differs; the name and port cannot.
+    # Compared without the scheme, which differs behind a proxy that terminates TLS.
     if origin is not None and urlsplit(origin).netloc.lower() != request.host.lower():
-        raise OriginRefusedError("Requests from pages of other sites are refused.")
+        raise OriginRefusedError(
+            "Requests from other sites' web pages are refused. The setting API_CORS_ORIGINS can allow an origin."
+        )
     crosses = environ.get("HTTP_SEC_FETCH_SITE") in {"cross-site", "same-site"}
     if crosses and request.method not in SAFE_METHODS:
-        raise OriginRefusedError("Requests from pages of other sites are refused.")
+        raise OriginRefusedError(
+            "Requests from other sites' web pages are refused. The setting API_CORS_ORIGINS can allow an origin."
+        )

@@ -1,7 +1,7 @@
-"""Limits on calls that hold a thread for long: uploads, downloads, waits and event streams.
+"""Limits the requests that occupy a thread for long: uploads, downloads, waits and event streams.
 
-Each process counts them for each owner and in all. Some threads always remain for short calls, whatever one owner or
-all of them do. Callers without a key are one owner.
+Each process counts them per owner and in total, so that some threads always remain for short requests. Callers without
+a key are one owner.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from shared.errors import StemqueueError
 from shared.settings import Settings
 
 SHORT_BYTES = 32 * 1024
-"""Answers up to this size fit the kernel's buffers, so that a client that does not read them holds no thread."""
+"""Responses up to this size fit into the kernel's buffers, so a client that does not read occupies no thread."""
 
 
 class Place:
-    """One open call. Release it once; more is harmless."""
+    """One open call. Releasing it twice is harmless."""
 
     def __init__(self, calls: OpenCalls, owner: str) -> None:
         self._calls = calls
@@ -54,16 +54,18 @@ class OpenCalls:
         with self._lock:
             if self._open[owner] >= self.most_of_owner:
                 raise TooManyOpenCallsError(
-                    f"You have {self.most_of_owner} uploads, downloads and event streams open, which is the limit."
+                    f"You have reached the limit of {self.most_of_owner} open uploads, downloads and event streams."
                 )
             if self._number >= self.most:
-                raise ServerBusyError("The server has as many uploads, downloads and event streams open as it can.")
+                raise ServerBusyError(
+                    "The server has reached its limit of open uploads, downloads and event streams. Try again shortly."
+                )
             self._open[owner] += 1
             self._number += 1
         return Place(self, owner)
 
     def release(self, owner: str) -> None:
-        """Count a call no longer."""
+        """Stop counting a call."""
         with self._lock:
             self._number -= 1
             self._open[owner] -= 1
@@ -71,13 +73,13 @@ class OpenCalls:
                 del self._open[owner]
 
     def hold(self) -> None:
-        """Count the request that is being served, until its answer is out. Raises what `take` raises."""
+        """Count the current request until its response is sent. Raises what `take` raises."""
         if "place" not in g:
             g.place = self.take(_owner())
 
     @contextmanager
     def waiting(self) -> Iterator[bool]:
-        """Count this request while it waits; yields False when there is no place for it."""
+        """Count this request while it waits; yields False at the limit."""
         if "place" in g:
             yield True
             return
@@ -93,7 +95,7 @@ class OpenCalls:
 
 
 def register_open_calls(app: Flask, calls: OpenCalls) -> None:
-    """Count requests with a body, and large or endless answers. Register it after the callers and the rate limits."""
+    """Count requests with a body, and large or endless responses. Register after authentication and rate limits."""
 
     @app.before_request
     def count_body() -> None:
@@ -109,7 +111,7 @@ def register_open_calls(app: Flask, calls: OpenCalls) -> None:
                 response.close()
                 return answer_error(error)
         if "place" in g and _is_long(response):
-            # Werkzeug does not close a response that passes its file through.
+            # Werkzeug does not call on_close for a response with direct_passthrough.
             response.direct_passthrough = False
             response.call_on_close(g.pop("place").release)
         return response

@@ -1,7 +1,7 @@
-"""How many requests a key may make in a minute, counted over all processes.
+"""Limits the requests per minute of each API key, over all processes, and sends the RateLimit headers.
 
-Owns the count in this process and the RateLimit headers. Each process takes permits from Redis in small lots, so that
-a request seldom costs a call of its own; while Redis is away each process counts by itself.
+Each process takes permits from Redis in small lots, so that few requests need a call to Redis. While Redis is
+unavailable each process counts alone.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from shared.settings import Settings
 log = structlog.get_logger(__name__)
 
 LOTS = 50
-"""Into how many lots a minute's permits are cut. Raising it asks Redis more often; lowering it strands more permits in
-processes that do not use theirs."""
+"""How many lots a minute's permits are divided into. Raising it calls Redis more often; lowering it leaves more permits
+unused in idle processes."""
 
 WINDOW_SECONDS = 60
 
 MAX_KEYS = 10_000
-"""Keys that a process counts for; past it, it begins anew."""
+"""How many keys a process counts; beyond it, all counts of the process are reset."""
 
 LOCKS = 64
-"""Keys share so many locks: while Redis is asked for one key's permits, few others wait."""
+"""How many locks the keys share, so that a call to Redis for one key delays few others."""
 
 
 @dataclass
 class _Lot:
-    """Permits that this process holds; `handed_out` counts those of all processes."""
+    """The permits that this process holds; `handed_out` counts those of all processes."""
 
     permits: int
     handed_out: int
@@ -46,15 +46,15 @@ class _Lot:
 
 
 @dataclass(frozen=True)
-class Standing:
-    """Where a key stands: what it may still do, and for how long that counts."""
+class Allowance:
+    """How many requests a key may still make, and in how many seconds its minute ends."""
 
     remaining: int
     seconds: int
 
 
 class RateLimits:
-    """The counts of one process."""
+    """The request counts of one process."""
 
     def __init__(self, settings: Settings, client: redis.Redis) -> None:
         self.limit = settings.max_requests_per_minute
@@ -62,17 +62,19 @@ class RateLimits:
         self._lots: dict[str, _Lot] = {}
         self._locks = [threading.Lock() for _ in range(LOCKS)]
 
-    def admit(self, key_id: str) -> Standing:
-        """Count a request. Raises RateLimitedError when the minute's are used up."""
+    def admit(self, key_id: str) -> Allowance:
+        """Count a request. Raises RateLimitedError if the minute's requests are used up."""
         with self._locks[hash(key_id) % LOCKS]:
             lot = self._lots.get(key_id)
             if lot is None or time.monotonic() >= lot.until or (not lot.permits and lot.handed_out < self.limit):
                 lot = self._take(key_id)
             seconds = max(1, math.ceil(lot.until - time.monotonic()))
             if not lot.permits:
-                raise RateLimitedError(f"This key may make {self.limit} requests a minute.", seconds)
+                raise RateLimitedError(
+                    f"This API key has reached its limit of {self.limit} requests per minute.", seconds
+                )
             lot.permits -= 1
-            return Standing(self.limit - lot.handed_out + lot.permits, seconds)
+            return Allowance(self.limit - lot.handed_out + lot.permits, seconds)
 
     def _take(self, key_id: str) -> _Lot:
         try:
@@ -81,7 +83,7 @@ class RateLimits:
             )
             lot = _Lot(int(granted), int(handed_out), time.monotonic() + int(left_ms) / 1000)
         except StoreUnavailableError as error:
-            log.warning("requests counted by each process alone", error=error.message)
+            log.warning("rate limits counted per process, Redis unavailable", error=error.message)
             lot = _Lot(self.limit, self.limit, time.monotonic() + WINDOW_SECONDS)
         if len(self._lots) >= MAX_KEYS:
             self._lots.clear()
@@ -90,7 +92,7 @@ class RateLimits:
 
 
 def register_rate_limits(app: Flask, limits: RateLimits) -> None:
-    """Count the requests of keys. Register it after the callers; programs of this machine, without a key, may."""
+    """Count the requests of API keys. Register it after authentication. Requests without a key are not limited."""
     if not limits.limit:
         return
 
@@ -98,12 +100,12 @@ def register_rate_limits(app: Flask, limits: RateLimits) -> None:
     def count() -> None:
         caller: Caller | None = g.get("caller")
         if caller and caller.key_id:
-            g.standing = limits.admit(caller.key_id)
+            g.allowance = limits.admit(caller.key_id)
 
     @app.after_request
-    def tell(response: Response) -> Response:
-        standing: Standing | None = g.get("standing")
-        if standing:
+    def add_headers(response: Response) -> Response:
+        allowance: Allowance | None = g.get("allowance")
+        if allowance:
             response.headers["RateLimit-Policy"] = f'"requests";q={limits.limit};w={WINDOW_SECONDS}'
-            response.headers["RateLimit"] = f'"requests";r={standing.remaining};t={standing.seconds}'
+            response.headers["RateLimit"] = f'"requests";r={allowance.remaining};t={allowance.seconds}'
         return response

@@ -1,7 +1,6 @@
-"""What browsers are told to forbid themselves, in every answer.
+"""Adds the security headers of browsers to every response, among them the Content-Security-Policy.
 
-Owns the headers and the policy of content. A layer around the application and no hook in it, so that no answer gets by
-it, and that polls, which come by the thousand, hardly feel it.
+It wraps the WSGI application, so that no response bypasses it and polls pay little for it.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ EVERYWHERE = (
 )
 
 NO_STORE = ("Cache-Control", "no-store")
-"""For answers that say nothing else of caches."""
+"""For responses without a Cache-Control of their own."""
 
 NO_DOCUMENT = ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-"""The policy of JSON, which nosniff keeps from being a document."""
+"""The policy of JSON, which `nosniff` keeps browsers from showing as a document."""
 
 DOCUMENT = (
     ("X-Frame-Options", "DENY"),
@@ -32,13 +31,13 @@ DOCUMENT = (
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Permissions-Policy", "camera=(), geolocation=(), microphone=()"),
 )
-"""What only documents heed."""
+"""Headers that only apply to documents."""
 
 JSON = frozenset({"application/json", "application/problem+json"})
 
 
 class SecurityHeaders:
-    """The application, each of whose answers is marked."""
+    """The WSGI application with security headers in every response."""
 
     def __init__(self, application: WSGIApplication, settings: Settings) -> None:
         self._application = application
@@ -46,10 +45,10 @@ class SecurityHeaders:
         self._for_others = (*EVERYWHERE, ("Content-Security-Policy", content_security_policy(settings)), *DOCUMENT)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Serve a request."""
+        """Handle a request."""
 
-        def start_marked(status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:
-            # Names come as this application and werkzeug spell them.
+        def start_with_headers(status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:
+            # Compared case-sensitively: all names are set by this application and Werkzeug.
             present = dict(headers)
             is_json = present.get("Content-Type", "application/json") in JSON
             headers.extend(self._for_json if is_json else self._for_others)
@@ -57,11 +56,11 @@ class SecurityHeaders:
                 headers.append(NO_STORE)
             return start_response(status, headers, *error)
 
-        return self._application(environ, start_marked)
+        return self._application(environ, start_with_headers)
 
 
 def content_security_policy(settings: Settings) -> str:
-    """Return the policy of documents: nothing from elsewhere, no inline script or style, no frames."""
+    """Return the policy of documents: no other hosts except the storage, no inline scripts or styles, no frames."""
     stems = ""
     if settings.s3_public_endpoint_url:
         parts = urlsplit(settings.s3_public_endpoint_url)

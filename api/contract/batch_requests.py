@@ -1,4 +1,4 @@
-"""What clients may ask for of batches; what they may ask for of one track is in shared/jobs/options.py."""
+"""The request bodies and queries of batches. The options of a single track are in shared/jobs/options.py."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from shared.jobs.options import Identifier, ItemOptions, StoredObject, Strict
 from shared.redis_client.pagination import CURSOR
 
 MAX_LISTED_ITEMS = 10_000
-"""Items that a submission itself may list; more of them want a manifest in storage."""
+"""The most items that a request may list; larger batches need a manifest in storage."""
 
 
 class ManifestWish(Strict):
-    """Where a text lies that lists the tracks, one a line: one of these."""
+    """Where the manifest is stored, a text with one track a line: exactly one of these."""
 
-    upload_id: Identifier | None = Field(None, description="An upload from before")
+    upload_id: Identifier | None = Field(None, description="An earlier upload")
     s3: StoredObject | None = Field(None, description="An object in a bucket that this server allows")
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
         if (self.upload_id is None) == (self.s3 is None):
-            raise ValueError("must be one of upload_id and s3")
+            raise ValueError("must have exactly one of upload_id and s3")
         return self
 
 
 class PrefixWish(Strict):
-    """Every object below a prefix whose name ends like audio."""
+    """Every object below a prefix whose name has an audio extension."""
 
     bucket: str = Field(min_length=1, max_length=63)
-    prefix: str = Field("", max_length=1024, description="The track is what follows it in the object's key")
+    prefix: str = Field("", max_length=1024, description="The rest of an object's key is its track")
 
 
 class ExportWish(Strict):
-    """Where copies of the stems go."""
+    """Where copies of the stems are written."""
 
-    bucket: str = Field(min_length=1, max_length=63, description="One that this server allows")
-    prefix: str = Field("", max_length=500, description="Begins each copy's key")
+    bucket: str = Field(min_length=1, max_length=63, description="A bucket that this server allows")
+    prefix: str = Field("", max_length=500, description="The beginning of each copy's key")
     template: str = Field(
         "{track}/{stem}.{format}",
         max_length=500,
-        description="The rest of it: {track}, {number}, {stem}, {format}. Where an earlier item of the batch has a "
-        "name, an item's number follows its track: `Intro (7)`",
+        description="The rest of the key, made of {track}, {number}, {stem} and {format}. If an earlier item of the "
+        "batch has the same key, the item's number is added to its track: `Intro (7)`",
     )
 
     @field_validator("template")
@@ -64,36 +64,36 @@ class BatchSubmission(Strict):
         None,
         min_length=1,
         max_length=MAX_LISTED_ITEMS,
-        description="Tracks: `track`, `source` and the options of `defaults`; a bad one harms no other",
+        description="Tracks: `track`, `source` and any option of `defaults`. An invalid one does not affect the others",
     )
     manifest: ManifestWish | None = None
-    manifest_format: Literal["jsonl", "csv"] | None = Field(None, description="Null: by the file's name")
+    manifest_format: Literal["jsonl", "csv"] | None = Field(None, description="Null: chosen by the file's extension")
     prefix: PrefixWish | None = None
-    defaults: ItemOptions = Field(ItemOptions(), description="What items want that do not say otherwise")
-    name: str | None = Field(None, min_length=1, max_length=200, description="Given back with the batch")
-    priority: Literal["interactive", "bulk"] = Field("bulk", description="Whether somebody waits for its jobs")
+    defaults: ItemOptions = Field(ItemOptions(), description="Options of items that do not set their own")
+    name: str | None = Field(None, min_length=1, max_length=200, description="Returned with the batch")
+    priority: Literal["interactive", "bulk"] = Field("bulk", description="`interactive` if somebody waits for the jobs")
     export: ExportWish | None = None
     webhook_url: str | None = Field(
-        None, max_length=2048, description="Told of the batch's end, where this server does"
+        None, max_length=2048, description="Notified when the batch ends, if this server sends webhooks"
     )
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
         if sum(place is not None for place in (self.items, self.manifest, self.prefix)) != 1:
-            raise ValueError("must have one of items, manifest and prefix")
+            raise ValueError("must have exactly one of items, manifest and prefix")
         return self
 
 
 class BatchListQuery(Strict):
-    """Which batches a list shows."""
+    """Which batches to list."""
 
-    limit: int = Field(50, ge=1, le=200, description="How many at most")
-    starting_after: str | None = Field(None, pattern=CURSOR, description="The `next_starting_after` of the page before")
+    limit: int = Field(50, ge=1, le=200, description="The most to return")
+    starting_after: str | None = Field(None, pattern=CURSOR, description="`next_starting_after` of the previous page")
 
 
 class ItemListQuery(Strict):
-    """Which of a batch's items a list shows."""
+    """Which items of a batch to list."""
 
     state: ItemState | None = Field(None, description="Only items in this state")
-    limit: int = Field(100, ge=1, le=500, description="How many at most")
-    starting_after: int = Field(0, ge=0, le=2**31, description="The `next_starting_after` of the page before")
+    limit: int = Field(100, ge=1, le=500, description="The most to return")
+    starting_after: int = Field(0, ge=0, le=2**31, description="`next_starting_after` of the previous page")

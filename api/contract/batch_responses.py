@@ -1,20 +1,17 @@
-"""What clients get to see of batches and their items.
-
-Owns the shape of the answers and of the reports' rows, and the links in them.
-"""
+"""The response bodies of batches and their items, and the rows of a batch's report."""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from pydantic import Field
 from pydantic_core import to_json
 
-from api.contract.job_responses import Resource
+from api.contract.resource import Resource, utc_datetime
 from shared.batches.export_names import export_keys
 from shared.batches.item_status import Standing
 from shared.batches.model import Batch, BatchState, ItemState, job_id_of
@@ -23,24 +20,24 @@ from shared.batches.model import Batch, BatchState, ItemState, job_id_of
 class CountsResource(Resource):
     """How many items are in each state."""
 
-    waiting: int = Field(description="No job was made of them yet")
+    waiting: int = Field(description="No job has been created for them yet")
     queued: int
     running: int
     succeeded: int
     failed: int
     canceled: int
-    invalid: int = Field(description="Their lines are bad")
+    invalid: int = Field(description="Their lines in the manifest are invalid")
 
 
 class ItemErrorResource(Resource):
-    """Why an item failed, or its line is invalid."""
+    """Why an item failed, or why its line is invalid."""
 
     code: str
     message: str
 
 
 class BatchLinksResource(Resource):
-    """Where to go on; what the batch's state forbids is null."""
+    """Related addresses; null for a change that the batch's state does not allow."""
 
     self: str
     items: str
@@ -52,22 +49,22 @@ class BatchLinksResource(Resource):
 
 
 class BatchResource(Resource):
-    """A batch as it stands."""
+    """The current state of a batch."""
 
     id: str
     name: str | None
     state: BatchState
     priority: str
-    total: int = Field(description="Items read so far; all of them, once it is no longer `reading`")
+    total: int = Field(description="Items read so far; complete once the state is no longer `reading`")
     counts: CountsResource
-    audio_seconds: float = Field(description="Separated so far")
-    error: ItemErrorResource | None = Field(description="Why the manifest could not be read to its end")
+    audio_seconds: float = Field(description="Seconds of audio separated so far")
+    error: ItemErrorResource | None = Field(description="Why the rest of the manifest could not be read")
     rerun_checked: int | None = Field(
-        description="While a rerun looks for items that another version made: how many it has looked at; else null"
+        description="While a rerun looks for items made by another engine version: how many it has checked; else null"
     )
     created_at: datetime
     ended_at: datetime | None
-    expires_at: datetime | None = Field(description="When the batch is removed, with its jobs and their stems")
+    expires_at: datetime | None = Field(description="When the batch is deleted with its jobs and their stems")
     webhook_url: str | None
     links: BatchLinksResource
 
@@ -77,7 +74,7 @@ class BatchListResource(Resource):
 
     batches: list[BatchResource]
     has_more: bool
-    next_starting_after: str | None = Field(description="`starting_after` of the next page")
+    next_starting_after: str | None = Field(description="Pass it as `starting_after` to get the next page")
 
 
 class ItemOutputResource(Resource):
@@ -88,10 +85,10 @@ class ItemOutputResource(Resource):
 
 
 class ItemResource(Resource):
-    """One track of a batch. What is not known yet, or never will be, is null."""
+    """One track of a batch. Members whose value is not known are null."""
 
-    number: int = Field(description="Its place in the manifest, from 1")
-    line: int = Field(description="Its line in the manifest, from 1")
+    number: int = Field(description="Its position in the manifest, from 1")
+    line: int = Field(description="Its line number in the manifest, from 1")
     track: str
     state: ItemState
     job_id: str | None
@@ -105,7 +102,7 @@ class ItemResource(Resource):
     engine_version: str | None
     cached: bool
     outputs: list[ItemOutputResource]
-    exported: list[str] = Field(description="Where copies of the stems are, as s3://bucket/key")
+    exported: list[str] = Field(description="Addresses of the exported stems, as s3://bucket/key")
 
 
 class ItemListResource(Resource):
@@ -113,7 +110,7 @@ class ItemListResource(Resource):
 
     items: list[ItemResource]
     has_more: bool
-    next_starting_after: int | None = Field(description="`starting_after` of the next page")
+    next_starting_after: int | None = Field(description="Pass it as `starting_after` to get the next page")
 
 
 REPORT_COLUMNS = (
@@ -134,21 +131,21 @@ def batch_document(batch: Batch) -> dict[str, Any]:
         "audio_seconds": round(batch.audio_seconds, 3),
         "error": batch.error,
         "rerun_checked": min(batch.total, batch.rerun.next_number - 1) if batch.rerun else None,
-        "created_at": _moment(batch.created_at),
-        "ended_at": _moment(batch.ended_at),
-        "expires_at": _moment(batch.expires_at),
+        "created_at": utc_datetime(batch.created_at),
+        "ended_at": utc_datetime(batch.ended_at),
+        "expires_at": utc_datetime(batch.expires_at),
         "webhook_url": batch.request.webhook_url,
         "links": _links(batch),
     }
 
 
 def batch_json(batch: Batch) -> bytes:
-    """Return a batch as clients see it, as JSON."""
+    """Return a BatchResource as JSON."""
     return to_json(batch_document(batch))
 
 
 def etag_of(batch: Batch) -> str:
-    """Return the tag of a batch's representation."""
+    """Return the ETag of a batch; it changes with each change of the record."""
     return f"{batch.id[:8]}-{batch.version}"
 
 
@@ -181,13 +178,13 @@ def item_document(batch: Batch, standing: Standing) -> dict[str, Any]:
 
 
 def report_jsonl(batch: Batch, standings: Iterable[Standing]) -> Iterator[bytes]:
-    """Yield the report's rows as JSON, a line each."""
+    """Yield the report's rows as JSON lines."""
     for standing in standings:
         yield to_json(item_document(batch, standing)) + b"\n"
 
 
 def report_csv(batch: Batch, standings: Iterable[Standing]) -> Iterator[bytes]:
-    """Yield the report as a table; outputs are separated by blanks."""
+    """Yield the report as CSV; several outputs in a cell are separated by spaces."""
     text = io.StringIO()
     writer = csv.DictWriter(text, REPORT_COLUMNS)
     writer.writeheader()
@@ -219,24 +216,20 @@ def _exported(batch: Batch, standing: Standing) -> list[str]:
 
 
 def _cell(value: object) -> object:
-    # A spreadsheet takes text that begins so for a formula, and tracks are named by strangers.
+    # Spreadsheets read text that begins like this as a formula, and clients choose the names of tracks.
     return f"'{value}" if isinstance(value, str) and value[:1] in set("=+-@\t\r") else value
 
 
 def _links(batch: Batch) -> dict[str, str | None]:
     base = f"/v1/batches/{batch.id}"
-    goes_on = batch.state in {BatchState.READING, BatchState.RUNNING}
+    is_active = batch.state in {BatchState.READING, BatchState.RUNNING}
     retries = batch.counts[ItemState.FAILED] + batch.counts[ItemState.CANCELED]
     return {
         "self": base,
         "items": f"{base}/items",
         "report_csv": f"{base}/report.csv",
         "report_jsonl": f"{base}/report.jsonl",
-        "cancel": f"{base}/cancel" if goes_on else None,
+        "cancel": f"{base}/cancel" if is_active else None,
         "retry_failed": f"{base}/retry-failed" if retries else None,
         "rerun": f"{base}/rerun" if batch.counts[ItemState.SUCCEEDED] else None,
     }
-
-
-def _moment(seconds: float | None) -> datetime | None:
-    return datetime.fromtimestamp(seconds, UTC) if seconds else None

@@ -1,6 +1,6 @@
-"""Errors that only HTTP has: what is wrong with a request before any job is concerned.
+"""Errors that only occur in HTTP requests; all others are in shared/errors.py.
 
-Owns their codes; problem_details.py gives them a status. Everything else that can go wrong is in shared/errors.py.
+problem_details.py maps both to statuses.
 """
 
 from __future__ import annotations
@@ -9,79 +9,79 @@ from shared.errors import InputError, PassingError, StemqueueError
 
 
 class BodyMalformedError(InputError):
-    """The body is not what its Content-Type says."""
+    """The body cannot be parsed as its Content-Type."""
 
     code = "body_malformed"
 
 
 class BodyIncompleteError(InputError):
-    """The client went away, or sent less than it announced."""
+    """The client disconnected, or sent fewer bytes than its Content-Length."""
 
     code = "body_incomplete"
 
 
 class BodyStalledError(InputError):
-    """The client stopped sending in mid-body."""
+    """The client stopped sending before the end of the body."""
 
     code = "body_stalled"
 
 
 class UploadTooLargeError(InputError):
-    """The file is larger than this server takes."""
+    """The file is larger than MAX_UPLOAD_BYTES."""
 
     code = "upload_too_large"
 
 
 class FormTooLargeError(InputError):
-    """The form's fields, or a JSON body, are larger than any honest request's."""
+    """The form's fields or the JSON body exceed their size limit."""
 
     code = "form_too_large"
 
 
 class MediaTypeUnsupportedError(InputError):
-    """The body's Content-Type is none of those that the call takes."""
+    """The endpoint does not accept this Content-Type."""
 
     code = "media_type_unsupported"
 
 
 class NotAudioError(InputError):
-    """The file is of another kind, as its first bytes show; whether others hold audio only a worker finds out."""
+    """The first bytes show that the file is not audio. For other files only a worker can tell."""
 
     code = "not_audio"
 
 
 class HostRefusedError(StemqueueError):
-    """The request names a host that this server does not go by: some web page's trick, or a missing setting."""
+    """The Host header is not one of this server's names: DNS rebinding, or a missing API_ALLOWED_HOSTS."""
 
     code = "host_refused"
 
 
 class OriginRefusedError(StemqueueError):
-    """The request comes from a web page of another site."""
+    """The request comes from another site's web page."""
 
     code = "origin_refused"
 
 
 class KeyMissingError(StemqueueError):
-    """The server asks for an API key, and the request has none."""
+    """The server requires an API key, and the request has none."""
 
     code = "key_missing"
 
 
 class KeyInvalidError(StemqueueError):
-    """There is no such API key, or no longer."""
+    """The API key is unknown or has been revoked."""
 
     code = "key_invalid"
 
 
 class ScopeMissingError(StemqueueError):
-    """The key is good, but not for this call."""
+    """The API key is valid, but lacks the scope of this endpoint."""
 
     code = "scope_missing"
 
 
 class RateLimitedError(StemqueueError):
-    """The key has made as many requests as it may for now; `retry_after_seconds` says for how long."""
+    """The API key has used up its requests of this minute; the next is allowed after `retry_after_seconds`."""
 
     code = "rate_limited"
     retryable = True
@@ -92,72 +92,72 @@ class RateLimitedError(StemqueueError):
 
 
 class OutputNotFoundError(StemqueueError):
-    """The job has no such output, and will not get it."""
+    """The job has no such output and will not produce it."""
 
     code = "output_not_found"
 
 
 class OutputGoneError(StemqueueError):
-    """The output was there once; the storage has it no longer."""
+    """The output is no longer in storage, or was replaced there."""
 
     code = "output_gone"
 
 
 class RangeUnsatisfiableError(StemqueueError):
-    """The wanted range lies beyond the end of the object."""
+    """The requested range is beyond the end of the object."""
 
     code = "range_unsatisfiable"
 
     def __init__(self, size_bytes: int) -> None:
-        super().__init__(f"The range lies outside the {size_bytes} bytes that there are.")
+        super().__init__(f"The range is outside the object's {size_bytes} bytes.")
         self.size_bytes = size_bytes
 
 
 class KeyInUseError(StemqueueError):
-    """A request with the same Idempotency-Key is being served; its answer will be there soon."""
+    """Another request with the same Idempotency-Key is still in progress."""
 
     code = "idempotency_key_in_use"
     retryable = True
 
 
 class KeyReusedError(InputError):
-    """The Idempotency-Key was used before, for another request."""
+    """The Idempotency-Key was used before with a different request."""
 
     code = "idempotency_key_reused"
 
 
 class RepeatedTooLateError(StemqueueError):
-    """The request was answered before under its Idempotency-Key; what it made or changed is there no longer."""
+    """The Idempotency-Key's request was answered before, and what it created or changed has been deleted."""
 
     code = "repeated_too_late"
 
 
 class UrlRefusedError(InputError):
-    """The URL is none of the web's, or leads to where this server may not go."""
+    """The URL is malformed, or does not lead to a public address."""
 
     code = "url_refused"
 
 
-class UrlUnreachableError(InputError):
-    """Nothing could be fetched from the URL."""
+class UrlFetchError(InputError):
+    """The URL could not be fetched."""
 
     code = "url_unreachable"
 
 
 class StreamsExhaustedError(PassingError):
-    """As many clients follow jobs as this process has threads to spare for."""
+    """This process has no thread left for another event stream."""
 
     code = "streams_exhausted"
 
 
 class TooManyOpenCallsError(StemqueueError):
-    """The owner has as many uploads, downloads, waits and event streams open as one owner may."""
+    """The owner has reached the limit of open uploads, downloads, waits and event streams."""
 
     code = "too_many_open_calls"
     retryable = True
 
 
 class ServerBusyError(PassingError):
-    """All owners together have as many uploads, downloads, waits and event streams open as the server can serve."""
+    """The server has reached its limit of open uploads, downloads, waits and event streams."""
 
     code = "server_busy"

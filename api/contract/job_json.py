@@ -1,54 +1,54 @@
-"""A job as clients see it: its record put into the shape of a JobResource.
+"""Writes a job's record as a JobResource.
 
-Owns the links in it, stable paths of this API, so that an ETag means something.
+Links are fixed paths of this API, never signed URLs, so that a job's ETag only changes when the job does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from pydantic_core import to_json
 
 from api.contract.job_responses import JobResource
+from api.contract.resource import utc_datetime
 from shared.fifo_cache import Recent
 from shared.jobs.model import STORAGE_ETAG, TERMINAL, Job, JobState, Output
 
-REMEMBERED = 512
-"""Jobs whose JSON a process keeps. Raising it helps where more are followed at once, at 2 to 10 kB each."""
+CACHED_JOBS = 512
+"""How many jobs' JSON a process caches, 2 to 10 kB each. Raise it if more jobs are polled at once."""
 
-_written = Recent[tuple[object, ...], bytes](REMEMBERED)
+_json_cache = Recent[tuple[object, ...], bytes](CACHED_JOBS)
 
 NOT_MEASURED = {"duration_seconds": None, "peak_db": None, "loudness_lufs": None}
 
 
 def job_resource(job: Job) -> JobResource:
-    """Return a job as clients see it."""
+    """Return a job as a JobResource."""
     return JobResource.model_validate(job_document(job))
 
 
 def job_json(job: Job) -> bytes:
-    """Return a job as clients see it, as JSON.
+    """Return a JobResource as JSON.
 
-    Polls come by the thousand, and most find a job as it was: what its record tells is written once. What this module
-    put together itself is not validated again; a test holds it against JobResource.
+    Most polls find an unchanged job, so the part that comes from its record is serialised once and cached. For speed
+    it is not validated against JobResource here; a test does that.
     """
     key = (job.id, job.state.value, job.version, job.expires_at)
-    recorded = _written.get(key)
+    recorded = _json_cache.get(key)
     if recorded is None:
-        recorded = to_json(_recorded(job))
-        _written.put(key, recorded)
-    return recorded[:-1] + b"," + to_json(_standing(job))[1:]
+        recorded = to_json(_record_members(job))
+        _json_cache.put(key, recorded)
+    return recorded[:-1] + b"," + to_json(_queue_members(job))[1:]
 
 
 def job_document(job: Job) -> dict[str, Any]:
     """Return the members of a JobResource."""
-    return {**_recorded(job), **_standing(job)}
+    return {**_record_members(job), **_queue_members(job)}
 
 
-def _standing(job: Job) -> dict[str, Any]:
-    """Return the members that move while the job's record stays as it is."""
+def _queue_members(job: Job) -> dict[str, Any]:
+    """Return the members that change although the job's record does not."""
     return {
         "queue_position": job.queue_position,
         "eta_seconds": None if job.eta_seconds is None else round(job.eta_seconds, 1),
@@ -57,7 +57,7 @@ def _standing(job: Job) -> dict[str, Any]:
     }
 
 
-def _recorded(job: Job) -> dict[str, Any]:
+def _record_members(job: Job) -> dict[str, Any]:
     request = job.request
     outputs: dict[str, list[dict[str, Any]]] = {"stem": [], "picture": [], "waveform": [], "report": []}
     for output in job.outputs:
@@ -84,11 +84,11 @@ def _recorded(job: Job) -> dict[str, Any]:
         "error": _error(job.error) if job.error else None,
         "attempt_errors": [_error(e) for e in job.attempt_errors],
         "times": {
-            "created_at": _moment(job.created_at),
-            "started_at": _moment(job.started_at),
-            "finished_at": _moment(job.finished_at),
+            "created_at": utc_datetime(job.created_at),
+            "started_at": utc_datetime(job.started_at),
+            "finished_at": utc_datetime(job.finished_at),
         },
-        "expires_at": _moment(job.expires_at),
+        "expires_at": utc_datetime(job.expires_at),
         "batch_id": job.batch_id,
         "cached": job.cached,
         "metadata": request.metadata,
@@ -97,16 +97,16 @@ def _recorded(job: Job) -> dict[str, Any]:
 
 
 def etag_of(job: Job) -> str:
-    """Return the tag of a job's representation: weak, since the time left moves on without a change of the job.
+    """Return the ETag of a job. It is weak, since `eta_seconds` changes without a new tag.
 
-    With the state, since what storage keeps of an ended job has the version that was current when it was written.
+    It contains the state, because a job that is read back from storage has the version it had when it was stored.
     """
     waits = "-w" if job.waiting_because else ""
     return f"{job.id[:8]}-{job.state[0]}{job.version}-{job.queue_position or 0}{waits}"
 
 
 def output_url(job_id: str, output: Output) -> str:
-    """Return the stable path under which an output is read."""
+    """Return the path of an output."""
     if output.kind == "report":
         return f"/v1/jobs/{job_id}/report"
     return f"/v1/jobs/{job_id}/{output.kind}s/{output.name}"
@@ -166,7 +166,3 @@ def _output(job: Job, output: Output) -> dict[str, Any]:
 
 def _error(error: Mapping[str, Any]) -> dict[str, Any]:
     return {"attempt": None, **error}
-
-
-def _moment(seconds: float | None) -> datetime | None:
-    return datetime.fromtimestamp(seconds, UTC) if seconds else None

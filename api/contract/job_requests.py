@@ -1,7 +1,7 @@
-"""What clients may ask for, call by call.
+"""The request bodies and queries of jobs and uploads, and how a form encodes them.
 
-Owns the calls' fields and how a form spells them. What a job may ask for is in shared/jobs/options.py, what an engine
-knows is engine_catalog.py's to say, and what answers look like is job_responses.py's.
+The options of a job are in shared/jobs/options.py; which engines and parameters exist, in
+shared/queue/engine_catalog.py.
 """
 
 from __future__ import annotations
@@ -31,39 +31,39 @@ from shared.redis_client.pagination import CURSOR
 from shared.strict_json import read_json
 
 JSON_FIELDS = frozenset({"parameters", "stems", "excerpt", "metadata", "format_options"})
-"""Fields of the form whose value is JSON."""
+"""Form fields whose value is JSON."""
 
 
 class JobSubmission(JobOptions):
-    """A job as JSON."""
+    """A job, as a JSON body."""
 
-    source: SourceWish = Field(description="Where the mixture lies")
+    source: SourceWish = Field(description="Where the mixture is")
 
 
 class JobListQuery(Strict):
-    """Which jobs a list shows."""
+    """Which jobs to list."""
 
     state: JobState | None = Field(None, description="Only jobs in this state")
     batch: Identifier | None = Field(None, description="Only jobs of this batch, in the order of its items")
-    limit: int = Field(50, ge=1, le=200, description="How many at most")
-    starting_after: str | None = Field(None, pattern=CURSOR, description="The `next_starting_after` of the page before")
+    limit: int = Field(50, ge=1, le=200, description="The most to return")
+    starting_after: str | None = Field(None, pattern=CURSOR, description="`next_starting_after` of the previous page")
 
 
 class UploadWish(Strict):
-    """An upload that will go straight to storage."""
+    """A file that the client will send straight to storage."""
 
-    filename: str = Field("audio", max_length=1000, description="What the file is called")
-    size_bytes: int = Field(ge=1, description="How large it is; the form takes no more")
+    filename: str = Field("audio", max_length=1000, description="The file's name")
+    size_bytes: int = Field(ge=1, description="The file's size; storage refuses a larger file")
 
 
 class UploadQuery(Strict):
-    """What is said of a raw upload."""
+    """The query of an upload whose body is the file."""
 
-    filename: str = Field("audio", max_length=1000, description="What the file is called")
+    filename: str = Field("audio", max_length=1000, description="The file's name")
 
 
 class JobForm(Strict):
-    """A job as a multipart form. `parameters`, `stems`, `excerpt`, `format_options` and `metadata` hold JSON."""
+    """A job, as a multipart form. `parameters`, `stems`, `excerpt`, `format_options` and `metadata` hold JSON."""
 
     file: bytes = Field(description="The audio file", json_schema_extra={"format": "binary"})
     engine: Name | None = None
@@ -83,26 +83,26 @@ class JobForm(Strict):
 
 
 def query_values(arguments: MultiDict[str, str]) -> dict[str, str]:
-    """Return the query's values by name. Raises FieldsInvalidError where a name is there twice: either was meant."""
+    """Return the query's values by name. Raises FieldsInvalidError if a name is given more than once."""
     for name, values in arguments.lists():
         if len(values) > 1:
-            raise FieldsInvalidError([{"field": name, "message": "is there more than once"}])
+            raise FieldsInvalidError([{"field": name, "message": "is given more than once"}])
     return arguments.to_dict()
 
 
 def parse_json(body: bytes) -> object:
-    """Return a body's JSON. Raises BodyMalformedError."""
+    """Return the value of a JSON body. Raises BodyMalformedError."""
     try:
         return read_json(body)
     except (ValueError, RecursionError) as error:
-        raise BodyMalformedError("The body is no JSON.") from error
+        raise BodyMalformedError("The body is not valid JSON.") from error
 
 
 def form_options(fields: Mapping[str, str]) -> JobOptions:
-    """Return what a form asks for. Raises FieldsInvalidError."""
+    """Return the job options in a form's fields. Raises FieldsInvalidError."""
     values: dict[str, Any] = {}
     for name, text in fields.items():
-        # A web form sends its empty fields too.
+        # Web forms send their empty fields too.
         if text.strip():
             values[name] = _form_value(name, text.strip())
     return validate(JobOptions, group_parts(values))
@@ -116,4 +116,4 @@ def _form_value(name: str, text: str) -> object:
     try:
         return read_json(text)
     except (ValueError, RecursionError) as error:
-        raise FieldsInvalidError([{"field": name, "message": "must be JSON"}]) from error
+        raise FieldsInvalidError([{"field": name, "message": "must be valid JSON"}]) from error

@@ -1,6 +1,6 @@
-"""What clients get to see: the shapes of answers, which the OpenAPI document is made of.
+"""The response bodies of jobs and their webhook deliveries. job_json.py fills them.
 
-What a worker measured of an output passes through word for word. job_json.py fills the shape of a job.
+What a worker measured of an input or output is passed through unchanged.
 """
 
 from __future__ import annotations
@@ -8,39 +8,28 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from api.contract.resource import OpenResource, Resource
 from shared.jobs.model import JobState
 from shared.jobs.options import Excerpt
 
 
-class Resource(BaseModel):
-    """A part of an answer."""
-
-    model_config = ConfigDict(frozen=True)
-
-
-class OpenResource(Resource):
-    """A part of an answer that also carries what a worker found out."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-
 class SourceResource(OpenResource):
-    """The mixture: as it was sent, and, once a worker has looked, what it is."""
+    """The mixture, as it was sent and, once a worker has probed it, as it was found to be."""
 
     filename: str
     size_bytes: int
     sha256: str | None
     upload_id: str | None
-    url: str = Field(description="The mixture itself")
+    url: str = Field(description="Where to download the mixture")
     duration_seconds: float | None = None
     sample_rate_hz: int | None = None
     channels: int | None = None
 
 
 class OutputResource(OpenResource):
-    """One file that the job made."""
+    """One file that the job produced."""
 
     name: str
     url: str
@@ -55,8 +44,8 @@ class StemResource(OutputResource):
 
     format: str
     duration_seconds: float | None = None
-    peak_db: float | None = Field(None, description="Null for digital silence")
-    loudness_lufs: float | None = Field(None, description="EBU R 128; null where nothing is loud enough")
+    peak_db: float | None = Field(None, description="Null if the stem is digital silence")
+    loudness_lufs: float | None = Field(None, description="EBU R 128; null if the stem is too quiet to measure")
 
 
 class ErrorResource(OpenResource):
@@ -69,7 +58,7 @@ class ErrorResource(OpenResource):
 
 
 class TimesResource(Resource):
-    """When things happened, RFC 3339."""
+    """When the job was created, started and finished (RFC 3339)."""
 
     created_at: datetime
     started_at: datetime | None
@@ -77,19 +66,19 @@ class TimesResource(Resource):
 
 
 class JobResource(Resource):
-    """A job as it stands."""
+    """The current state of a job."""
 
     id: str
     state: JobState
-    stage: str | None = Field(description="What a running job does: fetch, probe, decode, separate, encode, …")
-    progress: float = Field(ge=0, le=1, description="Never falls")
-    attempt: int = Field(description="Runs so far")
-    queue_position: int | None = Field(description="1: next")
-    eta_seconds: float | None = Field(description="Seconds until it ends, as far as can be told")
+    stage: str | None = Field(description="The stage of a running job: fetch, probe, decode, separate, encode, …")
+    progress: float = Field(ge=0, le=1, description="Never decreases")
+    attempt: int = Field(description="Attempts so far")
+    queue_position: int | None = Field(description="1 is the next job to start")
+    eta_seconds: float | None = Field(description="Estimated seconds until the job ends")
     waiting_for: Literal["storage"] | None = Field(
-        description="What it waits for: a storage that does not answer costs no attempt, however long it is away"
+        description="What the job waits for. An outage of the storage costs no attempt, however long it lasts"
     )
-    waiting_because: str | None = Field(description="What the storage answered, while the job waits for it")
+    waiting_because: str | None = Field(description="The storage's error while the job waits for it")
     engine: str
     preset: str | None
     parameters: dict[str, int | float | str]
@@ -106,9 +95,9 @@ class JobResource(Resource):
     error: ErrorResource | None
     attempt_errors: list[ErrorResource]
     times: TimesResource
-    expires_at: datetime | None = Field(description="When the job and its stems are removed")
-    batch_id: str | None = Field(description="The batch that it belongs to, and goes with")
-    cached: bool = Field(description="Answered by copies of what an earlier job of the same owner had made")
+    expires_at: datetime | None = Field(description="When the job and its stems are deleted")
+    batch_id: str | None = Field(description="The batch that the job belongs to and is deleted with")
+    cached: bool = Field(description="The outputs are copies of those of an earlier job of the same owner")
     metadata: dict[str, Any]
     links: dict[str, str]
 
@@ -118,108 +107,24 @@ class JobListResource(Resource):
 
     jobs: list[JobResource]
     has_more: bool
-    next_starting_after: str | None = Field(description="`starting_after` of the next page")
+    next_starting_after: str | None = Field(description="Pass it as `starting_after` to get the next page")
 
 
 class DeliveryResource(Resource):
-    """One try to deliver a webhook."""
+    """One attempt to deliver a webhook."""
 
-    message_id: str = Field(description="Its `webhook-id`, the same at each try")
+    message_id: str = Field(description="The `webhook-id` header, the same in each attempt")
     type: str = Field(description="job.succeeded, job.failed or job.canceled")
     attempt: int
     at: datetime
     milliseconds: int
-    status: int | None = Field(description="What the receiver answered, if it did")
+    status: int | None = Field(description="The receiver's HTTP status; null without an answer")
     error: str | None
     outcome: Literal["delivered", "failed", "unwanted", "given_up"]
     next_attempt_in_seconds: float | None
 
 
 class DeliveriesResource(Resource):
-    """How a job's webhooks went, oldest first."""
+    """The delivery attempts of a job's webhooks, oldest first."""
 
     deliveries: list[DeliveryResource]
-
-
-class DirectUploadResource(Resource):
-    """An upload that the client sends to storage: a multipart form with these fields, and then the part `file`."""
-
-    upload_id: str
-    filename: str
-    url: str = Field(description="Where the form is posted")
-    fields: dict[str, str] = Field(description="The form's fields")
-    expires_in_seconds: int
-
-
-class UploadResource(Resource):
-    """An upload that jobs can name."""
-
-    upload_id: str
-    filename: str
-    size_bytes: int
-    sha256: str
-
-
-class ParameterResource(Resource):
-    """One setting of an engine."""
-
-    name: str
-    kind: Literal["number", "integer", "choice"]
-    description: str
-    minimum: float | None = None
-    maximum: float | None = None
-    choices: list[str] = []
-
-
-class PresetResource(Resource):
-    """A named set of an engine's parameters, with what was measured of it."""
-
-    name: str
-    description: str
-    parameters: dict[str, Any] = {}
-    scores: dict[str, float] = {}
-    min_seconds: float = 0.0
-    max_seconds: float | None = None
-
-
-class EngineResource(OpenResource):
-    """An engine that a live worker has."""
-
-    name: str
-    version: str
-    title: str
-    summary: str
-    stems: list[str]
-    presets: list[PresetResource]
-    default_preset: str
-    parameters: list[ParameterResource]
-    waiting_for: Literal["storage"] | None = Field(
-        None, description="What all its workers wait for; its jobs stay in line meanwhile"
-    )
-
-
-class FormatResource(Resource):
-    """A format that stems come in."""
-
-    name: str
-    extension: str
-    content_type: str
-    bit_depths: list[int] = Field(description="Empty: lossy")
-    bitrates_kbps: list[int] | None = Field(description="Lowest, default, highest; null: lossless")
-
-
-class EnginesResource(Resource):
-    """What this server can do at the moment."""
-
-    engines: list[EngineResource]
-    default_engine: str
-    formats: list[FormatResource]
-    max_upload_bytes: int
-    max_audio_seconds: float
-
-
-class HealthResource(Resource):
-    """Whether the server is well."""
-
-    status: Literal["ok", "unavailable"]
-    faults: dict[str, str] = Field({}, description="What is away, and how it shows")

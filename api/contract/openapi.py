@@ -1,8 +1,7 @@
-"""The OpenAPI 3.1 document, made of what stands beside the routes.
+"""Builds the OpenAPI 3.1 document from the routes and the pydantic models that they use.
 
-Owns the form of the document; the models in job_requests.py and job_responses.py are its schemas, so that it cannot say
-anything else than the code does. Not flask-openapi3: it makes a schema anew on each request with a query, reads whole
-forms into memory, and knows one body type a call.
+It is not flask-openapi3, which builds a schema again for each request with a query, reads whole forms into memory, and
+allows one body type per operation.
 """
 
 from __future__ import annotations
@@ -19,36 +18,36 @@ from flask import Flask
 from pydantic import BaseModel, Field
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from api.contract import problem_details as problems
-from api.contract.job_responses import Resource
+from api.contract.problem_details import MEDIA_TYPE
+from api.contract.resource import Resource
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 ATTRIBUTE = "openapi_operation"
 
 ALWAYS = (403, 500)
-"""Problems that any call can end in."""
+"""Error statuses of every operation."""
 
 WITH_KEY = (401, 429, 503)
-"""Problems of any call that looks up who calls, and counts it."""
+"""Error statuses of every operation that authenticates its caller and counts the request."""
 
-SECURITY_SCHEME = {"type": "http", "scheme": "bearer", "description": "An API key, where the server asks for one"}
+SECURITY_SCHEME = {"type": "http", "scheme": "bearer", "description": "An API key, if the server requires one"}
 
 STRUCTURED = ("application/json", "text/event-stream")
-"""Media that are more than bytes: a file of any JSON, and events."""
+"""Media types that are not described as binary files."""
 
 INTRODUCTION = """\
-Songs in, vocals and accompaniment out. `POST /v1/jobs` takes a file and answers at once; poll the job, or wait for it,
-then fetch its stems. Errors are problem details (RFC 9457) with a stable `code`.
+Separates songs into vocals and accompaniment. `POST /v1/jobs` accepts a file and answers at once. Poll the job or wait
+for it, then download its stems. Errors are problem details (RFC 9457) with a stable `code`.
 """
 
 
 class FieldProblem(Resource):
-    """What is wrong with one field."""
+    """An error in one field of the request."""
 
     field: str
     message: str
-    allowed: Any = Field(None, description="What is allowed instead, where that is a list")
+    allowed: Any = Field(None, description="The allowed values, if they can be listed")
 
 
 class Problem(Resource):
@@ -58,18 +57,18 @@ class Problem(Resource):
     title: str
     status: int
     detail: str
-    code: str = Field(description="Stable; programs decide by it")
-    request_id: str | None = Field(description="The same as in X-Request-ID and in the server's logs")
-    errors: list[FieldProblem] = Field([], description="With 422: the fields at fault")
+    code: str = Field(description="Stable: programs can rely on it")
+    request_id: str | None = Field(description="The request's id in X-Request-ID and in the server's logs")
+    errors: list[FieldProblem] = Field([], description="With 422: the invalid fields")
 
 
 @dataclass(frozen=True)
 class Operation:
-    """What the document says of a call beside its docstring.
+    """What the document says about an operation, besides the docstring of its view.
 
-    `bodies` and `answers` are models by media type and by status; `media_in` and `media` are raw bodies; `empty` are
-    statuses without one. `conditional` calls take If-None-Match, `repeatable` ones Idempotency-Key, and those that
-    can wait for a job's end (`waits`) Prefer; those `open_to_all` take no key.
+    `bodies` are models by media type, `answers` models by status. `media_in` and `media` are bodies without a model,
+    `empty` lists statuses without a body. `conditional` operations accept If-None-Match, `repeatable` ones
+    Idempotency-Key, those with `waits` Prefer. Operations `open_to_all` need no API key.
     """
 
     summary: str
@@ -87,14 +86,14 @@ class Operation:
     open_to_all: bool = False
 
     def needed_scope(self, method: str) -> str | None:
-        """Return the scope that a key needs for this call; None where no key is needed."""
+        """Return the scope that an API key needs for this operation; None if no key is needed."""
         if self.open_to_all:
             return None
         return "read" if method.upper() in {"GET", "HEAD"} else "submit"
 
 
 def describes(operation: Operation) -> Callable[[F], F]:
-    """Tie an operation's description to its view."""
+    """Attach an operation's description to its view."""
 
     def mark(view: F) -> F:
         setattr(view, ATTRIBUTE, operation)
@@ -104,7 +103,7 @@ def describes(operation: Operation) -> Callable[[F], F]:
 
 
 def document(app: Flask, version: str) -> dict[str, Any]:
-    """Return the document of the application's described routes."""
+    """Return the OpenAPI document of the application's routes that have a description."""
     paths: dict[str, dict[str, Any]] = {}
     models: dict[tuple[type[BaseModel], JsonSchemaMode], None] = {(Problem, "serialization"): None}
     for path, method, arguments, view in _described(app):
@@ -142,7 +141,7 @@ def _operation(
         "responses": _responses(operation),
     }
     if scope := operation.needed_scope(method):
-        # Without a key too: a server on loopback asks for none.
+        # The empty alternative: a server on loopback requires no key.
         described["security"] = [{"key": [scope]}, {}]
     content: dict[str, Any] = {m: {"schema": _reference(model, "validation")} for m, model in operation.bodies.items()}
     content.update({m: {"schema": {"type": "string", "format": "binary"}} for m in operation.media_in})
@@ -162,7 +161,7 @@ def _responses(operation: Operation) -> dict[str, Any]:
         responses[str(status)] = _answer(status, {})
     always = (*ALWAYS, *(() if operation.open_to_all else WITH_KEY), *((409, 422) if operation.repeatable else ()))
     for status in (*operation.problems, *always):
-        responses.setdefault(str(status), _answer(status, {problems.MEDIA_TYPE: _reference(Problem, "serialization")}))
+        responses.setdefault(str(status), _answer(status, {MEDIA_TYPE: _reference(Problem, "serialization")}))
     return dict(sorted(responses.items()))
 
 
@@ -195,10 +194,11 @@ def _query_parameters(operation: Operation) -> list[dict[str, Any]]:
 
 def _headers(operation: Operation) -> list[dict[str, Any]]:
     wanted = {
-        "If-None-Match": operation.conditional and "An ETag from before",
+        "If-None-Match": operation.conditional and "The ETag of an earlier response",
         "Idempotency-Key": operation.repeatable
-        and "Any text: the same again within a day does nothing, and shows what was made as it is",
-        "Prefer": operation.waits and "`wait=n`: answer when the job has ended, or after n seconds (60 at most)",
+        and "Any text. A repeated request with the same key within 24 h changes nothing and returns the current state "
+        "of what the first one created",
+        "Prefer": operation.waits and "`wait=n`: respond when the job has ended, or after n seconds (at most 60)",
     }
     limits = {"Idempotency-Key": {"pattern": "^[ -~]{1,255}$"}}
     return [

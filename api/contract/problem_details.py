@@ -1,7 +1,4 @@
-"""Errors as clients see them: problem details (RFC 9457) with a stable code and the request's id.
-
-Owns the table from error to HTTP status, and that no error of any kind leaves in another form.
-"""
+"""Turns every error into problem details (RFC 9457) with a stable code and the request's id."""
 
 from __future__ import annotations
 
@@ -57,7 +54,7 @@ STATUSES: Mapping[type[errors.StemqueueError], int] = {
     http_errors.KeyInUseError: 409,
     http_errors.RepeatedTooLateError: 410,
 }
-"""The status of each error; a class that is not listed has that of its nearest listed parent."""
+"""The status of each error class; other classes have the status of their nearest listed parent."""
 
 FRAMEWORK_CODES: Mapping[int, str] = {
     400: "bad_request",
@@ -66,20 +63,20 @@ FRAMEWORK_CODES: Mapping[int, str] = {
     413: http_errors.FormTooLargeError.code,
     415: http_errors.MediaTypeUnsupportedError.code,
 }
-"""The codes of errors that the framework raises by itself, by status."""
+"""The codes of errors that Flask raises itself, by status."""
 
 RETRY_AFTER_SECONDS = 2
-"""When a client may come back after a 503. Lower brings a crowd back to a server that is still ill."""
+"""When a client may retry after a 503. Lowering it increases the load on a server that is still in trouble."""
 
 FULL_RETRY_AFTER_SECONDS = 30
-"""The same where Redis is full: room comes by jobs that are deleted or expire, which takes longer than a restart."""
+"""The same while Redis is full: memory is freed as jobs are deleted or expire, which takes longer than a restart."""
 
 
 def register_problems(app: Flask) -> None:
-    """Answer every error of the application with problem details."""
+    """Make every error response of the application problem details."""
     app.register_error_handler(errors.StemqueueError, answer_error)
-    app.register_error_handler(HTTPException, _framework)
-    app.register_error_handler(Exception, _defect)
+    app.register_error_handler(HTTPException, _framework_error)
+    app.register_error_handler(Exception, _unexpected_error)
 
 
 def status_of(error: errors.StemqueueError) -> int:
@@ -110,7 +107,7 @@ def answer_error(error: errors.StemqueueError) -> Response:
     """Return the problem details of an error."""
     status = status_of(error)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        log.warning("request not served", code=error.code, error=error.message)
+        log.warning("server error response", code=error.code, error=error.message)
     members = {"errors": error.errors} if isinstance(error, FieldsInvalidError) else {}
     response = problem(status, error.code, error.message, **members)
     if isinstance(error, RateLimitedError | errors.QuotaExceededError | errors.QueueFullError):
@@ -126,13 +123,13 @@ def answer_error(error: errors.StemqueueError) -> Response:
     return response
 
 
-def _framework(error: HTTPException) -> Response:
+def _framework_error(error: HTTPException) -> Response:
     answer = error.get_response()
     status = answer.status_code
     if status < HTTPStatus.BAD_REQUEST:
-        # Redirects travel as exceptions too.
+        # Werkzeug raises redirects as exceptions too.
         return Response(answer.get_data(), status, answer.headers)
-    detail = "There is nothing at this address." if status == HTTPStatus.NOT_FOUND else error.description or ""
+    detail = "There is no such endpoint." if status == HTTPStatus.NOT_FOUND else error.description or ""
     response = problem(status, FRAMEWORK_CODES.get(status, "bad_request"), detail)
     for name in ("Allow", "Retry-After", "WWW-Authenticate"):
         if name in answer.headers:
@@ -140,7 +137,7 @@ def _framework(error: HTTPException) -> Response:
     return response
 
 
-def _defect(error: Exception) -> Response:
-    # What an unexpected error says may hold anything: it goes to the log, and only its id to the client.
+def _unexpected_error(error: Exception) -> Response:
+    # An unexpected error's message may contain anything, so it is logged and never sent to the client.
     log.error("request failed", path=request.path, exc_info=error)
-    return problem(500, errors.StemqueueError.code, "The server made a mistake. The request's id finds it in the logs.")
+    return problem(500, errors.StemqueueError.code, "Internal error. Quote the request id when you report it.")

@@ -1,6 +1,6 @@
-"""The figures that `/metrics` shows, asked when somebody looks: queues, jobs, workers, sums over all processes.
+"""The metrics of the whole deployment at `/metrics`: queues, jobs, batches, workers, counters.
 
-Owns their names and help texts. Nothing is kept in this process, so that any number of API processes show the same.
+They are read from Redis at each scrape and nothing is kept in this process, so that every API process returns the same.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ PREFIX = "stemqueue_"
 
 
 def render(queue: JobQueue, batches: BatchStore, tally: Tally) -> bytes:
-    """Return all figures in Prometheus's text format. Raises StoreUnavailableError."""
+    """Return all metrics in Prometheus's text format. Raises StoreUnavailableError."""
     registry = CollectorRegistry()
     registry.register(DeploymentCollector(queue, batches, tally))
     return generate_latest(registry)
 
 
 class DeploymentCollector(Collector):
-    """Reads the deployment once for each scrape."""
+    """Reads the state of the deployment at each scrape."""
 
     def __init__(self, queue: JobQueue, batches: BatchStore, tally: Tally) -> None:
         self._queue = queue
@@ -37,22 +37,26 @@ class DeploymentCollector(Collector):
         self._tally = tally
 
     def describe(self) -> list[Metric]:
-        """Promise nothing beforehand, so that registering does not ask Redis."""
+        """Return nothing, so that registering does not read Redis."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the families."""
-        yield from self._lines()
+        """Yield the metric families."""
+        yield from self._queues()
         yield from self._live_batches()
         yield from self._jobs()
         yield from self._workers()
         yield from self._counts()
 
-    def _lines(self) -> Iterator[Metric]:
+    def _queues(self) -> Iterator[Metric]:
         labels = ["engine", "priority"]
-        depth = GaugeMetricFamily(f"{PREFIX}queue_depth", "Jobs waiting to be published", labels=labels)
-        age = GaugeMetricFamily(f"{PREFIX}queue_oldest_age_seconds", "Age of the job waiting longest", labels=labels)
-        paused = GaugeMetricFamily(f"{PREFIX}queue_paused", "1 while an operator holds the queue", labels=["engine"])
+        depth = GaugeMetricFamily(
+            f"{PREFIX}queue_depth", "Queued jobs that are not yet published to Celery", labels=labels
+        )
+        age = GaugeMetricFamily(f"{PREFIX}queue_oldest_age_seconds", "Age of the oldest queued job", labels=labels)
+        paused = GaugeMetricFamily(
+            f"{PREFIX}queue_paused", "1 while an operator has paused the queue", labels=["engine"]
+        )
         for line in self._queue.lines():
             depth.add_metric([line.engine, line.priority], line.waiting)
             age.add_metric([line.engine, line.priority], line.oldest_age_seconds)
@@ -61,9 +65,11 @@ class DeploymentCollector(Collector):
         yield from (depth, age, paused)
 
     def _live_batches(self) -> Iterator[Metric]:
-        """Tell what stands behind the lines: of a batch only a few tracks are in line at a time."""
-        items = GaugeMetricFamily(f"{PREFIX}batch_items", "Tracks of batches that go on, by state", labels=["state"])
-        age = GaugeMetricFamily(f"{PREFIX}batch_oldest_age_seconds", "Age of the oldest batch that goes on")
+        """Yield the items of batches, of which only a few are in the queue at a time."""
+        items = GaugeMetricFamily(
+            f"{PREFIX}batch_items", "Items of batches that have not ended, by state", labels=["state"]
+        )
+        age = GaugeMetricFamily(f"{PREFIX}batch_oldest_age_seconds", "Age of the oldest batch that has not ended")
         live = self._batches.read_many(self._batches.live_ids())
         for state in ItemState:
             items.add_metric([state], sum(batch.counts[state] for batch in live))
@@ -75,7 +81,9 @@ class DeploymentCollector(Collector):
         jobs = GaugeMetricFamily(f"{PREFIX}jobs", "Jobs by state", labels=["state"])
         for state, number in sorted(self._queue.counts().items()):
             jobs.add_metric([state], number)
-        failures = CounterMetricFamily(f"{PREFIX}job_failures", "Jobs that failed for good, by code", labels=["code"])
+        failures = CounterMetricFamily(
+            f"{PREFIX}job_failures", "Jobs that failed after their last attempt, by error code", labels=["code"]
+        )
         for code, number in sorted(self._queue.failures().items()):
             if not code.startswith("retried:"):
                 failures.add_metric([code], number)
@@ -94,7 +102,7 @@ class DeploymentCollector(Collector):
         yield slots
         sandbox = GaugeMetricFamily(
             f"{PREFIX}worker_sandbox",
-            "Live workers by what confines their decoders: the version of Landlock (0: none), and seccomp filters",
+            "Live workers by the sandbox of their decoders: Landlock version (0: none) and seccomp filter",
             labels=["landlock", "seccomp"],
         )
         for (landlock, seccomp), number in sorted(Counter((w.landlock, w.seccomp) for w in live).items()):
@@ -117,7 +125,7 @@ class DeploymentCollector(Collector):
 
 
 def _stages(by_name: dict[str, list[Count]]) -> Metric:
-    family = HistogramMetricFamily(f"{PREFIX}stage_seconds", "How long the pipeline's stages take", labels=["stage"])
+    family = HistogramMetricFamily(f"{PREFIX}stage_seconds", "Duration of the pipeline's stages", labels=["stage"])
     sums = {dict(c.labels)["stage"]: c.value for c in by_name["stage_seconds_sum"]}
     counts = {dict(c.labels)["stage"]: c.value for c in by_name["stage_seconds_count"]}
     within = {(dict(c.labels)["stage"], dict(c.labels)["le"]): c.value for c in by_name["stage_seconds_bucket"]}

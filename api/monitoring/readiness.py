@@ -1,6 +1,6 @@
-"""Whether the API could take a job now, and if not, what is away. Answers within two seconds, whatever hangs.
+"""Checks within two seconds whether Redis, storage and a worker are available.
 
-Owns the probes' time; each dependency is asked by at most one thread at a time, however many ask here.
+At most one thread at a time checks each dependency, however many requests ask.
 """
 
 from __future__ import annotations
@@ -16,52 +16,52 @@ from shared.jobs.store import JobStore
 from shared.queue.dispatcher import JobQueue
 from shared.storage.object_storage import ObjectStorage
 
-PATIENCE_SECONDS = 1.5
-"""How long all probes together may take; the answer is promised within 2 s."""
+CHECK_SECONDS = 1.5
+"""The deadline of all checks together; the response is promised within 2 s."""
 
 
 class Readiness:
-    """The probes of Redis, storage and workers."""
+    """The checks of Redis, storage and workers."""
 
     def __init__(self, store: JobStore, queue: JobQueue, storage: ObjectStorage) -> None:
-        self._probes: Mapping[str, Callable[[], None]] = {
-            "redis": lambda: _demand_redis(store),
+        self._checks: Mapping[str, Callable[[], None]] = {
+            "redis": lambda: _check_redis(store),
             "storage": storage.ping,
-            "workers": lambda: _demand_workers(queue),
+            "workers": lambda: _check_workers(queue),
         }
-        self._pool = ThreadPoolExecutor(max_workers=len(self._probes), thread_name_prefix="readiness")
-        self._under_way: dict[str, Future[None]] = {}
+        self._pool = ThreadPoolExecutor(max_workers=len(self._checks), thread_name_prefix="readiness")
+        self._running: dict[str, Future[None]] = {}
         self._lock = threading.Lock()
 
     def faults(self) -> dict[str, str]:
-        """Return what is away and how it shows, by name; empty when all is well."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        """Return the error of each unavailable dependency by its name; empty if all are available."""
+        deadline = time.monotonic() + CHECK_SECONDS
         found = {}
-        for name, future in {name: self._ask(name) for name in self._probes}.items():
+        for name, future in {name: self._start(name) for name in self._checks}.items():
             try:
                 future.result(max(0.0, deadline - time.monotonic()))
             except FutureTimeoutError:
-                found[name] = "It does not answer."
+                found[name] = "No response in time."
             except StemqueueError as error:
                 found[name] = error.message
         return found
 
-    def _ask(self, name: str) -> Future[None]:
+    def _start(self, name: str) -> Future[None]:
         with self._lock:
-            running = self._under_way.get(name)
+            running = self._running.get(name)
             if running is None or running.done():
-                running = self._under_way[name] = self._pool.submit(self._probes[name])
+                running = self._running[name] = self._pool.submit(self._checks[name])
             return running
 
 
-def _demand_redis(store: JobStore) -> None:
+def _check_redis(store: JobStore) -> None:
     store.ping()
     store.demand_memory()
 
 
-def _demand_workers(queue: JobQueue) -> None:
+def _check_workers(queue: JobQueue) -> None:
     workers = queue.workers()
     if not workers:
         raise StoreUnavailableError("No worker is running.")
     if all(worker.fault for worker in workers):
-        raise StoreUnavailableError(f"All workers wait for the storage: {workers[0].fault}")
+        raise StoreUnavailableError(f"All workers are waiting for the storage: {workers[0].fault}")

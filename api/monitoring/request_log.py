@@ -1,6 +1,6 @@
-"""Every request gets an id, which its answer and its log lines carry, and one line in the log.
+"""Gives every request an id, which its response and log lines carry, and logs it in one line.
 
-Owns the id: a client's own is taken where it is harmless, so that one id follows a request through several systems.
+A client's own X-Request-ID is used if it is well-formed, so that one id follows a request through several systems.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ log, root = structlog.get_logger(__name__), logging.getLogger()
 HEADER, VARIABLE = "X-Request-ID", "HTTP_X_REQUEST_ID"
 
 BEGAN_AT = "stemqueue.began_at"
-"""Beside what the server tells of a request: when it began."""
+"""Key in the environ: when the request began, in monotonic seconds."""
 
-_numbers = random.Random()  # noqa: S311 - ids are for finding lines in logs, and no secret
+_numbers = random.Random()  # noqa: S311 - request ids are not secrets
 
-WATCHED = frozenset({"/healthz", "/readyz", "/metrics"})
+PROBE_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 
-HARMLESS = re.compile(r"[A-Za-z0-9._-]{8,64}")
+VALID_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 
 def register_request_log(app: Flask) -> None:
-    """Number and log the application's requests. Register it first: what refuses a request needs its id."""
+    """Give requests ids and log them. Register it first, since refusals contain the id."""
 
     @app.before_request
     def begin() -> None:
         given = request.environ.get(VARIABLE)
-        request_id = given if given and HARMLESS.fullmatch(given) else f"{_numbers.getrandbits(64):016x}"
+        request_id = given if given and VALID_ID.fullmatch(given) else f"{_numbers.getrandbits(64):016x}"
         g.request_id, request.environ[BEGAN_AT] = request_id, time.monotonic()
         bind_request(request_id)
 
@@ -43,8 +43,8 @@ def register_request_log(app: Flask) -> None:
     def end(response: Response) -> Response:
         response.headers.add(HEADER, g.request_id)
         method, status = request.method, response.status_code
-        # Polls come by the thousand and say nothing when all is well; who watches the server's health hears the answer.
-        is_quiet = (status < 400 and method in {"GET", "HEAD"}) or request.path in WATCHED
+        # Successful polls are too many to log, and probes get the result in the response.
+        is_quiet = (status < 400 and method in {"GET", "HEAD"}) or request.path in PROBE_PATHS
         if not is_quiet or root.isEnabledFor(logging.DEBUG):
             milliseconds = round(1000 * (time.monotonic() - request.environ[BEGAN_AT]), 1)
             write = log.debug if is_quiet else log.info

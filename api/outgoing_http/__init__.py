@@ -1,1 +1,1 @@
-"""Every HTTP request that goes out: one deadline, public addresses only."""
+"""All outgoing HTTP requests: to public addresses only, each within one deadline."""

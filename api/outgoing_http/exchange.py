@@ -1,12 +1,12 @@
-"""Requests to addresses that clients name: the one way out, which reaches no private network and always ends.
+"""Sends HTTP requests to addresses that clients name, within one deadline and never to a private network.
 
-The address that was checked is the one that is connected to, at every redirect (api/outgoing_http/public_addresses.py
-decides which are public). One deadline covers a whole exchange: looking up names, connecting, TLS, redirects, head and
-body. Proxies and netrc of the environment are not used: a proxy would do the resolving.
+The address that was checked is the one that is connected to, at every redirect (public_addresses.py decides which are
+public). The deadline covers name resolution, connecting, TLS, redirects, headers and body. The environment's proxies
+and netrc are not used: a proxy would resolve the names itself.
 
-What clients may learn: whether a host has a public address, and what a server at a public address answers. They get
-the same words for a name that does not exist and for one that has a private address, and the same for a connection
-that is refused and one that breaks: answers must not map networks or their names. Logs tell operators the reason.
+Error messages must not map internal networks or their names. Clients only learn whether a host has a public address,
+and what a server at a public address responds. A name that does not exist and a name with a private address get the
+same error, and so do all kinds of failed connections. The logs contain the reason for operators.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import httpcore
 import httpx
 import structlog
 
-from api.contract.errors import UrlRefusedError, UrlUnreachableError
+from api.contract.errors import UrlFetchError, UrlRefusedError
 from api.outgoing_http.guarded_sockets import Deadline, GuardedBackend
 from api.outgoing_http.public_addresses import NotPublicError
 from shared.settings import Settings
@@ -29,7 +29,7 @@ from shared.settings import Settings
 log = structlog.get_logger(__name__)
 
 CONNECT_SECONDS, SILENCE_SECONDS = 5.0, 10.0
-"""How long an address may take to answer a connection, TLS to be agreed on, and the other side to go on."""
+"""The timeouts of connecting to one address, and of each TLS handshake, read and write."""
 
 MAX_REDIRECTS = 3
 
@@ -40,7 +40,7 @@ USER_AGENT = "stemqueue"
 
 @dataclass(frozen=True)
 class Answer:
-    """The head of an answer, and the way to its body; `url` is where redirects led."""
+    """The status and headers of a response; `blocks` reads its body. `url` is the address after redirects."""
 
     status: int
     headers: httpx.Headers
@@ -48,13 +48,13 @@ class Answer:
     response: httpcore.Response
 
     def blocks(self) -> Iterator[bytes]:
-        """Return the body as it comes, as it was sent. Raises UrlUnreachableError, also at the deadline."""
+        """Yield the body as it arrives, without decoding it. Raises UrlFetchError, also at the deadline."""
         with outgoing_faults(self.url.host):
             yield from self.response.iter_stream()
 
 
 def check_url(url: str) -> str:
-    """Return the URL if it could be one of the web's; where it leads is found out when it is followed.
+    """Return the URL if it is a well-formed http or https URL. Its address is checked when it is requested.
 
     Raises UrlRefusedError.
     """
@@ -73,10 +73,10 @@ def exchange(
     body: bytes | None = None,
     max_redirects: int = 0,
 ) -> Iterator[Answer]:
-    """Send a request and give its answer, whose body may be read within. All of it ends within `seconds`.
+    """Send a request and yield the response, whose body can be read within the context. All ends within `seconds`.
 
-    A redirect is followed `max_redirects` times, which is for requests without a body; 0: it is the answer.
-    Raises UrlRefusedError, UrlUnreachableError.
+    Up to `max_redirects` redirects are followed, for requests without a body; with 0 a redirect is the response.
+    Raises UrlRefusedError, UrlFetchError.
     """
     target, left = _parse(url), max_redirects
     backend = GuardedBackend(Deadline(seconds), loopback=settings.outgoing_to_loopback)
@@ -88,7 +88,7 @@ def exchange(
                 if location is None:
                     yield answer
                     return
-            # The body of a redirect is not read: it may be endless.
+            # The body of a redirect is not read, since it may be endless.
             if not left:
                 raise UrlRefusedError(f"The URL redirects more than {max_redirects} times.")
             left -= 1
@@ -97,7 +97,7 @@ def exchange(
 
 @contextmanager
 def outgoing_faults(host: str) -> Iterator[None]:
-    """Turn what can go wrong with a host into UrlRefusedError or UrlUnreachableError."""
+    """Convert connection errors into UrlRefusedError or UrlFetchError, and log the reason."""
     try:
         yield
     except NotPublicError as error:
@@ -105,7 +105,7 @@ def outgoing_faults(host: str) -> Iterator[None]:
         raise UrlRefusedError("The URL does not lead to a public address.") from error
     except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, OSError) as error:
         log.info("outgoing request failed", host=host, reason=f"{type(error).__name__}: {error}")
-        raise UrlUnreachableError("The URL's server gives no complete answer in time.") from error
+        raise UrlFetchError("The URL's server did not respond completely in time.") from error
 
 
 def _parse(url: str) -> httpx.URL:
@@ -115,7 +115,7 @@ def _parse(url: str) -> httpx.URL:
     except (httpx.InvalidURL, UnicodeError):
         sound = False
     if not sound or not url.isprintable() or parsed.userinfo:
-        raise UrlRefusedError("A URL begins with http:// or https://, has a host, and no user name in it.")
+        raise UrlRefusedError("The URL must begin with http:// or https:// and have a host and no user name.")
     return parsed
 
 
@@ -126,7 +126,7 @@ def _sent(connections: httpcore.ConnectionPool, request: httpcore.Request) -> It
     try:
         yield response
     finally:
-        # Ends the connection if the body was not read.
+        # Closes the connection if the body was not read.
         response.close()
 
 
@@ -148,10 +148,10 @@ def _redirected(target: httpx.URL, location: str) -> httpx.URL:
     try:
         return _parse(str(target.join(location)))
     except (httpx.InvalidURL, UrlRefusedError) as error:
-        raise UrlRefusedError("The URL leads to something that is no web address.") from error
+        raise UrlRefusedError("The URL redirects to something that is not a valid http or https URL.") from error
 
 
 @functools.cache
 def _certificates() -> ssl.SSLContext:
-    # Of this process, since reading them takes some 20 ms.
+    # Cached, since loading the certificates takes about 20 ms.
     return httpx.create_ssl_context(trust_env=False)

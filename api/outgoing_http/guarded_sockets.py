@@ -1,7 +1,7 @@
-"""Sockets that only lead to public addresses and obey one deadline: a network backend for httpcore.
+"""A network backend for httpcore that connects to public addresses only and enforces one deadline.
 
-The time-outs of HTTP libraries bound each read by itself. A server that sends a byte now and then keeps them waiting
-for as long as it likes, so here each read has no more time than the whole exchange has left.
+The timeouts of HTTP libraries apply to each read. A server that sends a byte now and then could keep a client waiting
+for ever, so here each read also ends at the deadline of the whole exchange.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ import httpcore
 from api.outgoing_http.public_addresses import public_addresses
 
 LOOK_UP_SECONDS = 10.0
-"""How long a name may take to resolve; raising it lets name servers that hang hold threads for longer."""
+"""The timeout of name resolution. Raising it lets name servers that hang occupy threads for longer."""
 
 
 class Deadline:
-    """A moment by which all has to be done."""
+    """The moment by which an exchange must be finished."""
 
     def __init__(self, seconds: float) -> None:
         self._at = time.monotonic() + seconds
 
     def bound(self, seconds: float | None) -> float:
-        """Return the seconds that are left, `seconds` at most. Raises httpcore.ReadTimeout when there are none."""
+        """Return the seconds left, at most `seconds`. Raises httpcore.ReadTimeout if none are left."""
         left = self._at - time.monotonic()
         if left <= 0:
             raise httpcore.ReadTimeout("the deadline of the exchange has passed")
@@ -35,7 +35,7 @@ class Deadline:
 
 
 class GuardedBackend(httpcore.NetworkBackend):
-    """Opens the connections of one exchange; `loopback` allows those to this machine itself.
+    """Opens the connections of one exchange. `loopback` allows connections to this machine.
 
     Connecting raises NotPublicError.
     """
@@ -52,13 +52,13 @@ class GuardedBackend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
-        """Connect to the first address that answers; `timeout` is for each."""
+        """Connect to the first address that responds; `timeout` applies to each."""
         del local_address, socket_options
         fault: Exception = httpcore.ConnectError(f"{host} has no address")
         seconds = self._deadline.bound(LOOK_UP_SECONDS)
         for address in public_addresses(host, port, seconds=seconds, loopback=self._loopback):
             try:
-                # It is an address: nothing is looked up again.
+                # `address` is numeric, so no name is resolved again.
                 return _Stream(socket.create_connection((address, port), self._deadline.bound(timeout)), self._deadline)
             except OSError as error:
                 fault = error
@@ -66,7 +66,7 @@ class GuardedBackend(httpcore.NetworkBackend):
 
 
 class _Stream(httpcore.NetworkStream):
-    """A connection; Python's TLS sockets use a time-out for the whole of a handshake or a read, not for each record."""
+    """A connection. Python's TLS sockets apply a timeout to a whole handshake or read, not to each record."""
 
     def __init__(self, connection: socket.socket, deadline: Deadline) -> None:
         self._socket = connection
@@ -83,14 +83,14 @@ class _Stream(httpcore.NetworkStream):
             try:
                 left = left[self._socket.send(left) :]
             except OSError as error:
-                # httpcore then reads what the server had to say.
+                # On a WriteError httpcore still reads the response.
                 raise httpcore.WriteError(str(error)) from error
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
         self._socket.settimeout(self._deadline.bound(timeout))
-        # Certificates have no dot at the end of a name.
+        # Names in certificates have no trailing dot.
         name = server_hostname.rstrip(".") if server_hostname else None
         try:
             return _Stream(ssl_context.wrap_socket(self._socket, server_hostname=name), self._deadline)

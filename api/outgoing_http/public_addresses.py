@@ -1,4 +1,4 @@
-"""Which addresses are public, and finding the ones that a host name has."""
+"""Decides which addresses are public, and resolves host names to them."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ NOT_PUBLIC_4 = tuple(
         "240.0.0.0/4",  # reserved, and broadcast
     )
 )
-"""All of IPv4 that is not the Internet's: IANA's special-purpose registry, and addresses of clouds."""
+"""The IPv4 addresses that are not public: IANA's special-purpose registry and addresses of cloud services."""
 
 GLOBAL_UNICAST = ip_network("2000::/3")
-"""All of IPv6 that the Internet uses. Outside are loopback, `::/96`, mapped IPv4, NAT64, ULA, link-local, site-local,
+"""The public IPv6 addresses. Outside of it are loopback, `::/96`, mapped IPv4, NAT64, ULA, link-local, site-local,
 multicast, SRv6."""
 
 NOT_PUBLIC_6 = tuple(
@@ -49,19 +49,19 @@ NOT_PUBLIC_6 = tuple(
 )
 
 ISATAP = frozenset({0x00005EFE, 0x02005EFE})
-"""What the interface part of an address begins with that holds an IPv4 address in its last 32 bits."""
+"""The first 32 bits of an interface identifier whose last 32 bits are an IPv4 address."""
 
 Address = IPv4Address | IPv6Address
 
 
 class NotPublicError(Exception):
-    """A host does not resolve, or to an address that is not public."""
+    """A host name does not resolve, or resolves to an address that is not public."""
 
 
 def is_public(address: Address) -> bool:
-    """Return whether an address is one of the Internet's.
+    """Return whether an address is public.
 
-    Not by `ipaddress.is_global`, which says so of addresses that hold a private one, such as `64:ff9b::7f00:1`.
+    `ipaddress.is_global` is not used: it is true of addresses that contain a private one, such as `64:ff9b::7f00:1`.
     """
     if isinstance(address, IPv4Address):
         return not any(address in block for block in NOT_PUBLIC_4)
@@ -71,10 +71,10 @@ def is_public(address: Address) -> bool:
 
 
 def public_addresses(host: str, port: int, *, seconds: float, loopback: bool) -> list[str]:
-    """Return a host's addresses in the order in which to try them, all of them public, or loopback where allowed.
+    """Return a host's addresses in the order to try them. All are public, or loopback if allowed.
 
-    Raises NotPublicError, also when the look-up takes longer than `seconds`. A host with a private address beside a
-    public one is refused.
+    Raises NotPublicError, also if resolving takes longer than `seconds`, and for a host that has a private address
+    besides a public one.
     """
     found = [ip_address(text) for text in _look_up(host, port, seconds)]
     for address in found:
@@ -84,7 +84,7 @@ def public_addresses(host: str, port: int, *, seconds: float, loopback: bool) ->
 
 
 def _look_up(host: str, port: int, seconds: float) -> list[str]:
-    """Ask the system's resolver, which has no time-out of ours: a thread is left to it."""
+    """Resolve a name in a thread of its own, since the system's resolver accepts no timeout."""
     answers: queue.SimpleQueue[list[str] | Exception] = queue.SimpleQueue()
 
     def ask() -> None:

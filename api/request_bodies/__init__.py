@@ -1,1 +1,1 @@
-"""Reads request bodies as they arrive and refuses what is not audio."""
+"""Reads request bodies as they arrive and refuses files that are not audio."""

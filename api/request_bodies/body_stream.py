@@ -1,6 +1,6 @@
-"""Bodies of requests, read as they come: in bounded memory, under a byte limit, and noticing a client that goes away.
+"""Reads request bodies as they arrive: in bounded memory, with a size limit, detecting clients that disconnect.
 
-Owns the reading; what a form's parts are is multipart_form.py's to say.
+multipart_form.py parses forms.
 """
 
 from __future__ import annotations
@@ -23,40 +23,41 @@ from shared.errors import AudioEmptyError
 from shared.storage.upload_stream import Stored
 
 READ_BYTES = 256 * 1024
-"""How much of a body is read at once."""
+"""How many bytes of a body are read at once."""
 
 WAS_READ = "stemqueue.body_was_read"
-"""Key in the environ of a request whose body was read to its end."""
+"""Key in the environ that is set once the body was read completely."""
 
 MAX_FORM_BYTES = 256 * 1024
-"""What a form may hold beside its file, or a JSON body in all."""
+"""The largest size of a form without its file, and of a JSON body."""
 
 
 def body_blocks(environ: dict[str, Any], *, max_file_bytes: int, form_bytes: int = 0) -> Iterator[bytes]:
-    """Yield the body of a request: a file, and perhaps a form around it.
+    """Yield the body of a request: a file, possibly inside a form of up to `form_bytes` more.
 
-    Raises UploadTooLargeError, at once where the client announces the size; BodyIncompleteError, BodyStalledError.
+    Raises UploadTooLargeError, at once if the Content-Length is too large; BodyIncompleteError, BodyMalformedError,
+    BodyStalledError.
     """
     announced, received = get_content_length(environ), 0
     if announced is not None:
-        refuse_beyond(max_file_bytes, announced - form_bytes)
+        check_size(max_file_bytes, announced - form_bytes)
     for block in _read(environ):
         received += len(block)
-        refuse_beyond(max_file_bytes, received - form_bytes)
+        check_size(max_file_bytes, received - form_bytes)
         yield block
-    # A client that goes away in mid-body raises nothing: the server just has no more bytes.
+    # gunicorn raises nothing when a client disconnects; the body just ends early.
     if announced is not None and received != announced:
-        raise BodyIncompleteError("The client sent less than it announced.")
+        raise BodyIncompleteError("The body is shorter than its Content-Length.")
 
 
-def refuse_beyond(max_bytes: int, size_bytes: int) -> None:
-    """Raise UploadTooLargeError if the size passes the limit."""
+def check_size(max_bytes: int, size_bytes: int) -> None:
+    """Raise UploadTooLargeError if the size exceeds the limit."""
     if size_bytes > max_bytes:
-        raise UploadTooLargeError(f"The file is larger than the {max_bytes:,} bytes that this server takes.")
+        raise UploadTooLargeError(f"The file is larger than this server's limit of {max_bytes:,} bytes.")
 
 
 def read_small_body(environ: dict[str, Any], max_bytes: int = MAX_FORM_BYTES) -> bytes:
-    """Return a body that is meant for memory. Raises FormTooLargeError and what `body_blocks` raises."""
+    """Return a body that fits into memory. Raises FormTooLargeError and what `body_blocks` raises."""
     try:
         return b"".join(body_blocks(environ, max_file_bytes=max_bytes))
     except UploadTooLargeError as error:
@@ -64,25 +65,25 @@ def read_small_body(environ: dict[str, Any], max_bytes: int = MAX_FORM_BYTES) ->
 
 
 class Sink(Protocol):
-    """Where a file's bytes go: to storage, or nowhere."""
+    """Where the bytes of a file are written: to storage, or only to a digest."""
 
     @property
     def size_bytes(self) -> int:
-        """How much has come."""
+        """How many bytes were written."""
 
     def __enter__(self) -> Sink: ...
 
     def __exit__(self, *_: object) -> None: ...
 
     def write(self, block: bytes) -> int:
-        """Take bytes."""
+        """Write bytes."""
 
     def finish(self) -> Stored:
-        """Tell what came, once it is where it goes."""
+        """Finish writing and return what was stored."""
 
 
 class DigestOnly:
-    """Takes a file that was stored before, to see whether it is the same."""
+    """Computes the digest of a file without storing it, to compare a repeated request with the first."""
 
     def __init__(self) -> None:
         self.size_bytes = 0
@@ -95,18 +96,18 @@ class DigestOnly:
         pass
 
     def write(self, block: bytes) -> int:
-        """Take bytes."""
+        """Write bytes."""
         self.size_bytes += len(block)
         self._digest.update(block)
         return len(block)
 
     def finish(self) -> Stored:
-        """Tell what came."""
+        """Return the size and digest."""
         return Stored(key="", size_bytes=self.size_bytes, etag="", sha256=self._digest.hexdigest())
 
 
 def store_body(blocks: Iterator[bytes], upload: Sink) -> Stored:
-    """Store a raw body as one object. Raises AudioEmptyError, StorageUnavailableError and what the blocks raise."""
+    """Store a body as one object. Raises AudioEmptyError, StorageUnavailableError and what the blocks raise."""
     with upload:
         for block in blocks:
             upload.write(block)
@@ -121,8 +122,8 @@ def _read(environ: dict[str, Any]) -> Iterator[bytes]:
             yield block
         environ[WAS_READ] = True
     except TimeoutError as error:
-        raise BodyStalledError("The body came too slowly.") from error
+        raise BodyStalledError("The body arrived too slowly.") from error
     except OSError as error:
-        raise BodyIncompleteError("The connection broke in mid-body.") from error
+        raise BodyIncompleteError("The connection closed before the end of the body.") from error
     except ParseException as error:
-        raise BodyMalformedError("The body's chunks are no HTTP.") from error
+        raise BodyMalformedError("The chunks of the body are malformed.") from error

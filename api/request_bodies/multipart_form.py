@@ -1,7 +1,7 @@
-"""A multipart form whose one file goes to storage while it comes in.
+"""Parses a multipart form and sends its one file to storage while it arrives.
 
-Owns which parts a form may have, and their bounds. The parsing is python-multipart's push parser: werkzeug's decoder
-appends a stray carriage return to a file when a read ends within the bytes that follow its boundary.
+It uses python-multipart's push parser: Werkzeug's decoder appends a stray carriage return to a file if a read ends
+within the bytes that follow its boundary.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from python_multipart.multipart import MultipartParser
 from werkzeug.http import parse_options_header
 
 from api.contract.errors import BodyMalformedError, FormTooLargeError
-from api.request_bodies.body_stream import MAX_FORM_BYTES, Sink, refuse_beyond
+from api.request_bodies.body_stream import MAX_FORM_BYTES, Sink, check_size
 from shared.errors import AudioEmptyError, FieldsInvalidError
 from shared.storage.upload_stream import Stored
 
 MAX_PARTS = 40
-"""Parts of a form; more than there are fields, so that an honest mistake is told as such."""
+"""The most parts of a form; more than there are fields, so that a wrong field is reported by its name."""
 
 
 @dataclass
 class Form:
-    """What a form held: its fields, and its one file once that is stored."""
+    """The fields of a form, and its one file once it is stored."""
 
     fields: dict[str, str] = field(default_factory=dict)
     filename: str | None = None
@@ -35,7 +35,7 @@ class Form:
 def receive_form(
     blocks: Iterator[bytes], boundary: str, open_upload: Callable[[], Sink], *, max_file_bytes: int
 ) -> Form:
-    """Read a form; its part `file` goes to storage while it comes in, and is taken back on any error.
+    """Read a form and store its part `file` while it arrives. On any error the upload is aborted.
 
     Raises FieldsInvalidError, FormTooLargeError, UploadTooLargeError, AudioEmptyError, BodyMalformedError,
     StorageUnavailableError, and what the blocks raise.
@@ -47,12 +47,12 @@ def receive_form(
             for block in _without_preamble(blocks, boundary.encode()):
                 parser.write(block)
         except (FormParserError, UnicodeError) as error:
-            raise BodyMalformedError("The body is no well-formed multipart form.") from error
+            raise BodyMalformedError("The body is not a valid multipart form.") from error
         return receiver.finish()
 
 
 def _without_preamble(blocks: Iterator[bytes], boundary: bytes) -> Iterator[bytes]:
-    """Leave out what stands before the first boundary, which is for nobody (RFC 2046) and unknown to the parser."""
+    """Skip the text before the first boundary, which RFC 2046 says to ignore and the parser does not know."""
     head, mark = b"\r\n", b"\r\n--" + boundary
     for block in blocks:
         head += block
@@ -60,12 +60,12 @@ def _without_preamble(blocks: Iterator[bytes], boundary: bytes) -> Iterator[byte
             yield head[place + 2 :]
             break
         if len(head) > MAX_FORM_BYTES + len(block):
-            raise BodyMalformedError("The body holds no part of a form.")
+            raise BodyMalformedError("The body contains no part with the boundary that its Content-Type names.")
     yield from blocks
 
 
 class _Receiver:
-    """Hears the parser's events; raises from within them."""
+    """Handles the parser's callbacks, and raises from them."""
 
     def __init__(self, open_upload: Callable[[], Sink], max_file_bytes: int) -> None:
         self._open_upload = open_upload
@@ -81,7 +81,7 @@ class _Receiver:
         self._ended = False
 
     def parser(self, boundary: str) -> MultipartParser:
-        """Return a parser that tells this receiver."""
+        """Return a parser that calls this receiver."""
         return MultipartParser(
             boundary.encode(),
             {
@@ -99,9 +99,9 @@ class _Receiver:
     def finish(self) -> Form:
         """Finish the upload and return the form."""
         if not self._ended:
-            raise BodyMalformedError("The form breaks off before its end.")
+            raise BodyMalformedError("The form ends before its closing boundary.")
         if self._upload is None:
-            raise _wrong("file", "is missing: the audio file, as multipart/form-data")
+            raise _field_error("file", "is missing: send the audio file in this field")
         if not self._upload.size_bytes:
             raise AudioEmptyError("The file is empty.")
         self._form.stored = self._upload.finish()
@@ -135,9 +135,9 @@ class _Receiver:
 
     def _begin_file(self, name: str, filename: str) -> None:
         if name != "file":
-            raise _wrong(name, "is no field for a file; the audio goes into `file`")
+            raise _field_error(name, "must not be a file; send the audio in the field `file`")
         if self._upload is not None:
-            raise _wrong("file", "is there more than once; a job takes one file")
+            raise _field_error("file", "is given more than once; a job has one file")
         self._field = None
         # Browsers and HTTP libraries write a quote in a file name as %22, and escape nothing else.
         self._form.filename = filename.replace("%22", '"')
@@ -145,19 +145,19 @@ class _Receiver:
 
     def _begin_field(self, name: str) -> None:
         if name == "file":
-            raise _wrong("file", "holds no file: its part has no file name")
+            raise _field_error("file", "must be a file: its part has no file name")
         if name in self._form.fields:
-            raise _wrong(name, "is there more than once")
+            raise _field_error(name, "is given more than once")
         self._field = name
 
     def _take_data(self, data: bytes, start: int, end: int) -> None:
         if self._field is not None:
             self._form_bytes += end - start
             if self._form_bytes > MAX_FORM_BYTES:
-                raise FormTooLargeError(f"The form's fields hold more than {MAX_FORM_BYTES:,} bytes.")
+                raise FormTooLargeError(f"The form's fields are larger than {MAX_FORM_BYTES:,} bytes.")
             self._text += data[start:end]
         elif self._upload is not None:
-            refuse_beyond(self._max_file_bytes, self._upload.size_bytes + end - start)
+            check_size(self._max_file_bytes, self._upload.size_bytes + end - start)
             self._upload.write(data[start:end])
 
     def _end_part(self) -> None:
@@ -171,12 +171,12 @@ class _Receiver:
 
 
 def _text(value: bytes) -> str:
-    # Names of files come in UTF-8 nearly always, and from old systems in what they have.
+    # File names are nearly always UTF-8; those of old systems are in other encodings.
     try:
         return value.decode()
     except UnicodeDecodeError:
         return value.decode("latin-1")
 
 
-def _wrong(name: str, message: str) -> FieldsInvalidError:
+def _field_error(name: str, message: str) -> FieldsInvalidError:
     return FieldsInvalidError([{"field": name, "message": message}])

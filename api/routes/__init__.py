@@ -1,1 +1,1 @@
-"""The endpoints: each parses, calls one use case, renders."""
+"""The HTTP endpoints: each parses its request, calls one service, and renders the response."""

@@ -1,4 +1,4 @@
-"""Batches over HTTP: submit, read, list, items, reports, cancel, retry what failed, delete."""
+"""The endpoints of batches: submit, preflight, read, list, items, reports, cancel, retry, rerun, delete."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from functools import wraps
 
 from flask import Blueprint, Response, request
 
-from api.access.authentication import caller
 from api.contract.batch_requests import BatchListQuery, BatchSubmission, ItemListQuery
 from api.contract.batch_responses import (
     BatchListResource,
@@ -27,11 +26,11 @@ from api.contract.job_requests import parse_json, query_values
 from api.contract.openapi import Operation, describes
 from api.request_bodies.body_stream import read_small_body
 from api.routes.idempotency import Exchange, repeatable
-from api.routes.jobs import sender
+from api.routes.ownership import find_batch, listed_owner, sender
 from api.services import services
 from api.submission.batch_preflight import PreflightResource
 from shared.batches.item_status import Standing
-from shared.batches.model import Batch, BatchState, batch_id_from, is_batch_id
+from shared.batches.model import Batch, BatchState, batch_id_from
 from shared.errors import BatchNotFoundError, FieldsInvalidError
 from shared.jobs.options import validate
 from shared.redis_client.pagination import cursor_of
@@ -39,10 +38,10 @@ from shared.redis_client.pagination import cursor_of
 blueprint = Blueprint("batches", __name__, url_prefix="/v1/batches")
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
-"""What a batch's submission may hold; more tracks want a manifest in storage."""
+"""The largest body of a batch; larger batches need a manifest in storage."""
 
 POLL_SECONDS = 2
-"""When it is worth to ask again for a batch that goes on."""
+"""The Retry-After of a batch that has not ended."""
 
 
 @blueprint.post("")
@@ -56,26 +55,27 @@ POLL_SECONDS = 2
         repeatable=True,
     )
 )
-@repeatable(lambda batch_id, status: _accepted(find_batch(batch_id), status))
+@repeatable(lambda batch_id, status: _accepted_response(find_batch(batch_id), status))
 def submit(exchange: Exchange) -> Response:
-    """Take a list of tracks, a manifest in storage, or all the audio below a prefix.
+    """Submit a list of tracks, a manifest in storage, or all audio files below a prefix.
 
-    The answer comes at once: workers read the manifest, and begin with its first tracks meanwhile. A manifest is JSONL
-    (a track a line, as in `items`) or CSV with the columns `track`, `upload_id` or `bucket` and `key`, `engine`,
+    The response is immediate: workers read the manifest and start its first tracks meanwhile. A manifest is JSONL (one
+    track a line, as in `items`) or CSV with the columns `track`, `upload_id` or `bucket` and `key`, `engine`,
     `preset`, `format`, `bit_depth`, `bitrate_kbps`, `stems`, `start_seconds`, `duration_seconds`, `no_cache`,
-    `metadata.<name>`, `parameters.<name>`. A bad line becomes an item in state `invalid` and harms no other.
+    `metadata.<name>`, `parameters.<name>`. An invalid line becomes an item in the state `invalid` and does not
+    affect the others.
     """
     values = _body()
     exchange.seal({"json": values})
     wanted = validate(BatchSubmission, values)
     batch_id = batch_id_from(exchange.resource_id)
-    batch = services().batch_submissions.submit(sender(), wanted, batch_id=batch_id)
+    batch = services().batch_submitter.submit(sender(), wanted, batch_id=batch_id)
     exchange.made_id = batch.id
-    return _accepted(batch, 202)
+    return _accepted_response(batch, 202)
 
 
-def _accepted(batch: Batch, status: int) -> Response:
-    response = _answer(batch, status)
+def _accepted_response(batch: Batch, status: int) -> Response:
+    response = _batch_response(batch, status)
     response.headers["Location"] = f"/v1/batches/{batch.id}"
     return response
 
@@ -83,7 +83,7 @@ def _accepted(batch: Batch, status: int) -> Response:
 @blueprint.post("/preflight")
 @describes(
     Operation(
-        "Tell what a batch would need",
+        "Estimate what a batch needs",
         tag="batches",
         bodies={"application/json": BatchSubmission},
         answers={200: PreflightResource},
@@ -91,14 +91,14 @@ def _accepted(batch: Batch, status: int) -> Response:
     )
 )
 def preflight() -> Response:
-    """Look a batch over and make nothing: how many tracks, which lines are bad, what hours and room it will take."""
-    needs = services().preflight.look(sender(), validate(BatchSubmission, _body()))
+    """Check a batch without creating it: its tracks, its invalid lines, the time and the storage it would take."""
+    needs = services().preflight.estimate(sender(), validate(BatchSubmission, _body()))
     return Response(needs.model_dump_json(), content_type="application/json")
 
 
 def _body() -> object:
     if request.mimetype != "application/json":
-        raise MediaTypeUnsupportedError("A batch comes as application/json.")
+        raise MediaTypeUnsupportedError("The Content-Type of a batch must be application/json.")
     return parse_json(read_small_body(request.environ, MAX_BODY_BYTES))
 
 
@@ -114,8 +114,8 @@ def _body() -> object:
     )
 )
 def read(batch_id: str) -> Response:
-    """Tell how a batch stands: its items by state; one read of Redis, however many there are."""
-    return _answer(find_batch(batch_id))
+    """Return a batch with the number of its items in each state. Costs one read of Redis, whatever its size."""
+    return _batch_response(find_batch(batch_id))
 
 
 @blueprint.get("")
@@ -125,13 +125,14 @@ def read(batch_id: str) -> Response:
     )
 )
 def list_batches() -> Response:
-    """Show batches, newest first."""
+    """List batches, newest first."""
     query = validate(BatchListQuery, query_values(request.args))
-    owner = None if caller().may("admin") else caller().owner
     try:
-        ids, more = services().batches.list_ids(owner, limit=query.limit, before=query.starting_after)
+        ids, more = services().batches.list_ids(listed_owner(), limit=query.limit, before=query.starting_after)
     except BatchNotFoundError as error:
-        raise FieldsInvalidError([{"field": "starting_after", "message": "is no batch any more"}]) from error
+        raise FieldsInvalidError(
+            [{"field": "starting_after", "message": "names a batch that no longer exists"}]
+        ) from error
     batches = services().batches.read_many(ids)
     page = BatchListResource(
         batches=[BatchResource.model_validate(batch_document(b)) for b in batches],
@@ -152,7 +153,7 @@ def list_batches() -> Response:
     )
 )
 def list_items(batch_id: str) -> Response:
-    """Show a batch's items in the manifest's order."""
+    """List a batch's items in the order of its manifest."""
     batch = find_batch(batch_id)
     query = validate(ItemListQuery, query_values(request.args))
     items, more = services().items.page(batch, limit=query.limit, after=query.starting_after, state=query.state)
@@ -167,7 +168,7 @@ def list_items(batch_id: str) -> Response:
 @blueprint.get("/<batch_id>/report.csv")
 @describes(Operation("Read a batch's report as CSV", tag="batches", media={200: ("text/csv",)}, problems=(404, 503)))
 def read_report_csv(batch_id: str) -> Response:
-    """Send a row for each item, in the manifest's order, as things stand."""
+    """Return one row for each item and its current state, in the order of the manifest."""
     return _report(batch_id, report_csv, "csv", "text/csv; charset=utf-8")
 
 
@@ -176,24 +177,24 @@ def read_report_csv(batch_id: str) -> Response:
     Operation("Read a batch's report as JSONL", tag="batches", media={200: ("application/jsonl",)}, problems=(404, 503))
 )
 def read_report_jsonl(batch_id: str) -> Response:
-    """Send a line of JSON for each item, in the manifest's order, as things stand."""
+    """Return one line of JSON for each item and its current state, in the order of the manifest."""
     return _report(batch_id, report_jsonl, "jsonl", "application/jsonl")
 
 
 def changes(path: str, summary: str) -> Callable[[Callable[[Batch], Batch]], Callable[..., Response]]:
-    """Make a POST of what changes a batch: 409 where its state forbids it, and the batch as it is then."""
+    """Make a POST endpoint of a change: it responds with the changed batch, or 409 if its state does not allow it."""
 
     def made(change: Callable[[Batch], Batch]) -> Callable[..., Response]:
         @blueprint.post(f"/<batch_id>/{path}", endpoint=change.__name__)
         @describes(
             Operation(summary, tag="batches", answers={202: BatchResource}, problems=(404, 409, 503), repeatable=True)
         )
-        @repeatable(lambda batch_id, status: _answer(find_batch(batch_id), status))
+        @repeatable(lambda batch_id, status: _batch_response(find_batch(batch_id), status))
         @wraps(change)
         def view(exchange: Exchange, batch_id: str) -> Response:
             exchange.seal({})
             exchange.made_id = batch_id
-            return _answer(change(find_batch(batch_id)), 202)
+            return _batch_response(change(find_batch(batch_id)), 202)
 
         return view
 
@@ -202,7 +203,7 @@ def changes(path: str, summary: str) -> Callable[[Callable[[Batch], Batch]], Cal
 
 @changes("cancel", "Cancel a batch")
 def cancel(batch: Batch) -> Batch:
-    """Cancel what waits, what is in line and what runs; what is done stays."""
+    """Cancel the waiting, queued and running items; finished items stay as they are."""
     canceled = services().batch_changes.cancel(batch.id)
     services().submission.dispatch()
     return canceled
@@ -210,52 +211,42 @@ def cancel(batch: Batch) -> Batch:
 
 @changes("retry-failed", "Retry a batch's failed items")
 def retry_failed(batch: Batch) -> Batch:
-    """Have the items done again that failed or were canceled; 409 where there are none."""
+    """Run the failed and canceled items again; 409 if there are none."""
     return services().batch_changes.retry_failed(batch.id)
 
 
-@changes("rerun", "Do a batch's items again that an older engine made")
+@changes("rerun", "Rerun a batch's items made by another engine version")
 def rerun(batch: Batch) -> Batch:
-    """Have the items done again that another version of their engine made than workers have now.
+    """Run the items again whose stems were made by another version of their engine than workers have now.
 
-    The answer comes at once, however many there are: workers look for them (`rerun_checked` tells how far they are),
-    and each waits again once it is found. An item keeps its stems until it has new ones; 409 where there are none.
+    The response is immediate: workers look for these items (`rerun_checked` is their progress), and each found item
+    goes back to `waiting`. An item keeps its stems until the new ones are ready. 409 if there are no such items.
     """
-    return services().batch_submissions.rerun(batch)
+    return services().batch_submitter.rerun(batch)
 
 
 @blueprint.delete("/<batch_id>")
 @describes(Operation("Delete a batch", tag="batches", empty=(204,), problems=(404, 409, 503)))
 def delete(batch_id: str) -> Response:
-    """Forget an ended batch with all its jobs; their objects are removed within minutes."""
+    """Delete an ended batch with all its jobs; their stored objects are removed within minutes."""
     find_batch(batch_id)
-    services().batch_submissions.remove(batch_id)
+    services().batch_submitter.delete(batch_id)
     return Response(status=204)
 
 
-def find_batch(batch_id: str) -> Batch:
-    """Return a batch of the caller's. Raises BatchNotFoundError, for somebody else's too."""
-    if len(batch_id) != 32 or not batch_id.isalnum() or not is_batch_id(batch_id):
-        raise BatchNotFoundError("There is no such batch.")
-    batch = services().batches.read(batch_id)
-    if not caller().may_see(batch.request.owner):
-        raise BatchNotFoundError("There is no such batch.")
-    return batch
-
-
 def _report(
-    batch_id: str, rows_of: Callable[[Batch, Iterable[Standing]], Iterator[bytes]], ending: str, content_type: str
+    batch_id: str, write_rows: Callable[[Batch, Iterable[Standing]], Iterator[bytes]], extension: str, content_type: str
 ) -> Response:
     batch = find_batch(batch_id)
-    rows = rows_of(batch, services().items.all(batch))
-    # The first rows are made before the answer begins, so that a storage that is away shows as a status.
+    rows = write_rows(batch, services().items.all(batch))
+    # Read before the response starts, so that unavailable storage can still be answered with an error status.
     first = next(rows, b"")
     response = Response(itertools.chain([first], rows), content_type=content_type)
-    response.headers["Content-Disposition"] = f'attachment; filename="batch-{batch.id[:8]}.{ending}"'
+    response.headers["Content-Disposition"] = f'attachment; filename="batch-{batch.id[:8]}.{extension}"'
     return response
 
 
-def _answer(batch: Batch, status: int = 200) -> Response:
+def _batch_response(batch: Batch, status: int = 200) -> Response:
     tag = etag_of(batch)
     headers = {"ETag": f'W/"{tag}"', "Cache-Control": "private, no-cache"}
     if batch.state in {BatchState.READING, BatchState.RUNNING}:

@@ -1,4 +1,4 @@
-"""The API's description: for programs as OpenAPI, for people as pages that load nothing from elsewhere."""
+"""The OpenAPI document, and a page that shows it with Swagger UI and loads nothing from other hosts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SWAGGER = resources.files("flask_openapi3_swagger") / "templates" / "swagger"
 
 @blueprint.get("/v1/openapi.json")
 def openapi() -> Response:
-    """Send the OpenAPI document."""
+    """Return the OpenAPI document."""
     return Response(_document(current_app._get_current_object()), content_type="application/json")  # type: ignore[attr-defined]
 
 
@@ -29,7 +29,7 @@ def docs() -> str:
 
 @blueprint.get("/docs/<path:name>")
 def docs_file(name: str) -> Response:
-    """Send a file of Swagger UI, which comes along as a package."""
+    """Return a file of Swagger UI, from its installed package."""
     response = send_from_directory(str(SWAGGER), name)
     response.headers["Cache-Control"] = "public, max-age=86400"
     return response
@@ -44,5 +44,5 @@ def _version() -> str:
     try:
         return metadata.version("stemqueue")
     except metadata.PackageNotFoundError:
-        # Run from a checkout that is not installed.
+        # The code runs from a checkout without being installed.
         return "0"

@@ -1,7 +1,7 @@
-"""A job's changes as they come, as Server-Sent Events.
+"""Streams a job's changes as Server-Sent Events: its current state first, then each change until it has ended.
 
-Owns the stream: a snapshot first, then one whenever the job changes, until it has ended. A stream that breaks, or
-reaches its bound, is simply opened again: there is nothing to catch up on.
+A client whose stream breaks or reaches its time limit opens another. It misses nothing, since every stream starts with
+the current state.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from api.contract.errors import KeyInvalidError, StreamsExhaustedError
 from api.contract.job_json import etag_of, job_json
 from api.contract.openapi import Operation, describes
 from api.job_change_feed import Follower
-from api.routes.jobs import find_job
+from api.routes.ownership import find_job
 from api.routes.prefer_wait import has_ended
 from api.services import services
 from shared.batches.item_status import BatchItems
@@ -25,10 +25,10 @@ from shared.errors import JobNotFoundError, PassingError
 blueprint = Blueprint("events", __name__, url_prefix="/v1/jobs/<job_id>")
 
 HEARTBEAT_SECONDS = 15.0
-"""The longest silence. It keeps proxies from cutting the stream, and finds out about clients that are gone."""
+"""The longest silence. It keeps proxies from closing the stream and detects clients that have disconnected."""
 
 STREAM_SECONDS = 600.0
-"""How long a stream lasts; clients then open another. It bounds what a forgotten one can hold."""
+"""The longest duration of a stream; clients then open another. It bounds how long an abandoned one is kept."""
 
 
 @blueprint.get("/events")
@@ -36,35 +36,36 @@ STREAM_SECONDS = 600.0
     Operation("Follow a job", tag="jobs", media={200: ("text/event-stream",)}, problems=(404, 503)),
 )
 def events(job_id: str) -> Response:
-    """Send the job at once and at each change: `event: job`, with the job as JSON in `data`.
+    """Send the job at once and after each change, as `event: job` with the job as JSON in `data`.
 
-    The stream ends after the job has; `event: deleted` says that it was removed. It may end earlier: open another.
+    The stream ends when the job has ended. `event: deleted` means that the job was deleted. If the stream ends
+    earlier, open another.
     """
     find_job(job_id)
     following = services().changes.follow(job_id)
     follower = following.__enter__()
     if follower is None:
-        raise StreamsExhaustedError("The server follows as many jobs as it can. Poll this one, or try again.")
+        raise StreamsExhaustedError("The server cannot open another event stream. Poll the job, or try again later.")
     stream = _stream(services().items, job_id, follower, key_check())
     response = Response(stream, content_type="text/event-stream")
     response.call_on_close(lambda: following.__exit__(None, None, None))
-    # nginx would hold events back until its buffer is full.
+    # Otherwise nginx holds events back until its buffer is full.
     response.headers["X-Accel-Buffering"] = "no"
     return response
 
 
-def _stream(items: BatchItems, job_id: str, follower: Follower, demand_key: Callable[[], None]) -> Iterator[str]:
+def _stream(items: BatchItems, job_id: str, follower: Follower, check_key: Callable[[], None]) -> Iterator[str]:
     deadline, sent, silent_since = time.monotonic() + STREAM_SECONDS, "", time.monotonic()
     yield "retry: 2000\n\n"
     while time.monotonic() < deadline and not follower.ended:
         try:
             job = items.read_job(job_id)
-            demand_key()
+            check_key()
         except JobNotFoundError:
             yield f'event: deleted\ndata: {{"id": "{job_id}"}}\n\n'
             return
         except (KeyInvalidError, PassingError):
-            # The next attempt is told, with a status.
+            # The client opens another stream and gets the error as a status.
             return
         tag, now = etag_of(job), time.monotonic()
         if tag != sent:

@@ -1,11 +1,11 @@
-"""Idempotency-Key: a POST that is sent again, because its answer got lost, does nothing again.
+"""Idempotency-Key: a POST that is repeated because its response was lost does not take effect twice.
 
-Owns what makes two requests the same, and which are remembered: those that did something. A refused request may be
-corrected and sent under the same key. A key's request makes things under ids that are kept with the key, so that even
-after a crash between doing and answering a repetition finds what was done.
+This module decides which requests are the same and which are recorded: only those that took effect, so that a refused
+request can be corrected and sent with the same key. The id of the new job, batch or upload is stored with the key
+before it is created, so that a repetition finds it even after a crash.
 
-Kept are the status and the id of what was made or changed, and no answer: clients can rely on both. A repetition shows
-it as it is now, or says that it was deleted since.
+Only the status and the id are stored, not the response. A repetition gets the current state, or an error if it has
+been deleted since. api/idempotency_records.py stores the records.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 import structlog
 from flask import Response, request
 
-from api.access.authentication import caller, demand_key
+from api.access.authentication import caller, check_key
 from api.contract.errors import KeyInUseError, KeyReusedError, RepeatedTooLateError
 from api.idempotency_records import LEASE_SECONDS, Answered, IdempotencyStore
 from api.services import services
@@ -46,11 +46,11 @@ MAX_KEY_CHARACTERS = 255
 
 
 AnswerAgain = Callable[[str, int], Response]
-"""Answers a repetition: takes the id of what the first request made or changed, and its status."""
+"""Responds to a repetition: takes the id of what the first request created or changed, and its status."""
 
 
 class AnsweredBeforeError(Exception):
-    """Ends a view whose request was answered before; carries how."""
+    """Leaves a view whose request was answered before; carries the record of that answer."""
 
     def __init__(self, answered: Answered) -> None:
         super().__init__()
@@ -58,10 +58,10 @@ class AnsweredBeforeError(Exception):
 
 
 class Exchange:
-    """One request that may be sent again; without a key, every method does nothing.
+    """One request that may be repeated. Without an Idempotency-Key every method does nothing.
 
-    `resource_id` is the id for what it makes; a view that makes or changes something of another id says so in
-    `made_id`. Where `replays` is true nothing may be stored: the body is read only to be compared.
+    `resource_id` is the id of what the request creates. A view that creates or changes something under another id sets
+    `made_id`. If `replays` is true, nothing may be stored: the body is only read to compare it.
     """
 
     def __init__(self, store: IdempotencyStore, key: str | None) -> None:
@@ -78,7 +78,7 @@ class Exchange:
             self._reserve(key)
 
     def renewing(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
-        """Yield the blocks of a body and hold on to the key meanwhile."""
+        """Yield the blocks of a body, and renew the lease of the key meanwhile."""
         for block in blocks:
             if self._name and not self.replays and time.monotonic() > self._renew_at:
                 self._renew_at = time.monotonic() + LEASE_SECONDS / 4
@@ -86,12 +86,12 @@ class Exchange:
             yield block
 
     def seal(self, asked: Mapping[str, Any]) -> None:
-        """Say what the body asks for, before anything is done.
+        """Record what the request asks for. Call it before anything takes effect.
 
-        Raises KeyReusedError when the key was used for something else, AnsweredBeforeError when it was for this, and
-        KeyInvalidError when the API key was revoked while the body came.
+        Raises KeyReusedError if the key was used with another request, AnsweredBeforeError if this request was answered
+        before, KeyInvalidError if the API key was revoked while the body arrived.
         """
-        demand_key()
+        check_key()
         if self._name is None:
             return
         wanted = json.dumps([request.method, request.full_path, asked], sort_keys=True)
@@ -101,38 +101,38 @@ class Exchange:
         else:
             same = self._answered.fingerprint == fingerprint
         if not same:
-            raise KeyReusedError("This Idempotency-Key was used for another request.")
+            raise KeyReusedError("This Idempotency-Key was used with a different request. Use a new key.")
         if self._answered is not None:
             raise AnsweredBeforeError(self._answered)
 
     def keep(self, response: Response) -> None:
-        """Remember the answer. What it tells of is done: a Redis that dies now must not turn it into an error."""
+        """Store the response's status and id. The request took effect, so a failure to store them is not an error."""
         if self._name is None or self._kept:
             return
         self._kept = True
         try:
             self._store.answer(self._name, response.status_code, self.made_id or self.resource_id)
         except StoreUnavailableError as error:
-            log.warning("answer not kept for repetitions", error=error.message)
+            log.warning("idempotency answer not stored", error=error.message)
 
-    def give_up(self, *, forget: bool) -> None:
-        """Let a request go that ends in an error; `forget` when it is certain that nothing was done."""
+    def release(self, *, forget: bool) -> None:
+        """Release the key of a request that failed; `forget` it if the request certainly had no effect."""
         if self._name is None or self.replays:
             return
         try:
             self._store.release(self._name, caller().owner, self._token, forget=forget)
         except StoreUnavailableError as error:
-            log.warning("idempotency key held until its lease ends", error=error.message)
+            log.warning("idempotency key not released before its lease ends", error=error.message)
 
     def _reserve(self, key: str) -> None:
         if not key.isascii() or not key.isprintable() or not 0 < len(key) <= MAX_KEY_CHARACTERS:
             message = f"must be 1 to {MAX_KEY_CHARACTERS} printable ASCII characters"
             raise FieldsInvalidError([{"field": HEADER, "message": message}])
-        # Hashed: a client's key has any length, and may be a secret of its own.
+        # Hashed, since a client's key may be long, and may be a secret.
         name = hashlib.sha256(f"{caller().owner} {key}".encode()).hexdigest()
         reserved = self._store.reserve(name, caller().owner, self._token, self.resource_id)
         if reserved is None:
-            raise KeyInUseError("A request with this Idempotency-Key is still being served.")
+            raise KeyInUseError("A request with this Idempotency-Key is still in progress. Try again shortly.")
         self._name = name
         if isinstance(reserved, Answered):
             self._answered, self.replays = reserved, True
@@ -141,7 +141,7 @@ class Exchange:
 
 
 def repeatable(answer_again: AnswerAgain) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
-    """Give a view an Exchange as its first argument, and remember what it did; `answer_again` answers repetitions."""
+    """Pass a view an Exchange as its first argument and record its response; `answer_again` responds to repetitions."""
 
     def wrapped(view: Callable[..., Response]) -> Callable[..., Response]:
         @wraps(view)
@@ -152,11 +152,11 @@ def repeatable(answer_again: AnswerAgain) -> Callable[[Callable[..., Response]],
             except AnsweredBeforeError as before:
                 return _answer_again(before.answered, answer_again)
             except StemqueueError as error:
-                # With Redis or storage away nobody knows what was done; and another's key is not ours to forget.
-                exchange.give_up(forget=not isinstance(error, PassingError | KeyReusedError))
+                # After an outage the request may have taken effect; and a reused key belongs to another request.
+                exchange.release(forget=not isinstance(error, PassingError | KeyReusedError))
                 raise
             except BaseException:
-                exchange.give_up(forget=False)
+                exchange.release(forget=False)
                 raise
             exchange.keep(response)
             return response
@@ -173,13 +173,13 @@ def _answer_again(answered: Answered, answer_again: AnswerAgain) -> Response:
         try:
             response = answer_again(answered.made_id, answered.status)
         except (JobNotFoundError, BatchNotFoundError, SourceMissingError) as error:
-            message = f"This request was answered before; what it was about, {answered.made_id}, was deleted since."
+            message = f"This request was answered before, and {answered.made_id} has been deleted since."
             raise RepeatedTooLateError(message) from error
     response.headers[REPLAYED] = "true"
     return response
 
 
 def _unpack(answer: str) -> Response:
-    """Read an answer as versions before this one kept it, whole."""
+    """Return a response that an earlier version of this program stored whole."""
     status, headers, body = json.loads(zlib.decompress(base64.b64decode(answer)))
     return Response(body, status=status, headers=headers)

@@ -1,42 +1,39 @@
-"""Pages of jobs: all of an owner's, newest first, or those of one batch, in its manifest's order.
-
-Owns where a page ends and the next one begins, and how much one call reads at most.
-"""
+"""Pages of jobs: all jobs of an owner, newest first, or the jobs of one batch in the order of its manifest."""
 
 from __future__ import annotations
 
-from api.access.authentication import caller
 from api.contract.job_requests import JobListQuery
+from api.routes.ownership import find_batch, listed_owner
 from api.services import services
-from shared.batches.model import Batch, ItemState, batch_of, is_batch_id, job_id_of
-from shared.errors import BatchNotFoundError, FieldsInvalidError, JobNotFoundError
+from shared.batches.model import Batch, ItemState, batch_of, job_id_of
+from shared.errors import FieldsInvalidError, JobNotFoundError
 from shared.jobs.model import Job
 from shared.redis_client.pagination import cursor_of
 
 SCAN_JOBS = 200
-"""Records read at a time while a list looks for jobs of one state."""
+"""How many records are read at once when a list is filtered by state."""
 
 MAX_SCANS = 10
-"""How often one list call reads on; past it the client asks for the next page."""
+"""How often one request reads more records; the page it returns may then have fewer jobs than `limit`."""
 
 Page = tuple[list[Job], str | None]
-"""The jobs of a page, and where the next one starts (None: at the end)."""
+"""The jobs of a page and the cursor of the next page; None on the last page."""
 
 
 def page_of(query: JobListQuery) -> Page:
-    """Return the page that is asked for. Raises FieldsInvalidError, BatchNotFoundError."""
-    return _page_of_all(query) if query.batch is None else _page_of_batch(query, _batch(query.batch))
+    """Return the requested page. Raises FieldsInvalidError, BatchNotFoundError, StoreUnavailableError."""
+    return _page_of_all(query) if query.batch is None else _page_of_batch(query, find_batch(query.batch))
 
 
 def _page_of_all(query: JobListQuery) -> Page:
     store, found, cursor = services().store, list[Job](), query.starting_after
-    owner = None if caller().may("admin") else caller().owner
+    owner = listed_owner()
     size = SCAN_JOBS if query.state else query.limit
     for _ in range(MAX_SCANS):
         try:
             ids, more = store.list_ids(owner, limit=size, before=cursor)
         except JobNotFoundError as error:
-            raise _no_start() from error
+            raise _cursor_error() from error
         jobs = store.read_many(ids)
         for job in jobs:
             if query.state in {None, job.state}:
@@ -56,7 +53,7 @@ def _page_of_batch(query: JobListQuery, batch: Batch) -> Page:
     if query.starting_after is not None:
         of, after = batch_of(query.starting_after.partition("-")[0])
         if of != batch.id:
-            raise _no_start()
+            raise _cursor_error()
     state = None if query.state is None else ItemState(query.state.value)
     for standing in items.all(batch, state=state, after=after):
         if not standing.has_job:
@@ -66,19 +63,10 @@ def _page_of_batch(query: JobListQuery, batch: Batch) -> Page:
         try:
             found.append(items.read_job(job_id_of(batch.id, standing.item.number)))
         except JobNotFoundError:
-            # Its batch is deleted, or it is begun anew, at this moment.
+            # Its batch is being deleted, or the item is being run again.
             continue
     return found, None
 
 
-def _batch(batch_id: str) -> Batch:
-    if not is_batch_id(batch_id):
-        raise BatchNotFoundError("There is no such batch.")
-    batch = services().batches.read(batch_id)
-    if not caller().may_see(batch.request.owner):
-        raise BatchNotFoundError("There is no such batch.")
-    return batch
-
-
-def _no_start() -> FieldsInvalidError:
-    return FieldsInvalidError([{"field": "starting_after", "message": "is no job any more"}])
+def _cursor_error() -> FieldsInvalidError:
+    return FieldsInvalidError([{"field": "starting_after", "message": "names a job that no longer exists"}])

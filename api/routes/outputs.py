@@ -1,7 +1,7 @@
-"""What a job made, and what it was made from: stems, pictures, waveforms, report, mixture, with ranges.
+"""Downloads of a job's outputs and of its mixture, with byte ranges, and of all outputs as one ZIP archive.
 
-Streamed from storage by default, so that one address serves everything; where the storage has a public address of its
-own, a redirect to a signed link instead. Owns what is answered for outputs that are not there yet, or never will be.
+By default they are streamed from storage through the API. If the storage has a public address, the response is a
+redirect to a signed link.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from api.contract.job_json import job_json
 from api.contract.job_responses import JobResource
 from api.contract.openapi import Operation, describes
 from api.recorded_objects import Recorded
-from api.routes.jobs import find_job, retry_after_seconds
+from api.routes.jobs import retry_after_seconds
+from api.routes.ownership import find_job
 from api.routes.zip_archive import Entry, zip_chunks
 from api.services import services
 from shared.jobs.model import TERMINAL, Job, Output
@@ -28,7 +29,7 @@ from shared.jobs.model import TERMINAL, Job, Output
 blueprint = Blueprint("outputs", __name__, url_prefix="/v1/jobs/<job_id>")
 
 LINK_SECONDS = 900
-"""How long a signed link works; raising it lets slower clients start later, and leaked links live longer."""
+"""How long a signed link is valid. Raising it gives slow clients more time to start, and leaked links too."""
 
 ARCHIVED = frozenset({"stem", "picture", "report"})
 
@@ -45,7 +46,7 @@ DOWNLOAD = Operation(
 )
 
 
-# What a client uploads is of any kind; the name tells which.
+# The client's file may be of any type; its name tells which.
 MIXTURE = replace(DOWNLOAD, media=dict.fromkeys((200, 206), ("audio/*", "video/*", "application/octet-stream")))
 
 
@@ -54,21 +55,21 @@ MIXTURE = replace(DOWNLOAD, media=dict.fromkeys((200, 206), ("audio/*", "video/*
 @blueprint.get("/waveforms/<name>", defaults={"kind": "waveforms"})
 @describes(DOWNLOAD)
 def read_output(job_id: str, kind: str, name: str) -> Response:
-    """Send one output; 202 while the job is not done."""
+    """Return one output; 202 with the job while it has not ended."""
     return _send_output(find_job(job_id), KINDS[kind], name)
 
 
 @blueprint.get("/report")
 @describes(DOWNLOAD)
 def read_report(job_id: str) -> Response:
-    """Send the report of the separation."""
+    """Return the report of the separation; 202 with the job while it has not ended."""
     return _send_output(find_job(job_id), "report", "report")
 
 
 @blueprint.get("/source")
 @describes(MIXTURE)
 def read_source(job_id: str) -> Response:
-    """Send the mixture as it was uploaded."""
+    """Return the mixture as it was uploaded."""
     source = find_job(job_id).request.source
     return _send(
         Recorded(source.key, source.etag, source.sha256, source.bucket),
@@ -92,11 +93,11 @@ def read_source(job_id: str) -> Response:
     )
 )
 def read_archive(job_id: str) -> Response:
-    """Send stems, pictures and report in one archive, made while it is sent; 202 while the job is not done."""
+    """Return stems, pictures and report as one archive, which is streamed; 202 with the job while it has not ended."""
     job = find_job(job_id)
     outputs = [o for o in job.outputs if o.kind in ARCHIVED]
     if not outputs or job.finished_at is None:
-        return _not_there(job, "archive", "archive")
+        return _missing_output_response(job, "archive", "archive")
     response = Response(content_type="application/zip")
     response.set_etag(hashlib.sha256("".join(o.sha256 for o in outputs).encode()).hexdigest())
     response.headers["Cache-Control"] = "private, no-cache"
@@ -105,11 +106,11 @@ def read_archive(job_id: str) -> Response:
         response.status_code = 304
         return response
     recorded = services().recorded
-    # Before the answer begins: what is wrong shows as a status, and not as an archive that breaks off.
+    # Checked before the response starts, so that a missing object is an error status and not a truncated archive.
     for output in outputs:
         recorded.check(_recorded(output))
     if request.method == "HEAD":
-        # No length of none: nobody knows it before the archive is made.
+        # An empty iterator and not an empty body: Flask would send Content-Length 0, and the length is not known.
         response.response = iter(())
     else:
         services().open_calls.hold()
@@ -121,7 +122,7 @@ def read_archive(job_id: str) -> Response:
 def _send_output(job: Job, kind: str, name: str) -> Response:
     output = job.output(kind, name)
     if output is None:
-        return _not_there(job, kind, name)
+        return _missing_output_response(job, kind, name)
     return _send(
         _recorded(output),
         filename=_download_name(job, output),
@@ -135,10 +136,10 @@ def _recorded(output: Output) -> Recorded:
     return Recorded(output.key, output.etag, output.sha256)
 
 
-def _not_there(job: Job, kind: str, name: str) -> Response:
+def _missing_output_response(job: Job, kind: str, name: str) -> Response:
     wanted = job.request.stems
     if job.state in TERMINAL or (kind == "stem" and wanted and name not in wanted):
-        raise OutputNotFoundError(f"The job is {job.state} and has no {kind} {name!r}.")
+        raise OutputNotFoundError(f"The job is {job.state} and has no {kind} named {name!r}.")
     response = Response(job_json(job), status=202, content_type="application/json")
     response.headers["Retry-After"] = str(retry_after_seconds(job))
     return response
@@ -147,8 +148,8 @@ def _not_there(job: Job, kind: str, name: str) -> Response:
 def _send(wanted: Recorded, *, filename: str, content_type: str, size_bytes: int, tag: str) -> Response:
     recorded = services().recorded
     if services().settings.s3_public_endpoint_url:
-        # Nobody can look once more when the link is followed: a link to one version only would ask for a bucket with
-        # versions.
+        # Checked now, since nothing checks the object when the link is followed. A link to one version of the object
+        # would need a bucket with versioning.
         recorded.check(wanted)
         link = services().storage.signed_url(
             wanted.key, filename=filename, content_type=content_type, seconds=LINK_SECONDS, bucket=wanted.bucket
@@ -157,7 +158,7 @@ def _send(wanted: Recorded, *, filename: str, content_type: str, size_bytes: int
     response = Response(content_type=content_type)
     response.set_etag(tag)
     response.headers["Accept-Ranges"] = "bytes"
-    # What a job made never changes; but it can be deleted, so every use asks first.
+    # Outputs never change but can be deleted, so caches must revalidate.
     response.headers["Cache-Control"] = "private, no-cache"
     disposition = "inline" if content_type.startswith("image/") else "attachment"
     response.headers["Content-Disposition"] = f"{disposition}; {_filename_parameter(filename)}"
@@ -173,7 +174,7 @@ def _send(wanted: Recorded, *, filename: str, content_type: str, size_bytes: int
     if request.method == "HEAD":
         recorded.check(wanted)
     else:
-        # Before the storage is asked: a refusal should cost little.
+        # Before the request to storage, so that a refusal costs little.
         services().open_calls.hold()
         opened = recorded.open(wanted, f"bytes={start}-{stop - 1}")
         response.response = opened.chunks()
@@ -182,10 +183,10 @@ def _send(wanted: Recorded, *, filename: str, content_type: str, size_bytes: int
 
 
 def _wanted_span(tag: str, size_bytes: int) -> tuple[int, int] | None:
-    """Return the bytes that are asked for, as start and stop; None for all. Raises RangeUnsatisfiableError."""
+    """Return the start and stop of the requested bytes; None for all. Raises RangeUnsatisfiableError."""
     wanted = request.range
     if request.method == "HEAD" or wanted is None or wanted.units != "bytes" or len(wanted.ranges) != 1:
-        # Several ranges at once, and units unknown here, may be answered by the whole; ranges are for GET alone.
+        # HTTP allows the whole object as the response to several ranges or unknown units. Ranges apply to GET only.
         return None
     condition = request.headers.get("If-Range")
     if condition is not None and condition.strip('"') != tag:
@@ -208,7 +209,7 @@ def _song(job: Job) -> str:
 
 
 def _filename_parameter(filename: str) -> str:
-    """Return a name for Content-Disposition (RFC 6266): headers are ASCII, other names are percent-encoded."""
+    """Return a filename parameter for Content-Disposition (RFC 6266); names that are not ASCII are percent-encoded."""
     if filename.isascii():
         escaped = filename.replace("\\", "\\\\").replace('"', '\\"')
         return f'filename="{escaped}"'
@@ -217,10 +218,10 @@ def _filename_parameter(filename: str) -> str:
 
 def _audio_type(filename: str) -> str:
     guessed = mimetypes.guess_type(filename)[0] or ""
-    # The name is the client's word: it must not make a browser show a page.
+    # The client chose the name, which must not make a browser show the file as a web page.
     return guessed if guessed.startswith(("audio/", "video/")) else "application/octet-stream"
 
 
 def _as_response(answer: object) -> Response:
-    assert isinstance(answer, Response)  # noqa: S101 - what Flask's redirect makes by default
+    assert isinstance(answer, Response)  # noqa: S101 - Flask's redirect returns this class by default
     return answer

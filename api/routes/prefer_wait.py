@@ -1,6 +1,6 @@
-"""`Prefer: wait=n` (RFC 7240): an answer that is held back until a job has ended.
+"""`Prefer: wait=n` (RFC 7240): holds a response back until a job has ended.
 
-Owns how long; a server that has no thread to spare, or stops, answers at once, which the preference allows.
+A server that stops or has no free thread responds at once, which the RFC allows.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from collections.abc import Callable
 
 from flask import request
 
-from api.access.authentication import demand_key
+from api.access.authentication import check_key
 from api.services import services
 from shared.jobs.model import TERMINAL, Job
 
 APPLIED = "Preference-Applied"
 
 MAX_WAIT_SECONDS = 60
-"""The longest wait that is granted; proxies cut a silent connection after a minute or more."""
+"""The longest wait. Many proxies close a silent connection after a minute."""
 
 WAIT = re.compile(r"""(?:^|[,;])\s*wait\s*=\s*"?(\d{1,9})"?\s*(?=$|[,;])""", re.IGNORECASE)
 
 
 def preferred_wait_seconds() -> int:
-    """Return how long the request wants to wait; 0 for not at all. What cannot be read is no preference."""
+    """Return the seconds that the request asks to wait; 0 without a preference or with a malformed one."""
     if "HTTP_PREFER" not in request.environ:
         return 0
     found = WAIT.search(",".join(request.headers.getlist("Prefer")))
@@ -32,14 +32,15 @@ def preferred_wait_seconds() -> int:
 
 
 def has_ended(job: Job) -> bool:
-    """Return whether nothing more will happen to the job by itself."""
+    """Return whether the job is in a final state."""
     return job.state in TERMINAL
 
 
 def wait_until(job: Job, seconds: float, reached: Callable[[Job], bool]) -> tuple[Job, bool]:
-    """Return the job once it is as wanted or the time is over, and whether it was waited for at all.
+    """Return the job once `reached` holds or `seconds` have passed, and whether there was a free place to wait.
 
-    Raises StoreUnavailableError; JobNotFoundError, KeyInvalidError: meanwhile a job can be deleted, a key revoked.
+    Raises StoreUnavailableError, JobNotFoundError (the job was deleted meanwhile), KeyInvalidError (the key was
+    revoked).
     """
     deadline = time.monotonic() + seconds
     with services().open_calls.waiting() as has_place, services().changes.follow(job.id) as follower:
@@ -47,7 +48,7 @@ def wait_until(job: Job, seconds: float, reached: Callable[[Job], bool]) -> tupl
             return job, False
         while True:
             job = services().items.read_job(job.id)
-            demand_key()
+            check_key()
             left = deadline - time.monotonic()
             if reached(job) or left <= 0 or follower.ended:
                 return job, True

@@ -1,13 +1,13 @@
-"""What the server is and how it is: engines, health, readiness."""
+"""The endpoints about the server itself: engines, liveness, readiness, metrics."""
 
 from __future__ import annotations
 
 from flask import Blueprint, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from api.contract.job_responses import EngineResource, EnginesResource, FormatResource, HealthResource
 from api.contract.openapi import Operation, describes
 from api.contract.problem_details import RETRY_AFTER_SECONDS
+from api.contract.server_responses import EngineResource, EnginesResource, FormatResource, HealthResource
 from api.monitoring import metrics
 from api.services import services
 from shared.audio_formats import FORMATS
@@ -18,7 +18,7 @@ blueprint = Blueprint("server", __name__)
 @blueprint.get("/v1/engines")
 @describes(Operation("List engines", tag="server", answers={200: EnginesResource}, problems=(503,)))
 def engines() -> Response:
-    """Tell which engines live workers have, with presets and parameters, and the server's formats and limits."""
+    """Return the engines of live workers with their presets and parameters, and the server's formats and limits."""
     catalog, settings = services().catalog, services().settings
     found, waiting = catalog.descriptions(), catalog.waiting()
     resource = EnginesResource(
@@ -44,18 +44,18 @@ def engines() -> Response:
 
 
 @blueprint.get("/healthz")
-@describes(Operation("Is the server alive", tag="server", answers={200: HealthResource}, open_to_all=True))
+@describes(Operation("Liveness check", tag="server", answers={200: HealthResource}, open_to_all=True))
 def health() -> Response:
-    """Say that this process answers; asks nobody else."""
+    """Return 200 if this process responds; checks nothing else."""
     return Response(HealthResource(status="ok").model_dump_json(), content_type="application/json")
 
 
 @blueprint.get("/readyz")
 @describes(
-    Operation("Can it take jobs", tag="server", answers={200: HealthResource, 503: HealthResource}, open_to_all=True)
+    Operation("Readiness check", tag="server", answers={200: HealthResource, 503: HealthResource}, open_to_all=True)
 )
 def ready() -> Response:
-    """Say whether Redis, storage and a worker are there, and which is not; within two seconds."""
+    """Return whether Redis, storage and a worker are available, and what is wrong if not. Takes at most two seconds."""
     faults = services().readiness.faults()
     resource = HealthResource(status="unavailable" if faults else "ok", faults=faults)
     response = Response(resource.model_dump_json(), content_type="application/json")
@@ -67,6 +67,6 @@ def ready() -> Response:
 
 @blueprint.get("/metrics")
 def prometheus() -> Response:
-    """Show the deployment's figures to Prometheus."""
+    """Return the metrics of the whole deployment in Prometheus's text format."""
     body = metrics.render(services().queue, services().batches, services().tally)
     return Response(body, content_type=CONTENT_TYPE_LATEST)

@@ -1,6 +1,6 @@
-"""A ZIP archive written while it is read: nothing is kept on disk, and one block in memory.
+"""Writes a ZIP archive as a stream: nothing is stored on disk, and only one block is held in memory.
 
-Owns the archive's form: entries stored as they are (audio does not get smaller), under flat names.
+Entries are not compressed, since audio does not shrink, and have flat names.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entry:
-    """One file of the archive; it is opened when its turn comes."""
+    """One file of the archive; it is opened when the archive reaches it."""
 
     name: str
     size_bytes: int
@@ -31,7 +31,7 @@ class Entry:
 
 
 def zip_chunks(entries: Iterable[Entry], changed_at: datetime) -> Iterator[bytes]:
-    """Yield the archive. An object that is gone or cut short raises, so that the reader sees no whole archive."""
+    """Yield the archive. Raises if an object is missing or truncated, so that the client gets an incomplete archive."""
     outlet = _Outlet()
     moment = changed_at.astimezone(UTC)
     stamp = (moment.year, moment.month, moment.day, moment.hour, moment.minute, moment.second)
@@ -39,7 +39,7 @@ def zip_chunks(entries: Iterable[Entry], changed_at: datetime) -> Iterator[bytes
         for entry in entries:
             header = zipfile.ZipInfo(safe_name(entry.name), stamp)
             header.external_attr = 0o644 << 16
-            # By this it decides whether the entry needs the form for 4 GiB and more.
+            # zipfile uses this size to decide whether the entry needs the ZIP64 format.
             header.file_size = entry.size_bytes
             written = 0
             with archive.open(header, "w") as file, closing(entry.open().chunks()) as chunks:
@@ -47,19 +47,19 @@ def zip_chunks(entries: Iterable[Entry], changed_at: datetime) -> Iterator[bytes
                     written += file.write(chunk)
                     yield outlet.take()
             if written != entry.size_bytes:
-                raise StorageUnavailableError("The storage ended a download early.")
+                raise StorageUnavailableError("The storage closed a download before its end.")
             yield outlet.take()
     yield outlet.take()
 
 
 def safe_name(name: str) -> str:
-    """Return a name that unpacks into the folder it is unpacked in, as a file that shows."""
+    """Return a file name without folders and without a leading dot, so that it unpacks into the chosen folder."""
     base = name.replace("\\", "/").rsplit("/", 1)[-1].lstrip(".")
     return "".join(c for c in base if c.isprintable() and c not in '<>:"|?*') or "file"
 
 
 class _Outlet(io.RawIOBase):
-    """Holds what the archive has written until it is taken; cannot seek, and says so."""
+    """Buffers what zipfile writes until it is taken. It cannot seek, so zipfile writes the streaming format."""
 
     def __init__(self) -> None:
         self._written = bytearray()
@@ -73,7 +73,7 @@ class _Outlet(io.RawIOBase):
         return len(self._written) - before
 
     def take(self) -> bytes:
-        """Return what was written since the last time."""
+        """Return what was written since the last call."""
         taken = bytes(self._written)
         self._written.clear()
         return taken

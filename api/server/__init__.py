@@ -1,1 +1,1 @@
-"""The HTTP server's settings and what is added to it. Nothing imports this package."""
+"""The settings of gunicorn and the extensions of its worker; gunicorn loads this package by name."""

@@ -1,11 +1,11 @@
-"""gunicorn's threaded worker, that leaves a new connection to another process which holds fewer.
+"""Balances connections between the API's processes: a worker leaves a new connection to one that has fewer.
 
-All processes wait at one listening socket, and whichever runs first takes what comes: one could take all connections
-of a client's pool and keep them, and worked alone while the others idled. SO_REUSEPORT is no better: it deals by hash
-(of 8 connections, 6 or more fall to one of two processes three times in ten), and what waits at the socket of a
-process that stops is reset.
+All processes accept from one listening socket, and whichever wakes first takes the connection. So one process could
+take all connections of a client's pool and keep them, and work alone while the others idle. SO_REUSEPORT is no better:
+it distributes by a hash (of 8 connections, 6 or more go to one of two processes in three of ten cases), and connections
+that wait at the socket of a stopping process are reset.
 
-Owns who takes a new connection. None is refused for it: who stood aside in vain takes it.
+No connection is refused: if no other process takes it in time, this one does.
 """
 
 from __future__ import annotations
@@ -16,111 +16,111 @@ from typing import Any
 
 from api.server.connection_worker import ConnectionWorker
 
-ASIDE_SECONDS = 0.05
-"""How long a connection waits for a process that holds fewer, and half as long each time that none came. Raising it
-deals more evenly on a busy machine, and lets connections wait longer for a process that hangs."""
+PAUSE_SECONDS = 0.05
+"""How long a connection waits for a process with fewer connections; halved each time that none took it. Raising it
+balances better on a busy machine, but connections wait longer for a process that hangs."""
 
 MAX_HALVINGS = 6
-"""Lower makes each connection wait longer while a process hangs: 0.8 ms."""
+"""How often the wait is halved, to 0.8 ms. Lowering it makes connections wait longer while a process hangs."""
 
-LOOK_SECONDS = 0.001
-"""How often who stands aside looks whether another has come."""
+POLL_SECONDS = 0.001
+"""How often a waiting process checks whether another one has taken the connection."""
 
 SLOTS = 256
-"""More than processes are born while one of them lives; two that shared a slot would be dealt to less evenly."""
+"""More than the processes that start during the life of one. Two processes that share a slot are balanced worse."""
 
 
-class Shares:
-    """How many connections each process holds, where all see it: memory that they have from their parent."""
+class ConnectionCounts:
+    """The number of connections of each process, in memory shared with the parent process."""
 
     def __init__(self) -> None:
-        # One more than they are: zero says that nobody takes connections there.
-        self._held = memoryview(mmap.mmap(-1, 8 * SLOTS)).cast("q")
+        # Counts plus one; zero marks a slot without a process that accepts connections.
+        self._slots = memoryview(mmap.mmap(-1, 8 * SLOTS)).cast("q")
 
-    def tell(self, process: int, connections: int) -> None:
-        """Say how many a process holds."""
-        self._held[process % SLOTS] = connections + 1
+    def set_count(self, process: int, connections: int) -> None:
+        """Set the number of connections of a process."""
+        self._slots[process % SLOTS] = connections + 1
 
     def leave(self, process: int) -> None:
-        """Say that a process takes no more."""
-        self._held[process % SLOTS] = 0
+        """Mark a process as accepting no more connections."""
+        self._slots[process % SLOTS] = 0
 
     def fewest(self) -> int:
-        """Return how many that process holds that holds the fewest; 0 where there is none."""
-        return min((held - 1 for held in self._held if held), default=0)
+        """Return the smallest number of connections of a process; 0 if there are no processes."""
+        return min((count - 1 for count in self._slots if count), default=0)
 
 
-class FairWorker(ConnectionWorker):
-    """The threaded worker; where another process holds fewer connections, it stands aside for a moment."""
+class BalancedWorker(ConnectionWorker):
+    """The threaded worker that pauses accepting while another process has fewer connections."""
 
-    # Made in the parent, which imports this before any process is born.
-    shares = Shares()
+    # Created in the parent process, which imports this module before it forks.
+    counts = ConnectionCounts()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._connections = 0
-        self._is_open = False
-        self._aside_until: float | None = None
-        self._in_vain = 0
-        self._is_due = False
+        self._is_serving = False
+        self._paused_until: float | None = None
+        self._pauses_in_vain = 0
+        self._must_accept = False
         super().__init__(*args, **kwargs)
 
     @property
     def nr_conns(self) -> int:
-        """How many connections this process holds: gunicorn's own count, told to the others."""
+        """The number of connections of this process: gunicorn's own count, shared with the other processes."""
         return self._connections
 
     @nr_conns.setter
     def nr_conns(self, connections: int) -> None:
         self._connections = connections
-        if self._is_open:
-            self.shares.tell(self.age, connections)
+        if self._is_serving:
+            self.counts.set_count(self.age, connections)
 
     def run(self) -> None:
-        """Serve until the process is asked to stop."""
-        self._is_open = True
+        """Serve until the process is told to stop."""
+        self._is_serving = True
         self.nr_conns = 0
         super().run()
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
-        """Wait for what comes next; not for long while another may come for a connection."""
-        super().wait_for_and_dispatch_events(timeout if self._aside_until is None else LOOK_SECONDS)
+        """Wait for the next events, with short timeouts while accepting is paused."""
+        super().wait_for_and_dispatch_events(timeout if self._paused_until is None else POLL_SECONDS)
 
     def set_accept_enabled(self, enabled: bool) -> None:
-        """Begin or cease to take connections; who stands aside does not begin."""
-        super().set_accept_enabled(enabled and not self._stands_aside())
-        if not self.alive and self._is_open:
+        """Start or stop accepting connections; accepting stays off while it is paused."""
+        super().set_accept_enabled(enabled and not self._is_paused())
+        if not self.alive and self._is_serving:
             self._close()
 
     def accept(self, listener: Any) -> None:
-        """Take a connection, or leave it to another for a moment."""
-        if self._is_ahead() and not self._is_due:
-            self._aside_until = time.monotonic() + ASIDE_SECONDS / 2 ** min(self._in_vain, MAX_HALVINGS)
+        """Accept a connection, or pause so that another process can."""
+        if self._has_more_than_another() and not self._must_accept:
+            self._paused_until = time.monotonic() + PAUSE_SECONDS / 2 ** min(self._pauses_in_vain, MAX_HALVINGS)
             self.set_accept_enabled(False)
             return
-        self._is_due = False
+        self._must_accept = False
         super().accept(listener)
 
-    def _is_ahead(self) -> bool:
-        return self._connections > self.shares.fewest()
+    def _has_more_than_another(self) -> bool:
+        return self._connections > self.counts.fewest()
 
-    def _stands_aside(self) -> bool:
-        """Tell whether it still does; whoever stood aside in vain is due."""
-        if self._aside_until is None:
+    def _is_paused(self) -> bool:
+        """Return whether accepting is still paused. After a pause in which no process accepted, this one must."""
+        if self._paused_until is None:
             return False
-        if not self._is_ahead():
-            self._in_vain = 0
-        elif time.monotonic() > self._aside_until:
-            self._in_vain += 1
-            self._is_due = True
+        if not self._has_more_than_another():
+            self._pauses_in_vain = 0
+        elif time.monotonic() > self._paused_until:
+            self._pauses_in_vain += 1
+            self._must_accept = True
         else:
             return True
-        self._aside_until = None
+        self._paused_until = None
         return False
 
     def _close(self) -> None:
-        """Take what waits, since nobody else may come for it, and have what comes later refused at once."""
-        self._is_open = False
-        self.shares.leave(self.age)
+        """Accept the connections that wait, since perhaps no other process will, and close the listeners."""
+        self._is_serving = False
+        self.counts.leave(self.age)
         for listener in self.sockets:
             taken = -1
             while taken != (taken := self._connections):

@@ -1,10 +1,10 @@
-"""gunicorn's threaded worker, with connections that wait for their client in its event loop and not in a thread.
+"""gunicorn's threaded worker, in which idle connections wait in the event loop instead of occupying a thread.
 
-The loop reads each request's head, and a thread takes the request when the head is complete. So a client that sends no
-request, or half of one, costs a descriptor and no thread. The loop also reads what a client still sends after its
-last answer: closing at once would make the client's kernel discard that answer.
+The loop reads the head of each request, and a thread takes the request once the head is complete. So a client that
+sends nothing, or half a request, costs a file descriptor and no thread. The loop also reads what a client still sends
+after its last response: closing at once would make the client's kernel discard that response.
 
-When the table of connections is full, the one that has waited longest makes room for a new one.
+When the connection table is full, the connection that has waited longest is closed to make room.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 from api.server.paced_socket import PacedSocket
 
 HEAD_SECONDS = 10.0
-"""How long a new connection may send nothing, and then how long a head may take from its first byte."""
+"""How long a new connection may be silent, and how long a request's head may take from its first byte."""
 
 HEAD_BYTES = 32 * 1024
-"""The longest head. Raising it lets half-sent heads take more memory: as much for each connection."""
+"""The longest head of a request. Each connection with a half-sent head can take this much memory."""
 
 LINGER_SECONDS, LINGER_BYTES = 10.0, 128 << 20
-"""How long, and how much, a client may go on sending after its last answer. A client that sends its whole body before
-it reads sees an early refusal only if its body ends within these."""
+"""How long, and how much, a client may send after its last response. A client that sends its whole body before it
+reads sees an early error response only if the body ends within these limits."""
 
 REST_SECONDS = 0.1
-"""How long a thread waits for the small rest of a body that was not read, so that the connection can be reused."""
+"""How long a thread waits for the small unread rest of a body, so that the connection can be reused."""
 
-LOOK_SECONDS = 0.5
-"""How often deadlines are looked at."""
+CHECK_SECONDS = 0.5
+"""How often deadlines are checked."""
 
 MAX_CONNECTIONS = 4000
 
@@ -47,7 +47,7 @@ SPARE_DESCRIPTORS = 128
 
 @dataclass(eq=False)
 class _Wait:
-    """What the loop knows of a connection. `discards` is None while a head is awaited."""
+    """The state of a connection. `discards` is how many more bytes to discard; None while a head is read."""
 
     deadline: float
     head: bytearray = field(default_factory=bytearray)
@@ -55,18 +55,18 @@ class _Wait:
 
 
 class ConnectionWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
-    """The threaded worker, whose threads see complete heads only."""
+    """The threaded worker whose threads only handle requests with a complete head."""
 
     least_rate = 1000.0
-    """Bytes a second: see PacedSocket."""
+    """The lowest average rate of a client, in bytes per second: see PacedSocket."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._waiting: dict[Any, _Wait] = {}
-        self._next_look = 0.0
+        self._next_check = 0.0
 
     def accept(self, listener: Any) -> None:
-        """Take a new connection, and wait for its first request."""
+        """Accept a connection and wait for its first request."""
         if self.nr_conns + 1 >= self.worker_connections:
             self._make_room()
         try:
@@ -82,7 +82,7 @@ class ConnectionWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no t
         self._wait(TConn(self.cfg, connection, address, listener.getsockname()), _Wait(_after(HEAD_SECONDS)))
 
     def handle(self, conn: Any) -> Any:
-        """Serve the request whose head is there, or refuse a head that is too large. Runs in a thread."""
+        """Handle a request with a complete head, or refuse a head that is too large. Runs in a thread."""
         if not conn.head_is_complete:
             head = conn.parser.unreader.take_buffered()
             too_large = errors.LimitRequestHeaders("") if b"\r\n" in head else errors.LimitRequestLine(len(head))
@@ -92,26 +92,26 @@ class ConnectionWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no t
         return super().handle(conn)
 
     def finish_request(self, conn: Any, fs: Any) -> None:
-        """Wait for the connection's next request, or for the client to hang up."""
+        """Wait for the connection's next request, or for the client to disconnect."""
         if not fs.cancelled() and not fs.exception() and fs.result():
-            # What the client sent before its answer came is read already.
+            # What the client sent before its response is already in the parser's buffer.
             wait = _Wait(_after(self.cfg.keepalive), bytearray(conn.parser.unreader.take_buffered()))
             self._wait(conn, wait)
             return
         try:
             conn.sock.shutdown(socket.SHUT_WR)
         except OSError:
-            # The client has gone, or gunicorn closed the connection in mid-answer.
+            # The client disconnected, or gunicorn closed the connection during the response.
             self._end(conn)
             return
         self._wait(conn, _Wait(_after(LINGER_SECONDS), discards=LINGER_BYTES))
 
     def murder_keepalived(self, force: bool = False) -> None:
-        """Close the connections whose time is over, or all."""
+        """Close connections whose deadline has passed; all of them if `force`."""
         now = time.monotonic()
-        if now < self._next_look and not force:
+        if now < self._next_check and not force:
             return
-        self._next_look = now + LOOK_SECONDS
+        self._next_check = now + CHECK_SECONDS
         for conn in [conn for conn, wait in self._waiting.items() if force or now > wait.deadline]:
             self._give_up(conn)
 
@@ -131,7 +131,7 @@ class ConnectionWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no t
         try:
             self.poller.register(conn.sock, EVENT_READ, partial(self._on_readable, conn, wait))
         except (OSError, ValueError):
-            # Closed meanwhile, or the kernel watches no more: nobody else's connection is to suffer from it.
+            # The socket was closed meanwhile, or the kernel cannot watch more. Other connections must not be affected.
             self._end(conn)
             return
         self._waiting[conn] = wait
@@ -140,7 +140,7 @@ class ConnectionWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no t
 
     def _on_readable(self, conn: Any, wait: _Wait, _: Any) -> None:
         if self._waiting.get(conn) is not wait:
-            # It made room for another, by an event of the same round.
+            # It was closed to make room by an earlier event of the same round.
             return
         try:
             piece = conn.sock.take(HEAD_BYTES if wait.discards is None else 8 * HEAD_BYTES)
@@ -162,7 +162,7 @@ class ConnectionWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no t
 
     def _serve_if_complete(self, conn: Any, wait: _Wait) -> None:
         if wait.head.startswith((b"\r", b"\n")):
-            # Empty lines before a request mean nothing (RFC 9112, 2.2), and would look like the end of a head.
+            # Empty lines before a request are ignored (RFC 9112, 2.2); they would look like the end of a head.
             wait.head = wait.head.lstrip(b"\r\n")
         conn.head_is_complete = b"\r\n\r\n" in wait.head
         if not conn.head_is_complete and len(wait.head) < HEAD_BYTES:
@@ -174,7 +174,7 @@ class ConnectionWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no t
 
     def _make_room(self) -> None:
         if self._waiting:
-            # The first in the table has waited longest.
+            # The table is in order of waiting, longest first.
             self._give_up(next(iter(self._waiting)))
 
     def _give_up(self, conn: Any) -> None:
@@ -191,9 +191,9 @@ class ConnectionWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no t
 
 
 def connection_limit(threads: int) -> int:
-    """Return how many connections a process may hold, by its limit of descriptors. Raises that limit."""
+    """Raise the process's limit of file descriptors if possible; return how many connections fit into it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # Each thread may hold a connection to Redis and one to storage beside its client's.
+    # Each thread may have a connection to Redis and one to storage, besides that of its client.
     wanted = MAX_CONNECTIONS + 2 * threads + SPARE_DESCRIPTORS
     if soft < wanted:
         with suppress(ValueError, OSError):

@@ -1,6 +1,6 @@
-"""Settings of gunicorn, each with its reason; ours come from the environment.
+"""The settings of gunicorn, each with its reason.
 
-`gunicorn -c python:api.server.gunicorn_conf api.wsgi:app`
+`gunicorn -c python:api.server.gunicorn_conf api.wsgi:app` reads them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 from gunicorn.glogging import Logger
 
-from api.server.connection_balancing import FairWorker
+from api.server.connection_balancing import BalancedWorker
 from api.server.connection_worker import ConnectionWorker, connection_limit
 from api.services import EXTENSION
 from shared.logs import configure_logging
@@ -25,55 +25,55 @@ bind = [
 ]
 workers = _settings.api_processes
 threads = _settings.api_threads
-# Threads and not an event loop: hashing an upload must not hold up polls. Threads that sleep (a wait, an event
-# stream) cost about 0.3 MB each and nothing else: with 100 streams and an upload, polls kept 66 to 96 % of their rate
-# on two busy cores; with 32 threads they starved.
+# Threads and not an event loop, so that hashing an upload does not delay polls. A sleeping thread (a wait, an event
+# stream) costs about 0.3 MB. With 100 streams and an upload, polls kept 66 to 96 % of their rate on two busy cores;
+# with only 32 threads they got none.
 worker_class = "api.server.gunicorn_worker.ProblemWorker"
-# Of each process. When they are used up, the one that has waited longest for a request makes room.
+# Per process. At the limit, the connection that has waited longest for a request is closed.
 worker_connections = connection_limit(threads)
 ConnectionWorker.least_rate = _settings.min_client_bytes_per_second
-# The kernel would send files past the bound on slow readers.
+# With sendfile the kernel sends files without the minimum rate of PacedSocket.
 sendfile = False
-# A stop waits this long for answers under way; clients of longer uploads come back.
+# A stop waits this long for current requests; clients retry longer uploads.
 graceful_timeout = 20
-# The longest silence of a whole process, not of a request: its main loop beats even while every thread works.
+# The longest silence of a process, not of a request: its main loop sends heartbeats while all threads work.
 timeout = 60
-# Between two polls of one client; its connection costs a descriptor and no thread.
+# Covers the pause between two polls of a client; an idle connection costs a descriptor and no thread.
 keepalive = 20
-# Heartbeats in a file on disk can stall with the disk.
-worker_tmp_dir = "/dev/shm"  # noqa: S108 - gunicorn makes its file there in a safe way
-# Nobody talks to it here, and it would leave a socket in the home folder.
+# A heartbeat file on disk would stall with the disk.
+worker_tmp_dir = "/dev/shm"  # noqa: S108 - gunicorn creates its file there safely
+# Not used here, and it would leave a socket in the home folder.
 control_socket_disable = True
-# Requests are logged by the application, with their ids.
+# The application logs requests, with their ids.
 accesslog = None
-# Whose X-Forwarded-* to believe: nobody's, until there is a setting for it.
+# X-Forwarded-* headers are trusted from no one; there is no setting for it.
 forwarded_allow_ips = ""
 
 
 def post_worker_init(worker: Any) -> None:
-    """Let clients that wait go when the process is asked to stop; they come back to another. Begin to send webhooks."""
+    """End waits when the process is told to stop, so that clients reconnect to another; start sending webhooks."""
     services = worker.wsgi.extensions[EXTENSION]
     services.changes.end_when(lambda: not worker.alive)
     services.webhooks.start(lambda: not worker.alive)
-    # What was imported stays for ever: the garbage collector need not look at it again and again.
+    # Imported modules stay for ever, so exempt them from garbage collection.
     gc.collect()
     gc.freeze()
 
 
 def child_exit(_: Any, worker: Any) -> None:
-    """Have no process stand aside for one that was killed."""
-    FairWorker.shares.leave(worker.age)
+    """Remove a process that was killed from the balancing of connections."""
+    BalancedWorker.counts.leave(worker.age)
 
 
-class OurLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
-    """Gunicorn's own messages, in our form from the first one on."""
+class StructuredLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
+    """Writes gunicorn's own messages in the format of all other logs, from the first one on."""
 
     def setup(self, cfg: Any) -> None:
-        """Set up as gunicorn does, then leave the writing to the root logger."""
+        """Set up gunicorn's logger, then let the root logger write its messages."""
         super().setup(cfg)
         configure_logging(_settings, "api")
         self.error_log.handlers.clear()
         self.error_log.propagate = True
 
 
-logger_class = OurLogger
+logger_class = StructuredLogger

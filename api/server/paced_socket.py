@@ -1,7 +1,7 @@
-"""A client's connection with a least average rate, for reading and for writing.
+"""A client's connection with a minimum average rate, for reading and for writing.
 
-A timeout for each call does not end a client that sends or reads a byte now and then. Here, time spent waiting for the
-client uses up credit, and bytes that move earn it back. Time that the server itself takes costs nothing.
+A timeout per call does not stop a client that sends or reads one byte now and then. Here, time spent waiting for the
+client uses up credit, and transferred bytes earn it back. Time that the server itself takes costs nothing.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 GRACE_SECONDS = 30.0
-"""The credit of a new request, and the most that a client can have: the longest pause. Raising it lets worse links
-through, and lets idle clients hold a thread for longer."""
+"""The credit of a new request, and the maximum: the longest pause of a client. Raising it tolerates worse links, and
+lets idle clients occupy a thread for longer."""
 
 
 class ClientTooSlowError(TimeoutError):
-    """The client sent or read less than the least average rate."""
+    """The client sent or read below the minimum average rate."""
 
 
 class PacedSocket(socket.socket):
-    """A blocking socket whose `recv` and `sendall` raise ClientTooSlowError once the credit is used up."""
+    """A blocking socket whose `recv` and `sendall` raise ClientTooSlowError when the credit is used up."""
 
     def __init__(self, connection: socket.socket, bytes_per_second: float) -> None:
         super().__init__(connection.family, connection.type, connection.proto, fileno=connection.detach())
@@ -32,21 +32,21 @@ class PacedSocket(socket.socket):
         self.close_after_answer: Callable[[], None] = lambda: None
 
     def begin(self, seconds: float = GRACE_SECONDS) -> None:
-        """Give the client a new credit, as at the start of each request."""
+        """Reset the credit, as at the start of each request."""
         self._credit = seconds
 
     def take(self, size: int) -> bytes:
-        """Return bytes that have arrived. Raises BlockingIOError when there are none."""
+        """Return bytes that have arrived. Raises BlockingIOError if there are none."""
         return super().recv(size, socket.MSG_DONTWAIT)
 
     def recv(self, size: int, flags: int = 0) -> bytes:
-        """Return the next bytes, empty at the end."""
+        """Return the next bytes; empty at the end."""
         data = self._wait_for(super().recv, size, flags)
         self._earn(len(data))
         return data
 
     def sendall(self, data: Any, flags: int = 0) -> None:
-        """Send everything."""
+        """Send all data."""
         if self.gettimeout() == 0:
             super().sendall(data, flags)
             return

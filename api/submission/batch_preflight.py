@@ -1,6 +1,6 @@
-"""What a batch would need, before it is made: how many tracks, how much room, how long, and which lines are bad.
+"""Estimates what a batch needs before it is created: tracks, invalid lines, time, storage.
 
-Owns the reckoning. Its figures are this server's own: what jobs of an engine took and made lately, and the live slots.
+The estimates come from this server: the recent jobs of each engine, and the live slots.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pydantic import Field
 
 from api.contract.batch_requests import BatchSubmission
-from api.contract.job_responses import Resource
-from api.submission.batch_submission import BatchSubmissions
+from api.contract.resource import Resource
+from api.submission.batch_submission import BatchSubmitter
 from api.submission.job_submission import Sender
 from shared.batches.item_parser import ItemReader, prefix_lines
 from shared.batches.manifest_format import Line, read_lines
@@ -24,10 +24,10 @@ from shared.queue.dispatcher import JobQueue
 from shared.storage.object_storage import ObjectStorage
 
 MAX_LINES = 20_000
-"""Lines that are looked at; of a longer manifest the rest is taken to be like them. Raising it takes longer."""
+"""How many lines are read; the rest of a longer manifest is extrapolated. Raising it takes longer."""
 
 MAX_COUNTED = 100_000
-"""Objects below a prefix that are counted. Raising it takes longer: storage lists a thousand at a time."""
+"""How many objects below a prefix are counted. Raising it takes longer: storage lists a thousand at a time."""
 
 MAX_BAD_LINES = 100
 
@@ -35,7 +35,7 @@ LINES_AT_ONCE = 500
 
 
 class BadLineResource(Resource):
-    """A line that cannot be worked on."""
+    """A line that cannot become a job."""
 
     line: int
     code: str
@@ -43,77 +43,79 @@ class BadLineResource(Resource):
 
 
 class WorkResource(Resource):
-    """What the items of one engine and format need; null where no job has shown it yet."""
+    """What the items of one engine and format need; null if no recent job can tell."""
 
     engine: str
     format: str
     items: int
-    seconds_each: float | None = Field(description="How long a job held a slot lately")
-    bytes_each: int | None = Field(description="What a job made lately")
+    seconds_each: float | None = Field(description="How long a recent job occupied a slot")
+    bytes_each: int | None = Field(description="The size of a recent job's outputs")
 
 
 class PreflightResource(Resource):
-    """What a batch would need; nothing was made."""
+    """What a batch would need. Nothing was created."""
 
-    items: int = Field(description="Tracks that can be worked on")
+    items: int = Field(description="Tracks that can become jobs")
     invalid: int
     bad_lines: list[BadLineResource] = Field(description=f"The first {MAX_BAD_LINES}")
     complete: bool = Field(
-        description=f"False: only {MAX_LINES} lines were looked at, and the rest taken to be alike; below a prefix "
-        f"{MAX_COUNTED} tracks are counted at most, and there may be more"
+        description=f"False: only the first {MAX_LINES} lines were read and the rest is extrapolated; below a prefix "
+        f"at most {MAX_COUNTED} tracks are counted and there may be more"
     )
-    slots: int = Field(description="Live slots that bulk jobs may take")
-    hours: float | None = Field(description="With all these slots for this batch alone; null: nothing is known yet")
+    slots: int = Field(description="Live slots that bulk jobs may use")
+    hours: float | None = Field(
+        description="If this batch has all these slots to itself; null if it cannot be estimated"
+    )
     storage_bytes: int | None
     work: list[WorkResource]
 
 
 @dataclass(frozen=True)
 class Preflight:
-    """Looks a batch over. Raises what submitting it would."""
+    """Checks and estimates batches. Raises what submitting the batch would raise."""
 
-    submissions: BatchSubmissions
+    submitter: BatchSubmitter
     queue: JobQueue
     storage: ObjectStorage
 
-    def look(self, sender: Sender, wanted: BatchSubmission) -> PreflightResource:
-        """Return what the batch would need."""
-        submissions = self.submissions
-        submissions.check(wanted)
+    def estimate(self, sender: Sender, wanted: BatchSubmission) -> PreflightResource:
+        """Return what a batch would need."""
+        submitter = self.submitter
+        submitter.check_options(wanted)
         defaults = wanted.defaults.model_dump(mode="json", exclude_unset=True)
         manifest, lines = self._lines(sender, wanted)
         reader = ItemReader(
-            submissions.settings,
-            submissions.uploads,
-            submissions.catalog,
+            submitter.settings,
+            submitter.uploads,
+            submitter.catalog,
             BatchRequest(manifest, sender.owner, defaults=defaults),
         )
         seen, end = list[Item](), 0
         while taken := list(itertools.islice(lines, min(LINES_AT_ONCE, MAX_LINES - len(seen)))):
             seen += reader.read(taken, len(seen) + 1)
             end = taken[-1].end
-        # Of a prefix nobody knows how much of it this was: its objects are counted.
+        # A prefix has no size to extrapolate from, so its objects are counted.
         more = sum(1 for _ in itertools.islice(lines, MAX_COUNTED - len(seen) if manifest.format == "prefix" else 1))
         complete, scale = not more, 1.0
         if more:
             scale = manifest.size_bytes / end if end else (len(seen) + more) / len(seen)
-        return self._reckon(seen, scale, complete=complete)
+        return self._sum_up(seen, scale, complete=complete)
 
     def _lines(self, sender: Sender, wanted: BatchSubmission) -> tuple[Manifest, Iterator[Line]]:
         if wanted.items is not None:
             listed = (Line(n, 0, values=values) for n, values in enumerate(wanted.items, 1))
             return Manifest(None, "", "jsonl"), listed
-        manifest = self.submissions.place(sender, wanted)
+        manifest = self.submitter.find_manifest(sender, wanted)
         if manifest.format == "prefix":
             return manifest, (line for line, _ in prefix_lines(self.storage, manifest))
         blocks = self.storage.open(manifest.key, bucket=manifest.bucket, etag=manifest.etag).chunks()
         return manifest, read_lines(blocks, manifest.format)
 
-    def _reckon(self, seen: list[Item], scale: float, *, complete: bool) -> PreflightResource:
+    def _sum_up(self, seen: list[Item], scale: float, *, complete: bool) -> PreflightResource:
         good = [item.request for item in seen if item.request]
         bad = [(item.line, item.error) for item in seen if item.error]
         kinds = Counter((str(r["engine"]), str(r.get("format", "flac"))) for r in good)
-        work = [self._work(engine, form, round(number * scale)) for (engine, form), number in sorted(kinds.items())]
+        work = [self._work_of(engine, form, round(number * scale)) for (engine, form), number in sorted(kinds.items())]
         slots = sum(worker.slots - worker.kept_slots for worker in self.queue.workers())
         seconds = [w.items * w.seconds_each for w in work if w.seconds_each is not None]
         room = [w.items * w.bytes_each for w in work if w.bytes_each is not None]
@@ -131,6 +133,6 @@ class Preflight:
             work=work,
         )
 
-    def _work(self, engine: str, form: str, number: int) -> WorkResource:
+    def _work_of(self, engine: str, form: str, number: int) -> WorkResource:
         seconds, size_bytes = self.queue.usual(engine, form)
         return WorkResource(engine=engine, format=form, items=number, seconds_each=seconds, bytes_each=size_bytes)

@@ -1,6 +1,6 @@
-"""The use case at the heart: store the mixture, create the job, put it in line.
+"""Accepts a job: stores its mixture, creates its record, puts it in the queue.
 
-Owns the order of these steps and what is taken back when one fails: a refused submission leaves nothing behind.
+If a step fails, the steps before it are undone, so that a refused submission leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ from dataclasses import dataclass
 
 import structlog
 
-from api.outgoing_http.exchange import check_url
-from api.request_bodies.body_stream import Sink, refuse_beyond, store_body
-from api.request_bodies.content_check import Checked
-from api.submission.url_download import fetching
+from api.request_bodies.body_stream import Sink, check_size, store_body
+from api.request_bodies.content_check import AudioSink
+from api.submission.allowed_places import check_source_bucket, check_webhook_url
+from api.submission.url_download import open_url
 from shared.errors import (
     AudioEmptyError,
-    FieldsInvalidError,
     LifeCycleError,
     PassingError,
     SourceRefusedError,
@@ -28,7 +27,7 @@ from shared.jobs.store import JobStore, new_id
 from shared.jobs.uploads import UploadStore
 from shared.queue.dispatcher import JobQueue
 from shared.queue.engine_catalog import EngineCatalog
-from shared.settings import Settings, split_names
+from shared.settings import Settings
 from shared.storage.object_storage import ObjectStorage, job_prefix, upload_key
 from shared.storage.upload_stream import Stored
 
@@ -36,19 +35,19 @@ log = structlog.get_logger(__name__)
 
 
 FORM_SECONDS = 900
-"""How long a form for a direct upload works; raising it lets slow clients begin later, and leaked ones live longer."""
+"""How long the form of a direct upload is valid. Raising it gives slow clients more time, and leaked forms too."""
 
 
 @dataclass(frozen=True)
 class Sender:
-    """On whose behalf a job is made; `request_id` ties it to the request in the logs."""
+    """The owner of what a request creates; `request_id` connects it with the request in the logs."""
 
     owner: str
     request_id: str
 
 
-class Submission:
-    """Uploads and jobs as they come to be. Every method may raise StoreUnavailableError, StorageUnavailableError."""
+class JobSubmitter:
+    """Creates and deletes uploads and jobs. Every method may raise StoreUnavailableError, StorageUnavailableError."""
 
     def __init__(
         self,
@@ -69,8 +68,8 @@ class Submission:
         self._prompt_storage = prompt_storage
         self._catalog = catalog
 
-    def demand_ready(self, sender: Sender, size_bytes: int) -> None:
-        """Raise at once if Redis or storage is away, or has no room for so much of the sender's, before it is sent.
+    def check_ready(self, sender: Sender, size_bytes: int) -> None:
+        """Check Redis, storage and the sender's quota before an upload of `size_bytes` is read.
 
         Raises QuotaExceededError, StoreFullError.
         """
@@ -79,11 +78,11 @@ class Submission:
         self._prompt_storage.ping()
 
     def open_upload(self, upload_id: str, *, takes_text: bool = False) -> Sink:
-        """Begin to store a mixture, unless its first bytes show that it is none: then it raises NotAudioError."""
-        return Checked(self._storage.open_upload(upload_key(upload_id)), takes_text=takes_text)
+        """Return a sink that stores a mixture; writing to it raises NotAudioError if its first bytes are not audio."""
+        return AudioSink(self._storage.open_upload(upload_key(upload_id)), takes_text=takes_text)
 
-    def keep_upload(self, sender: Sender, upload_id: str, filename: str, stored: Stored) -> None:
-        """Record an upload that jobs may name later; it is removed once no job has used it for a day.
+    def record_upload(self, sender: Sender, upload_id: str, filename: str, stored: Stored) -> None:
+        """Record an upload that jobs can name later; it is deleted when no job has used it for a day.
 
         Raises StorageQuotaError.
         """
@@ -91,13 +90,13 @@ class Submission:
         try:
             self._record_upload(sender, source, implicit=False)
         except StemqueueError:
-            self.take_back(stored)
+            self.discard_upload(stored)
             raise
 
     def submit_stored(
         self, sender: Sender, options: JobOptions, upload_id: str, filename: str, stored: Stored, *, job_id: str
     ) -> Job:
-        """Create a job with a mixture of its own, which goes when the job goes.
+        """Create a job with a mixture of its own, which is deleted with the job.
 
         Raises FieldsInvalidError, WorkersUnavailableError, QueueFullError, QueueDrainingError, QuotaExceededError.
         """
@@ -106,26 +105,26 @@ class Submission:
             request = self._request(sender, options, source)
             self._record_upload(sender, source, implicit=True)
         except StemqueueError:
-            self.take_back(stored)
+            self.discard_upload(stored)
             raise
         try:
             job = self._enqueue(request, job_id)
         except LifeCycleError:
-            self.take_back(stored)
+            self.discard_upload(stored)
             raise
         if job.request.source.upload_id != upload_id:
-            # A repetition of a request whose answer got lost: the job has its mixture.
-            self.take_back(stored)
+            # The request is a repetition and its job exists, with the mixture of the first request.
+            self.discard_upload(stored)
+        # If Redis fails while the job is created, the job may exist. Its mixture is then left to garbage collection.
         return job
-        # With Redis away there may be a job or not: its mixture stays, and the collector removes what nobody uses.
 
-    def submit_known(self, sender: Sender, options: JobOptions, upload_id: str, *, job_id: str) -> Job:
-        """Create a job on an upload of the sender's. Raises SourceMissingError and what `submit_stored` raises."""
+    def submit_upload(self, sender: Sender, options: JobOptions, upload_id: str, *, job_id: str) -> Job:
+        """Create a job on an upload of the sender. Raises SourceMissingError and what `submit_stored` raises."""
         fields = self._uploads.read(upload_id, sender.owner)
         size_bytes, etag = int(fields["size_bytes"]), fields["etag"]
         if not etag:
-            # Sent straight to storage. The form works until it expires, so that the object may change: what is there
-            # now is what the job gets.
+            # A direct upload. Its form may still replace the object until it expires; the job is tied to the object
+            # that is there now.
             size_bytes, etag = self._prompt_storage.head(fields["key"])
         source = Source(
             key=fields["key"],
@@ -138,14 +137,13 @@ class Submission:
         return self._enqueue(self._request(sender, options, source), job_id)
 
     def submit_object(self, sender: Sender, options: JobOptions, bucket: str, key: str, *, job_id: str) -> Job:
-        """Create a job on an object that somebody else put into storage, as it is now; it stays when the job goes.
+        """Create a job on the current version of an object in an allowed bucket; it is not deleted with the job.
 
         Raises SourceRefusedError, SourceMissingError, UploadTooLargeError and what `submit_stored` raises.
         """
-        if bucket not in split_names(self._settings.s3_source_buckets):
-            raise SourceRefusedError("This server takes no mixtures from that bucket.")
+        check_source_bucket(self._settings, bucket)
         size_bytes, etag = self._prompt_storage.head(key, bucket=bucket)
-        refuse_beyond(self._settings.max_upload_bytes, size_bytes)
+        check_size(self._settings.max_upload_bytes, size_bytes)
         if not size_bytes:
             raise AudioEmptyError("The object is empty.")
         source = Source(key, clean_filename(key), size_bytes, etag=etag, bucket=bucket)
@@ -154,49 +152,49 @@ class Submission:
     def submit_url(self, sender: Sender, options: JobOptions, url: str, *, job_id: str) -> Job:
         """Fetch a URL and create a job with it as its mixture.
 
-        Raises SourceRefusedError, UrlRefusedError, UrlUnreachableError, UploadTooLargeError, AudioEmptyError,
+        Raises SourceRefusedError, UrlRefusedError, UrlFetchError, UploadTooLargeError, AudioEmptyError,
         NotAudioError and what `submit_stored` raises.
         """
         if not self._settings.url_sources:
-            raise SourceRefusedError("This server fetches no URLs; send the file, or upload it first.")
+            raise SourceRefusedError("This server does not fetch URLs. Send the file or upload it first.")
         upload_id = new_upload_id()
-        with fetching(url, self._settings) as fetched:
-            self.demand_ready(sender, fetched.announced_bytes)
-            stored = store_body(fetched.blocks, self.open_upload(upload_id))
-        return self.submit_stored(sender, options, upload_id, fetched.filename, stored, job_id=job_id)
+        with open_url(url, self._settings) as download:
+            self.check_ready(sender, download.announced_bytes)
+            stored = store_body(download.blocks, self.open_upload(upload_id))
+        return self.submit_stored(sender, options, upload_id, download.filename, stored, job_id=job_id)
 
-    def known_upload(self, sender: Sender, upload_id: str) -> dict[str, str]:
-        """Return what is known of an upload of the sender's. Raises SourceMissingError."""
+    def read_upload(self, sender: Sender, upload_id: str) -> dict[str, str]:
+        """Return the record of an upload of the sender. Raises SourceMissingError."""
         return self._uploads.read(upload_id, sender.owner)
 
-    def form_for(self, upload_id: str, size_bytes: int) -> tuple[str, dict[str, str]]:
-        """Return the address and the fields of a form by which a client sends an upload to storage itself."""
+    def signed_form(self, upload_id: str, size_bytes: int) -> tuple[str, dict[str, str]]:
+        """Return the address and fields of a form with which a client sends a file straight to storage."""
         return self._storage.signed_form(upload_key(upload_id), max_bytes=size_bytes, seconds=FORM_SECONDS)
 
-    def expect_upload(self, sender: Sender, filename: str, size_bytes: int) -> str:
-        """Return the id of an upload that the client sends to storage itself.
+    def record_direct_upload(self, sender: Sender, filename: str, size_bytes: int) -> str:
+        """Record a direct upload and return its id.
 
         Raises UploadTooLargeError, QuotaExceededError, StoreFullError.
         """
-        refuse_beyond(self._settings.max_upload_bytes, size_bytes)
+        check_size(self._settings.max_upload_bytes, size_bytes)
         upload_id = new_upload_id()
         source = Source(upload_key(upload_id), filename, size_bytes, upload_id=upload_id)
         self._record_upload(sender, source, implicit=False)
         return upload_id
 
-    def take_back(self, stored: Stored) -> None:
-        """Remove a mixture that no job will use; what cannot be removed now is the collector's."""
+    def discard_upload(self, stored: Stored) -> None:
+        """Delete a stored mixture that no job will use. If that fails, it is left to garbage collection."""
         if not stored.key:
-            # It was only compared with one that was stored before.
+            # The body of a repetition was compared and not stored.
             return
         try:
             self._storage.delete([stored.key])
             self._uploads.drop(stored.key.removeprefix(upload_key("")))
         except StemqueueError as error:
-            log.warning("upload left for the collector", key=stored.key, error=error.message)
+            log.warning("upload left for garbage collection", key=stored.key, error=error.message)
 
-    def remove(self, job_id: str) -> None:
-        """Forget an ended job and remove its objects. Raises JobNotFoundError, IllegalTransitionError."""
+    def delete(self, job_id: str) -> None:
+        """Delete an ended job and its objects. Raises JobNotFoundError, IllegalTransitionError."""
         deletion = self._store.delete(job_id)
         try:
             self._storage.delete_below(job_prefix(job_id))
@@ -204,15 +202,15 @@ class Submission:
                 self._storage.delete([deletion.source_key])
             self._store.deletion_done(deletion)
         except PassingError as error:
-            # The record is gone and a tombstone stands: the collector finishes this.
-            log.warning("objects left for the collector", job=job_id, error=error.message)
+            # The record is deleted and a tombstone is left, with which the garbage collector deletes the objects.
+            log.warning("job objects left for garbage collection", job=job_id, error=error.message)
 
     def dispatch(self) -> None:
-        """Have waiting jobs published; should that fail, workers do it on their next tick."""
+        """Publish waiting jobs to Celery. If that fails, workers do it within their next tick."""
         try:
             self._queue.dispatch()
         except StoreUnavailableError as error:
-            log.warning("job accepted but not published yet", error=error.message)
+            log.warning("dispatch failed, left to the workers", error=error.message)
 
     def _enqueue(self, request: JobRequest, job_id: str) -> Job:
         job = self._store.submit(request, job_id=job_id)
@@ -239,20 +237,13 @@ class Submission:
             priority=options.priority,
             owner=sender.owner,
             metadata=options.metadata,
-            webhook_url=self._webhook_url(options),
+            webhook_url=check_webhook_url(self._settings, options.webhook_url),
             request_id=sender.request_id,
             no_cache=options.no_cache,
         )
 
-    def _webhook_url(self, options: JobOptions) -> str | None:
-        if options.webhook_url is None:
-            return None
-        if not self._settings.webhook_secrets:
-            raise FieldsInvalidError([{"field": "webhook_url", "message": "this server sends no webhooks"}])
-        return check_url(options.webhook_url)
-
     def _record_upload(self, sender: Sender, source: Source, *, implicit: bool) -> None:
-        assert source.upload_id is not None  # noqa: S101 - `_source` set it
+        assert source.upload_id is not None  # noqa: S101 - every caller sets it
         fields = {
             "key": source.key,
             "filename": source.filename,
@@ -270,5 +261,5 @@ def _source(upload_id: str, filename: str, stored: Stored) -> Source:
 
 
 def new_upload_id() -> str:
-    """Return an id that cannot be guessed; the object's key comes from it alone, never from a file's name."""
+    """Return an id that cannot be guessed. The object's key is made of it alone, never of a file name."""
     return new_id()

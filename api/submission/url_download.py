@@ -1,8 +1,8 @@
-"""A mixture that lies somewhere on the web: fetched into storage as if the client had sent it.
+"""Downloads a mixture from a URL into storage, as if the client had uploaded it.
 
-Bounds the bytes of a fetch; api/outgoing_http/exchange.py bounds its time. It happens while the client waits for the
-answer, so that a link that leads nowhere is an error of the request; and in the API, since workers have no way out of
-their network.
+It bounds the size; api/outgoing_http/exchange.py bounds the time and allows public addresses only. The download happens
+while the client waits, so that a bad URL is an error of the request. It runs in the API because workers have no access
+to other networks.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from api.contract.errors import UrlUnreachableError
+from api.contract.errors import UrlFetchError
 from api.outgoing_http.exchange import MAX_REDIRECTS, Answer, exchange
-from api.request_bodies.body_stream import refuse_beyond
+from api.request_bodies.body_stream import check_size
 from shared.jobs.options import clean_filename
 from shared.settings import Settings
 
@@ -22,8 +22,8 @@ MAX_DIGITS = 18
 
 
 @dataclass(frozen=True)
-class Fetched:
-    """An answer that is being read; `announced_bytes` is 0 where the server does not say."""
+class Download:
+    """A download in progress; `announced_bytes` is 0 if the server does not send a length."""
 
     filename: str
     announced_bytes: int
@@ -31,25 +31,25 @@ class Fetched:
 
 
 @contextmanager
-def fetching(url: str, settings: Settings) -> Iterator[Fetched]:
-    """Follow a URL and give its body to be read within.
+def open_url(url: str, settings: Settings) -> Iterator[Download]:
+    """Open a URL; its body can be read within the context.
 
-    Raises UrlRefusedError, UrlUnreachableError, UploadTooLargeError; the blocks raise them too.
+    Raises UrlRefusedError, UrlFetchError, UploadTooLargeError; the blocks raise them too.
     """
-    # Compressed on the way it could grow without bound.
+    # A compressed body could expand without bound.
     headers = {"Accept-Encoding": "identity"}
     seconds = settings.url_source_seconds
     with exchange("GET", url, settings, seconds=seconds, headers=headers, max_redirects=MAX_REDIRECTS) as answer:
         if answer.status != HTTPStatus.OK:
-            raise UrlUnreachableError(f"The URL's server answers {answer.status}.")
+            raise UrlFetchError(f"The URL's server responded with status {answer.status}.")
         announced = _announced_bytes(answer)
-        refuse_beyond(settings.max_upload_bytes, announced)
-        yield Fetched(clean_filename(answer.url.path), announced, _blocks(answer, settings.max_upload_bytes))
+        check_size(settings.max_upload_bytes, announced)
+        yield Download(clean_filename(answer.url.path), announced, _blocks(answer, settings.max_upload_bytes))
 
 
 def _announced_bytes(answer: Answer) -> int:
     text = answer.headers.get("Content-Length", "")
-    # It may say anything: digits of other scripts, more of them than a number may have.
+    # The header may contain anything, such as digits of other scripts or too many of them.
     return int(text) if text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS else 0
 
 
@@ -57,5 +57,5 @@ def _blocks(answer: Answer, max_bytes: int) -> Iterator[bytes]:
     received = 0
     for block in answer.blocks():
         received += len(block)
-        refuse_beyond(max_bytes, received)
+        check_size(max_bytes, received)
         yield block

@@ -1,1 +1,1 @@
-"""Tells clients' servers about the ends of jobs and batches."""
+"""Notifies clients' servers when jobs and batches end."""

@@ -1,8 +1,8 @@
-"""Tells clients' servers of their jobs' ends, as Standard Webhooks: signed, tried again for hours, never redirected.
+"""Sends webhooks (Standard Webhooks): signs them, retries for hours, follows no redirects.
 
-Makes and signs the messages, and decides when a try is followed by another. It runs in the API's processes, since
-workers have no way out of their network; any number of processes share the work. Slow receivers hold up only
-themselves: each try has a deadline, and each process bounds its deliveries to one owner's receivers and to one host.
+It runs in the API's processes because workers have no access to other networks; any number of processes share the work.
+A slow receiver delays only itself: each attempt has a deadline, and each process limits its deliveries to one owner's
+receivers and to one host.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 
 import structlog
 
-from api.contract.errors import UrlRefusedError, UrlUnreachableError
+from api.contract.errors import UrlFetchError, UrlRefusedError
 from api.outgoing_http.exchange import exchange
 from api.webhooks.delivery_slots import DeliverySlots
 from api.webhooks.outbox import Message, WebhookStore
@@ -37,22 +37,22 @@ from shared.settings import Settings, split_names
 log = structlog.get_logger(__name__)
 
 THREADS = 32
-"""Deliveries under way at once in each process; waiting for an answer costs next to nothing."""
+"""Concurrent deliveries of each process; a thread that waits for a receiver costs little."""
 
 MAX_PER_OWNER, MAX_PER_HOST = 12, 2
-"""How many of them may be one owner's, and to one host and port; so six slow hosts of an owner delay its others."""
+"""Concurrent deliveries of one owner, and to one host and port: six slow hosts of an owner delay its other hosts."""
 
 DELIVERY_SECONDS = 15.0
-"""How long a whole try may take, less than a message's lease; raising it lets slow receivers hold threads longer."""
+"""The deadline of an attempt, shorter than a message's lease. Raising it lets slow receivers occupy threads longer."""
 
-LOOK_SECONDS = 1.0
-"""How often a process that is idle looks for messages that are due; raising it tells ends later."""
+POLL_SECONDS = 1.0
+"""How often an idle process looks for due messages. Raising it delays webhooks."""
 
-SECRET_PREFIX = "whsec_"  # noqa: S105 - what begins a secret, not one
+SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix of secrets, not a secret
 
 
 class Webhooks:
-    """The deliveries of one process."""
+    """The webhook deliveries of one process."""
 
     def __init__(self, settings: Settings, items: BatchItems, batches: BatchStore, messages: WebhookStore) -> None:
         self._settings = settings
@@ -62,24 +62,25 @@ class Webhooks:
         self._secrets = [decode_secret(secret) for secret in split_names(settings.webhook_secrets)]
         self._pauses = [float(seconds) for seconds in split_names(settings.webhook_retry_seconds)]
         self._slots = DeliverySlots(MAX_PER_OWNER, MAX_PER_HOST)
-        # One thread looks at a time: the slots are as they were when it takes a message, and idle threads ask nothing.
-        self._looking = threading.Lock()
+        # One thread takes messages at a time, so that no other thread changes the slots in between, and idle threads do
+        # not poll Redis.
+        self._taking = threading.Lock()
         self._trouble = Trouble()
 
     @property
     def are_sent(self) -> bool:
-        """Whether this server sends any."""
+        """Whether this server sends webhooks."""
         return bool(self._secrets)
 
     def start(self, stopping: Callable[[], bool]) -> None:
-        """Deliver from threads of this process until it stops."""
+        """Start the delivery threads of this process; they end when it stops."""
         if self.are_sent:
             for number in range(THREADS):
                 threading.Thread(target=self._work, args=(stopping,), name=f"webhooks-{number}", daemon=True).start()
 
     def deliver_one(self) -> bool:
-        """Try to deliver one message that is due; False when there is none. Raises StoreUnavailableError."""
-        with self._looking:
+        """Attempt to deliver one due message; return False if there is none. Raises StoreUnavailableError."""
+        with self._taking:
             message = self._take()
         if message is None:
             return False
@@ -95,13 +96,13 @@ class Webhooks:
 
     def _deliver(self, message: Message) -> None:
         try:
-            self._try(message)
+            self._attempt(message)
         finally:
             self._slots.release(message.owner, message.host)
 
-    def _try(self, message: Message) -> None:
+    def _attempt(self, message: Message) -> None:
         try:
-            url, body = self._told(message)
+            url, body = self._content(message)
         except (JobNotFoundError, BatchNotFoundError):
             self._messages.settle(message, {}, retry_in_seconds=None)
             return
@@ -120,23 +121,23 @@ class Webhooks:
             "next_attempt_in_seconds": None if pause is None else round(pause, 1),
         }
         self._messages.settle(message, entry, retry_in_seconds=pause)
-        log.info("webhook tried", job=message.job_id, attempt=message.tries + 1, status=status, outcome=outcome)
+        log.info("webhook attempt", job=message.job_id, attempt=message.tries + 1, status=status, outcome=outcome)
 
     def _work(self, stopping: Callable[[], bool]) -> None:
         while not stopping():
-            with self._looking:
+            with self._taking:
                 message = self._next(stopping)
             if message is None:
                 return
             try:
                 self._deliver(message)
             except Exception as error:
-                # One message's trouble must not end the thread. Its lease ends, and it is tried again.
+                # A failure must not end the thread. The message's lease expires and it is attempted again.
                 log.warning("webhook delivery failed", job=message.job_id, exc_info=not isinstance(error, PassingError))
-                time.sleep(LOOK_SECONDS)
+                time.sleep(POLL_SECONDS)
 
     def _next(self, stopping: Callable[[], bool]) -> Message | None:
-        """Wait for a message that may be delivered; None when the process stops."""
+        """Wait for a message that may be delivered; return None when the process stops."""
         while not stopping():
             try:
                 message = self._take()
@@ -145,13 +146,13 @@ class Webhooks:
                     return message
             except PassingError as error:
                 if self._trouble.is_news():
-                    log.warning("webhooks wait", error=error.message)
+                    log.warning("webhooks delayed, Redis or storage unavailable", error=error.message)
             except Exception:
                 log.exception("webhook delivery failed")
-            self._slots.wait(LOOK_SECONDS)
+            self._slots.wait(POLL_SECONDS)
         return None
 
-    def _told(self, message: Message) -> tuple[str, bytes]:
+    def _content(self, message: Message) -> tuple[str, bytes]:
         if message.type.startswith("batch."):
             batch = self._batches.read(message.job_id)
             return batch.request.webhook_url or "", batch_payload(message, batch)
@@ -167,10 +168,10 @@ class Webhooks:
             "webhook-signature": sign(self._secrets, message.id, now, body),
         }
         try:
-            # The answer's body is not read: its status says all, and it may be endless.
+            # The response body is not read: only the status matters, and the body may be endless.
             with exchange("POST", url, self._settings, seconds=DELIVERY_SECONDS, headers=headers, body=body) as answer:
                 return answer.status, None
-        except (UrlRefusedError, UrlUnreachableError) as error:
+        except (UrlRefusedError, UrlFetchError) as error:
             return None, error.message
 
     def _judge(self, message: Message, status: int | None) -> tuple[str, float | None]:
@@ -180,12 +181,12 @@ class Webhooks:
             return "unwanted", None
         if message.tries >= len(self._pauses):
             return "given_up", None
-        # Jitter, so that what failed together does not come back together.
-        return "failed", self._pauses[message.tries] * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
+        # Jitter, so that messages that failed together are not retried together.
+        return "failed", self._pauses[message.tries] * random.uniform(0.8, 1.2)  # noqa: S311 - not a secret
 
 
 def payload(message: Message, job: Job) -> bytes:
-    """Return what is sent: what happened to which job, and where to read more."""
+    """Return the body of a job's webhook."""
     data: dict[str, Any] = {
         "id": job.id,
         "state": message.type.removeprefix("job."),
@@ -197,7 +198,7 @@ def payload(message: Message, job: Job) -> bytes:
 
 
 def batch_payload(message: Message, batch: Batch) -> bytes:
-    """Return what is sent: which batch has ended, and how its items did."""
+    """Return the body of a batch's webhook."""
     data = {
         "id": batch.id,
         "name": batch.request.name,
@@ -210,23 +211,23 @@ def batch_payload(message: Message, batch: Batch) -> bytes:
 
 
 def _body(message: Message, data: Mapping[str, Any]) -> bytes:
-    told = {"type": message.type, "timestamp": datetime.fromtimestamp(message.at, UTC).isoformat(), "data": data}
-    return json.dumps(told, separators=(",", ":")).encode()
+    content = {"type": message.type, "timestamp": datetime.fromtimestamp(message.at, UTC).isoformat(), "data": data}
+    return json.dumps(content, separators=(",", ":")).encode()
 
 
 def sign(secrets: Sequence[bytes], message_id: str, timestamp: int, body: bytes) -> str:
-    """Return a signature by each secret: while one is replaced, receivers may know either."""
+    """Return one signature per secret: while a secret is being replaced, receivers may know either."""
     signed = f"{message_id}.{timestamp}.".encode() + body
     digests = [hmac.new(secret, signed, hashlib.sha256).digest() for secret in secrets]
     return " ".join(f"v1,{base64.b64encode(digest).decode()}" for digest in digests)
 
 
 def decode_secret(text: str) -> bytes:
-    """Return a secret's bytes. Raises ValueError, without a word of it."""
+    """Return a secret's bytes. Raises ValueError with a message that does not contain the secret."""
     try:
         secret = base64.b64decode(text.removeprefix(SECRET_PREFIX), validate=True)
     except binascii.Error:
         secret = b""
     if not text.startswith(SECRET_PREFIX) or not 24 <= len(secret) <= 64:
-        raise ValueError("WEBHOOK_SECRETS: each is whsec_ and the base64 of 24 to 64 random bytes")
+        raise ValueError("WEBHOOK_SECRETS: each secret must be whsec_ followed by the base64 of 24 to 64 random bytes")
     return secret

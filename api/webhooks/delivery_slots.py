@@ -1,4 +1,4 @@
-"""Counts the deliveries that a process has under way, for each owner and each host."""
+"""Counts a process's concurrent deliveries for each owner and each host."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Busy:
-    """Who has as many deliveries under way as allowed."""
+    """The owners and hosts that have reached their limit of deliveries."""
 
     owners: list[str]
     hosts: list[str]
 
 
 class DeliverySlots:
-    """At most `max_per_owner` and `max_per_host` deliveries under way, if who holds one asks `busy` first."""
+    """Limits concurrent deliveries per owner and per host. Call `busy` before `hold`."""
 
     def __init__(self, max_per_owner: int, max_per_host: int) -> None:
         self._max_per_owner, self._max_per_host = max_per_owner, max_per_host
@@ -26,7 +26,7 @@ class DeliverySlots:
         self._released = threading.Event()
 
     def busy(self) -> Busy:
-        """Return whose deliveries have to wait."""
+        """Return the owners and hosts whose deliveries have to wait."""
         with self._lock:
             self._released.clear()
             return Busy(
@@ -35,13 +35,13 @@ class DeliverySlots:
             )
 
     def hold(self, owner: str, host: str) -> None:
-        """Note that a delivery begins."""
+        """Count a delivery that starts."""
         with self._lock:
             self._owners[owner] += 1
             self._hosts[host] += 1
 
     def release(self, owner: str, host: str) -> None:
-        """Note that a delivery is over."""
+        """Stop counting a delivery that has finished."""
         with self._lock:
             for counts, name in ((self._owners, owner), (self._hosts, host)):
                 counts[name] -= 1
@@ -50,5 +50,5 @@ class DeliverySlots:
             self._released.set()
 
     def wait(self, seconds: float) -> None:
-        """Wait until a delivery is over that was under way when `busy` was asked, `seconds` at most."""
+        """Wait until a delivery finishes after the last call of `busy`, at most `seconds`."""
         self._released.wait(seconds)

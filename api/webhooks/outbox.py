@@ -1,8 +1,8 @@
-"""Webhooks that are to be sent, and the log of their deliveries, in Redis.
+"""Webhook messages that are to be sent, and the log of their delivery attempts, in Redis.
 
-The script that ends a job or batch also creates its message, so no end goes untold. This module decides when a message
-is due and keeps a log of the tries; api/webhooks/delivery.py sends. Messages that are due stand in a line for each
-owner and host. Owners take turns, and so do the hosts of an owner: a long line delays no other.
+The script that ends a job or batch also creates its message, so no webhook is lost. This module decides when a message
+is due and logs the attempts; api/webhooks/delivery.py sends. Due messages stand in a queue for each owner and host.
+Owners take turns, and so do the hosts of an owner, so that a long queue delays no other.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from shared.redis_client.connection import Scripts, connect, guarded
 from shared.settings import Settings
 
 LEASE_SECONDS = 60.0
-"""How long a try may take before another process tries as well; longer than any try."""
+"""How long a process has a taken message to itself; longer than any attempt."""
 
 MAX_SCHEDULED = 100
-"""How many retries and lost messages a script moves into lines at once; raising it blocks Redis for longer."""
+"""How many due retries and expired leases a script queues at once. Raising it blocks Redis for longer."""
 
 MAX_OWNERS = 1000
-"""How many owners are looked at for a message that may be taken; all but the first are only where many are busy."""
+"""How many owners' queues are searched for a message that may be taken; more than one only if owners are busy."""
 
 MAX_ENTRIES = 50
-"""How many tries are remembered for each job."""
+"""How many attempts are logged for each job."""
 
 
 @dataclass(frozen=True)
 class Message:
-    """An end of a job or batch that is to be told; `at` is when it came, in seconds since 1970.
+    """The end of a job or batch to notify a client of; `at` is when it ended, in seconds since 1970.
 
     `host` is the host and port of the URL.
     """
@@ -47,7 +47,7 @@ class Message:
 
 
 class WebhookStore:
-    """The messages. Every method may raise StoreUnavailableError."""
+    """The webhook messages. Every method may raise StoreUnavailableError."""
 
     def __init__(self, settings: Settings, client: redis.Redis | None = None) -> None:
         self._redis = client or connect(settings)
@@ -56,7 +56,7 @@ class WebhookStore:
         self._keep_ms = int(settings.retention_days * 86_400_000)
 
     def take(self, *, busy_owners: Collection[str] = (), busy_hosts: Collection[str] = ()) -> Message | None:
-        """Take a message that is due and whose owner and host are not busy, or None."""
+        """Take a due message whose owner and host are not busy; None if there is none."""
         busy = json.dumps(list(busy_owners)), json.dumps(list(busy_hosts))
         while True:
             taken = self._scripts.run("webhooks/take_due", int(LEASE_SECONDS * 1000), MAX_SCHEDULED, MAX_OWNERS, *busy)
@@ -67,13 +67,13 @@ class WebhookStore:
                 return None
 
     def settle(self, message: Message, entry: Mapping[str, Any], *, retry_in_seconds: float | None) -> None:
-        """Note how a try went; None: it was the last."""
+        """Record an attempt and schedule the next; with None it was the last."""
         pause_ms = -1 if retry_in_seconds is None else int(retry_in_seconds * 1000)
         self._scripts.run(
             "webhooks/settle", message.id, message.job_id, json.dumps(entry), pause_ms, self._keep_ms, MAX_ENTRIES
         )
 
     def log(self, job_id: str) -> list[dict[str, Any]]:
-        """Return what is remembered of the tries for a job, oldest first."""
+        """Return the logged attempts of a job's webhooks, oldest first."""
         entries = cast("list[str]", guarded(lambda: self._redis.lrange(f"{self._prefix}deliveries:{job_id}", 0, -1)))
         return [json.loads(entry) for entry in entries]

@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 from api.app import create_app
 from shared.api_keys import ApiKeys
 from shared.maintenance.garbage_collector import Collector
-from shared.redis_client import connection as redis_connection
+from shared.redis_client import connection
 from shared.settings import Settings
 from tests.fixtures.api import StandIn, submit
 from tests.fixtures.servers import ValkeyServer
@@ -269,7 +269,7 @@ def test_a_redis_that_does_not_tell_its_memory_is_taken_to_have_enough(
     settings: Settings, valkey: ValkeyServer
 ) -> None:
     here = settings.model_copy(update={"redis_url": valkey.url})
-    operator = redis_connection.connect(here)
+    operator = connection.connect(here)
     StandIn(here).announce()
     operator.execute_command("ACL", "SETUSER", "default", "-info")
     web = client(here, max_redis_share_per_owner=1e-9)
@@ -279,7 +279,7 @@ def test_a_redis_that_does_not_tell_its_memory_is_taken_to_have_enough(
 def test_a_full_redis_is_named_as_the_reason(settings: Settings, valkey: ValkeyServer) -> None:
     here = settings.model_copy(update={"redis_url": valkey.url})
     StandIn(here).announce()
-    operator = redis_connection.connect(here)
+    operator = connection.connect(here)
     web = client(here)
     operator.config_set("maxmemory", int(operator.info("memory")["used_memory"] * 1.05))
     refused = submit(web)

@@ -16,7 +16,7 @@ from flask.testing import FlaskClient
 
 from api.app import create_app
 from api.services import EXTENSION, Services
-from api.webhooks import delivery as webhooks
+from api.webhooks import delivery
 from shared.api_keys import ApiKeys
 from shared.jobs.model import JobRequest, Source
 from shared.settings import Settings
@@ -97,30 +97,30 @@ def test_four_receivers_that_drip_delay_no_other_owner(services: Services, stand
         theirs = ended_job(stand_in, "ben", url)
         hers = ended_job(stand_in, "anna", url)
         assert until(lambda: set(told) == {theirs, hers}, SOON_SECONDS), told
-        assert all(receiver.most_at_once <= webhooks.MAX_PER_HOST for receiver in slow)
+        assert all(receiver.most_at_once <= delivery.MAX_PER_HOST for receiver in slow)
 
 
 def test_an_owner_has_a_bounded_part_of_a_process(services: Services, stand_in: StandIn) -> None:
     with ExitStack() as stack:
         url, told = stack.enter_context(receiving())
-        slow = [stack.enter_context(dripping("head")) for _ in range(webhooks.THREADS // webhooks.MAX_PER_HOST + 1)]
+        slow = [stack.enter_context(dripping("head")) for _ in range(delivery.THREADS // delivery.MAX_PER_HOST + 1)]
         for receiver in slow:
-            for _ in range(webhooks.MAX_PER_HOST):
+            for _ in range(delivery.MAX_PER_HOST):
                 ended_job(stand_in, "anna", receiver.url)
         stack.enter_context(sending(services))
         assert until(
-            lambda: sum(receiver.open_connections for receiver in slow) >= webhooks.MAX_PER_OWNER, SOON_SECONDS
+            lambda: sum(receiver.open_connections for receiver in slow) >= delivery.MAX_PER_OWNER, SOON_SECONDS
         )
         theirs = ended_job(stand_in, "ben", url)
         assert until(lambda: told == [theirs], SOON_SECONDS)
-        assert sum(receiver.open_connections for receiver in slow) <= webhooks.MAX_PER_OWNER
+        assert sum(receiver.open_connections for receiver in slow) <= delivery.MAX_PER_OWNER
 
 
 @pytest.mark.parametrize("where", ["status line", "head", "tls"])
 def test_a_try_ends_by_its_deadline(
     services: Services, stand_in: StandIn, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhooks, "DELIVERY_SECONDS", 0.7)
+    monkeypatch.setattr(delivery, "DELIVERY_SECONDS", 0.7)
     with dripping(where) as receiver:
         job_id = ended_job(stand_in, "anna", receiver.url)
         assert services.webhooks.deliver_one()

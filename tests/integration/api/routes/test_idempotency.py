@@ -16,7 +16,7 @@ from flask.testing import FlaskClient
 from structlog.testing import capture_logs
 from werkzeug.test import TestResponse
 
-from api import idempotency_records as idempotency_store
+from api import idempotency_records
 from api.routes import idempotency
 from shared.errors import StoreUnavailableError
 from shared.settings import Settings
@@ -151,15 +151,15 @@ def test_a_key_that_is_held_answers_409_until_its_lease_ends(
     web: FlaskClient, stand_in: StandIn, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del stand_in
-    store = idempotency_store.IdempotencyStore(settings)
+    store = idempotency_records.IdempotencyStore(settings)
     name = idempotency.hashlib.sha256(f"local {KEY['Idempotency-Key']}".encode()).hexdigest()
     held = store.reserve(name, "local", "another request", "0" * 32)
-    assert isinstance(held, idempotency_store.Held)
+    assert isinstance(held, idempotency_records.Held)
     refused = submit_again(web)
     assert (refused.status_code, refused.json["code"]) == (409, "idempotency_key_in_use")
     assert int(refused.headers["Retry-After"]) > 0
     # The other request's process dies here.
-    monkeypatch.setattr(idempotency_store, "LEASE_SECONDS", -1.0)
+    monkeypatch.setattr(idempotency_records, "LEASE_SECONDS", -1.0)
     store.reserve(name, "local", "another request", "0" * 32)
     taken_over = submit_again(web)
     assert taken_over.status_code == 202
@@ -173,10 +173,10 @@ def test_a_crash_between_doing_and_answering_makes_no_second_job(
         raise StoreUnavailableError("away")
 
     with monkeypatch.context() as patched:
-        patched.setattr(idempotency_store.IdempotencyStore, "answer", die)
+        patched.setattr(idempotency_records.IdempotencyStore, "answer", die)
         first = submit_again(web)
     assert first.status_code == 202, "what is done is answered"
-    monkeypatch.setattr(idempotency_store, "LEASE_SECONDS", 20.0)
+    monkeypatch.setattr(idempotency_records, "LEASE_SECONDS", 20.0)
     client = redis.Redis.from_url(stand_in.settings.redis_url, decode_responses=True)
     (record,) = client.scan_iter("sq:idempotency:*")
     client.hset(record, "open_until_ms", 0)

@@ -105,3 +105,23 @@ def test_of_a_batch_that_is_none_or_somebody_elses_no_jobs_are_listed(catalog: C
     strangers = create_app(settings).test_client()
     answer = strangers.get(f"/v1/jobs?batch={batch['id']}", headers={"Authorization": f"Bearer {key}"})
     assert (answer.status_code, answer.json["code"]) == (404, "batch_not_found")
+
+
+def test_a_batch_that_the_caller_may_not_see_is_answered_alike_by_every_address(catalog: Catalog) -> None:
+    batch_id = catalog.submit(items=[{"source": catalog.put_song("songs/a.flac")}])["id"]
+    settings = catalog.settings.model_copy(update={"api_keys_required": True})
+    keys = {
+        name: ApiKeys(settings).create(owner=name, scopes=["admin" if name == "operator" else "read"])[1]
+        for name in ("stranger", "operator")
+    }
+    web = create_app(settings).test_client()
+    addresses = ("/v1/batches/{}", "/v1/batches/{}/items", "/v1/batches/{}/report.csv", "/v1/jobs?batch={}")
+    for key, some_id, expected in (
+        ("operator", batch_id, {(200, None)}),
+        ("stranger", batch_id, {(404, "batch_not_found")}),
+        ("operator", new_id(), {(404, "batch_not_found")}),
+        ("operator", batch_id[:-1] + "1", {(404, "batch_not_found")}),
+    ):
+        answers = [web.get(a.format(some_id), headers={"Authorization": f"Bearer {keys[key]}"}) for a in addresses]
+        codes = {(a.status_code, None if a.status_code == 200 else a.json["code"]) for a in answers}
+        assert codes == expected, (key, some_id)

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from flask.testing import FlaskClient
 
-from api.job_change_feed import HEARING_SECONDS, JobChanges
+from api.job_change_feed import SUBSCRIBED_SECONDS, JobChanges
 from api.services import EXTENSION
 from deploy.local.processes import RunningService
 from shared.settings import Settings
@@ -157,7 +157,7 @@ def test_a_lost_subscription_is_made_up_for(settings: Settings, web: FlaskClient
     changes = JobChanges(settings, max_followers=2)
     with changes.follow(job_id) as follower:
         assert follower
-        happens(lambda: changes.patience_seconds == HEARING_SECONDS)
+        happens(lambda: changes.patience_seconds == SUBSCRIBED_SECONDS)
         for client in stand_in.store._redis.client_list(_type="pubsub"):
             stand_in.store._redis.client_kill(client["addr"])
         follower.wait(0)
@@ -169,7 +169,7 @@ def test_a_defect_while_listening_ends_no_waiting(
     settings: Settings, web: FlaskClient, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = new_job(web, stand_in)
-    changes, hear, broken = JobChanges(settings, max_followers=2), JobChanges._hear, list[str]()
+    changes, hear, broken = JobChanges(settings, max_followers=2), JobChanges._receive, list[str]()
 
     def breaks_once(self: JobChanges, subscription: Any) -> bool:
         if not broken:
@@ -177,10 +177,10 @@ def test_a_defect_while_listening_ends_no_waiting(
             raise KeyError
         return hear(self, subscription)
 
-    monkeypatch.setattr(JobChanges, "_hear", breaks_once)
+    monkeypatch.setattr(JobChanges, "_receive", breaks_once)
     with changes.follow(job_id) as follower:
         assert follower
-        happens(lambda: bool(broken) and changes.patience_seconds == HEARING_SECONDS)
+        happens(lambda: bool(broken) and changes.patience_seconds == SUBSCRIBED_SECONDS)
         follower.wait(0)
         stand_in.claim(job_id)
         happens(follower._woken.is_set)

@@ -12,7 +12,7 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from api.server.connection_balancing import ASIDE_SECONDS, SLOTS, Shares
+from api.server.connection_balancing import PAUSE_SECONDS, SLOTS, ConnectionCounts
 from deploy.local.processes import RunningService
 from shared.settings import Settings
 from tests.bench.api_spread import held
@@ -52,8 +52,8 @@ def both_take(running: RunningService, stack: ExitStack) -> bool:
     wire = stack.enter_context(connect(running.service.name))
     wire.sendall(REQUEST)
     assert wire.recv(4096).startswith(b"HTTP/1.1 200 ")
-    shares = _held(running)
-    return len(shares) == 2 and 0 not in shares
+    counts = _held(running)
+    return len(counts) == 2 and 0 not in counts
 
 
 def _held(running: RunningService) -> list[int]:
@@ -91,7 +91,7 @@ def test_while_one_process_hangs_the_other_takes_all(pair: RunningService) -> No
                 wire.sendall(REQUEST)
             for wire in wires:
                 assert wire.recv(4096).startswith(b"HTTP/1.1 200 ")
-            assert time.monotonic() - begun > ASIDE_SECONDS
+            assert time.monotonic() - begun > PAUSE_SECONDS
             assert sorted(_held(pair)) == [0, 8]
     finally:
         hung.resume()
@@ -144,12 +144,12 @@ def _refuses(url: str) -> bool:
 
 
 def test_the_fewest_are_of_those_that_take_connections() -> None:
-    shares = Shares()
-    assert shares.fewest() == 0
-    shares.tell(1, 5)
-    shares.tell(2, 3)
-    assert shares.fewest() == 3
-    shares.leave(2)
-    assert shares.fewest() == 5
-    shares.tell(2 + SLOTS, 0)
-    assert shares.fewest() == 0
+    counts = ConnectionCounts()
+    assert counts.fewest() == 0
+    counts.set_count(1, 5)
+    counts.set_count(2, 3)
+    assert counts.fewest() == 3
+    counts.leave(2)
+    assert counts.fewest() == 5
+    counts.set_count(2 + SLOTS, 0)
+    assert counts.fewest() == 0

@@ -279,7 +279,7 @@ def test_answers_do_not_tell_why_a_server_is_not_reached(settings: Settings, sit
         ]
         answers = [submit_source(web, url=url).json for url in urls]
     assert {(answer["code"], answer["detail"]) for answer in answers} == {
-        ("url_unreachable", "The URL's server gives no complete answer in time.")
+        ("url_unreachable", "The URL's server did not respond completely in time.")
     }
 
 

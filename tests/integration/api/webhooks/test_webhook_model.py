@@ -10,7 +10,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from api.webhooks import outbox as webhook_store
+from api.webhooks import outbox
 from api.webhooks.outbox import Message, WebhookStore
 from shared.jobs.model import JobRequest, Source
 from shared.jobs.store import JobStore
@@ -152,7 +152,7 @@ def store(valkey_url: str) -> WebhookStore:
 def test_messages_of_the_version_before_are_delivered(store: WebhookStore) -> None:
     """They are in `webhooks` alone, and do not say whose they are; some of their jobs are only results by now."""
     redis = store._redis
-    for number in range(webhook_store.MAX_SCHEDULED + 10):
+    for number in range(outbox.MAX_SCHEDULED + 10):
         job, message = f"{number:032x}", f"msg_{number:032x}_1"
         if number:
             request = json.dumps({"webhook_url": "https://A.example/hook"})
@@ -162,16 +162,16 @@ def test_messages_of_the_version_before_are_delivered(store: WebhookStore) -> No
     # One that two processes settled had only this.
     redis.hset("model:webhook:msg_lost_1", "tries", 1)
     redis.zadd("model:webhooks", {"msg_lost_1": 0})
-    taken = [store.take() for _ in range(webhook_store.MAX_SCHEDULED + 11)]
+    taken = [store.take() for _ in range(outbox.MAX_SCHEDULED + 11)]
     assert taken.pop() is None
-    assert len({message.id for message in taken if message}) == webhook_store.MAX_SCHEDULED + 10
+    assert len({message.id for message in taken if message}) == outbox.MAX_SCHEDULED + 10
     assert {(m.owner, m.host, m.tries) for m in taken if m} == {("ann", "a.example", 2), ("", "", 2)}
 
 
 def test_what_is_due_behind_many_that_may_not_be_taken_is_found(store: WebhookStore) -> None:
     redis = store._redis
-    for number in range(2 * webhook_store.MAX_SCHEDULED + 1):
-        owner = "ben" if number == 2 * webhook_store.MAX_SCHEDULED else "ann"
+    for number in range(2 * outbox.MAX_SCHEDULED + 1):
+        owner = "ben" if number == 2 * outbox.MAX_SCHEDULED else "ann"
         fields = {"job": "x", "type": "job.failed", "at_ms": 1, "tries": 0, "owner": owner, "host": "a.example"}
         redis.hset(f"model:webhook:{number}", mapping=fields)
         redis.zadd("model:webhooks", {str(number): number})

@@ -15,7 +15,7 @@ from typing import Any
 from api.app import create_app
 from shared.settings import Settings
 
-GENERATED = Path(__file__).parents[3] / "api" / "web" / "source" / "src" / "api" / "schemas.generated.ts"
+GENERATED = Path(__file__).parents[4] / "api" / "web" / "source" / "src" / "api" / "schemas.generated.ts"
 COMMAND = "python -m tests.unit.api.contract.test_page_schemas"
 
 ROOTS = ("JobListResource", "BatchListResource", "ItemListResource", "EnginesResource", "UploadResource")

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.contract.errors import NotAudioError
-from api.request_bodies.content_check import LOOK_BYTES, Checked, refuse_no_audio
+from api.request_bodies.content_check import HEAD_BYTES, AudioSink, check_is_audio
 from shared.storage.upload_stream import Stored
 from tests.fixtures.odd_audio import make_odd_files
 
@@ -71,7 +71,7 @@ OTHERS = {
 )
 def test_a_file_of_another_kind_is_called_by_its_name(kind: str, head: bytes) -> None:
     with pytest.raises(NotAudioError, match=f"^The file is {kind}; send the song itself, as MP3, "):
-        refuse_no_audio(head)
+        check_is_audio(head)
 
 
 def test_of_all_odd_files_only_such_are_refused_as_a_worker_refuses_too(shared_audio: Path, tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def is_refused(path: Path) -> bool:
     """Tell whether a file is refused by what is looked at of it."""
     with path.open("rb") as file:
         try:
-            refuse_no_audio(file.read(LOOK_BYTES))
+            check_is_audio(file.read(HEAD_BYTES))
         except NotAudioError:
             return True
     return False
@@ -101,15 +101,15 @@ def is_refused(path: Path) -> bool:
     ids=["none", "zeros", "an answer's head", "words", "a tag that promises more"],
 )
 def test_frames_behind_rubbish_pass(junk: bytes) -> None:
-    refuse_no_audio(junk + b"\xff\xfb\x90\x64" + b"U" * 413)
+    check_is_audio(junk + b"\xff\xfb\x90\x64" + b"U" * 413)
 
 
 @given(tail=st.binary(min_size=1, max_size=300))
 def test_no_frame_passes_for_words(tail: bytes) -> None:
     for sync in (b"\xff\xfb", b"\xff\xf1", b"\x0b\x77", b"fLaC\0", b"OggS\0", b"RIFF\0\0\0\0WAVE"):
-        refuse_no_audio(sync + tail + b"\0")
+        check_is_audio(sync + tail + b"\0")
     # Of MPEG's Layer I, whose frames begin like words in UTF-16.
-    refuse_no_audio(b"\xff\xfe\x18\0" + tail + bytes(100))
+    check_is_audio(b"\xff\xfe\x18\0" + tail + bytes(100))
 
 
 class InMemory:
@@ -138,8 +138,8 @@ class InMemory:
 
 def test_it_is_looked_at_once_enough_has_come_in_whatever_pieces() -> None:
     sink = InMemory()
-    with Checked(sink) as checked:
-        while len(sink.content) < LOOK_BYTES - 6:
+    with AudioSink(sink) as checked:
+        while len(sink.content) < HEAD_BYTES - 6:
             checked.write(b"words ")
         with pytest.raises(NotAudioError):
             checked.write(b"words ")
@@ -147,7 +147,7 @@ def test_it_is_looked_at_once_enough_has_come_in_whatever_pieces() -> None:
 
 def test_a_small_file_is_looked_at_at_its_end() -> None:
     sink = InMemory()
-    with Checked(sink) as checked:
+    with AudioSink(sink) as checked:
         checked.write(b"%PD")
         checked.write(b"F-1.7")
         with pytest.raises(NotAudioError):
@@ -156,7 +156,7 @@ def test_a_small_file_is_looked_at_at_its_end() -> None:
 
 def test_what_may_be_audio_arrives_whole() -> None:
     sink = InMemory()
-    with Checked(sink) as checked:
+    with AudioSink(sink) as checked:
         for _ in range(100):
             checked.write(b"\0" * 9_999)
         assert checked.finish().size_bytes == checked.size_bytes == 999_900

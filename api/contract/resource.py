@@ -1,0 +1,24 @@
+"""The base classes of everything in a response body, and how a response writes a moment in time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Resource(BaseModel):
+    """An object in a response body."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class OpenResource(Resource):
+    """An object in a response body to which workers may add members of their own."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+def utc_datetime(seconds: float | None) -> datetime | None:
+    """Return seconds since 1970 as a UTC date and time; None when the moment is not known (None or 0)."""
+    return datetime.fromtimestamp(seconds, UTC) if seconds else None

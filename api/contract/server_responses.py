@@ -1,0 +1,74 @@
+"""The response bodies that describe the server: engines, output formats, limits, health."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from api.contract.resource import OpenResource, Resource
+
+
+class ParameterResource(Resource):
+    """One parameter of an engine."""
+
+    name: str
+    kind: Literal["number", "integer", "choice"]
+    description: str
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: list[str] = Field([])
+
+
+class PresetResource(Resource):
+    """A named set of an engine's parameters, with its measured scores."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any] = Field({})
+    scores: dict[str, float] = Field({})
+    min_seconds: float = 0.0
+    max_seconds: float | None = None
+
+
+class EngineResource(OpenResource):
+    """An engine that at least one live worker offers."""
+
+    name: str
+    version: str
+    title: str
+    summary: str
+    stems: list[str]
+    presets: list[PresetResource]
+    default_preset: str
+    parameters: list[ParameterResource]
+    waiting_for: Literal["storage"] | None = Field(
+        None, description="What all its workers wait for; its jobs stay queued meanwhile"
+    )
+
+
+class FormatResource(Resource):
+    """An output format of stems."""
+
+    name: str
+    extension: str
+    content_type: str
+    bit_depths: list[int] = Field(description="Empty if the format is lossy")
+    bitrates_kbps: list[int] | None = Field(description="Lowest, default, highest; null if the format is lossless")
+
+
+class EnginesResource(Resource):
+    """The engines, formats and limits of this server at the moment."""
+
+    engines: list[EngineResource]
+    default_engine: str
+    formats: list[FormatResource]
+    max_upload_bytes: int
+    max_audio_seconds: float
+
+
+class HealthResource(Resource):
+    """Whether the server can do its work."""
+
+    status: Literal["ok", "unavailable"]
+    faults: dict[str, str] = Field({}, description="Unavailable dependencies, each with its error")
