@@ -23,13 +23,12 @@ from kombu import Exchange, Queue
 from shared.errors import SandboxUnavailableError
 from shared.jobs.model import CLASSES
 from shared.logs import configure_logging
-from shared.queue.dispatcher import celery_queue
+from shared.queue.dispatcher import TASK_NAME, celery_queue
 from shared.redis_client.connection import broker_options
 from shared.settings import read_settings, split_names
 from worker.child.sandbox import child_environment, child_sandbox
 from worker.jobs.worker_service import WorkerService
 from worker.sandbox import launch
-from worker.tasks import register
 
 # Celery warns at length of root, for whom a pickled message could run any code. Messages here are ids in JSON, and what
 # strangers send is opened by an ffmpeg in a sandbox, with no credentials and one file (ffmpeg.py).
@@ -94,7 +93,6 @@ def _prepare(**_: Any) -> None:
     classes = ("interactive",) if only_interactive else CLASSES
     names = [celery_queue(engine, priority) for priority in classes for engine in service.worker.engines]
     app.conf.task_queues = [Queue(name, Exchange(name), routing_key=name, no_ack=True) for name in names]
-    register(app, service)
 
 
 def _learn_engines() -> list[dict[str, Any]]:
@@ -159,6 +157,12 @@ def _stop(**_: Any) -> None:
 @signals.worker_shutdown.connect
 def _close(**_: Any) -> None:
     service.close()
+
+
+@app.task(name=TASK_NAME, ignore_result=True)
+def separate_job(job_id: str) -> None:
+    """Run the job that a message names; its record says what to do."""
+    service.run_job(job_id)
 
 
 service: WorkerService

@@ -7,10 +7,15 @@ none of them knows of jobs, queues or storage.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    # The child needs no settings, and is spared what they import.
+    from shared.settings import Settings
 
 ReportProgress = Callable[[str, float], None]
 """Called with a stage's name and the fraction of that stage that is done, 0 to 1; cheap to call often."""
@@ -39,6 +44,13 @@ class Limits:
     max_audio_seconds: float = 4 * 3600.0
     max_scratch_bytes: int = 13_000_000_000
     threads: int = 1
+
+
+def threads_per_job(settings: Settings) -> int:
+    """Return how many threads a job may use: the setting, or the usable cores divided by the slots."""
+    if settings.threads_per_job is not None:
+        return settings.threads_per_job
+    return max(1, len(os.sched_getaffinity(0)) // settings.worker_slots)
 
 
 @dataclass(frozen=True)

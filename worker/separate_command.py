@@ -28,10 +28,9 @@ from worker.child.sandbox import Prepared
 from worker.engines.errors import EngineError
 from worker.engines.interface import EngineDescription
 from worker.engines.registry import Registry, engines_here
-from worker.pipeline import run as pipeline
-from worker.run_messages import Limits, Outcome, Work, overall_progress
+from worker.pipeline.run import separate_song
+from worker.run_messages import Limits, Outcome, Work, overall_progress, threads_per_job
 from worker.run_support.process_memory import use_one_heap
-from worker.threads import threads_per_job
 
 BEST_FIRST = ("unet", "repetition")
 """The engine that is taken when none is named: the first of these that can run here."""
@@ -62,7 +61,7 @@ def main(source: Path, out: Path, **options: Any) -> None:
         with _partial_folder(out) as folder:
             work = _work(source, folder, registry, settings, options)
             with _progress_bar(console) as report_progress:
-                outcome = pipeline.separate_song(work, report_progress, registry=registry)
+                outcome = separate_song(work, report_progress, registry=registry)
             _publish(outcome, Path(work.output_folder), out)
     except (StemqueueError, EngineError) as error:
         _fail(error.message)

@@ -38,12 +38,13 @@ def main() -> None:
     """Serve work until the pipe closes."""
     use_one_heap()
     tell = _private_output()
-    from worker.pipeline import run as pipeline  # noqa: PLC0415 - after the pipe is safe from what imports may print
+    # Only now is the pipe safe from what these imports may print.
+    from worker.pipeline.run import separate_song, warm_up  # noqa: PLC0415
 
-    pipeline.warm_up()
+    warm_up()
     tell({"event": "ready"})
     for line in sys.stdin:
-        tell(_serve(Work.from_json(json.loads(line)["work"]), tell, pipeline.separate_song))
+        tell(_serve(Work.from_json(json.loads(line)["work"]), tell, separate_song))
         give_memory_back()
 
 

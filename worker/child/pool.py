@@ -18,7 +18,7 @@ from shared.counters import Tally
 from shared.settings import Settings, split_names
 from worker.child.process import JOBS, ChildProcess
 from worker.child.sandbox import Prepared
-from worker.threads import threads_per_job
+from worker.run_messages import threads_per_job
 
 log = structlog.get_logger(__name__)
 

@@ -24,8 +24,7 @@ from worker.child.pool import Children
 from worker.child.process import ChildGoneError, ChildProcess
 from worker.jobs.heartbeat import Heartbeat
 from worker.jobs.oom_kills import oom_kills
-from worker.run_messages import STAGE_SHARES, Limits, Outcome, OutputFile, Work, overall_progress
-from worker.threads import threads_per_job
+from worker.run_messages import STAGE_SHARES, Limits, Outcome, OutputFile, Work, overall_progress, threads_per_job
 
 LISTEN_SECONDS = 0.1
 """How long a run listens to its child before it looks at the clock, the memory and the signals again."""

@@ -27,7 +27,7 @@ from shared.storage.object_storage import ObjectStorage, job_prefix
 from worker.child.pool import Children
 from worker.jobs.attempt import Attempt, AttemptFailedError, BetterElsewhereError, ClaimLostError, WorkerStoppingError
 from worker.jobs.heartbeat import Heartbeat
-from worker.jobs.result_cache import EarlierResults
+from worker.jobs.result_cache import ResultCache
 from worker.jobs.retry_policy import retry_pause_seconds
 from worker.jobs.storage_watch import StorageWatch
 from worker.run_messages import Outcome
@@ -57,7 +57,7 @@ class Supervisor:
     tally: Tally
     stopping: Event
     scratch_folder: Path
-    earlier_results: EarlierResults
+    result_cache: ResultCache
     watch: StorageWatch
 
     def run(self, claim: Claim) -> None:
@@ -96,7 +96,7 @@ class Supervisor:
 
     def _work(self, attempt: Attempt) -> str:
         job = attempt.claim.job
-        contents = job.contents or self.earlier_results.contents_of(job)
+        contents = job.contents or self.result_cache.contents_of(job)
         if (end := self._answer_from_earlier(attempt, contents)) is not None:
             return end
         sha256 = attempt.fetch(self.storage)
@@ -104,7 +104,7 @@ class Supervisor:
             self.watch.worked()
         if not contents:
             # Now that the mixture is here it can be told.
-            contents = self.earlier_results.contents_of(job, sha256)
+            contents = self.result_cache.contents_of(job, sha256)
             if (end := self._answer_from_earlier(attempt, contents)) is not None:
                 return end
         outcome = attempt.separate(self.children)
@@ -115,15 +115,15 @@ class Supervisor:
         attempt.contents = contents
         if not contents or attempt.claim.job.request.no_cache:
             return None
-        reserved = self.earlier_results.contents.reserve(attempt.claim, contents)
+        reserved = self.result_cache.reserve(attempt.claim, contents)
         if reserved.answer == "waits":
             return WAITS
         if reserved.answer == "lost":
             raise ClaimLostError
         known = reserved.known_job_id
-        earlier = self.earlier_results.read(known, attempt.claim.job) if known else None
+        earlier = self.result_cache.find_earlier_job(known, attempt.claim.job) if known else None
         attempt.has_stored = earlier is not None
-        outputs = self.earlier_results.copy(earlier, attempt.claim, attempt.check) if earlier else None
+        outputs = self.result_cache.copy_outputs(earlier, attempt.claim, attempt.check) if earlier else None
         if earlier is None or outputs is None:
             return None
         log.info("answered from an earlier job", earlier=earlier.id)

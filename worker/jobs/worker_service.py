@@ -28,14 +28,13 @@ from shared.jobs.uploads import UploadStore
 from shared.logs import Trouble
 from shared.maintenance.garbage_collector import Collector
 from shared.queue.dispatcher import JobQueue, Worker
-from shared.redis_client.connection import connect
+from shared.redis_client.connection import Scripts, connect
 from shared.settings import Settings
 from shared.storage.object_storage import ObjectStorage
 from worker.batches.feeder import BatchFeeder
 from worker.batches.results import BatchResults
 from worker.child.pool import Children
-from worker.jobs.content_store import ContentStore
-from worker.jobs.result_cache import EarlierResults
+from worker.jobs.result_cache import ResultCache
 from worker.jobs.scratch_folder import ScratchFolder, deployment_of
 from worker.jobs.storage_watch import StorageWatch
 from worker.jobs.supervisor import Supervisor
@@ -95,10 +94,10 @@ class WorkerService:
             tally=self.tally,
             stopping=self.stopping,
             scratch_folder=self.children.jobs_folder,
-            earlier_results=EarlierResults(
+            result_cache=ResultCache(
                 items=BatchItems(self.store, batches, storage),
                 store=self.store,
-                contents=ContentStore(settings, client),
+                scripts=Scripts(client, settings.redis_prefix),
                 storage=storage,
                 engines=self.worker.descriptions,
             ),
