@@ -27,6 +27,7 @@ from shared.queue.dispatcher import TASK_NAME, celery_queue
 from shared.redis_client.connection import broker_options
 from shared.settings import read_settings, split_names
 from worker.child.sandbox import child_environment, child_sandbox
+from worker.jobs.consumer_watch import consumer_step
 from worker.jobs.worker_service import WorkerService
 from worker.sandbox import launch
 
@@ -92,6 +93,7 @@ def _prepare(**_: Any) -> None:
     only_interactive = service.worker.kept_slots == service.worker.slots
     classes = ("interactive",) if only_interactive else CLASSES
     names = [celery_queue(engine, priority) for priority in classes for engine in service.worker.engines]
+    app.steps["consumer"].add(consumer_step(service.consumer_watch.sign_of_life))
     app.conf.task_queues = [Queue(name, Exchange(name), routing_key=name, no_ack=True) for name in names]
 
 

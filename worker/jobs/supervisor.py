@@ -60,7 +60,7 @@ class Supervisor:
     result_cache: ResultCache
     watch: StorageWatch
 
-    def run(self, claim: Claim) -> None:
+    def run_job(self, claim: Claim) -> None:
         """Run the claimed job and settle it."""
         job = claim.job
         folder = self.scratch_folder / f"{job.id}-{claim.fence}"

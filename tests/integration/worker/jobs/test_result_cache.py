@@ -89,7 +89,7 @@ class World(StandIn):
 
     def settle(self, claim: Claim) -> Job:
         """Have the supervisor run it; without a mixture in storage, all it can do is copy."""
-        self.supervisor.run(claim)
+        self.supervisor.run_job(claim)
         return self.store.read_many([claim.job.id])[0]
 
     def find(self, **changes: Any) -> Job | None:
@@ -128,7 +128,7 @@ def test_what_lies_in_the_place_of_an_earlier_output_is_not_copied(world: World)
     first = world.separate(world.submit())
     replaced = first.outputs[1]
     world.storage.put_bytes(b"x" * replaced.size_bytes, replaced.key, "audio/flac")
-    assert world.earlier.copy(first, world.submit(), lambda: None) is None
+    assert world.earlier.copy_outputs(first, world.submit(), lambda: None) is None
     again = world.settle(world.submit())
     assert not again.cached
 
