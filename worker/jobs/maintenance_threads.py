@@ -46,7 +46,7 @@ class FeederThread:
         while not self._stopping.is_set():
             try:
                 # Everything that the feeder does needs the storage.
-                more = not self._watch.fault and self._feeder.run()
+                more = not self._watch.fault and self._feeder.run_round()
                 trouble.over()
                 if more:
                     continue

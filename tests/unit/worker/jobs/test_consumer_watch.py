@@ -47,9 +47,7 @@ def test_an_outage_of_redis_however_long_is_no_death() -> None:
     for _ in range(3600):
         clock.now += 1.0
         watch.redis_is_away()
-    assert seconds_until_dead(clock, watch, int(MAX_SILENT_SECONDS) - 1) is None, (
-        "Celery has time to reconnect"
-    )
+    assert seconds_until_dead(clock, watch, int(MAX_SILENT_SECONDS) - 1) is None, "Celery has time to reconnect"
     assert seconds_until_dead(clock, watch, 1) == 1
 
 
