@@ -24,7 +24,7 @@ from worker.child.pool import Children
 from worker.child.process import ChildGoneError, ChildProcess
 from worker.jobs.heartbeat import Heartbeat
 from worker.jobs.oom_kills import oom_kills
-from worker.run_messages import STAGE_SHARES, Limits, Outcome, OutputFile, Work, overall_progress, threads_per_job
+from worker.run_messages import STAGE_SHARES, Limits, Outcome, ProducedFile, Work, overall_progress, threads_per_job
 
 LISTEN_SECONDS = 0.1
 """How long a run waits for an event of its child before it checks the time, the memory and the claim again."""
@@ -233,7 +233,7 @@ class Attempt:
             return Outcome.from_json(event["outcome"])
         return None
 
-    def _store(self, storage: ObjectStorage, file: OutputFile) -> None:
+    def _store(self, storage: ObjectStorage, file: ProducedFile) -> None:
         key = output_key(self.claim.job.id, self.claim.fence, file.filename)
         stored = storage.put_file(self._output_folder / file.filename, key, file.content_type, self.check)
         if (stored.size_bytes, stored.sha256) != (file.size_bytes, file.sha256):

@@ -17,7 +17,7 @@ from tests.fixtures.audio import convert, decode, make_song, write_wav
 from tests.fixtures.engines import Share, registry_of
 from worker.engines.interface import FloatArray
 from worker.pipeline.run import separate_song
-from worker.run_messages import Limits, Outcome, OutputFile, Work
+from worker.run_messages import Limits, Outcome, ProducedFile, Work
 
 
 def run(folder: Path, source: Path, engine: Share | None = None, **options: Any) -> Outcome:
@@ -32,7 +32,7 @@ def run(folder: Path, source: Path, engine: Share | None = None, **options: Any)
     return separate_song(work, lambda *_: None, registry=registry_of(engine or Share()))
 
 
-def stem(outcome: Outcome, name: str) -> OutputFile:
+def stem(outcome: Outcome, name: str) -> ProducedFile:
     return next(o for o in outcome.outputs if (o.kind, o.name) == ("stem", name))
 
 
