@@ -1,7 +1,7 @@
-"""Takes jobs off the queue, separates their songs, stores the stems. Knows nothing of HTTP."""
+"""The worker: takes jobs from the queue, separates their songs and stores the stems. It has nothing to do with HTTP."""
 
 import os
 
-# ONNX Runtime otherwise looks its maker's servers up and writes an id of the machine into the user's cache folder.
-# Here, since no module of this package is imported before it.
+# Otherwise ONNX Runtime contacts its maker's servers and writes an id of the machine into the user's cache folder. This
+# module is imported before all others of the package.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"

@@ -1,8 +1,8 @@
-"""The Celery application of the worker: every setting with its reason, and the signals that start and stop our parts.
+"""The Celery application of the worker: its settings with their reasons, its one task, and its start and stop.
 
     celery -A worker.celery_app worker --pool threads --without-gossip --without-mingle
 
-Owns no logic: worker_service.py holds the parts.
+What the worker does is in jobs/worker_service.py.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from kombu import Exchange, Queue
 from shared.errors import SandboxUnavailableError
 from shared.jobs.model import CLASSES
 from shared.logs import configure_logging
-from shared.queue.dispatcher import celery_queue
+from shared.queue.dispatcher import TASK_NAME, celery_queue
 from shared.redis_client.connection import broker_options
 from shared.settings import read_settings, split_names
 from worker.child.sandbox import child_environment, child_sandbox
+from worker.jobs.consumer_watch import consumer_step
 from worker.jobs.worker_service import WorkerService
 from worker.sandbox import launch
-from worker.tasks import register
 
-# Celery warns at length of root, for whom a pickled message could run any code. Messages here are ids in JSON, and what
-# strangers send is opened by an ffmpeg in a sandbox, with no credentials and one file (ffmpeg.py).
+# Celery warns workers that run as root, since a pickled message could run any code. Messages here are ids in JSON, and
+# strangers' files are opened in a sandbox without credentials.
 warnings.filterwarnings("ignore", category=SecurityWarning)
 
 log = structlog.get_logger(__name__)
@@ -42,35 +42,35 @@ app = Celery("stemqueue")
 app.conf.update(
     **broker_options(
         settings,
-        # Nothing waits for an acknowledgement, so that nobody need look for what was never acknowledged.
+        # No message waits for an acknowledgement, so there are none to restore.
         unacked_restore_throttle=2**31,
-        # A free thread looks for interactive jobs first.
+        # A free thread takes interactive jobs first: their queues come first in alphabetical order.
         queue_order_strategy="sorted",
-        # A hung Redis is noticed instead of waited for.
+        # Do not wait for a Redis that hangs.
         socket_timeout=10,
         socket_connect_timeout=3,
         health_check_interval=10,
     ),
-    # Leases and the rescuer own recovery. Late acknowledgement only adds second runs: after the visibility
+    # Leases and the rescuer recover lost jobs. Late acknowledgement would only run jobs twice: after the visibility
     # timeout, and after every lost connection.
     task_acks_late=False,
-    # Nobody hoards: a slot takes a message when it is free, and not before.
+    # Disable prefetching: a slot fetches a message only when it is free.
     worker_prefetch_multiplier=1,
     worker_disable_prefetch=True,
-    # More threads than slots: while a child separates one song, others are fetched and uploaded, and one more
-    # is always there for an urgent job. The children, one a slot, are what is scarce (pool.py).
+    # More threads than slots: while children separate, other songs are fetched and uploaded, and one thread more is
+    # free for an interactive job. The number of children, one for each slot, limits what is separated (child/pool.py).
     worker_concurrency=2 * settings.worker_slots + 1,
-    # The job's record holds the result; Celery's would answer PENDING for jobs that never were.
+    # The job's record holds the result. Celery's own results would be PENDING even for unknown jobs.
     task_ignore_result=True,
     result_backend=None,
-    # A worker that starts before Redis, or outlives it, waits.
+    # Wait for Redis at the start and after an outage.
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
-    # Redis over maxmemory would otherwise end the worker.
+    # Otherwise a Redis that has reached maxmemory ends the worker.
     broker_channel_error_retry=True,
-    # Running jobs go on through a lost connection; their fences guard them.
+    # Running jobs continue when the connection is lost; fences guard their results.
     worker_cancel_long_running_tasks_on_connection_loss=False,
-    # Messages are ids: nothing that could run code is ever read.
+    # Messages are ids. Read no format that could run code.
     task_serializer="json",
     accept_content=["json"],
     worker_send_task_events=False,
@@ -80,27 +80,28 @@ app.conf.update(
 
 @signals.celeryd_init.connect
 def _prepare(**_: Any) -> None:
-    """Make this worker's parts before its queues are chosen; a worker that cannot work ends, and says why."""
-    global service  # noqa: PLW0603 - Celery's signals carry nothing of ours
+    """Create the worker's parts and its list of queues; exit with a message if that is not possible."""
+    global service  # noqa: PLW0603 - Celery's signals cannot pass it on
     _demand_sandbox()
     try:
-        service = WorkerService(settings, _learn_engines())
+        service = WorkerService(settings, _describe_engines())
     except (OSError, subprocess.SubprocessError, ValueError, SandboxUnavailableError) as error:
-        # Celery logs what a signal's handler raises, and goes on without it; SystemExit it lets through.
+        # Celery logs other exceptions of signal handlers and continues; SystemExit ends it.
         raise SystemExit(f"The worker cannot start: {error}") from error
-    # Each queue has an exchange of its own: Celery's default would bind them all to one. What is taken is gone: the
-    # rescuer sends again what nobody claimed, and a full Redis would not take note of messages that are under way.
+    # Each queue has an exchange of its own; by default Celery would bind them all to one. Messages need no
+    # acknowledgement: the rescuer publishes again what nobody claimed, and a full Redis could not keep track of them.
     only_interactive = service.worker.kept_slots == service.worker.slots
-    classes = ("interactive",) if only_interactive else CLASSES
-    names = [celery_queue(engine, priority) for priority in classes for engine in service.worker.engines]
+    priorities = ("interactive",) if only_interactive else CLASSES
+    names = [celery_queue(engine, priority) for priority in priorities for engine in service.worker.engines]
+    app.steps["consumer"].add(consumer_step(service.consumer_watch.sign_of_life))
     app.conf.task_queues = [Queue(name, Exchange(name), routing_key=name, no_ack=True) for name in names]
-    register(app, service)
 
 
-def _learn_engines() -> list[dict[str, Any]]:
-    """Ask another process which engines run here, so that this one never imports the signal-processing stack.
+def _describe_engines() -> list[dict[str, Any]]:
+    """Return the descriptions of the engines that can run here.
 
-    Modules with engines run in it, so it has a child's sandbox and environment.
+    Another process finds them, so that this one never imports the signal-processing stack. It runs the modules of
+    engines, so it has the sandbox and the environment of a child.
     """
     extra = [f"--extra={module}" for module in split_names(settings.extra_engines)]
     folder = f"--model-folder={settings.model_folder.resolve()}"
@@ -125,13 +126,15 @@ def _learn_engines() -> list[dict[str, Any]]:
 
 
 def _demand_sandbox() -> None:
-    """End where the sandbox must be complete and is not."""
+    """Exit if the settings require a complete sandbox and this machine has none."""
     holds = launch.protection()
     if settings.require_sandbox and not holds.is_complete:
-        raise SystemExit(f"The worker cannot start: REQUIRE_SANDBOX is set, and this stays open: {holds.open_words}.")
+        raise SystemExit(
+            f"The worker cannot start: REQUIRE_SANDBOX is set, and these are not confined: {holds.open_words}."
+        )
 
 
-def _tell_of_sandbox() -> None:
+def _log_sandbox() -> None:
     holds = launch.protection()
     if holds.gaps:
         log.warning("sandbox incomplete", landlock=holds.landlock, seccomp=holds.seccomp, open=holds.open_words)
@@ -141,13 +144,13 @@ def _tell_of_sandbox() -> None:
 
 @signals.setup_logging.connect
 def _log(**_: Any) -> None:
-    # A receiver here keeps Celery from setting up handlers of its own.
+    # A receiver of this signal keeps Celery from setting up its own log handlers.
     configure_logging(settings, "worker")
 
 
 @signals.worker_ready.connect
 def _start(**_: Any) -> None:
-    _tell_of_sandbox()
+    _log_sandbox()
     service.start()
 
 
@@ -159,6 +162,12 @@ def _stop(**_: Any) -> None:
 @signals.worker_shutdown.connect
 def _close(**_: Any) -> None:
     service.close()
+
+
+@app.task(name=TASK_NAME, ignore_result=True)
+def separate_job(job_id: str) -> None:
+    """Run the job that a message names; its record says what to do."""
+    service.run_job(job_id)
 
 
 service: WorkerService

@@ -1,7 +1,7 @@
-"""`stemqueue-separate`: the worker's pipeline on one file, without any server.
+"""The command `stemqueue-separate`: runs the worker's pipeline on one file, without any server.
 
-Owns the command line and where results go; the work is run.py's. Exit codes: 0 done, 1 the song or the
-machine would not have it, 2 wrong usage, 130 stopped by Ctrl-C. Results appear in OUT complete or not at all.
+Exit codes: 0 done, 1 the separation failed, 2 wrong usage, 130 stopped by Ctrl-C. Results appear in OUT complete or not
+at all. The work itself is in pipeline/run.py.
 """
 
 from __future__ import annotations
@@ -28,41 +28,40 @@ from worker.child.sandbox import Prepared
 from worker.engines.errors import EngineError
 from worker.engines.interface import EngineDescription
 from worker.engines.registry import Registry, engines_here
-from worker.pipeline import run as pipeline
-from worker.run_messages import Limits, Outcome, Work, overall_progress
+from worker.pipeline.run import separate_song
+from worker.run_messages import Limits, Outcome, Work, overall_progress, threads_per_job
 from worker.run_support.process_memory import use_one_heap
-from worker.threads import threads_per_job
 
 BEST_FIRST = ("unet", "repetition")
-"""The engine that is taken when none is named: the first of these that can run here."""
+"""The default engine is the first of these that can run here."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("source", metavar="INPUT", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("out", metavar="OUT", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--engine", help="Which engine separates; DEFAULT_ENGINE, or the best that can run here, if not given.")
-@click.option("--preset", help="A preset of the engine; its default if not given.")
-@click.option("--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="One parameter; repeatable.")
-@click.option("--stems", help="Which stems to write, separated by commas; all if not given.")
+@click.option("--engine", help="The engine; if not given, DEFAULT_ENGINE or the best that can run here.")
+@click.option("--preset", help="A preset of the engine; if not given, its default.")
+@click.option("--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="An engine parameter; repeatable.")
+@click.option("--stems", help="The stems to write, separated by commas; if not given, all.")
 @click.option("--format", "format_name", type=click.Choice(list(FORMATS)), default="flac", show_default=True)
-@click.option("--bit-depth", type=int, help="Bits a sample, for wav (16, 24, 32) and flac (16, 24).")
+@click.option("--bit-depth", type=int, help="Bits per sample, for wav (16, 24, 32) and flac (16, 24).")
 @click.option("--bitrate", "bitrate_kbps", type=int, help="kbit/s, for mp3, ogg, opus and m4a.")
-@click.option("--excerpt", metavar="START+LENGTH", help="A part only, in seconds: 90+20.")
-@click.option("--threads", type=click.IntRange(min=1), help="Threads to use; all cores if not given.")
+@click.option("--excerpt", metavar="START+LENGTH", help="Separate only a part; both in seconds, as in 90+20.")
+@click.option("--threads", type=click.IntRange(min=1), help="The number of threads; if not given, one for each core.")
 def main(source: Path, out: Path, **options: Any) -> None:
-    """Separate the song INPUT into stems and write them, with report and pictures, into the folder OUT."""
+    """Separate the song INPUT into stems; write the stems, a report and pictures to the folder OUT."""
     use_one_heap()
     settings = read_settings("stemqueue-separate")
-    _use_what_is_prepared(settings)
+    _use_prepared_caches(settings)
     registry = engines_here(model_folder=settings.model_folder, extra_modules=split_names(settings.extra_engines))
     console = Console(stderr=True)
-    # Unwinds like an exception, so that folders are cleaned up; ffmpeg dies with this process anyhow.
-    signal.signal(signal.SIGTERM, _terminated)
+    # SystemExit unwinds the stack, so that folders are removed. ffmpeg ends with this process in any case.
+    signal.signal(signal.SIGTERM, _exit_on_signal)
     try:
         with _partial_folder(out) as folder:
             work = _work(source, folder, registry, settings, options)
             with _progress_bar(console) as report_progress:
-                outcome = pipeline.separate_song(work, report_progress, registry=registry)
+                outcome = separate_song(work, report_progress, registry=registry)
             _publish(outcome, Path(work.output_folder), out)
     except (StemqueueError, EngineError) as error:
         _fail(error.message)
@@ -71,15 +70,17 @@ def main(source: Path, out: Path, **options: Any) -> None:
     except KeyboardInterrupt:
         click.echo("stopped", err=True)
         sys.exit(130)
-    _tell(outcome, out)
+    _print_result(outcome, out)
     best = BEST_FIRST[0]
     if not (options["engine"] or settings.default_engine or best in registry):
         folder = settings.model_folder.resolve()
-        click.echo(f"note: separated by {work.engine}: {best}, the better one, is not set up in {folder}", err=True)
+        click.echo(
+            f"note: separated by {work.engine}, since {best}, the better engine, is not set up in {folder}", err=True
+        )
 
 
-def _use_what_is_prepared(settings: Settings) -> None:
-    """Take the loops and the font list that set-up made, if this user may add to them."""
+def _use_prepared_caches(settings: Settings) -> None:
+    """Use the caches that set-up has filled, if this user may write to them."""
     prepared = Prepared.beside(settings.model_folder)
     if os.access(prepared.loops, os.W_OK) and os.access(prepared.fonts, os.W_OK):
         os.environ.update(prepared.environment())
@@ -119,12 +120,12 @@ def _excerpt(text: str | None) -> tuple[float | None, float | None]:
         return None, None
     parts = re.fullmatch(r"(\d+(?:\.\d+)?)\+(\d+(?:\.\d+)?)", text)
     if parts is None:
-        raise click.BadParameter("give start and length in seconds, like 90+20", param_hint="--excerpt")
+        raise click.BadParameter("give start and length in seconds, as in 90+20", param_hint="--excerpt")
     return float(parts[1]), float(parts[2])
 
 
 def _parameters(given: Sequence[str], engine: EngineDescription | None) -> dict[str, Any]:
-    """Return the parameters as the kinds that the engine declares; those it does not know stay text."""
+    """Return the parameters, converted to the types that the engine declares; unknown ones stay text."""
     kinds: dict[str, Callable[[str], Any]] = {"number": float, "integer": int}
     declared = {p.name: p.kind for p in engine.parameters} if engine else {}
     values = {}
@@ -135,13 +136,13 @@ def _parameters(given: Sequence[str], engine: EngineDescription | None) -> dict[
         try:
             values[name] = kinds.get(declared.get(name, ""), str)(value)
         except ValueError:
-            raise click.BadParameter(f"{value!r} is no {declared[name]}", param_hint="--parameter") from None
+            raise click.BadParameter(f"{value!r} is not a valid {declared[name]}", param_hint="--parameter") from None
     return values
 
 
 @contextmanager
 def _partial_folder(out: Path) -> Iterator[Path]:
-    """Hand out a folder beside OUT, on its disk, for the working files; remove it whatever happens."""
+    """Make a folder for the working files beside OUT, on the same disk, and remove it at the end."""
     out.resolve().parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.resolve().parent))
     try:
@@ -152,7 +153,7 @@ def _partial_folder(out: Path) -> Iterator[Path]:
 
 @contextmanager
 def _progress_bar(console: Console) -> Iterator[Callable[[str, float], None]]:
-    """Show a bar with stage and time left, if somebody is there to see it."""
+    """Show a progress bar with the stage and the time left, if the output is a terminal."""
     columns = (TextColumn("{task.description:<10}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
         task = bar.add_task("probe", total=1.0)
@@ -164,13 +165,13 @@ def _progress_bar(console: Console) -> Iterator[Callable[[str, float], None]]:
 
 
 def _publish(outcome: Outcome, made: Path, out: Path) -> None:
-    """Move the finished files to where they were asked for."""
+    """Move the finished files to OUT."""
     out.mkdir(parents=True, exist_ok=True)
     for file in outcome.outputs:
         (made / file.filename).replace(out / file.filename)
 
 
-def _tell(outcome: Outcome, out: Path) -> None:
+def _print_result(outcome: Outcome, out: Path) -> None:
     for file in outcome.outputs:
         if file.kind == "stem":
             click.echo(out / file.filename)
@@ -183,7 +184,7 @@ def _fail(message: str) -> NoReturn:
     sys.exit(1)
 
 
-def _terminated(number: int, _frame: object) -> NoReturn:
+def _exit_on_signal(number: int, _frame: object) -> NoReturn:
     sys.exit(128 + number)
 
 

@@ -87,12 +87,12 @@ class StandInWorker:
             over.set()
             feeding.join()
         while self.feeder.batches.live_ids():
-            self.feeder.run()
+            self.feeder.run_round()
         return time.monotonic() - begun
 
     def _feed(self, over: threading.Event) -> None:
         while not over.is_set():
-            if not self.feeder.run():
+            if not self.feeder.run_round():
                 over.wait(0.02)
 
     def _do(self, job_id: str) -> None:
@@ -172,7 +172,7 @@ def _do_again(deployment: Deployment, worker: StandInWorker, batch_id: str, item
         _post(deployment, f"{path}/rerun", 0)
         begun = time.monotonic()
         while worker.feeder.batches.read(batch_id).rerun:
-            worker.feeder.run()
+            worker.feeder.run_round()
         assert worker.feeder.batches.read(batch_id).counts["waiting"] > 0
         print(f"looked through for what another version made in {time.monotonic() - begun:.1f} s")
     _post(deployment, f"{path}/cancel", 0)

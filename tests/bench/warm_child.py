@@ -67,7 +67,7 @@ class WarmChild:
         )
         began, processor_began = perf_counter(), self._processor_seconds()
         with _watching(self._process, scratch) if sampled else contextlib.nullcontext(Peaks()) as peaks:
-            self._child.give(work)
+            self._child.send_work(work)
             report = self._await("done")["outcome"]["report"]
             wall = perf_counter() - began
         shutil.rmtree(out)
@@ -90,7 +90,7 @@ class WarmChild:
 
     def _await(self, wanted: str) -> dict[str, dict[str, dict[str, object]]]:
         while True:
-            event = self._child.hear(240)
+            event = self._child.read_event(240)
             if event and event["event"] == "error":
                 raise RuntimeError(event["message"])
             if event and event["event"] == wanted:

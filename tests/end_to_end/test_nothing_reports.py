@@ -62,7 +62,7 @@ def test_onnx_runtime_left_alone_would_report(tmp_path: Path) -> None:
 
 
 def test_onnx_runtime_after_any_module_of_ours_does_not(tmp_path: Path) -> None:
-    done, reached, left = run(tmp_path, [sys.executable, "-c", SESSION.format(before="import worker.threads")])
+    done, reached, left = run(tmp_path, [sys.executable, "-c", SESSION.format(before="import worker.run_messages")])
     assert (done.returncode, reached, left) == (0, [], []), done.stderr
 
 

@@ -114,8 +114,8 @@ def test_copies_wait_for_their_bucket_however_long_it_is_away(deploy: Callable[.
     deployment.storage_proxy.refuses = is_copy
     export = {"bucket": SONGS, "prefix": "catalog/copies"}
     batch_id = deployment.submit_batch(items=items, defaults=STAND_IN, export=export)
-    put_off = lambda: sum("export put off" in line for line in deployment.lines)
-    wait_until(lambda: put_off() >= 10, 200, "the copies to be tried more often than a refusal would be")
+    postponed = lambda: sum("export postponed" in line for line in deployment.lines)
+    wait_until(lambda: postponed() >= 10, 200, "the copies to be tried more often than a refusal would be")
     batch = deployment.batch(batch_id)
     assert (batch["state"], batch["counts"]["failed"]) == ("running", 0)
     deployment.storage_proxy.refuses = lambda _: False

@@ -1,7 +1,7 @@
-"""Turns batches into jobs, a few at a time, and ended jobs into results: what a batch needs that nobody waits for.
+"""Background work for batches: reads manifests, creates jobs a few at a time, and stores the results of ended jobs.
 
-Owns the order of the steps and their bounds. Any worker may do any of them at any time, and die at any point: jobs'
-ids follow from the items, and each step is taken over in one script. The lock only keeps two from doing the same.
+Any worker may do any step at any time and die at any point: the ids of jobs follow from the items, and each step is
+committed by one atomic script. The lock on a batch only saves work: it keeps two workers from doing the same step.
 """
 
 from __future__ import annotations
@@ -39,29 +39,29 @@ from shared.queue.dispatcher import JobQueue
 from shared.queue.engine_catalog import EngineCatalog
 from shared.settings import Settings
 from shared.storage.object_storage import ObjectStorage
-from worker.batches.manifest_reader import ManifestReading
+from worker.batches.manifest_reader import ManifestReader
 from worker.batches.reruns import BatchReruns
 from worker.batches.results import BatchResults, in_chunks
 
 log = structlog.get_logger(__name__)
 
 MAX_LOCK_SECONDS = 15.0
-"""How long a batch is one worker's; should that die, others go on after this."""
+"""How long a worker's lock on a batch lasts. If the worker dies, others continue after this time."""
 
 READ_CHUNKS = 20
-"""Chunks of a manifest read in a row, before other batches get their turn."""
+"""Chunks of a manifest that are read before other batches get their turn."""
 
 FEED_AHEAD = 4
-"""Jobs of a batch in line or running for each live slot. Raising it holds more records in Redis; lowering it lets
-slots run dry where songs are short."""
+"""Queued and running jobs of a batch for each live slot. Raising it holds more records in Redis; lowering it can leave
+slots idle if songs are short."""
 
 MIN_WINDOW = 8
-"""Jobs of a batch in line or running at least."""
+"""The least number of queued and running jobs of a batch."""
 
 
 @dataclass(frozen=True)
 class BatchFeeder:
-    """Works for one worker process, in a thread of its own."""
+    """One for each worker process; it runs in a thread of its own."""
 
     name: str
     settings: Settings
@@ -84,8 +84,11 @@ class BatchFeeder:
     def _lock_seconds(self) -> float:
         return min(MAX_LOCK_SECONDS, self.settings.lease_seconds)
 
-    def run(self) -> bool:
-        """Do what there is to do for all batches; True when there is more at once. Raises StoreUnavailableError."""
+    def run_round(self) -> bool:
+        """Do one turn of work for each live batch; return whether more can be done at once.
+
+        Raises StoreUnavailableError.
+        """
         more, live = False, self.batches.live_ids()
         for batch_id in self._troubles.keys() - set(live):
             del self._troubles[batch_id]
@@ -95,51 +98,50 @@ class BatchFeeder:
             if not self.batches.hold(batch_id, self.name, self._lock_seconds):
                 continue
             try:
-                more |= self._work(batch_id)
+                more |= self._advance_batch(batch_id)
             except BatchNotFoundError:
                 continue
             except StemqueueError as error:
-                # One batch's trouble (its bucket is away, say) is not the others'.
+                # A fault of one batch, such as an unavailable bucket, must not stop the others.
                 if self._troubles.setdefault(batch_id, Trouble()).is_news():
-                    log.warning("batch waits", batch=batch_id, error=error.message)
+                    log.warning("batch postponed", batch=batch_id, error=error.message)
             else:
                 self._troubles.pop(batch_id, None)
             finally:
                 self.batches.hold(batch_id, self.name, 0)
         return more
 
-    def _work(self, batch_id: str) -> bool:
+    def _advance_batch(self, batch_id: str) -> bool:
         batch = self.batches.read(batch_id)
         if batch.is_changing:
-            # Whoever began it died over it.
+            # The process that began the change has died.
             batch = self.changes.finish_change(batch_id)
         if batch.state is BatchState.READING:
             try:
-                self._read(batch)
+                self._read_manifest(batch)
             except StoreFullError as error:
-                # What was read goes on, and its end makes room.
-                log.debug("manifest waits", batch=batch_id, error=error.message)
-        looks_on = self._reruns.look_on(batch, lambda: self._keeps(batch_id))
-        fed = self._feed(batch)
-        more = self.results.compact(batch) or looks_on
-        self.results.flush(batch_id)
+                # The items that were read become jobs, and their ends make room.
+                log.debug("manifest postponed: redis is full", batch=batch_id, error=error.message)
+        more_to_check = self._reruns.check_chunks(batch, lambda: self._keep_lock(batch_id))
+        fed = self._feed_jobs(batch)
+        more_to_compact = self.results.compact_jobs(batch)
+        self.results.flush_results(batch_id)
         batch = self.batches.read(batch_id)
         if batch.state in {BatchState.ENDED, BatchState.CANCELED}:
             self.batches.rest(batch_id)
-        return batch.state is BatchState.READING or more or fed > 0
+        return batch.state is BatchState.READING or more_to_check or more_to_compact or fed > 0
 
-    def _read(self, batch: Batch) -> None:
+    def _read_manifest(self, batch: Batch) -> None:
         catalog = EngineCatalog(self.settings, self.queue)
-        reading = ManifestReading(self.settings, self.uploads, self.batches, self.storage, catalog)
+        reader = ManifestReader(self.settings, self.uploads, self.batches, self.storage, catalog)
+        reader.read_chunks(batch, READ_CHUNKS, lambda: self._keep_lock(batch.id))
 
-        reading.read_on(batch, READ_CHUNKS, lambda: self._keeps(batch.id))
-
-    def _keeps(self, batch_id: str) -> bool:
+    def _keep_lock(self, batch_id: str) -> bool:
+        """Renew the lock; return False if another worker has it or this one stops."""
         return not self.stopping.is_set() and self.batches.hold(batch_id, self.name, self._lock_seconds)
 
-    # Items become jobs
-
-    def _feed(self, batch: Batch) -> int:
+    def _feed_jobs(self, batch: Batch) -> int:
+        """Create jobs of the next items; return how many."""
         fed = 0
         slots = sum(worker.slots for worker in self.queue.workers())
         numbers = self.batches.next_numbers(batch.id, max(MIN_WINDOW, FEED_AHEAD * slots))
@@ -147,34 +149,35 @@ class BatchFeeder:
             for item in self.objects.items(batch.id, chunk, members):
                 if self.stopping.is_set():
                     return 0
-                fed += self._feed_one(batch, item)
+                fed += self._create_job(batch, item)
         if fed:
             self.queue.dispatch()
         return fed
 
-    def _feed_one(self, batch: Batch, item: Item) -> bool:
+    def _create_job(self, batch: Batch, item: Item) -> bool:
+        """Return whether the item has become a job or has ended; if not, it stays for a later round."""
         try:
-            request = self._request(batch, item)
+            request = self._job_request(batch, item)
             self.store.submit(request, job_id=job_id_of(batch.id, item.number), batch_id=batch.id)
         except InputError as error:
             result = Result(error_code=error.code, error_message=error.message)
             self.batches.end_item(batch.id, item.number, result.to_text())
         except IllegalTransitionError:
-            # Canceled since it was looked at.
+            # The item was canceled meanwhile.
             return False
         except (LifeCycleError, StoreFullError) as error:
-            # Full, draining, a quota: it waits with the others.
-            log.debug("item waits", batch=batch.id, number=item.number, error=error.message)
+            # The queue is full or draining, or a quota is used up.
+            log.debug("item postponed", batch=batch.id, number=item.number, error=error.message)
             return False
         return True
 
-    def _request(self, batch: Batch, item: Item) -> JobRequest:
+    def _job_request(self, batch: Batch, item: Item) -> JobRequest:
         if item.source is None or item.request is None:
             error: Mapping[str, Any] = item.error or {}
             raise InputError(str(error.get("message", "The line is invalid.")))
         source = dict(item.source)
         if not source.get("etag"):
-            source.update(self._look_up(source["key"], source.get("bucket")))
+            source.update(self._read_source(source["key"], source.get("bucket")))
         request = dict(item.request)
         if request.get("stems"):
             request["stems"] = tuple(request["stems"])
@@ -186,28 +189,29 @@ class BatchFeeder:
             **request,
         )
 
-    def _look_up(self, key: str, bucket: str | None) -> dict[str, Any]:
+    def _read_source(self, key: str, bucket: str | None) -> dict[str, Any]:
+        """Return the size and the ETag of a mixture whose line gave none."""
         try:
             size_bytes, etag = self.storage.head(key, bucket=bucket)
         except (StorageUnavailableError, SourceMissingError) as error:
-            # A bucket that is away, or does not exist now, says nothing about its objects: the batch waits.
+            # If the whole bucket is unavailable or missing, the object may still be there: the batch waits.
             self._demand_bucket(bucket)
             if isinstance(error, SourceMissingError):
                 raise
-            # This object is not served, and others are: its job shall try again, and say so.
+            # Only this object is unavailable: its job will try again, and show the reason.
             return {"size_bytes": 0}
         if not size_bytes:
             raise AudioEmptyError("The object is empty.")
         if size_bytes > self.settings.max_upload_bytes:
             limit = self.settings.max_upload_bytes
-            raise SourceTooLargeError(f"The object is larger than the {limit:,} bytes that this server takes.")
+            raise SourceTooLargeError(f"The object is larger than this server's limit of {limit:,} bytes.")
         return {"size_bytes": size_bytes, "etag": etag}
 
     def _demand_bucket(self, bucket: str | None) -> None:
-        """Raise StorageUnavailableError if a bucket does not answer; a refusal is an answer."""
+        """Raise StorageUnavailableError if a bucket does not answer; a refusal counts as an answer."""
         try:
             self.storage.ping(bucket)
         except StorageUnavailableError as error:
-            # Whoever may read objects may not be allowed to ask for the bucket.
+            # A key that may read objects need not be allowed to query the bucket.
             if not error.is_refusal:
                 raise

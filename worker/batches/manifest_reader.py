@@ -1,7 +1,8 @@
-"""Reads a batch's manifest into items, chunk by chunk; whoever takes over reads on after the last chunk.
+"""Reads a batch's manifest into items, chunk by chunk.
 
-Owns where the lines come from: an object's text, or the audio below a prefix. Writes each chunk to storage first and
-then tells Redis, which takes it only from the fastest.
+The lines come from the text of an object, or from the list of audio objects below a prefix. Each chunk is written to
+storage first and then recorded in Redis. If two workers read the same chunk, Redis takes the first; a worker that
+takes over continues after the last recorded chunk.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ log = structlog.get_logger(__name__)
 MAX_HEADER_BYTES = 65_536
 
 
-class ReadByOthersError(Exception):
-    """Another worker has read on: this one's lines are taken over already."""
+class ChunkAlreadyReadError(Exception):
+    """Another worker has recorded this chunk meanwhile."""
 
 
 @dataclass(frozen=True)
-class ManifestReading:
-    """Reads for one worker. Every method may raise StoreUnavailableError, StorageUnavailableError."""
+class ManifestReader:
+    """Reads for one worker process. Every method may raise StoreUnavailableError, StorageUnavailableError."""
 
     settings: Settings
     uploads: UploadStore
@@ -45,8 +46,8 @@ class ManifestReading:
     storage: ObjectStorage
     catalog: EngineCatalog
 
-    def read_on(self, batch: Batch, chunks: int, proceed: Callable[[], bool]) -> None:
-        """Read some chunks more, while `proceed` says so."""
+    def read_chunks(self, batch: Batch, chunks: int, proceed: Callable[[], bool]) -> None:
+        """Read up to so many further chunks, as long as `proceed` returns True."""
         reader = ItemReader(self.settings, self.uploads, self.catalog, batch.request)
         try:
             lines = self._lines(batch)
@@ -57,11 +58,11 @@ class ManifestReading:
                 if batch.is_read or not proceed():
                     return
         except (InputError, RecordsQuotaError) as error:
-            # The manifest is gone, was replaced, is none, or is more than its owner may have: what was read of it is
-            # what there is.
+            # The manifest is missing, was replaced, is invalid, or exceeds its owner's quota. The batch keeps the items
+            # that were read.
             log.warning("manifest cannot be read", batch=batch.id, error=error.message)
-            told = {"code": error.code, "message": error.message}
-            self.batches.read_on(batch, cursor=batch.cursor, letters="", uploads=[], is_last=True, error=told)
+            reported = {"code": error.code, "message": error.message}
+            self.batches.read_on(batch, cursor=batch.cursor, letters="", uploads=[], is_last=True, error=reported)
 
     def _read_chunk(self, batch: Batch, reader: ItemReader, lines: Iterator[tuple[Line, str]]) -> bool:
         taken = list(itertools.islice(lines, CHUNK_ITEMS))
@@ -71,8 +72,8 @@ class ManifestReading:
         marks: list[str] = []
         if batch.request.export:
             try:
-                items, marks = told_apart(batch.request.export, items, lambda m: self._taken(batch, m))
-            except ReadByOthersError:
+                items, marks = told_apart(batch.request.export, items, lambda m: self._are_marks_taken(batch, m))
+            except ChunkAlreadyReadError:
                 return False
         if items:
             items[-1] = replace(items[-1], cursor=taken[-1][1])
@@ -81,19 +82,19 @@ class ManifestReading:
             batch,
             cursor=taken[-1][1] if taken else batch.cursor,
             letters="".join("i" if item.error else "w" for item in items),
-            uploads=[upload for item in items if (upload := _upload_of(item))],
+            uploads=[upload for item in items if (upload := _upload_id_of(item))],
             is_last=len(taken) < CHUNK_ITEMS,
             marks=marks,
         )
 
-    def _taken(self, batch: Batch, marks: Sequence[str]) -> list[bool]:
+    def _are_marks_taken(self, batch: Batch, marks: Sequence[str]) -> list[bool]:
         taken = self.batches.marks_taken(batch, marks) if marks else []
         if taken is None:
-            raise ReadByOthersError
+            raise ChunkAlreadyReadError
         return taken
 
     def _lines(self, batch: Batch) -> Iterator[tuple[Line, str]]:
-        """Yield the lines after the batch's cursor, each with the cursor behind it."""
+        """Yield the lines after the batch's cursor, each with the cursor that follows it."""
         manifest = batch.request.manifest
         cursor: Mapping[str, Any] = json.loads(batch.cursor or "{}")
         if manifest.format == "prefix":
@@ -126,5 +127,5 @@ class ManifestReading:
         return read_header(next(line for line in text.splitlines() if line.strip()))
 
 
-def _upload_of(item: Item) -> str | None:
+def _upload_id_of(item: Item) -> str | None:
     return (item.source or {}).get("upload_id")

@@ -1,7 +1,7 @@
-"""Looks through a batch for items that another version of their engine made, and has them done again.
+"""Reruns a batch: finds the items that another version of their engine made, and puts them back into the queue.
 
-Owns what counts as another version's. A few chunks at a time, since a catalog's results are read from storage: how far
-it is stands in the batch's record, and whoever takes over looks on from there.
+It checks a few chunks at a time, since the results of a catalog are read from storage. The batch's record holds the
+next chunk, so another worker can continue from there.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from shared.batches.item_status import BatchItems
 from shared.batches.model import CHUNK_ITEMS, Batch, ItemState, chunk_of, made_by, numbers_of
 from shared.batches.store import BatchStore
 
-LOOK_CHUNKS = 10
-"""Chunks looked through in a row, before items are fed again; raising it lets slots run dry where songs are short."""
+CHECK_CHUNKS = 10
+"""Chunks that are checked before items are fed again. Raising it can leave slots idle if songs are short."""
 
 
 @dataclass(frozen=True)
@@ -26,15 +26,15 @@ class BatchReruns:
     changes: BatchChanges
     items: BatchItems
 
-    def look_on(self, batch: Batch, proceed: Callable[[], bool]) -> bool:
-        """Look through some chunks, while `proceed` says so; True when there are more to be looked at at once."""
-        for _ in range(LOOK_CHUNKS):
+    def check_chunks(self, batch: Batch, proceed: Callable[[], bool]) -> bool:
+        """Check some further chunks, as long as `proceed` returns True; return whether more can be checked at once."""
+        for _ in range(CHECK_CHUNKS):
             if batch.rerun is None or not proceed():
                 return False
             chunk = chunk_of(batch.rerun.next_number)
-            outdated = self._outdated(batch, chunk, batch.rerun.versions)
-            if not set(outdated) <= self._settled(batch.id, chunk):
-                # A job's record becomes a result first, or its stems would be lost with it.
+            outdated = self._find_outdated(batch, chunk, batch.rerun.versions)
+            if not set(outdated) <= self._compacted_numbers(batch.id, chunk):
+                # The record of an ended job must become a result first; otherwise its stems would be lost.
                 return False
             next_number = (chunk + 1) * CHUNK_ITEMS + 1
             if not self.changes.rerun_on(batch, next_number=next_number, outdated=outdated):
@@ -42,8 +42,8 @@ class BatchReruns:
             batch = self.batches.read(batch.id)
         return batch.rerun is not None
 
-    def _outdated(self, batch: Batch, chunk: int, versions: Mapping[str, str]) -> dict[int, str]:
-        """Return the items that another version made, and by what each was made."""
+    def _find_outdated(self, batch: Batch, chunk: int, versions: Mapping[str, str]) -> dict[int, str]:
+        """Return the numbers of items that another version made, each with the engine and version that made it."""
         found = {}
         for standing in self.items.standing(batch, chunk, state=ItemState.SUCCEEDED):
             engine, version = str((standing.item.request or {}).get("engine")), standing.result.engine_version
@@ -51,6 +51,7 @@ class BatchReruns:
                 found[standing.item.number] = made_by(engine, version)
         return found
 
-    def _settled(self, batch_id: str, chunk: int) -> set[int]:
+    def _compacted_numbers(self, batch_id: str, chunk: int) -> set[int]:
+        """Return the items without a job record that must still become a result: their letters are lower case."""
         letters = self.batches.letters(batch_id, numbers_of(chunk))
         return {numbers_of(chunk).start + i for i, letter in enumerate(letters) if letter == letter.lower()}

@@ -1,86 +1,82 @@
-"""Ended jobs of a batch become results: stems are exported, records go, and results are stored chunk by chunk.
+"""Stores the results of a batch's ended jobs: first in Redis, in place of the job's record, then in storage by chunks.
 
-Owns what an item's end is: that of its job, unless its stems cannot be exported, or a job that was to replace an
-earlier result failed; then the item keeps what it had.
+An item ends as its job does, with two exceptions: it fails if its stems cannot be exported, and it keeps its earlier
+result if a job of a rerun, which was to replace that result, has failed.
 """
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 
-import structlog
-
-from shared.batches.export_names import export_keys
 from shared.batches.item_status import BatchItems
 from shared.batches.model import Batch, BatchState, chunk_of, job_id_of, made_by, numbers_of
 from shared.batches.store import BatchStore
 from shared.batches.stored_items import BatchObjects, Result, results_key
-from shared.errors import PassingError, StemqueueError, StorageUnavailableError
 from shared.jobs.archive import store_document
 from shared.jobs.model import Job, JobState
 from shared.jobs.store import JobStore, new_id
 from shared.storage.object_storage import ObjectStorage
-
-log = structlog.get_logger(__name__)
+from worker.batches.exports import BatchExports, ExportPostponedError
 
 COMPACT_AT_ONCE = 200
-"""Ended jobs whose records are exchanged for results in one go."""
+"""Ended jobs whose records are replaced by results in one round."""
 
 FLUSH_AT = 400
-"""Results in Redis from which on whole chunks of them go to storage, while the batch runs."""
-
-EXPORT_TRIES = 5
-"""How often the copies of a job's stems are tried when the export bucket answers and refuses them; raising it leaves an
-operator more time to allow them. A bucket that does not answer is waited for, however long."""
-
-LONGEST_EXPORT_PAUSE_SECONDS = 60.0
-"""The longest pause between two tries; raising it delays exports when their bucket is back."""
+"""While the batch runs, this many results in Redis make complete chunks of them move to storage."""
 
 EXPORT_FAILED = "export_failed"
+"""The error code of an item whose stems were made and could not be exported."""
+
+FINAL_LETTERS = frozenset("sfci")
+"""Letters of items that have ended, with results of their own (see LETTERS in the model of batches)."""
 
 
-@dataclass
-class PutOff:
-    """An export that is tried again."""
+@dataclass(frozen=True)
+class ItemEnd:
+    """How an item ends: its result, the letter of its state, and the size of an earlier result that it replaces."""
 
-    tries: int = 0
-    refusals: int = 0
-    next_at: float = 0.0
+    result: Result
+    letter: str
+    unneeded_bytes: int
 
 
 @dataclass(frozen=True)
 class BatchResults:
-    """Works for one worker process. Every method may raise StoreUnavailableError, StorageUnavailableError."""
+    """One for each worker process. Every method may raise StoreUnavailableError, StorageUnavailableError."""
 
     store: JobStore
     batches: BatchStore
     storage: ObjectStorage
     objects: BatchObjects
-    _put_off: dict[str, PutOff] = field(default_factory=dict)
 
-    def compact(self, batch: Batch) -> bool:
-        """Exchange ended jobs' records for results; True when there are more at once."""
+    @cached_property
+    def _exports(self) -> BatchExports:
+        return BatchExports(self.storage, self.objects)
+
+    def compact_jobs(self, batch: Batch) -> bool:
+        """Replace records of ended jobs by results; return whether more can be replaced at once."""
         numbers = self.batches.ended_numbers(batch.id, COMPACT_AT_ONCE)
-        earlier = self._earlier(batch, numbers)
+        earlier = self._earlier_results(batch, numbers)
         done = 0
         for job in self.store.read_many([job_id_of(batch.id, n) for n in numbers]):
             number = int(job.id[-8:], 16)
-            done += self._compact_one(batch, job, number, earlier.get(number, Result()))
+            done += self._compact_job(batch, job, number, earlier.get(number, Result()))
         return len(numbers) == COMPACT_AT_ONCE and done > 0
 
-    def flush(self, batch_id: str) -> None:
-        """Put the results of chunks that are done into storage, once there are enough of them."""
+    def flush_results(self, batch_id: str) -> None:
+        """Move the results of complete chunks to storage, once there are enough of them or the batch has ended."""
         pending = self.batches.pending_results(batch_id)
         state = self.batches.read(batch_id).state
         if len(pending) < FLUSH_AT and state in {BatchState.READING, BatchState.RUNNING}:
             return
         for chunk, numbers in in_chunks(pending).items():
             letters = self.batches.letters(batch_id, numbers_of(chunk))
-            if set(letters) <= set("sfci"):
+            if set(letters) <= FINAL_LETTERS:
                 self._flush_chunk(batch_id, chunk, numbers)
 
-    def _earlier(self, batch: Batch, numbers: list[int]) -> dict[int, Result]:
+    def _earlier_results(self, batch: Batch, numbers: list[int]) -> dict[int, Result]:
+        """Return the results with stems that the items had before a rerun."""
         if not batch.is_rerun:
             return {}
         items = BatchItems(self.store, self.batches, self.storage)
@@ -89,66 +85,41 @@ class BatchResults:
             found.update(items.results(batch.id, chunk, members))
         return {n: result for n, result in found.items() if result.stems}
 
-    def _compact_one(self, batch: Batch, job: Job, number: int, earlier: Result) -> bool:
-        result, letter = Result.of(job), job.state.value[0]
-        if job.state is JobState.SUCCEEDED and batch.request.export:
-            if (put_off := self._put_off.get(job.id)) and time.monotonic() < put_off.next_at:
-                return False
-            try:
-                self._export(batch, job, number)
-            except StemqueueError as error:
-                if not self._gives_up(job, error, batch.request.export.bucket):
-                    return False
-                result = replace(result, error_code=EXPORT_FAILED, error_message=error.message)
-                letter = "f"
-        self._put_off.pop(job.id, None)
-        unneeded = earlier.stored_bytes
-        if job.state is not JobState.SUCCEEDED:
-            if earlier.stems:
-                result, letter, unneeded = earlier, "f" if earlier.error_code else "s", 0
-            else:
-                # Nobody wrote it down yet, if a rescuer or a cancel ended it.
-                store_document(self.storage, replace(job, fence=0))
+    def _compact_job(self, batch: Batch, job: Job, number: int, earlier: Result) -> bool:
+        """Replace a job's record by its item's result; return False if that is not possible yet."""
+        try:
+            end = self._item_end(batch, job, number, earlier)
+        except ExportPostponedError:
+            return False
+        result = end.result
         return self.batches.compact(
             batch.id,
             number,
             job_version=job.version,
             result=result.to_text(),
-            letter=letter,
-            audio_seconds=_seconds(result) - _seconds(earlier),
+            letter=end.letter,
+            audio_seconds=_audio_seconds(result) - _audio_seconds(earlier),
             stored_bytes=result.stored_bytes - earlier.stored_bytes,
-            unneeded_bytes=unneeded,
+            unneeded_bytes=end.unneeded_bytes,
             upload_id=job.request.source.upload_id,
             made_by=made_by(job.request.engine, result.engine_version),
         )
 
-    def _export(self, batch: Batch, job: Job, number: int) -> None:
-        export = batch.request.export
-        assert export is not None  # noqa: S101 - asked by the caller
-        (item,) = self.objects.items(batch.id, chunk_of(number), [number])
-        stems = {o.name: o for o in job.outputs if o.kind == "stem"}
-        for name, key in export_keys(export, item, list(stems)).items():
-            stem = stems[name]
-            self.storage.copy(stem.key, key, size_bytes=stem.size_bytes, etag=stem.etag, bucket=export.bucket)
-
-    def _gives_up(self, job: Job, error: StemqueueError, bucket: str) -> bool:
-        """Return whether an export has failed for good: what is away is waited for, and a refusal is final."""
-        put_off = self._put_off.setdefault(job.id, PutOff())
-        put_off.tries += 1
-        put_off.refusals += isinstance(error, StorageUnavailableError) and error.is_refusal and self._answers(bucket)
-        if isinstance(error, PassingError) and put_off.refusals < EXPORT_TRIES:
-            pause = min(2.0 ** (put_off.tries - 1), LONGEST_EXPORT_PAUSE_SECONDS)
-            put_off.next_at = time.monotonic() + pause
-            log.warning("export put off", job=job.id, error=error.message, seconds=pause)
-            return False
-        return True
-
-    def _answers(self, bucket: str) -> bool:
-        try:
-            self.storage.ping(bucket)
-        except StorageUnavailableError:
-            return False
-        return True
+    def _item_end(self, batch: Batch, job: Job, number: int, earlier: Result) -> ItemEnd:
+        """Export the stems if the batch asks for it, and return how the item ends. Raises ExportPostponedError."""
+        result, letter = Result.of(job), job.state.value[0]
+        if job.state is JobState.SUCCEEDED:
+            if export := batch.request.export:
+                error = self._exports.export_stems(export, batch, job, number)
+                if error:
+                    result = replace(result, error_code=EXPORT_FAILED, error_message=error.message)
+                    letter = "f"
+            return ItemEnd(result, letter, unneeded_bytes=earlier.stored_bytes)
+        if earlier.stems:
+            return ItemEnd(earlier, "f" if earlier.error_code else "s", unneeded_bytes=0)
+        # A job that a rescuer or a cancel ended has no document in storage yet.
+        store_document(self.storage, replace(job, fence=0))
+        return ItemEnd(result, letter, unneeded_bytes=earlier.stored_bytes)
 
     def _flush_chunk(self, batch_id: str, chunk: int, numbers: list[int]) -> None:
         results = self.batches.results(batch_id, numbers)
@@ -161,12 +132,12 @@ class BatchResults:
 
 
 def in_chunks(numbers: list[int]) -> dict[int, list[int]]:
-    """Return the numbers by the chunk that they lie in."""
+    """Return the numbers by the chunk that they are in."""
     found: dict[int, list[int]] = {}
     for number in numbers:
         found.setdefault(chunk_of(number), []).append(number)
     return found
 
 
-def _seconds(result: Result) -> float:
+def _audio_seconds(result: Result) -> float:
     return (result.duration_seconds or 0.0) if result.stems else 0.0

@@ -1,10 +1,10 @@
-"""The child's side of a separation: reads work from a pipe, runs the pipeline, tells events on another.
+"""The program of a child process: reads work from one pipe, runs the pipeline, and writes events to another.
 
-Owns the far end of the protocol, one JSON object a line. The process holds no credentials: what it needs lies in
-files that its supervisor fetched. It stays warm between jobs, since its imports cost seconds. It runs in a sandbox,
-and dies with its parent (process.py starts it so).
+Each message is a JSON object on a line of its own. The process holds no credentials: its supervisor has fetched the
+files that it needs. It stays warm between jobs, since its imports take seconds. It runs in a sandbox, and the kernel
+kills it when its parent ends (process.py starts it that way).
 
-    in   {"work": {...}}                           one separation; the end of the pipe ends the process
+    in   {"work": {...}}                           one separation; the process exits when the pipe is closed
     out  {"event": "ready"}                        the imports are done
          {"event": "progress", "stage": ..., "progress": 0 to 1}
          {"event": "probed", "source": {...}}
@@ -29,37 +29,42 @@ from worker.run_messages import Work, overall_progress
 from worker.run_support.process_memory import give_memory_back, use_one_heap
 
 PROGRESS_PAUSE_SECONDS = 0.2
-"""Progress is told no more often than this; lowering it floods the pipe, raising it makes the bar jump."""
+"""The shortest time between two progress events. Lowering it floods the pipe, raising it makes the progress jump."""
 
-Tell = Callable[[Mapping[str, Any]], None]
+SendEvent = Callable[[Mapping[str, Any]], None]
 
 
 def main() -> None:
-    """Serve work until the pipe closes."""
+    """Do the work that comes until the pipe is closed."""
     use_one_heap()
-    tell = _private_output()
-    from worker.pipeline import run as pipeline  # noqa: PLC0415 - after the pipe is safe from what imports may print
+    send_event = _take_over_stdout()
+    # Only now is the pipe safe from what these imports may print.
+    from worker.pipeline.run import separate_song, warm_up  # noqa: PLC0415
 
-    pipeline.warm_up()
-    tell({"event": "ready"})
+    warm_up()
+    send_event({"event": "ready"})
     for line in sys.stdin:
-        tell(_serve(Work.from_json(json.loads(line)["work"]), tell, pipeline.separate_song))
+        work = Work.from_json(json.loads(line)["work"])
+        send_event(_run_work(work, send_event, separate_song))
         give_memory_back()
 
 
-def _private_output() -> Tell:
-    # Libraries print where they like: the pipe gets a descriptor of its own, and stdout becomes stderr.
+def _take_over_stdout() -> SendEvent:
+    # Libraries may print to stdout: the pipe gets another descriptor, and stdout becomes stderr.
     pipe = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
 
-    def tell(event: Mapping[str, Any]) -> None:
+    def send_event(event: Mapping[str, Any]) -> None:
         pipe.write(json.dumps(event) + "\n")
         pipe.flush()
 
-    return tell
+    return send_event
 
 
-def _serve(work: Work, tell: Tell, run: Callable[..., Any]) -> Mapping[str, Any]:  # noqa: PLR0911 - one return an error
+def _run_work(  # noqa: PLR0911 - one return for each kind of error
+    work: Work, send_event: SendEvent, run: Callable[..., Any]
+) -> Mapping[str, Any]:
+    """Return the last event of a separation: `done` or `error`."""
     last = 0.0
 
     def report_progress(stage: str, fraction: float) -> None:
@@ -67,10 +72,10 @@ def _serve(work: Work, tell: Tell, run: Callable[..., Any]) -> Mapping[str, Any]
         now = time.monotonic()
         if now - last >= PROGRESS_PAUSE_SECONDS:
             last = now
-            tell({"event": "progress", "stage": stage, "progress": overall_progress(stage, fraction)})
+            send_event({"event": "progress", "stage": stage, "progress": overall_progress(stage, fraction)})
 
     def report_probed(source: Mapping[str, Any]) -> None:
-        tell({"event": "probed", "source": dict(source)})
+        send_event({"event": "probed", "source": dict(source)})
 
     try:
         return {"event": "done", "outcome": run(work, report_progress, report_probed=report_probed).to_json()}
@@ -83,12 +88,12 @@ def _serve(work: Work, tell: Tell, run: Callable[..., Any]) -> Mapping[str, Any]
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             return _error(ScratchFullError.code, "The worker's scratch disk is full.", retryable=True)
-        return _defect()
-    except Exception:  # noqa: BLE001 - whatever it is, the supervisor hears of it and the log has the traceback
-        return _defect()
+        return _internal_error()
+    except Exception:  # noqa: BLE001 - the supervisor gets the error, the log the traceback
+        return _internal_error()
 
 
-def _defect() -> Mapping[str, Any]:
+def _internal_error() -> Mapping[str, Any]:
     traceback.print_exc()
     return _error(SeparationFailedError.code, "The separation stopped with an internal error.", retryable=True)
 

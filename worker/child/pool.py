@@ -1,7 +1,7 @@
-"""The warm children of a worker: one for each slot, lent out and taken back, replaced when they have grown.
+"""A pool of warm child processes, one for each slot: decides which job gets the next one and when one is replaced.
 
-Owns how many there are, who gets the next one, and when one is replaced; owns nothing that runs in them
-(process.py). More jobs than children may ask: they have fetched their songs meanwhile, so that no child waits.
+More jobs than children may wait here: they have already fetched their songs, so that no child is idle meanwhile. What
+a single child is and does is in process.py.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from shared.counters import Tally
 from shared.settings import Settings, split_names
 from worker.child.process import JOBS, ChildProcess
 from worker.child.sandbox import Prepared
-from worker.threads import threads_per_job
+from worker.run_messages import threads_per_job
 
 log = structlog.get_logger(__name__)
 
 
 WAIT_SECONDS = 0.2
-"""How long a job waits for a child before it looks whether it still should."""
+"""How often a job that waits for a child calls its `check`."""
 
-BULK_SHARE = 4
-"""Urgent jobs that get a child in a row before one that waits and is not urgent; raising it makes bulk wait longer."""
+INTERACTIVE_IN_A_ROW = 4
+"""After this many interactive jobs in a row, one waiting bulk job gets a child. Raising it delays bulk jobs."""
 
 
 @dataclass(eq=False)
 class Ticket:
-    """A job's place among those that wait for a child."""
+    """A job that waits for a child."""
 
-    urgent: bool
+    is_interactive: bool
 
 
 class Children:
-    """A pool as large as the worker has slots. Children start on first use, or all at once by `warm`.
+    """As many children as the worker has slots. They start on first use, or all at once by `warm`.
 
-    Whatever a job has its child read or write lies in `jobs_folder`.
+    A child reads and writes a job's files in `jobs_folder` only.
     """
 
     def __init__(self, settings: Settings, scratch_folder: Path, tally: Tally) -> None:
@@ -52,25 +52,26 @@ class Children:
         self._all: set[ChildProcess] = set()
         self._free = settings.worker_slots
         self._waiting: list[Ticket] = []
-        self._for_bulk = max(0, settings.worker_slots - settings.interactive_slots)
+        self._max_bulk = max(0, settings.worker_slots - settings.interactive_slots)
         self._bulk_lent = 0
-        self._urgent_in_a_row = 0
+        self._interactive_in_a_row = 0
         self._changed = threading.Condition()
         self._closed = False
 
     def warm(self) -> None:
-        """Start a child for each slot, so that no job waits for imports. Call it from the main thread."""
+        """Start all children, so that no job waits for imports. Call it from the main thread."""
         for _ in range(self._settings.worker_slots):
             self._idle.append(self._start())
 
     @contextmanager
-    def lend(self, *, urgent: bool, check: Callable[[], None]) -> Iterator[ChildProcess]:
-        """Lend a child that lives, to urgent jobs first; what comes back dead, worn out or swollen is replaced.
+    def lend(self, priority: str, check: Callable[[], None]) -> Iterator[ChildProcess]:
+        """Lend a live child to a job of this priority; afterwards replace it if it is dead, used up or too large.
 
-        Jobs that are not urgent get every fifth child at least, and never the slots that are kept from them. `check` is
-        called while the job waits, and may raise to give up.
+        Interactive jobs come first, but bulk jobs get at least every fifth child. Bulk jobs never get the slots that
+        are reserved for interactive ones. `check` is called while the job waits, and may raise to stop waiting.
         """
-        self._wait_for_turn(urgent=urgent, check=check)
+        ticket = Ticket(is_interactive=priority == "interactive")
+        self._wait_for_turn(ticket, check)
         child = None
         try:
             child = self._take()
@@ -80,10 +81,10 @@ class Children:
                 if child:
                     self._take_back(child)
             finally:
-                # Also where no other could be started: the next job tries again.
+                # Also if no replacement could be started: the next job tries again.
                 with self._changed:
                     self._free += 1
-                    self._bulk_lent -= not urgent
+                    self._bulk_lent -= not ticket.is_interactive
                     self._changed.notify_all()
 
     def close(self) -> None:
@@ -94,28 +95,29 @@ class Children:
         for child in children:
             child.end()
 
-    def _wait_for_turn(self, *, urgent: bool, check: Callable[[], None]) -> None:
-        ticket = Ticket(urgent=urgent)
+    def _wait_for_turn(self, ticket: Ticket, check: Callable[[], None]) -> None:
         with self._changed:
             self._waiting.append(ticket)
             try:
-                while self._free == 0 or self._next() is not ticket:
+                while self._free == 0 or self._next_ticket() is not ticket:
                     self._changed.wait(WAIT_SECONDS)
                     check()
                 self._free -= 1
-                self._bulk_lent += not urgent
+                self._bulk_lent += not ticket.is_interactive
             finally:
                 self._waiting.remove(ticket)
-                others_wait = any(not t.urgent for t in self._waiting)
-                self._urgent_in_a_row = self._urgent_in_a_row + 1 if urgent and others_wait else 0
+                bulk_waits = any(not t.is_interactive for t in self._waiting)
+                passed_bulk = ticket.is_interactive and bulk_waits
+                self._interactive_in_a_row = self._interactive_in_a_row + 1 if passed_bulk else 0
                 self._changed.notify_all()
 
-    def _next(self) -> Ticket | None:
-        urgent = next((t for t in self._waiting if t.urgent), None)
-        patient = next((t for t in self._waiting if not t.urgent), None) if self._bulk_lent < self._for_bulk else None
-        if patient and (urgent is None or self._urgent_in_a_row >= BULK_SHARE):
-            return patient
-        return urgent
+    def _next_ticket(self) -> Ticket | None:
+        """Return the job that gets the next free child."""
+        interactive = next((t for t in self._waiting if t.is_interactive), None)
+        bulk = next((t for t in self._waiting if not t.is_interactive), None)
+        bulk_may_run = self._bulk_lent < self._max_bulk
+        is_bulks_turn = interactive is None or self._interactive_in_a_row >= INTERACTIVE_IN_A_ROW
+        return bulk if bulk and bulk_may_run and is_bulks_turn else interactive
 
     def _take(self) -> ChildProcess:
         with self._changed:

@@ -1,8 +1,7 @@
-"""The supervisor's side of a child: start it, give it work, hear it, measure it, end it.
+"""The supervisor's side of a child process: starts it, sends it work, reads its events, measures its memory, ends it.
 
-Owns the process and its pipes; owns no job. A child gets none of the worker's credentials and no more threads
-than its share; it leads a process group of its own, so that what it started ends with it. It runs in a sandbox
-(sandbox.py), on from before its first instruction.
+A child gets none of the worker's credentials and no more threads than its share. It leads a process group of its own,
+so that everything it started ends with it. It runs in a sandbox (sandbox.py) from its first instruction.
 """
 
 from __future__ import annotations
@@ -31,28 +30,28 @@ from worker.sandbox import launch
 log = structlog.get_logger(__name__)
 
 JOBS, CHILDREN = "jobs", "children"
-"""Folders below a worker's scratch folder: one for the files of jobs, one for what each child keeps."""
+"""Folders below a worker's scratch folder: for the files of jobs, and for the homes of children."""
 
 NICE = 10
-"""Separation yields to whatever answers people; lowering it makes polls slower while songs are worked on."""
+"""The nice value of children. Lowering it slows down API calls while songs are separated."""
 
 AUTOGROUP_TRIES = 5
-"""How often the kernel is told that; it hears an unprivileged process ten times a second at most."""
+"""How often setting the autogroup is tried: the kernel lets an unprivileged process do it ten times a second."""
 
 
 class ChildGoneError(Exception):
-    """The child ended by itself or was killed by somebody else."""
+    """The child has exited, or was killed by something other than this worker."""
 
     def __init__(self, return_code: int | None) -> None:
-        super().__init__(f"the child ended with {return_code}")
+        super().__init__(f"the child exited with {return_code}")
         self.return_code = return_code
 
 
 class ChildProcess:
-    """One warm child. Start it from a thread that lives as long as it should: the kernel ties their lives.
+    """One warm child. The kernel kills it when the thread that started it ends, so start it from a long-lived thread.
 
-    It works in two folders below `scratch_folder`: `jobs_folder`, where jobs keep their files, and one of its own. The
-    other arguments are those of sandbox.py. Raises SandboxUnavailableError.
+    It uses two folders below `scratch_folder`: `jobs_folder`, with the files of jobs, and a home of its own. The other
+    arguments are those of sandbox.py. Raises SandboxUnavailableError.
     """
 
     def __init__(
@@ -97,20 +96,20 @@ class ChildProcess:
         os.set_blocking(self._output.fileno(), False)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._output, selectors.EVENT_READ)
-        _make_yield(self._process.pid)
+        _lower_priority(self._process.pid)
 
     @property
     def pid(self) -> int:
-        """The process's id, which is also its group's."""
+        """The process id, which is also the id of its process group."""
         return self._process.pid
 
     @property
     def alive(self) -> bool:
-        """Whether the process still runs."""
+        """Whether the process is running."""
         return self._process.poll() is None
 
-    def give(self, work: Work) -> None:
-        """Hand over one separation. Raises ChildGoneError."""
+    def send_work(self, work: Work) -> None:
+        """Send one separation to the child. Raises ChildGoneError."""
         stdin = cast(IO[bytes], self._process.stdin)
         try:
             stdin.write(json.dumps({"work": work.to_json()}).encode() + b"\n")
@@ -118,8 +117,8 @@ class ChildProcess:
         except BrokenPipeError:
             raise ChildGoneError(self._process.poll()) from None
 
-    def hear(self, timeout_seconds: float) -> Mapping[str, Any] | None:
-        """Return the next event, or None when none came in time. Raises ChildGoneError."""
+    def read_event(self, timeout_seconds: float) -> Mapping[str, Any] | None:
+        """Return the next event, or None if none came in time. Raises ChildGoneError."""
         deadline = time.monotonic() + timeout_seconds
         while b"\n" not in self._pending:
             if not self._selector.select(max(0.0, deadline - time.monotonic())):
@@ -132,7 +131,7 @@ class ChildProcess:
         return cast("Mapping[str, Any]", json.loads(line))
 
     def memory_bytes(self) -> int:
-        """Return the resident memory of the child and of all that it started."""
+        """Return the resident memory of the child and of all processes that it started."""
         total = 0
         with contextlib.suppress(psutil.NoSuchProcess):
             child = psutil.Process(self._process.pid)
@@ -142,7 +141,7 @@ class ChildProcess:
         return total
 
     def end(self) -> None:
-        """Kill the child and its whole group, and wait until it is gone; may be called more than once."""
+        """Kill the child and its process group, and wait for its end; may be called more than once."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
@@ -154,15 +153,15 @@ class ChildProcess:
                     pipe.close()
 
 
-def _make_yield(pid: int) -> None:
-    """Let a new child, and what it will start, have processors only as far as others leave them."""
+def _lower_priority(pid: int) -> None:
+    """Let a new child, and what it will start, use only processor time that other processes leave."""
     with contextlib.suppress(OSError):
-        # One that wakes up then never interrupts what runs.
+        # A batch process that wakes up does not preempt others.
         os.sched_setscheduler(pid, os.SCHED_BATCH, os.sched_param(0))
-        # Refused where the worker itself is nicer, which its child then is too.
+        # Refused if the worker itself has a higher nice value, which its child inherits.
         os.setpriority(os.PRIO_PROCESS, pid, NICE)
-    # Where Linux shares processors out by sessions (sched(7), autogroup), a nice value counts within its session alone,
-    # and what a session gets beside others is told here.
+    # If Linux schedules by sessions (sched(7), autogroup), a nice value counts only within its session. The weight of
+    # the whole session is set here.
     group = Path(f"/proc/{pid}/autogroup")
     for _ in range(AUTOGROUP_TRIES):
         try:
@@ -170,7 +169,7 @@ def _make_yield(pid: int) -> None:
         except BlockingIOError:
             time.sleep(0.1)
         except OSError:
-            log.debug("no session of its own to be made yielding", pid=pid)
+            log.debug("no autogroup", pid=pid)
             return
         else:
             return

@@ -1,7 +1,8 @@
-"""What a child may do, and the environment that it gets: enough for numpy, networks, pictures and ffmpeg, and no more.
+"""The sandbox and the environment of a child: enough for numpy, networks, pictures and ffmpeg, and no more.
 
-A child parses what ffmpeg made of a stranger's file, in large libraries. It reads the system, Python and the models,
-writes into its own folder and those of jobs, and reaches no network and no process but those that it started.
+A child handles what ffmpeg decoded from a stranger's file, with large libraries. It may read the system, Python and the
+models, and write to its own folder and to those of jobs. It has no network, and no access to processes that it did not
+start.
 """
 
 from __future__ import annotations
@@ -20,21 +21,21 @@ from worker.audio_files import ffmpeg
 from worker.sandbox.launch import LOADER_FILES, SYSTEM_FOLDERS, Sandbox
 
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "OPENBLAS_CORETYPE")
-"""The only variables of the worker's environment that a child sees."""
+"""The only variables of the worker's environment that a child inherits."""
 
 READ = (
     "/etc/localtime",
     "/etc/fonts",
-    # hashlib's OpenSSL gives up if it may not read them.
+    # The OpenSSL of hashlib fails if it may not read these.
     *("/etc/ssl/openssl.cnf", "/etc/pki/tls/openssl.cnf", "/etc/crypto-policies"),
-    # Of other processes the kernel shows here only what any user may see: it keeps a confined process from the rest.
+    # The kernel shows a confined process only what any user may see of other processes.
     "/proc",
     *("/sys/devices/system", "/sys/fs/cgroup", "/sys/kernel/mm/transparent_hugepage"),
     *("/dev/urandom", "/dev/random", "/dev/zero"),
 )
 WRITE = (
     "/dev/null",
-    # Has the kernel forget the highest memory (memory.py).
+    # Resets the kernel's record of the peak memory (process_memory.py).
     "/proc/self/clear_refs",
 )
 
@@ -48,15 +49,15 @@ def child_sandbox(
     ffmpeg_path: str | None = None,
     readable: Sequence[Path] = (),
 ) -> Sandbox:
-    """Return the sandbox of a child whose own folder is `home`; `readable` are paths beside the usual ones."""
+    """Return the sandbox of a child whose own folder is `home`; `readable` are further paths that it may read."""
     work = [home, *([jobs_folder] if jobs_folder else [])]
     read = [*LOADER_FILES, *map(Path, READ), *([model_folder] if model_folder else []), *readable]
     program = Path(ffmpeg_path or ffmpeg.bundled_ffmpeg()).resolve()
     return Sandbox(
         allowed=[
             *(("run", folder) for folder in (*SYSTEM_FOLDERS, program.parent)),
-            *_python(),
-            *(("read", place) for name in ("worker", "shared", *extra_engines) for place in _places(name)),
+            *_python_folders(),
+            *(("read", place) for name in ("worker", "shared", *extra_engines) for place in _module_paths(name)),
             *(("read", path.absolute()) for path in read),
             *(("write", Path(path)) for path in WRITE),
             *(("work", folder.absolute()) for folder in work),
@@ -65,7 +66,7 @@ def child_sandbox(
 
 
 def child_environment(*, threads: int, home: Path) -> dict[str, str]:
-    """Return the environment of a child: no credentials, its share of threads, and its own folder for what it keeps."""
+    """Return the environment of a child: no credentials, its share of threads, and caches in its own folder."""
     environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
     for name in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
         environment[f"{name}_NUM_THREADS"] = str(threads)
@@ -78,9 +79,9 @@ def child_environment(*, threads: int, home: Path) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What set-up has made ready for this machine beside models: numba's compiled loops and matplotlib's font list.
+    """Caches that set-up has filled for this machine: numba's compiled loops and matplotlib's font list.
 
-    Without it each child takes some 20 s to compile, and 1.5 s to look for fonts.
+    Without them each child compiles for some 20 s and searches for fonts for 1.5 s.
     """
 
     loops: Path
@@ -88,23 +89,23 @@ class Prepared:
 
     @classmethod
     def beside(cls, model_folder: Path) -> Prepared:
-        """Return where it lies, with the models unless NUMBA_CACHE_DIR names another place for the loops."""
+        """Return the caches beside the models; NUMBA_CACHE_DIR may name another folder for the loops."""
         folder = model_folder.resolve()
         named = os.environ.get("NUMBA_CACHE_DIR")
         return cls(loops=Path(named) if named else folder / "numba", fonts=folder / "matplotlib")
 
     def environment(self) -> dict[str, str]:
-        """Return the variables by which the two packages find it; to be set before either is imported."""
+        """Return the variables by which numba and matplotlib find them; set these before either is imported."""
         return {"NUMBA_CACHE_DIR": str(self.loops), "MPLCONFIGDIR": str(self.fonts)}
 
     def copy_to(self, home: Path) -> None:
-        """Give a child its own copy.
+        """Copy the caches for one child.
 
-        numba must be able to write to its cache, and runs what it reads there. A child with the cache of all could
-        leave something for the next set-up to run, which knows the credentials.
+        numba must be able to write to its cache, and runs what it reads there. A child with write access to the shared
+        cache could leave code in it for the next set-up to run, which has the credentials.
         """
         (home / "numba").mkdir(parents=True, exist_ok=True)
-        # What cannot be copied is made again.
+        # What cannot be copied is computed again.
         with contextlib.suppress(OSError, shutil.Error):
             shutil.copytree(self.loops, home / "numba", dirs_exist_ok=True)
         for fonts in self.fonts.glob("fontlist-*.json"):
@@ -112,8 +113,8 @@ class Prepared:
                 shutil.copy(fonts, home)
 
 
-def _python() -> Iterator[tuple[str, Path]]:
-    """Yield what this interpreter needs of itself and of the folders in which it finds modules."""
+def _python_folders() -> Iterator[tuple[str, Path]]:
+    """Yield the folders that this interpreter needs, each with the access that it needs."""
     libraries = os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
     own = (sys.prefix, sys.base_prefix, str(Path(sys.executable).resolve().parent))
     for name in (*own, *filter(None, libraries)):
@@ -121,21 +122,21 @@ def _python() -> Iterator[tuple[str, Path]]:
     private = [Path.cwd(), Path(os.environ.get("HOME", "/"))]
     for entry in _search_path():
         folder = Path(entry).absolute()
-        # A clone holds its servers' keys too, a home anything: there Python may look for names, and read what
-        # `_places` tells.
+        # A working folder may hold keys of servers, a home anything. There Python may list names, and read only what
+        # `_module_paths` returns.
         is_private = any(path.is_relative_to(folder) for path in private)
         yield "list" if is_private else "read", folder
 
 
 def _search_path() -> list[str]:
-    """Return where a child looks for modules: as `python -m` does, in the working folder too."""
+    """Return where a child searches for modules: like `python -m`, in the working folder too."""
     return [str(Path.cwd()), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)), *sys.path]
 
 
-def _places(module: str) -> list[Path]:
-    """Return where the package that holds a module lies, or the file of a module outside of packages."""
+def _module_paths(module: str) -> list[Path]:
+    """Return the folders of a module's package, or the module's file if it is in no package."""
     package = module.partition(".")[0]
-    # Of an editable installation only Python's own search knows.
+    # Only Python's own search finds an editable installation.
     spec = PathFinder.find_spec(package, _search_path()) or importlib.util.find_spec(package)
     if spec is None:
         return []

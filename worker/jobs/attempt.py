@@ -1,7 +1,7 @@
-"""One run of a claimed job, up to outputs that lie in storage: fetch, separate in a child, upload.
+"""One run of a claimed job: fetch the mixture, separate it in a child, upload the outputs.
 
-Owns what bounds a run: the claim, the worker's stop, time, memory. Settles nothing: whatever ends a run comes out
-as an error, and supervisor.py writes the end.
+A run stops with an error when its claim is lost, the worker stops, or it exceeds its time or memory. It does not write
+how it ended: attempt_end.py does.
 """
 
 from __future__ import annotations
@@ -24,26 +24,28 @@ from worker.child.pool import Children
 from worker.child.process import ChildGoneError, ChildProcess
 from worker.jobs.heartbeat import Heartbeat
 from worker.jobs.oom_kills import oom_kills
-from worker.run_messages import STAGE_SHARES, Limits, Outcome, OutputFile, Work, overall_progress
-from worker.threads import threads_per_job
+from worker.run_messages import STAGE_SHARES, Limits, Outcome, ProducedFile, Work, overall_progress, threads_per_job
 
 LISTEN_SECONDS = 0.1
-"""How long a run listens to its child before it looks at the clock, the memory and the signals again."""
+"""How long a run waits for an event of its child before it checks the time, the memory and the claim again."""
 
 MEMORY_PAUSE_SECONDS = 0.5
-"""How often the child's memory is looked at; a child can overshoot its limit for twice as long, since one reading
-does not count: whenever a child starts a program, its memory shows twice for an instant."""
+"""How often the child's memory is read. Two readings in a row must exceed the limit, since memory counts twice for an
+instant when a child starts a program; so a child can exceed its limit for twice as long."""
 
 UPLOADS_AT_ONCE = 4
-"""How many of a job's outputs are on their way to the storage together. Most are small, and the storage's answers are
-what takes the time; raising it holds a part of each more in memory (24 MB, of those that are as large)."""
+"""How many outputs of a job are uploaded at the same time. Most are small, so waiting for the storage's answers takes
+most of the time. Each upload holds one part of its file in memory: up to 24 MB."""
 
 FETCHED, SEPARATED = 0.03, 0.95
-"""Where on the bar the fetch ends and the upload begins."""
+"""The job's progress when the fetch has ended, and when the upload begins."""
 
 
 def course_of(stage_seconds: Mapping[str, float], busy_seconds: float, spent_seconds: float) -> Course:
-    """Return how a run went whose stages took so long, of the seconds that it held a child, and of all that it took."""
+    """Return the progress and the share of `spent_seconds` at the end of each stage of a run.
+
+    `busy_seconds` is how long the run held a child; time outside of the stages counts as before the first.
+    """
     course, before = list[tuple[float, float]](), busy_seconds - sum(stage_seconds.get(s, 0.0) for s in STAGE_SHARES)
     for stage in STAGE_SHARES:
         before += stage_seconds.get(stage, 0.0)
@@ -53,7 +55,7 @@ def course_of(stage_seconds: Mapping[str, float], busy_seconds: float, spent_sec
 
 
 class AttemptFailedError(Exception):
-    """The child reports an error; code and text are the pipeline's."""
+    """The child reported an error; the code and the message are the pipeline's."""
 
     def __init__(self, code: str, message: str, *, retryable: bool) -> None:
         super().__init__(message)
@@ -65,18 +67,38 @@ class ClaimLostError(Exception):
 
 
 class WorkerStoppingError(Exception):
-    """The worker was asked to stop: the job goes back to its line."""
+    """The worker was asked to stop: the job is handed back to its queue."""
 
 
 class BetterElsewhereError(Exception):
-    """Another worker has a slot for the job, and this one has not: it goes back to its line."""
+    """Another worker has a free slot for the job and this one has none: the job is handed back to its queue."""
+
+
+class MemoryLimit:
+    """Checks now and then that a child and all that it started hold no more than `max_bytes`."""
+
+    def __init__(self, child: ChildProcess, max_bytes: int) -> None:
+        self._child = child
+        self._max_bytes = max_bytes
+        self._next_reading_at = 0.0
+        self._readings_over = 0
+
+    def check(self) -> None:
+        """Raise OutOfMemoryError if two readings in a row exceeded the limit."""
+        if time.monotonic() < self._next_reading_at:
+            return
+        self._next_reading_at = time.monotonic() + MEMORY_PAUSE_SECONDS
+        self._readings_over = self._readings_over + 1 if self._child.memory_bytes() > self._max_bytes else 0
+        if self._readings_over == 2:
+            raise OutOfMemoryError("The separation exceeded the memory limit of a job.")
 
 
 class Attempt:
-    """One run of one job; `folder` is its scratch folder, which the caller makes and removes.
+    """One run of one job; `folder` is its scratch folder, which the caller removes.
 
-    `busy_seconds` tells how long it held a child, `input_sha256` what it fetched, `contents` what it makes,
-    `has_stored` whether anything of it may lie in storage.
+    `busy_seconds` is how long it held a child; `input_sha256` is the hash of the mixture, once it is fetched;
+    `contents` are the names of its result in the result cache; `has_stored` tells whether storage may hold outputs of
+    this run.
     """
 
     def __init__(
@@ -98,22 +120,22 @@ class Attempt:
         self.contents: Sequence[str] = ()
 
     def check(self) -> None:
-        """Raise if the run must end now: the claim is lost, the worker stops, time is up."""
+        """Raise if the run must end now: the claim is lost, the worker stops, or the time is used up."""
         if self.heartbeat.lost.is_set():
             raise ClaimLostError
         if self._stopping.is_set():
             raise WorkerStoppingError
         if time.monotonic() > self._deadline:
-            raise SeparationTimeoutError("The separation took longer than the track's length allows.")
+            raise SeparationTimeoutError("The separation took longer than the time limit for a track of this length.")
 
     def fetch(self, storage: ObjectStorage) -> str:
-        """Download the mixture, as it was when the job was made; return its SHA-256."""
+        """Download the mixture as it was when the job was submitted; return its SHA-256."""
         source = self.claim.job.request.source
         self._output_folder.mkdir(parents=True)
 
         def on_bytes(done: int) -> None:
             self.check()
-            self.heartbeat.tell("fetch", FETCHED * done / max(1, source.size_bytes))
+            self.heartbeat.report("fetch", FETCHED * done / max(1, source.size_bytes))
 
         digest = hashlib.sha256()
         storage.fetch(
@@ -127,15 +149,15 @@ class Attempt:
         return self.input_sha256
 
     def separate(self, children: Children) -> Outcome:
-        """Have a child do the work; it is killed if the run must end before it does."""
-        urgent = self.claim.job.request.priority == "interactive"
-        with children.lend(urgent=urgent, check=self._check_turn) as child:
+        """Separate the mixture in a child, which is killed if the run must end early."""
+        priority = self.claim.job.request.priority
+        with children.lend(priority, check=self._check_while_waiting) as child:
             self._begun_at = begun = time.monotonic()
             try:
-                child.give(self._work())
-                outcome = self._listen(child)
+                child.send_work(self._work())
+                outcome = self._wait_for_outcome(child)
             except AttemptFailedError:
-                # The child said so itself: it is sound and stays.
+                # The child reported the error itself, so it is in order and can be used again.
                 child.jobs_done += 1
                 raise
             except BaseException:
@@ -145,15 +167,15 @@ class Attempt:
             self.busy_seconds = time.monotonic() - begun
         return outcome
 
-    def _check_turn(self) -> None:
+    def _check_while_waiting(self) -> None:
         self.check()
         if self.heartbeat.better_elsewhere:
             raise BetterElsewhereError
 
     def upload(self, storage: ObjectStorage, outcome: Outcome) -> list[Output]:
-        """Store what the child made, under this claim's fence, and see that it arrived as it was made.
+        """Store the child's outputs under this claim's fence and check that they arrived unchanged.
 
-        Called again after a StorageUnavailableError, it stores what is missing.
+        After a StorageUnavailableError it can be called again, and stores what is missing.
         """
         self.has_stored = True
         total = sum(f.size_bytes for f in outcome.outputs) or 1
@@ -163,46 +185,45 @@ class Attempt:
             try:
                 for stored in under_way:
                     done = sum(output.size_bytes for output in list(self._stored.values()))
-                    self.heartbeat.tell("upload", SEPARATED + (1 - SEPARATED) * done / total)
+                    self.heartbeat.report("upload", SEPARATED + (1 - SEPARATED) * done / total)
                     stored.result()
             except BaseException:
-                # Whoever removes what was stored finds all of it: nothing more is begun, and what runs is waited for.
+                # Start no more uploads and wait for those that run: whoever deletes the outputs must find all of them.
                 pool.shutdown(cancel_futures=True)
                 raise
         return [self._stored[file.filename] for file in outcome.outputs]
 
     def course(self, outcome: Outcome) -> Course:
-        """Return how the run went until now, at its end."""
+        """Return the course of the run, at its end (see `course_of`)."""
         seconds: Mapping[str, float] = outcome.report.get("seconds", {})
         return course_of(seconds, self.busy_seconds, time.monotonic() - self._begun_at)
 
-    def _listen(self, child: ChildProcess) -> Outcome:
+    def _wait_for_outcome(self, child: ChildProcess) -> Outcome:
         self._deadline = time.monotonic() + self._settings.job_seconds_base
-        look_at_memory, times_over, killed_before = 0.0, 0, oom_kills()
+        memory = MemoryLimit(child, self._settings.max_child_bytes)
+        killed_before = oom_kills()
         while True:
             try:
-                event = child.hear(LISTEN_SECONDS)
+                event = child.read_event(LISTEN_SECONDS)
             except ChildGoneError as gone:
                 if gone.return_code == -signal.SIGKILL and oom_kills() > killed_before:
-                    raise OutOfMemoryError("The system killed the separation, since memory ran out.") from gone
-                message = f"The separation ended without a word (status {gone.return_code})."
+                    raise OutOfMemoryError(
+                        "The kernel killed the separation because the machine ran out of memory."
+                    ) from gone
+                message = f"The separation process ended unexpectedly (exit status {gone.return_code})."
                 raise SeparationFailedError(message) from gone
             self.check()
-            if time.monotonic() > look_at_memory:
-                look_at_memory = time.monotonic() + MEMORY_PAUSE_SECONDS
-                times_over = times_over + 1 if child.memory_bytes() > self._settings.max_child_bytes else 0
-                if times_over == 2:
-                    raise OutOfMemoryError("The separation took more memory than a job may.")
-            if event and (outcome := self._hear(event)):
+            memory.check()
+            if event and (outcome := self._handle_event(event)):
                 self._deadline = float("inf")
                 return outcome
 
-    def _hear(self, event: Mapping[str, Any]) -> Outcome | None:
+    def _handle_event(self, event: Mapping[str, Any]) -> Outcome | None:
         if event["event"] == "progress":
-            self.heartbeat.tell(event["stage"], FETCHED + (SEPARATED - FETCHED) * event["progress"])
+            self.heartbeat.report(event["stage"], FETCHED + (SEPARATED - FETCHED) * event["progress"])
         elif event["event"] == "probed":
             source = event["source"]
-            self.heartbeat.tell("decode", FETCHED, source)
+            self.heartbeat.report("decode", FETCHED, source)
             seconds = source.get("walked_seconds") or source.get("declared_seconds") or self._settings.max_audio_seconds
             seconds = min(seconds, self._settings.max_audio_seconds)
             self._deadline += self._settings.job_seconds_per_audio_second * seconds
@@ -212,11 +233,11 @@ class Attempt:
             return Outcome.from_json(event["outcome"])
         return None
 
-    def _store(self, storage: ObjectStorage, file: OutputFile) -> None:
+    def _store(self, storage: ObjectStorage, file: ProducedFile) -> None:
         key = output_key(self.claim.job.id, self.claim.fence, file.filename)
         stored = storage.put_file(self._output_folder / file.filename, key, file.content_type, self.check)
         if (stored.size_bytes, stored.sha256) != (file.size_bytes, file.sha256):
-            raise SeparationFailedError("An output changed on the scratch disk.")
+            raise SeparationFailedError("An output changed on the scratch disk before it was stored.")
         self._stored[file.filename] = Output(
             name=file.name,
             kind=file.kind,

@@ -1,7 +1,7 @@
-"""Keeps a claim alive while its job is worked on, and notices when it is lost.
+"""Renews the lease of a claim while its job runs, and notices when the claim is lost.
 
-Owns the rhythm. Runs in a thread of its own, so that a slow transfer cannot cost the lease. While Redis is away the
-work goes on: whether the claim was lost meanwhile is asked when Redis is back, and the fence guards the commit.
+It runs in a thread of its own, so that a slow transfer cannot cost the lease. While Redis is away the job goes on: the
+next heartbeat that Redis answers tells whether the claim was lost, and the fence guards the commit.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ log = structlog.get_logger(__name__)
 
 
 class Heartbeat:
-    """A context: beats begin on entry and end on exit. `lost` is set once the claim is no longer held.
+    """A context manager: heartbeats are sent from entry to exit. `lost` is set once the claim is no longer held.
 
-    `better_elsewhere` tells of a job that waits for a slot whether another worker has had one, at the last beat.
+    `better_elsewhere` is updated while the job waits for a slot: whether another worker had a free one at the last
+    heartbeat.
     """
 
     def __init__(self, store: JobStore, claim: Claim, every_seconds: float) -> None:
@@ -38,8 +39,8 @@ class Heartbeat:
         self._probed: Mapping[str, Any] | None = None
         self._thread = threading.Thread(target=self._run, name=f"heartbeat-{claim.job.id[:8]}", daemon=True)
 
-    def tell(self, stage: str, progress: float, probed: Mapping[str, Any] | None = None) -> None:
-        """Say how far the work is; sent with the next beat."""
+    def report(self, stage: str, progress: float, probed: Mapping[str, Any] | None = None) -> None:
+        """Set the progress (0 to 1) that the next heartbeat sends; `probed` is what was found out about the mixture."""
         self._stage, self._progress = stage, progress
         self._probed = probed or self._probed
 
@@ -61,7 +62,7 @@ class Heartbeat:
                 self.better_elsewhere = self._stage == "fetch" and self._store.is_better_elsewhere(self._claim)
             except StoreUnavailableError as error:
                 if trouble.is_news():
-                    log.warning("heartbeat not taken", job=self._claim.job.id, error=error.message)
+                    log.warning("heartbeat not sent: redis unavailable", job=self._claim.job.id, error=error.message)
                 continue
             trouble.over()
             if not held:

@@ -1,6 +1,7 @@
-"""How many processes the kernel has killed for memory: in this worker's control group, and on the whole machine.
+"""Reads how many processes the kernel has killed because memory ran out (the OOM killer's counters).
 
-A child that the kernel kills cannot say why it ended; these counters do.
+A child that the kernel kills cannot report why it ended; the counters tell. They are those of this worker's control
+group and of the whole machine.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 
 def oom_kills(proc: Path = Path("/proc"), cgroups: Path = CGROUPS) -> int:
-    """Return a number that grows whenever the kernel kills a process of this worker for memory; 0 where none tells.
+    """Return a number that grows whenever the OOM killer kills a process of this worker; 0 if there are no counters.
 
-    Another control group's kill may raise it too, where the kernel counts for the whole machine alone.
+    If the kernel counts for the whole machine only, kills in other control groups raise it too.
     """
     files = [*_cgroup_files(proc, cgroups), proc / "vmstat"]
     return sum(_count(file) for file in files)
@@ -34,7 +35,7 @@ def _cgroup_files(proc: Path, cgroups: Path) -> Iterator[Path]:
         else:
             continue
         own = folder / path.lstrip("/") / name
-        # In a container the path may be the host's, and the group's own files lie at the root.
+        # In a container the path may be the host's, while the group's own files lie at the root.
         yield own if own.exists() else folder / name
 
 

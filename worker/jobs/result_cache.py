@@ -1,7 +1,8 @@
-"""The same content, once: a job whose answer an earlier job of its owner holds gets copies of that job's outputs.
+"""The result cache: a job that asks for what an earlier job of its owner made gets copies of that job's outputs.
 
-Owns what counts as the same. Copies lie under the new job's own fence, so that either job can be deleted; they are made
-by the storage itself, and pass through no worker.
+Results are identified by names: digests of everything that determines them. Redis knows which job made, or is making,
+the result with a name; the scripts that end a job record its names there and release the jobs that waited for it.
+Copies lie under the new job's own fence, so either job can be deleted. The storage makes them; no worker reads them.
 """
 
 from __future__ import annotations
@@ -19,30 +20,41 @@ from shared.batches.item_status import BatchItems
 from shared.errors import JobNotFoundError, SourceMissingError, StorageUnavailableError
 from shared.jobs.model import Job, JobState, Output
 from shared.jobs.store import Claim, JobStore
+from shared.redis_client.connection import Scripts
 from shared.storage.object_storage import MAX_COPY_BYTES, ObjectStorage, output_key
-from worker.jobs.content_store import ContentStore
 
 log = structlog.get_logger(__name__)
 
-
 NAME_CHARACTERS = 32
-"""Of a digest that names content: 128 bits, since Redis holds one for each job that is kept."""
+"""Length of a result's name in hexadecimal digits: 128 bits. Kept short, since Redis holds one for each kept job."""
 
 
 @dataclass(frozen=True)
-class EarlierResults:
-    """Looks up and copies; `engines` are the descriptions of this worker's engines."""
+class Reservation:
+    """What a claim has to do for a result.
+
+    `answer` is `go` (make it), `known` (job `known_job_id` has made it), `waits` (another job is making it; the claim
+    has been returned to the queue until that job ends) or `lost` (the claim is no longer held).
+    """
+
+    answer: str
+    known_job_id: str | None
+
+
+@dataclass(frozen=True)
+class ResultCache:
+    """Finds and copies earlier results; `engines` are the descriptions of this worker's engines."""
 
     items: BatchItems
     store: JobStore
-    contents: ContentStore
+    scripts: Scripts
     storage: ObjectStorage
     engines: Sequence[Mapping[str, Any]]
 
     def contents_of(self, job: Job, sha256: str | None = None) -> tuple[str, ...]:
-        """Return the names of what the job makes, by which others may ask for the same; the first is looked for.
+        """Return the names of the job's result; only the first is looked up, all are recorded when the job succeeds.
 
-        Empty where that cannot be told: of a mixture that nobody has hashed, unless `sha256` says it.
+        Empty if they cannot be computed: if the mixture has not been hashed and `sha256` is not given.
         """
         request = job.request
         engine = next((e for e in self.engines if e["name"] == request.engine), None)
@@ -59,28 +71,36 @@ class EarlierResults:
             "format": [request.format, request.format_options],
             "excerpt": [request.excerpt_start_seconds, request.excerpt_duration_seconds],
         }
-        # A file's name is in the stems' titles where the audio's own tags name none. Of a catalog's tracks the same
-        # audio is the same, whatever its files are called.
+        # The file name becomes the stems' title if the audio has no title tag, so it is part of the first name. Items
+        # of a batch ignore it: in a catalog the same audio is the same track, whatever its files are called.
         name = _digest(asked)
         return (name,) if job.batch_id else (_digest({**asked, "filename": request.source.filename}), name)
 
-    def read(self, job_id: str, job: Job) -> Job | None:
-        """Return a job that made what `job` asks for, if it is still there and can be copied. Raises PassingError."""
-        earlier = self.items.earlier_job(job_id) if job_id == job.id else self._read(job_id)
+    def reserve(self, claim: Claim, contents: Sequence[str]) -> Reservation:
+        """Ask to make the result with these names; only the first is looked up. Raises StoreUnavailableError."""
+        answer, *job_id = self.scripts.run("jobs/reserve_result", claim.job.id, claim.fence, *contents)
+        return Reservation(answer, job_id[0] if job_id else None)
+
+    def find_earlier_job(self, job_id: str, job: Job) -> Job | None:
+        """Return the job that made what `job` asks for, or None if its outputs are gone or too large to be copied.
+
+        Raises StoreUnavailableError, StorageUnavailableError.
+        """
+        earlier = self.items.earlier_job(job_id) if job_id == job.id else self._read_job(job_id)
         if earlier is None or earlier.state is not JobState.SUCCEEDED:
             return None
         return None if any(o.size_bytes > MAX_COPY_BYTES for o in earlier.outputs) else earlier
 
-    def _read(self, job_id: str) -> Job | None:
+    def _read_job(self, job_id: str) -> Job | None:
         try:
             return next(iter(self.store.read_many([job_id])), None) or self.items.read_job(job_id)
         except JobNotFoundError:
             return None
 
-    def copy(self, earlier: Job, claim: Claim, check: Callable[[], None]) -> list[Output] | None:
-        """Copy the outputs under the claim's fence; None where they are gone, or the storage cannot copy them now.
+    def copy_outputs(self, earlier: Job, claim: Claim, check: Callable[[], None]) -> list[Output] | None:
+        """Copy the outputs under the claim's fence; None if they are gone or the storage cannot copy them now.
 
-        `check` is called before each and may raise to give up.
+        `check` is called before each copy and may raise to stop.
         """
         copies = []
         try:
@@ -90,7 +110,7 @@ class EarlierResults:
                 etag = self.storage.copy(output.key, key, size_bytes=output.size_bytes, etag=output.etag)
                 copies.append(output.stored(key, etag))
         except (SourceMissingError, StorageUnavailableError) as error:
-            log.info("separated anew: the earlier outputs cannot be copied", earlier=earlier.id, error=error.message)
+            log.info("earlier outputs cannot be copied", earlier=earlier.id, error=error.message)
             return None
         return copies
 

@@ -1,7 +1,8 @@
-"""Knows whether the storage serves this worker, and tries it out until it does.
+"""Knows whether the storage is available to this worker, and probes it during an outage.
 
-A call to the storage that failed is told here. If a small object can be stored and read at that moment, the failure
-was that one call's. If not, the storage is away: until it is back, the worker claims nothing, and results are kept.
+Failed calls to the storage are reported here. A probe then stores and reads a small object. If it works, the failure
+concerned that one call. If not, the storage is unavailable: until it is back, the worker claims no jobs and keeps its
+results.
 """
 
 from __future__ import annotations
@@ -21,25 +22,25 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 JOBS_IN_A_ROW = 3
-"""Jobs that the storage does not serve, and none that it does between them, until the worker pauses, even where a small
-object can be stored and read: such a storage is half broken. One job that fails again and again is its own matter.
-Raising it has workers claim more jobs that such a storage does not serve."""
+"""After so many different jobs in a row that the storage did not serve, the worker pauses although the probe works: the
+storage is half broken. A single job that fails again and again does not count. Raising it makes workers claim more
+jobs that such a storage does not serve."""
 
 LONGEST_PAUSE_SECONDS = 20.0
-"""How long a half-broken storage is left alone at most. Raising it delays work when the storage is whole again."""
+"""The longest pause for a half-broken storage. Raising it delays jobs once the storage is in order again."""
 
 LONGEST_PROBE_PAUSE_SECONDS = 3.0
-"""How often a storage that is away is tried out at least, and so how soon it is noticed that it is back."""
+"""The longest pause between two probes of an unavailable storage. Raising it delays jobs after an outage."""
 
 LOOK_SECONDS = 0.2
-"""How often whoever waits for the storage looks whether it still should."""
+"""How often a thread that waits for the storage calls its `check`."""
 
 LONGEST_RETRY_PAUSE_SECONDS = 60.0
-"""The longest pause before a result is stored again that the storage did not take, while it took a small object."""
+"""The longest pause between two tries to store a result while the probe works."""
 
 
 class StorageWatch:
-    """One for each worker process; `run` is a thread of its own, any thread may call the rest."""
+    """One for each worker process. `run` occupies a thread of its own; the rest may be called from any thread."""
 
     def __init__(self, storage: ObjectStorage, stopping: threading.Event, on_change: Callable[[], None]) -> None:
         self._storage = storage
@@ -51,22 +52,22 @@ class StorageWatch:
 
     @property
     def fault(self) -> str | None:
-        """What is wrong with the storage; None while it serves."""
+        """What is wrong with the storage; None while it is available."""
         return self._fault
 
     def failed(self, error: StorageUnavailableError, job_id: str | None = None) -> bool:
-        """Note that a call failed; return whether the storage as a whole is away.
+        """Note that a call failed; return whether the storage as a whole is unavailable.
 
-        `job_id`: the job that was not served by the bucket of uploads and outputs, which all jobs need.
+        `job_id`: the job that was not served, if it needed the bucket of uploads and outputs, which all jobs need.
         """
         with self._changed:
             self._failed_jobs |= {job_id} if job_id else set()
             if self._fault:
                 return True
-        found = self._try_out()
+        found = self._probe()
         with self._changed:
             if found or (job_id and len(self._failed_jobs) >= JOBS_IN_A_ROW):
-                self._set(found or error.message)
+                self._set_fault(found or error.message)
         return found is not None
 
     def worked(self) -> None:
@@ -75,20 +76,20 @@ class StorageWatch:
             self._failed_jobs.clear()
 
     def wait(self, check: Callable[[], None] = lambda: None) -> None:
-        """Return once the storage serves, or the worker stops; `check` is called meanwhile and may raise to give up."""
+        """Return once the storage is available or the worker stops; `check` is called meanwhile and may raise."""
         while self._fault and not self._stopping.is_set():
             with self._changed:
                 self._changed.wait(LOOK_SECONDS)
             check()
 
     def insist(self, call: Callable[[], T], check: Callable[[], None]) -> T:
-        """Make a call until the storage takes it, however long that takes; `check` may raise to give up."""
+        """Repeat a call until the storage takes it, however long that takes; `check` may raise to stop."""
         pause = 1.0
         while True:
             try:
                 result = call()
             except StorageUnavailableError as error:
-                log.warning("the storage does not take a result, which is kept", error=error.message)
+                log.warning("storage unavailable: a result is kept until it can be stored", error=error.message)
                 is_away = self.failed(error)
                 self.wait(check)
                 check()
@@ -100,7 +101,7 @@ class StorageWatch:
                 return result
 
     def run(self) -> None:
-        """Try the storage out while it is away, until the worker stops."""
+        """Probe the storage during outages, until the worker stops."""
         while not self._stopping.is_set():
             with self._changed:
                 if not self._fault:
@@ -108,26 +109,26 @@ class StorageWatch:
                     continue
             pause = min(LONGEST_PAUSE_SECONDS, 0.5 * 2.0 ** min(len(self._failed_jobs), 10))
             while not self._stopping.wait(pause):
-                fault = self._try_out()
+                fault = self._probe()
                 with self._changed:
-                    self._set(fault)
+                    self._set_fault(fault)
                 if fault is None:
                     break
                 pause = min(2 * pause, LONGEST_PROBE_PAUSE_SECONDS)
 
-    def _set(self, fault: str | None) -> None:
-        """Change what is known; call it with the condition held."""
+    def _set_fault(self, fault: str | None) -> None:
+        """Record a change and wake the threads that wait; call it with the condition held."""
         if bool(fault) != bool(self._fault):
             if fault:
-                log.warning("the storage does not serve: nothing is claimed until it does", error=fault)
+                log.warning("storage unavailable: no jobs are claimed until it is back", error=fault)
             else:
-                log.info("the storage serves again")
+                log.info("storage available again")
             self._fault = fault
             self._changed.notify_all()
             self._on_change()
         self._fault = fault
 
-    def _try_out(self) -> str | None:
+    def _probe(self) -> str | None:
         try:
             self._storage.try_out()
         except StorageUnavailableError as error:

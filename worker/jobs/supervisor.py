@@ -1,54 +1,40 @@
-"""Runs claimed jobs and writes their ends: exactly one of succeed, fail, hand back or let go closes each attempt.
+"""Runs claimed jobs: answers them from the result cache, or separates them in a child, and decides how they end.
 
-Owns the settling. What happens within an attempt is attempt.py's; it runs where the credentials are, and the signal
-processing in a child that sees none of them.
+It runs in the process that holds the credentials; the signal processing runs in a child that has none. The parts of a
+run are in attempt.py, the ways in which it can end in attempt_end.py.
 """
 
 from __future__ import annotations
 
 import shutil
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from threading import Event
-from typing import Any
 
 import structlog
 
 from shared.counters import Tally
 from shared.errors import SeparationFailedError, StemqueueError, StorageUnavailableError, StoreUnavailableError
-from shared.jobs.archive import write_document
-from shared.jobs.model import Job, JobState, Output
-from shared.jobs.store import Claim, Course, JobStore
-from shared.logs import Trouble
+from shared.jobs.model import Job
+from shared.jobs.store import Claim, JobStore
 from shared.settings import Settings
-from shared.storage.object_storage import ObjectStorage, job_prefix
+from shared.storage.object_storage import ObjectStorage
 from worker.child.pool import Children
 from worker.jobs.attempt import Attempt, AttemptFailedError, BetterElsewhereError, ClaimLostError, WorkerStoppingError
+from worker.jobs.attempt_end import EXPECTED, SUCCEEDED, WAITS_FOR_SAME, AttemptEnd
 from worker.jobs.heartbeat import Heartbeat
-from worker.jobs.result_cache import EarlierResults
-from worker.jobs.retry_policy import retry_pause_seconds
+from worker.jobs.result_cache import ResultCache
 from worker.jobs.storage_watch import StorageWatch
 from worker.run_messages import Outcome
 
 log = structlog.get_logger(__name__)
 
-STOP_PATIENCE_SECONDS = 3.0
-"""How long a worker that stops waits for a Redis that is away, to hand its jobs back. Raising it makes a stop slower:
-Docker kills a container that takes longer than 10 s. What was not handed back is rescued."""
-
-HANDED_BACK = "handed back"
-CLAIM_LOST = "claim lost"
-WAITS = "waits for a job that asks for the same"
-WAITS_FOR_STORAGE = "waits for the storage"
-UNKNOWN = "not written: redis is away"
-WELL = frozenset({"succeeded", "cached", HANDED_BACK, CLAIM_LOST, WAITS})
-
 
 @dataclass(frozen=True)
 class Supervisor:
-    """Works for one worker process; its methods run in the threads of its slots."""
+    """One for each worker process; its methods run in the threads of its slots."""
 
     settings: Settings
     store: JobStore
@@ -57,11 +43,15 @@ class Supervisor:
     tally: Tally
     stopping: Event
     scratch_folder: Path
-    earlier_results: EarlierResults
+    result_cache: ResultCache
     watch: StorageWatch
 
-    def run(self, claim: Claim) -> None:
-        """Run the claimed job and settle it."""
+    @cached_property
+    def _end(self) -> AttemptEnd:
+        return AttemptEnd(self.settings, self.store, self.storage, self.tally, self.stopping, self.watch)
+
+    def run_job(self, claim: Claim) -> None:
+        """Run the claimed job to the end of this attempt. Raises nothing that the job can cause."""
         job = claim.job
         folder = self.scratch_folder / f"{job.id}-{claim.fence}"
         with (
@@ -71,136 +61,95 @@ class Supervisor:
             log.info("attempt begins", engine=job.request.engine)
             attempt = Attempt(claim, self.settings, folder=folder, heartbeat=heartbeat, stopping=self.stopping)
             try:
-                end = self._settle(attempt)
+                outcome = self._run_attempt(attempt)
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
-            self.tally.add("attempts_total", engine=job.request.engine, outcome=end)
-            write = log.info if end in WELL else log.warning
-            write("attempt ended", outcome=end)
+            self.tally.add("attempts_total", engine=job.request.engine, outcome=outcome)
+            write = log.info if outcome in EXPECTED else log.warning
+            write("attempt ended", outcome=outcome)
 
-    def _settle(self, attempt: Attempt) -> str:
+    def _run_attempt(self, attempt: Attempt) -> str:
+        """Return the attempt's outcome, whatever happens in it."""
         try:
-            return self._work(attempt)
+            return self._answer_job(attempt)
         except ClaimLostError:
-            return self._let_go(attempt)
+            return self._end.lose_claim(attempt)
         except (WorkerStoppingError, BetterElsewhereError, StoreUnavailableError):
-            return self._hand_back(attempt)
+            return self._end.hand_back(attempt)
         except StorageUnavailableError as error:
-            return self._wait_for_storage(attempt, error)
+            return self._end_without_storage(attempt, error)
         except (AttemptFailedError, StemqueueError) as error:
-            return self._fail(attempt, error.code, error.message, retryable=error.retryable)
+            return self._end.fail(attempt, error.code, error.message, retryable=error.retryable)
         except Exception:
-            log.exception("attempt broke")
+            log.exception("attempt failed with an internal error")
             message = "The worker stopped with an internal error."
-            return self._fail(attempt, SeparationFailedError.code, message, retryable=True)
+            return self._end.fail(attempt, SeparationFailedError.code, message, retryable=True)
 
-    def _work(self, attempt: Attempt) -> str:
+    def _answer_job(self, attempt: Attempt) -> str:
         job = attempt.claim.job
-        contents = job.contents or self.earlier_results.contents_of(job)
-        if (end := self._answer_from_earlier(attempt, contents)) is not None:
-            return end
+        contents = job.contents or self.result_cache.contents_of(job)
+        if (outcome := self._answer_from_cache(attempt, contents)) is not None:
+            return outcome
         sha256 = attempt.fetch(self.storage)
         if not job.request.source.bucket:
             self.watch.worked()
         if not contents:
-            # Now that the mixture is here it can be told.
-            contents = self.earlier_results.contents_of(job, sha256)
-            if (end := self._answer_from_earlier(attempt, contents)) is not None:
-                return end
-        outcome = attempt.separate(self.children)
-        return self._succeed(attempt, outcome)
+            # The mixture's hash, which the names need, is known only now.
+            contents = self.result_cache.contents_of(job, sha256)
+            if (outcome := self._answer_from_cache(attempt, contents)) is not None:
+                return outcome
+        return self._succeed(attempt, attempt.separate(self.children))
 
-    def _answer_from_earlier(self, attempt: Attempt, contents: Sequence[str]) -> str | None:
-        """Commit copies of an earlier job's outputs, or wait for one that is at it; None where there is no such job."""
+    def _answer_from_cache(self, attempt: Attempt, contents: Sequence[str]) -> str | None:
+        """Return the outcome if an earlier job has made, or is making, the same result; None if this job must make it.
+
+        Copies of the earlier outputs are committed. If the earlier job still runs, this job waits for it in Redis.
+        """
         attempt.contents = contents
-        if not contents or attempt.claim.job.request.no_cache:
+        claim = attempt.claim
+        if not contents or claim.job.request.no_cache:
             return None
-        reserved = self.earlier_results.contents.reserve(attempt.claim, contents)
-        if reserved.answer == "waits":
-            return WAITS
-        if reserved.answer == "lost":
+        reservation = self.result_cache.reserve(claim, contents)
+        if reservation.answer == "waits":
+            return WAITS_FOR_SAME
+        if reservation.answer == "lost":
             raise ClaimLostError
-        known = reserved.known_job_id
-        earlier = self.earlier_results.read(known, attempt.claim.job) if known else None
-        attempt.has_stored = earlier is not None
-        outputs = self.earlier_results.copy(earlier, attempt.claim, attempt.check) if earlier else None
-        if earlier is None or outputs is None:
+        if reservation.known_job_id is None:
+            return None
+        earlier = self.result_cache.find_earlier_job(reservation.known_job_id, claim.job)
+        if earlier is None:
+            return None
+        attempt.has_stored = True
+        outputs = self.result_cache.copy_outputs(earlier, claim, attempt.check)
+        if outputs is None:
             return None
         log.info("answered from an earlier job", earlier=earlier.id)
-        refusal = self._commit(attempt, outputs, earlier.probed or {}, earlier.report or {}, cached=True)
-        return refusal or "cached"
+        return self._end.succeed(attempt, outputs, earlier.probed or {}, earlier.report or {}, cached=True)
 
     def _succeed(self, attempt: Attempt, outcome: Outcome) -> str:
-        # What took an hour to separate is not thrown away because the storage is away.
+        # A separation may have taken an hour: its result is kept until the storage takes it.
         outputs = self.watch.insist(lambda: attempt.upload(self.storage, outcome), attempt.check)
         course = attempt.course(outcome)
-        if refusal := self._commit(attempt, outputs, outcome.source, outcome.report, course=course):
-            return refusal
-        self._count(attempt.claim.job, outcome)
-        return "succeeded"
+        end = self._end.succeed(attempt, outputs, outcome.source, outcome.report, course=course)
+        if end == SUCCEEDED:
+            self._count_separation(attempt.claim.job, outcome)
+        return end
 
-    def _commit(
-        self,
-        attempt: Attempt,
-        outputs: Sequence[Output],
-        probed: Mapping[str, Any],
-        report: Mapping[str, Any],
-        *,
-        course: Course = (),
-        cached: bool = False,
-    ) -> str | None:
-        """Write the result; return how the attempt ended instead if it was not taken."""
-        claim = attempt.claim
-        if attempt.input_sha256:
-            probed = {**probed, "sha256": attempt.input_sha256}
+    def _end_without_storage(self, attempt: Attempt, error: StorageUnavailableError) -> str:
+        """Hand the job back uncharged, unless a bucket of somebody else's answers and refuses its mixture.
 
-        def document() -> None:
-            write_document(
-                self.storage, claim, JobState.SUCCEEDED, outputs=outputs, probed=probed, report=report, cached=cached
-            )
-
-        self.watch.insist(document, attempt.check)
-        taken = self._persist(
-            lambda: self.store.succeed(
-                claim,
-                outputs=outputs,
-                probed=probed,
-                report=report,
-                busy_seconds=attempt.busy_seconds,
-                course=course,
-                audio_seconds=_audio_seconds(outputs),
-                contents=attempt.contents,
-                cached=cached,
-            )
-        )
-        if taken:
-            return None
-        return self._let_go(attempt) if taken is False else UNKNOWN
-
-    def _hand_back(self, attempt: Attempt, reason: str | None = None) -> str:
-        """Return the job to its line, uncharged; with a reason it waits there for the storage to serve it."""
-        # First of all: a worker that stops has little time, and Redis may be stopping too.
-        taken = self._persist(lambda: self.store.hand_back(attempt.claim, reason=reason))
-        if not taken:
-            return self._let_go(attempt) if taken is False else UNKNOWN
-        self._discard(attempt)
-        return WAITS_FOR_STORAGE if reason else HANDED_BACK
-
-    def _wait_for_storage(self, attempt: Attempt, error: StorageUnavailableError) -> str:
-        """Give the job back uncharged, unless the storage, which serves others, refuses an object of somebody else's.
-
-        One object that cannot be read is not its job's fault: a storage that has lost a part of its disks serves the
-        others. The job waits longer and longer, and shows why. Only a refusal by another bucket that answers is told to
-        the client after some retries: that object will be refused tomorrow too.
+        An object that cannot be read is not its job's fault: a storage that has lost a part of its disks still serves
+        the other objects. Such a job waits longer each time, and shows why. A refusal by another bucket is final: after
+        some retries the job fails, since the object would be refused tomorrow too.
         """
         bucket = attempt.claim.job.request.source.bucket
         self.tally.add("faults_total", part="storage")
-        log.warning("the storage does not serve a job", error=error.message)
+        log.warning("storage does not serve the job", error=error.message)
         if self.watch.failed(error, attempt.claim.job.id if bucket is None else None):
-            return self._hand_back(attempt)
+            return self._end.hand_back(attempt)
         if bucket and error.is_refusal and self._answers(bucket):
-            return self._fail(attempt, error.code, error.message, retryable=True)
-        return self._hand_back(attempt, error.message)
+            return self._end.fail(attempt, error.code, error.message, retryable=True)
+        return self._end.hand_back(attempt, error.message)
 
     def _answers(self, bucket: str) -> bool:
         try:
@@ -209,64 +158,7 @@ class Supervisor:
             return False
         return True
 
-    def _let_go(self, attempt: Attempt) -> str:
-        self._discard(attempt)
-        self.tally.add("leases_lost_total")
-        return CLAIM_LOST
-
-    def _fail(self, attempt: Attempt, code: str, message: str, *, retryable: bool) -> str:
-        job = attempt.claim.job
-        self._discard(attempt)
-        pause = retry_pause_seconds(job, code, retryable=retryable, settings=self.settings)
-        error = {"code": code, "message": message, "retryable": retryable, "attempt": job.attempt}
-        if pause is None:
-            self._remember_failure(attempt.claim, error)
-        taken = self._persist(lambda: self.store.fail(attempt.claim, error, retry_in_seconds=pause))
-        if not taken:
-            return self._let_go(attempt) if taken is False else UNKNOWN
-        if pause is None:
-            return f"failed: {code}"
-        self.tally.add("retries_total", code=code)
-        return f"retries after {code}"
-
-    def _remember_failure(self, claim: Claim, error: Mapping[str, Any]) -> None:
-        try:
-            write_document(self.storage, claim, JobState.FAILED, error=error)
-        except StemqueueError as away:
-            log.warning("failure not told to the storage", error=away.message)
-
-    def _persist(self, write: Callable[[], bool]) -> bool | None:
-        """Write the end of an attempt, waiting for Redis if it is away; a worker that stops waits a little only.
-
-        None means that nobody knows whether it was taken: then nothing may be discarded, and the rescuer decides.
-        """
-        trouble, give_up_at = Trouble(), float("inf")
-        while True:
-            try:
-                return write()
-            except StoreUnavailableError as error:
-                if trouble.is_news():
-                    log.warning("end of an attempt not taken yet", error=error.message)
-                if self.stopping.is_set():
-                    give_up_at = min(give_up_at, time.monotonic() + STOP_PATIENCE_SECONDS)
-                    time.sleep(0.2)
-                else:
-                    self.stopping.wait(1.0)
-                if time.monotonic() > give_up_at:
-                    log.warning("end of an attempt not written: redis is away", error=error.message)
-                    return None
-
-    def _discard(self, attempt: Attempt) -> None:
-        """Remove what this attempt stored; what cannot be removed now is the collector's."""
-        if not attempt.has_stored or self.watch.fault:
-            return
-        claim = attempt.claim
-        try:
-            self.storage.delete_below(f"{job_prefix(claim.job.id)}{claim.fence}/")
-        except StemqueueError as error:
-            log.warning("outputs left for the collector", error=error.message)
-
-    def _count(self, job: Job, outcome: Outcome) -> None:
+    def _count_separation(self, job: Job, outcome: Outcome) -> None:
         seconds: Mapping[str, float] = outcome.report.get("seconds", {})
         for stage, taken in seconds.items():
             if stage != "total":
@@ -274,8 +166,3 @@ class Supervisor:
         audio = float(outcome.source.get("duration_seconds") or 0.0)
         self.tally.add("audio_seconds_total", audio, engine=job.request.engine)
         self.tally.add("separation_seconds_total", seconds.get("total", 0.0), engine=job.request.engine)
-
-
-def _audio_seconds(outputs: Sequence[Output]) -> float:
-    """Return how much was separated: what the longest stem holds."""
-    return max((float(o.details.get("duration_seconds", 0.0)) for o in outputs if o.kind == "stem"), default=0.0)

@@ -1,7 +1,7 @@
-"""What a worker process is made of, and what it does besides jobs: tell that it lives, keep the line moving, rescue.
+"""Wires the parts of a worker process together, and runs the jobs that messages name.
 
-Owns the wiring and the background thread. Any number of workers may do the same at once: each step is one atomic
-script, so that none doubles another's work.
+`start` starts the background threads: the queue's (queue_thread.py), the feeder's and the collector's
+(maintenance_threads.py), and the storage watch.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import socket
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
 from typing import Any
 
 import structlog
@@ -22,20 +21,23 @@ from shared.batches.item_status import BatchItems
 from shared.batches.store import BatchStore
 from shared.batches.stored_items import BatchObjects
 from shared.counters import Tally
-from shared.errors import JobNotFoundError, StemqueueError, StoreUnavailableError
+from shared.errors import JobNotFoundError, StoreUnavailableError
 from shared.jobs.store import Claim, JobStore
 from shared.jobs.uploads import UploadStore
 from shared.logs import Trouble
 from shared.maintenance.garbage_collector import Collector
 from shared.queue.dispatcher import JobQueue, Worker
-from shared.redis_client.connection import connect
+from shared.redis_client.connection import Scripts, connect
 from shared.settings import Settings
 from shared.storage.object_storage import ObjectStorage
 from worker.batches.feeder import BatchFeeder
 from worker.batches.results import BatchResults
 from worker.child.pool import Children
-from worker.jobs.content_store import ContentStore
-from worker.jobs.result_cache import EarlierResults
+from worker.jobs.attempt_end import STOP_PATIENCE_SECONDS
+from worker.jobs.consumer_watch import ConsumerWatch
+from worker.jobs.maintenance_threads import CollectorThread, FeederThread
+from worker.jobs.queue_thread import QueueThread
+from worker.jobs.result_cache import ResultCache
 from worker.jobs.scratch_folder import ScratchFolder, deployment_of
 from worker.jobs.storage_watch import StorageWatch
 from worker.jobs.supervisor import Supervisor
@@ -43,12 +45,12 @@ from worker.sandbox.launch import protection
 
 log = structlog.get_logger(__name__)
 
-TICK_SECONDS = 1.0
-"""How often the line is looked at; raising it delays jobs whose submission could not publish them."""
+CONSUMER_DEAD = 70
+"""Exit code of a worker whose Celery consumer has died; whatever supervises the worker starts it again."""
 
 
 class WorkerService:
-    """One worker process: its parts, and its background thread."""
+    """One worker process. Celery's threads call `run_job`, one thread for each message."""
 
     def __init__(self, settings: Settings, descriptions: Sequence[Mapping[str, Any]]) -> None:
         self.stopping = threading.Event()
@@ -69,12 +71,11 @@ class WorkerService:
         self.scratch = ScratchFolder(settings.scratch_folder, self.worker.id, deployment_of(settings))
         self.children = Children(settings, self.scratch.path, self.tally)
         storage = ObjectStorage(settings)
-        self._wake, self._wake_feeder = threading.Event(), threading.Event()
-        self.watch = StorageWatch(storage, self.stopping, self._storage_changed)
-        self.collector = Collector(settings, storage, client)
+        self.watch = StorageWatch(storage, self.stopping, self._wake_threads)
+        self.consumer_watch = ConsumerWatch()
         batches = BatchStore(settings, client)
         objects = BatchObjects(storage)
-        self.feeder = BatchFeeder(
+        feeder = BatchFeeder(
             name=self.worker.id,
             settings=settings,
             store=self.store,
@@ -95,39 +96,50 @@ class WorkerService:
             tally=self.tally,
             stopping=self.stopping,
             scratch_folder=self.children.jobs_folder,
-            earlier_results=EarlierResults(
+            result_cache=ResultCache(
                 items=BatchItems(self.store, batches, storage),
                 store=self.store,
-                contents=ContentStore(settings, client),
+                scripts=Scripts(client, settings.redis_prefix),
                 storage=storage,
                 engines=self.worker.descriptions,
             ),
             watch=self.watch,
         )
-        self._thread = threading.Thread(target=self._background, name="background", daemon=True)
-        # Collecting waits on storage, and must not hold up heartbeats and rescue.
-        self._collecting = threading.Thread(target=self._collect, name="collector", daemon=True)
-        # Feeding too, and reading a manifest takes a while.
-        self._feeding = threading.Thread(target=self._feed, name="feeder", daemon=True)
+        self._queue_thread = QueueThread(
+            settings=settings,
+            worker=self.worker,
+            queue=self.queue,
+            tally=self.tally,
+            scratch=self.scratch,
+            storage_watch=self.watch,
+            consumer_watch=self.consumer_watch,
+            stopping=self.stopping,
+            on_dead_consumer=self._exit_to_be_restarted,
+        )
+        self._feeder_thread = FeederThread(feeder, self.watch, self.stopping)
+        self._collector_thread = CollectorThread(
+            Collector(settings, storage, client), self.watch, self.tally, self.stopping, settings.collect_seconds
+        )
         self._watching = threading.Thread(target=self.watch.run, name="storage-watch", daemon=True)
         self._claiming = threading.Lock()
+        self._running_jobs: set[str] = set()
 
     def start(self) -> None:
-        """Start the children and the background thread. Call it from the main thread."""
+        """Start the children and the background threads. Call it from the main thread."""
         self.children.warm()
-        self._thread.start()
-        self._collecting.start()
-        self._feeding.start()
+        self._queue_thread.start()
+        self._collector_thread.start()
+        self._feeder_thread.start()
         self._watching.start()
 
     def run_job(self, job_id: str) -> None:
-        """Do what a message asks for, if the job is still to be had."""
+        """Run the job that a message names, if it can still be claimed."""
         if self.stopping.is_set():
             return
         if self.watch.fault:
             self._wait_for_storage(job_id)
             return
-        # One after the other, so that each sees what those before it have taken.
+        # One claim at a time, so that each sees which slots those before it have taken.
         with self._claiming:
             if self._pass_on(job_id):
                 return
@@ -135,18 +147,20 @@ class WorkerService:
         if claim is None:
             log.info("message without a job to claim", job=job_id)
             return
-        self.supervisor.run(claim)
-        self._wake.set()
-        self._wake_feeder.set()
+        self._running_jobs.add(job_id)
+        try:
+            self.supervisor.run_job(claim)
+        finally:
+            self._running_jobs.discard(job_id)
+        self._wake_threads()
 
     def stop(self) -> None:
         """Have running jobs handed back."""
         self.stopping.set()
-        self._wake.set()
-        self._wake_feeder.set()
+        self._wake_threads()
 
     def close(self) -> None:
-        """End the children and take this worker out of the reckoning."""
+        """End the children and remove this worker from the registry of live workers."""
         self.stop()
         self.children.close()
         self.scratch.close()
@@ -157,17 +171,29 @@ class WorkerService:
         except StoreUnavailableError as error:
             log.warning("worker shutdown not recorded", error=error.message)
 
-    def _storage_changed(self) -> None:
-        """Have it told at once whether this worker takes jobs."""
-        self._wake.set()
-        self._wake_feeder.set()
+    def _wake_threads(self) -> None:
+        self._queue_thread.wake()
+        self._feeder_thread.wake()
+
+    def _exit_to_be_restarted(self) -> None:
+        """End the process: its consumer is dead, so it would receive no more jobs."""
+        log.critical("celery consumer dead: the worker exits", exit_code=CONSUMER_DEAD)
+        try:
+            self.stop()
+            give_up_at = time.monotonic() + STOP_PATIENCE_SECONDS
+            while self._running_jobs and time.monotonic() < give_up_at:
+                time.sleep(0.1)
+            self.close()
+        finally:
+            # The main thread may hang, or wait for threads that do: an ordinary exit would wait for them.
+            os._exit(CONSUMER_DEAD)
 
     def _wait_for_storage(self, job_id: str) -> None:
-        """Leave a job to its line, and take no other message, until the storage serves."""
+        """Put the message's job back into its queue, and hold this thread until the storage serves."""
         try:
             self.queue.put_back(job_id)
         except StoreUnavailableError as error:
-            log.warning("message left to be published again", job=job_id, error=error.message)
+            log.warning("message not put back: the rescuer will publish the job again", job=job_id, error=error.message)
         self.watch.wait()
 
     def _pass_on(self, job_id: str) -> bool:
@@ -177,7 +203,10 @@ class WorkerService:
             return False
 
     def _claim(self, job_id: str) -> Claim | None:
-        """Claim a job; while Redis is away, ask again: it may have noted the claim that nobody has heard of."""
+        """Claim a job, or return None if it cannot be claimed.
+
+        While Redis is away the same claim is tried again: the first call may have succeeded, and its answer been lost.
+        """
         token, trouble = secrets.token_hex(8), Trouble()
         while True:
             try:
@@ -186,92 +215,6 @@ class WorkerService:
                 return None
             except StoreUnavailableError as error:
                 if trouble.is_news():
-                    log.warning("claim not answered", job=job_id, error=error.message)
+                    log.warning("claim not answered by redis", job=job_id, error=error.message)
                 if self.stopping.wait(1.0):
                     return None
-
-    def _background(self) -> None:
-        # Leases that ran out while Redis was away belong to workers that still live: let them beat first, for as long
-        # as a lease lasts. Whether it was away just now, a worker that starts cannot know.
-        grace = min(self.settings.lease_seconds, 10.0)
-        tell_at, rescue_at, trouble, was_away = 0.0, 0.0, Trouble(), False
-        leases_at = time.monotonic() + grace
-        while not self.stopping.is_set():
-            now = time.monotonic()
-            try:
-                if now >= tell_at or self.worker.fault != self.watch.fault:
-                    self.worker = replace(self.worker, fault=self.watch.fault)
-                    was_away |= self.queue.is_new_server()
-                    self.queue.worker_beat(self.worker, was_away=was_away)
-                    tell_at, was_away = now + self.settings.worker_alive_seconds / 4, False
-                if now >= rescue_at:
-                    self._rescue(with_leases=now >= leases_at)
-                    rescue_at = now + self.settings.rescue_seconds
-                self.queue.dispatch()
-                self.tally.flush()
-                trouble.over()
-            except StoreUnavailableError as error:
-                self.tally.add("faults_total", part="redis")
-                if trouble.is_news():
-                    log.warning("queue away", error=error.message)
-                tell_at, was_away = 0.0, True
-                leases_at = time.monotonic() + self.settings.lease_seconds
-            except Exception:
-                # Without this thread the worker would be counted out, and its jobs taken from it.
-                log.exception("background broke")
-                rescue_at = time.monotonic() + self.settings.rescue_seconds
-            self._wake.wait(TICK_SECONDS)
-            self._wake.clear()
-
-    def _feed(self) -> None:
-        trouble = Trouble()
-        while not self.stopping.is_set():
-            try:
-                # All that the feeder does goes through the storage.
-                more = not self.watch.fault and self.feeder.run()
-                trouble.over()
-                if more:
-                    continue
-            except StoreUnavailableError as error:
-                if trouble.is_news():
-                    log.warning("batches wait", error=error.message)
-            except Exception:
-                # A defect in one batch's way must not end the thread that feeds them all.
-                log.exception("feeding broke")
-            self._wake_feeder.wait(TICK_SECONDS)
-            self._wake_feeder.clear()
-
-    def _collect(self) -> None:
-        while not self.stopping.wait(min(10.0, self.settings.collect_seconds)):
-            if self.watch.fault:
-                # Its turn is better taken later.
-                continue
-            try:
-                done = self.collector.run()
-            except StemqueueError as error:
-                log.warning("collection put off", error=error.message)
-                continue
-            except Exception:
-                log.exception("collecting broke")
-                continue
-            if done:
-                write = log.info if any(asdict(done).values()) else log.debug
-                write("collected", **asdict(done))
-                for kind, number in asdict(done).items():
-                    self.tally.add("collected_total", number, kind=kind)
-
-    def _rescue(self, *, with_leases: bool) -> None:
-        if swept := self.scratch.sweep():
-            log.warning("cleared up after dead workers", workers=swept)
-        rescue = self.queue.rescue(with_leases=with_leases)
-        for kind, number in asdict(rescue).items():
-            if number:
-                self.tally.add("rescues_total", number, kind=kind)
-        if rescue.leases or rescue.given_up or rescue.republished or rescue.uncharged:
-            log.warning(
-                "rescued",
-                leases=rescue.leases,
-                given_up=rescue.given_up,
-                uncharged=rescue.uncharged,
-                republished=rescue.republished,
-            )

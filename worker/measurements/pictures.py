@@ -11,7 +11,7 @@ from worker.audio_files.probe import Probe
 from worker.engines.interface import FloatArray
 from worker.measurements.measure import SignalMeter
 from worker.measurements.spectrogram import decibels_below
-from worker.run_messages import OutputFile, describe_file
+from worker.run_messages import ProducedFile, describe_file
 
 # How far below the mixture's peak the pictures reach. Quieter sounds are black.
 RANGE_DB = 80.0
@@ -27,7 +27,7 @@ def prepare_frame(found: Probe, stems: Iterable[str]) -> None:
 
 def draw_pictures(
     mixture: SignalMeter, stems: Mapping[str, SignalMeter], track: Track, folder: Path
-) -> Sequence[OutputFile]:
+) -> Sequence[ProducedFile]:
     """Write the spectrograms and waveforms of the mixture and of each stem; return the files."""
     signals = {"mixture": mixture, **stems}
     magnitudes = {name: signal.view.magnitudes() for name, signal in signals.items()}
@@ -40,7 +40,7 @@ def draw_pictures(
 
 def _write_spectrograms(
     pictures: Mapping[str, FloatArray], mixture: SignalMeter, track: Track, folder: Path
-) -> list[OutputFile]:
+) -> list[ProducedFile]:
     """Write the figure with all panels, and one plain picture for each signal."""
     from worker.measurements import spectrogram_image  # noqa: PLC0415 - see there
 
@@ -61,7 +61,7 @@ def _write_spectrograms(
     return files
 
 
-def _write_waveforms(signals: Mapping[str, SignalMeter], sample_rate_hz: int, folder: Path) -> list[OutputFile]:
+def _write_waveforms(signals: Mapping[str, SignalMeter], sample_rate_hz: int, folder: Path) -> list[ProducedFile]:
     files = []
     for name, signal in signals.items():
         path = folder / f"waveform-{name}.json"

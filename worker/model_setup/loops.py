@@ -12,7 +12,7 @@ from pathlib import Path
 from worker.engines import repetition
 from worker.engines.unet import bfloat16
 from worker.engines.unet.machine import BFLOAT16_INSTRUCTIONS, describe_machine, has_instructions
-from worker.pipeline import run as pipeline
+from worker.pipeline.run import warm_up
 
 STAMP_NAME = ".loops-compiled"
 
@@ -23,7 +23,7 @@ def compile_loops(cache: Path) -> bool:
     if stamp.is_file() and stamp.read_text() == wanted:
         return False
     # The font list, and modules that Python has compiled: a child cannot leave them to the next one.
-    pipeline.warm_up()
+    warm_up()
     repetition.warm_up()
     if has_instructions(BFLOAT16_INSTRUCTIONS):
         from worker.engines.unet.bfloat16 import tiles  # noqa: PLC0415 - other processors cannot compile it

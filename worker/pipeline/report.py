@@ -16,7 +16,7 @@ from worker.audio_files.excerpt import Track
 from worker.audio_files.probe import Probe
 from worker.engines.interface import SeparationEngine
 from worker.measurements.measure import Levels
-from worker.run_messages import Outcome, OutputFile, Work, describe_file
+from worker.run_messages import Outcome, ProducedFile, Work, describe_file
 from worker.run_support.process_memory import peak_memory_bytes
 
 PACKAGES = ("stemqueue", "librosa", "numpy", "scipy", "soundfile", "onnxruntime")
@@ -42,7 +42,9 @@ class RunFindings:
     seconds: Mapping[str, float]
 
 
-def write_report(findings: RunFindings, stem_files: Sequence[OutputFile], pictures: Sequence[OutputFile]) -> Outcome:
+def write_report(
+    findings: RunFindings, stem_files: Sequence[ProducedFile], pictures: Sequence[ProducedFile]
+) -> Outcome:
     """Write `report.json`; return the outcome with all files, and with the measurements of each stem."""
     stems = [replace(file, details=_describe_stem(findings, file.name)) for file in stem_files]
     source, report = _describe_source(findings), _make_report(findings)

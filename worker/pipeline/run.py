@@ -30,7 +30,7 @@ from worker.pipeline.plan import RunPlan, make_plan
 from worker.pipeline.report import RunFindings, write_report
 from worker.pipeline.separate import pool_between_blocks, select_stems, separate_and_measure, stem_blocks
 from worker.pipeline.stem_buffer import StemBuffer
-from worker.run_messages import Outcome, OutputFile, ReportProgress, Work, describe_file
+from worker.run_messages import Outcome, ProducedFile, ReportProgress, Work, describe_file
 from worker.run_support.process_memory import freeze_loaded_objects, give_memory_back, reset_peak_memory
 from worker.run_support.stage_clock import StageClock
 from worker.run_support.task_pool import TaskPool
@@ -221,7 +221,7 @@ class _Run:
 
     def illustrate_and_label(
         self, track: Track, encoded: EncodedStems, tags: Tags | None
-    ) -> tuple[Sequence[OutputFile], Sequence[OutputFile], Sequence[str]]:
+    ) -> tuple[Sequence[ProducedFile], Sequence[ProducedFile], Sequence[str]]:
         """Draw the pictures and write the tags; return the pictures, the stems' files, and notes on failed tags."""
         stems = {name: encoded.meters.stems[index] for index, name in self._plan.wanted.items()}
         folder = Path(self._work.output_folder)
@@ -249,7 +249,7 @@ class _Run:
             seconds=self._clock.seconds,
         )
 
-    def _write_tags(self, encoded: EncodedStems, tags: Tags | None) -> tuple[Sequence[OutputFile], Sequence[str]]:
+    def _write_tags(self, encoded: EncodedStems, tags: Tags | None) -> tuple[Sequence[ProducedFile], Sequence[str]]:
         """Write the tags into the stems' files, which are then complete; return the files and notes on failures."""
         notes = write_tags(self._work, tags, encoded.paths)
         content_type = encoded.encoding.format.content_type

@@ -1,6 +1,6 @@
-"""The sandbox around each process that handles a stranger's file: limits, Landlock, a seccomp filter.
+"""The sandbox of each process that handles a stranger's file: resource limits, Landlock, a seccomp filter.
 
-`confine.py` is a script that puts the sandbox on and becomes the program; `launch.py` starts it.
+`launch.py` starts the script `confine.py`, which applies the sandbox to itself and then executes the program.
 The script runs under a bare `python -I -S`, so it and the modules that it imports (`kernel.py`, `limits.py`,
-`landlock.py`, `seccomp.py`, `system_calls.py`) use nothing but the standard library, and little of that.
+`landlock.py`, `seccomp.py`, `system_calls.py`) use only a small part of the standard library.
 """

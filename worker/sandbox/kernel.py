@@ -1,4 +1,4 @@
-"""System calls that Python has no function for. Every failure is an error, so that no gap goes unnoticed."""
+"""System calls for which Python has no function. Every failure raises OSError, so that no gap goes unnoticed."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import ctypes
 import os
 
 LIBC = ctypes.CDLL(None, use_errno=True)
-# `syscall` returns a long, and takes longs: an int would cut off addresses.
+# `syscall` takes and returns longs: an int would truncate addresses.
 LIBC.syscall.restype = ctypes.c_long
 
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
 
 
 def call(what: str, number: int, *arguments: object) -> int:
-    """Make a system call and return its answer. Raises OSError, whose text begins with `what`."""
+    """Make a system call and return its result. Raises OSError, whose text begins with `what`."""
     return checked(what, LIBC.syscall(ctypes.c_long(number), *arguments))
 
 
 def checked(what: str, answer: int) -> int:
-    """Return the answer of a function of the C library. Raises OSError if it failed."""
+    """Return the result of a function of the C library. Raises OSError if it failed."""
     if answer < 0:
         error = ctypes.get_errno()
         raise OSError(error, f"{what}: {os.strerror(error)}")

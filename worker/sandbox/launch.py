@@ -1,4 +1,4 @@
-"""Start programs in the sandbox, and tell what of it this machine has."""
+"""Starts programs in the sandbox, and reports which parts of it this machine's kernel offers."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from worker.sandbox import landlock, seccomp
 SCRIPT = Path(__file__).with_name("confine.py")
 
 SYSTEM_FOLDERS = tuple(Path(p) for p in ("/usr", "/lib", "/lib64", "/bin", "/nix/store", "/gnu/store"))
-"""Where programs and libraries lie."""
+"""Folders of programs and libraries."""
 LOADER_FILES = (Path("/etc/ld.so.cache"), Path("/dev/null"))
-"""What starting a program reads beside them."""
+"""Further files that are needed to start a program."""
 
 SCOPED_SINCE = 6
-"""The version of Landlock from which a process cannot signal those outside."""
+"""From this version of Landlock, a process cannot send signals out of its domain."""
 
 
 @dataclass(frozen=True)
 class Protection:
-    """What of the sandbox this machine's kernel has."""
+    """The parts of the sandbox that this machine's kernel offers."""
 
     landlock: int
-    """The version of its interface; 0 where there is none."""
+    """The version of Landlock's interface; 0 if there is none."""
     seccomp: bool
 
     @property
@@ -40,7 +40,7 @@ class Protection:
 
     @property
     def gaps(self) -> tuple[str, ...]:
-        """Return what stays open here, a phrase each."""
+        """Return what is not confined on this machine, a phrase each."""
         possible = (
             ("files and other processes' environments (no Landlock)", not self.landlock),
             ("UNIX sockets and UDP (no seccomp filters)", not self.seccomp),
@@ -50,22 +50,22 @@ class Protection:
 
     @property
     def open_words(self) -> str:
-        """Return the gaps in one line."""
+        """Return the gaps as one line of text."""
         return "; ".join(self.gaps)
 
 
 @lru_cache(maxsize=1)
 def protection() -> Protection:
-    """Ask the kernel, once: what was there then, every later start demands."""
+    """Ask the kernel, once. Every later start demands what was there at the first call."""
     return Protection(landlock=landlock.version(), seccomp=seccomp.is_available())
 
 
 @dataclass(frozen=True)
 class Sandbox:
-    """What one program may do; everything else is refused.
+    """What one program may do. Everything else is refused.
 
-    `allowed` holds pairs of an access (ACCESS in landlock.py) and a path; `limits` those of limits.py that apply.
-    `alone`: it may start no other process.
+    `allowed` holds pairs of an access (ACCESS in landlock.py) and a path; `limits` the values of LIMITS in limits.py.
+    `alone`: the program may start no other process.
     """
 
     allowed: Sequence[tuple[str, Path]]
@@ -81,15 +81,15 @@ def start(
     further: Sequence[int] = (),
     **pipes: Any,
 ) -> subprocess.Popen[bytes]:
-    """Start a program in a sandbox that is complete as far as the kernel has it.
+    """Start a program in a sandbox with all parts that the kernel offers.
 
-    The program is to be named by its whole path. `further` descriptors stay open under their numbers; `pipes` goes to
-    `Popen`. The kernel kills the process when the thread that started it ends. Raises SandboxUnavailableError when a
-    part cannot be put on that was there before; the program has not run then.
+    `command` begins with an absolute path. The descriptors in `further` stay open under their numbers; `pipes` is
+    passed to `Popen`. The kernel kills the process when the thread that started it ends. Raises SandboxUnavailableError
+    if a part that the kernel offered at first cannot be applied; the program has not run then.
     """
     holds = protection()
     report, written = os.pipe()
-    confine = [sys.executable, "-I", "-S", str(SCRIPT), *_words(sandbox, holds, written, environment), "--"]
+    confine = [sys.executable, "-I", "-S", str(SCRIPT), *_arguments(sandbox, holds, written, environment), "--"]
     with open(report, "rb") as reading:  # noqa: PTH123 - a descriptor
         try:
             process: subprocess.Popen[bytes] = subprocess.Popen(
@@ -97,7 +97,7 @@ def start(
             )
         finally:
             os.close(written)
-        # Ends as soon as the sandbox is on.
+        # Returns as soon as the sandbox is complete, since the script then closes its end.
         failure = reading.read()
     if failure:
         process.wait()
@@ -105,14 +105,14 @@ def start(
     return process
 
 
-def _words(sandbox: Sandbox, holds: Protection, report: int, environment: Mapping[str, str]) -> list[str]:
+def _arguments(sandbox: Sandbox, holds: Protection, report: int, environment: Mapping[str, str]) -> list[str]:
     return [
         f"parent={os.getpid()}",
         f"report={report}",
         f"landlock={holds.landlock}",
         f"seccomp={int(holds.seccomp)}",
         f"alone={int(sandbox.alone)}",
-        # Python itself may add to an empty one.
+        # Python itself may add variables to an empty environment.
         *([] if environment else ["environment=none"]),
         *(f"{name}={value}" for name, value in sandbox.limits.items()),
         *(f"{access}={path}" for access, path in sandbox.allowed),

@@ -1,7 +1,7 @@
-"""A seccomp filter: which system calls a process may make. Written as BPF, the small machine language of the kernel.
+"""A seccomp filter: decides which system calls a process may make. It is a program in BPF, the kernel's bytecode.
 
-A filter sees a call's number, the processor's mode and the arguments as numbers. Reading and writing open descriptors,
-memory, threads and clocks stay free.
+The filter sees the number of a call, the processor's architecture and the arguments as numbers. Calls that read and
+write open descriptors, and those for memory, threads and clocks, stay allowed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from worker.sandbox.system_calls import (
 )
 
 SET_FILTER, ASK_ACTION = 1, 2
-# Without this flag kernels before 5.16 slow every filtered process down, against attacks across its own threads.
+# SECCOMP_FILTER_FLAG_SPEC_ALLOW: without it, kernels before 5.16 slow down every filtered process (Spectre).
 FLAGS = 4
 KILL_PROCESS, REFUSE, ABSENT_HERE, ALLOW = 0x80000000, 0x00050001, 0x00050026, 0x7FFF0000  # EPERM is 1, ENOSYS 38
 
@@ -32,21 +32,21 @@ IF_EQUAL, IF_GREATER, IF_AT_LEAST, IF_ANY_BIT = 0x15, 0x25, 0x35, 0x45
 NUMBER_AT, ARCHITECTURE_AT, ARGUMENTS_AT = 0, 4, 16
 
 X32 = 0x40000000
-"""Calls of x86_64 with 32-bit addresses have this bit; they reach the same code by other numbers."""
+"""This bit marks calls of the x32 ABI, which reach the same kernel code by other numbers."""
 CLONE_THREAD = 0x10000
 CLONE_NEW = 0x7E020000
 """CLONE_NEWNS, …CGROUP, …UTS, …IPC, …USER, …PID and …NET."""
 PUSH_INPUT, LINUX_CONSOLE = 0x5412, 0x541C
-"""TIOCSTI and TIOCLINUX: they type into a terminal, as if its user did."""
+"""TIOCSTI and TIOCLINUX: they insert input into a terminal, as if its user had typed it."""
 
 Step = tuple[int, int, "str | int", "str | int"]
-"""An instruction: its code, its number, where to go on if it is true and if not: steps to leave out, or a label."""
+"""An instruction: operation, operand, and the jumps if true and if false: a number of steps to skip, or a label."""
 
 Program = list[Step]
 
 
 def is_available() -> bool:
-    """Tell whether this kernel filters system calls, on a processor whose numbers are known here."""
+    """Return whether the kernel has seccomp filters and the numbers of this processor's calls are known."""
     if os.uname().machine not in ARCHITECTURES:
         return False
     try:
@@ -58,9 +58,9 @@ def is_available() -> bool:
 
 
 def filter_calls(*, alone: bool) -> None:
-    """Filter the calls of this thread and of all that is started from it, for good. Raises OSError.
+    """Filter the calls of this thread and of everything that it starts, irrevocably. Raises OSError.
 
-    `alone`: it may start no other process, only threads, and signal itself only.
+    `alone`: the process may start threads but no other process, and may send signals to itself only.
     """
     code = assemble(program(os.uname().machine, alone_as=os.getpid() if alone else None))
     buffer = ctypes.create_string_buffer(code, len(code))
@@ -68,7 +68,7 @@ def filter_calls(*, alone: bool) -> None:
 
 
 def program(machine: str, *, alone_as: int | None) -> Program:
-    """Return the filter for an architecture; `alone_as` is the process that may start no other and signal itself."""
+    """Return the filter for an architecture. `alone_as`: the id of a process that may not start or signal others."""
     column = list(ARCHITECTURES).index(machine)
 
     def numbers(table: Numbers) -> list[int]:
@@ -95,7 +95,7 @@ def _conditions(alone_as: int | None) -> dict[str, Program]:
     rules: dict[str, Program] = {
         "clone": [_argument(0), (IF_ANY_BIT, CLONE_NEW, "refuse", 0)],
         "ioctl": [_argument(1), (IF_EQUAL, PUSH_INPUT, "refuse", 0), (IF_EQUAL, LINUX_CONSOLE, "refuse", 0)],
-        # Limits of its own it may change, those of other processes not.
+        # A process may change its own limits only.
         "prlimit64": [_argument(0), (IF_EQUAL, 0, 0, "refuse")],
     }
     if alone_as is not None:
@@ -105,12 +105,12 @@ def _conditions(alone_as: int | None) -> dict[str, Program]:
 
 
 def _argument(place: int) -> Step:
-    """Load the lower half of an argument, all that the kernel looks at in those that are compared here."""
+    """Load the lower half of an argument: the kernel reads no more of the arguments that are compared here."""
     return (LOAD, ARGUMENTS_AT + 8 * place, 0, 0)
 
 
 def assemble(steps: Program) -> bytes:
-    """Return the machine code, with the ends that the labels name behind it."""
+    """Return the bytecode, followed by the return instructions that the labels stand for."""
     ends = {"kill": KILL_PROCESS, "absent": ABSENT_HERE, "refuse": REFUSE}
     places = {label: len(steps) + offset for offset, label in enumerate(ends)}
 

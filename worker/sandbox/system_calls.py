@@ -1,7 +1,7 @@
-"""The numbers of the system calls that the seccomp filter knows: (x86_64, aarch64), None where there is no such call.
+"""The numbers of the system calls that the seccomp filter knows: (x86_64, aarch64), or None if there is no such call.
 
 From Linux's `arch/x86/entry/syscalls/syscall_64.tbl` and `include/uapi/asm-generic/unistd.h`. A test compares them
-with the kernel's headers where these are installed.
+with the kernel's headers if these are installed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 """AUDIT_ARCH_… of `linux/audit.h`, in the order of the columns below."""
 
 NEWEST = 462
-"""mseal, of Linux 6.10. Later calls have not been looked at: they are answered as by a kernel that lacks them."""
+"""mseal, of Linux 6.10. Later calls were not reviewed: the filter answers them with ENOSYS, like an older kernel."""
 
 REFUSED: Numbers = {
     # Sockets of every kind. Files and pipes need none of these.
@@ -47,13 +47,13 @@ REFUSED: Numbers = {
     "sched_setattr": (314, 274),
     "migrate_pages": (256, 238),
     "move_pages": (279, 239),
-    # Memory and messages shared by number with any process of the same user.
+    # System V IPC and message queues, which any process of the same user can open.
     "shmget": (29, 194),
     "shmat": (30, 196),
     "msgget": (68, 186),
     "semget": (64, 190),
     "mq_open": (240, 180),
-    # Large parts of the kernel in which faults were found again and again.
+    # Large kernel interfaces with a history of vulnerabilities.
     "io_uring_setup": (425, 425),
     "io_uring_enter": (426, 426),
     "io_uring_register": (427, 427),
@@ -108,13 +108,13 @@ REFUSED: Numbers = {
     "vhangup": (153, 58),
     "nfsservctl": (180, 42),
 }
-"""Refused with EPERM, whatever the arguments."""
+"""Refused with EPERM, whatever the arguments are."""
 
 REFUSED_ALONE: Numbers = {"fork": (57, None), "vfork": (58, None), "tkill": (200, 130)}
-"""Refused as well to a program that may start no other process and signal no other."""
+"""Also refused to a program that may neither start nor signal other processes."""
 
 ABSENT: Numbers = {"clone3": (435, 435)}
-"""Answered with ENOSYS: its flags lie in memory, where a filter cannot look. C libraries then take `clone`."""
+"""Answered with ENOSYS: a filter cannot read its flags, which are in memory. C libraries then fall back to `clone`."""
 
 CONDITIONAL: Numbers = {
     "clone": (56, 220),
@@ -123,6 +123,6 @@ CONDITIONAL: Numbers = {
     "kill": (62, 129),
     "tgkill": (234, 131),
 }
-"""Allowed with some arguments."""
+"""Allowed depending on the arguments."""
 
 SECCOMP: tuple[int, int] = (317, 277)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from worker.run_messages import STAGE_SHARES, Limits, Outcome, OutputFile, Work, overall_progress
+from worker.run_messages import STAGE_SHARES, Limits, Outcome, ProducedFile, Work, overall_progress
 
 
 def test_work_comes_out_of_json_as_it_went_in() -> None:
@@ -13,15 +13,15 @@ def test_work_comes_out_of_json_as_it_went_in() -> None:
 
 
 def test_an_outcome_comes_out_of_json_as_it_went_in() -> None:
-    output = OutputFile("vocals", "stem", "vocals.flac", "audio/flac", 5, "00", {"peak_db": None})
+    output = ProducedFile("vocals", "stem", "vocals.flac", "audio/flac", 5, "00", {"peak_db": None})
     outcome = Outcome((output,), {"codec": "mp3"}, {"notes": []})
     assert Outcome.from_json(json.loads(json.dumps(outcome.to_json()))) == outcome
 
 
 @pytest.mark.parametrize("name", ["/proc/self/environ", "../out/x", "..", "", ".", "a/b"])
 def test_an_output_outside_of_its_folder_is_refused(name: str) -> None:
-    output = OutputFile("vocals", "stem", name, "audio/flac", 5, "00")
-    with pytest.raises(ValueError, match="not the name of an output"):
+    output = ProducedFile("vocals", "stem", name, "audio/flac", 5, "00")
+    with pytest.raises(ValueError, match="not a valid name of an output file"):
         Outcome.from_json(Outcome((output,), {}, {}).to_json())
 
 

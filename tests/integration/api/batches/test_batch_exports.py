@@ -9,7 +9,7 @@ from shared.maintenance.batch_rebuild import BatchRebuild
 from shared.queue.engine_catalog import EngineCatalog
 from tests.fixtures.batches import Catalog, jsonl
 from tests.fixtures.servers import BUCKET
-from worker.batches.manifest_reader import ManifestReading
+from worker.batches.manifest_reader import ManifestReader
 
 
 def test_stems_are_exported_under_safe_names(catalog: Catalog) -> None:
@@ -70,14 +70,14 @@ def test_names_of_copies_are_remembered_when_redis_is_lost_in_the_middle_of_a_ma
     source = catalog.put_song("songs/a.flac")
     text = jsonl(*({"track": f"{n % (CHUNK_ITEMS + 9)}", "source": source} for n in range(CHUNK_ITEMS + 10)))
     batch = catalog.submit(manifest=catalog.put_manifest(text), export={"bucket": BUCKET})["id"]
-    reading = ManifestReading(
+    reader = ManifestReader(
         catalog.settings,
         UploadStore(catalog.settings),
         catalog.batches,
         catalog.storage,
         EngineCatalog(catalog.settings, catalog.stand_in.queue),
     )
-    reading.read_on(catalog.batches.read(batch), 1, lambda: False)
+    reader.read_chunks(catalog.batches.read(batch), 1, lambda: False)
     assert catalog.read(batch)["total"] == CHUNK_ITEMS
     catalog.batches._redis.flushall()
     catalog.stand_in.announce()
@@ -97,7 +97,7 @@ def test_a_batch_has_not_ended_before_its_stems_are_exported(catalog: Catalog) -
     for job_id in catalog.stand_in.published_ids():
         catalog.stand_in.succeed(job_id)
     for _ in range(8):
-        catalog.new_feeder().run()
+        catalog.new_feeder().run_round()
         standing = catalog.read(batch["id"])
         assert (standing["state"], standing["counts"]["failed"]) == ("running", 0), "a missing bucket is waited for"
     (item,) = catalog.items(batch["id"])

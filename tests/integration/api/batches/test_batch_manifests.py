@@ -124,7 +124,7 @@ def test_a_manifest_is_read_as_far_as_its_owners_records_may_go(catalog: Catalog
     catalog.settings = catalog.settings.model_copy(update={"max_redis_share_per_owner": (taken + 800) / limit})
     catalog.batches = BatchStore(catalog.settings)
     catalog.feeder = catalog.new_feeder()
-    catalog.feeder.run()
+    catalog.feeder.run_round()
     read = catalog.read(batch["id"])
     assert (read["state"], read["total"]) == ("running", 1000), "two chunks: the second passes the limit"
     assert read["error"]["code"] == "records_quota_exceeded"

@@ -71,13 +71,13 @@ def test_a_rerun_of_many_is_answered_before_anybody_looks_and_survives_who_looks
     assert (answer["state"], answer["rerun_checked"], answer["counts"]["succeeded"]) == ("running", 0, 1200)
     assert catalog.web.delete(f"/v1/batches/{batch}").status_code == 409
     steps = iter([True, False])
-    catalog.feeder._reruns.look_on(catalog.batches.read(batch), lambda: next(steps))
+    catalog.feeder._reruns.check_chunks(catalog.batches.read(batch), lambda: next(steps))
     stale = catalog.batches.read(batch)
     assert catalog.read(batch)["rerun_checked"] == 500
     assert catalog.read(batch)["state"] == "running"
     for _ in range(2):
         # Whoever takes over, and one who was slow.
-        catalog.new_feeder()._reruns.look_on(stale, lambda: True)
+        catalog.new_feeder()._reruns.check_chunks(stale, lambda: True)
     done = catalog.read(batch)
     assert done["rerun_checked"] is None
     outdated = [n for n, version in enumerate(versions, 1) if version == "1"]

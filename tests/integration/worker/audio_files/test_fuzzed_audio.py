@@ -34,7 +34,7 @@ def child(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChildProcess]:
     child = ChildProcess(
         threads=1, scratch_folder=tmp_path_factory.mktemp("scratch"), extra_engines=("tests.fixtures.engines",)
     )
-    assert child.hear(240) == {"event": "ready"}
+    assert child.read_event(240) == {"event": "ready"}
     yield child
     child.end()
 

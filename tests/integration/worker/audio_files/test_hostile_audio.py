@@ -32,7 +32,7 @@ def child(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChildProcess]:
     child = ChildProcess(
         threads=1, scratch_folder=tmp_path_factory.mktemp("scratch"), extra_engines=("tests.fixtures.engines",)
     )
-    assert child.hear(240) == {"event": "ready"}
+    assert child.read_event(240) == {"event": "ready"}
     yield child
     child.end()
 
@@ -41,7 +41,7 @@ def run(child: ChildProcess, path: Path, folder: Path) -> Mapping[str, Any]:
     """Have the child separate a copy of the file in a folder of its jobs."""
     folder.mkdir()
     source = Path(shutil.copyfile(path, folder / "source"))
-    child.give(
+    child.send_work(
         Work(
             input_path=str(source),
             output_folder=str(folder / "out"),
@@ -54,7 +54,7 @@ def run(child: ChildProcess, path: Path, folder: Path) -> Mapping[str, Any]:
         )
     )
     while True:
-        event = child.hear(MAX_SECONDS)
+        event = child.read_event(MAX_SECONDS)
         assert event is not None, f"{path.name} took more than {MAX_SECONDS} s"
         if event["event"] in {"done", "error"}:
             return event

@@ -20,13 +20,12 @@ from shared.jobs.model import Job, JobRequest, JobState, Output, Source
 from shared.jobs.store import Claim, new_id
 from shared.jobs.uploads import UploadStore
 from shared.maintenance.garbage_collector import Collector
-from shared.redis_client.connection import connect
+from shared.redis_client.connection import Scripts, connect
 from shared.settings import Settings
 from shared.storage.object_storage import output_key, upload_key
 from tests.fixtures.api import ENGINE, StandIn
 from worker.child.pool import Children
-from worker.jobs.content_store import ContentStore
-from worker.jobs.result_cache import EarlierResults
+from worker.jobs.result_cache import ResultCache
 from worker.jobs.storage_watch import StorageWatch
 from worker.jobs.supervisor import Supervisor
 
@@ -43,10 +42,10 @@ class World(StandIn):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.announce()
-        self.earlier = EarlierResults(
+        self.earlier = ResultCache(
             items=BatchItems(self.store, BatchStore(self.settings), self.storage),
             store=self.store,
-            contents=ContentStore(self.settings),
+            scripts=Scripts(connect(self.settings), self.settings.redis_prefix),
             storage=self.storage,
             engines=[ENGINE],
         )
@@ -60,7 +59,7 @@ class World(StandIn):
             tally=tally,
             stopping=stopping,
             scratch_folder=self.folder / "jobs",
-            earlier_results=self.earlier,
+            result_cache=self.earlier,
             watch=StorageWatch(self.storage, stopping, lambda: None),
         )
 
@@ -90,7 +89,7 @@ class World(StandIn):
 
     def settle(self, claim: Claim) -> Job:
         """Have the supervisor run it; without a mixture in storage, all it can do is copy."""
-        self.supervisor.run(claim)
+        self.supervisor.run_job(claim)
         return self.store.read_many([claim.job.id])[0]
 
     def find(self, **changes: Any) -> Job | None:
@@ -99,8 +98,8 @@ class World(StandIn):
         contents = self.earlier.contents_of(claim.job)
         if not contents or claim.job.request.no_cache:
             return None
-        known = self.earlier.contents.reserve(claim, contents).known_job_id
-        return self.earlier.read(known, claim.job) if known else None
+        known = self.earlier.reserve(claim, contents).known_job_id
+        return self.earlier.find_earlier_job(known, claim.job) if known else None
 
     def read(self, output: Output) -> bytes:
         return b"".join(self.storage.open(output.key).chunks())
@@ -129,7 +128,7 @@ def test_what_lies_in_the_place_of_an_earlier_output_is_not_copied(world: World)
     first = world.separate(world.submit())
     replaced = first.outputs[1]
     world.storage.put_bytes(b"x" * replaced.size_bytes, replaced.key, "audio/flac")
-    assert world.earlier.copy(first, world.submit(), lambda: None) is None
+    assert world.earlier.copy_outputs(first, world.submit(), lambda: None) is None
     again = world.settle(world.submit())
     assert not again.cached
 

@@ -42,7 +42,7 @@ def test_a_worker_whose_scratch_folder_is_gone_goes_on_telling_that_it_lives(ser
 
 
 def use_up(children: Children, monkeypatch: pytest.MonkeyPatch, python: str) -> None:
-    with children.lend(urgent=True, check=lambda: None) as child:
+    with children.lend("interactive", check=lambda: None) as child:
         child.jobs_done += 1
         monkeypatch.setattr(sys, "executable", python)
 
@@ -57,7 +57,7 @@ def test_a_slot_is_not_lost_with_a_child_that_could_not_be_replaced(
             use_up(children, monkeypatch, str(tmp_path / "nothing-here"))
         monkeypatch.undo()
         looks = iter(range(100))
-        with children.lend(urgent=True, check=lambda: next(looks)) as child:
+        with children.lend("interactive", check=lambda: next(looks)) as child:
             assert child.alive
     finally:
         children.close()

@@ -16,7 +16,7 @@ from shared.storage.object_storage import job_prefix, upload_key
 from tests.fixtures.api import StandIn
 from worker.jobs.attempt import UPLOADS_AT_ONCE, Attempt, WorkerStoppingError
 from worker.jobs.heartbeat import Heartbeat
-from worker.run_messages import Outcome, OutputFile, describe_file
+from worker.run_messages import Outcome, ProducedFile, describe_file
 
 N_FILES = 12 * UPLOADS_AT_ONCE
 
@@ -39,7 +39,7 @@ def attempt(stand_in: StandIn, claim: Claim, tmp_path: Path) -> Iterator[Attempt
         yield Attempt(claim, stand_in.settings, folder=tmp_path, heartbeat=heartbeat, stopping=Event())
 
 
-def written(folder: Path) -> list[OutputFile]:
+def written(folder: Path) -> list[ProducedFile]:
     files = []
     for number in range(N_FILES):
         path = folder / "out" / f"{number}.json"

@@ -13,7 +13,7 @@ from shared.errors import SeparationFailedError
 from tests.fixtures.audio import make_song, write_wav
 from tests.fixtures.engines import Share, registry_of
 from worker.engines.errors import EngineUnavailableError, TrackTooLongError
-from worker.pipeline import run as pipeline
+from worker.pipeline.run import separate_song
 from worker.run_messages import Limits, Work
 
 
@@ -45,7 +45,7 @@ def test_an_engine_that_returns_invalid_blocks_fails_the_run_and_leaves_no_files
     source = write_wav(tmp_path / "song.wav", make_song(3))
     work = work_on(tmp_path, source, limits=Limits(threads=threads))
     with pytest.raises(SeparationFailedError):
-        pipeline.separate_song(work, lambda *_: None, registry=registry_of(engine))
+        separate_song(work, lambda *_: None, registry=registry_of(engine))
     assert not (tmp_path / "scratch").exists()
     assert [thread.name for thread in threading.enumerate() if thread.name.startswith("task-pool")] == []
     assert not list((tmp_path / "out").glob("vocals*"))
@@ -63,13 +63,11 @@ def test_a_song_too_long_for_the_engine_is_refused_before_decoding(tmp_path: Pat
     stages: list[str] = []
     source = write_wav(tmp_path / "song.wav", make_song(3))
     with pytest.raises(TrackTooLongError):
-        pipeline.separate_song(
-            work_on(tmp_path, source), lambda stage, _: stages.append(stage), registry=registry_of(Short())
-        )
+        separate_song(work_on(tmp_path, source), lambda stage, _: stages.append(stage), registry=registry_of(Short()))
     assert set(stages) == {"probe"}
 
 
 def test_an_unavailable_engine_is_refused_with_a_list_of_available_ones(tmp_path: Path) -> None:
     work = Work("none", str(tmp_path / "o"), str(tmp_path / "s"), "x", "magic")
     with pytest.raises(EngineUnavailableError, match="there are: share"):
-        pipeline.separate_song(work, lambda *_: None, registry=registry_of(Share()))
+        separate_song(work, lambda *_: None, registry=registry_of(Share()))

@@ -16,8 +16,8 @@ from shared.errors import AudioTooShortError, RequestInvalidError
 from tests.fixtures.audio import convert, decode, make_song, write_wav
 from tests.fixtures.engines import Share, registry_of
 from worker.engines.interface import FloatArray
-from worker.pipeline import run as pipeline
-from worker.run_messages import Limits, Outcome, OutputFile, Work
+from worker.pipeline.run import separate_song
+from worker.run_messages import Limits, Outcome, ProducedFile, Work
 
 
 def run(folder: Path, source: Path, engine: Share | None = None, **options: Any) -> Outcome:
@@ -29,10 +29,10 @@ def run(folder: Path, source: Path, engine: Share | None = None, **options: Any)
         engine="share",
         **options,
     )
-    return pipeline.separate_song(work, lambda *_: None, registry=registry_of(engine or Share()))
+    return separate_song(work, lambda *_: None, registry=registry_of(engine or Share()))
 
 
-def stem(outcome: Outcome, name: str) -> OutputFile:
+def stem(outcome: Outcome, name: str) -> ProducedFile:
     return next(o for o in outcome.outputs if (o.kind, o.name) == ("stem", name))
 
 
@@ -85,7 +85,7 @@ def test_progress_names_each_stage_in_order_and_never_falls_within_one(tmp_path:
     source = write_wav(tmp_path / "song.wav", make_song(3))
     work = Work(str(source), str(tmp_path / "o"), str(tmp_path / "s"), "song.wav", "share")
     probed: list[Mapping[str, Any]] = []
-    pipeline.separate_song(
+    separate_song(
         work,
         lambda stage, fraction: told.append((stage, fraction)),
         report_probed=probed.append,

@@ -99,9 +99,9 @@ def test_an_engine_in_a_child_reaches_nothing_and_the_next_song_is_separated(
         work = Work(
             str(source), str(job / "out"), str(job / "scratch"), "song.wav", "share", extra_engines=(module,), **options
         )
-        child.give(work)
+        child.send_work(work)
         while True:
-            event = child.hear(200)
+            event = child.read_event(200)
             assert event is not None
             if event["event"] in {"done", "error"}:
                 return dict(event)

@@ -1,0 +1,105 @@
+"""Two background threads for work that nobody waits for: feeding batches, and collecting garbage.
+
+Both wait on the storage, so they have threads apart from the queue's: they must not delay heartbeats and rescue.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import asdict
+
+import structlog
+
+from shared.counters import Tally
+from shared.errors import StemqueueError, StoreUnavailableError
+from shared.logs import Trouble
+from shared.maintenance.garbage_collector import Collector
+from worker.batches.feeder import BatchFeeder
+from worker.jobs.storage_watch import StorageWatch
+
+log = structlog.get_logger(__name__)
+
+FEED_SECONDS = 1.0
+"""The longest pause between two rounds of the batch feeder. Raising it delays the jobs of batches."""
+
+
+class FeederThread:
+    """Runs the batch feeder while the storage serves; `wake` may be called from any thread."""
+
+    def __init__(self, feeder: BatchFeeder, watch: StorageWatch, stopping: threading.Event) -> None:
+        self._feeder = feeder
+        self._watch = watch
+        self._stopping = stopping
+        self._wake = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="feeder", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Have the next round begin at once."""
+        self._wake.set()
+
+    def _run(self) -> None:
+        trouble = Trouble()
+        while not self._stopping.is_set():
+            try:
+                # Everything that the feeder does needs the storage.
+                more = not self._watch.fault and self._feeder.run_round()
+                trouble.over()
+                if more:
+                    continue
+            except StoreUnavailableError as error:
+                if trouble.is_news():
+                    log.warning("batch feeder waits for redis", error=error.message)
+            except Exception:
+                # A defect that one batch meets must not end the thread that feeds all of them.
+                log.exception("batch feeder failed")
+            self._wake.wait(FEED_SECONDS)
+            self._wake.clear()
+
+
+class CollectorThread:
+    """Runs the garbage collector when it is due and the storage serves."""
+
+    def __init__(
+        self,
+        collector: Collector,
+        watch: StorageWatch,
+        tally: Tally,
+        stopping: threading.Event,
+        collect_seconds: float,
+    ) -> None:
+        self._collector = collector
+        self._watch = watch
+        self._tally = tally
+        self._stopping = stopping
+        self._pause_seconds = min(10.0, collect_seconds)
+        self._thread = threading.Thread(target=self._run, name="collector", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._pause_seconds):
+            if self._watch.fault:
+                # `run` would mark this turn as taken, although nothing can be collected now.
+                continue
+            try:
+                self._collect()
+            except StemqueueError as error:
+                log.warning("garbage collection postponed", error=error.message)
+            except Exception:
+                log.exception("garbage collection failed")
+
+    def _collect(self) -> None:
+        collected = self._collector.run()
+        if not collected:
+            return
+        numbers = asdict(collected)
+        write = log.info if any(numbers.values()) else log.debug
+        write("garbage collected", **numbers)
+        for kind, number in numbers.items():
+            self._tally.add("collected_total", number, kind=kind)
