@@ -48,7 +48,7 @@ def test_the_process_has_limits_no_environment_and_no_way_to_new_rights() -> Non
 
 def test_it_dies_with_its_parent() -> None:
     script = (
-        "from worker import ffmpeg\n"
+        "from worker.audio_files import ffmpeg\n"
         f"process = ffmpeg.start({ENDLESS!r}, ffmpeg_path=None, confinement=ffmpeg.Confinement())\n"
         "print(process.pid, flush=True)\n"
         "import time; time.sleep(60)\n"
