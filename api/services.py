@@ -27,6 +27,8 @@ from shared.jobs.store import JobStore
 from shared.jobs.uploads import UploadStore
 from shared.queue.dispatcher import JobQueue
 from shared.queue.engine_catalog import EngineCatalog
+from shared.queue.statistics import QueueStatistics
+from shared.queue.worker_registry import WorkerRegistry
 from shared.redis_client.connection import connect
 from shared.settings import Settings
 from shared.storage.object_storage import ObjectStorage
@@ -41,6 +43,8 @@ class Services:
     settings: Settings
     store: JobStore
     queue: JobQueue
+    workers: WorkerRegistry
+    statistics: QueueStatistics
     storage: ObjectStorage
     prompt_storage: ObjectStorage
     recorded: RecordedObjects
@@ -67,9 +71,10 @@ def make_services(settings: Settings) -> Services:
     client = connect(settings)
     store = JobStore(settings, client)
     queue = JobQueue(settings, client)
+    workers, statistics = WorkerRegistry(settings, client), QueueStatistics(settings, client)
     storage = ObjectStorage(settings)
     prompt_storage = ObjectStorage(settings, prompt=True)
-    catalog = EngineCatalog(settings, queue)
+    catalog = EngineCatalog(settings, queue, workers)
     deliveries = WebhookStore(settings, client)
     batches, changes = BatchStore(settings, client), BatchChanges(settings, client)
     items = BatchItems(store, batches, prompt_storage)
@@ -86,6 +91,8 @@ def make_services(settings: Settings) -> Services:
         settings=settings,
         store=store,
         queue=queue,
+        workers=workers,
+        statistics=statistics,
         storage=storage,
         prompt_storage=prompt_storage,
         recorded=RecordedObjects(prompt_storage),
@@ -99,7 +106,7 @@ def make_services(settings: Settings) -> Services:
             prompt_storage=prompt_storage,
             catalog=catalog,
         ),
-        readiness=Readiness(store, queue, prompt_storage),
+        readiness=Readiness(store, workers, prompt_storage),
         tally=Tally(client, settings.redis_prefix),
         keys=ApiKeys(settings, client),
         rate_limits=RateLimits(settings, client),
@@ -109,7 +116,7 @@ def make_services(settings: Settings) -> Services:
         batch_changes=changes,
         items=items,
         batch_submissions=batch_submissions,
-        preflight=Preflight(batch_submissions, queue, storage),
+        preflight=Preflight(batch_submissions, workers, statistics, storage),
         deliveries=deliveries,
         webhooks=Webhooks(settings, items, batches, deliveries),
         # Whoever waits holds a thread: a quarter of them stays free for calls that do not.

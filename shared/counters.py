@@ -14,7 +14,8 @@ from typing import cast
 
 import redis
 
-from shared.redis_client.connection import Scripts, guarded
+from shared.redis_client.connection import guarded
+from shared.redis_client.scripts import Scripts
 
 STAGE_SECONDS_BUCKETS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)
 """Upper bounds of the histogram of stage durations, in seconds."""

@@ -17,22 +17,35 @@ from shared.batches.model import ItemState
 from shared.batches.store import BatchStore
 from shared.counters import NAMES, STAGE_SECONDS_BUCKETS, Count, Tally
 from shared.queue.dispatcher import JobQueue
+from shared.queue.statistics import QueueStatistics
+from shared.queue.worker_registry import WorkerRegistry
 
 PREFIX = "stemqueue_"
 
 
-def render(queue: JobQueue, batches: BatchStore, tally: Tally) -> bytes:
+def render(
+    queue: JobQueue, workers: WorkerRegistry, statistics: QueueStatistics, batches: BatchStore, tally: Tally
+) -> bytes:
     """Return all figures in Prometheus's text format. Raises StoreUnavailableError."""
     registry = CollectorRegistry()
-    registry.register(DeploymentCollector(queue, batches, tally))
+    registry.register(DeploymentCollector(queue, workers, statistics, batches, tally))
     return generate_latest(registry)
 
 
 class DeploymentCollector(Collector):
     """Reads the deployment once for each scrape."""
 
-    def __init__(self, queue: JobQueue, batches: BatchStore, tally: Tally) -> None:
+    def __init__(
+        self,
+        queue: JobQueue,
+        workers: WorkerRegistry,
+        statistics: QueueStatistics,
+        batches: BatchStore,
+        tally: Tally,
+    ) -> None:
         self._queue = queue
+        self._registry = workers
+        self._statistics = statistics
         self._batches = batches
         self._tally = tally
 
@@ -73,16 +86,16 @@ class DeploymentCollector(Collector):
 
     def _jobs(self) -> Iterator[Metric]:
         jobs = GaugeMetricFamily(f"{PREFIX}jobs", "Jobs by state", labels=["state"])
-        for state, number in sorted(self._queue.counts().items()):
+        for state, number in sorted(self._statistics.jobs_by_state().items()):
             jobs.add_metric([state], number)
         failures = CounterMetricFamily(f"{PREFIX}job_failures", "Jobs that failed for good, by code", labels=["code"])
-        for code, number in sorted(self._queue.failures().items()):
+        for code, number in sorted(self._statistics.failures_by_code().items()):
             if not code.startswith("retried:"):
                 failures.add_metric([code], number)
         yield from (jobs, failures)
 
     def _workers(self) -> Iterator[Metric]:
-        live = self._queue.workers()
+        live = self._registry.live_workers()
         yield GaugeMetricFamily(f"{PREFIX}workers", "Live workers", value=len(live))
         slots = GaugeMetricFamily(f"{PREFIX}slots", "Slots of live workers, by engine", labels=["engine"])
         by_engine: dict[str, int] = defaultdict(int)

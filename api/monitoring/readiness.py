@@ -13,7 +13,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 
 from shared.errors import StemqueueError, StoreUnavailableError
 from shared.jobs.store import JobStore
-from shared.queue.dispatcher import JobQueue
+from shared.queue.worker_registry import WorkerRegistry
 from shared.storage.object_storage import ObjectStorage
 
 PATIENCE_SECONDS = 1.5
@@ -23,11 +23,11 @@ PATIENCE_SECONDS = 1.5
 class Readiness:
     """The probes of Redis, storage and workers."""
 
-    def __init__(self, store: JobStore, queue: JobQueue, storage: ObjectStorage) -> None:
+    def __init__(self, store: JobStore, workers: WorkerRegistry, storage: ObjectStorage) -> None:
         self._probes: Mapping[str, Callable[[], None]] = {
             "redis": lambda: _demand_redis(store),
             "storage": storage.ping,
-            "workers": lambda: _demand_workers(queue),
+            "workers": lambda: _demand_workers(workers),
         }
         self._pool = ThreadPoolExecutor(max_workers=len(self._probes), thread_name_prefix="readiness")
         self._under_way: dict[str, Future[None]] = {}
@@ -59,8 +59,8 @@ def _demand_redis(store: JobStore) -> None:
     store.demand_memory()
 
 
-def _demand_workers(queue: JobQueue) -> None:
-    workers = queue.workers()
+def _demand_workers(registry: WorkerRegistry) -> None:
+    workers = registry.live_workers()
     if not workers:
         raise StoreUnavailableError("No worker is running.")
     if all(worker.fault for worker in workers):

@@ -68,5 +68,6 @@ def ready() -> Response:
 @blueprint.get("/metrics")
 def prometheus() -> Response:
     """Show the deployment's figures to Prometheus."""
-    body = metrics.render(services().queue, services().batches, services().tally)
+    here = services()
+    body = metrics.render(here.queue, here.workers, here.statistics, here.batches, here.tally)
     return Response(body, content_type=CONTENT_TYPE_LATEST)

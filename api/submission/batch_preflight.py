@@ -20,7 +20,8 @@ from shared.batches.item_parser import ItemReader, prefix_lines
 from shared.batches.manifest_format import Line, read_lines
 from shared.batches.model import BatchRequest, Manifest
 from shared.batches.stored_items import Item
-from shared.queue.dispatcher import JobQueue
+from shared.queue.statistics import QueueStatistics
+from shared.queue.worker_registry import WorkerRegistry
 from shared.storage.object_storage import ObjectStorage
 
 MAX_LINES = 20_000
@@ -73,7 +74,8 @@ class Preflight:
     """Looks a batch over. Raises what submitting it would."""
 
     submissions: BatchSubmissions
-    queue: JobQueue
+    workers: WorkerRegistry
+    statistics: QueueStatistics
     storage: ObjectStorage
 
     def look(self, sender: Sender, wanted: BatchSubmission) -> PreflightResource:
@@ -114,7 +116,7 @@ class Preflight:
         bad = [(item.line, item.error) for item in seen if item.error]
         kinds = Counter((str(r["engine"]), str(r.get("format", "flac"))) for r in good)
         work = [self._work(engine, form, round(number * scale)) for (engine, form), number in sorted(kinds.items())]
-        slots = sum(worker.slots - worker.kept_slots for worker in self.queue.workers())
+        slots = sum(worker.slots - worker.kept_slots for worker in self.workers.live_workers())
         seconds = [w.items * w.seconds_each for w in work if w.seconds_each is not None]
         room = [w.items * w.bytes_each for w in work if w.bytes_each is not None]
         return PreflightResource(
@@ -132,5 +134,5 @@ class Preflight:
         )
 
     def _work(self, engine: str, form: str, number: int) -> WorkResource:
-        seconds, size_bytes = self.queue.usual(engine, form)
+        seconds, size_bytes = self.statistics.typical_job(engine, form)
         return WorkResource(engine=engine, format=form, items=number, seconds_each=seconds, bytes_each=size_bytes)

@@ -14,7 +14,8 @@ import redis
 from shared.batches.model import Batch, BatchState
 from shared.batches.store import batch_from_flat
 from shared.errors import BatchNotFoundError, BatchStateError
-from shared.redis_client.connection import Scripts, connect
+from shared.redis_client.connection import connect
+from shared.redis_client.scripts import Scripts
 from shared.settings import Settings
 
 LETTERS_AT_ONCE = 100_000

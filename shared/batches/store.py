@@ -15,8 +15,9 @@ from shared.batches.model import Batch, BatchRequest, ItemState, batch_of
 from shared.errors import BatchNotFoundError, SourceMissingError
 from shared.fifo_cache import Recent
 from shared.jobs.limits import Admission
-from shared.redis_client.connection import Scripts, connect, guarded
+from shared.redis_client.connection import connect, guarded
 from shared.redis_client.pagination import ids_after
+from shared.redis_client.scripts import Scripts
 from shared.settings import Settings
 
 REMEMBERED = 1_000

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from shared.errors import SourceMissingError
 from shared.jobs.model import SCHEMA_VERSION, Job, JobState, Output
-from shared.jobs.store import Claim, JobStore
+from shared.jobs.store import Claim
 from shared.storage.object_storage import ObjectStorage, output_key
 
 FILENAME = "job.json"
@@ -76,41 +75,8 @@ def read_document(storage: ObjectStorage, key: str) -> dict[str, Any]:
     return document
 
 
-def rebuild(
-    store: JobStore, storage: ObjectStorage, is_elsewhere: Callable[[str], bool] = lambda _: False
-) -> Iterator[tuple[str, bool]]:
-    """Restore the records of all jobs that storage knows and Redis does not; yield (job id, restored).
-
-    Jobs that are kept in another way are left out. Of several attempts' documents that with the highest fence counts.
-    """
-    for job_id, key in _newest_documents(storage):
-        if is_elsewhere(job_id):
-            continue
-        try:
-            document = read_document(storage, key)
-        except SourceMissingError:
-            continue
-        yield job_id, store.restore(document)
-
-
 def newest_document(storage: ObjectStorage, job_id: str) -> str | None:
     """Return where the document of a job's last attempt lies, if there is one."""
     found = [key.split("/") for key, _, _ in storage.list_keys(f"jobs/{job_id}/")]
     fences = [int(fence) for _, _, fence, name in found if name == FILENAME]
     return output_key(job_id, max(fences), FILENAME) if fences else None
-
-
-def _newest_documents(storage: ObjectStorage) -> Iterator[tuple[str, str]]:
-    current, best_fence, best_key = "", -1, ""
-    for key, _, _ in storage.list_keys("jobs/"):
-        _, job_id, fence, filename = [*key.split("/", 3), "", "", ""][:4]
-        if filename != FILENAME:
-            continue
-        if job_id != current:
-            if best_key:
-                yield current, best_key
-            current, best_fence, best_key = job_id, -1, ""
-        if int(fence) > best_fence:
-            best_fence, best_key = int(fence), key
-    if best_key:
-        yield current, best_key

@@ -15,8 +15,9 @@ from shared.errors import (
     StorageQuotaError,
     StoreFullError,
 )
-from shared.redis_client.connection import Scripts, guarded
+from shared.redis_client.connection import guarded
 from shared.redis_client.memory import ADMITTING_SHARE, RedisMemory
+from shared.redis_client.scripts import Scripts
 from shared.settings import Settings
 
 OWNER_FULL_PAUSE_SECONDS = 15

@@ -25,8 +25,9 @@ from shared.fifo_cache import Recent
 from shared.jobs.length_estimate import guessed_length, kind_of
 from shared.jobs.limits import Admission
 from shared.jobs.model import Job, JobRequest, JobState, Output
-from shared.redis_client.connection import Scripts, connect, guarded
+from shared.redis_client.connection import connect, guarded
 from shared.redis_client.pagination import ids_after
+from shared.redis_client.scripts import Scripts
 from shared.settings import Settings
 
 REMEMBERED = 512

@@ -13,7 +13,8 @@ import redis
 
 from shared.errors import SourceMissingError
 from shared.jobs.limits import Admission
-from shared.redis_client.connection import Scripts, connect, guarded
+from shared.redis_client.connection import connect, guarded
+from shared.redis_client.scripts import Scripts
 from shared.settings import Settings
 
 

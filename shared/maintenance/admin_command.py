@@ -14,11 +14,13 @@ import click
 from shared.api_keys import SCOPES, ApiKeys
 from shared.batches.store import BatchStore
 from shared.errors import StemqueueError
-from shared.jobs.archive import rebuild
 from shared.jobs.store import JobStore
 from shared.maintenance.batch_rebuild import BatchRebuild
 from shared.maintenance.garbage_collector import Collection, Collector
+from shared.maintenance.job_rebuild import rebuild_jobs
 from shared.queue.dispatcher import JobQueue
+from shared.queue.statistics import QueueStatistics
+from shared.queue.worker_registry import WorkerRegistry
 from shared.settings import Settings, read_settings
 from shared.storage.object_storage import ObjectStorage
 
@@ -72,13 +74,12 @@ def resume(settings: Settings, engine: str) -> None:
 @click.pass_obj
 def status(settings: Settings) -> None:
     """Show jobs by state, queues, and live workers."""
-    queue = JobQueue(settings)
-    for state, count in sorted(queue.counts().items()):
+    for state, count in sorted(QueueStatistics(settings).jobs_by_state().items()):
         click.echo(f"{state:10} {count}")
-    for line in queue.lines():
+    for line in JobQueue(settings).lines():
         stopped = " paused" * line.paused + " draining" * line.draining
         click.echo(f"queue {line.engine} {line.priority}: {line.waiting} waiting{stopped}")
-    for worker in queue.workers():
+    for worker in WorkerRegistry(settings).live_workers():
         waits = f"; waits for the storage: {worker.fault}" if worker.fault else ""
         click.echo(f"worker {worker.id}: {worker.slots} slots, {', '.join(worker.engines)}{waits}")
 
@@ -110,7 +111,7 @@ def rebuild_records(settings: Settings) -> None:
     kept = Counter(was_restored for _, was_restored in BatchRebuild(batches, storage).run())
     click.echo(f"{kept[True]} batches restored, {kept[False]} known already")
     restored = known = 0
-    for _, was_restored in rebuild(store, storage, batches.holds_job):
+    for _, was_restored in rebuild_jobs(store, storage, batches.holds_job):
         restored += was_restored
         known += not was_restored
     Collector(settings, storage).adopt()

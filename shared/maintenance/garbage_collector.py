@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import redis
 import structlog
@@ -27,8 +28,8 @@ from shared.jobs.model import Job, JobState
 from shared.jobs.store import Deletion, JobStore, new_id
 from shared.jobs.uploads import UploadStore
 from shared.maintenance.batch_garbage import BatchLeavings
-from shared.maintenance.collector_state import CollectorState
-from shared.redis_client.connection import connect
+from shared.redis_client.connection import connect, guarded
+from shared.redis_client.scripts import Scripts
 from shared.settings import Settings
 from shared.storage.object_storage import ObjectStorage, job_prefix
 from shared.storage.server_clock import storage_seconds
@@ -65,7 +66,9 @@ class Collector:
         self._storage = storage
         self._store = JobStore(settings, client)
         self._uploads = UploadStore(settings, client)
-        self._state = CollectorState(settings, client)
+        self._redis = client
+        self._scripts = Scripts(client, settings.redis_prefix)
+        self._instance_key = f"{settings.redis_prefix}instance"
         self._batches = BatchStore(settings, client)
         self._changes = BatchChanges(settings, client)
         self._leavings = BatchLeavings(
@@ -77,7 +80,7 @@ class Collector:
 
         `now` collects whoever's turn it is: turns save work, and two collections at a time do no harm.
         """
-        if not now and not self._state.take_turn():
+        if not now and not self._take_turn():
             return None
         done = Collection()
         done.expired_batches = self._expire_batches()
@@ -98,14 +101,16 @@ class Collector:
 
         A storage with an id and a Redis without one means that Redis was lost: `stemqueue-admin rebuild` mends it.
         """
-        known = self._state.instance()
+        known = self._known_instance()
         try:
             found = b"".join(self._storage.open(INSTANCE_KEY).chunks()).decode()
         except SourceMissingError:
             found = None
         if found is None:
-            known = known or self._state.instance(set_to=new_id())
-            self._storage.put_bytes((known or "").encode(), INSTANCE_KEY, "text/plain")
+            if known is None:
+                known = new_id()
+                self._set_instance(known)
+            self._storage.put_bytes(known.encode(), INSTANCE_KEY, "text/plain")
             return True
         if known != found:
             log.error("redis does not know this storage: run stemqueue-admin rebuild", storage=found, redis=known)
@@ -118,7 +123,7 @@ class Collector:
         except SourceMissingError:
             self.introduce()
         else:
-            self._state.instance(set_to=found)
+            self._set_instance(found)
 
     def remove(self, deletion: Deletion) -> None:
         """Remove the objects of a job or a batch whose record is gone."""
@@ -129,6 +134,17 @@ class Collector:
             if deletion.source_key:
                 self._storage.delete([deletion.source_key])
         self._store.deletion_done(deletion)
+
+    def _take_turn(self) -> bool:
+        """Return whether it is time to collect and no other worker has begun. The turn expires by itself."""
+        every_ms = max(1, int(self._settings.collect_seconds * 1000))
+        return bool(self._scripts.run("maintenance/collector_turn", every_ms))
+
+    def _known_instance(self) -> str | None:
+        return cast("str | None", guarded(lambda: self._redis.get(self._instance_key)))
+
+    def _set_instance(self, instance: str) -> None:
+        guarded(lambda: self._redis.set(self._instance_key, instance))
 
     def _finish_deletions(self) -> int:
         finished = 0

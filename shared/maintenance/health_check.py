@@ -15,6 +15,7 @@ import urllib.error
 import urllib.request
 
 from shared.errors import StemqueueError
+from shared.queue.worker_registry import WorkerRegistry
 from shared.settings import Settings, read_settings
 
 PATIENCE_SECONDS = 3.0
@@ -44,12 +45,9 @@ def api_fault(settings: Settings) -> str | None:
 
 def worker_fault(settings: Settings) -> str | None:
     """Return why no worker of this host is well, or None."""
-    # Celery comes with it, which the check of the API is spared.
-    from shared.queue.dispatcher import JobQueue  # noqa: PLC0415
-
     host = socket.gethostname()
     try:
-        workers = JobQueue(settings).workers()
+        workers = WorkerRegistry(settings).live_workers()
     except StemqueueError as error:
         return error.message
     if any(worker.id.startswith(f"{host}-") for worker in workers):

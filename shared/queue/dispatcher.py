@@ -7,10 +7,9 @@ A message holds the job's id and nothing else. Owns no record (store.py).
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import redis
 from celery import Celery
@@ -18,28 +17,11 @@ from kombu.exceptions import KombuError
 
 from shared.errors import StoreUnavailableError
 from shared.jobs.model import CLASSES
-from shared.redis_client.connection import Scripts, broker_options, connect, guarded
+from shared.redis_client.connection import broker_options, connect, guarded
+from shared.redis_client.scripts import Scripts
 from shared.settings import Settings
 
 TASK_NAME = "stemqueue.separate_job"
-
-
-@dataclass(frozen=True)
-class Worker:
-    """A live worker: what it told at its last heartbeat."""
-
-    id: str
-    slots: int
-    engines: tuple[str, ...]
-    descriptions: tuple[Mapping[str, Any], ...]
-    kept_slots: int = 0
-    """Slots that bulk jobs may not take."""
-    fault: str | None = None
-    """Why it claims nothing: the storage does not serve it."""
-    landlock: int = 0
-    """The version of Landlock on its machine; 0: none, so that what decodes is not confined."""
-    seccomp: bool = False
-    """Whether its machine filters system calls."""
 
 
 @dataclass(frozen=True)
@@ -156,39 +138,9 @@ class JobQueue:
         guarded(lambda: self._redis.srem(f"{self._prefix}draining", engine))
         self.dispatch()
 
-    def worker_beat(self, worker: Worker, *, was_away: bool = False) -> None:
-        """Tell that a worker lives, and what it can do; `was_away`: its calls to Redis had failed until now."""
-        self._scripts.run(
-            "queue/worker_heartbeat",
-            worker.id,
-            worker.slots,
-            ",".join(worker.engines),
-            json.dumps(worker.descriptions),
-            worker.kept_slots,
-            worker.fault,
-            int(was_away),
-            worker.landlock,
-            int(worker.seccomp),
-        )
-
     def is_new_server(self) -> bool:
         """Return whether Redis has started, or failed over, since any worker asked for the last time."""
         return self._scripts.is_new_server()
-
-    def worker_gone(self, worker_id: str) -> None:
-        """Take a worker that stops out of the reckoning at once."""
-        guarded(lambda: self._redis.zrem(f"{self._prefix}workers", worker_id))
-
-    def workers(self) -> list[Worker]:
-        """Return the live workers."""
-        now = guarded(self._redis.time)
-        since = int((now[0] - self._settings.worker_alive_seconds) * 1000)
-        ids = cast("list[str]", guarded(lambda: self._redis.zrangebyscore(f"{self._prefix}workers", since, "+inf")))
-        pipeline = self._redis.pipeline(transaction=False)
-        for worker_id in ids:
-            pipeline.hgetall(f"{self._prefix}worker:{worker_id}")
-        records = cast("Sequence[Mapping[str, str]]", guarded(pipeline.execute))
-        return [_worker(i, r) for i, r in zip(ids, records, strict=True) if r]
 
     def lines(self) -> list[Line]:
         """Return all lines, the window's share of each included in none of them."""
@@ -204,27 +156,6 @@ class JobQueue:
                 lines.append(Line(engine, priority, int(waiting), age, engine in paused, engine in draining))
         return lines
 
-    def usual(self, engine: str, form: str) -> tuple[float | None, int | None]:
-        """Return how many seconds a job of an engine held a slot lately, and how many bytes of a format it made."""
-        names = [f"{self._prefix}pace:{engine}", f"{self._prefix}made:{engine}:{form}"]
-        pipeline = self._redis.pipeline(transaction=False)
-        pipeline.mget(names)
-        pipeline.hmget(f"{self._prefix}work:{engine}", ["n", "y", "drift"])
-        (pace_ms, made), (jobs, work_ms, drift) = guarded(pipeline.execute)
-        # The average alone takes long to forget a first job that had to load its model (lua/pace.lua).
-        seconds = float(drift or 1) * float(work_ms) / float(jobs) / 1000 if jobs else int(pace_ms or 0) / 1000
-        return round(seconds, 3) or None, int(made) if made else None
-
-    def counts(self) -> dict[str, int]:
-        """Return the number of jobs in each state."""
-        raw = cast("dict[str, str]", guarded(lambda: self._redis.hgetall(f"{self._prefix}count")))
-        return {state: int(n) for state, n in raw.items()}
-
-    def failures(self) -> dict[str, int]:
-        """Return how many attempts ended a job for good, by code; `retried:<code>` counts those that did not."""
-        raw = cast("dict[str, str]", guarded(lambda: self._redis.hgetall(f"{self._prefix}failures")))
-        return {code: int(n) for code, n in raw.items()}
-
     def _send(self, flat: Sequence[str]) -> int:
         for engine, priority, job_id in zip(flat[::3], flat[1::3], flat[2::3], strict=True):
             try:
@@ -232,16 +163,3 @@ class JobQueue:
             except (KombuError, redis.RedisError, OSError) as error:
                 raise StoreUnavailableError("The queue does not take messages.") from error
         return len(flat) // 3
-
-
-def _worker(worker_id: str, record: Mapping[str, str]) -> Worker:
-    return Worker(
-        id=worker_id,
-        slots=int(record["slots"]),
-        engines=tuple(e for e in record["engines"].split(",") if e),
-        descriptions=tuple(json.loads(record["descriptions"] or "[]")),
-        kept_slots=int(record.get("kept_slots") or 0),
-        fault=record.get("fault") or None,
-        landlock=int(record.get("landlock") or 0),
-        seccomp=record.get("seccomp") == "1",
-    )

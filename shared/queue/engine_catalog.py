@@ -12,6 +12,7 @@ from typing import Any
 
 from shared.errors import FieldsInvalidError, WorkersUnavailableError
 from shared.queue.dispatcher import JobQueue
+from shared.queue.worker_registry import WorkerRegistry
 from shared.settings import Settings
 
 PREFERRED, FALLBACK = "unet", "repetition"
@@ -29,18 +30,19 @@ class Choice:
 class EngineCatalog:
     """Asks Redis each time: workers come and go. Every method may raise StoreUnavailableError."""
 
-    def __init__(self, settings: Settings, queue: JobQueue) -> None:
+    def __init__(self, settings: Settings, queue: JobQueue, workers: WorkerRegistry) -> None:
         self._settings = settings
         self._queue = queue
+        self._workers = workers
 
     def descriptions(self) -> dict[str, Mapping[str, Any]]:
         """Return what live workers tell of their engines, by name."""
-        found = {d["name"]: d for worker in self._queue.workers() for d in worker.descriptions}
+        found = {d["name"]: d for worker in self._workers.live_workers() for d in worker.descriptions}
         return dict(sorted(found.items()))
 
     def waiting(self) -> set[str]:
         """Return the engines whose live workers all wait for the storage."""
-        workers = self._queue.workers()
+        workers = self._workers.live_workers()
         served = {engine for worker in workers if not worker.fault for engine in worker.engines}
         return {engine for worker in workers for engine in worker.engines} - served
 

@@ -1,20 +1,16 @@
-"""Connections to Redis, ours and Celery's, and the Lua scripts on it.
+"""Connects to Redis, for our own calls and for Celery's.
 
-Owns how a call to Redis may fail: soon, and as `StoreUnavailableError`; and which scripts a full Redis runs. Owns no
-meaning of any key, and not what REDIS_URL means (redis_address.py).
+Calls fail within a bounded time, as `StoreUnavailableError` or `StoreFullError`. redis_address.py reads REDIS_URL;
+scripts.py runs the Lua scripts.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping
-from importlib import resources
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import redis
 from redis.backoff import NoBackoff
-from redis.commands.core import Script
-from redis.exceptions import NoScriptError
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
@@ -23,38 +19,6 @@ from shared.redis_address import RedisAddress
 from shared.settings import Settings
 
 T = TypeVar("T")
-
-COMMON_PARTS = ("lib/keys", "lib/transitions")
-"""What begins a script, in this order."""
-
-RECORD_PARTS = ("lib/work_statistics", "lib/time_left", "lib/job_reply")
-
-PARTS: Mapping[str, tuple[str, ...]] = {
-    "jobs/read": ("lib/keys", "lib/unchanged_reply", *RECORD_PARTS),
-    "batches/read": ("lib/keys",),
-    **dict.fromkeys(("jobs/renew_lease", "jobs/succeed"), (*COMMON_PARTS, "lib/work_statistics")),
-    **dict.fromkeys(("queue/pass_on", "jobs/better_elsewhere"), (*COMMON_PARTS, "lib/free_slots")),
-    **dict.fromkeys(("jobs/submit", "jobs/cancel", "jobs/retry"), (*COMMON_PARTS, *RECORD_PARTS)),
-    **dict.fromkeys(("webhooks/take_due", "webhooks/settle"), (*COMMON_PARTS, "lib/webhook_queue")),
-}
-"""What begins scripts that need more, or less: each run makes anew all functions that it is given."""
-
-ADMITTING = frozenset(
-    {
-        "jobs/submit",
-        "jobs/retry",
-        "uploads/add",
-        "batches/create",
-        "batches/append_items",
-        "batches/begin_retry_or_rerun",
-        "batches/restore",
-        "jobs/restore",
-    }
-)
-"""Scripts that take something new: Redis refuses them past its `maxmemory`. All others go on with what was accepted, or
-end it, and so make room: they may pass the limit, which memory.py keeps some room for."""
-
-ALLOW_OOM = "#!lua flags=allow-oom\n"
 
 
 def connect(settings: Settings) -> redis.Redis:
@@ -113,47 +77,6 @@ def _impatient(settings: Settings) -> dict[str, Any]:
     }
 
 
-class Scripts:
-    """The Lua scripts beside this module, each a method-like callable by its file's name."""
-
-    def __init__(self, client: redis.Redis, prefix: str) -> None:
-        self._client = client
-        self._prefix = prefix
-        self._registered: dict[str, Script] = {}
-
-    def run(self, name: str, *args: object) -> Any:
-        """Run the script `name` with the arguments; None travels as an empty string.
-
-        Raises StoreUnavailableError when Redis is away or hung, StoreFullError when it is full.
-        """
-        script = self._registered.get(name)
-        if script is None:
-            script = self._registered[name] = self._client.register_script(_source(name))
-        values = ["" if a is None else str(a) for a in args]
-        return guarded(lambda: self._evaluate(script, values))
-
-    def is_new_server(self) -> bool:
-        """Return whether Redis has started, or a replica has become master, since anybody here asked for the last time.
-
-        A server begins without scripts, and INFO, which tells its uptime, is more than our user need be allowed. Raises
-        StoreUnavailableError.
-        """
-        marker = f"-- {self._prefix}\nreturn 1"
-        sha = hashlib.sha1(marker.encode(), usedforsecurity=False).hexdigest()
-        (is_known,) = guarded(lambda: self._client.script_exists(sha))
-        if not is_known:
-            guarded(lambda: self._client.script_load(marker))
-        return not is_known
-
-    def _evaluate(self, script: Script, values: list[str]) -> Any:
-        try:
-            # As `evalsha` does after some looking around, which a poll would feel.
-            return self._client.execute_command("EVALSHA", script.sha, 1, self._prefix, *values)  # type: ignore[no-untyped-call]
-        except NoScriptError:
-            # A server that came up anew has to be told the script first.
-            return script(keys=[self._prefix], args=values)
-
-
 def guarded(call: Callable[[], T]) -> T:
     """Make a call to Redis; a stale connection is replaced once, any other fault is a StoreUnavailableError.
 
@@ -171,10 +94,3 @@ def guarded(call: Callable[[], T]) -> T:
         raise StoreFullError("Redis has reached its maxmemory, and takes nothing new.") from error
     except redis.RedisError as error:
         raise StoreUnavailableError(f"The queue does not answer ({type(error).__name__}).") from error
-
-
-def _source(name: str) -> str:
-    folder = resources.files("shared.redis_client") / "lua"
-    parts = (*PARTS.get(name, COMMON_PARTS), name)
-    text = "".join((folder / f"{part}.lua").read_text() for part in parts)
-    return text if name in ADMITTING else ALLOW_OOM + text

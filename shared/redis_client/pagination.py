@@ -5,19 +5,29 @@ Owns where a page begins: after a record, or where it stood if it is gone, so th
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Protocol, cast
 
 import redis
 
-from shared.batches.model import Batch
-from shared.jobs.model import Job
 from shared.redis_client.connection import guarded
 
 CURSOR = r"^[0-9a-f]{32}(-[0-9]{1,15})?$"
 """The form of what a page may begin after: an id, and when it was made; without that it must still be there."""
 
 
-def cursor_of(record: Job | Batch) -> str:
+class Listed(Protocol):
+    """A record that an index lists: a job or a batch."""
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+
+    @property
+    def created_at(self) -> float:
+        """When it was created, in seconds since 1970."""
+
+
+def cursor_of(record: Listed) -> str:
     """Return what the page after this record begins after."""
     return f"{record.id}-{round(record.created_at * 1000)}"
 

@@ -118,7 +118,7 @@ def test_a_certificate_that_nobody_vouches_for_is_not_talked_to(
     wait_until(
         lambda: any("CERTIFICATE_VERIFY_FAILED" in line for line in deployment.lines), 30, "Celery to refuse it too"
     )
-    assert deployment.queue.workers() == []
+    assert deployment.registry.live_workers() == []
 
 
 def test_a_master_that_dies_with_one_of_its_sentinels_is_followed_by_its_replica(

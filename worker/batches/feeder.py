@@ -37,6 +37,7 @@ from shared.jobs.uploads import UploadStore
 from shared.logs import Trouble
 from shared.queue.dispatcher import JobQueue
 from shared.queue.engine_catalog import EngineCatalog
+from shared.queue.worker_registry import WorkerRegistry
 from shared.settings import Settings
 from shared.storage.object_storage import ObjectStorage
 from worker.batches.manifest_reader import ManifestReading
@@ -70,6 +71,7 @@ class BatchFeeder:
     batches: BatchStore
     changes: BatchChanges
     queue: JobQueue
+    workers: WorkerRegistry
     storage: ObjectStorage
     objects: BatchObjects
     results: BatchResults
@@ -129,7 +131,7 @@ class BatchFeeder:
         return batch.state is BatchState.READING or more or fed > 0
 
     def _read(self, batch: Batch) -> None:
-        catalog = EngineCatalog(self.settings, self.queue)
+        catalog = EngineCatalog(self.settings, self.queue, self.workers)
         reading = ManifestReading(self.settings, self.uploads, self.batches, self.storage, catalog)
 
         reading.read_on(batch, READ_CHUNKS, lambda: self._keeps(batch.id))
@@ -141,7 +143,7 @@ class BatchFeeder:
 
     def _feed(self, batch: Batch) -> int:
         fed = 0
-        slots = sum(worker.slots for worker in self.queue.workers())
+        slots = sum(worker.slots for worker in self.workers.live_workers())
         numbers = self.batches.next_numbers(batch.id, max(MIN_WINDOW, FEED_AHEAD * slots))
         for chunk, members in in_chunks(numbers).items():
             for item in self.objects.items(batch.id, chunk, members):

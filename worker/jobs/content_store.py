@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import redis
 
 from shared.jobs.store import Claim
-from shared.redis_client.connection import Scripts, connect
+from shared.redis_client.connection import connect
+from shared.redis_client.scripts import Scripts
 from shared.settings import Settings
 
 

@@ -27,7 +27,8 @@ from shared.jobs.store import Claim, JobStore
 from shared.jobs.uploads import UploadStore
 from shared.logs import Trouble
 from shared.maintenance.garbage_collector import Collector
-from shared.queue.dispatcher import JobQueue, Worker
+from shared.queue.dispatcher import JobQueue
+from shared.queue.worker_registry import Worker, WorkerRegistry
 from shared.redis_client.connection import connect
 from shared.settings import Settings
 from shared.storage.object_storage import ObjectStorage
@@ -65,6 +66,7 @@ class WorkerService:
         client = connect(settings)
         self.store = JobStore(settings, client)
         self.queue = JobQueue(settings, client)
+        self.workers = WorkerRegistry(settings, client)
         self.tally = Tally(client, settings.redis_prefix)
         self.scratch = ScratchFolder(settings.scratch_folder, self.worker.id, deployment_of(settings))
         self.children = Children(settings, self.scratch.path, self.tally)
@@ -82,6 +84,7 @@ class WorkerService:
             batches=batches,
             changes=BatchChanges(settings, client),
             queue=self.queue,
+            workers=self.workers,
             storage=storage,
             objects=objects,
             results=BatchResults(self.store, batches, storage, objects),
@@ -152,7 +155,7 @@ class WorkerService:
         self.scratch.close()
         try:
             self.tally.flush()
-            self.queue.worker_gone(self.worker.id)
+            self.workers.remove(self.worker.id)
             self.queue.dispatch()
         except StoreUnavailableError as error:
             log.warning("worker shutdown not recorded", error=error.message)
@@ -202,7 +205,7 @@ class WorkerService:
                 if now >= tell_at or self.worker.fault != self.watch.fault:
                     self.worker = replace(self.worker, fault=self.watch.fault)
                     was_away |= self.queue.is_new_server()
-                    self.queue.worker_beat(self.worker, was_away=was_away)
+                    self.workers.heartbeat(self.worker, was_away=was_away)
                     tell_at, was_away = now + self.settings.worker_alive_seconds / 4, False
                 if now >= rescue_at:
                     self._rescue(with_leases=now >= leases_at)

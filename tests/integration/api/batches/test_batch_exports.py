@@ -75,7 +75,7 @@ def test_names_of_copies_are_remembered_when_redis_is_lost_in_the_middle_of_a_ma
         UploadStore(catalog.settings),
         catalog.batches,
         catalog.storage,
-        EngineCatalog(catalog.settings, catalog.stand_in.queue),
+        EngineCatalog(catalog.settings, catalog.stand_in.queue, catalog.stand_in.workers),
     )
     reading.read_on(catalog.batches.read(batch), 1, lambda: False)
     assert catalog.read(batch)["total"] == CHUNK_ITEMS

@@ -46,7 +46,7 @@ def test_a_cancel_ends_all_that_has_not_ended(catalog: Catalog) -> None:
     catalog.feed()
     assert catalog.web.post(f"/v1/batches/{batch['id']}/cancel").json["code"] == "batch_state_conflict"
     assert [i["state"] for i in catalog.items(batch["id"])] == ["succeeded"] + ["canceled"] * 19
-    assert catalog.stand_in.queue.counts()["queued"] == 0
+    assert catalog.stand_in.statistics.jobs_by_state()["queued"] == 0
 
 
 def test_what_failed_is_done_again(catalog: Catalog) -> None:

@@ -23,7 +23,9 @@ from shared.batches.stored_items import Result
 from shared.errors import BatchStateError, IllegalTransitionError, JobNotFoundError
 from shared.jobs.model import JobRequest, JobState, Output, Source
 from shared.jobs.store import Claim, JobStore
-from shared.queue.dispatcher import JobQueue, Worker
+from shared.queue.dispatcher import JobQueue
+from shared.queue.statistics import QueueStatistics
+from shared.queue.worker_registry import Worker, WorkerRegistry
 from shared.redis_client.connection import connect
 from tests.integration.shared.repeatable import Ids, Silent, await_next_millisecond, patient_settings, runs
 
@@ -64,7 +66,8 @@ class Batches(RuleBasedStateMachine):
         # Parts so small that every change takes several.
         self.changes = BatchChanges(self.settings, self.redis, letters_at_once=3, jobs_at_once=2)
         self.queue = JobQueue(self.settings, self.redis, producer=Silent())  # type: ignore[arg-type]
-        self.queue.worker_beat(Worker("w", 2, (ENGINE,), ()))
+        self.statistics = QueueStatistics(self.settings, self.redis)
+        WorkerRegistry(self.settings, self.redis).heartbeat(Worker("w", 2, (ENGINE,), ()))
         self.books: dict[str, Books] = {}
         self.held: dict[str, int] = {}
         self.losses: Counter[str] = Counter()
@@ -259,7 +262,7 @@ class Batches(RuleBasedStateMachine):
 
     @invariant()
     def the_servers_counts_are_the_sum(self) -> None:
-        counted = {s: n for s, n in self.queue.counts().items() if n}
+        counted = {s: n for s, n in self.statistics.jobs_by_state().items() if n}
         told: Counter[str] = Counter()
         for books in self.books.values():
             told.update(s.value for s in books.items if s not in {ItemState.WAITING, ItemState.INVALID})

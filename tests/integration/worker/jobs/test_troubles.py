@@ -35,10 +35,10 @@ def test_a_worker_whose_scratch_folder_is_gone_goes_on_telling_that_it_lives(ser
     service.start()
     for _ in range(2):
         until = time.monotonic() + PATIENCE_SECONDS
-        while service.worker.id not in {worker.id for worker in service.queue.workers()}:
+        while service.worker.id not in {worker.id for worker in service.workers.live_workers()}:
             assert time.monotonic() < until, "it tells nothing any more"
             time.sleep(0.05)
-        service.queue.worker_gone(service.worker.id)
+        service.workers.remove(service.worker.id)
 
 
 def use_up(children: Children, monkeypatch: pytest.MonkeyPatch, python: str) -> None:
