@@ -11,7 +11,7 @@ Owns the codes that clients see in `error.code` and `code`; owns no HTTP status 
     |       `-- FieldsInvalidError, ManifestInvalidError
     |-- PassingError               something around us is at fault; storage and Redis are waited for, the others retried
     |   |-- StorageUnavailableError, StoreUnavailableError, ScratchFullError, WorkersUnavailableError,
-    |   |   SandboxUnavailableError
+    |   |   SandboxUnavailableError, RecordTooNewError
     |   |   `-- StoreFullError (a StoreUnavailableError)
     |-- ResourceError              the job asked too much of the worker
     |   |-- OutOfMemoryError       retried, three times in all
@@ -161,6 +161,12 @@ class WorkersUnavailableError(PassingError):
     """No worker is there to say whether it could do what is asked."""
 
     code = "workers_unavailable"
+
+
+class RecordTooNewError(PassingError):
+    """A newer version wrote the record, and this process cannot read it; a process of that version can."""
+
+    code = "record_too_new"
 
 
 class SandboxUnavailableError(PassingError):

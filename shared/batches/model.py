@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from shared.stored_records import check_schema, read_members
+
 MAX_ITEMS = 10_000_000
 """Items of one batch at most; each takes one byte of Redis for as long as the batch is kept."""
 
@@ -105,12 +107,15 @@ class BatchRequest:
 
     @classmethod
     def from_json(cls, text: str) -> BatchRequest:
-        """Read what `to_json` wrote; fields that are unknown here (a newer version's) are passed over."""
+        """Read what `to_json` wrote, in this version or another."""
         values = json.loads(text)
-        known = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
-        known["manifest"] = Manifest(**known["manifest"])
-        known["export"] = Export(**known["export"]) if known.get("export") else None
-        return cls(**known)
+        export = values.get("export")
+        return read_members(
+            cls,
+            values,
+            manifest=read_members(Manifest, values["manifest"]),
+            export=read_members(Export, export) if export else None,
+        )
 
 
 @dataclass(frozen=True)
@@ -154,7 +159,8 @@ class Batch:
 
     @classmethod
     def from_record(cls, batch_id: str, record: Mapping[str, str]) -> Batch:
-        """Read the fields of a batch's hash in Redis."""
+        """Read the fields of a batch's hash in Redis. Raises RecordTooNewError."""
+        check_schema(record, f"the record of batch {batch_id}")
         return cls(
             id=batch_id,
             state=BatchState(record["state"]),

@@ -19,6 +19,7 @@ from typing import Any
 from shared.batches.model import numbers_of
 from shared.jobs.model import Job, JobState
 from shared.storage.object_storage import ObjectStorage
+from shared.stored_records import read_members
 
 LINES = "application/jsonl"
 
@@ -79,9 +80,8 @@ class Result:
     @classmethod
     def from_text(cls, text: str) -> Result:
         """Read what `to_text` wrote."""
-        values = json.loads(text)
-        result = cls(**dict(zip((f.name for f in fields(cls)), values, strict=False)))
-        return cls(**{**asdict(result), "stems": tuple(result.stems)})
+        values = dict(zip((f.name for f in fields(cls)), json.loads(text), strict=False))
+        return read_members(cls, values, stems=tuple(values.get("stems", ())))
 
     @classmethod
     def of(cls, job: Job) -> Result:
@@ -139,11 +139,11 @@ class BatchObjects:
         """Return those of a chunk's items, in order; what an items object says never changes."""
         lines = self._lines(items_key(batch_id, chunk))
         first = numbers_of(chunk).start
-        return [Item(**json.loads(lines[n - first])) for n in numbers]
+        return [read_members(Item, json.loads(lines[n - first])) for n in numbers]
 
     def all_items(self, batch_id: str, chunk: int) -> list[Item]:
         """Return all of a chunk's items."""
-        return [Item(**json.loads(line)) for line in self._read_lines(items_key(batch_id, chunk))]
+        return [read_members(Item, json.loads(line)) for line in self._read_lines(items_key(batch_id, chunk))]
 
     def write_results(self, batch_id: str, chunk: int, version: str, results: Mapping[int, str]) -> None:
         """Store a version of a chunk's results."""

@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from shared.jobs.model import SCHEMA_VERSION, Job, JobState, Output
+from shared.jobs.model import Job, JobState, Output
 from shared.jobs.store import Claim
 from shared.storage.object_storage import ObjectStorage, output_key
+from shared.stored_records import SCHEMA_VERSION, check_schema
 
 FILENAME = "job.json"
 
@@ -70,8 +71,12 @@ def store_document(storage: ObjectStorage, job: Job) -> None:
 
 
 def read_document(storage: ObjectStorage, key: str) -> dict[str, Any]:
-    """Return a document. Raises StorageUnavailableError, SourceMissingError."""
+    """Return the document of a job or batch.
+
+    Raises StorageUnavailableError, SourceMissingError, RecordTooNewError.
+    """
     document: dict[str, Any] = json.loads(b"".join(storage.open(key).chunks()))
+    check_schema(document, key)
     return document
 
 

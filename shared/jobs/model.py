@@ -13,8 +13,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
-SCHEMA_VERSION = 1
-"""Written into each record, so that old and new workers can share a Redis during an upgrade."""
+from shared.stored_records import check_schema, read_members
 
 REMEMBERED = 256
 """Requests that a process need not read again: they never change, and a running job's record changes often."""
@@ -98,14 +97,15 @@ class JobRequest:
 
     @classmethod
     def from_json(cls, text: str) -> JobRequest:
-        """Read what `to_json` wrote; fields that are unknown here (a newer version's) are passed over."""
+        """Read what `to_json` wrote, in this version or another."""
         values = json.loads(text)
-        known = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
-        source = {name: known["source"][name] for name in Source.__dataclass_fields__ if name in known["source"]}
-        known["source"] = Source(**source)
-        if known.get("stems") is not None:
-            known["stems"] = tuple(known["stems"])
-        return cls(**known)
+        stems = values.get("stems")
+        return read_members(
+            cls,
+            values,
+            source=read_members(Source, values["source"]),
+            stems=None if stems is None else tuple(stems),
+        )
 
 
 STORAGE_ETAG = "storage_etag"
@@ -187,7 +187,8 @@ class Job:
 
     @classmethod
     def from_record(cls, job_id: str, record: Mapping[str, str]) -> Job:
-        """Read the fields of a job's hash in Redis; see `lua/keys.lua` for who writes which."""
+        """Read the fields of a job's hash in Redis. Raises RecordTooNewError."""
+        check_schema(record, f"the record of job {job_id}")
         return cls(
             id=job_id,
             state=JobState(record["state"]),
@@ -227,7 +228,7 @@ class Job:
             fence=document["fence"],
             started_at=document["started_at"],
             finished_at=document["finished_at"],
-            outputs=tuple(Output(**o) for o in document["outputs"]),
+            outputs=tuple(read_members(Output, o) for o in document["outputs"]),
             probed=document["probed"],
             report=document["report"],
             error=document["error"],
@@ -243,7 +244,7 @@ def _read_request(text: str) -> JobRequest:
 
 
 def _read_outputs(text: str) -> tuple[Output, ...]:
-    return tuple(Output(**o) for o in json.loads(text))
+    return tuple(read_members(Output, o) for o in json.loads(text))
 
 
 def _seconds(milliseconds: str | None) -> float | None:

@@ -14,11 +14,13 @@ from dataclasses import asdict, dataclass
 from typing import Any, cast
 
 import redis
+import structlog
 
 from shared.errors import (
     IllegalTransitionError,
     JobNotFoundError,
     QueueDrainingError,
+    RecordTooNewError,
     SourceMissingError,
 )
 from shared.fifo_cache import Recent
@@ -29,6 +31,9 @@ from shared.redis_client.connection import connect, guarded
 from shared.redis_client.pagination import ids_after
 from shared.redis_client.scripts import Scripts
 from shared.settings import Settings
+from shared.stored_records import check_schema
+
+log = structlog.get_logger(__name__)
 
 REMEMBERED = 512
 """Jobs that a process knows as it read them last. Raising it helps where more are followed at once, at 10 kB each."""
@@ -216,10 +221,17 @@ class JobStore:
     # Workers
 
     def claim(self, job_id: str, worker: str, token: str | None = None) -> Claim | None:
-        """Take the job, or return None when it is not to be had (done, taken, canceled: a message is only a hint).
+        """Claim the job, or return None if it cannot be claimed: it ended, or another worker has it.
 
-        Whoever got no answer asks again with the same token, and has the claim that the first call may have made.
+        A caller that got no answer asks again with the same token, and gets the claim that the first call may have
+        made. A job of a newer version is left to the workers of that version: its message is published again.
         """
+        schema = guarded(lambda: self._redis.hget(f"{self._prefix}job:{job_id}", "schema"))
+        try:
+            check_schema({"schema": schema}, f"the record of job {job_id}")
+        except RecordTooNewError as error:
+            log.warning("job left to newer workers", job=job_id, error=error.message)
+            return None
         fence = self._scripts.run("jobs/claim", job_id, worker, self._lease_ms, token)
         return Claim(self.read(job_id), int(fence)) if fence else None
 

@@ -40,6 +40,7 @@ from shared.queue.engine_catalog import EngineCatalog
 from shared.queue.worker_registry import WorkerRegistry
 from shared.settings import Settings
 from shared.storage.object_storage import ObjectStorage
+from shared.stored_records import read_members
 from worker.batches.manifest_reader import ManifestReading
 from worker.batches.reruns import BatchReruns
 from worker.batches.results import BatchResults, in_chunks
@@ -180,12 +181,13 @@ class BatchFeeder:
         request = dict(item.request)
         if request.get("stems"):
             request["stems"] = tuple(request["stems"])
-        return JobRequest(
-            source=Source(**source),
+        return read_members(
+            JobRequest,
+            request,
+            source=read_members(Source, source),
             priority=batch.request.priority,
             owner=batch.request.owner,
             request_id=batch.request.request_id,
-            **request,
         )
 
     def _look_up(self, key: str, bucket: str | None) -> dict[str, Any]:
