@@ -22,7 +22,7 @@ from shared.api_keys import ApiKeys
 from shared.batches.actions import BatchChanges
 from shared.batches.item_status import BatchItems
 from shared.batches.store import BatchStore
-from shared.counters import Tally
+from shared.counters import Counters
 from shared.jobs.store import JobStore
 from shared.jobs.uploads import UploadStore
 from shared.queue.dispatcher import JobQueue
@@ -51,7 +51,7 @@ class Services:
     catalog: EngineCatalog
     submission: Submission
     readiness: Readiness
-    tally: Tally
+    counters: Counters
     keys: ApiKeys
     rate_limits: RateLimits
     open_calls: OpenCalls
@@ -107,7 +107,7 @@ def make_services(settings: Settings) -> Services:
             catalog=catalog,
         ),
         readiness=Readiness(store, workers, prompt_storage),
-        tally=Tally(client, settings.redis_prefix),
+        counters=Counters(client, settings.redis_prefix),
         keys=ApiKeys(settings, client),
         rate_limits=RateLimits(settings, client),
         open_calls=OpenCalls(settings),

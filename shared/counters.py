@@ -45,7 +45,7 @@ class Count:
     value: float
 
 
-class Tally:
+class Counters:
     """The counters of one process; any thread may count."""
 
     def __init__(self, client: redis.Redis, prefix: str) -> None:

@@ -9,7 +9,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Recent(Generic[K, V]):
+class FifoCache(Generic[K, V]):
     """At most `size` values; any thread may put and get."""
 
     def __init__(self, size: int) -> None:

@@ -8,13 +8,14 @@ that older ones can do without; any other change of a record needs a higher SCHE
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
-from functools import cache
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from shared.errors import RecordTooNewError
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 
 SCHEMA_VERSION = 1
 """The schema of the records that this version writes, and the highest that it reads."""
@@ -25,7 +26,7 @@ def read_members(kind: type[T], members: Mapping[str, Any], **converted: Any) ->
 
     `converted` replaces members whose stored form is not the dataclass's form.
     """
-    known = {name: members[name] for name in _field_names(kind) if name in members}
+    known = {name: members[name] for name in kind.__dataclass_fields__ if name in members}
     return kind(**{**known, **converted})
 
 
@@ -40,8 +41,3 @@ def check_schema(record: Mapping[str, Any], name: str) -> None:
             f"A newer version wrote {name} (schema {schema}; this process reads up to {SCHEMA_VERSION}). "
             "Upgrade this process."
         )
-
-
-@cache
-def _field_names(kind: type[Any]) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(kind))

@@ -21,7 +21,7 @@ from celery.exceptions import SecurityWarning
 from kombu import Exchange, Queue
 
 from shared.errors import SandboxUnavailableError
-from shared.jobs.model import CLASSES
+from shared.jobs.model import PRIORITIES
 from shared.logs import configure_logging
 from shared.queue.dispatcher import celery_queue
 from shared.redis_client.connection import broker_options
@@ -91,7 +91,7 @@ def _prepare(**_: Any) -> None:
     # Each queue has an exchange of its own: Celery's default would bind them all to one. What is taken is gone: the
     # rescuer sends again what nobody claimed, and a full Redis would not take note of messages that are under way.
     only_interactive = service.worker.kept_slots == service.worker.slots
-    classes = ("interactive",) if only_interactive else CLASSES
+    classes = ("interactive",) if only_interactive else PRIORITIES
     names = [celery_queue(engine, priority) for priority in classes for engine in service.worker.engines]
     app.conf.task_queues = [Queue(name, Exchange(name), routing_key=name, no_ack=True) for name in names]
     register(app, service)

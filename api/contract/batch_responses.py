@@ -16,7 +16,7 @@ from pydantic_core import to_json
 
 from api.contract.job_responses import Resource
 from shared.batches.export_names import export_keys
-from shared.batches.item_status import Standing
+from shared.batches.item_status import ItemStatus
 from shared.batches.model import Batch, BatchState, ItemState, job_id_of
 
 
@@ -152,7 +152,7 @@ def etag_of(batch: Batch) -> str:
     return f"{batch.id[:8]}-{batch.version}"
 
 
-def item_document(batch: Batch, standing: Standing) -> dict[str, Any]:
+def item_document(batch: Batch, standing: ItemStatus) -> dict[str, Any]:
     """Return the members of an ItemResource."""
     item, result = standing.item, standing.result
     job_id = job_id_of(batch.id, item.number) if standing.has_job else None
@@ -180,13 +180,13 @@ def item_document(batch: Batch, standing: Standing) -> dict[str, Any]:
     }
 
 
-def report_jsonl(batch: Batch, standings: Iterable[Standing]) -> Iterator[bytes]:
+def report_jsonl(batch: Batch, standings: Iterable[ItemStatus]) -> Iterator[bytes]:
     """Yield the report's rows as JSON, a line each."""
     for standing in standings:
         yield to_json(item_document(batch, standing)) + b"\n"
 
 
-def report_csv(batch: Batch, standings: Iterable[Standing]) -> Iterator[bytes]:
+def report_csv(batch: Batch, standings: Iterable[ItemStatus]) -> Iterator[bytes]:
     """Yield the report as a table; outputs are separated by blanks."""
     text = io.StringIO()
     writer = csv.DictWriter(text, REPORT_COLUMNS)
@@ -210,7 +210,7 @@ def report_csv(batch: Batch, standings: Iterable[Standing]) -> Iterator[bytes]:
     yield text.getvalue().encode()
 
 
-def _exported(batch: Batch, standing: Standing) -> list[str]:
+def _exported(batch: Batch, standing: ItemStatus) -> list[str]:
     export = batch.request.export
     if export is None or standing.state is not ItemState.SUCCEEDED:
         return []

@@ -5,7 +5,7 @@ Owns their codes; problem_details.py gives them a status. Everything else that c
 
 from __future__ import annotations
 
-from shared.errors import InputError, PassingError, StemqueueError
+from shared.errors import InputError, StemqueueError, TransientError
 
 
 class BodyMalformedError(InputError):
@@ -144,7 +144,7 @@ class UrlUnreachableError(InputError):
     code = "url_unreachable"
 
 
-class StreamsExhaustedError(PassingError):
+class StreamsExhaustedError(TransientError):
     """As many clients follow jobs as this process has threads to spare for."""
 
     code = "streams_exhausted"
@@ -157,7 +157,7 @@ class TooManyOpenCallsError(StemqueueError):
     retryable = True
 
 
-class ServerBusyError(PassingError):
+class ServerBusyError(TransientError):
     """All owners together have as many uploads, downloads, waits and event streams open as the server can serve."""
 
     code = "server_busy"

@@ -12,13 +12,13 @@ from typing import Any
 from pydantic_core import to_json
 
 from api.contract.job_responses import JobResource
-from shared.fifo_cache import Recent
+from shared.fifo_cache import FifoCache
 from shared.jobs.model import STORAGE_ETAG, TERMINAL, Job, JobState, Output
 
 REMEMBERED = 512
 """Jobs whose JSON a process keeps. Raising it helps where more are followed at once, at 2 to 10 kB each."""
 
-_written = Recent[tuple[object, ...], bytes](REMEMBERED)
+_written = FifoCache[tuple[object, ...], bytes](REMEMBERED)
 
 NOT_MEASURED = {"duration_seconds": None, "peak_db": None, "loudness_lufs": None}
 

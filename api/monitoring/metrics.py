@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 
 from shared.batches.model import ItemState
 from shared.batches.store import BatchStore
-from shared.counters import NAMES, STAGE_SECONDS_BUCKETS, Count, Tally
+from shared.counters import NAMES, STAGE_SECONDS_BUCKETS, Count, Counters
 from shared.queue.dispatcher import JobQueue
 from shared.queue.statistics import QueueStatistics
 from shared.queue.worker_registry import WorkerRegistry
@@ -24,11 +24,11 @@ PREFIX = "stemqueue_"
 
 
 def render(
-    queue: JobQueue, workers: WorkerRegistry, statistics: QueueStatistics, batches: BatchStore, tally: Tally
+    queue: JobQueue, workers: WorkerRegistry, statistics: QueueStatistics, batches: BatchStore, counters: Counters
 ) -> bytes:
     """Return all figures in Prometheus's text format. Raises StoreUnavailableError."""
     registry = CollectorRegistry()
-    registry.register(DeploymentCollector(queue, workers, statistics, batches, tally))
+    registry.register(DeploymentCollector(queue, workers, statistics, batches, counters))
     return generate_latest(registry)
 
 
@@ -41,13 +41,13 @@ class DeploymentCollector(Collector):
         workers: WorkerRegistry,
         statistics: QueueStatistics,
         batches: BatchStore,
-        tally: Tally,
+        counters: Counters,
     ) -> None:
         self._queue = queue
         self._registry = workers
         self._statistics = statistics
         self._batches = batches
-        self._tally = tally
+        self._counters = counters
 
     def describe(self) -> list[Metric]:
         """Promise nothing beforehand, so that registering does not ask Redis."""
@@ -66,7 +66,7 @@ class DeploymentCollector(Collector):
         depth = GaugeMetricFamily(f"{PREFIX}queue_depth", "Jobs waiting to be published", labels=labels)
         age = GaugeMetricFamily(f"{PREFIX}queue_oldest_age_seconds", "Age of the job waiting longest", labels=labels)
         paused = GaugeMetricFamily(f"{PREFIX}queue_paused", "1 while an operator holds the queue", labels=["engine"])
-        for line in self._queue.lines():
+        for line in self._queue.queue_lengths():
             depth.add_metric([line.engine, line.priority], line.waiting)
             age.add_metric([line.engine, line.priority], line.oldest_age_seconds)
             if line.priority == "interactive":
@@ -116,7 +116,7 @@ class DeploymentCollector(Collector):
 
     def _counts(self) -> Iterator[Metric]:
         by_name: dict[str, list[Count]] = defaultdict(list)
-        for count in self._tally.read():
+        for count in self._counters.read():
             by_name[count.name].append(count)
         for name, help_text in NAMES.items():
             if name.startswith("stage_seconds"):

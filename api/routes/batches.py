@@ -30,7 +30,7 @@ from api.routes.idempotency import Exchange, repeatable
 from api.routes.jobs import sender
 from api.services import services
 from api.submission.batch_preflight import PreflightResource
-from shared.batches.item_status import Standing
+from shared.batches.item_status import ItemStatus
 from shared.batches.model import Batch, BatchState, batch_id_from, is_batch_id
 from shared.errors import BatchNotFoundError, FieldsInvalidError
 from shared.jobs.options import validate
@@ -244,7 +244,7 @@ def find_batch(batch_id: str) -> Batch:
 
 
 def _report(
-    batch_id: str, rows_of: Callable[[Batch, Iterable[Standing]], Iterator[bytes]], ending: str, content_type: str
+    batch_id: str, rows_of: Callable[[Batch, Iterable[ItemStatus]], Iterator[bytes]], ending: str, content_type: str
 ) -> Response:
     batch = find_batch(batch_id)
     rows = rows_of(batch, services().items.all(batch))

@@ -31,10 +31,10 @@ from shared.errors import (
     BatchNotFoundError,
     FieldsInvalidError,
     JobNotFoundError,
-    PassingError,
     SourceMissingError,
     StemqueueError,
     StoreUnavailableError,
+    TransientError,
 )
 from shared.jobs.store import new_id
 
@@ -153,7 +153,7 @@ def repeatable(answer_again: AnswerAgain) -> Callable[[Callable[..., Response]],
                 return _answer_again(before.answered, answer_again)
             except StemqueueError as error:
                 # With Redis or storage away nobody knows what was done; and another's key is not ours to forget.
-                exchange.give_up(forget=not isinstance(error, PassingError | KeyReusedError))
+                exchange.give_up(forget=not isinstance(error, TransientError | KeyReusedError))
                 raise
             except BaseException:
                 exchange.give_up(forget=False)

@@ -17,7 +17,7 @@ from api.routes.job_pages import page_of
 from api.routes.prefer_wait import APPLIED, has_ended, preferred_wait_seconds, wait_until
 from api.services import services
 from api.submission.job_submission import Sender, new_upload_id
-from shared.errors import IllegalTransitionError, JobNotFoundError, PassingError, StemqueueError
+from shared.errors import IllegalTransitionError, JobNotFoundError, StemqueueError, TransientError
 from shared.jobs.model import TERMINAL, Job, JobState
 from shared.jobs.options import clean_filename, validate
 
@@ -67,7 +67,7 @@ def _with_end(accepted: Response, seconds: int) -> Response:
     path = accepted.headers["Location"]
     try:
         job, waited = wait_until(find_job(path.rsplit("/", 1)[1]), seconds, has_ended)
-    except (JobNotFoundError, PassingError):
+    except (JobNotFoundError, TransientError):
         return accepted
     if not waited:
         return accepted

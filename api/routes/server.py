@@ -69,5 +69,5 @@ def ready() -> Response:
 def prometheus() -> Response:
     """Show the deployment's figures to Prometheus."""
     here = services()
-    body = metrics.render(here.queue, here.workers, here.statistics, here.batches, here.tally)
+    body = metrics.render(here.queue, here.workers, here.statistics, here.batches, here.counters)
     return Response(body, content_type=CONTENT_TYPE_LATEST)

@@ -17,9 +17,9 @@ from api.contract.job_responses import Resource
 from api.submission.batch_submission import BatchSubmissions
 from api.submission.job_submission import Sender
 from shared.batches.item_parser import ItemReader, prefix_lines
-from shared.batches.manifest_format import Line, read_lines
+from shared.batches.manifest_format import ManifestLine, read_lines
 from shared.batches.model import BatchRequest, Manifest
-from shared.batches.stored_items import Item
+from shared.batches.stored_items import StoredItem
 from shared.queue.statistics import QueueStatistics
 from shared.queue.worker_registry import WorkerRegistry
 from shared.storage.object_storage import ObjectStorage
@@ -90,7 +90,7 @@ class Preflight:
             submissions.catalog,
             BatchRequest(manifest, sender.owner, defaults=defaults),
         )
-        seen, end = list[Item](), 0
+        seen, end = list[StoredItem](), 0
         while taken := list(itertools.islice(lines, min(LINES_AT_ONCE, MAX_LINES - len(seen)))):
             seen += reader.read(taken, len(seen) + 1)
             end = taken[-1].end
@@ -101,9 +101,9 @@ class Preflight:
             scale = manifest.size_bytes / end if end else (len(seen) + more) / len(seen)
         return self._reckon(seen, scale, complete=complete)
 
-    def _lines(self, sender: Sender, wanted: BatchSubmission) -> tuple[Manifest, Iterator[Line]]:
+    def _lines(self, sender: Sender, wanted: BatchSubmission) -> tuple[Manifest, Iterator[ManifestLine]]:
         if wanted.items is not None:
-            listed = (Line(n, 0, values=values) for n, values in enumerate(wanted.items, 1))
+            listed = (ManifestLine(n, 0, values=values) for n, values in enumerate(wanted.items, 1))
             return Manifest(None, "", "jsonl"), listed
         manifest = self.submissions.place(sender, wanted)
         if manifest.format == "prefix":
@@ -111,7 +111,7 @@ class Preflight:
         blocks = self.storage.open(manifest.key, bucket=manifest.bucket, etag=manifest.etag).chunks()
         return manifest, read_lines(blocks, manifest.format)
 
-    def _reckon(self, seen: list[Item], scale: float, *, complete: bool) -> PreflightResource:
+    def _reckon(self, seen: list[StoredItem], scale: float, *, complete: bool) -> PreflightResource:
         good = [item.request for item in seen if item.request]
         bad = [(item.line, item.error) for item in seen if item.error]
         kinds = Counter((str(r["engine"]), str(r.get("format", "flac"))) for r in good)

@@ -17,10 +17,10 @@ from shared.errors import (
     AudioEmptyError,
     FieldsInvalidError,
     LifeCycleError,
-    PassingError,
     SourceRefusedError,
     StemqueueError,
     StoreUnavailableError,
+    TransientError,
 )
 from shared.jobs.model import Job, JobRequest, Source
 from shared.jobs.options import JobOptions, clean_filename
@@ -203,7 +203,7 @@ class Submission:
             if deletion.source_key:
                 self._storage.delete([deletion.source_key])
             self._store.deletion_done(deletion)
-        except PassingError as error:
+        except TransientError as error:
             # The record is gone and a tombstone stands: the collector finishes this.
             log.warning("objects left for the collector", job=job_id, error=error.message)
 

@@ -29,7 +29,7 @@ from api.webhooks.outbox import Message, WebhookStore
 from shared.batches.item_status import BatchItems
 from shared.batches.model import Batch, ItemState
 from shared.batches.store import BatchStore
-from shared.errors import BatchNotFoundError, JobNotFoundError, PassingError
+from shared.errors import BatchNotFoundError, JobNotFoundError, TransientError
 from shared.jobs.model import Job
 from shared.logs import Trouble
 from shared.settings import Settings, split_names
@@ -132,7 +132,9 @@ class Webhooks:
                 self._deliver(message)
             except Exception as error:
                 # One message's trouble must not end the thread. Its lease ends, and it is tried again.
-                log.warning("webhook delivery failed", job=message.job_id, exc_info=not isinstance(error, PassingError))
+                log.warning(
+                    "webhook delivery failed", job=message.job_id, exc_info=not isinstance(error, TransientError)
+                )
                 time.sleep(LOOK_SECONDS)
 
     def _next(self, stopping: Callable[[], bool]) -> Message | None:
@@ -143,7 +145,7 @@ class Webhooks:
                 self._trouble.over()
                 if message is not None:
                     return message
-            except PassingError as error:
+            except TransientError as error:
                 if self._trouble.is_news():
                     log.warning("webhooks wait", error=error.message)
             except Exception:

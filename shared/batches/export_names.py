@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from shared.audio_formats import FORMATS
 from shared.batches.model import Export
-from shared.batches.stored_items import Item
+from shared.batches.stored_items import StoredItem
 from shared.errors import RequestInvalidError
 
 FIELDS = ("track", "number", "stem", "format")
@@ -56,7 +56,7 @@ def export_key(prefix: str, template: str, values: Mapping[str, str]) -> str:
     return key
 
 
-def export_keys(export: Export, item: Item, stems: Sequence[str]) -> dict[str, str]:
+def export_keys(export: Export, item: StoredItem, stems: Sequence[str]) -> dict[str, str]:
     """Return the keys of the copies of an item's stems. Raises RequestInvalidError."""
     format_name, track = str((item.request or {}).get("format", "flac")), item.export_track or item.track
     values = {"track": track, "number": f"{item.number:06d}", "format": FORMATS[format_name].extension}
@@ -64,8 +64,8 @@ def export_keys(export: Export, item: Item, stems: Sequence[str]) -> dict[str, s
 
 
 def told_apart(
-    export: Export, items: Sequence[Item], taken: Callable[[Sequence[str]], Sequence[bool]]
-) -> tuple[list[Item], list[str]]:
+    export: Export, items: Sequence[StoredItem], taken: Callable[[Sequence[str]], Sequence[bool]]
+) -> tuple[list[StoredItem], list[str]]:
     """Return items of which no two have copies of one name, and marks of all their names.
 
     The first of a name keeps it, others get their number behind it: whoever reads the same lines again comes to the
@@ -86,12 +86,12 @@ def told_apart(
     return named, list(marks)
 
 
-def marks_of(export: Export, items: Sequence[Item]) -> list[str]:
+def marks_of(export: Export, items: Sequence[StoredItem]) -> list[str]:
     """Return marks of the names that items have been given."""
     return [mark for item in items if (mark := _mark(export, item))]
 
 
-def _mark(export: Export, item: Item) -> str | None:
+def _mark(export: Export, item: StoredItem) -> str | None:
     """Return a short text that stands for the name of an item's copies; None where it will have none."""
     if item.error or "{number}" in export.template:
         return None

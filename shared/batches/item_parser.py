@@ -14,10 +14,10 @@ from typing import Any
 
 from pydantic import Field
 
-from shared.batches.manifest_format import Line
+from shared.batches.manifest_format import ManifestLine
 from shared.batches.model import BatchRequest, Manifest
-from shared.batches.stored_items import Item
-from shared.errors import FieldsInvalidError, PassingError, SourceMissingError, SourceRefusedError, StemqueueError
+from shared.batches.stored_items import StoredItem
+from shared.errors import FieldsInvalidError, SourceMissingError, SourceRefusedError, StemqueueError, TransientError
 from shared.jobs.options import ItemOptions, SourceWish, clean_filename, group_parts, validate
 from shared.jobs.uploads import UploadStore
 from shared.queue.engine_catalog import Choice, EngineCatalog
@@ -53,12 +53,12 @@ class ItemReader:
         self._buckets = split_names(settings.s3_source_buckets)
         self._choices: dict[str, Choice | StemqueueError] = {}
 
-    def read(self, lines: Sequence[Line], first_number: int) -> list[Item]:
+    def read(self, lines: Sequence[ManifestLine], first_number: int) -> list[StoredItem]:
         """Return the items of some lines, numbered from `first_number`. Raises StoreUnavailableError."""
         uploads = self._look_up(lines)
         return [self._item(line, first_number + i, uploads) for i, line in enumerate(lines)]
 
-    def _item(self, line: Line, number: int, uploads: Mapping[str, Mapping[str, str]]) -> Item:
+    def _item(self, line: ManifestLine, number: int, uploads: Mapping[str, Mapping[str, str]]) -> StoredItem:
         track = (line.values or {}).get("track")
         try:
             if line.values is None:
@@ -66,12 +66,12 @@ class ItemReader:
             wish = validate(ItemWish, under(self._batch.defaults, line.values))
             source = self._source(wish.source, uploads)
             named = wish.track or PurePosixPath(source["filename"]).stem
-            return Item(number, line.number, named, source=source, request=self._request(wish))
-        except PassingError:
+            return StoredItem(number, line.number, named, source=source, request=self._request(wish))
+        except TransientError:
             raise
         except StemqueueError as error:
             named = track[:1000] if isinstance(track, str) else ""
-            return Item(number, line.number, named, error={"code": error.code, "message": error.message})
+            return StoredItem(number, line.number, named, error={"code": error.code, "message": error.message})
 
     def _source(self, wish: SourceWish, uploads: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
         if wish.url:
@@ -128,7 +128,7 @@ class ItemReader:
             raise choice
         return choice
 
-    def _look_up(self, lines: Sequence[Line]) -> dict[str, dict[str, str]]:
+    def _look_up(self, lines: Sequence[ManifestLine]) -> dict[str, dict[str, str]]:
         named = []
         for line in lines:
             source = (line.values or {}).get("source")
@@ -157,7 +157,7 @@ def under(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, A
 
 def prefix_lines(
     storage: ObjectStorage, manifest: Manifest, *, after: str = "", number: int = 0
-) -> Iterator[tuple[Line, str]]:
+) -> Iterator[tuple[ManifestLine, str]]:
     """Yield the audio below a prefix as lines would name it, each with its key; `after` a key, if one is given.
 
     Raises StorageUnavailableError.
@@ -167,7 +167,10 @@ def prefix_lines(
         if size_bytes and is_audio(key):
             number += 1
             track = key.removeprefix(prefix).lstrip("/") or key
-            yield Line(number, 0, values={"track": track, "source": {"s3": {"bucket": bucket, "key": key}}}), key
+            yield (
+                ManifestLine(number, 0, values={"track": track, "source": {"s3": {"bucket": bucket, "key": key}}}),
+                key,
+            )
 
 
 def is_audio(key: str) -> bool:

@@ -6,20 +6,20 @@ Owns the order of looking: letters first, then results, then records. What moves
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from shared.batches.model import CHUNK_ITEMS, LETTERS, Batch, ItemState, batch_of, chunk_of, job_id_of, numbers_of
 from shared.batches.store import BatchStore
-from shared.batches.stored_items import BatchObjects, Item, Result
+from shared.batches.stored_items import BatchObjects, Result, StoredItem
 from shared.errors import BatchNotFoundError, JobNotFoundError, SourceMissingError
 from shared.jobs.archive import read_document
 from shared.jobs.model import Job
 from shared.jobs.store import JobStore
 from shared.storage.object_storage import ObjectStorage, output_key
 
-LOOKS = 3
-"""How often items are looked at that changed hands while they were looked at."""
+ATTEMPTS = 3
+"""How often items are read again whose results or jobs' records moved while they were read."""
 
 CHUNKS_AT_ONCE = 200
 """Chunks whose letters are read in one go, 100 kB."""
@@ -28,10 +28,10 @@ WITHOUT_JOB = frozenset({ItemState.WAITING, ItemState.INVALID})
 
 
 @dataclass(frozen=True)
-class Standing:
+class ItemStatus:
     """An item, and how it stands."""
 
-    item: Item
+    item: StoredItem
     state: ItemState
     result: Result
     has_job: bool = False
@@ -47,7 +47,7 @@ class BatchItems:
         self._storage = storage
         self._objects = BatchObjects(storage)
 
-    def standing(self, batch: Batch, chunk: int, *, state: ItemState | None = None, after: int = 0) -> list[Standing]:
+    def standing(self, batch: Batch, chunk: int, *, state: ItemState | None = None, after: int = 0) -> list[ItemStatus]:
         """Return a chunk's items, or those of them in one state, that come after a number."""
         letters = self._batches.letters(batch.id, numbers_of(chunk))
         numbers = [n for n in range(numbers_of(chunk).start, numbers_of(chunk).start + len(letters)) if n > after]
@@ -55,10 +55,10 @@ class BatchItems:
         if state is not None:
             # What the letter does not tell, the job's record does.
             numbers = [n for n in numbers if LETTERS.get(known[n], state) is state]
-        found = self._look(batch.id, chunk, numbers)
+        found = self._read_statuses(batch.id, chunk, numbers)
         return [s for s in found if state is None or s.state is state]
 
-    def all(self, batch: Batch, *, state: ItemState | None = None, after: int = 0) -> Iterator[Standing]:
+    def all(self, batch: Batch, *, state: ItemState | None = None, after: int = 0) -> Iterator[ItemStatus]:
         """Yield the items in the manifest's order."""
         chunks = range(after // CHUNK_ITEMS, -(-batch.total // CHUNK_ITEMS))
         for chunk in chunks if state is None else self._chunks_with(batch.id, chunks, state):
@@ -66,7 +66,7 @@ class BatchItems:
 
     def page(
         self, batch: Batch, *, limit: int, after: int, state: ItemState | None = None
-    ) -> tuple[list[Standing], bool]:
+    ) -> tuple[list[ItemStatus], bool]:
         """Return some items after a number, and whether there are more."""
         found = list(itertools.islice(self.all(batch, state=state, after=after), limit + 1))
         return found[:limit], len(found) > limit
@@ -129,33 +129,49 @@ class BatchItems:
             return None
         return Job.from_document(document, batch_id=batch_id, expires_at=expires_at)
 
-    def _look(self, batch_id: str, chunk: int, numbers: Sequence[int]) -> list[Standing]:
+    def _read_statuses(self, batch_id: str, chunk: int, numbers: Sequence[int]) -> list[ItemStatus]:
         items = {i.number: i for i in self._objects.items(batch_id, chunk, numbers)} if numbers else {}
-        found: dict[int, Standing] = {}
-        for _ in range(LOOKS):
+        found: dict[int, ItemStatus] = {}
+        for _ in range(ATTEMPTS):
             missing = [n for n in numbers if n not in found]
             if not missing:
                 break
-            found.update(self._look_once(batch_id, chunk, {n: items[n] for n in missing}))
+            found.update(self._read_once(batch_id, chunk, [items[n] for n in missing]))
         return [found[n] for n in numbers if n in found]
 
-    def _look_once(self, batch_id: str, chunk: int, items: Mapping[int, Item]) -> dict[int, Standing]:
-        letters = self._batches.letters(batch_id, range(min(items), max(items) + 1))
-        first, found = min(items), dict[int, Standing]()
-        states = {n: LETTERS.get(letters[n - first]) for n in items if n - first < len(letters)}
-        ended = [n for n, state in states.items() if state and state not in WITHOUT_JOB]
+    def _read_once(self, batch_id: str, chunk: int, items: Sequence[StoredItem]) -> dict[int, ItemStatus]:
+        """Return the statuses by number. An item is missing if its job's record was removed in between."""
+        numbers = [item.number for item in items]
+        first = min(numbers)
+        letters = self._batches.letters(batch_id, range(first, max(numbers) + 1))
+        # A letter that stands for no state means that the job's record tells it.
+        states = {n: LETTERS.get(letters[n - first]) for n in numbers if n - first < len(letters)}
+        with_job = [item for item in items if item.number in states and states[item.number] is None]
+        settled = [(item, state) for item in items if (state := states.get(item.number)) is not None]
+        return {**self._settled(batch_id, chunk, settled), **self._with_live_job(batch_id, with_job)}
+
+    def _settled(
+        self, batch_id: str, chunk: int, items: Sequence[tuple[StoredItem, ItemState]]
+    ) -> dict[int, ItemStatus]:
+        """Return the statuses of items whose letters tell their states."""
+        ended = [item.number for item, state in items if state not in WITHOUT_JOB]
         results = self.results(batch_id, chunk, ended)
-        live = [n for n, state in states.items() if state is None]
-        jobs = {job.id: job for job in self._store.read_many([job_id_of(batch_id, n) for n in live])}
-        for number, state in states.items():
-            if state is not None:
-                result = results.get(number)
-                # An item may fail before there is a job, and be canceled while it waits.
-                has_job = result is not None and (result.attempts > 0 or state is ItemState.CANCELED)
-                found[number] = Standing(items[number], state, result or Result(), has_job)
-            elif job := jobs.get(job_id_of(batch_id, number)):
-                found[number] = Standing(items[number], ItemState(job.state.value), Result.of(job), has_job=True)
+        found = {}
+        for item, state in items:
+            result = results.get(item.number)
+            # An item may fail before it has a job, and may be canceled while it waits.
+            has_job = result is not None and (result.attempts > 0 or state is ItemState.CANCELED)
+            found[item.number] = ItemStatus(item, state, result or Result(), has_job)
         return found
+
+    def _with_live_job(self, batch_id: str, items: Sequence[StoredItem]) -> dict[int, ItemStatus]:
+        """Return the statuses of items whose jobs have records."""
+        jobs = {job.id: job for job in self._store.read_many([job_id_of(batch_id, item.number) for item in items])}
+        return {
+            item.number: ItemStatus(item, ItemState(job.state.value), Result.of(job), has_job=True)
+            for item in items
+            if (job := jobs.get(job_id_of(batch_id, item.number)))
+        }
 
     def results(self, batch_id: str, chunk: int, numbers: Sequence[int]) -> dict[int, Result]:
         """Return the results that a chunk's items have, be they from before."""

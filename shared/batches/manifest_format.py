@@ -41,7 +41,7 @@ class Header:
 
 
 @dataclass(frozen=True)
-class Line:
+class ManifestLine:
     """One line that holds an item: its values as an item's JSON has them, or what is wrong with it."""
 
     number: int
@@ -53,7 +53,7 @@ class Line:
 
 def read_lines(
     blocks: Iterable[bytes], form: str, *, offset: int = 0, number: int = 0, header: Header | None = None
-) -> Iterator[Line]:
+) -> Iterator[ManifestLine]:
     """Yield the lines that hold items; the blocks begin at `offset`, before which there were `number` lines.
 
     `header` is that of the CSV where its line lies before the offset. Raises ManifestInvalidError.
@@ -61,12 +61,12 @@ def read_lines(
     for raw, end in _split(blocks, offset):
         number += 1
         if raw is None:
-            yield Line(number, end, error=f"The line is longer than {MAX_LINE_BYTES:,} bytes.")
+            yield ManifestLine(number, end, error=f"The line is longer than {MAX_LINE_BYTES:,} bytes.")
             continue
         try:
             text = raw.decode("utf-8-sig" if end - len(raw) <= 1 else "utf-8").strip("\r\n")
         except UnicodeDecodeError:
-            yield Line(number, end, error="The line is no UTF-8.")
+            yield ManifestLine(number, end, error="The line is no UTF-8.")
             continue
         if not text.strip():
             continue
@@ -99,44 +99,57 @@ def read_header(text: str) -> Header:
 
 
 def _split(blocks: Iterable[bytes], offset: int) -> Iterator[tuple[bytes | None, int]]:
-    """Yield each line without its end, or None for one that is too long, and the offset behind it."""
-    held, too_long = bytearray(), False
+    """Yield each line without its line break, or None for one that is too long, and the offset behind it."""
+    line = _LineBuffer(offset)
     for block in blocks:
-        *whole, rest = block.split(b"\n")
-        for part in whole:
-            offset += len(part) + 1
-            fits = not too_long and len(held) + len(part) <= MAX_LINE_BYTES
-            yield (bytes(held) + part if fits else None), offset + len(held)
-            offset += len(held)
-            held.clear()
-            too_long = False
-        if too_long or len(held) + len(rest) > MAX_LINE_BYTES:
-            too_long = True
-            offset += len(held) + len(rest)
-            held.clear()
-        else:
-            held += rest
-    if held or too_long:
-        yield (None if too_long else bytes(held)), offset + len(held)
+        *ended, rest = block.split(b"\n")
+        for part in ended:
+            line.append(part)
+            yield line.take(line_break=1)
+        line.append(rest)
+    if line.length:
+        yield line.take(line_break=0)
 
 
-def _json_line(text: str, number: int, end: int) -> Line:
+class _LineBuffer:
+    """The line that is being read. Holds MAX_LINE_BYTES at most, however long the line is."""
+
+    def __init__(self, offset: int) -> None:
+        self.length = 0
+        self._begin = offset
+        self._held = bytearray()
+
+    def append(self, part: bytes) -> None:
+        self.length += len(part)
+        if self.length <= MAX_LINE_BYTES:
+            self._held += part
+
+    def take(self, *, line_break: int) -> tuple[bytes | None, int]:
+        """End the line; return its bytes (None: too long) and the offset behind it and its line break."""
+        content = bytes(self._held) if self.length <= MAX_LINE_BYTES else None
+        self._begin += self.length + line_break
+        self.length = 0
+        self._held.clear()
+        return content, self._begin
+
+
+def _json_line(text: str, number: int, end: int) -> ManifestLine:
     try:
         values = read_json(text)
     except (ValueError, RecursionError):
-        return Line(number, end, error="The line is no JSON.")
+        return ManifestLine(number, end, error="The line is no JSON.")
     if not isinstance(values, dict):
-        return Line(number, end, error="The line is no JSON object.")
-    return Line(number, end, values=values)
+        return ManifestLine(number, end, error="The line is no JSON object.")
+    return ManifestLine(number, end, values=values)
 
 
-def _csv_line(text: str, header: Header, number: int, end: int) -> Line:
+def _csv_line(text: str, header: Header, number: int, end: int) -> ManifestLine:
     try:
         cells = next(csv.reader([text], strict=True, delimiter=header.delimiter))
     except (csv.Error, StopIteration):
-        return Line(number, end, error="The line is no CSV: a quote is out of place.")
+        return ManifestLine(number, end, error="The line is no CSV: a quote is out of place.")
     if len(cells) != len(header.names):
-        return Line(number, end, error=f"The line has {len(cells)} columns, the first has {len(header.names)}.")
+        return ManifestLine(number, end, error=f"The line has {len(cells)} columns, the first has {len(header.names)}.")
     flat = {name: cell.strip() for name, cell in zip(header.names, cells, strict=True) if cell.strip()}
     values: dict[str, Any] = {}
     for name, cell in flat.items():
@@ -154,7 +167,7 @@ def _csv_line(text: str, header: Header, number: int, end: int) -> Line:
         values["excerpt"] = excerpt
     if "stems" in values:
         values["stems"] = [name for name in re.split(r"[,;\s]+", values["stems"]) if name]
-    return Line(number, end, values={**values, "source": source})
+    return ManifestLine(number, end, values={**values, "source": source})
 
 
 def _number(text: str) -> int | float | str:

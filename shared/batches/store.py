@@ -13,7 +13,7 @@ import redis
 
 from shared.batches.model import Batch, BatchRequest, ItemState, batch_of
 from shared.errors import BatchNotFoundError, SourceMissingError
-from shared.fifo_cache import Recent
+from shared.fifo_cache import FifoCache
 from shared.jobs.limits import Admission
 from shared.redis_client.connection import connect, guarded
 from shared.redis_client.pagination import ids_after
@@ -31,7 +31,7 @@ class BatchStore:
         self._redis = client or connect(settings)
         self._prefix = settings.redis_prefix
         self._scripts = Scripts(self._redis, settings.redis_prefix)
-        self._known = Recent[str, Batch](REMEMBERED)
+        self._known = FifoCache[str, Batch](REMEMBERED)
         self._retention_ms = int(settings.retention_days * 86_400_000)
         self._admission = Admission(settings, self._redis)
 

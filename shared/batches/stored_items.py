@@ -31,7 +31,7 @@ as it may."""
 
 
 @dataclass(frozen=True)
-class Item:
+class StoredItem:
     """One track of a batch: what its line of the manifest says."""
 
     number: int
@@ -130,20 +130,20 @@ class BatchObjects:
         self._storage = storage
         self._lines = lru_cache(maxsize=REMEMBERED_CHUNKS)(self._read_lines)
 
-    def write_items(self, batch_id: str, chunk: int, items: Iterable[Item]) -> None:
+    def write_items(self, batch_id: str, chunk: int, items: Iterable[StoredItem]) -> None:
         """Store a chunk's items."""
         content = b"".join(item.to_line() for item in items)
         self._storage.put_bytes(content, items_key(batch_id, chunk), LINES)
 
-    def items(self, batch_id: str, chunk: int, numbers: Sequence[int]) -> list[Item]:
+    def items(self, batch_id: str, chunk: int, numbers: Sequence[int]) -> list[StoredItem]:
         """Return those of a chunk's items, in order; what an items object says never changes."""
         lines = self._lines(items_key(batch_id, chunk))
         first = numbers_of(chunk).start
-        return [read_members(Item, json.loads(lines[n - first])) for n in numbers]
+        return [read_members(StoredItem, json.loads(lines[n - first])) for n in numbers]
 
-    def all_items(self, batch_id: str, chunk: int) -> list[Item]:
+    def all_items(self, batch_id: str, chunk: int) -> list[StoredItem]:
         """Return all of a chunk's items."""
-        return [read_members(Item, json.loads(line)) for line in self._read_lines(items_key(batch_id, chunk))]
+        return [read_members(StoredItem, json.loads(line)) for line in self._read_lines(items_key(batch_id, chunk))]
 
     def write_results(self, batch_id: str, chunk: int, version: str, results: Mapping[int, str]) -> None:
         """Store a version of a chunk's results."""

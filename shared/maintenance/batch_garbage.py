@@ -26,7 +26,7 @@ DELETE_AT_ONCE = 1000
 
 
 @dataclass(frozen=True)
-class BatchLeavings:
+class BatchGarbage:
     """Looks and removes. Every method may raise StoreUnavailableError, StorageUnavailableError."""
 
     store: JobStore

@@ -27,7 +27,7 @@ from shared.jobs.archive import FILENAME
 from shared.jobs.model import Job, JobState
 from shared.jobs.store import Deletion, JobStore, new_id
 from shared.jobs.uploads import UploadStore
-from shared.maintenance.batch_garbage import BatchLeavings
+from shared.maintenance.batch_garbage import BatchGarbage
 from shared.redis_client.connection import connect, guarded
 from shared.redis_client.scripts import Scripts
 from shared.settings import Settings
@@ -71,7 +71,7 @@ class Collector:
         self._instance_key = f"{settings.redis_prefix}instance"
         self._batches = BatchStore(settings, client)
         self._changes = BatchChanges(settings, client)
-        self._leavings = BatchLeavings(
+        self._leavings = BatchGarbage(
             self._store, self._batches, self._changes, storage, settings.upload_abandoned_seconds
         )
 

@@ -16,20 +16,20 @@ from shared.settings import Settings
 
 @dataclass(frozen=True)
 class Worker:
-    """A live worker: what it told at its last heartbeat."""
+    """A live worker, as its last heartbeat described it."""
 
     id: str
     slots: int
     engines: tuple[str, ...]
     descriptions: tuple[Mapping[str, Any], ...]
     kept_slots: int = 0
-    """Slots that bulk jobs may not take."""
+    """Slots that are reserved for interactive jobs."""
     fault: str | None = None
-    """Why it claims nothing: the storage does not serve it."""
+    """Why it claims no jobs: the storage does not serve it. None if it claims jobs."""
     landlock: int = 0
-    """The version of Landlock on its machine; 0: none, so that what decodes is not confined."""
+    """The version of Landlock on its machine; 0: none, so decoders run without this sandbox."""
     seccomp: bool = False
-    """Whether its machine filters system calls."""
+    """Whether seccomp filters system calls on its machine."""
 
 
 class WorkerRegistry:
@@ -42,7 +42,10 @@ class WorkerRegistry:
         self._scripts = Scripts(self._redis, settings.redis_prefix)
 
     def heartbeat(self, worker: Worker, *, was_away: bool = False) -> None:
-        """Tell that a worker lives, and what it can do; `was_away`: its calls to Redis had failed until now."""
+        """Record that a worker is alive, with its slots and engines.
+
+        `was_away`: its calls to Redis failed until now, or Redis was restarted.
+        """
         self._scripts.run(
             "queue/worker_heartbeat",
             worker.id,
@@ -57,7 +60,7 @@ class WorkerRegistry:
         )
 
     def remove(self, worker_id: str) -> None:
-        """Take a worker that stops out of the reckoning at once."""
+        """Remove a worker that stops, so its slots no longer count."""
         guarded(lambda: self._redis.zrem(f"{self._prefix}workers", worker_id))
 
     def live_workers(self) -> list[Worker]:

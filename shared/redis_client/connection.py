@@ -24,12 +24,12 @@ T = TypeVar("T")
 def connect(settings: Settings) -> redis.Redis:
     """Return a client whose calls fail within `redis_timeout_seconds`; nothing is sent yet.
 
-    redis-py's default retries hold a refused call for 3.8 s; whoever calls here has a better idea of what to do next.
+    redis-py's default retries hold a refused call for 3.8 s, so they are off; callers decide themselves what to do.
     """
     address = RedisAddress.parse(settings.redis_url)
     tls = _tls(settings, address)
     options: dict[str, Any] = {
-        **_impatient(settings),
+        **_time_limits(settings),
         **({"ssl": True, **tls} if tls else {}),
         "db": address.database,
         "username": address.username,
@@ -45,7 +45,7 @@ def connect(settings: Settings) -> redis.Redis:
 
 
 def broker_options(settings: Settings, **transport: object) -> dict[str, Any]:
-    """Return what makes Celery use the same Redis: settings of its own, `transport` among the transport's options."""
+    """Return the Celery settings for the same Redis. `transport` is added to its transport options."""
     address = RedisAddress.parse(settings.redis_url)
     tls = _tls(settings, address)
     options: dict[str, object] = {"global_keyprefix": settings.redis_prefix, "socket_keepalive": True, **transport}
@@ -64,10 +64,10 @@ def _tls(settings: Settings, address: RedisAddress) -> dict[str, Any] | None:
 
 def _sentinel_options(settings: Settings, tls: dict[str, Any] | None) -> dict[str, Any]:
     login = {"username": settings.redis_sentinel_username, "password": settings.redis_sentinel_password}
-    return {**_impatient(settings), **login, **({"ssl": True, **tls} if tls else {})}
+    return {**_time_limits(settings), **login, **({"ssl": True, **tls} if tls else {})}
 
 
-def _impatient(settings: Settings) -> dict[str, Any]:
+def _time_limits(settings: Settings) -> dict[str, Any]:
     return {
         "socket_timeout": settings.redis_timeout_seconds,
         "socket_connect_timeout": settings.redis_timeout_seconds,
@@ -78,10 +78,10 @@ def _impatient(settings: Settings) -> dict[str, Any]:
 
 
 def guarded(call: Callable[[], T]) -> T:
-    """Make a call to Redis; a stale connection is replaced once, any other fault is a StoreUnavailableError.
+    """Call Redis and return the answer. Raises StoreFullError, StoreUnavailableError.
 
-    A connection that the server closed while it lay in the pool says nothing about the server now. Scripts are
-    atomic and fenced, so that sending one twice does what sending it once does.
+    A lost connection is retried once, because the server may have closed it while it was idle in the pool. Scripts
+    are atomic and check fences, so running one twice has the effect of running it once.
     """
     try:
         try:
@@ -91,6 +91,6 @@ def guarded(call: Callable[[], T]) -> T:
                 raise
             return call()
     except redis.OutOfMemoryError as error:
-        raise StoreFullError("Redis has reached its maxmemory, and takes nothing new.") from error
+        raise StoreFullError("Redis has reached its maxmemory and accepts no new records.") from error
     except redis.RedisError as error:
-        raise StoreUnavailableError(f"The queue does not answer ({type(error).__name__}).") from error
+        raise StoreUnavailableError(f"Redis is unavailable ({type(error).__name__}).") from error

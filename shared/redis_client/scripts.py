@@ -18,7 +18,7 @@ from redis.exceptions import NoScriptError
 from shared.redis_client.connection import guarded
 
 COMMON_PARTS = ("lib/keys", "lib/transitions")
-"""What begins a script, in this order."""
+"""The parts that precede a script, in this order."""
 
 RECORD_PARTS = ("lib/work_statistics", "lib/time_left", "lib/job_reply")
 
@@ -30,7 +30,8 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("jobs/submit", "jobs/cancel", "jobs/retry"), (*COMMON_PARTS, *RECORD_PARTS)),
     **dict.fromkeys(("webhooks/take_due", "webhooks/settle"), (*COMMON_PARTS, "lib/webhook_queue")),
 }
-"""What begins scripts that need more, or less: each run makes anew all functions that it is given."""
+"""The parts of scripts that need more or fewer of them. Each run defines all functions of its parts anew, so parts
+that a script does not need would slow it down."""
 
 ADMITTING = frozenset(
     {
@@ -44,14 +45,14 @@ ADMITTING = frozenset(
         "jobs/restore",
     }
 )
-"""Scripts that take something new: Redis refuses them past its `maxmemory`. All others go on with what was accepted, or
-end it, and so make room: they may pass the limit, which memory.py keeps some room for."""
+"""Scripts that accept something new. Redis refuses them when it has reached its `maxmemory`. All other scripts
+continue or end accepted work, which frees memory; they may exceed the limit, and memory.py keeps a reserve for them."""
 
 ALLOW_OOM = "#!lua flags=allow-oom\n"
 
 
 class Scripts:
-    """The Lua scripts beside this module, each a method-like callable by its file's name."""
+    """Runs the Lua scripts by their names, such as `jobs/claim`."""
 
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._client = client
@@ -59,9 +60,9 @@ class Scripts:
         self._registered: dict[str, Script] = {}
 
     def run(self, name: str, *args: object) -> Any:
-        """Run the script `name` with the arguments; None travels as an empty string.
+        """Run the script `name` with the arguments; None is sent as an empty string.
 
-        Raises StoreUnavailableError when Redis is away or hung, StoreFullError when it is full.
+        Raises StoreUnavailableError, StoreFullError.
         """
         script = self._registered.get(name)
         if script is None:
@@ -70,10 +71,10 @@ class Scripts:
         return guarded(lambda: self._evaluate(script, values))
 
     def is_new_server(self) -> bool:
-        """Return whether Redis has started, or a replica has become master, since anybody here asked for the last time.
+        """Return whether Redis was restarted or failed over since any process of this deployment last asked.
 
-        A server begins without scripts, and INFO, which tells its uptime, is more than our user need be allowed. Raises
-        StoreUnavailableError.
+        A new server has no scripts in its cache, so a marker script that is missing means a new server. INFO would
+        give the uptime, but the Redis user need not be allowed to run it. Raises StoreUnavailableError.
         """
         marker = f"-- {self._prefix}\nreturn 1"
         sha = hashlib.sha1(marker.encode(), usedforsecurity=False).hexdigest()
@@ -84,10 +85,10 @@ class Scripts:
 
     def _evaluate(self, script: Script, values: list[str]) -> Any:
         try:
-            # As `evalsha` does after some looking around, which a poll would feel.
+            # `evalsha` does the same with more overhead, which polls would notice.
             return self._client.execute_command("EVALSHA", script.sha, 1, self._prefix, *values)  # type: ignore[no-untyped-call]
         except NoScriptError:
-            # A server that came up anew has to be told the script first.
+            # A restarted server has lost its scripts; this call sends the text again.
             return script(keys=[self._prefix], args=values)
 
 

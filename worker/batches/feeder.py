@@ -18,7 +18,7 @@ from shared.batches.actions import BatchChanges
 from shared.batches.item_status import BatchItems
 from shared.batches.model import Batch, BatchState, job_id_of
 from shared.batches.store import BatchStore
-from shared.batches.stored_items import BatchObjects, Item, Result
+from shared.batches.stored_items import BatchObjects, Result, StoredItem
 from shared.errors import (
     AudioEmptyError,
     BatchNotFoundError,
@@ -155,7 +155,7 @@ class BatchFeeder:
             self.queue.dispatch()
         return fed
 
-    def _feed_one(self, batch: Batch, item: Item) -> bool:
+    def _feed_one(self, batch: Batch, item: StoredItem) -> bool:
         try:
             request = self._request(batch, item)
             self.store.submit(request, job_id=job_id_of(batch.id, item.number), batch_id=batch.id)
@@ -171,7 +171,7 @@ class BatchFeeder:
             return False
         return True
 
-    def _request(self, batch: Batch, item: Item) -> JobRequest:
+    def _request(self, batch: Batch, item: StoredItem) -> JobRequest:
         if item.source is None or item.request is None:
             error: Mapping[str, Any] = item.error or {}
             raise InputError(str(error.get("message", "The line is invalid.")))

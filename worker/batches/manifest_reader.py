@@ -16,10 +16,10 @@ import structlog
 
 from shared.batches.export_names import told_apart
 from shared.batches.item_parser import ItemReader, prefix_lines
-from shared.batches.manifest_format import Header, Line, read_header, read_lines
+from shared.batches.manifest_format import Header, ManifestLine, read_header, read_lines
 from shared.batches.model import CHUNK_ITEMS, MAX_ITEMS, Batch
 from shared.batches.store import BatchStore
-from shared.batches.stored_items import BatchObjects, Item
+from shared.batches.stored_items import BatchObjects, StoredItem
 from shared.errors import InputError, ManifestInvalidError, RecordsQuotaError
 from shared.jobs.uploads import UploadStore
 from shared.queue.engine_catalog import EngineCatalog
@@ -63,7 +63,7 @@ class ManifestReading:
             told = {"code": error.code, "message": error.message}
             self.batches.read_on(batch, cursor=batch.cursor, letters="", uploads=[], is_last=True, error=told)
 
-    def _read_chunk(self, batch: Batch, reader: ItemReader, lines: Iterator[tuple[Line, str]]) -> bool:
+    def _read_chunk(self, batch: Batch, reader: ItemReader, lines: Iterator[tuple[ManifestLine, str]]) -> bool:
         taken = list(itertools.islice(lines, CHUNK_ITEMS))
         items = reader.read([line for line, _ in taken], batch.total + 1)
         if batch.total + len(items) > MAX_ITEMS:
@@ -92,7 +92,7 @@ class ManifestReading:
             raise ReadByOthersError
         return taken
 
-    def _lines(self, batch: Batch) -> Iterator[tuple[Line, str]]:
+    def _lines(self, batch: Batch) -> Iterator[tuple[ManifestLine, str]]:
         """Yield the lines after the batch's cursor, each with the cursor behind it."""
         manifest = batch.request.manifest
         cursor: Mapping[str, Any] = json.loads(batch.cursor or "{}")
@@ -126,5 +126,5 @@ class ManifestReading:
         return read_header(next(line for line in text.splitlines() if line.strip()))
 
 
-def _upload_of(item: Item) -> str | None:
+def _upload_of(item: StoredItem) -> str | None:
     return (item.source or {}).get("upload_id")

@@ -16,7 +16,7 @@ from shared.batches.item_status import BatchItems
 from shared.batches.model import Batch, BatchState, chunk_of, job_id_of, made_by, numbers_of
 from shared.batches.store import BatchStore
 from shared.batches.stored_items import BatchObjects, Result, results_key
-from shared.errors import PassingError, StemqueueError, StorageUnavailableError
+from shared.errors import StemqueueError, StorageUnavailableError, TransientError
 from shared.jobs.archive import store_document
 from shared.jobs.model import Job, JobState
 from shared.jobs.store import JobStore, new_id
@@ -136,7 +136,7 @@ class BatchResults:
         put_off = self._put_off.setdefault(job.id, PutOff())
         put_off.tries += 1
         put_off.refusals += isinstance(error, StorageUnavailableError) and error.is_refusal and self._answers(bucket)
-        if isinstance(error, PassingError) and put_off.refusals < EXPORT_TRIES:
+        if isinstance(error, TransientError) and put_off.refusals < EXPORT_TRIES:
             pause = min(2.0 ** (put_off.tries - 1), LONGEST_EXPORT_PAUSE_SECONDS)
             put_off.next_at = time.monotonic() + pause
             log.warning("export put off", job=job.id, error=error.message, seconds=pause)

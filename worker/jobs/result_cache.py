@@ -65,7 +65,7 @@ class EarlierResults:
         return (name,) if job.batch_id else (_digest({**asked, "filename": request.source.filename}), name)
 
     def read(self, job_id: str, job: Job) -> Job | None:
-        """Return a job that made what `job` asks for, if it is still there and can be copied. Raises PassingError."""
+        """Return a job that made what `job` asks for, if it is still there and can be copied. Raises TransientError."""
         earlier = self.items.earlier_job(job_id) if job_id == job.id else self._read(job_id)
         if earlier is None or earlier.state is not JobState.SUCCEEDED:
             return None

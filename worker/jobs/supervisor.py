@@ -16,7 +16,7 @@ from typing import Any
 
 import structlog
 
-from shared.counters import Tally
+from shared.counters import Counters
 from shared.errors import SeparationFailedError, StemqueueError, StorageUnavailableError, StoreUnavailableError
 from shared.jobs.archive import write_document
 from shared.jobs.model import Job, JobState, Output
@@ -54,7 +54,7 @@ class Supervisor:
     store: JobStore
     storage: ObjectStorage
     children: Children
-    tally: Tally
+    counters: Counters
     stopping: Event
     scratch_folder: Path
     earlier_results: EarlierResults
@@ -74,7 +74,7 @@ class Supervisor:
                 end = self._settle(attempt)
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
-            self.tally.add("attempts_total", engine=job.request.engine, outcome=end)
+            self.counters.add("attempts_total", engine=job.request.engine, outcome=end)
             write = log.info if end in WELL else log.warning
             write("attempt ended", outcome=end)
 
@@ -194,7 +194,7 @@ class Supervisor:
         the client after some retries: that object will be refused tomorrow too.
         """
         bucket = attempt.claim.job.request.source.bucket
-        self.tally.add("faults_total", part="storage")
+        self.counters.add("faults_total", part="storage")
         log.warning("the storage does not serve a job", error=error.message)
         if self.watch.failed(error, attempt.claim.job.id if bucket is None else None):
             return self._hand_back(attempt)
@@ -211,7 +211,7 @@ class Supervisor:
 
     def _let_go(self, attempt: Attempt) -> str:
         self._discard(attempt)
-        self.tally.add("leases_lost_total")
+        self.counters.add("leases_lost_total")
         return CLAIM_LOST
 
     def _fail(self, attempt: Attempt, code: str, message: str, *, retryable: bool) -> str:
@@ -226,7 +226,7 @@ class Supervisor:
             return self._let_go(attempt) if taken is False else UNKNOWN
         if pause is None:
             return f"failed: {code}"
-        self.tally.add("retries_total", code=code)
+        self.counters.add("retries_total", code=code)
         return f"retries after {code}"
 
     def _remember_failure(self, claim: Claim, error: Mapping[str, Any]) -> None:
@@ -270,10 +270,10 @@ class Supervisor:
         seconds: Mapping[str, float] = outcome.report.get("seconds", {})
         for stage, taken in seconds.items():
             if stage != "total":
-                self.tally.stage(stage, taken)
+                self.counters.stage(stage, taken)
         audio = float(outcome.source.get("duration_seconds") or 0.0)
-        self.tally.add("audio_seconds_total", audio, engine=job.request.engine)
-        self.tally.add("separation_seconds_total", seconds.get("total", 0.0), engine=job.request.engine)
+        self.counters.add("audio_seconds_total", audio, engine=job.request.engine)
+        self.counters.add("separation_seconds_total", seconds.get("total", 0.0), engine=job.request.engine)
 
 
 def _audio_seconds(outputs: Sequence[Output]) -> float:

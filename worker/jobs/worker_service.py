@@ -21,7 +21,7 @@ from shared.batches.actions import BatchChanges
 from shared.batches.item_status import BatchItems
 from shared.batches.store import BatchStore
 from shared.batches.stored_items import BatchObjects
-from shared.counters import Tally
+from shared.counters import Counters
 from shared.errors import JobNotFoundError, StemqueueError, StoreUnavailableError
 from shared.jobs.store import Claim, JobStore
 from shared.jobs.uploads import UploadStore
@@ -67,9 +67,9 @@ class WorkerService:
         self.store = JobStore(settings, client)
         self.queue = JobQueue(settings, client)
         self.workers = WorkerRegistry(settings, client)
-        self.tally = Tally(client, settings.redis_prefix)
+        self.counters = Counters(client, settings.redis_prefix)
         self.scratch = ScratchFolder(settings.scratch_folder, self.worker.id, deployment_of(settings))
-        self.children = Children(settings, self.scratch.path, self.tally)
+        self.children = Children(settings, self.scratch.path, self.counters)
         storage = ObjectStorage(settings)
         self._wake, self._wake_feeder = threading.Event(), threading.Event()
         self.watch = StorageWatch(storage, self.stopping, self._storage_changed)
@@ -95,7 +95,7 @@ class WorkerService:
             store=self.store,
             storage=storage,
             children=self.children,
-            tally=self.tally,
+            counters=self.counters,
             stopping=self.stopping,
             scratch_folder=self.children.jobs_folder,
             earlier_results=EarlierResults(
@@ -154,7 +154,7 @@ class WorkerService:
         self.children.close()
         self.scratch.close()
         try:
-            self.tally.flush()
+            self.counters.flush()
             self.workers.remove(self.worker.id)
             self.queue.dispatch()
         except StoreUnavailableError as error:
@@ -211,10 +211,10 @@ class WorkerService:
                     self._rescue(with_leases=now >= leases_at)
                     rescue_at = now + self.settings.rescue_seconds
                 self.queue.dispatch()
-                self.tally.flush()
+                self.counters.flush()
                 trouble.over()
             except StoreUnavailableError as error:
-                self.tally.add("faults_total", part="redis")
+                self.counters.add("faults_total", part="redis")
                 if trouble.is_news():
                     log.warning("queue away", error=error.message)
                 tell_at, was_away = 0.0, True
@@ -261,7 +261,7 @@ class WorkerService:
                 write = log.info if any(asdict(done).values()) else log.debug
                 write("collected", **asdict(done))
                 for kind, number in asdict(done).items():
-                    self.tally.add("collected_total", number, kind=kind)
+                    self.counters.add("collected_total", number, kind=kind)
 
     def _rescue(self, *, with_leases: bool) -> None:
         if swept := self.scratch.sweep():
@@ -269,7 +269,7 @@ class WorkerService:
         rescue = self.queue.rescue(with_leases=with_leases)
         for kind, number in asdict(rescue).items():
             if number:
-                self.tally.add("rescues_total", number, kind=kind)
+                self.counters.add("rescues_total", number, kind=kind)
         if rescue.leases or rescue.given_up or rescue.republished or rescue.uncharged:
             log.warning(
                 "rescued",

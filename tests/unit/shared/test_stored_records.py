@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from shared.batches.model import Batch, BatchRequest, Export, Manifest
-from shared.batches.stored_items import Item, Result
+from shared.batches.stored_items import Result, StoredItem
 from shared.errors import RecordTooNewError
 from shared.jobs.model import Job, JobRequest, JobState, Output, Source
 from shared.stored_records import SCHEMA_VERSION, read_members
@@ -108,7 +108,7 @@ def test_a_batch_s_record_of_this_version_is_read() -> None:
         (Job.from_document, DOCUMENT, with_unknown(DOCUMENT)),
         (lambda r: JobRequest.from_json(json.dumps(r)), REQUEST, with_unknown(REQUEST)),
         (lambda r: BatchRequest.from_json(json.dumps(r)), BATCH_REQUEST, with_unknown(BATCH_REQUEST)),
-        (lambda r: read_members(Item, r), ITEM, {**ITEM, **UNKNOWN}),
+        (lambda r: read_members(StoredItem, r), ITEM, {**ITEM, **UNKNOWN}),
     ],
 )
 def test_members_that_are_unknown_here_are_ignored(read: Callable[[Any], Any], known: Any, extended: Any) -> None:

@@ -81,7 +81,7 @@ def test_names_of_copies_are_remembered_when_redis_is_lost_in_the_middle_of_a_ma
     assert catalog.read(batch)["total"] == CHUNK_ITEMS
     catalog.batches._redis.flushall()
     catalog.stand_in.announce()
-    assert dict(BatchRebuild(catalog.batches, catalog.storage).run()) == {batch: True}
+    assert dict(BatchRebuild(catalog.batches, catalog.storage).restore_all()) == {batch: True}
     catalog.feed()
     assert catalog.read(batch)["total"] == CHUNK_ITEMS + 10
     last = catalog.feeder.objects.items(batch, 1, [CHUNK_ITEMS + 10])[0]

@@ -79,7 +79,7 @@ def test_members_that_a_newer_version_adds_keep_no_batch_from_being_worked_off(c
     assert catalog.work_off(batch)["counts"]["succeeded"] == 1
     assert [i["track"] for i in catalog.items(batch)] == ["a"]
     redis.flushall()
-    assert dict(BatchRebuild(catalog.batches, catalog.storage).run()) == {batch: True}
+    assert dict(BatchRebuild(catalog.batches, catalog.storage).restore_all()) == {batch: True}
 
 
 def test_a_batch_of_a_newer_schema_is_refused(catalog: Catalog) -> None:
@@ -94,7 +94,7 @@ def test_a_batch_of_a_newer_schema_is_refused(catalog: Catalog) -> None:
     change_object(catalog.stand_in, f"batches/{batch}/batch.json", schema=2)
     redis.flushall()
     with pytest.raises(RecordTooNewError, match=r"batch\.json"):
-        list(BatchRebuild(catalog.batches, catalog.storage).run())
+        list(BatchRebuild(catalog.batches, catalog.storage).restore_all())
 
 
 def test_the_collector_removes_nothing_of_a_job_that_it_cannot_read(stand_in: StandIn) -> None:

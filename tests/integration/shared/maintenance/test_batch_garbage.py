@@ -102,8 +102,8 @@ def test_a_lost_redis_takes_no_batch_with_it(catalog: Catalog, impatient: Settin
     catalog.batches._redis.flushall()
     collect(impatient, catalog)
     assert stems <= catalog.keys_below("jobs/"), "an empty Redis is not believed"
-    assert dict(BatchRebuild(catalog.batches, catalog.storage).run()) == {done: True, half: True}
-    assert dict(BatchRebuild(catalog.batches, catalog.storage).run()) == {done: False, half: False}
+    assert dict(BatchRebuild(catalog.batches, catalog.storage).restore_all()) == {done: True, half: True}
+    assert dict(BatchRebuild(catalog.batches, catalog.storage).restore_all()) == {done: False, half: False}
     store, holds = catalog.stand_in.store, catalog.batches.holds_job
     assert list(rebuild_jobs(store, catalog.storage, holds)) == [], "its jobs stay with the batch"
     Collector(impatient, catalog.storage).adopt()

@@ -14,7 +14,7 @@ from shared.batches.item_status import BatchItems
 from shared.batches.model import BatchRequest, Manifest, batch_id_from, job_id_of
 from shared.batches.store import BatchStore
 from shared.batches.stored_items import Result
-from shared.counters import Tally
+from shared.counters import Counters
 from shared.jobs.archive import store_document
 from shared.jobs.model import Job, JobRequest, JobState, Output, Source
 from shared.jobs.store import Claim, new_id
@@ -50,14 +50,14 @@ class World(StandIn):
             storage=self.storage,
             engines=[ENGINE],
         )
-        tally = Tally(connect(self.settings), self.settings.redis_prefix)
+        counters = Counters(connect(self.settings), self.settings.redis_prefix)
         stopping = Event()
         self.supervisor = Supervisor(
             settings=self.settings,
             store=self.store,
             storage=self.storage,
-            children=Children(self.settings, self.folder, tally),
-            tally=tally,
+            children=Children(self.settings, self.folder, counters),
+            counters=counters,
             stopping=stopping,
             scratch_folder=self.folder / "jobs",
             earlier_results=self.earlier,

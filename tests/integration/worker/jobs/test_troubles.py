@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.counters import Tally
+from shared.counters import Counters
 from shared.redis_client.connection import connect
 from shared.settings import Settings
 from worker.child.pool import Children
@@ -50,8 +50,8 @@ def use_up(children: Children, monkeypatch: pytest.MonkeyPatch, python: str) -> 
 def test_a_slot_is_not_lost_with_a_child_that_could_not_be_replaced(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tally = Tally(connect(settings), settings.redis_prefix)
-    children = Children(settings.model_copy(update={"child_jobs": 1}), tmp_path, tally)
+    counters = Counters(connect(settings), settings.redis_prefix)
+    children = Children(settings.model_copy(update={"child_jobs": 1}), tmp_path, counters)
     try:
         with pytest.raises(OSError, match="nothing-here"):
             use_up(children, monkeypatch, str(tmp_path / "nothing-here"))

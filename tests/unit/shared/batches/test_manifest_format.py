@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.batches.manifest_format import MAX_LINE_BYTES, Line, read_header, read_lines
+from shared.batches.manifest_format import MAX_LINE_BYTES, ManifestLine, read_header, read_lines
 from shared.errors import ManifestInvalidError
 
 JSON_LINES = st.one_of(
@@ -66,7 +66,7 @@ def test_numbers_that_json_does_not_have_are_refused() -> None:
 def test_a_table_row_becomes_what_a_json_line_would_say() -> None:
     text = "track,bucket,key,stems,start_seconds,parameters.margin,parameters.window,metadata.isrc\n"
     (line,) = read_lines([text.encode() + b"T,b,k/a.flac,vocals;drums,1.5,2,hann,X\n"], "csv")
-    assert line == Line(
+    assert line == ManifestLine(
         2,
         len(text) + 39,
         {
