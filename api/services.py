@@ -19,7 +19,7 @@ from api.submission.job_submission import Submission
 from api.webhooks.delivery import Webhooks
 from api.webhooks.outbox import WebhookStore
 from shared.api_keys import ApiKeys
-from shared.batches.actions import BatchChanges
+from shared.batches.actions import BatchActions
 from shared.batches.item_status import BatchItems
 from shared.batches.store import BatchStore
 from shared.counters import Counters
@@ -58,7 +58,7 @@ class Services:
     idempotency: IdempotencyStore
     changes: JobChanges
     batches: BatchStore
-    batch_changes: BatchChanges
+    batch_changes: BatchActions
     items: BatchItems
     batch_submissions: BatchSubmissions
     preflight: Preflight
@@ -76,7 +76,7 @@ def make_services(settings: Settings) -> Services:
     prompt_storage = ObjectStorage(settings, prompt=True)
     catalog = EngineCatalog(settings, queue, workers)
     deliveries = WebhookStore(settings, client)
-    batches, changes = BatchStore(settings, client), BatchChanges(settings, client)
+    batches, changes = BatchStore(settings, client), BatchActions(settings, client)
     items = BatchItems(store, batches, prompt_storage)
     batch_submissions = BatchSubmissions(
         settings=settings,

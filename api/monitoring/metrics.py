@@ -116,7 +116,7 @@ class DeploymentCollector(Collector):
 
     def _counts(self) -> Iterator[Metric]:
         by_name: dict[str, list[Count]] = defaultdict(list)
-        for count in self._counters.read():
+        for count in self._counters.read_sums():
             by_name[count.name].append(count)
         for name, help_text in NAMES.items():
             if name.startswith("stage_seconds"):

@@ -16,7 +16,7 @@ from api.contract.batch_requests import BatchSubmission
 from api.contract.job_responses import Resource
 from api.submission.batch_submission import BatchSubmissions
 from api.submission.job_submission import Sender
-from shared.batches.item_parser import ItemReader, prefix_lines
+from shared.batches.item_parser import ItemParser, prefix_lines
 from shared.batches.manifest_format import ManifestLine, read_lines
 from shared.batches.model import BatchRequest, Manifest
 from shared.batches.stored_items import StoredItem
@@ -84,7 +84,7 @@ class Preflight:
         submissions.check(wanted)
         defaults = wanted.defaults.model_dump(mode="json", exclude_unset=True)
         manifest, lines = self._lines(sender, wanted)
-        reader = ItemReader(
+        reader = ItemParser(
             submissions.settings,
             submissions.uploads,
             submissions.catalog,
@@ -92,7 +92,7 @@ class Preflight:
         )
         seen, end = list[StoredItem](), 0
         while taken := list(itertools.islice(lines, min(LINES_AT_ONCE, MAX_LINES - len(seen)))):
-            seen += reader.read(taken, len(seen) + 1)
+            seen += reader.parse(taken, len(seen) + 1)
             end = taken[-1].end
         # Of a prefix nobody knows how much of it this was: its objects are counted.
         more = sum(1 for _ in itertools.islice(lines, MAX_COUNTED - len(seen) if manifest.format == "prefix" else 1))

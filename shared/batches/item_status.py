@@ -1,6 +1,6 @@
-"""Items as they stand, put together of where each part of them lies: storage, the batch's record, their jobs' records.
+"""Reads the present state of items from storage, the batch's record and the jobs' records.
 
-Owns the order of looking: letters first, then results, then records. What moves meanwhile is looked at once more.
+Letters are read first, then results, then jobs' records. Items that move between these places meanwhile are read again.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ ATTEMPTS = 3
 """How often items are read again whose results or jobs' records moved while they were read."""
 
 CHUNKS_AT_ONCE = 200
-"""Chunks whose letters are read in one go, 100 kB."""
+"""Chunks whose letters are read in one call, 100 kB."""
 
 WITHOUT_JOB = frozenset({ItemState.WAITING, ItemState.INVALID})
 
 
 @dataclass(frozen=True)
 class ItemStatus:
-    """An item, and how it stands."""
+    """An item with its present state and result."""
 
     item: StoredItem
     state: ItemState
     result: Result
     has_job: bool = False
-    """Whether there is or was a job of it."""
+    """Whether the item has or had a job."""
 
 
 class BatchItems:
@@ -47,13 +47,15 @@ class BatchItems:
         self._storage = storage
         self._objects = BatchObjects(storage)
 
-    def standing(self, batch: Batch, chunk: int, *, state: ItemState | None = None, after: int = 0) -> list[ItemStatus]:
-        """Return a chunk's items, or those of them in one state, that come after a number."""
+    def read_chunk(
+        self, batch: Batch, chunk: int, *, state: ItemState | None = None, after: int = 0
+    ) -> list[ItemStatus]:
+        """Return the items of a chunk that come after a number, all of them or those in one state."""
         letters = self._batches.letters(batch.id, numbers_of(chunk))
         numbers = [n for n in range(numbers_of(chunk).start, numbers_of(chunk).start + len(letters)) if n > after]
         known = {n: letters[n - numbers_of(chunk).start] for n in numbers}
         if state is not None:
-            # What the letter does not tell, the job's record does.
+            # If the letter stands for no state, the job's record has it.
             numbers = [n for n in numbers if LETTERS.get(known[n], state) is state]
         found = self._read_statuses(batch.id, chunk, numbers)
         return [s for s in found if state is None or s.state is state]
@@ -62,7 +64,7 @@ class BatchItems:
         """Yield the items in the manifest's order."""
         chunks = range(after // CHUNK_ITEMS, -(-batch.total // CHUNK_ITEMS))
         for chunk in chunks if state is None else self._chunks_with(batch.id, chunks, state):
-            yield from self.standing(batch, chunk, state=state, after=after)
+            yield from self.read_chunk(batch, chunk, state=state, after=after)
 
     def page(
         self, batch: Batch, *, limit: int, after: int, state: ItemState | None = None
@@ -72,29 +74,29 @@ class BatchItems:
         return found[:limit], len(found) > limit
 
     def read_job(self, job_id: str) -> Job:
-        """Return a job as it stands, also one of which storage alone knows by now. Raises JobNotFoundError."""
+        """Return a job, also if only its document in storage is left. Raises JobNotFoundError."""
         try:
             return self._store.read(job_id)
         except JobNotFoundError:
             job = self._stored_job(job_id)
-            # Exchanged for its result, or fed again, just now.
+            # If there is no document either, the record may have been created again just now.
             return job or self._store.read(job_id)
 
     def fences(self, batch_id: str, chunk: int, numbers: Sequence[int]) -> dict[int, set[int]]:
-        """Return under which fences outputs of items' jobs are needed; items that there are not are left out.
+        """Return the fences whose outputs are needed, by item number; items that do not exist are left out.
 
-        An item that is done again keeps what it had until it has something new.
+        An item that runs again keeps its earlier outputs until it has new ones.
         """
         first, letters = numbers_of(chunk).start, self._batches.letters(batch_id, numbers_of(chunk))
         letter = {n: letters[n - first] for n in numbers if n - first < len(letters)}
         results = self.results(batch_id, chunk, list(letter))
-        # Under 0 lies what is known of jobs that made nothing.
+        # Documents of jobs without outputs have the fence 0.
         return {
             n: ({results[n].fence} if n in results else set()) | (set() if letter[n] == "s" else {0}) for n in letter
         }
 
     def earlier_job(self, job_id: str) -> Job | None:
-        """Return a job as it was when it last made something, whatever has become of it; None if it never did."""
+        """Return a job as it was when it last succeeded, whatever its state is now; None if it never did."""
         batch_id, number = batch_of(job_id)
         result = self.results(batch_id, chunk_of(number), [number]).get(number)
         if result is None or not result.stems:
@@ -106,12 +108,12 @@ class BatchItems:
         return Job.from_document(document, batch_id=batch_id)
 
     def _chunks_with(self, batch_id: str, chunks: range, state: ItemState) -> Iterator[int]:
-        """Yield the chunks that may hold items in a state: of a large batch few may."""
+        """Yield the chunks that may hold items in this state; in a large batch these may be few."""
         for some in (chunks[i : i + CHUNKS_AT_ONCE] for i in range(0, len(chunks), CHUNKS_AT_ONCE)):
             letters = self._batches.letters(batch_id, range(numbers_of(some[0]).start, numbers_of(some[-1]).stop))
             for place, chunk in enumerate(some):
                 told = set(letters[place * CHUNK_ITEMS : (place + 1) * CHUNK_ITEMS])
-                # What the letter does not tell, the job's record does.
+                # If the letter stands for no state, the job's record has it.
                 if any(LETTERS.get(letter, state) is state for letter in told):
                     yield chunk
 
@@ -174,7 +176,7 @@ class BatchItems:
         }
 
     def results(self, batch_id: str, chunk: int, numbers: Sequence[int]) -> dict[int, Result]:
-        """Return the results that a chunk's items have, be they from before."""
+        """Return the results of a chunk's items, also those from before a retry or rerun."""
         if not numbers:
             return {}
         texts = self._batches.results(batch_id, numbers)

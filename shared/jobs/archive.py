@@ -1,6 +1,6 @@
-"""The `job.json` beside a job's outputs: all that its record tells, so that records outlive a lost Redis.
+"""Writes and reads `job.json`, the document beside a job's outputs with everything in its record.
 
-Owns the document's form, and `rebuild`, which makes records of documents again.
+shared/maintenance/job_rebuild.py restores records from these documents after Redis was lost.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def write_document(
     error: Mapping[str, Any] | None = None,
     cached: bool = False,
 ) -> None:
-    """Store what the record is about to say of an ended job. Raises StorageUnavailableError."""
-    about_to_be = replace(
+    """Store the document of a job that is about to end. Raises StorageUnavailableError."""
+    ended = replace(
         claim.job,
         state=state,
         fence=claim.fence,
@@ -43,11 +43,11 @@ def write_document(
         attempt_errors=(*claim.job.attempt_errors, *([error] if error else [])),
         cached=cached,
     )
-    store_document(storage, about_to_be)
+    store_document(storage, ended)
 
 
 def store_document(storage: ObjectStorage, job: Job) -> None:
-    """Store all that is known of an ended job, under its fence. Raises StorageUnavailableError."""
+    """Store an ended job's document under its fence. Raises StorageUnavailableError."""
     document = {
         "schema": SCHEMA_VERSION,
         "id": job.id,
@@ -81,7 +81,7 @@ def read_document(storage: ObjectStorage, key: str) -> dict[str, Any]:
 
 
 def newest_document(storage: ObjectStorage, job_id: str) -> str | None:
-    """Return where the document of a job's last attempt lies, if there is one."""
+    """Return the key of the document of a job's last attempt, or None if there is none."""
     found = [key.split("/") for key, _, _ in storage.list_keys(f"jobs/{job_id}/")]
     fences = [int(fence) for _, _, fence, name in found if name == FILENAME]
     return output_key(job_id, max(fences), FILENAME) if fences else None

@@ -15,7 +15,7 @@ from typing import Any
 
 from shared.stored_records import check_schema, read_members
 
-REMEMBERED = 256
+CACHED_REQUESTS = 256
 """Parsed requests that a process caches: a request never changes, but a running job's record often does."""
 
 
@@ -176,7 +176,7 @@ class Job:
         """Return the output of this kind and name, or None."""
         return next((o for o in self.outputs if o.kind == kind and o.name == name), None)
 
-    def standing(
+    def with_queue_state(
         self, queue_position: int | None, eta_seconds: float | None, waiting_because: str | None = None
     ) -> Job:
         """Return the job with these values, which change without a change of its record."""
@@ -240,7 +240,7 @@ class Job:
         )
 
 
-@lru_cache(maxsize=REMEMBERED)
+@lru_cache(maxsize=CACHED_REQUESTS)
 def _read_request(text: str) -> JobRequest:
     return JobRequest.from_json(text)
 

@@ -36,7 +36,7 @@ from shared.stored_records import check_schema
 
 log = structlog.get_logger(__name__)
 
-REMEMBERED = 512
+CACHED_JOBS = 512
 """Jobs that a process caches, at about 10 kB each. Raise it if clients follow more jobs at once."""
 
 MOST_WAIT_SECONDS = 300.0
@@ -74,7 +74,7 @@ class JobStore:
         self._redis = client or connect(settings)
         self._prefix = settings.redis_prefix
         self._scripts = Scripts(self._redis, settings.redis_prefix)
-        self._known = FifoCache[str, Job](REMEMBERED)
+        self._known = FifoCache[str, Job](CACHED_JOBS)
         self._retention_ms = int(settings.retention_days * 86_400_000)
         self._admission = Admission(settings, self._redis)
         self._alive_ms = int(settings.worker_alive_seconds * 1000)
@@ -141,7 +141,7 @@ class JobStore:
         if record or known is None:
             known = Job.from_record(job_id, json.loads(record))
             self._known.put(job_id, known)
-        return _standing(known, line)
+        return _with_queue_state(known, line)
 
     def list_ids(self, owner: str | None, *, limit: int, before: str | None = None) -> tuple[list[str], bool]:
         """Return ids newest first, after the cursor `before`, and whether there are more."""
@@ -332,15 +332,17 @@ class JobStore:
 def _job(job_id: str, answer: str) -> Job:
     """Read a script's answer: a line with the values that change without the record, then the record."""
     line, _, record = answer.partition("\n")
-    return _standing(Job.from_record(job_id, json.loads(record)), line)
+    return _with_queue_state(Job.from_record(job_id, json.loads(record)), line)
 
 
-def _standing(job: Job, line: str) -> Job:
+def _with_queue_state(job: Job, line: str) -> Job:
     """Return the job with the values of the line: queue position, time left, and why it waits."""
     position, left_ms, why = line.split(" ", 2)
     if line == "  ":
         return job
-    return job.standing(int(position) if position else None, int(left_ms) / 1000 if left_ms else None, why or None)
+    return job.with_queue_state(
+        int(position) if position else None, int(left_ms) / 1000 if left_ms else None, why or None
+    )
 
 
 def new_id() -> str:

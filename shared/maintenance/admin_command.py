@@ -97,7 +97,7 @@ def cors(settings: Settings, origins: tuple[str, ...]) -> None:
 @click.pass_obj
 def collect(settings: Settings) -> None:
     """Run garbage collection now: delete stored objects that no job needs."""
-    done = Collector(settings, ObjectStorage(settings)).run(now=True) or Collection()
+    done = Collector(settings, ObjectStorage(settings)).collect(now=True) or Collection()
     for name, number in asdict(done).items():
         click.echo(f"{name.replace('_', ' ')}: {number}")
 

@@ -13,9 +13,10 @@ from shared.storage.object_storage import ObjectStorage
 def rebuild_jobs(
     store: JobStore, storage: ObjectStorage, is_elsewhere: Callable[[str], bool] = lambda _: False
 ) -> Iterator[tuple[str, bool]]:
-    """Restore the records of all jobs that storage knows and Redis does not; yield (job id, restored).
+    """Restore the records of all jobs that are in storage and not in Redis; yield (job id, restored).
 
-    Jobs that are kept in another way are left out. Of several attempts' documents that with the highest fence counts.
+    Jobs for which `is_elsewhere` returns true are skipped. If several attempts left a document, the one with the
+    highest fence is used. Raises StoreUnavailableError, StorageUnavailableError, RecordTooNewError.
     """
     for job_id, key in _newest_documents(storage):
         if is_elsewhere(job_id):

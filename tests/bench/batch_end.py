@@ -15,7 +15,7 @@ from typing import Any
 
 from celery import Celery
 
-from shared.batches.actions import BatchChanges
+from shared.batches.actions import BatchActions
 from shared.batches.store import BatchStore
 from shared.batches.stored_items import BatchObjects
 from shared.jobs.uploads import UploadStore
@@ -220,7 +220,7 @@ def _feeder_of(stand_in: StandIn) -> BatchFeeder:
         store=stand_in.store,
         uploads=UploadStore(stand_in.settings),
         batches=batches,
-        changes=BatchChanges(stand_in.settings),
+        changes=BatchActions(stand_in.settings),
         queue=stand_in.queue,
         workers=stand_in.workers,
         storage=stand_in.storage,

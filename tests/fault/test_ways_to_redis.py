@@ -161,5 +161,5 @@ def test_a_wrong_url_ends_the_worker_with_a_sentence(deploy: Callable[..., Deplo
     deployment = deploy(workers=0)
     with pytest.raises(ServiceStartError):
         deployment.start_worker(REDIS_URL=f"redis://{LOGIN}@one:1;redis://two:2")
-    assert any("only Sentinels can be several" in line for line in deployment.lines)
+    assert any("only Sentinels may have several URLs" in line for line in deployment.lines)
     assert not any(quote(PASSWORD, safe="") in line for line in deployment.lines)

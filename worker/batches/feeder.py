@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from shared.batches.actions import BatchChanges
+from shared.batches.actions import BatchActions
 from shared.batches.item_status import BatchItems
 from shared.batches.model import Batch, BatchState, job_id_of
 from shared.batches.store import BatchStore
@@ -70,7 +70,7 @@ class BatchFeeder:
     store: JobStore
     uploads: UploadStore
     batches: BatchStore
-    changes: BatchChanges
+    changes: BatchActions
     queue: JobQueue
     workers: WorkerRegistry
     storage: ObjectStorage
@@ -95,7 +95,7 @@ class BatchFeeder:
         for batch_id in live:
             if self.stopping.is_set():
                 return False
-            if not self.batches.hold(batch_id, self.name, self._lock_seconds):
+            if not self.batches.lock(batch_id, self.name, self._lock_seconds):
                 continue
             try:
                 more |= self._work(batch_id)
@@ -108,7 +108,7 @@ class BatchFeeder:
             else:
                 self._troubles.pop(batch_id, None)
             finally:
-                self.batches.hold(batch_id, self.name, 0)
+                self.batches.lock(batch_id, self.name, 0)
         return more
 
     def _work(self, batch_id: str) -> bool:
@@ -128,7 +128,7 @@ class BatchFeeder:
         self.results.flush(batch_id)
         batch = self.batches.read(batch_id)
         if batch.state in {BatchState.ENDED, BatchState.CANCELED}:
-            self.batches.rest(batch_id)
+            self.batches.mark_idle(batch_id)
         return batch.state is BatchState.READING or more or fed > 0
 
     def _read(self, batch: Batch) -> None:
@@ -138,7 +138,7 @@ class BatchFeeder:
         reading.read_on(batch, READ_CHUNKS, lambda: self._keeps(batch.id))
 
     def _keeps(self, batch_id: str) -> bool:
-        return not self.stopping.is_set() and self.batches.hold(batch_id, self.name, self._lock_seconds)
+        return not self.stopping.is_set() and self.batches.lock(batch_id, self.name, self._lock_seconds)
 
     # Items become jobs
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import structlog
 
-from shared.batches.export_names import told_apart
-from shared.batches.item_parser import ItemReader, prefix_lines
+from shared.batches.export_names import with_distinct_names
+from shared.batches.item_parser import ItemParser, prefix_lines
 from shared.batches.manifest_format import Header, ManifestLine, read_header, read_lines
 from shared.batches.model import CHUNK_ITEMS, MAX_ITEMS, Batch
 from shared.batches.store import BatchStore
@@ -47,7 +47,7 @@ class ManifestReading:
 
     def read_on(self, batch: Batch, chunks: int, proceed: Callable[[], bool]) -> None:
         """Read some chunks more, while `proceed` says so."""
-        reader = ItemReader(self.settings, self.uploads, self.catalog, batch.request)
+        reader = ItemParser(self.settings, self.uploads, self.catalog, batch.request)
         try:
             lines = self._lines(batch)
             for _ in range(chunks):
@@ -61,23 +61,23 @@ class ManifestReading:
             # what there is.
             log.warning("manifest cannot be read", batch=batch.id, error=error.message)
             told = {"code": error.code, "message": error.message}
-            self.batches.read_on(batch, cursor=batch.cursor, letters="", uploads=[], is_last=True, error=told)
+            self.batches.append_items(batch, cursor=batch.cursor, letters="", uploads=[], is_last=True, error=told)
 
-    def _read_chunk(self, batch: Batch, reader: ItemReader, lines: Iterator[tuple[ManifestLine, str]]) -> bool:
+    def _read_chunk(self, batch: Batch, reader: ItemParser, lines: Iterator[tuple[ManifestLine, str]]) -> bool:
         taken = list(itertools.islice(lines, CHUNK_ITEMS))
-        items = reader.read([line for line, _ in taken], batch.total + 1)
+        items = reader.parse([line for line, _ in taken], batch.total + 1)
         if batch.total + len(items) > MAX_ITEMS:
             raise ManifestInvalidError(f"The manifest has more than {MAX_ITEMS:,} lines.")
         marks: list[str] = []
         if batch.request.export:
             try:
-                items, marks = told_apart(batch.request.export, items, lambda m: self._taken(batch, m))
+                items, marks = with_distinct_names(batch.request.export, items, lambda m: self._taken(batch, m))
             except ReadByOthersError:
                 return False
         if items:
             items[-1] = replace(items[-1], cursor=taken[-1][1])
             BatchObjects(self.storage).write_items(batch.id, batch.total // CHUNK_ITEMS, items)
-        return self.batches.read_on(
+        return self.batches.append_items(
             batch,
             cursor=taken[-1][1] if taken else batch.cursor,
             letters="".join("i" if item.error else "w" for item in items),
@@ -87,7 +87,7 @@ class ManifestReading:
         )
 
     def _taken(self, batch: Batch, marks: Sequence[str]) -> list[bool]:
-        taken = self.batches.marks_taken(batch, marks) if marks else []
+        taken = self.batches.taken_marks(batch, marks) if marks else []
         if taken is None:
             raise ReadByOthersError
         return taken

@@ -270,7 +270,7 @@ class Supervisor:
         seconds: Mapping[str, float] = outcome.report.get("seconds", {})
         for stage, taken in seconds.items():
             if stage != "total":
-                self.counters.stage(stage, taken)
+                self.counters.add_stage(stage, taken)
         audio = float(outcome.source.get("duration_seconds") or 0.0)
         self.counters.add("audio_seconds_total", audio, engine=job.request.engine)
         self.counters.add("separation_seconds_total", seconds.get("total", 0.0), engine=job.request.engine)

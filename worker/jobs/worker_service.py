@@ -17,7 +17,7 @@ from typing import Any
 
 import structlog
 
-from shared.batches.actions import BatchChanges
+from shared.batches.actions import BatchActions
 from shared.batches.item_status import BatchItems
 from shared.batches.store import BatchStore
 from shared.batches.stored_items import BatchObjects
@@ -82,7 +82,7 @@ class WorkerService:
             store=self.store,
             uploads=UploadStore(settings, client),
             batches=batches,
-            changes=BatchChanges(settings, client),
+            changes=BatchActions(settings, client),
             queue=self.queue,
             workers=self.workers,
             storage=storage,
@@ -250,7 +250,7 @@ class WorkerService:
                 # Its turn is better taken later.
                 continue
             try:
-                done = self.collector.run()
+                done = self.collector.collect()
             except StemqueueError as error:
                 log.warning("collection put off", error=error.message)
                 continue

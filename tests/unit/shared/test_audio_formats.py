@@ -15,8 +15,8 @@ from shared.errors import AudioUnsupportedError, RequestInvalidError
         ("flac", {"bit_depth": 32}, "16, 24"),
         ("flac", {"bitrate_kbps": 256}, "bit_depth"),
         ("mp3", {"bit_depth": 16}, "bitrate_kbps"),
-        ("mp3", {"bitrate_kbps": 512}, "32 to 320"),
-        ("mp3", {"bitrate_kbps": "high"}, "32 to 320"),
+        ("mp3", {"bitrate_kbps": 512}, "32 and 320"),
+        ("mp3", {"bitrate_kbps": "high"}, "32 and 320"),
         ("opus", {"speed": 1}, "speed"),
     ],
 )

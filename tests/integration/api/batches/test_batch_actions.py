@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared.batches.actions import BatchChanges
+from shared.batches.actions import BatchActions
 from shared.errors import StoreUnavailableError
 from shared.maintenance.garbage_collector import Collector
 from tests.fixtures.batches import Catalog
@@ -28,9 +28,9 @@ def batch(catalog: Catalog) -> str:
     return batch_id
 
 
-def dies(catalog: Catalog, after: int) -> BatchChanges:
+def dies(catalog: Catalog, after: int) -> BatchActions:
     """Return what makes changes in small parts, and finds Redis away after so many of them."""
-    changes = BatchChanges(catalog.settings, letters_at_once=4, jobs_at_once=1)
+    changes = BatchActions(catalog.settings, letters_at_once=4, jobs_at_once=1)
     run, runs = changes._scripts.run, Counter[str]()
 
     def counted(name: str, *args: object) -> Any:
@@ -126,6 +126,6 @@ def test_jobs_that_a_deleted_batch_leaves_are_forgotten_by_the_collector(catalog
     assert catalog.web.get(f"/v1/batches/{batch}").status_code == 404
     # Whoever still works on them finds the batch gone.
     assert not catalog.feeder.results.compact(known)
-    Collector(catalog.settings, catalog.storage).run(now=True)
+    Collector(catalog.settings, catalog.storage).collect(now=True)
     assert not [key for key in catalog.batches._redis.scan_iter("*") if batch[:24] in key]
     assert int(catalog.batches._redis.hget("sq:usage:local", "bytes") or 0) == 0

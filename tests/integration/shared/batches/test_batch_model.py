@@ -16,7 +16,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from shared.batches.actions import BatchChanges
+from shared.batches.actions import BatchActions
 from shared.batches.model import BatchRequest, BatchState, ItemState, Manifest, batch_id_from, batch_of, job_id_of
 from shared.batches.store import BatchStore
 from shared.batches.stored_items import Result
@@ -64,7 +64,7 @@ class Batches(RuleBasedStateMachine):
         self.redis.flushdb()
         self.store, self.batches = JobStore(self.settings, self.redis), BatchStore(self.settings, self.redis)
         # Parts so small that every change takes several.
-        self.changes = BatchChanges(self.settings, self.redis, letters_at_once=3, jobs_at_once=2)
+        self.changes = BatchActions(self.settings, self.redis, letters_at_once=3, jobs_at_once=2)
         self.queue = JobQueue(self.settings, self.redis, producer=Silent())  # type: ignore[arg-type]
         self.statistics = QueueStatistics(self.settings, self.redis)
         WorkerRegistry(self.settings, self.redis).heartbeat(Worker("w", 2, (ENGINE,), ()))
@@ -95,9 +95,11 @@ class Batches(RuleBasedStateMachine):
         cursor = f"{len(books.items) + len(letters)} {is_last}"
         if stale:
             # Somebody else was faster: what a slow reader tells is passed over.
-            assert not self.batches.read_on(_behind(batch), cursor=cursor, letters=letters, uploads=[], is_last=is_last)
+            assert not self.batches.append_items(
+                _behind(batch), cursor=cursor, letters=letters, uploads=[], is_last=is_last
+            )
             return
-        taken = self.batches.read_on(batch, cursor=cursor, letters=letters, uploads=[], is_last=is_last)
+        taken = self.batches.append_items(batch, cursor=cursor, letters=letters, uploads=[], is_last=is_last)
         assert taken == (books.state is BatchState.READING)
         if taken:
             books.items += [ItemState.WAITING if letter == "w" else ItemState.INVALID for letter in letters]

@@ -104,7 +104,7 @@ def test_the_collector_removes_nothing_of_a_job_that_it_cannot_read(stand_in: St
     before = set(stand_in.keys())
     stand_in.store._redis.hset(f"sq:job:{job.id}", "schema", "2")
     with pytest.raises(RecordTooNewError):
-        Collector(stand_in.settings, stand_in.storage).run(now=True)
+        Collector(stand_in.settings, stand_in.storage).collect(now=True)
     assert before <= set(stand_in.keys())
 
 

@@ -21,7 +21,7 @@ def impatient(catalog: Catalog) -> Settings:
 
 def collect(settings: Settings, catalog: Catalog) -> None:
     time.sleep(1.1)  # the storage tells times by the second
-    assert Collector(settings, catalog.storage).run(now=True)
+    assert Collector(settings, catalog.storage).collect(now=True)
 
 
 def test_nothing_of_a_kept_batch_is_collected(catalog: Catalog, impatient: Settings) -> None:

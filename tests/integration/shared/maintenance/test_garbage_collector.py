@@ -68,7 +68,7 @@ class World:
 
     def collect(self) -> None:
         time.sleep(0.1)
-        assert self.collector.run(now=True) is not None
+        assert self.collector.collect(now=True) is not None
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def test_one_run_removes_however_many_have_expired(settings: Settings, monkeypat
         world.succeed(claim)
         world.store.delete(claim.job.id)
     time.sleep(1)
-    collection = world.collector.run(now=True)
+    collection = world.collector.collect(now=True)
     assert collection
     assert (collection.expired_jobs, collection.deletions_finished) == (5, 3)
     assert world.stored() == set()

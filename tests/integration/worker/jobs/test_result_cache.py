@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from shared.batches.actions import BatchChanges
+from shared.batches.actions import BatchActions
 from shared.batches.item_status import BatchItems
 from shared.batches.model import BatchRequest, Manifest, batch_id_from, job_id_of
 from shared.batches.store import BatchStore
@@ -139,7 +139,7 @@ def test_copies_outlive_the_job_they_were_made_from_and_its_collection(world: Wo
     again = world.settle(world.submit())
     collector = Collector(world.settings, world.storage)
     collector.remove(world.store.delete(first.id))
-    assert collector.run()
+    assert collector.collect()
     assert world.read(again.outputs[1]) == b"accompaniment" * 100
     third = world.settle(world.submit())
     assert third.cached, "a copy answers as well as what it was made from"
@@ -207,7 +207,7 @@ def test_copies_cost_neither_the_days_audio_nor_the_engines_pace(world: World) -
 def test_an_item_that_is_done_again_since_its_copies_failed_is_not_separated_again(world: World) -> None:
     batches, batch_id = BatchStore(world.settings), batch_id_from(new_id())
     batch = batches.create(batch_id, BatchRequest(Manifest(None, "x", "jsonl"), "local"))
-    assert batches.read_on(batch, cursor="1", letters="w", uploads=[], is_last=True)
+    assert batches.append_items(batch, cursor="1", letters="w", uploads=[], is_last=True)
     job_id = job_id_of(batch_id, 1)
     source = Source(upload_key(new_id()), "song.mp3", 4, SHA256, "gone")
     request = JobRequest(source=source, engine="repetition", preset="original")
@@ -232,7 +232,7 @@ def test_an_item_that_is_done_again_since_its_copies_failed_is_not_separated_aga
         upload_id=None,
         made_by="repetition@1",
     )
-    BatchChanges(world.settings).retry_failed(batch_id)
+    BatchActions(world.settings).retry_failed(batch_id)
     again = world.settle(feed())
     assert (again.state, again.cached) == (JobState.SUCCEEDED, True)
     assert again.fence > first.fence
