@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import redis
 
 from shared.jobs.limits import Admission
-from shared.redis_client.connection import Scripts, connect
+from shared.redis_client.connection import connect
+from shared.redis_client.scripts import Scripts
 from shared.settings import Settings
 
 KEEP_SECONDS = 24 * 3600

@@ -19,14 +19,16 @@ from api.submission.job_submission import JobSubmitter
 from api.webhooks.delivery import Webhooks
 from api.webhooks.outbox import WebhookStore
 from shared.api_keys import ApiKeys
-from shared.batches.actions import BatchChanges
+from shared.batches.actions import BatchActions
 from shared.batches.item_status import BatchItems
 from shared.batches.store import BatchStore
-from shared.counters import Tally
+from shared.counters import Counters
 from shared.jobs.store import JobStore
 from shared.jobs.uploads import UploadStore
 from shared.queue.dispatcher import JobQueue
 from shared.queue.engine_catalog import EngineCatalog
+from shared.queue.statistics import QueueStatistics
+from shared.queue.worker_registry import WorkerRegistry
 from shared.redis_client.connection import connect
 from shared.settings import Settings
 from shared.storage.object_storage import ObjectStorage
@@ -41,20 +43,22 @@ class Services:
     settings: Settings
     store: JobStore
     queue: JobQueue
+    workers: WorkerRegistry
+    statistics: QueueStatistics
     storage: ObjectStorage
     prompt_storage: ObjectStorage
     recorded: RecordedObjects
     catalog: EngineCatalog
     submission: JobSubmitter
     readiness: Readiness
-    tally: Tally
+    counters: Counters
     keys: ApiKeys
     rate_limits: RateLimits
     open_calls: OpenCalls
     idempotency: IdempotencyStore
     changes: JobChanges
     batches: BatchStore
-    batch_changes: BatchChanges
+    batch_changes: BatchActions
     items: BatchItems
     batch_submitter: BatchSubmitter
     preflight: Preflight
@@ -67,11 +71,12 @@ def make_services(settings: Settings) -> Services:
     client = connect(settings)
     store = JobStore(settings, client)
     queue = JobQueue(settings, client)
+    workers, statistics = WorkerRegistry(settings, client), QueueStatistics(settings, client)
     storage = ObjectStorage(settings)
     prompt_storage = ObjectStorage(settings, prompt=True)
-    catalog = EngineCatalog(settings, queue)
+    catalog = EngineCatalog(settings, queue, workers)
     deliveries = WebhookStore(settings, client)
-    batches, changes = BatchStore(settings, client), BatchChanges(settings, client)
+    batches, changes = BatchStore(settings, client), BatchActions(settings, client)
     items = BatchItems(store, batches, prompt_storage)
     batch_submitter = BatchSubmitter(
         settings=settings,
@@ -86,6 +91,8 @@ def make_services(settings: Settings) -> Services:
         settings=settings,
         store=store,
         queue=queue,
+        workers=workers,
+        statistics=statistics,
         storage=storage,
         prompt_storage=prompt_storage,
         recorded=RecordedObjects(prompt_storage),
@@ -99,8 +106,8 @@ def make_services(settings: Settings) -> Services:
             prompt_storage=prompt_storage,
             catalog=catalog,
         ),
-        readiness=Readiness(store, queue, prompt_storage),
-        tally=Tally(client, settings.redis_prefix),
+        readiness=Readiness(store, workers, prompt_storage),
+        counters=Counters(client, settings.redis_prefix),
         keys=ApiKeys(settings, client),
         rate_limits=RateLimits(settings, client),
         open_calls=OpenCalls(settings),

@@ -1,1 +1,1 @@
-"""What API and worker agree on: the job and its life cycle, where things are stored, how they are set."""
+"""Code that both the API and the worker use: jobs, batches, queues, storage and settings."""

@@ -1,10 +1,10 @@
-"""API keys: who made a request, and what they may do.
+"""Creates, lists, revokes and looks up API keys.
 
-Owns the form of a key and its record in Redis, which holds a digest and never the key. Knows no HTTP.
+Redis stores only a digest of each key. api/access/authentication.py reads the key from a request.
 
-    sq_<id>_<secret>     the id is no secret: lists and logs name a key by it
+    sq_<id>_<secret>     the key; its id is not secret, and lists and logs show it
     key:<id>  hash       digest, owner, scopes, label, created_ms
-    keys      zset       ids by creation
+    keys      zset       ids by time of creation
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from shared.settings import Settings
 
 SCOPES: Mapping[str, str] = {
     "submit": "upload; create, cancel, retry and delete jobs",
-    "read": "read jobs and what they made",
-    "admin": "all of that with everybody's jobs, and the metrics",
+    "read": "read jobs and their outputs",
+    "admin": "all of that for the jobs of every owner, and the metrics",
 }
 
 CACHE_SECONDS = 2.0
@@ -35,19 +35,19 @@ for this much longer. Streams and waits notice it within `SUBSCRIBED_SECONDS` mo
 promised."""
 
 CACHE_KEYS = 10_000
-"""Keys that a process remembers; past it, it forgets all of them."""
+"""Keys that a process caches. When the cache is full, it is emptied."""
 
 SECRET_BYTES = 32
 
 FORM = re.compile(r"sq_([0-9a-f]{12})_[A-Za-z0-9_-]{43}")
 
 OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-"""What an owner may be called: part of keys in Redis, where a colon would end it."""
+"""The form of an owner's name. It is part of keys in Redis, so it must not contain a colon."""
 
 
 @dataclass(frozen=True)
 class ApiKey:
-    """A key as it is recorded."""
+    """A key's record."""
 
     id: str
     owner: str
@@ -57,7 +57,7 @@ class ApiKey:
 
 
 class ApiKeys:
-    """The keys. Every method may raise StoreUnavailableError."""
+    """The keys' records in Redis. Every method may raise StoreUnavailableError."""
 
     def __init__(self, settings: Settings, client: redis.Redis | None = None) -> None:
         self._redis = client or connect(settings)
@@ -65,12 +65,12 @@ class ApiKeys:
         self._cache: dict[bytes, tuple[float, ApiKey]] = {}
 
     def create(self, *, owner: str, scopes: Iterable[str], label: str = "") -> tuple[ApiKey, str]:
-        """Make a key; return it, and its text, which nobody can tell again. Raises ValueError."""
+        """Create a key; return its record and its text, which cannot be recovered later. Raises ValueError."""
         wanted = frozenset(scopes)
         if not OWNER.fullmatch(owner):
-            raise ValueError("An owner's name is made of letters, digits, '.', '_' and '-'; 64 at most.")
+            raise ValueError("An owner's name consists of letters, digits, '.', '_' and '-', 64 characters at most.")
         if not wanted or wanted - set(SCOPES):
-            raise ValueError(f"A key needs scopes out of {', '.join(SCOPES)}.")
+            raise ValueError(f"Give the key one or more of the scopes {', '.join(SCOPES)}.")
         key_id = secrets.token_hex(6)
         text = f"sq_{key_id}_{secrets.token_urlsafe(SECRET_BYTES)}"
         key = ApiKey(key_id, owner, wanted, label, guarded(self._redis.time)[0])
@@ -97,14 +97,14 @@ class ApiKeys:
         return [_key(i, r) for i, r in zip(ids, records, strict=True) if r]
 
     def revoke(self, key_id: str) -> bool:
-        """End a key; False when there is none of this id. Processes that know it forget it in CACHE_SECONDS."""
+        """Revoke a key; False if there is none with this id. Processes may cache it for CACHE_SECONDS more."""
         pipeline = self._redis.pipeline()
         pipeline.delete(self._name(key_id))
         pipeline.zrem(f"{self._prefix}keys", key_id)
         return bool(guarded(pipeline.execute)[0])
 
     def find(self, text: str) -> ApiKey | None:
-        """Return the key that has this text, or None."""
+        """Return the record of the key with this text, or None."""
         form = FORM.fullmatch(text)
         if form is None:
             return None
@@ -127,7 +127,7 @@ class ApiKeys:
 
 
 def _digest(text: str) -> bytes:
-    # No slow hash: nobody guesses 256 random bits.
+    # A slow hash is not needed: 256 random bits cannot be guessed.
     return hashlib.sha256(text.encode()).digest()
 
 

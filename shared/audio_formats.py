@@ -1,6 +1,6 @@
-"""The formats that stems come in: names, extensions, options and what each can hold.
+"""Lists the output formats of stems with their options, and checks a job's options against them.
 
-Owns the table and the reading of options; encode.py writes the files.
+worker/audio_files/encode.py writes the files.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from shared.errors import AudioUnsupportedError, RequestInvalidError
 
 @dataclass(frozen=True)
 class Format:
-    """One format. `bit_depths` is empty for lossy ones, `bitrates_kbps` (lowest, default, highest) None for
-    lossless ones. `sample_rates_hz` empty means any rate."""
+    """An output format. A lossy format has no `bit_depths`; a lossless one has no `bitrates_kbps` (lowest, default,
+    highest). No `sample_rates_hz` means any rate."""
 
     name: str
     extension: str
@@ -29,7 +29,7 @@ class Format:
 
 
 MPEG_RATES_HZ = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
-# Past this a FLAC frame tells its rate in tens of Hz, and libFLAC takes no other.
+# Above this, a FLAC frame stores its rate in tens of Hz, and libFLAC accepts no other rates.
 MAX_ODD_FLAC_RATE_HZ = 65_535
 AAC_RATES_HZ = (7_350, *MPEG_RATES_HZ, 64_000, 88_200, 96_000)
 
@@ -49,7 +49,7 @@ FORMATS: Mapping[str, Format] = {
             *("opus", "opus", "audio/ogg"),
             bitrates_kbps=(16, 160, 510),
             sample_rates_hz=(48_000,),
-            # ffmpeg's encoder puts the channels of 5.0 and 6.1 in the wrong places.
+            # ffmpeg's encoder swaps the channels of 5.0 and 6.1.
             channel_counts=(1, 2, 3, 4, 6, 8),
             max_kbps_per_channel=256,
         ),
@@ -60,7 +60,7 @@ FORMATS: Mapping[str, Format] = {
 
 @dataclass(frozen=True)
 class Encoding:
-    """A format with its options resolved, and the shape that the files will have."""
+    """A format with its resolved options, and the sample rate and channels of the files."""
 
     format: Format
     sample_rate_hz: int
@@ -70,7 +70,7 @@ class Encoding:
 
     @property
     def holds_any_level(self) -> bool:
-        """Return whether samples beyond full scale survive: only floats do."""
+        """Return whether samples beyond full scale are kept: only floating-point files keep them."""
         return self.bit_depth == 32
 
 
@@ -80,7 +80,7 @@ def check_options(name: str, options: Mapping[str, Any]) -> tuple[int | None, in
     Raises RequestInvalidError if the format or an option is unknown or out of range.
     """
     if name not in FORMATS:
-        raise RequestInvalidError(f"The format {name!r} is unknown; there are {', '.join(FORMATS)}.")
+        raise RequestInvalidError(f"The format {name!r} is unknown; choose from {', '.join(FORMATS)}.")
     wanted = FORMATS[name]
     option = "bitrate_kbps" if wanted.bitrates_kbps else "bit_depth"
     unknown = set(options) - {option}
@@ -90,16 +90,18 @@ def check_options(name: str, options: Mapping[str, Any]) -> tuple[int | None, in
         lowest, default, highest = wanted.bitrates_kbps
         bitrate = options.get(option) or default
         if not isinstance(bitrate, int) or not lowest <= bitrate <= highest:
-            raise RequestInvalidError(f"The bitrate of {name} goes from {lowest} to {highest} kbit/s.")
+            raise RequestInvalidError(f"The bitrate of {name} must be between {lowest} and {highest} kbit/s.")
         return None, bitrate
     depth = options.get(option) or wanted.default_bit_depth
     if depth not in wanted.bit_depths:
-        raise RequestInvalidError(f"The bit depth of {name} is one of {', '.join(str(d) for d in wanted.bit_depths)}.")
+        raise RequestInvalidError(
+            f"The bit depth of {name} must be one of {', '.join(str(d) for d in wanted.bit_depths)}."
+        )
     return depth, None
 
 
 def resolve(name: str, options: Mapping[str, Any], *, sample_rate_hz: int, channels: int) -> Encoding:
-    """Return how stems of this shape are encoded: at the source's rate and channels where the format can.
+    """Return how stems are encoded: at the source's sample rate and channels if the format supports them.
 
     Raises RequestInvalidError as `check_options` does, AudioUnsupportedError if a lossless format lacks the rate.
     """
@@ -108,10 +110,10 @@ def resolve(name: str, options: Mapping[str, Any], *, sample_rate_hz: int, chann
     rates = wanted.sample_rates_hz
     rate = sample_rate_hz
     if rates and rate not in rates:
-        # The next higher rate keeps all of the sound; past the highest, the highest is what there is.
+        # The next higher rate keeps all frequencies; above the highest rate, use the highest.
         rate = min((r for r in rates if r >= rate), default=max(rates))
     if name == "flac" and rate > MAX_ODD_FLAC_RATE_HZ and rate % 10:
-        raise AudioUnsupportedError(f"FLAC cannot hold {rate} Hz; WAV can.")
+        raise AudioUnsupportedError(f"FLAC does not support {rate} Hz. Use WAV.")
     channels = max(n for n in wanted.channel_counts if n <= channels)
     if bitrate is not None:
         bitrate = min(bitrate, channels * wanted.max_kbps_per_channel)

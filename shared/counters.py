@@ -1,7 +1,7 @@
-"""Counters of the whole deployment, kept in Redis: what `/metrics` shows of processes that serve no HTTP.
+"""Counters of all processes, summed in Redis, for `/metrics`.
 
-Owns the names of what is counted. Counting is a memory write; a flush sends the sums. What a killed process had not
-flushed is lost: these are figures to watch, not books.
+Counting only changes memory; `flush` sends the sums to Redis. Counts may be lost if a process is killed; do not use
+them for accounting.
 """
 
 from __future__ import annotations
@@ -14,24 +14,25 @@ from typing import cast
 
 import redis
 
-from shared.redis_client.connection import Scripts, guarded
+from shared.redis_client.connection import guarded
+from shared.redis_client.scripts import Scripts
 
 STAGE_SECONDS_BUCKETS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)
 """Upper bounds of the histogram of stage durations, in seconds."""
 
 NAMES: Mapping[str, str] = {
-    "attempts_total": "Attempts by how they ended",
+    "attempts_total": "Attempts by outcome",
     "stage_seconds_bucket": "Stage durations: attempts at most this long",
     "stage_seconds_sum": "Seconds spent in each stage",
-    "stage_seconds_count": "Attempts that passed through each stage",
+    "stage_seconds_count": "Attempts that completed each stage",
     "audio_seconds_total": "Seconds of audio separated, by engine",
     "separation_seconds_total": "Seconds of separation work, by engine; audio over work is the real-time factor",
-    "leases_lost_total": "Claims whose holder found them lost",
-    "rescues_total": "What rescuers mended, by kind",
-    "retries_total": "Attempts put back in line, by code",
-    "child_restarts_total": "Children replaced, by reason",
-    "faults_total": "Calls that failed, by what was called",
-    "collected_total": "Objects and jobs removed by the collector, by kind",
+    "leases_lost_total": "Claims that workers lost",
+    "rescues_total": "Repairs by rescuers, by kind",
+    "retries_total": "Attempts that were queued again, by code",
+    "child_restarts_total": "Child processes replaced, by reason",
+    "faults_total": "Failed calls, by the part that was called",
+    "collected_total": "Objects and jobs removed by garbage collection, by kind",
 }
 
 
@@ -44,8 +45,8 @@ class Count:
     value: float
 
 
-class Tally:
-    """The counters of one process; any thread may count."""
+class Counters:
+    """The counters of one process. Thread-safe."""
 
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._redis = client
@@ -55,13 +56,13 @@ class Tally:
         self._pending: Counter[str] = Counter()
 
     def add(self, name: str, value: float = 1.0, **labels: str) -> None:
-        """Count; `name` is one of NAMES."""
+        """Increase a counter; `name` is one of NAMES."""
         field = "|".join([NAMES[name] and name, *(f"{k}={v}" for k, v in sorted(labels.items()))])
         with self._lock:
             self._pending[field] += value  # type: ignore[assignment]
 
-    def stage(self, stage: str, seconds: float) -> None:
-        """Count one passage through a stage."""
+    def add_stage(self, stage: str, seconds: float) -> None:
+        """Count one completed stage and its duration in seconds."""
         self.add("stage_seconds_sum", seconds, stage=stage)
         self.add("stage_seconds_count", stage=stage)
         for bound in STAGE_SECONDS_BUCKETS:
@@ -69,7 +70,7 @@ class Tally:
                 self.add("stage_seconds_bucket", stage=stage, le=str(bound))
 
     def flush(self) -> None:
-        """Send what was counted since the last flush. Raises StoreUnavailableError; the counts are then kept."""
+        """Send the counts since the last flush. Raises StoreUnavailableError; the counts are then kept."""
         with self._lock:
             pending, self._pending = self._pending, Counter()
         if not pending:
@@ -81,8 +82,8 @@ class Tally:
                 self._pending.update(pending)
             raise
 
-    def read(self) -> Iterator[Count]:
-        """Yield the sums over all processes."""
+    def read_sums(self) -> Iterator[Count]:
+        """Yield the sums over all processes. Raises StoreUnavailableError."""
         raw = cast("dict[str, str]", guarded(lambda: self._redis.hgetall(self._key)))
         for field, value in sorted(raw.items()):
             name, *labels = field.split("|")

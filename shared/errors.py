@@ -1,26 +1,26 @@
-"""Every error that has a name here: its stable code, and whether trying again can help.
+"""Defines the project's errors, each with a stable code and whether a retry can help.
 
-Owns the codes that clients see in `error.code` and `code`; owns no HTTP status (api/contract/problem_details.py does).
+Clients see the codes in `error.code` and `code`. api/contract/problem_details.py assigns the HTTP statuses.
 
     StemqueueError
-    |-- InputError                 the audio or the request is at fault; never retried
+    |-- InputError                 the audio or the request is invalid; never retried
     |   |-- AudioEmptyError, AudioUnreadableError, AudioUnsupportedError,
     |   |   AudioTooLongError, AudioTooShortError, SourceMissingError, SourceRefusedError,
     |   |   SourceTooLargeError, ExportRefusedError
     |   `-- RequestInvalidError
     |       `-- FieldsInvalidError, ManifestInvalidError
-    |-- PassingError               something around us is at fault; storage and Redis are waited for, the others retried
+    |-- TransientError             may go away by itself: jobs wait for storage and Redis, and are retried otherwise
     |   |-- StorageUnavailableError, StoreUnavailableError, ScratchFullError, WorkersUnavailableError,
-    |   |   SandboxUnavailableError
+    |   |   SandboxUnavailableError, RecordTooNewError
     |   |   `-- StoreFullError (a StoreUnavailableError)
-    |-- ResourceError              the job asked too much of the worker
+    |-- ResourceError              the job exceeded the worker's resource limits
     |   |-- OutOfMemoryError       retried, three times in all
     |   |-- SeparationTimeoutError
-    |   `-- SeparationFailedError  a defect of ours
-    `-- LifeCycleError             the job's state does not allow it
+    |   `-- SeparationFailedError  a defect of this software
+    `-- LifeCycleError             the state of the job or batch does not allow it
         |-- JobNotFoundError, IllegalTransitionError, FenceLostError, QueueFullError, QueueDrainingError
         |-- BatchNotFoundError, BatchStateError
-        `-- QuotaExceededError     an owner has used what one may
+        `-- QuotaExceededError     an owner has reached a limit
             `-- QueueQuotaError, StorageQuotaError, AudioQuotaError, RecordsQuotaError
 """
 
@@ -31,7 +31,7 @@ from typing import Any, ClassVar
 
 
 class StemqueueError(Exception):
-    """Something went wrong that has a name; the message is one sentence for the person who asked."""
+    """An error with a code. The message is written for the person who sent the request."""
 
     code: ClassVar[str] = "internal_error"
     retryable: ClassVar[bool] = False
@@ -42,7 +42,7 @@ class StemqueueError(Exception):
 
 
 class InputError(StemqueueError):
-    """What the client gave cannot be worked on, now or later."""
+    """The client's input cannot be processed, now or later."""
 
 
 class AudioEmptyError(InputError):
@@ -52,13 +52,13 @@ class AudioEmptyError(InputError):
 
 
 class AudioUnreadableError(InputError):
-    """The file is no audio, or too damaged to decode."""
+    """The file is not audio, or it is too damaged to decode."""
 
     code = "audio_unreadable"
 
 
 class AudioUnsupportedError(InputError):
-    """The audio is sound but outside what is taken: rate, channels, codec."""
+    """The audio is valid, but its sample rate, channels or codec are not supported."""
 
     code = "audio_unsupported"
 
@@ -76,7 +76,7 @@ class AudioTooShortError(InputError):
 
 
 class SourceMissingError(InputError):
-    """The object that holds the mixture is gone or was replaced since the job was made."""
+    """The object that holds the mixture was deleted or replaced after the job was created."""
 
     code = "source_missing"
 
@@ -97,39 +97,39 @@ class FieldsInvalidError(RequestInvalidError):
 
 
 class ManifestInvalidError(RequestInvalidError):
-    """The manifest as a whole cannot be read; of a single bad line its item tells."""
+    """The manifest cannot be read. A single invalid line makes only its item invalid."""
 
     code = "manifest_invalid"
 
 
 class SourceRefusedError(InputError):
-    """This server takes no mixtures from there."""
+    """This server does not accept mixtures from that place."""
 
     code = "source_refused"
 
 
 class SourceTooLargeError(InputError):
-    """The object that holds the mixture is larger than this server takes."""
+    """The object that holds the mixture is larger than this server accepts."""
 
     code = "upload_too_large"
 
 
 class ExportRefusedError(InputError):
-    """This server copies nothing to there."""
+    """This server does not export to that bucket."""
 
     code = "export_refused"
 
 
-class PassingError(StemqueueError):
-    """A fault that passes by itself; the same attempt may succeed later."""
+class TransientError(StemqueueError):
+    """An error that may go away by itself; the same call may succeed later."""
 
     retryable = True
 
 
-class StorageUnavailableError(PassingError):
-    """The object storage is away, slow, or refuses for now.
+class StorageUnavailableError(TransientError):
+    """The object storage is unavailable, slow, or refuses the request for now.
 
-    `is_refusal`: it answered, and will not do this with this object: access is denied, or the object is archived.
+    `is_refusal`: the storage answered and refused this object, because access is denied or the object is archived.
     """
 
     code = "storage_unavailable"
@@ -139,96 +139,102 @@ class StorageUnavailableError(PassingError):
         self.is_refusal = is_refusal
 
 
-class StoreUnavailableError(PassingError):
-    """Redis is away, hung, or full."""
+class StoreUnavailableError(TransientError):
+    """Redis is unavailable, does not answer in time, or is full."""
 
     code = "queue_unavailable"
 
 
 class StoreFullError(StoreUnavailableError):
-    """Redis has no memory for anything new; what was accepted goes on."""
+    """Redis has no memory for new records. Accepted jobs continue."""
 
     code = "queue_memory_full"
 
 
-class ScratchFullError(PassingError):
-    """The worker's scratch disk is full, or the job passed its share of it."""
+class ScratchFullError(TransientError):
+    """The worker's scratch disk is full, or the job exceeded its share of it."""
 
     code = "scratch_full"
 
 
-class WorkersUnavailableError(PassingError):
-    """No worker is there to say whether it could do what is asked."""
+class WorkersUnavailableError(TransientError):
+    """No live worker can confirm that it supports the request."""
 
     code = "workers_unavailable"
 
 
-class SandboxUnavailableError(PassingError):
-    """A process that handles a stranger's file cannot be confined, so it was not started."""
+class RecordTooNewError(TransientError):
+    """A newer version wrote the record, and this process cannot read it."""
+
+    code = "record_too_new"
+
+
+class SandboxUnavailableError(TransientError):
+    """The sandbox for a process that reads client files is not available, so the process was not started."""
 
     code = "sandbox_unavailable"
 
 
 class ResourceError(StemqueueError):
-    """The job took more of the worker than it may."""
+    """The job exceeded the worker's resource limits."""
 
 
 class OutOfMemoryError(ResourceError):
-    """The child passed its memory limit, or the system killed it for memory."""
+    """The child exceeded its memory limit, or the kernel killed it because memory ran out."""
 
     code = "out_of_memory"
     retryable = True
 
 
 class SeparationTimeoutError(ResourceError):
-    """The job ran longer than its audio's duration allows."""
+    """The job ran longer than the time limit for its audio's duration."""
 
     code = "timed_out"
 
 
 class SeparationFailedError(ResourceError):
-    """The child stopped with an error that has no name: a defect of ours."""
+    """The child stopped with an unexpected error: a defect of this software."""
 
     code = "separation_failed"
     retryable = True
 
 
 class LifeCycleError(StemqueueError):
-    """The job is not in a state that allows this."""
+    """The state of the job or batch does not allow this."""
 
 
 class JobNotFoundError(LifeCycleError):
-    """There is no such job, or it is somebody else's."""
+    """The job does not exist, or it belongs to another owner."""
 
     code = "job_not_found"
 
 
 class IllegalTransitionError(LifeCycleError):
-    """The job's state forbids it."""
+    """The job's state does not allow this."""
 
     code = "job_state_conflict"
 
 
 class FenceLostError(LifeCycleError):
-    """Another claim has taken the job over, or it was canceled; this attempt must write nothing more."""
+    """Another claim replaced this one, or the job was canceled. This attempt must not write any more."""
 
     code = "fence_lost"
 
 
 class BatchNotFoundError(LifeCycleError):
-    """There is no such batch, or it is somebody else's."""
+    """The batch does not exist, or it belongs to another owner."""
 
     code = "batch_not_found"
 
 
 class BatchStateError(LifeCycleError):
-    """The batch's state forbids it."""
+    """The batch's state does not allow this."""
 
     code = "batch_state_conflict"
 
 
 class QueueFullError(LifeCycleError):
-    """As many jobs wait as are allowed to; `retry_after_seconds` follows from how fast they are worked off."""
+    """The queue is full. `retry_after_seconds` depends on how fast its jobs are processed."""
 
     code = "queue_full"
     retryable = True
@@ -239,14 +245,14 @@ class QueueFullError(LifeCycleError):
 
 
 class QueueDrainingError(LifeCycleError):
-    """The queue takes no new jobs for now: an operator drains it."""
+    """An operator is draining the queue, so it accepts no new jobs."""
 
     code = "queue_draining"
     retryable = True
 
 
 class QuotaExceededError(LifeCycleError):
-    """The owner has used what one owner may; `retry_after_seconds` says when it is worth to ask again."""
+    """The owner has reached a limit. `retry_after_seconds` says when a retry may succeed."""
 
     code = "quota_exceeded"
     retryable = True
@@ -257,24 +263,24 @@ class QuotaExceededError(LifeCycleError):
 
 
 class QueueQuotaError(QuotaExceededError):
-    """As many of the owner's jobs wait as may."""
+    """The owner has reached the limit of queued jobs."""
 
     code = "queue_quota_exceeded"
 
 
 class StorageQuotaError(QuotaExceededError):
-    """The owner's uploads and outputs take as much room as they may."""
+    """The owner's storage quota is used up by uploads and outputs."""
 
     code = "storage_quota_exceeded"
 
 
 class AudioQuotaError(QuotaExceededError):
-    """As much audio was separated for the owner today as may be."""
+    """The owner's daily audio quota is used up."""
 
     code = "audio_quota_exceeded"
 
 
 class RecordsQuotaError(QuotaExceededError):
-    """The records of the owner's jobs, batches, uploads and Idempotency-Keys take as much of Redis as they may."""
+    """The owner's share of Redis is used up by jobs, batches, uploads and Idempotency-Keys."""
 
     code = "records_quota_exceeded"

@@ -1,4 +1,4 @@
-"""A mapping that holds what was put in last: for what costs more to make than to look up."""
+"""A small FIFO cache for values that are expensive to build."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Recent(Generic[K, V]):
-    """At most `size` values; any thread may put and get."""
+class FifoCache(Generic[K, V]):
+    """A cache of at most `size` values. Thread-safe."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -18,11 +18,11 @@ class Recent(Generic[K, V]):
         self._values: dict[K, V] = {}
 
     def get(self, key: K) -> V | None:
-        """Return the value, if it is still here."""
+        """Return the value, or None if it is not in the cache."""
         return self._values.get(key)
 
     def put(self, key: K, value: V) -> None:
-        """Hold a value; beyond the size the one goes that was put in first."""
+        """Add a value. If the cache is full, remove the oldest value."""
         with self._lock:
             self._values.pop(key, None)
             if len(self._values) >= self._size:
@@ -30,7 +30,7 @@ class Recent(Generic[K, V]):
             self._values[key] = value
 
     def forget(self, key: K) -> None:
-        """Let a value go, if it is here."""
+        """Remove a value, if it is in the cache."""
         with self._lock:
             self._values.pop(key, None)
 

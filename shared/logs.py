@@ -1,7 +1,6 @@
-"""Logs of every process: one event a line, JSON for machines or text for people, with what is bound to the moment.
+"""Configures the logs of every process: one event per line on standard error, as JSON or as text.
 
-Owns the form of a line, and how often the same trouble is told; owns no file: lines go to standard error, and whoever
-runs the process keeps them. `bind_request` ties a request's id to all that its thread logs until `unbind_request`.
+`bind_request` adds a request's id to everything that its thread logs, until `unbind_request`.
 """
 
 from __future__ import annotations
@@ -18,42 +17,42 @@ import structlog
 from shared.settings import Settings
 
 CONTROL_CHARACTERS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160), 0x2028, 0x2029)}
-"""What could forge a line or steer a terminal, and how it is shown instead."""
+"""Characters that could fake a log line or control a terminal, and their replacements."""
 
 QUIET = (
     *("botocore", "boto3", "urllib3", "s3transfer", "kombu", "amqp", "httpx", "httpcore"),
     *("celery.worker.strategy", "celery.app.trace"),
 )
-"""Libraries that tell of each call at INFO or DEBUG, or of jobs what we tell ourselves; their warnings are shown."""
+"""Libraries that log each call, or repeat our own messages about jobs. Only their warnings are shown."""
 
-TELL_AGAIN_SECONDS = 60.0
-"""How often a trouble that lasts is told: an hour without Redis is 60 lines, and not 3,600."""
+REPEAT_SECONDS = 60.0
+"""How often a lasting fault is logged: an hour without Redis gives 60 lines, not 3,600."""
 
 _request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
-"""Apart from structlog's own variables, which cost each request a search through all of them."""
+"""Separate from structlog's context variables, which search all variables at each event."""
 
 
 class Trouble:
-    """A trouble that a loop meets again and again: told at once, and then once a minute until it is over."""
+    """A fault that a loop meets repeatedly: it is logged at once, and then once a minute until it is over."""
 
     def __init__(self) -> None:
-        self._told_at: float | None = None
+        self._logged_at: float | None = None
 
     def is_news(self) -> bool:
-        """Return whether to tell it now."""
+        """Return whether to log the fault now."""
         now = time.monotonic()
-        if self._told_at is not None and now - self._told_at < TELL_AGAIN_SECONDS:
+        if self._logged_at is not None and now - self._logged_at < REPEAT_SECONDS:
             return False
-        self._told_at = now
+        self._logged_at = now
         return True
 
     def over(self) -> None:
-        """Say that all is well: the next trouble is another."""
-        self._told_at = None
+        """Record that the fault is over. The next one is logged at once."""
+        self._logged_at = None
 
 
 def configure_logging(settings: Settings, service: str) -> None:
-    """Send the process's logs, ours and the libraries', to standard error in the form that the settings ask for."""
+    """Send all logs of the process, also those of libraries, to standard error in the configured format."""
     before: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         _of_request,
@@ -83,12 +82,12 @@ def configure_logging(settings: Settings, service: str) -> None:
 
 
 def bind_request(request_id: str) -> None:
-    """Let all that this thread logs carry the request's id, and nothing of an earlier request."""
+    """Add the request's id to everything that this thread logs from now on."""
     _request_id.set(request_id)
 
 
 def unbind_request() -> None:
-    """End what `bind_request` began."""
+    """Stop adding a request's id."""
     _request_id.set(None)
 
 
@@ -107,9 +106,9 @@ def _service(name: str) -> structlog.typing.Processor:
 
 
 def _for_people(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    # Whoever shows several services' lines puts their names in front.
+    # The program that shows the logs of several services prints their names itself.
     event.pop("service", None)
-    # JSON escapes by itself; in text a file name with a line break would write a line of its own.
+    # JSON escapes control characters. In text, a file name with a line break would start a new line.
     for name, value in event.items():
         if isinstance(value, str) and name != "exception":
             event[name] = value.translate(CONTROL_CHARACTERS)

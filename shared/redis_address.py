@@ -1,11 +1,11 @@
-"""Where Redis is and how one gets in, read from one URL: by password or ACL user, over TLS, through Sentinel.
+"""Parses REDIS_URL: password or ACL user, TLS, Sentinels.
 
     redis://user:password@host:6379/0
-    rediss://…?ssl_ca_certs=/path/ca.pem                         TLS; the server's certificate is always checked
-    sentinel://user:password@one:26379;sentinel://two:26379/0    ask these which server is the master
-    sentinels://…                                                likewise, all of it over TLS
+    rediss://…?ssl_ca_certs=/path/ca.pem                         TLS; the server's certificate is checked
+    sentinel://user:password@one:26379;sentinel://two:26379/0    Sentinels that name the master
+    sentinels://…                                                the same over TLS
 
-Owns the reading, and no connection (connection.py). Errors never repeat the URL: it holds a password.
+redis_client/connection.py connects. Errors never repeat the URL, because it may contain a password.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from typing import Any
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 PORTS = {"redis": 6379, "rediss": 6379, "sentinel": 26379, "sentinels": 26379}
-"""Each scheme that is understood, and its port where a URL names none."""
+"""Each supported scheme and its default port."""
 
 FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
-"""Files of TLS that a URL's query may name, as redis-py and kombu both spell them."""
+"""TLS files that the URL's query may name, spelled as in redis-py and kombu."""
 
 
 @dataclass(frozen=True)
 class RedisAddress:
-    """Servers, or Sentinels that know them, and what it takes to be let in."""
+    """The address of a server or of Sentinels, and the credentials."""
 
     scheme: str
     hosts: tuple[tuple[str, int], ...]
@@ -32,7 +32,7 @@ class RedisAddress:
     password: str | None = field(repr=False)
     database: int
     tls: dict[str, Any] | None
-    """Options of TLS in redis-py's words; None without TLS."""
+    """The TLS options of redis-py; None without TLS."""
 
     @property
     def has_sentinels(self) -> bool:
@@ -41,16 +41,16 @@ class RedisAddress:
 
     @classmethod
     def parse(cls, url: str) -> RedisAddress:
-        """Read a URL, or several with `;` between. Raises ValueError with a sentence that gives no secret away."""
+        """Parse one URL, or several separated by `;`. Raises ValueError, whose message contains no secret."""
         parts = [_split(piece.strip()) for piece in url.split(";") if piece.strip()]
         if not parts:
             raise ValueError("the URL is empty")
         first = parts[0]
         if len({p.scheme for p in parts}) > 1:
-            raise ValueError("all its URLs begin alike")
+            raise ValueError("all its URLs must have the same scheme")
         if len(parts) > 1 and not first.scheme.startswith("sentinel"):
-            raise ValueError("only Sentinels can be several")
-        # What is said once holds for all, wherever it is said.
+            raise ValueError("only Sentinels may have several URLs")
+        # Credentials and options of one URL apply to all.
         login = next((p for p in parts if p.username or p.password), first)
         query = {name: value for p in parts for name, value in parse_qsl(p.query)}
         return cls(
@@ -63,11 +63,11 @@ class RedisAddress:
         )
 
     def broker_url(self) -> str:
-        """Return the URL for kombu, which wants the login and the database beside every host, and no option in it."""
+        """Return the URL for kombu, which needs the credentials and the database with every host, and no options."""
         login = "".join(
             [quote(self.username or "", safe=""), f":{quote(self.password, safe='')}" if self.password else ""]
         )
-        # TLS goes to kombu apart: its own reading of `rediss` checks no certificate.
+        # TLS options are passed separately, because kombu checks no certificate for a `rediss` URL.
         scheme = "sentinel" if self.has_sentinels else "redis"
         at = f"{login}@" if login else ""
         names = [f"[{host}]" if ":" in host else host for host, _ in self.hosts]
@@ -80,9 +80,9 @@ def _split(url: str) -> SplitResult:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError:
-        raise ValueError("its host or port cannot be read; a password wants %-escapes") from None
+        raise ValueError("its host or port is invalid; escape special characters of the password with %") from None
     if parts.scheme not in PORTS:
-        raise ValueError(f"it begins with {', '.join(f'{scheme}://' for scheme in PORTS)}")
+        raise ValueError(f"it must begin with one of {', '.join(f'{scheme}://' for scheme in PORTS)}")
     return parts
 
 
@@ -91,21 +91,21 @@ def _database(paths: list[str]) -> int:
     if not named:
         return 0
     if len(named) > 1 or not min(named).isdecimal():
-        raise ValueError("its path is the number of one database")
+        raise ValueError("its path must be the number of one database")
     return int(min(named))
 
 
 def _tls(query: dict[str, str], *, wanted: bool) -> dict[str, Any] | None:
     if unknown := sorted(query.keys() - {*FILES, "ssl_cert_reqs", "ssl_check_hostname"}):
-        raise ValueError(f"it has the option {unknown[0]!r}, which is unknown")
+        raise ValueError(f"its option {unknown[0]!r} is unknown")
     if not wanted:
         if query:
-            raise ValueError("options of TLS want rediss:// or sentinels://")
+            raise ValueError("TLS options need rediss:// or sentinels://")
         return None
     needs = query.get("ssl_cert_reqs", "required").lower().removeprefix("cert_")
     checks = {"required": ssl.CERT_REQUIRED, "none": ssl.CERT_NONE}
     if needs not in checks:
-        raise ValueError("ssl_cert_reqs is required or none")
+        raise ValueError("ssl_cert_reqs must be required or none")
     named = query.get("ssl_check_hostname", "true").lower() not in {"false", "0", "no"}
     options = {name: query[name] for name in FILES if name in query}
     return {**options, "ssl_cert_reqs": checks[needs], "ssl_check_hostname": named and needs == "required"}

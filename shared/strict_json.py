@@ -1,7 +1,7 @@
-"""JSON of clients, so strict that what is taken can be told again: in answers, in reports, to any other reader of JSON.
+"""Strict parsing of client JSON: everything accepted can be serialised again unchanged.
 
-Owns what Python reads beyond the standard (NaN, infinities), what readers disagree about (a name twice in an object),
-and what no answer could hold (half characters, endless nesting): each is no JSON here.
+Refuses what Python reads beyond the standard (NaN, infinities), what parsers disagree about (duplicate names in an
+object), and what cannot be serialised (lone surrogates, very deep nesting).
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 
 MAX_DEPTH = 64
-"""How deep lists and objects may lie in each other; writers of JSON give up at some 250."""
+"""How deep lists and objects may be nested; JSON writers fail at about 250."""
 
 
 def read_json(text: str | bytes) -> object:
-    """Return what the text says. Raises ValueError for what is no JSON, RecursionError perhaps too."""
+    """Return the parsed value. Raises ValueError for invalid JSON; may raise RecursionError."""
     value: object = json.loads(text, parse_constant=_refuse, object_pairs_hook=_object)
-    # Numbers too large for a float have become infinite; half a character is an escape without its other half.
+    # Refuses numbers that are too large for a float, which became infinite, and lone surrogates.
     json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     level, depth = [value], 0
     while level := [part for whole in level for part in _parts(whole)]:
@@ -28,7 +28,7 @@ def read_json(text: str | bytes) -> object:
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     values = dict(pairs)
     if len(values) != len(pairs):
-        raise ValueError("a name is there twice")
+        raise ValueError("an object has the same name twice")
     return values
 
 

@@ -18,7 +18,7 @@ from flask import Flask, Response, g
 from api.access.authentication import Caller
 from api.contract.errors import RateLimitedError
 from shared.errors import StoreUnavailableError
-from shared.redis_client.connection import Scripts
+from shared.redis_client.scripts import Scripts
 from shared.settings import Settings
 
 log = structlog.get_logger(__name__)

@@ -13,7 +13,7 @@ from pydantic_core import to_json
 
 from api.contract.resource import Resource, utc_datetime
 from shared.batches.export_names import export_keys
-from shared.batches.item_status import Standing
+from shared.batches.item_status import ItemStatus
 from shared.batches.model import Batch, BatchState, ItemState, job_id_of
 
 
@@ -149,7 +149,7 @@ def etag_of(batch: Batch) -> str:
     return f"{batch.id[:8]}-{batch.version}"
 
 
-def item_document(batch: Batch, standing: Standing) -> dict[str, Any]:
+def item_document(batch: Batch, standing: ItemStatus) -> dict[str, Any]:
     """Return the members of an ItemResource."""
     item, result = standing.item, standing.result
     job_id = job_id_of(batch.id, item.number) if standing.has_job else None
@@ -207,7 +207,7 @@ def report_csv(batch: Batch, standings: Iterable[Standing]) -> Iterator[bytes]:
     yield text.getvalue().encode()
 
 
-def _exported(batch: Batch, standing: Standing) -> list[str]:
+def _exported(batch: Batch, standing: ItemStatus) -> list[str]:
     export = batch.request.export
     if export is None or standing.state is not ItemState.SUCCEEDED:
         return []

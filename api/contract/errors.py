@@ -5,7 +5,7 @@ problem_details.py maps both to statuses.
 
 from __future__ import annotations
 
-from shared.errors import InputError, PassingError, StemqueueError
+from shared.errors import InputError, StemqueueError, TransientError
 
 
 class BodyMalformedError(InputError):

@@ -23,7 +23,7 @@ MEDIA_TYPE = "application/problem+json"
 STATUSES: Mapping[type[errors.StemqueueError], int] = {
     errors.InputError: 422,
     errors.SourceMissingError: 410,
-    errors.PassingError: 503,
+    errors.TransientError: 503,
     errors.StemqueueError: 500,
     errors.JobNotFoundError: 404,
     errors.IllegalTransitionError: 409,

@@ -15,8 +15,10 @@ from prometheus_client.registry import Collector
 
 from shared.batches.model import ItemState
 from shared.batches.store import BatchStore
-from shared.counters import NAMES, STAGE_SECONDS_BUCKETS, Count, Tally
+from shared.counters import NAMES, STAGE_SECONDS_BUCKETS, Count, Counters
 from shared.queue.dispatcher import JobQueue
+from shared.queue.statistics import QueueStatistics
+from shared.queue.worker_registry import WorkerRegistry
 
 PREFIX = "stemqueue_"
 
@@ -24,17 +26,26 @@ PREFIX = "stemqueue_"
 def render(queue: JobQueue, batches: BatchStore, tally: Tally) -> bytes:
     """Return all metrics in Prometheus's text format. Raises StoreUnavailableError."""
     registry = CollectorRegistry()
-    registry.register(DeploymentCollector(queue, batches, tally))
+    registry.register(DeploymentCollector(queue, workers, statistics, batches, counters))
     return generate_latest(registry)
 
 
 class DeploymentCollector(Collector):
     """Reads the state of the deployment at each scrape."""
 
-    def __init__(self, queue: JobQueue, batches: BatchStore, tally: Tally) -> None:
+    def __init__(
+        self,
+        queue: JobQueue,
+        workers: WorkerRegistry,
+        statistics: QueueStatistics,
+        batches: BatchStore,
+        counters: Counters,
+    ) -> None:
         self._queue = queue
+        self._registry = workers
+        self._statistics = statistics
         self._batches = batches
-        self._tally = tally
+        self._counters = counters
 
     def describe(self) -> list[Metric]:
         """Return nothing, so that registering does not read Redis."""
@@ -79,7 +90,7 @@ class DeploymentCollector(Collector):
 
     def _jobs(self) -> Iterator[Metric]:
         jobs = GaugeMetricFamily(f"{PREFIX}jobs", "Jobs by state", labels=["state"])
-        for state, number in sorted(self._queue.counts().items()):
+        for state, number in sorted(self._statistics.jobs_by_state().items()):
             jobs.add_metric([state], number)
         failures = CounterMetricFamily(
             f"{PREFIX}job_failures", "Jobs that failed after their last attempt, by error code", labels=["code"]
@@ -90,7 +101,7 @@ class DeploymentCollector(Collector):
         yield from (jobs, failures)
 
     def _workers(self) -> Iterator[Metric]:
-        live = self._queue.workers()
+        live = self._registry.live_workers()
         yield GaugeMetricFamily(f"{PREFIX}workers", "Live workers", value=len(live))
         slots = GaugeMetricFamily(f"{PREFIX}slots", "Slots of live workers, by engine", labels=["engine"])
         by_engine: dict[str, int] = defaultdict(int)
@@ -111,7 +122,7 @@ class DeploymentCollector(Collector):
 
     def _counts(self) -> Iterator[Metric]:
         by_name: dict[str, list[Count]] = defaultdict(list)
-        for count in self._tally.read():
+        for count in self._counters.read_sums():
             by_name[count.name].append(count)
         for name, help_text in NAMES.items():
             if name.startswith("stage_seconds"):

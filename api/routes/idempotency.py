@@ -31,10 +31,10 @@ from shared.errors import (
     BatchNotFoundError,
     FieldsInvalidError,
     JobNotFoundError,
-    PassingError,
     SourceMissingError,
     StemqueueError,
     StoreUnavailableError,
+    TransientError,
 )
 from shared.jobs.store import new_id
 

@@ -67,7 +67,7 @@ def _with_end(accepted: Response, seconds: int) -> Response:
     path = accepted.headers["Location"]
     try:
         job, waited = wait_until(find_job(path.rsplit("/", 1)[1]), seconds, has_ended)
-    except (JobNotFoundError, PassingError):
+    except (JobNotFoundError, TransientError):
         return accepted
     if not waited:
         return accepted

@@ -16,11 +16,12 @@ from api.contract.batch_requests import BatchSubmission
 from api.contract.resource import Resource
 from api.submission.batch_submission import BatchSubmitter
 from api.submission.job_submission import Sender
-from shared.batches.item_parser import ItemReader, prefix_lines
-from shared.batches.manifest_format import Line, read_lines
+from shared.batches.item_parser import ItemParser, prefix_lines
+from shared.batches.manifest_format import ManifestLine, read_lines
 from shared.batches.model import BatchRequest, Manifest
-from shared.batches.stored_items import Item
-from shared.queue.dispatcher import JobQueue
+from shared.batches.stored_items import StoredItem
+from shared.queue.statistics import QueueStatistics
+from shared.queue.worker_registry import WorkerRegistry
 from shared.storage.object_storage import ObjectStorage
 
 MAX_LINES = 20_000
@@ -90,9 +91,9 @@ class Preflight:
             submitter.catalog,
             BatchRequest(manifest, sender.owner, defaults=defaults),
         )
-        seen, end = list[Item](), 0
+        seen, end = list[StoredItem](), 0
         while taken := list(itertools.islice(lines, min(LINES_AT_ONCE, MAX_LINES - len(seen)))):
-            seen += reader.read(taken, len(seen) + 1)
+            seen += reader.parse(taken, len(seen) + 1)
             end = taken[-1].end
         # A prefix has no size to extrapolate from, so its objects are counted.
         more = sum(1 for _ in itertools.islice(lines, MAX_COUNTED - len(seen) if manifest.format == "prefix" else 1))
@@ -101,9 +102,9 @@ class Preflight:
             scale = manifest.size_bytes / end if end else (len(seen) + more) / len(seen)
         return self._sum_up(seen, scale, complete=complete)
 
-    def _lines(self, sender: Sender, wanted: BatchSubmission) -> tuple[Manifest, Iterator[Line]]:
+    def _lines(self, sender: Sender, wanted: BatchSubmission) -> tuple[Manifest, Iterator[ManifestLine]]:
         if wanted.items is not None:
-            listed = (Line(n, 0, values=values) for n, values in enumerate(wanted.items, 1))
+            listed = (ManifestLine(n, 0, values=values) for n, values in enumerate(wanted.items, 1))
             return Manifest(None, "", "jsonl"), listed
         manifest = self.submitter.find_manifest(sender, wanted)
         if manifest.format == "prefix":

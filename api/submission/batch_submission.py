@@ -16,7 +16,7 @@ import structlog
 from api.contract.batch_requests import BatchSubmission, ManifestWish
 from api.submission.allowed_places import check_export_bucket, check_source_bucket, check_webhook_url
 from api.submission.job_submission import Sender
-from shared.batches.actions import BatchChanges
+from shared.batches.actions import BatchActions
 from shared.batches.manifest_format import MAX_LINE_BYTES, read_lines
 from shared.batches.model import Batch, BatchRequest, Export, Manifest
 from shared.batches.store import BatchStore
@@ -37,7 +37,7 @@ class BatchSubmitter:
     settings: Settings
     uploads: UploadStore
     batches: BatchStore
-    changes: BatchChanges
+    changes: BatchActions
     prompt_storage: ObjectStorage
     storage: ObjectStorage
     catalog: EngineCatalog

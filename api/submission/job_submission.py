@@ -16,10 +16,10 @@ from api.submission.url_download import open_url
 from shared.errors import (
     AudioEmptyError,
     LifeCycleError,
-    PassingError,
     SourceRefusedError,
     StemqueueError,
     StoreUnavailableError,
+    TransientError,
 )
 from shared.jobs.model import Job, JobRequest, Source
 from shared.jobs.options import JobOptions, clean_filename

@@ -29,7 +29,7 @@ from api.webhooks.outbox import Message, WebhookStore
 from shared.batches.item_status import BatchItems
 from shared.batches.model import Batch, ItemState
 from shared.batches.store import BatchStore
-from shared.errors import BatchNotFoundError, JobNotFoundError, PassingError
+from shared.errors import BatchNotFoundError, JobNotFoundError, TransientError
 from shared.jobs.model import Job
 from shared.logs import Trouble
 from shared.settings import Settings, split_names
@@ -144,7 +144,7 @@ class Webhooks:
                 self._trouble.over()
                 if message is not None:
                     return message
-            except PassingError as error:
+            except TransientError as error:
                 if self._trouble.is_news():
                     log.warning("webhooks delayed, Redis or storage unavailable", error=error.message)
             except Exception:

@@ -14,7 +14,8 @@ from typing import Any, cast
 
 import redis
 
-from shared.redis_client.connection import Scripts, connect, guarded
+from shared.redis_client.connection import connect, guarded
+from shared.redis_client.scripts import Scripts
 from shared.settings import Settings
 
 LEASE_SECONDS = 60.0

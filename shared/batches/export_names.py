@@ -1,7 +1,6 @@
-"""The names of exported copies: a template filled in for one stem, safe as an object's key and as a path.
+"""Makes the keys of exported stems from a template, safe as object keys and as paths.
 
-Owns the template's fields, what is made of characters that a path must not have, and what becomes of two tracks of a
-batch whose copies would have one name.
+If two tracks of a batch would get the same key, the later one gets its number appended.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from dataclasses import replace
 
 from shared.audio_formats import FORMATS
 from shared.batches.model import Export
-from shared.batches.stored_items import Item
+from shared.batches.stored_items import StoredItem
 from shared.errors import RequestInvalidError
 
 FIELDS = ("track", "number", "stem", "format")
@@ -22,54 +21,57 @@ FIELDS = ("track", "number", "stem", "format")
 FIELD = re.compile(r"\{([^{}]*)\}")
 
 MAX_KEY_BYTES = 1024
-"""What S3 allows."""
+"""The longest key that S3 allows."""
 
 MARK_BYTES = 8
-"""Of a digest that stands for a name; were two alike by chance, a track would get its number without need."""
+"""Bytes of the digest that marks a name as taken. If two digests were equal by chance, a track would get its number
+appended without need."""
 
 UNSAFE = frozenset('\\:*?"<>|')
-"""Characters that some file system refuses in a name."""
+"""Characters that some file systems refuse in names."""
 
 
 def check_template(template: str) -> str:
-    """Return the template if it can name copies. Raises RequestInvalidError."""
+    """Return the template if it is valid. Raises RequestInvalidError."""
     unknown = [name for name in FIELD.findall(template) if name not in FIELDS]
     if unknown or set("{}") & set(FIELD.sub("", template)):
-        raise RequestInvalidError(f"a template's fields are {', '.join('{' + f + '}' for f in FIELDS)}")
+        raise RequestInvalidError(f"use only the fields {', '.join('{' + f + '}' for f in FIELDS)}")
     if "{stem}" not in template:
-        raise RequestInvalidError("without {stem} a track's stems would have one name")
+        raise RequestInvalidError("add {stem}: without it, all stems of a track would have the same name")
     if not {"{track}", "{number}"} & {f"{{{name}}}" for name in FIELD.findall(template)}:
-        raise RequestInvalidError("without {track} or {number} all tracks would have one name")
+        raise RequestInvalidError("add {track} or {number}: without them, all tracks would have the same name")
     return template
 
 
 def export_key(prefix: str, template: str, values: Mapping[str, str]) -> str:
-    """Return the key of a copy: no empty, hidden or climbing part, whatever a track is called.
+    """Return the key of an exported stem. It has no empty part, no `..` and no hidden name, whatever the track's name.
 
-    Raises RequestInvalidError where it would be longer than a key may be.
+    Raises RequestInvalidError if the key is too long.
     """
     filled = FIELD.sub(lambda found: values[found[1]], template)
     parts = [_clean(part) for part in (*prefix.split("/"), *filled.split("/"))]
     key = "/".join(part for part in parts if part)
     if len(key.encode()) > MAX_KEY_BYTES:
-        raise RequestInvalidError("The copy's name would be longer than the storage allows.")
+        raise RequestInvalidError(
+            "The exported stem's key is too long for the storage. Use shorter track names or a shorter prefix."
+        )
     return key
 
 
-def export_keys(export: Export, item: Item, stems: Sequence[str]) -> dict[str, str]:
-    """Return the keys of the copies of an item's stems. Raises RequestInvalidError."""
+def export_keys(export: Export, item: StoredItem, stems: Sequence[str]) -> dict[str, str]:
+    """Return the keys of an item's exported stems. Raises RequestInvalidError."""
     format_name, track = str((item.request or {}).get("format", "flac")), item.export_track or item.track
     values = {"track": track, "number": f"{item.number:06d}", "format": FORMATS[format_name].extension}
     return {stem: export_key(export.prefix, export.template, {**values, "stem": stem}) for stem in stems}
 
 
-def told_apart(
-    export: Export, items: Sequence[Item], taken: Callable[[Sequence[str]], Sequence[bool]]
-) -> tuple[list[Item], list[str]]:
-    """Return items of which no two have copies of one name, and marks of all their names.
+def with_distinct_names(
+    export: Export, items: Sequence[StoredItem], taken: Callable[[Sequence[str]], Sequence[bool]]
+) -> tuple[list[StoredItem], list[str]]:
+    """Return the items with distinct export names, and the marks of these names.
 
-    The first of a name keeps it, others get their number behind it: whoever reads the same lines again comes to the
-    same names. `taken` tells which marks are those of earlier items.
+    The first item with a name keeps it; later ones get their number appended. Reading the same lines again gives the
+    same names. `taken` returns which marks belong to earlier items.
     """
     named, marks = list(items), dict[str, None]()
     unsettled = list(range(len(items)))
@@ -86,13 +88,13 @@ def told_apart(
     return named, list(marks)
 
 
-def marks_of(export: Export, items: Sequence[Item]) -> list[str]:
-    """Return marks of the names that items have been given."""
+def marks_of(export: Export, items: Sequence[StoredItem]) -> list[str]:
+    """Return the marks of the items' export names."""
     return [mark for item in items if (mark := _mark(export, item))]
 
 
-def _mark(export: Export, item: Item) -> str | None:
-    """Return a short text that stands for the name of an item's copies; None where it will have none."""
+def _mark(export: Export, item: StoredItem) -> str | None:
+    """Return the mark of an item's export name; None if it needs none."""
     if item.error or "{number}" in export.template:
         return None
     try:
@@ -103,7 +105,7 @@ def _mark(export: Export, item: Item) -> str | None:
 
 
 def _clean(part: str) -> str:
-    # Category C: control, format (which can turn text around), surrogate and unassigned characters.
+    # Category C: control, format (which can reverse text), surrogate and unassigned characters.
     kept = (c for c in unicodedata.normalize("NFC", part) if unicodedata.category(c)[0] != "C")
-    # Dots and blanks at either end: `..` climbs, `.name` hides, and some systems drop those at the end.
+    # Strip dots and blanks: `..` leaves the folder, `.name` is hidden, and some systems drop them at the end.
     return "".join("_" if c in UNSAFE else c for c in kept).strip(". ")

@@ -1,7 +1,7 @@
-"""From a line of a manifest to an item that a job can be made of, or to what is wrong with the line.
+"""Turns the lines of a manifest into items, or into errors that say what is wrong with a line.
 
-Owns the item's fields and how a batch's defaults go under them. Looks nothing up but uploads: whether an object is
-there shows when the item's turn comes.
+A batch's defaults apply to members that a line leaves out. Only uploads are looked up here; whether an object exists is
+checked when the item's job is created.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any
 
 from pydantic import Field
 
-from shared.batches.manifest_format import Line
+from shared.batches.manifest_format import ManifestLine
 from shared.batches.model import BatchRequest, Manifest
-from shared.batches.stored_items import Item
-from shared.errors import FieldsInvalidError, PassingError, SourceMissingError, SourceRefusedError, StemqueueError
+from shared.batches.stored_items import StoredItem
+from shared.errors import FieldsInvalidError, SourceMissingError, SourceRefusedError, StemqueueError, TransientError
 from shared.jobs.options import ItemOptions, SourceWish, clean_filename, group_parts, validate
 from shared.jobs.uploads import UploadStore
 from shared.queue.engine_catalog import Choice, EngineCatalog
@@ -30,21 +30,23 @@ AUDIO_ENDINGS = frozenset(
         *("mp4", "mpc", "oga", "ogg", "opus", "tta", "wav", "wave", "webm", "wma", "wv"),
     }
 )
-"""What ends the names of objects that a prefix stands for; all others below it are passed over."""
+"""Extensions of the objects that count as tracks below a prefix; all others are ignored."""
 
 
 IDENTIFIER = re.compile("[0-9a-f]{32}")
 
 
 class ItemWish(ItemOptions):
-    """One track of a batch."""
+    """One track of a batch, as the client describes it."""
 
-    track: str | None = Field(None, min_length=1, max_length=1000, description="Its name; null: the file's")
-    source: SourceWish = Field(description="Where the mixture lies; a batch fetches no URLs")
+    track: str | None = Field(
+        None, min_length=1, max_length=1000, description="The track's name; null: the file's name"
+    )
+    source: SourceWish = Field(description="The place of the mixture; a batch does not download URLs")
 
 
-class ItemReader:
-    """Makes items of lines for one batch."""
+class ItemParser:
+    """Parses the lines of one batch."""
 
     def __init__(self, settings: Settings, uploads: UploadStore, catalog: EngineCatalog, request: BatchRequest) -> None:
         self._uploads = uploads
@@ -53,32 +55,32 @@ class ItemReader:
         self._buckets = split_names(settings.s3_source_buckets)
         self._choices: dict[str, Choice | StemqueueError] = {}
 
-    def read(self, lines: Sequence[Line], first_number: int) -> list[Item]:
+    def parse(self, lines: Sequence[ManifestLine], first_number: int) -> list[StoredItem]:
         """Return the items of some lines, numbered from `first_number`. Raises StoreUnavailableError."""
         uploads = self._look_up(lines)
         return [self._item(line, first_number + i, uploads) for i, line in enumerate(lines)]
 
-    def _item(self, line: Line, number: int, uploads: Mapping[str, Mapping[str, str]]) -> Item:
+    def _item(self, line: ManifestLine, number: int, uploads: Mapping[str, Mapping[str, str]]) -> StoredItem:
         track = (line.values or {}).get("track")
         try:
             if line.values is None:
                 raise FieldsInvalidError([{"field": "", "message": line.error or ""}])
-            wish = validate(ItemWish, under(self._batch.defaults, line.values))
+            wish = validate(ItemWish, with_defaults(self._batch.defaults, line.values))
             source = self._source(wish.source, uploads)
             named = wish.track or PurePosixPath(source["filename"]).stem
-            return Item(number, line.number, named, source=source, request=self._request(wish))
-        except PassingError:
+            return StoredItem(number, line.number, named, source=source, request=self._request(wish))
+        except TransientError:
             raise
         except StemqueueError as error:
             named = track[:1000] if isinstance(track, str) else ""
-            return Item(number, line.number, named, error={"code": error.code, "message": error.message})
+            return StoredItem(number, line.number, named, error={"code": error.code, "message": error.message})
 
     def _source(self, wish: SourceWish, uploads: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
         if wish.url:
-            raise SourceRefusedError("A batch fetches no URLs; upload the file, or put it into storage.")
+            raise SourceRefusedError("A batch does not download URLs. Upload the file, or put it into storage.")
         if wish.s3:
             if wish.s3.bucket not in self._buckets:
-                raise SourceRefusedError("This server takes no mixtures from that bucket.")
+                raise SourceRefusedError("This server does not accept mixtures from that bucket.")
             return {"key": wish.s3.key, "filename": clean_filename(wish.s3.key), "bucket": wish.s3.bucket}
         fields = uploads.get(wish.upload_id or "")
         if fields is None or fields.get("owner") != self._batch.owner:
@@ -110,7 +112,7 @@ class ItemReader:
         return {name: value for name, value in request.items() if value not in (None, {}, False)}
 
     def _choice(self, wish: ItemWish) -> Choice:
-        # Most items of a batch want the same: each wish is looked into once.
+        # Most items of a batch have the same options, so each combination is checked once.
         known = self._choices
         wanted = json.dumps([wish.engine, wish.preset, wish.parameters, wish.stems], sort_keys=True)
         if wanted not in known:
@@ -128,7 +130,7 @@ class ItemReader:
             raise choice
         return choice
 
-    def _look_up(self, lines: Sequence[Line]) -> dict[str, dict[str, str]]:
+    def _look_up(self, lines: Sequence[ManifestLine]) -> dict[str, dict[str, str]]:
         named = []
         for line in lines:
             source = (line.values or {}).get("source")
@@ -138,10 +140,10 @@ class ItemReader:
         return self._uploads.read_many(named) if named else {}
 
 
-def under(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an item's values with a batch's defaults under them. Raises FieldsInvalidError.
+def with_defaults(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an item's values, completed with the batch's defaults. Raises FieldsInvalidError.
 
-    What belongs to the defaults' engine or format goes when the item names another.
+    Defaults that belong to the default engine or format are dropped if the item names another one.
     """
     own, base = group_parts(values), dict(defaults)
     if own.get("engine", base.get("engine")) != base.get("engine"):
@@ -157,8 +159,8 @@ def under(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, A
 
 def prefix_lines(
     storage: ObjectStorage, manifest: Manifest, *, after: str = "", number: int = 0
-) -> Iterator[tuple[Line, str]]:
-    """Yield the audio below a prefix as lines would name it, each with its key; `after` a key, if one is given.
+) -> Iterator[tuple[ManifestLine, str]]:
+    """Yield the audio objects below a prefix as lines of a manifest, each with its key; begin after the key `after`.
 
     Raises StorageUnavailableError.
     """
@@ -167,10 +169,13 @@ def prefix_lines(
         if size_bytes and is_audio(key):
             number += 1
             track = key.removeprefix(prefix).lstrip("/") or key
-            yield Line(number, 0, values={"track": track, "source": {"s3": {"bucket": bucket, "key": key}}}), key
+            yield (
+                ManifestLine(number, 0, values={"track": track, "source": {"s3": {"bucket": bucket, "key": key}}}),
+                key,
+            )
 
 
 def is_audio(key: str) -> bool:
-    """Return whether an object below a prefix is taken for a track, by its name."""
+    """Return whether an object below a prefix counts as a track, according to its name."""
     name = PurePosixPath(key)
     return name.suffix.lower().removeprefix(".") in AUDIO_ENDINGS and not name.name.startswith(".")

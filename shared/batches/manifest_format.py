@@ -1,6 +1,6 @@
-"""A manifest's text, line by line, as JSONL or CSV: bounded memory, and a place to go on from after each line.
+"""Reads a manifest line by line, as JSON lines or CSV, with bounded memory. Reading can resume after each line.
 
-Owns the two forms. A CSV record is one line: a quote that is never closed then spoils its own line and no other.
+A CSV record is always one line, so a quote that is never closed makes only its own line invalid.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from shared.errors import ManifestInvalidError
 from shared.strict_json import read_json
 
 MAX_LINE_BYTES = 65_536
-"""The longest line; raising it lets items carry more metadata."""
+"""The longest line. Raising it allows more metadata per item."""
 
 COLUMNS = frozenset(
     {
@@ -25,48 +25,48 @@ COLUMNS = frozenset(
 )
 
 GROUPS = ("metadata.", "parameters.")
-"""What begins the names of columns that hold members of these fields."""
+"""Prefixes of columns that hold members of these fields."""
 
 
 DELIMITERS = ",;\t"
-"""What may stand between cells: spreadsheets write semicolons where a comma belongs to numbers."""
+"""The accepted delimiters: spreadsheets write semicolons in countries with decimal commas."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """The first line of a CSV: the columns' names, and what stands between cells."""
+    """The first line of a CSV: the names of the columns, and the delimiter."""
 
     names: tuple[str, ...]
     delimiter: str = ","
 
 
 @dataclass(frozen=True)
-class Line:
-    """One line that holds an item: its values as an item's JSON has them, or what is wrong with it."""
+class ManifestLine:
+    """A line with an item: the values in the form of an item's JSON, or what is wrong with the line."""
 
     number: int
     end: int
-    """Bytes from the manifest's start to the end of this line: where to read on."""
+    """The offset of the end of this line in bytes, where reading can resume."""
     values: dict[str, Any] | None = None
     error: str | None = None
 
 
 def read_lines(
     blocks: Iterable[bytes], form: str, *, offset: int = 0, number: int = 0, header: Header | None = None
-) -> Iterator[Line]:
-    """Yield the lines that hold items; the blocks begin at `offset`, before which there were `number` lines.
+) -> Iterator[ManifestLine]:
+    """Yield the lines with items. The blocks begin at `offset`, which is after `number` lines.
 
-    `header` is that of the CSV where its line lies before the offset. Raises ManifestInvalidError.
+    Give the CSV's `header` if its line is before the offset. Raises ManifestInvalidError.
     """
     for raw, end in _split(blocks, offset):
         number += 1
         if raw is None:
-            yield Line(number, end, error=f"The line is longer than {MAX_LINE_BYTES:,} bytes.")
+            yield ManifestLine(number, end, error=f"The line is longer than {MAX_LINE_BYTES:,} bytes.")
             continue
         try:
             text = raw.decode("utf-8-sig" if end - len(raw) <= 1 else "utf-8").strip("\r\n")
         except UnicodeDecodeError:
-            yield Line(number, end, error="The line is no UTF-8.")
+            yield ManifestLine(number, end, error="The line is not valid UTF-8.")
             continue
         if not text.strip():
             continue
@@ -80,63 +80,76 @@ def read_lines(
 
 def read_header(text: str) -> Header:
     """Read the first line of a CSV. Raises ManifestInvalidError."""
-    # No column has one of them in its name.
+    # No column's name contains a delimiter.
     delimiter = next((d for d in DELIMITERS if d in text), ",")
     try:
         names = [name.strip() for name in next(csv.reader([text], strict=True, delimiter=delimiter))]
     except (csv.Error, StopIteration) as error:
-        raise ManifestInvalidError("The manifest's first line is no CSV.") from error
+        raise ManifestInvalidError("The manifest's first line is not valid CSV.") from error
     if not any(names):
-        raise ManifestInvalidError("The manifest's first line names no column.")
+        raise ManifestInvalidError("The manifest's first line does not name any column.")
     unknown = [n for n in names if n not in COLUMNS and not n.startswith(GROUPS)]
     if unknown:
         known = ", ".join(sorted(COLUMNS))
-        message = f"The manifest has a column {unknown[0][:100]!r}; there are {known}, metadata.… and parameters.…"
+        message = f"The manifest has the unknown column {unknown[0][:100]!r}; use {known}, metadata.… and parameters.…"
         raise ManifestInvalidError(message)
     if len(set(names)) < len(names):
-        raise ManifestInvalidError("The manifest has a column twice.")
+        raise ManifestInvalidError("The manifest has two columns of the same name.")
     return Header(tuple(names), delimiter)
 
 
 def _split(blocks: Iterable[bytes], offset: int) -> Iterator[tuple[bytes | None, int]]:
-    """Yield each line without its end, or None for one that is too long, and the offset behind it."""
-    held, too_long = bytearray(), False
+    """Yield each line without its line break, or None for one that is too long, and the offset behind it."""
+    line = _LineBuffer(offset)
     for block in blocks:
-        *whole, rest = block.split(b"\n")
-        for part in whole:
-            offset += len(part) + 1
-            fits = not too_long and len(held) + len(part) <= MAX_LINE_BYTES
-            yield (bytes(held) + part if fits else None), offset + len(held)
-            offset += len(held)
-            held.clear()
-            too_long = False
-        if too_long or len(held) + len(rest) > MAX_LINE_BYTES:
-            too_long = True
-            offset += len(held) + len(rest)
-            held.clear()
-        else:
-            held += rest
-    if held or too_long:
-        yield (None if too_long else bytes(held)), offset + len(held)
+        *ended, rest = block.split(b"\n")
+        for part in ended:
+            line.append(part)
+            yield line.take(line_break=1)
+        line.append(rest)
+    if line.length:
+        yield line.take(line_break=0)
 
 
-def _json_line(text: str, number: int, end: int) -> Line:
+class _LineBuffer:
+    """The line that is being read. Holds MAX_LINE_BYTES at most, however long the line is."""
+
+    def __init__(self, offset: int) -> None:
+        self.length = 0
+        self._begin = offset
+        self._held = bytearray()
+
+    def append(self, part: bytes) -> None:
+        self.length += len(part)
+        if self.length <= MAX_LINE_BYTES:
+            self._held += part
+
+    def take(self, *, line_break: int) -> tuple[bytes | None, int]:
+        """End the line; return its bytes (None: too long) and the offset behind it and its line break."""
+        content = bytes(self._held) if self.length <= MAX_LINE_BYTES else None
+        self._begin += self.length + line_break
+        self.length = 0
+        self._held.clear()
+        return content, self._begin
+
+
+def _json_line(text: str, number: int, end: int) -> ManifestLine:
     try:
         values = read_json(text)
     except (ValueError, RecursionError):
-        return Line(number, end, error="The line is no JSON.")
+        return ManifestLine(number, end, error="The line is not valid JSON.")
     if not isinstance(values, dict):
-        return Line(number, end, error="The line is no JSON object.")
-    return Line(number, end, values=values)
+        return ManifestLine(number, end, error="The line is not a JSON object.")
+    return ManifestLine(number, end, values=values)
 
 
-def _csv_line(text: str, header: Header, number: int, end: int) -> Line:
+def _csv_line(text: str, header: Header, number: int, end: int) -> ManifestLine:
     try:
         cells = next(csv.reader([text], strict=True, delimiter=header.delimiter))
     except (csv.Error, StopIteration):
-        return Line(number, end, error="The line is no CSV: a quote is out of place.")
+        return ManifestLine(number, end, error="The line is not valid CSV: check its quotes.")
     if len(cells) != len(header.names):
-        return Line(number, end, error=f"The line has {len(cells)} columns, the first has {len(header.names)}.")
+        return ManifestLine(number, end, error=f"The line has {len(cells)} columns, the first has {len(header.names)}.")
     flat = {name: cell.strip() for name, cell in zip(header.names, cells, strict=True) if cell.strip()}
     values: dict[str, Any] = {}
     for name, cell in flat.items():
@@ -154,7 +167,7 @@ def _csv_line(text: str, header: Header, number: int, end: int) -> Line:
         values["excerpt"] = excerpt
     if "stems" in values:
         values["stems"] = [name for name in re.split(r"[,;\s]+", values["stems"]) if name]
-    return Line(number, end, values={**values, "source": source})
+    return ManifestLine(number, end, values={**values, "source": source})
 
 
 def _number(text: str) -> int | float | str:

@@ -1,7 +1,6 @@
-"""The batch: many tracks submitted together, its life cycle, and the states of its items.
+"""Defines the batch: its states, the states of its items, its request, and the ids of its jobs.
 
-Owns the domain values and how a batch's jobs are named; owns no Redis (store.py) and no storage
-(stored_items.py).
+store.py keeps the records in Redis, stored_items.py the items and results in storage.
 """
 
 from __future__ import annotations
@@ -12,35 +11,37 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from shared.stored_records import check_schema, read_members
+
 MAX_ITEMS = 10_000_000
-"""Items of one batch at most; each takes one byte of Redis for as long as the batch is kept."""
+"""The largest number of items in a batch. Each item takes one byte of Redis while the batch is kept."""
 
 CHUNK_ITEMS = 500
-"""Items that lie in storage as one object. Raising it makes fewer objects, and each look at one item dearer."""
+"""Items per object in storage. Raising it makes fewer objects, and reading a single item slower."""
 
 
 class BatchState(StrEnum):
-    """Where a batch stands."""
+    """The state of a batch."""
 
     READING = "reading"
-    """Entered on submission and left once its whole manifest is read; items run already meanwhile.
-    A crash means nothing: reading goes on where the last chunk was taken over."""
+    """Entered on submission. Left when the whole manifest is read; its first items already run by then.
+    After a crash, reading resumes after the last stored chunk."""
 
     RUNNING = "running"
-    """Entered when all is read, and again when items are to be done again. Left with the last item's end."""
+    """Entered when the manifest is read, and on a retry or rerun. Left when the last item ends."""
 
     ENDED = "ended"
-    """Entered with the end of the last item, however each ended. Left when items are to be done again."""
+    """Entered when the last item ends, whatever its state. Left by a retry or rerun."""
 
     CANCELED = "canceled"
-    """Entered by a cancel, at once. Left when items are to be done again."""
+    """Entered by a cancel, at once. Left by a retry or rerun."""
 
 
 class ItemState(StrEnum):
-    """Where an item stands; from `queued` on there is a job of it, whose states these are."""
+    """The state of an item. From `queued` on, the item has a job, and the state is the job's state."""
 
     WAITING = "waiting"
-    """No job was made of it yet: its turn is not near."""
+    """The item has no job yet."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -49,7 +50,7 @@ class ItemState(StrEnum):
     CANCELED = "canceled"
 
     INVALID = "invalid"
-    """Its line of the manifest cannot be read, or asks for what there is not; there will be no job of it."""
+    """Its line of the manifest is invalid; the item will have no job."""
 
 
 LETTERS: Mapping[str, ItemState] = {
@@ -60,13 +61,13 @@ LETTERS: Mapping[str, ItemState] = {
     "c": ItemState.CANCELED,
     "i": ItemState.INVALID,
 }
-"""Items in Redis (lua/keys.lua); `r` has a result that is to be replaced; `q`, and capitals, mean that the job's record
-there knows more."""
+"""The letters that stand for items in Redis (lua/lib/keys.lua). `r` waits for a rerun and has an earlier result. `q`
+and capital letters are not listed: the state is then in the job's record."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """Where the list of a batch's tracks lies: an object of lines, or all the audio below a prefix."""
+    """The place of a batch's list of tracks: an object with lines, or all audio objects below a prefix."""
 
     bucket: str | None
     key: str
@@ -79,7 +80,7 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Export:
-    """Where copies of a batch's stems go."""
+    """The place to which a batch's stems are copied."""
 
     bucket: str
     prefix: str
@@ -88,7 +89,7 @@ class Export:
 
 @dataclass(frozen=True)
 class BatchRequest:
-    """What was asked for. Never changes after submission."""
+    """What the client asked for. It never changes after submission."""
 
     manifest: Manifest
     owner: str
@@ -105,32 +106,35 @@ class BatchRequest:
 
     @classmethod
     def from_json(cls, text: str) -> BatchRequest:
-        """Read what `to_json` wrote; fields that are unknown here (a newer version's) are passed over."""
+        """Read what `to_json` wrote, in this version or another."""
         values = json.loads(text)
-        known = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
-        known["manifest"] = Manifest(**known["manifest"])
-        known["export"] = Export(**known["export"]) if known.get("export") else None
-        return cls(**known)
+        export = values.get("export")
+        return read_members(
+            cls,
+            values,
+            manifest=read_members(Manifest, values["manifest"]),
+            export=read_members(Export, export) if export else None,
+        )
 
 
 @dataclass(frozen=True)
 class Rerun:
-    """How far a batch was looked through for items that other versions of their engines made than those named."""
+    """The progress of a rerun, which looks for items made by other engine versions than those given."""
 
     next_number: int
     versions_json: str
-    """As it was written down, by which a rerun is known from one that followed it."""
+    """The versions as stored; a later rerun is recognised by a different text."""
 
     @property
     def versions(self) -> Mapping[str, str]:
-        """The version of each engine, by its name, that is not to be replaced."""
+        """The version of each engine whose results are kept, by the engine's name."""
         versions: dict[str, str] = json.loads(self.versions_json)
         return versions
 
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch as its record tells it, read at one moment. Times are seconds since 1970 by Redis's clock."""
+    """A batch's record as it was at one moment. Times are seconds since 1970 by Redis's clock."""
 
     id: str
     state: BatchState
@@ -142,19 +146,20 @@ class Batch:
     cursor: str
     is_read: bool
     is_rerun: bool
-    """Whether items that have a result may be getting another."""
+    """Whether items with a result may be running again."""
     is_changing: bool
-    """Whether a cancel or a retry still goes through its items, part by part."""
+    """Whether a cancel or a retry has not reached all items yet."""
     audio_seconds: float
     rerun: Rerun | None = None
-    """What of it is looked for, while it is looked through for what other versions made."""
+    """The rerun that is in progress, or None."""
     ended_at: float | None = None
     expires_at: float | None = None
     error: Mapping[str, Any] | None = None
 
     @classmethod
     def from_record(cls, batch_id: str, record: Mapping[str, str]) -> Batch:
-        """Read the fields of a batch's hash in Redis."""
+        """Read the fields of a batch's hash in Redis. Raises RecordTooNewError."""
+        check_schema(record, f"the record of batch {batch_id}")
         return cls(
             id=batch_id,
             state=BatchState(record["state"]),
@@ -178,12 +183,12 @@ class Batch:
 HEX_DIGITS = frozenset("0123456789abcdef")
 
 STEM_CHARACTERS, NO_ITEM = 24, "0" * 8
-"""A batch's id, and those of its jobs, are the same 24 random digits and then eight for the item's number, from 1; so
-that feeding an item twice makes one job, and a job's batch is known by the job's id."""
+"""A batch's id and the ids of its jobs begin with the same 24 random digits; the last eight are the item's number, from
+1, and zeros for the batch. So submitting an item twice makes one job, and a job's id tells its batch."""
 
 
 def batch_id_from(random_id: str) -> str:
-    """Return a batch's id made of a random one."""
+    """Return a batch's id, made from a random id."""
     return random_id[:STEM_CHARACTERS] + NO_ITEM
 
 
@@ -193,26 +198,26 @@ def job_id_of(batch_id: str, number: int) -> str:
 
 
 def batch_of(job_id: str) -> tuple[str, int]:
-    """Return the batch that a job would belong to by its id, and the item's number; there may be no such batch.
+    """Return the batch that a job belongs to according to its id, and the item's number. The batch may not exist.
 
-    The number is 0 for what is no job's id at all.
+    The number is 0 if the id cannot be that of a job.
     """
     number = job_id[STEM_CHARACTERS:]
     return job_id[:STEM_CHARACTERS] + NO_ITEM, int(number, 16) if set(number) <= HEX_DIGITS and number else 0
 
 
 def is_batch_id(some_id: str) -> bool:
-    """Return whether an id is a batch's; one of four billion other ids looks like one."""
+    """Return whether an id has the form of a batch's id; so does one in four billion other ids."""
     return some_id.endswith(NO_ITEM)
 
 
 def made_by(engine: str, version: str | None) -> str:
-    """Return what an item was made by, as a batch's record counts it (lua/keys.lua)."""
+    """Return engine and version in the form in which a batch's record counts its items (lua/lib/keys.lua)."""
     return f"{engine}@{version or ''}"
 
 
 def chunk_of(number: int) -> int:
-    """Return the chunk that an item lies in."""
+    """Return the chunk that contains an item."""
     return (number - 1) // CHUNK_ITEMS
 
 

@@ -1,6 +1,6 @@
-"""Batches' records in Redis: one hash each, a letter for each item, and results until they are in storage.
+"""Creates, reads and changes batches' records in Redis: a hash, a letter for each item, and results not yet in storage.
 
-Each change is one Lua script. Jobs of items change their batch's counts in the scripts that move them (store.py).
+Each change is one Lua script. The scripts that change a job's state also change the counts of its batch.
 """
 
 from __future__ import annotations
@@ -13,37 +13,41 @@ import redis
 
 from shared.batches.model import Batch, BatchRequest, ItemState, batch_of
 from shared.errors import BatchNotFoundError, SourceMissingError
-from shared.fifo_cache import Recent
+from shared.fifo_cache import FifoCache
 from shared.jobs.limits import Admission
-from shared.redis_client.connection import Scripts, connect, guarded
+from shared.redis_client.connection import connect, guarded
 from shared.redis_client.pagination import ids_after
+from shared.redis_client.scripts import Scripts
 from shared.settings import Settings
 
-REMEMBERED = 1_000
-"""Batches that a process remembers as it read them, some 2 kB each."""
+CACHED_BATCHES = 1_000
+"""Batches that a process caches, at about 2 kB each."""
 
 
 class BatchStore:
-    """The records. Every method may raise StoreUnavailableError."""
+    """The batches' records. Every method may raise StoreUnavailableError.
+
+    Methods that return a batch may raise RecordTooNewError.
+    """
 
     def __init__(self, settings: Settings, client: redis.Redis | None = None) -> None:
         self._redis = client or connect(settings)
         self._prefix = settings.redis_prefix
         self._scripts = Scripts(self._redis, settings.redis_prefix)
-        self._known = Recent[str, Batch](REMEMBERED)
+        self._known = FifoCache[str, Batch](CACHED_BATCHES)
         self._retention_ms = int(settings.retention_days * 86_400_000)
         self._admission = Admission(settings, self._redis)
 
     # Clients
 
     def demand_room(self, owner: str) -> None:
-        """Raise RecordsQuotaError or StoreFullError if a batch of the owner's would be refused."""
+        """Raise RecordsQuotaError or StoreFullError if a new batch of the owner would be refused."""
         self._admission.demand_room(owner)
 
     def create(self, batch_id: str, request: BatchRequest) -> Batch:
-        """Accept a batch; an id that was accepted before is the same batch again.
+        """Accept a batch. If a batch with this id was accepted before, return that batch.
 
-        Raises SourceMissingError when the upload that holds its manifest was removed meanwhile; RecordsQuotaError,
+        Raises SourceMissingError if the upload with its manifest was deleted in the meantime; RecordsQuotaError,
         StoreFullError.
         """
         answer, *record = self._scripts.run(
@@ -57,13 +61,13 @@ class BatchStore:
         )
         self._admission.demand(answer)
         if answer == "upload_gone":
-            raise SourceMissingError("That upload is no longer there.")
+            raise SourceMissingError("The upload no longer exists. Upload the manifest again.")
         return batch_from_flat(batch_id, record[0])
 
     def read(self, batch_id: str) -> Batch:
-        """Return the batch as it stands; one call to Redis. Raises BatchNotFoundError.
+        """Return the batch, in one call to Redis. Raises BatchNotFoundError.
 
-        Redis leaves out a record that this process knows in its present version.
+        If this process has cached the record's present version, Redis does not send the record again.
         """
         known = self._known.get(batch_id)
         record = self._scripts.run("batches/read", batch_id, known and known.version)
@@ -80,11 +84,11 @@ class BatchStore:
         index = f"{self._prefix}batches:{owner}" if owner else f"{self._prefix}batches"
         found = ids_after(self._redis, index, before, limit)
         if found is None:
-            raise BatchNotFoundError("The batch to start after is not there any more.")
+            raise BatchNotFoundError("starting_after names a batch that no longer exists.")
         return found
 
     def read_many(self, batch_ids: Iterable[str]) -> list[Batch]:
-        """Return the batches that are still there, in the given order."""
+        """Return the batches that still exist, in the given order."""
         ids = list(batch_ids)
         pipeline = self._redis.pipeline(transaction=False)
         for batch_id in ids:
@@ -93,12 +97,12 @@ class BatchStore:
         return [Batch.from_record(i, r) for i, r in zip(ids, records, strict=True) if r]
 
     def letters(self, batch_id: str, numbers: range) -> str:
-        """Return the letters of a run of items; fewer where the batch has fewer."""
+        """Return the letters of a range of items; fewer if the batch has fewer."""
         key = f"{self._prefix}batch:{batch_id}:states"
         return cast(str, guarded(lambda: self._redis.getrange(key, numbers.start - 1, numbers.stop - 2)))
 
     def results(self, batch_id: str, numbers: Sequence[int]) -> dict[int, str]:
-        """Return the results of items that are not in storage yet."""
+        """Return the items' results that are not in storage yet."""
         if not numbers:
             return {}
         key, fields = f"{self._prefix}batch:{batch_id}:results", [str(n) for n in numbers]
@@ -106,12 +110,12 @@ class BatchStore:
         return {n: text for n, text in zip(numbers, found, strict=True) if text is not None}
 
     def chunk_version(self, batch_id: str, chunk: int) -> str | None:
-        """Return which version of a chunk's results in storage counts; None: there is none yet."""
+        """Return the valid version of a chunk's stored results; None if there is none yet."""
         key = f"{self._prefix}batch:{batch_id}:chunks"
         return cast("str | None", guarded(lambda: self._redis.hget(key, str(chunk))))
 
     def chunk_versions(self, batch_id: str) -> dict[str, str] | None:
-        """Return which version of each chunk's results counts; None when there is no such batch."""
+        """Return the valid version of each chunk's stored results; None if there is no such batch."""
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.exists(f"{self._prefix}batch:{batch_id}")
         pipeline.hgetall(f"{self._prefix}batch:{batch_id}:chunks")
@@ -119,22 +123,22 @@ class BatchStore:
         return cast("dict[str, str]", versions) if exists else None
 
     def holds_job(self, job_id: str) -> bool:
-        """Return whether a job is that of a batch's item, by its id."""
+        """Return whether a job belongs to an existing batch, according to its id."""
         batch_id, number = batch_of(job_id)
         return number > 0 and bool(self.letters(batch_id, range(number, number + 1)))
 
-    # Whoever feeds
+    # Batch feeders
 
     def live_ids(self) -> list[str]:
-        """Return the batches that somebody has to work on."""
+        """Return the batches that still have background work."""
         key = f"{self._prefix}batches:live"
         return cast("list[str]", guarded(lambda: self._redis.zrange(key, 0, -1)))
 
-    def hold(self, batch_id: str, holder: str, seconds: float) -> bool:
-        """Take or keep the lock on a batch for a while, or (0) let it go; False when another holds it."""
+    def lock(self, batch_id: str, holder: str, seconds: float) -> bool:
+        """Take or renew the lock on a batch for some seconds, or release it (0); False if another holder has it."""
         return bool(self._scripts.run("batches/lock", batch_id, holder, int(seconds * 1000)))
 
-    def read_on(
+    def append_items(
         self,
         batch: Batch,
         *,
@@ -145,9 +149,9 @@ class BatchStore:
         marks: Sequence[str] = (),
         error: Mapping[str, Any] | None = None,
     ) -> bool:
-        """Take over what was read after `batch.cursor`, and marks of copies' names; False: somebody else was faster.
+        """Add the items that were read after `batch.cursor`, and the marks of their export names.
 
-        Raises RecordsQuotaError, StoreFullError.
+        Returns False if another feeder was faster. Raises RecordsQuotaError, StoreFullError.
         """
         answer = self._scripts.run(
             "batches/append_items",
@@ -166,21 +170,21 @@ class BatchStore:
         self._admission.demand(answer)
         return bool(answer == "ok")
 
-    def marks_taken(self, batch: Batch, marks: Sequence[str]) -> list[bool] | None:
-        """Return which marks stand for names that were given before `batch.cursor`; None when others read on since."""
+    def taken_marks(self, batch: Batch, marks: Sequence[str]) -> list[bool] | None:
+        """Return which marks belong to items before `batch.cursor`; None if another feeder has read further since."""
         is_there, *taken = self._scripts.run("batches/taken_names", batch.id, batch.cursor, *marks)
         return [bool(int(t)) for t in taken] if int(is_there) else None
 
     def next_numbers(self, batch_id: str, window: int) -> list[int]:
-        """Return the items whose turn is near: as many as keep `window` of the batch's jobs in line or running."""
+        """Return the next items to create jobs for, so that `window` jobs of the batch are queued or running."""
         return [int(n) for n in self._scripts.run("batches/next_items", batch_id, window)]
 
     def end_item(self, batch_id: str, number: int, result: str) -> None:
-        """End a waiting item that no job can be made of."""
+        """End a waiting item for which no job can be created."""
         self._scripts.run("batches/end_item", batch_id, number, result, self._retention_ms)
 
     def ended_numbers(self, batch_id: str, limit: int) -> list[int]:
-        """Return items whose job has ended and whose record is still in Redis."""
+        """Return items whose jobs have ended and still have records in Redis."""
         key = f"{self._prefix}batch:{batch_id}:ended"
         found = cast("list[str]", guarded(lambda: self._redis.srandmember(key, limit)))
         return sorted(int(n) for n in found)
@@ -199,9 +203,10 @@ class BatchStore:
         upload_id: str | None,
         made_by: str,
     ) -> bool:
-        """Exchange an ended job's record for its item's result; False when the job changed meanwhile.
+        """Replace an ended job's record by its item's result; False if the job changed in the meantime.
 
-        Audio and bytes are what the item has more than before, `unneeded_bytes` those of outputs that it has no more.
+        `audio_seconds` and `stored_bytes` are the differences from the item's earlier result; `unneeded_bytes` is
+        the size of outputs that the item no longer needs.
         """
         answer = self._scripts.run(
             "batches/compact_job",
@@ -220,49 +225,51 @@ class BatchStore:
         return bool(answer)
 
     def pending_results(self, batch_id: str) -> list[int]:
-        """Return the items whose results are not in storage yet."""
+        """Return the items whose results are only in Redis."""
         key = f"{self._prefix}batch:{batch_id}:results"
         return sorted(int(n) for n in cast("list[str]", guarded(lambda: self._redis.hkeys(key))))
 
-    def flush(self, batch_id: str, chunk: int, *, before: str | None, version: str, results: Mapping[int, str]) -> bool:
-        """Forget results that are in storage, in this version; False when another version came first."""
+    def forget_stored_results(
+        self, batch_id: str, chunk: int, *, before: str | None, version: str, results: Mapping[int, str]
+    ) -> bool:
+        """Delete results that are now in storage in this version; False if another version was first."""
         flat = [part for number, result in results.items() for part in (number, result)]
         return bool(self._scripts.run("batches/results_stored", batch_id, chunk, before, version, *flat))
 
-    def rest(self, batch_id: str) -> bool:
-        """Let a batch be if nothing is left to do for it."""
+    def mark_idle(self, batch_id: str) -> bool:
+        """Remove a batch from the live batches if it has no background work left."""
         return bool(self._scripts.run("batches/mark_idle", batch_id))
 
-    # Collection
+    # Garbage collection and rebuild
 
     def expired_ids(self, limit: int) -> list[str]:
-        """Return ended batches that are past their retention."""
+        """Return ended batches whose retention period is over."""
         now_ms = guarded(self._redis.time)[0] * 1000
         key = f"{self._prefix}batches:settled"
         return cast("list[str]", guarded(lambda: self._redis.zrangebyscore(key, "-inf", now_ms, 0, limit)))
 
-    def let_go(self, batch_id: str, uploads: Sequence[str]) -> None:
-        """Say that a batch which goes needs these uploads no longer."""
+    def release_uploads(self, batch_id: str, uploads: Sequence[str]) -> None:
+        """Record that a batch that is being deleted no longer needs these uploads."""
         if uploads:
             self._scripts.run("batches/release_uploads", batch_id, *uploads)
 
     def put_result(self, batch_id: str, number: int, result: str) -> None:
-        """Give a batch that is about to be restored the result of an item."""
+        """Store an item's result for a batch that is being restored."""
         guarded(lambda: self._redis.hset(f"{self._prefix}batch:{batch_id}:results", str(number), result))
 
     def put_versions(self, batch_id: str, versions: Mapping[int, str]) -> None:
-        """Give a batch that is about to be restored the versions of chunks' results."""
+        """Store the versions of chunks' results for a batch that is being restored."""
         flat = [str(part) for chunk in versions.items() for part in chunk]
         if flat:
             guarded(lambda: self._redis.hset(f"{self._prefix}batch:{batch_id}:chunks", items=flat))
 
     def hold_uploads(self, batch_id: str, uploads: Sequence[str]) -> None:
-        """Say that a batch which is about to be restored needs these uploads."""
+        """Record that a batch that is being restored needs these uploads."""
         if uploads:
             self._scripts.run("batches/hold_uploads", batch_id, *uploads)
 
     def put_marks(self, batch_id: str, marks: Sequence[str]) -> None:
-        """Give a batch that is about to be restored the marks of names that its items have."""
+        """Store the marks of export names for a batch that is being restored."""
         if marks:
             guarded(lambda: self._redis.sadd(f"{self._prefix}batch:{batch_id}:marks", *marks))
 
@@ -279,7 +286,7 @@ class BatchStore:
         counts: Mapping[ItemState, int],
         made: Mapping[str, int],
     ) -> bool:
-        """Put a batch's record back; False when there is a record already."""
+        """Restore a batch's record; False if there is a record already."""
         answer = self._scripts.run(
             "batches/restore",
             batch_id,
@@ -298,5 +305,5 @@ class BatchStore:
 
 
 def batch_from_flat(batch_id: str, flat: Sequence[str]) -> Batch:
-    """Return the batch of a record as a script tells it, a flat list."""
+    """Return the batch of a record that a script returned as a flat list."""
     return Batch.from_record(batch_id, dict(zip(flat[::2], flat[1::2], strict=True)))

@@ -1,11 +1,11 @@
-"""A batch's objects in storage: the items as they were read, and how they ended, in chunks.
+"""Reads and writes a batch's items and results in storage, in chunks.
 
-    batches/<id>/batch.json                        what was asked for
-    batches/<id>/manifest.jsonl                    the list of a batch that came with its submission
-    batches/<id>/items/<chunk>.jsonl               the items of a chunk, a line each, in the manifest's order
-    batches/<id>/results/<chunk>-<version>.jsonl   how they ended; garbage unless the batch's record names the version
+    batches/<id>/batch.json                        the request
+    batches/<id>/manifest.jsonl                    the list of items, if it came with the request
+    batches/<id>/items/<chunk>.jsonl               the items of a chunk, one per line, in the manifest's order
+    batches/<id>/results/<chunk>-<version>.jsonl   their results; garbage unless the batch's record names the version
 
-Owns the form of the lines. What an item's ended job knows beside this lies in its job.json.
+Everything else about an ended job is in its job.json (shared/jobs/archive.py).
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ from typing import Any
 from shared.batches.model import numbers_of
 from shared.jobs.model import Job, JobState
 from shared.storage.object_storage import ObjectStorage
+from shared.stored_records import read_members
 
 LINES = "application/jsonl"
 
 FOLDER = "batches/"
 
-REMEMBERED_CHUNKS = 8
-"""Chunks of items that a process need not fetch again: some 100 kB each, and 10 MB where each item has as much metadata
-as it may."""
+CACHED_CHUNKS = 8
+"""Chunks that a process caches: about 100 kB each, and 10 MB if each item has the largest metadata."""
 
 
 @dataclass(frozen=True)
-class Item:
-    """One track of a batch: what its line of the manifest says."""
+class StoredItem:
+    """One track of a batch, as its line of the manifest describes it."""
 
     number: int
     line: int
     track: str
     source: Mapping[str, Any] | None = None
-    """Members of a `Source`; where size and ETag are missing, they are looked up when the item's turn comes."""
+    """Members of a `Source`. A missing size and ETag are looked up when the item's job is created."""
     request: Mapping[str, Any] | None = None
-    """Members of a `JobRequest` beside the source and what the whole batch has in common."""
+    """Members of a `JobRequest`, without the source and the members that the whole batch shares."""
     error: Mapping[str, str] | None = None
-    """Why the line is invalid."""
+    """Why the line is invalid; None if it is valid."""
     cursor: str | None = None
-    """With the last of a chunk: where to read on behind it."""
+    """For the last item of a chunk: where reading of the manifest resumes."""
     export_track: str | None = None
-    """What the copies of its stems are called after, where an earlier track's have its own name."""
+    """The name for its exported stems, if an earlier track already uses its own name."""
 
     def to_line(self) -> bytes:
         """Return the item as a line."""
@@ -55,7 +55,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Result:
-    """How an item ended, as short as can be: it lies in Redis until its chunk is in storage."""
+    """How an item ended. It is kept short, because it is in Redis until its chunk is in storage."""
 
     attempts: int = 0
     fence: int = 0
@@ -70,7 +70,7 @@ class Result:
     error_message: str | None = None
 
     def to_text(self) -> str:
-        """Return the values in their order, as JSON."""
+        """Return the values as a JSON list, in the order of the fields. New fields must come last."""
         values = [getattr(self, f.name) for f in fields(self)]
         while values and values[-1] is None:
             values.pop()
@@ -79,13 +79,12 @@ class Result:
     @classmethod
     def from_text(cls, text: str) -> Result:
         """Read what `to_text` wrote."""
-        values = json.loads(text)
-        result = cls(**dict(zip((f.name for f in fields(cls)), values, strict=False)))
-        return cls(**{**asdict(result), "stems": tuple(result.stems)})
+        values = dict(zip((f.name for f in fields(cls)), json.loads(text), strict=False))
+        return read_members(cls, values, stems=tuple(values.get("stems", ())))
 
     @classmethod
     def of(cls, job: Job) -> Result:
-        """Return what is kept of an ended job."""
+        """Return the result of an ended job."""
         report, probed, error = job.report or {}, job.probed or {}, job.error or {}
         succeeded = job.state is JobState.SUCCEEDED
         return cls(
@@ -104,22 +103,22 @@ class Result:
 
 
 def items_key(batch_id: str, chunk: int) -> str:
-    """Return where a chunk's items lie."""
+    """Return the key of a chunk's items."""
     return f"{FOLDER}{batch_id}/items/{chunk:06d}.jsonl"
 
 
 def results_key(batch_id: str, chunk: int, version: str) -> str:
-    """Return where a version of a chunk's results lies."""
+    """Return the key of a version of a chunk's results."""
     return f"{FOLDER}{batch_id}/results/{chunk:06d}-{version}.jsonl"
 
 
 def manifest_key(batch_id: str) -> str:
-    """Return where the list lies that came with a batch's submission."""
+    """Return the key of the list that came with a batch's request."""
     return f"{FOLDER}{batch_id}/manifest.jsonl"
 
 
 def document_key(batch_id: str) -> str:
-    """Return where it is kept what a batch asks for, should Redis be lost."""
+    """Return the key of a batch's request, from which it is restored if Redis is lost."""
     return f"{FOLDER}{batch_id}/batch.json"
 
 
@@ -128,22 +127,22 @@ class BatchObjects:
 
     def __init__(self, storage: ObjectStorage) -> None:
         self._storage = storage
-        self._lines = lru_cache(maxsize=REMEMBERED_CHUNKS)(self._read_lines)
+        self._lines = lru_cache(maxsize=CACHED_CHUNKS)(self._read_lines)
 
-    def write_items(self, batch_id: str, chunk: int, items: Iterable[Item]) -> None:
+    def write_items(self, batch_id: str, chunk: int, items: Iterable[StoredItem]) -> None:
         """Store a chunk's items."""
         content = b"".join(item.to_line() for item in items)
         self._storage.put_bytes(content, items_key(batch_id, chunk), LINES)
 
-    def items(self, batch_id: str, chunk: int, numbers: Sequence[int]) -> list[Item]:
-        """Return those of a chunk's items, in order; what an items object says never changes."""
+    def items(self, batch_id: str, chunk: int, numbers: Sequence[int]) -> list[StoredItem]:
+        """Return some of a chunk's items, in order. Stored items never change, so they are cached."""
         lines = self._lines(items_key(batch_id, chunk))
         first = numbers_of(chunk).start
-        return [Item(**json.loads(lines[n - first])) for n in numbers]
+        return [read_members(StoredItem, json.loads(lines[n - first])) for n in numbers]
 
-    def all_items(self, batch_id: str, chunk: int) -> list[Item]:
+    def all_items(self, batch_id: str, chunk: int) -> list[StoredItem]:
         """Return all of a chunk's items."""
-        return [Item(**json.loads(line)) for line in self._read_lines(items_key(batch_id, chunk))]
+        return [read_members(StoredItem, json.loads(line)) for line in self._read_lines(items_key(batch_id, chunk))]
 
     def write_results(self, batch_id: str, chunk: int, version: str, results: Mapping[int, str]) -> None:
         """Store a version of a chunk's results."""
@@ -160,5 +159,5 @@ class BatchObjects:
 
 
 def _audio_seconds(job: Job) -> float | None:
-    """Return how much was separated: what the longest stem holds."""
+    """Return the seconds of audio that were separated: the length of the longest stem."""
     return max((float(o.details.get("duration_seconds", 0.0)) for o in job.outputs if o.kind == "stem"), default=None)

@@ -1,20 +1,20 @@
-"""The `job.json` beside a job's outputs: all that its record tells, so that records outlive a lost Redis.
+"""Writes and reads `job.json`, the document beside a job's outputs with everything in its record.
 
-Owns the document's form, and `rebuild`, which makes records of documents again.
+shared/maintenance/job_rebuild.py restores records from these documents after Redis was lost.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from shared.errors import SourceMissingError
-from shared.jobs.model import SCHEMA_VERSION, Job, JobState, Output
-from shared.jobs.store import Claim, JobStore
+from shared.jobs.model import Job, JobState, Output
+from shared.jobs.store import Claim
 from shared.storage.object_storage import ObjectStorage, output_key
+from shared.stored_records import SCHEMA_VERSION, check_schema
 
 FILENAME = "job.json"
 
@@ -30,8 +30,8 @@ def write_document(
     error: Mapping[str, Any] | None = None,
     cached: bool = False,
 ) -> None:
-    """Store what the record is about to say of an ended job. Raises StorageUnavailableError."""
-    about_to_be = replace(
+    """Store the document of a job that is about to end. Raises StorageUnavailableError."""
+    ended = replace(
         claim.job,
         state=state,
         fence=claim.fence,
@@ -43,11 +43,11 @@ def write_document(
         attempt_errors=(*claim.job.attempt_errors, *([error] if error else [])),
         cached=cached,
     )
-    store_document(storage, about_to_be)
+    store_document(storage, ended)
 
 
 def store_document(storage: ObjectStorage, job: Job) -> None:
-    """Store all that is known of an ended job, under its fence. Raises StorageUnavailableError."""
+    """Store an ended job's document under its fence. Raises StorageUnavailableError."""
     document = {
         "schema": SCHEMA_VERSION,
         "id": job.id,
@@ -71,46 +71,17 @@ def store_document(storage: ObjectStorage, job: Job) -> None:
 
 
 def read_document(storage: ObjectStorage, key: str) -> dict[str, Any]:
-    """Return a document. Raises StorageUnavailableError, SourceMissingError."""
+    """Return the document of a job or batch.
+
+    Raises StorageUnavailableError, SourceMissingError, RecordTooNewError.
+    """
     document: dict[str, Any] = json.loads(b"".join(storage.open(key).chunks()))
+    check_schema(document, key)
     return document
 
 
-def rebuild(
-    store: JobStore, storage: ObjectStorage, is_elsewhere: Callable[[str], bool] = lambda _: False
-) -> Iterator[tuple[str, bool]]:
-    """Restore the records of all jobs that storage knows and Redis does not; yield (job id, restored).
-
-    Jobs that are kept in another way are left out. Of several attempts' documents that with the highest fence counts.
-    """
-    for job_id, key in _newest_documents(storage):
-        if is_elsewhere(job_id):
-            continue
-        try:
-            document = read_document(storage, key)
-        except SourceMissingError:
-            continue
-        yield job_id, store.restore(document)
-
-
 def newest_document(storage: ObjectStorage, job_id: str) -> str | None:
-    """Return where the document of a job's last attempt lies, if there is one."""
+    """Return the key of the document of a job's last attempt, or None if there is none."""
     found = [key.split("/") for key, _, _ in storage.list_keys(f"jobs/{job_id}/")]
     fences = [int(fence) for _, _, fence, name in found if name == FILENAME]
     return output_key(job_id, max(fences), FILENAME) if fences else None
-
-
-def _newest_documents(storage: ObjectStorage) -> Iterator[tuple[str, str]]:
-    current, best_fence, best_key = "", -1, ""
-    for key, _, _ in storage.list_keys("jobs/"):
-        _, job_id, fence, filename = [*key.split("/", 3), "", "", ""][:4]
-        if filename != FILENAME:
-            continue
-        if job_id != current:
-            if best_key:
-                yield current, best_key
-            current, best_fence, best_key = job_id, -1, ""
-        if int(fence) > best_fence:
-            best_fence, best_key = int(fence), key
-    if best_key:
-        yield current, best_key

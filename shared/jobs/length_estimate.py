@@ -1,6 +1,6 @@
-"""What can be told of a job's work before it has begun: what it is like, and how long its audio may be.
+"""Estimates a new job's audio length from its file's size and name, without opening the file.
 
-Owns the guess from a file's size; what jobs show later mends it (lua/pace.lua). Nothing here looks into a file.
+lua/lib/work_statistics.lua corrects the estimate with what earlier jobs took.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ BYTES_PER_SECOND: Mapping[str, int] = {
     ".opus": 14_000,
     ".wma": 20_000,
 }
-"""What a second of a song takes, usually, by the ending of its file's name."""
+"""Typical bytes per second of audio, by the file name's extension."""
 
 
 def kind_of(request: JobRequest) -> str:
-    """Return a name that jobs share which take alike for the same audio: of an engine, with a preset and parameters."""
-    asked = json.dumps([request.preset, dict(request.parameters)], sort_keys=True)
-    return f"{request.engine}:{hashlib.sha256(asked.encode()).hexdigest()[:12]}"
+    """Return a name for jobs with the same engine, preset and parameters, which take equally long for equal audio."""
+    wanted = json.dumps([request.preset, dict(request.parameters)], sort_keys=True)
+    return f"{request.engine}:{hashlib.sha256(wanted.encode()).hexdigest()[:12]}"
 
 
 def guessed_length(request: JobRequest) -> tuple[str, int]:
-    """Return the ending of the file's name, and how many milliseconds of audio its size lets expect; 0: none."""
+    """Return the file name's extension and the estimated milliseconds of audio; 0 if there is no estimate."""
     form = PurePosixPath(request.source.filename).suffix.lower()
     rate = BYTES_PER_SECOND.get(form)
     return (form, round(1000 * request.source.size_bytes / rate)) if rate else ("", 0)

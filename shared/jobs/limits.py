@@ -1,6 +1,6 @@
-"""How much is taken, in all and of one owner, and why something is not.
+"""Holds the limits on new jobs, batches and uploads, and turns a script's refusal into an error.
 
-Owns the limits and the errors; the scripts that take something compare and count (`refusal` in lua/common.lua).
+The Lua scripts compare the counts with the limits, because they must do so in the step that accepts something.
 """
 
 from __future__ import annotations
@@ -15,21 +15,22 @@ from shared.errors import (
     StorageQuotaError,
     StoreFullError,
 )
-from shared.redis_client.connection import Scripts, guarded
+from shared.redis_client.connection import guarded
 from shared.redis_client.memory import ADMITTING_SHARE, RedisMemory
+from shared.redis_client.scripts import Scripts
 from shared.settings import Settings
 
 OWNER_FULL_PAUSE_SECONDS = 15
-"""When an owner whose places in line are taken may try again."""
+"""The Retry-After of an owner who has reached the limit of queued jobs."""
 
 
 NO_ROOM_PAUSE_SECONDS = 600
-"""When an owner who has no room left, in storage or in Redis, may try again: room comes by deleting jobs, or when they
-expire, and nobody can say when that is."""
+"""The Retry-After of an owner whose quota in storage or Redis is used up. Space becomes free when jobs are deleted or
+expire, and that moment cannot be predicted."""
 
 
 class Admission:
-    """The limits, as the scripts want them, and what their answers mean."""
+    """The limits in the form that the scripts take, and the errors for their answers."""
 
     def __init__(self, settings: Settings, client: redis.Redis) -> None:
         self._settings = settings
@@ -39,7 +40,7 @@ class Admission:
         self._scripts = Scripts(client, settings.redis_prefix)
 
     def job_limits(self) -> tuple[int, ...]:
-        """Return an owner's limits: jobs that wait, ms of audio a day, bytes in storage; then `record_limits`."""
+        """Return an owner's limits: queued jobs, ms of audio per day, bytes in storage; then `record_limits`."""
         settings = self._settings
         audio_ms = int(settings.max_audio_seconds_per_day * 1000)
         return (
@@ -48,51 +49,51 @@ class Admission:
         )
 
     def record_limits(self) -> tuple[int, int]:
-        """Return how many bytes of Redis records may take: an owner's, and all; 0: no limit.
+        """Return how many bytes of Redis the records of one owner may take, and those of all owners; 0: no limit.
 
-        Raises StoreFullError if Redis is too full for anything new.
+        Raises StoreFullError if Redis is too full for new records.
         """
         self._memory.demand_room()
         max_bytes = self._memory.filling().max_bytes
         return int(self._settings.max_redis_share_per_owner * max_bytes), int(ADMITTING_SHARE * max_bytes)
 
     def repetition_limit(self) -> int:
-        """Return how many bytes of Redis an owner's records may take for another Idempotency-Key to be kept."""
+        """Return how many bytes of Redis an owner's records may take before Idempotency-Keys are no longer kept."""
         return int(self._settings.max_redis_share_per_owner * self._memory.filling().max_bytes)
 
     def demand_room(self, owner: str) -> None:
-        """Raise StoreFullError or RecordsQuotaError if nothing new would be taken of an owner."""
+        """Raise StoreFullError or RecordsQuotaError if a new record of this owner would be refused."""
         self.demand(self._scripts.run("jobs/record_room", owner, *self.record_limits()))
 
     def demand_memory(self) -> None:
-        """Raise StoreFullError if nothing new would be taken of anybody."""
+        """Raise StoreFullError if a new record of any owner would be refused."""
         self._memory.demand_room()
 
     def demand(self, answer: str, step_ms: str = "0", *_: str) -> None:
-        """Raise QueueFullError, StoreFullError or a QuotaExceededError if a script answered with a limit.
+        """Raise QueueFullError, StoreFullError or a QuotaExceededError if the script's answer names a limit.
 
-        `step_ms` comes with a full queue: how soon the next place gets free.
+        `step_ms` comes with a full queue: the milliseconds until the next place becomes free.
         """
         if answer == "full":
-            # Whoever comes back for the one place that gets free is not alone: not before a few have.
+            # Several clients wait for the next free place, so ask them to wait until a few places are free.
             pause = max(2, min(60, round(3 * int(step_ms) / 1000)))
-            raise QueueFullError("As many jobs are waiting as this server takes. Try again later.", pause)
+            raise QueueFullError("The queue is full. Try again later.", pause)
         if answer == "owner_full":
-            message = f"You have {self._settings.max_queued_jobs_per_owner} jobs waiting, as many as you may."
+            message = f"You have reached the limit of {self._settings.max_queued_jobs_per_owner} queued jobs."
             raise QueueQuotaError(message, OWNER_FULL_PAUSE_SECONDS)
         if answer == "memory_full":
-            raise StoreFullError("Redis has no memory for more than the jobs, batches and uploads that there are.")
+            raise StoreFullError("The server has no memory for more jobs, batches or uploads. Try again later.")
         if answer == "no_room":
             message = (
-                f"Your uploads and stems take, or would take, more than {self._settings.max_stored_bytes_per_owner:,} "
-                "bytes. Delete some jobs."
+                f"Your uploads and stems would exceed the quota of "
+                f"{self._settings.max_stored_bytes_per_owner:,} bytes. Delete some jobs."
             )
             raise StorageQuotaError(message, NO_ROOM_PAUSE_SECONDS)
         if answer == "records_full":
-            message = "Your jobs, batches, uploads and Idempotency-Keys take as much of Redis as they may. Delete some."
+            message = "You have reached the limit on stored records. Delete some jobs, batches or uploads."
             raise RecordsQuotaError(message, NO_ROOM_PAUSE_SECONDS)
         if answer == "audio_spent":
             seconds = f"{self._settings.max_audio_seconds_per_day:g} seconds"
             until_midnight = 86_400 - guarded(self._redis.time)[0] % 86_400
-            message = f"The {seconds} of audio that you may separate a day are used."
+            message = f"Your quota of {seconds} of audio per day is used up. It is renewed at midnight UTC."
             raise AudioQuotaError(message, until_midnight)

@@ -1,7 +1,7 @@
-"""The job and its life cycle: the states, who moves a job between them, and what its record holds.
+"""Defines the job: its states, the transitions between them, and the fields of its record.
 
-Owns the domain values; owns no Redis (store.py writes them) and no JSON for clients (api/contract/job_json.py
-renders them).
+store.py reads and writes the records. api/contract/job_json.py renders jobs for clients. docs/job-lifecycle.md
+describes who writes which field of the record.
 """
 
 from __future__ import annotations
@@ -13,33 +13,32 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
-SCHEMA_VERSION = 1
-"""Written into each record, so that old and new workers can share a Redis during an upgrade."""
+from shared.stored_records import check_schema, read_members
 
-REMEMBERED = 256
-"""Requests that a process need not read again: they never change, and a running job's record changes often."""
+CACHED_REQUESTS = 256
+"""Parsed requests that a process caches: a request never changes, but a running job's record often does."""
 
 
 class JobState(StrEnum):
-    """Where a job stands; `stage` and `progress` say where a running one is."""
+    """The state of a job. `stage` and `progress` describe a running job further."""
 
     QUEUED = "queued"
     """Entered on submit, on retry, and when a claim is handed back or lost. Left by a claim or a cancel.
-    A crash means nothing: the record stands in line, and lost messages are published again."""
+    A crash loses nothing: the job stays in the queue, and lost messages are published again."""
 
     RUNNING = "running"
-    """Entered by a worker's claim, which holds a lease and a fence. Left by that claim's own end, by a
-    cancel, or by the rescuer once the lease has run out. A crash ends the heartbeat, and so the lease."""
+    """Entered when a worker claims the job, with a lease and a fence. Left when that claim ends, by a cancel, or by
+    the rescuer when the lease has expired. If the worker crashes, its heartbeat stops and the lease expires."""
 
     SUCCEEDED = "succeeded"
-    """Entered by one atomic write that carries the list of outputs and the claim's fence. Final."""
+    """Entered by one atomic write with the list of outputs and the claim's fence. Final."""
 
     FAILED = "failed"
-    """Entered when the input is at fault, retries are used up, or workers were lost too often.
-    Left only by a retry by hand."""
+    """Entered when the input is invalid, retries are used up, or workers died too often. Left only by a manual
+    retry."""
 
     CANCELED = "canceled"
-    """Entered by a cancel, at once, whatever the worker does. Left only by a retry by hand."""
+    """Entered by a cancel, at once, whatever the worker is doing. Left only by a manual retry."""
 
 
 TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
@@ -49,19 +48,20 @@ TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
     JobState.FAILED: frozenset({JobState.QUEUED}),
     JobState.CANCELED: frozenset({JobState.QUEUED}),
 }
+"""The states that may follow each state. The Lua scripts make the changes; test_transitions.py compares them."""
 
 TERMINAL = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELED})
 
-CLASSES = ("interactive", "bulk")
-"""The two classes of jobs: somebody waits for the first, nobody in particular for the second."""
+PRIORITIES = ("interactive", "bulk")
+"""A person waits for an interactive job; a bulk job is one of many."""
 
 STAGES = ("fetch", "probe", "decode", "separate", "encode", "illustrate", "upload")
-"""The pipeline's steps in their order; `stage` of a running job is one of them."""
+"""The stages of a running job, in their order."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """The mixture of a job: an object in storage, pinned by its ETag."""
+    """The mixture of a job: an object in storage, identified by its ETag."""
 
     key: str
     filename: str
@@ -74,7 +74,7 @@ class Source:
 
 @dataclass(frozen=True)
 class JobRequest:
-    """What was asked for. Never changes after submission; read by the worker word for word."""
+    """What the client asked for. It never changes after submission."""
 
     source: Source
     engine: str
@@ -98,24 +98,25 @@ class JobRequest:
 
     @classmethod
     def from_json(cls, text: str) -> JobRequest:
-        """Read what `to_json` wrote; fields that are unknown here (a newer version's) are passed over."""
+        """Read what `to_json` wrote, in this version or another."""
         values = json.loads(text)
-        known = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
-        source = {name: known["source"][name] for name in Source.__dataclass_fields__ if name in known["source"]}
-        known["source"] = Source(**source)
-        if known.get("stems") is not None:
-            known["stems"] = tuple(known["stems"])
-        return cls(**known)
+        stems = values.get("stems")
+        return read_members(
+            cls,
+            values,
+            source=read_members(Source, values["source"]),
+            stems=None if stems is None else tuple(stems),
+        )
 
 
 STORAGE_ETAG = "storage_etag"
-"""Where among an output's details its ETag is: workers and APIs of earlier versions, which may read the record during
-an upgrade, know no other place."""
+"""The member of an output's details that holds its ETag. Earlier versions, which may read the record during an upgrade,
+know no other place for it."""
 
 
 @dataclass(frozen=True)
 class Output:
-    """One object that a job made: a stem, a picture, a waveform, the report."""
+    """One object that a job made: a stem, a picture, a waveform or the report."""
 
     name: str
     kind: str
@@ -128,19 +129,20 @@ class Output:
 
     @property
     def etag(self) -> str | None:
-        """What the storage called this content; None for outputs of earlier versions."""
+        """The object's ETag in storage; None for outputs of earlier versions."""
         return self.details.get(STORAGE_ETAG)
 
     def stored(self, key: str, etag: str) -> Output:
-        """Return it as it lies in storage now."""
+        """Return the output with its key and ETag in storage."""
         return replace(self, key=key, details={**self.details, STORAGE_ETAG: etag})
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job as its record tells it, read at one moment. Times are seconds since 1970 by Redis's clock.
+    """A job's record as it was at one moment. Times are seconds since 1970 by Redis's clock.
 
-    Two records of an id never have the same version, be it that the job was removed and made again between them.
+    Each change gives the record a version that it never had before, even if the job was deleted and created again
+    under the same id.
     """
 
     id: str
@@ -164,22 +166,22 @@ class Job:
     queue_position: int | None = None
     eta_seconds: float | None = None
     waiting_because: str | None = None
-    """What the storage is said to lack, where the job waits for it."""
+    """Why the job waits for storage; None if it does not."""
     cached: bool = False
     batch_id: str | None = None
     contents: tuple[str, ...] = ()
-    """Names of what it makes, by which others may ask for the same; the first is looked for."""
+    """The keys of its result in the result cache; a lookup uses the first."""
 
     def output(self, kind: str, name: str) -> Output | None:
         """Return the output of this kind and name, or None."""
         return next((o for o in self.outputs if o.kind == kind and o.name == name), None)
 
-    def standing(
+    def with_queue_state(
         self, queue_position: int | None, eta_seconds: float | None, waiting_because: str | None = None
     ) -> Job:
-        """Return the job at this place in line, with so much time left: what moves while its record stays."""
+        """Return the job with these values, which change without a change of its record."""
         moved = object.__new__(Job)
-        # What `dataclasses.replace` does, but for its way through every field, which polls would feel.
+        # The same as `dataclasses.replace`, which passes through every field and would slow down polls.
         moved.__dict__.update(
             self.__dict__, queue_position=queue_position, eta_seconds=eta_seconds, waiting_because=waiting_because
         )
@@ -187,7 +189,8 @@ class Job:
 
     @classmethod
     def from_record(cls, job_id: str, record: Mapping[str, str]) -> Job:
-        """Read the fields of a job's hash in Redis; see `lua/keys.lua` for who writes which."""
+        """Read the fields of a job's hash in Redis. Raises RecordTooNewError."""
+        check_schema(record, f"the record of job {job_id}")
         return cls(
             id=job_id,
             state=JobState(record["state"]),
@@ -214,7 +217,7 @@ class Job:
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any], **members: Any) -> Job:
-        """Read what storage keeps of an ended job (archive.py)."""
+        """Read an ended job's document in storage (archive.py)."""
         state = JobState(document["state"])
         return cls(
             id=document["id"],
@@ -227,7 +230,7 @@ class Job:
             fence=document["fence"],
             started_at=document["started_at"],
             finished_at=document["finished_at"],
-            outputs=tuple(Output(**o) for o in document["outputs"]),
+            outputs=tuple(read_members(Output, o) for o in document["outputs"]),
             probed=document["probed"],
             report=document["report"],
             error=document["error"],
@@ -237,13 +240,13 @@ class Job:
         )
 
 
-@lru_cache(maxsize=REMEMBERED)
+@lru_cache(maxsize=CACHED_REQUESTS)
 def _read_request(text: str) -> JobRequest:
     return JobRequest.from_json(text)
 
 
 def _read_outputs(text: str) -> tuple[Output, ...]:
-    return tuple(Output(**o) for o in json.loads(text))
+    return tuple(read_members(Output, o) for o in json.loads(text))
 
 
 def _seconds(milliseconds: str | None) -> float | None:

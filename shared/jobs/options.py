@@ -1,7 +1,6 @@
-"""What may be asked for of a track, wherever the wish stands: in a request, or on a line of a manifest.
+"""Defines and validates the options of a job, for requests and for lines of a manifest.
 
-Owns the fields, their ranges and the words for what is wrong with them; what an engine knows is engine_catalog.py's to
-say.
+shared/queue/engine_catalog.py checks what depends on the engine.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from shared.errors import FieldsInvalidError, RequestInvalidError
 M = TypeVar("M", bound=BaseModel)
 
 MAX_METADATA_BYTES = 16_384
-"""What a job's metadata may hold, as JSON; raising it makes every record, and so every poll, larger."""
+"""The largest metadata of a job, as JSON. Raising it makes every record, and so every poll, larger."""
 
 MAX_FILENAME_CHARACTERS = 200
 
@@ -40,71 +39,77 @@ PARTS: Mapping[str, Mapping[str, str]] = {
     "excerpt": {"excerpt_start_seconds": "start_seconds", "excerpt_duration_seconds": "duration_seconds"},
     "format_options": {"bit_depth": "bit_depth", "bitrate_kbps": "bitrate_kbps"},
 }
-"""Groups of fields, and the names by which forms and tables spell their members."""
+"""Groups of fields, and the names of their members in forms and tables."""
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Identifier = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 
 
 def _plain(value: object) -> object:
-    # `true` is no 1 here, and whole numbers go as far as every reader of JSON knows them apart.
+    # Refuses booleans, and integers beyond 2**53, which some JSON parsers round.
     if isinstance(value, str):
         return value
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError("must be a number or text")  # noqa: TRY004 - pydantic's word for what is wrong
+        raise ValueError("must be a number or text")  # noqa: TRY004 - pydantic wants ValueError
     if not (abs(value) <= MAX_WHOLE_NUMBER if isinstance(value, int) else math.isfinite(value)):
         raise ValueError("is out of range")
     return value
 
 
-def _no_truth(value: object) -> object:
+def _not_boolean(value: object) -> object:
     if isinstance(value, bool):
-        raise ValueError("must be a number")  # noqa: TRY004 - pydantic's word for what is wrong
+        raise ValueError("must be a number")  # noqa: TRY004 - pydantic wants ValueError
     return value
 
 
 Parameter = Annotated[int | float | str, BeforeValidator(_plain)]
-Seconds = Annotated[float, BeforeValidator(_no_truth), Field(ge=0, le=1_000_000, allow_inf_nan=False)]
+Seconds = Annotated[float, BeforeValidator(_not_boolean), Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 
 
 class Strict(BaseModel):
-    """A request's part: unknown fields are errors, so that a typing mistake is not passed over in silence."""
+    """A part of a request. Unknown fields are errors, so a typing mistake is not ignored."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Excerpt(Strict):
-    """The part of the track that is wanted."""
+    """The part of the track to separate."""
 
-    start_seconds: Seconds = Field(0.0, description="Where it begins")
-    duration_seconds: Seconds | None = Field(None, gt=0, description="How long it is; null: to the end")
+    start_seconds: Seconds = Field(0.0, description="Start of the excerpt")
+    duration_seconds: Seconds | None = Field(
+        None, gt=0, description="Length of the excerpt; null: to the end of the track"
+    )
 
 
 class FormatOptions(Strict):
-    """How the stems are encoded; which of the two applies depends on the format."""
+    """How the stems are encoded. The format decides which of the two applies."""
 
-    bit_depth: int | None = Field(None, description="Of WAV (16, 24, 32) and FLAC (16, 24)")
-    bitrate_kbps: int | None = Field(None, description="Of mp3, ogg, opus and m4a")
+    bit_depth: int | None = Field(None, description="For WAV (16, 24, 32) and FLAC (16, 24)")
+    bitrate_kbps: int | None = Field(None, description="For mp3, ogg, opus and m4a")
 
 
 class ItemOptions(Strict):
-    """What may be asked for of one track beside its mixture."""
+    """The options of one track."""
 
-    engine: Name | None = Field(None, description="One of GET /v1/engines; null: the server's default")
+    engine: Name | None = Field(None, description="A name from GET /v1/engines; null: the server's default")
     preset: Name | None = Field(None, description="One of the engine's presets; null: its default")
     parameters: dict[Name, Parameter] = Field({}, max_length=50, description="The engine's own settings")
-    stems: list[Name] | None = Field(None, min_length=1, max_length=20, description="Which stems; null: all")
-    format: Literal["wav", "flac", "mp3", "ogg", "opus", "m4a"] = Field("flac", description="How stems are encoded")
+    stems: list[Name] | None = Field(
+        None, min_length=1, max_length=20, description="Names of the stems to return; null: all"
+    )
+    format: Literal["wav", "flac", "mp3", "ogg", "opus", "m4a"] = Field(
+        "flac", description="Output format of the stems"
+    )
     format_options: FormatOptions = Field(FormatOptions(), description="Bit depth or bitrate")
-    excerpt: Excerpt | None = Field(None, description="A part of the track; null: all of it")
-    no_cache: bool = Field(False, description="Separate anew, even if an earlier job of yours has the same result")
-    metadata: dict[str, JsonValue] = Field({}, description="The client's own notes, given back with the job")
+    excerpt: Excerpt | None = Field(None, description="The part of the track to separate; null: all of it")
+    no_cache: bool = Field(False, description="Separate again, even if an earlier job of yours has the same result")
+    metadata: dict[str, JsonValue] = Field({}, description="Any JSON of the client, returned with the job")
 
     @field_validator("metadata")
     @classmethod
     def _bound_metadata(cls, metadata: dict[str, JsonValue]) -> dict[str, JsonValue]:
         if len(json.dumps(metadata)) > MAX_METADATA_BYTES:
-            raise ValueError(f"may hold {MAX_METADATA_BYTES} bytes of JSON at most")
+            raise ValueError(f"must not exceed {MAX_METADATA_BYTES} bytes as JSON")
         return metadata
 
     @model_validator(mode="after")
@@ -117,35 +122,39 @@ class ItemOptions(Strict):
 
 
 class JobOptions(ItemOptions):
-    """What a job may ask for beside its mixture."""
+    """The options of a job."""
 
-    priority: Literal["interactive", "bulk"] = Field("interactive", description="Whether somebody waits for it")
-    webhook_url: str | None = Field(None, max_length=2048, description="Told of the job's end, where this server does")
+    priority: Literal["interactive", "bulk"] = Field(
+        "interactive", description="interactive: a person waits for the job; bulk: one of many"
+    )
+    webhook_url: str | None = Field(
+        None, max_length=2048, description="Receives a webhook when the job ends, if this server sends webhooks"
+    )
 
 
 class StoredObject(Strict):
-    """An object of the storage."""
+    """An object in storage."""
 
     bucket: str = Field(min_length=1, max_length=63)
     key: str = Field(min_length=1, max_length=1024)
 
 
 class SourceWish(Strict):
-    """Where the mixture lies: exactly one of these."""
+    """The place of the mixture: exactly one of these."""
 
-    upload_id: Identifier | None = Field(None, description="An upload from before")
-    s3: StoredObject | None = Field(None, description="An object in a bucket that this server allows")
-    url: str | None = Field(None, max_length=4096, description="Fetched at once, where this server allows it")
+    upload_id: Identifier | None = Field(None, description="An earlier upload")
+    s3: StoredObject | None = Field(None, description="An object in a bucket that this server accepts")
+    url: str | None = Field(None, max_length=4096, description="Downloaded at once, if this server allows it")
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
         if sum(place is not None for place in (self.upload_id, self.s3, self.url)) != 1:
-            raise ValueError("must be one of upload_id, s3 and url")
+            raise ValueError("must have exactly one of upload_id, s3 and url")
         return self
 
 
 def validate(model: type[M], values: object) -> M:
-    """Return the values as the model. Raises FieldsInvalidError, which names each field at fault."""
+    """Return the values as the model. Raises FieldsInvalidError, which names each invalid field."""
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -153,21 +162,21 @@ def validate(model: type[M], values: object) -> M:
 
 
 def group_parts(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values with the parts of an excerpt and of format options gathered. Raises FieldsInvalidError."""
+    """Return the values with flat excerpt and format options put into their groups. Raises FieldsInvalidError."""
     grouped = dict(values)
     for group, names in PARTS.items():
         flat = {inner: grouped.pop(name) for name, inner in names.items() if name in grouped}
         if flat and group in grouped:
-            raise FieldsInvalidError([{"field": group, "message": f"is there twice: as {group} and as its parts"}])
+            raise FieldsInvalidError([{"field": group, "message": f"give either {group} or its parts, not both"}])
         if flat:
             grouped[group] = flat
     return grouped
 
 
 def clean_filename(name: str) -> str:
-    """Return a name that can be shown and sent in a header: no path, no control characters, not too long."""
+    """Return a file name that can be shown and sent in a header: no path, no control characters, limited length."""
     base = name.replace("\\", "/").rsplit("/", 1)[-1]
-    # Category C: control, format (which can turn text around), surrogate and unassigned characters.
+    # Category C: control, format (which can reverse text), surrogate and unassigned characters.
     shown = "".join(c for c in unicodedata.normalize("NFC", base) if unicodedata.category(c)[0] != "C").strip()
     if len(shown) > MAX_FILENAME_CHARACTERS:
         stem, dot, extension = shown.rpartition(".")

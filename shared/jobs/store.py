@@ -1,7 +1,7 @@
-"""Jobs' records in Redis: every way in which one comes to be, changes, and goes.
+"""Creates, reads, changes and deletes jobs' records in Redis.
 
-Each change is one Lua script, so that it is atomic and checks what it relies on (state, fence) where it writes.
-Owns no order of jobs (dispatcher.py), no uploads (uploads.py) and no objects (object_storage.py).
+Each change is one Lua script, so it is atomic and checks the state and the fence in the step that writes.
+shared/queue/dispatcher.py decides the order of jobs.
 """
 
 from __future__ import annotations
@@ -10,39 +10,50 @@ import json
 import random
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
 import redis
+import structlog
 
 from shared.errors import (
     IllegalTransitionError,
     JobNotFoundError,
     QueueDrainingError,
+    RecordTooNewError,
     SourceMissingError,
 )
-from shared.fifo_cache import Recent
+from shared.fifo_cache import FifoCache
 from shared.jobs.length_estimate import guessed_length, kind_of
 from shared.jobs.limits import Admission
-from shared.jobs.model import Job, JobRequest, JobState, Output
-from shared.redis_client.connection import Scripts, connect, guarded
+from shared.jobs.model import STAGES, TERMINAL, TRANSITIONS, Job, JobRequest, JobState, Output
+from shared.redis_client.connection import connect, guarded
 from shared.redis_client.pagination import ids_after
+from shared.redis_client.scripts import Scripts
 from shared.settings import Settings
+from shared.stored_records import check_schema
 
-REMEMBERED = 512
-"""Jobs that a process knows as it read them last. Raising it helps where more are followed at once, at 10 kB each."""
+log = structlog.get_logger(__name__)
+
+CACHED_JOBS = 512
+"""Jobs that a process caches, at about 10 kB each. Raise it if clients follow more jobs at once."""
 
 MOST_WAIT_SECONDS = 300.0
-"""The longest pause before another try at a mixture that the storage does not give, while it serves others. Raising it
-delays such jobs when the storage is whole again; lowering it has workers try more often what does not work."""
+"""The longest pause before a job is tried again whose mixture the storage refuses. Raising it delays such jobs once the
+storage works again; lowering it makes workers try more often in vain."""
+
+CANCELABLE = frozenset(state for state, following in TRANSITIONS.items() if JobState.CANCELED in following)
+
+RETRYABLE = frozenset(state for state in TERMINAL if JobState.QUEUED in TRANSITIONS[state])
 
 Course = Sequence[tuple[float, float]]
-"""How a job went: which share of its time it had used when it showed a progress, in their order."""
+"""Pairs of (progress shown, share of the job's time that was used by then), in their order."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A worker's hold on a job: its number grows with each claim, and every write carries it."""
+    """A job that a worker has claimed. The fence grows with each claim; a write with an older fence is refused."""
 
     job: Job
     fence: int
@@ -50,20 +61,20 @@ class Claim:
 
 @dataclass(frozen=True)
 class Deletion:
-    """A job's record is gone; what of it lies in storage is still to be removed."""
+    """The job's record has been deleted; its stored objects have not."""
 
     job_id: str
     source_key: str | None
 
 
 class JobStore:
-    """The records. Every method may raise StoreUnavailableError."""
+    """The jobs' records. Every method may raise StoreUnavailableError; those that return a job, RecordTooNewError."""
 
     def __init__(self, settings: Settings, client: redis.Redis | None = None) -> None:
         self._redis = client or connect(settings)
         self._prefix = settings.redis_prefix
         self._scripts = Scripts(self._redis, settings.redis_prefix)
-        self._known = Recent[str, Job](REMEMBERED)
+        self._known = FifoCache[str, Job](CACHED_JOBS)
         self._retention_ms = int(settings.retention_days * 86_400_000)
         self._admission = Admission(settings, self._redis)
         self._alive_ms = int(settings.worker_alive_seconds * 1000)
@@ -75,18 +86,18 @@ class JobStore:
         guarded(self._redis.ping)
 
     def demand_memory(self) -> None:
-        """Raise StoreFullError if Redis is too full for anything new."""
+        """Raise StoreFullError if Redis is too full for new records."""
         self._admission.demand_memory()
 
     # Clients
 
     def submit(self, request: JobRequest, *, job_id: str | None = None, batch_id: str | None = None) -> Job:
-        """Accept a job and put it in line; an id that was accepted before is the same job again.
+        """Accept a job and queue it. If a job with this id was accepted before, return that job.
 
-        With a batch, the job is that of the item which its id names, and goes with the batch.
+        With `batch_id`, the job belongs to the item of that batch which the job's id names.
 
-        Raises QueueFullError, StoreFullError, QueueDrainingError, QuotaExceededError; SourceMissingError when its
-        upload was removed meanwhile; IllegalTransitionError when the batch's item does not wait for a job.
+        Raises QueueFullError, StoreFullError, QueueDrainingError, QuotaExceededError; SourceMissingError if its
+        upload was deleted in the meantime; IllegalTransitionError if the batch's item does not wait for a job.
         """
         job_id = job_id or new_id()
         answer, *record = self._scripts.run(
@@ -107,17 +118,19 @@ class JobStore:
         )
         self._admission.demand(answer, *record)
         if answer == "draining":
-            raise QueueDrainingError(f"The queue of {request.engine} takes no new jobs for now.")
+            raise QueueDrainingError(
+                f"The queue of the engine {request.engine} accepts no new jobs for now. Try again later."
+            )
         if answer == "upload_gone":
-            raise SourceMissingError("That upload is no longer there.")
+            raise SourceMissingError("The upload no longer exists. Upload the file again.")
         if answer == "not_waiting":
-            raise IllegalTransitionError("The item has a job already, or was canceled.")
+            raise IllegalTransitionError("The item already has a job, or it was canceled.")
         return _job(job_id, record[0])
 
     def read(self, job_id: str) -> Job:
-        """Return the job as it stands, without its report; one call to Redis. Raises JobNotFoundError.
+        """Return the job without its report, in one call to Redis. Raises JobNotFoundError.
 
-        Redis leaves out a record that this process knows in its present version: most who ask find a job as it was.
+        If this process has cached the record's present version, Redis does not send the record again.
         """
         known = self._known.get(job_id)
         answer = self._scripts.run("jobs/read", job_id, self._alive_ms, known and known.version)
@@ -128,18 +141,18 @@ class JobStore:
         if record or known is None:
             known = Job.from_record(job_id, json.loads(record))
             self._known.put(job_id, known)
-        return _standing(known, line)
+        return _with_queue_state(known, line)
 
     def list_ids(self, owner: str | None, *, limit: int, before: str | None = None) -> tuple[list[str], bool]:
         """Return ids newest first, after the cursor `before`, and whether there are more."""
         index = f"{self._prefix}jobs:{owner}" if owner else f"{self._prefix}jobs"
         found = ids_after(self._redis, index, before, limit)
         if found is None:
-            raise JobNotFoundError("The job to start after is not there any more.")
+            raise JobNotFoundError("starting_after names a job that no longer exists.")
         return found
 
     def read_many(self, job_ids: Iterable[str]) -> list[Job]:
-        """Return the jobs that are still there, in the given order, with reports and without places in line."""
+        """Return the jobs that still exist, in the given order, with reports and without queue positions."""
         ids = list(job_ids)
         pipeline = self._redis.pipeline(transaction=False)
         for job_id in ids:
@@ -150,11 +163,11 @@ class JobStore:
     def cancel(self, job_id: str) -> Job:
         """Cancel a queued or running job. Raises JobNotFoundError, IllegalTransitionError."""
         before, record = self._scripts.run("jobs/cancel", job_id, self._retention_ms, self._alive_ms)
-        self._demand(before, {JobState.QUEUED, JobState.RUNNING}, "canceled")
+        self._check_state(before, CANCELABLE, "canceled")
         return _job(job_id, record)
 
     def retry(self, job_id: str) -> Job:
-        """Put an ended job back in line.
+        """Queue an ended job again.
 
         Raises JobNotFoundError, IllegalTransitionError, QueueFullError, QuotaExceededError.
         """
@@ -162,25 +175,25 @@ class JobStore:
             "jobs/retry", job_id, self._admission.max_queued_jobs, *self._admission.job_limits(), self._alive_ms
         )
         self._admission.demand(before, record)
-        self._demand(before, {JobState.FAILED, JobState.CANCELED}, "retried")
+        self._check_state(before, RETRYABLE, "retried")
         return _job(job_id, record)
 
     def delete(self, job_id: str) -> Deletion:
-        """Forget an ended job; the caller removes its objects, then calls `deletion_done`.
+        """Delete an ended job's record. The caller deletes its objects and then calls `deletion_done`.
 
         Raises JobNotFoundError, IllegalTransitionError.
         """
         before, source_key = self._scripts.run("jobs/delete", job_id)
-        self._demand(before, {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELED}, "deleted")
+        self._check_state(before, TERMINAL, "deleted")
         return Deletion(job_id, source_key or None)
 
     def deletion_done(self, deletion: Deletion) -> None:
-        """Say that all objects of a deleted job are gone."""
+        """Record that all objects of a deleted job have been deleted."""
         tombstone = f"{deletion.job_id} {deletion.source_key or ''}"
         guarded(lambda: self._redis.zrem(f"{self._prefix}deleted", tombstone))
 
     def deletions_pending(self, limit: int = 100) -> list[Deletion]:
-        """Return deletions whose objects may still be there."""
+        """Return deletions whose objects may still exist."""
         tombstones = cast("list[str]", guarded(lambda: self._redis.zrange(f"{self._prefix}deleted", 0, limit - 1)))
         return [Deletion(t.partition(" ")[0], t.partition(" ")[2] or None) for t in tombstones]
 
@@ -191,7 +204,7 @@ class JobStore:
         return cast("list[str]", guarded(lambda: self._redis.zrangebyscore(settled, "-inf", now_ms, 0, limit)))
 
     def restore(self, document: Mapping[str, Any]) -> bool:
-        """Put an ended job's record back from its document; False when there is a record already."""
+        """Restore an ended job's record from its document; False if there is a record already."""
         request = document["request"]
         answer = self._scripts.run(
             "jobs/restore",
@@ -215,15 +228,24 @@ class JobStore:
     # Workers
 
     def claim(self, job_id: str, worker: str, token: str | None = None) -> Claim | None:
-        """Take the job, or return None when it is not to be had (done, taken, canceled: a message is only a hint).
+        """Claim the job, or return None if it cannot be claimed: it ended, or another worker has it.
 
-        Whoever got no answer asks again with the same token, and has the claim that the first call may have made.
+        A caller that got no answer asks again with the same token, and gets the claim that the first call may have
+        made. A job of a newer version is left to the workers of that version: its message is published again.
         """
+        schema = guarded(lambda: self._redis.hget(f"{self._prefix}job:{job_id}", "schema"))
+        try:
+            check_schema({"schema": schema}, f"the record of job {job_id}")
+        except RecordTooNewError as error:
+            log.warning("job left to newer workers", job=job_id, error=error.message)
+            return None
         fence = self._scripts.run("jobs/claim", job_id, worker, self._lease_ms, token)
         return Claim(self.read(job_id), int(fence)) if fence else None
 
     def beat(self, claim: Claim, *, stage: str, progress: float, probed: Mapping[str, Any] | None = None) -> bool:
-        """Renew the lease and tell the progress; False when the claim is no longer held."""
+        """Renew the lease and record the progress; False if the claim is no longer held."""
+        if stage not in STAGES:
+            raise ValueError(f"The stage {stage!r} is unknown.")
         probed_text = json.dumps(probed) if probed else None
         return bool(
             self._scripts.run(
@@ -244,11 +266,11 @@ class JobStore:
         contents: Sequence[str] = (),
         cached: bool = False,
     ) -> bool:
-        """Commit the result; False when the claim is no longer held, and then nothing was written.
+        """Commit the result; False if the claim is no longer held, and then nothing is written.
 
-        `busy_seconds`, how long the job held a slot, and its `course` are what waiting times are told from;
-        `audio_seconds`, how much was separated, counts against the owner's day. `contents` name what
-        was made, for content_store.py; `cached` says that an earlier job had made it, and then neither of them counts.
+        `busy_seconds` (how long the job held a slot) and `course` improve the estimates of waiting times;
+        `audio_seconds` counts against the owner's daily quota. `contents` are the keys of the result in the result
+        cache. `cached`: an earlier job made the result, so neither time counts.
         """
         listed = json.dumps([asdict(o) for o in outputs], separators=(",", ":"))
         return bool(
@@ -269,7 +291,10 @@ class JobStore:
         )
 
     def fail(self, claim: Claim, error: Mapping[str, Any], *, retry_in_seconds: float | None) -> bool:
-        """End the attempt with an error: for good (None), or queued again after the pause."""
+        """End the attempt with an error. The job fails (None) or is queued again after the pause.
+
+        Returns False if the claim is no longer held.
+        """
         retry_ms = -1 if retry_in_seconds is None else int(retry_in_seconds * 1000)
         text = json.dumps(error, separators=(",", ":"))
         return bool(
@@ -277,15 +302,16 @@ class JobStore:
         )
 
     def is_better_elsewhere(self, claim: Claim) -> bool:
-        """Return whether a job that waits for a slot of its worker's would begin sooner if it was handed back."""
+        """Return whether a job that waits for a slot of its worker would start sooner on another worker."""
         return bool(self._scripts.run("jobs/better_elsewhere", claim.job.id, claim.fence, self._alive_ms))
 
     def hand_back(self, claim: Claim, *, reason: str | None = None) -> bool:
-        """Return the job to its place in line; no attempt is charged.
+        """Return the job to its place in the queue without charging an attempt.
 
-        With a reason why the storage does not serve this very job it waits, longer each time, and shows the reason.
+        `reason`: why the storage does not serve this job. The job then waits before its next attempt, longer each
+        time, and shows the reason.
         """
-        # Jitter, so that jobs which failed together do not come back together.
+        # Jitter: jobs that failed together should not return together.
         pause_ms = int(1000 * self._wait_seconds * random.uniform(0.5, 1.5))  # noqa: S311
         return bool(
             self._scripts.run(
@@ -294,29 +320,31 @@ class JobStore:
         )
 
     @staticmethod
-    def _demand(before: str, allowed: set[JobState], done: str) -> None:
+    def _check_state(before: str, allowed: AbstractSet[JobState], done: str) -> None:
         if not before:
             raise JobNotFoundError("There is no such job.")
         if before == "batch":
-            raise IllegalTransitionError(f"A job of a batch is {done} with its batch.")
+            raise IllegalTransitionError(f"This job belongs to a batch: it can only be {done} with its batch.")
         if before not in allowed:
             raise IllegalTransitionError(f"A job that is {before} cannot be {done}.")
 
 
 def _job(job_id: str, answer: str) -> Job:
-    """Read what scripts tell of a job: a line with its standing, then its record."""
+    """Read a script's answer: a line with the values that change without the record, then the record."""
     line, _, record = answer.partition("\n")
-    return _standing(Job.from_record(job_id, json.loads(record)), line)
+    return _with_queue_state(Job.from_record(job_id, json.loads(record)), line)
 
 
-def _standing(job: Job, line: str) -> Job:
-    """Return the job with what moves while its record stays: its place in line, the time left, and why it waits."""
+def _with_queue_state(job: Job, line: str) -> Job:
+    """Return the job with the values of the line: queue position, time left, and why it waits."""
     position, left_ms, why = line.split(" ", 2)
     if line == "  ":
         return job
-    return job.standing(int(position) if position else None, int(left_ms) / 1000 if left_ms else None, why or None)
+    return job.with_queue_state(
+        int(position) if position else None, int(left_ms) / 1000 if left_ms else None, why or None
+    )
 
 
 def new_id() -> str:
-    """Return an id that cannot be guessed, for a job or an upload."""
+    """Return a random id for a job or an upload; it cannot be guessed."""
     return uuid.uuid4().hex

@@ -1,7 +1,6 @@
-"""Uploads' records in Redis: who owns a mixture, and whether a job still uses it.
+"""Creates, reads and deletes the uploads' records in Redis: who owns an upload, and whether a job still uses it.
 
-Owns the records and an owner's room in storage; the objects are object_storage.py's. Jobs take hold of uploads and let
-them go in their own scripts (submit, delete), so that no upload goes from under a job.
+The scripts that submit and delete jobs also count the uses of uploads, so no upload is deleted while a job needs it.
 """
 
 from __future__ import annotations
@@ -13,12 +12,13 @@ import redis
 
 from shared.errors import SourceMissingError
 from shared.jobs.limits import Admission
-from shared.redis_client.connection import Scripts, connect, guarded
+from shared.redis_client.connection import connect, guarded
+from shared.redis_client.scripts import Scripts
 from shared.settings import Settings
 
 
 class UploadStore:
-    """The records. Every method may raise StoreUnavailableError."""
+    """The uploads' records. Every method may raise StoreUnavailableError."""
 
     def __init__(self, settings: Settings, client: redis.Redis | None = None) -> None:
         self._redis = client or connect(settings)
@@ -28,7 +28,7 @@ class UploadStore:
         self._admission = Admission(settings, self._redis)
 
     def add(self, upload_id: str, fields: dict[str, str]) -> None:
-        """Record a finished upload; it is idle until a job uses it. `implicit` = "1" ties it to its first job.
+        """Record a finished upload. With `implicit` = "1", it is deleted with its first job.
 
         Raises StorageQuotaError, RecordsQuotaError, StoreFullError.
         """
@@ -38,7 +38,7 @@ class UploadStore:
         self._admission.demand(answer)
 
     def demand_room(self, owner: str, size_bytes: int) -> None:
-        """Raise as `add` does if an upload of this size would be refused, before it is sent in vain."""
+        """Raise as `add` does if an upload of this size would be refused, before the client sends it."""
         self._admission.demand_room(owner)
         if self._max_bytes:
             stored = guarded(lambda: self._redis.hget(f"{self._prefix}usage:{owner}", "bytes"))
@@ -46,14 +46,14 @@ class UploadStore:
                 self._admission.demand("no_room")
 
     def read(self, upload_id: str, owner: str) -> dict[str, str]:
-        """Return the fields of an owner's upload. Raises SourceMissingError, for somebody else's too."""
+        """Return the fields of an owner's upload. Raises SourceMissingError, also for another owner's upload."""
         fields = cast("dict[str, str]", guarded(lambda: self._redis.hgetall(f"{self._prefix}upload:{upload_id}")))
         if fields.get("owner") != owner:
             raise SourceMissingError("There is no such upload.")
         return fields
 
     def read_many(self, upload_ids: Sequence[str]) -> dict[str, dict[str, str]]:
-        """Return the fields of those uploads that there are, whoever has them."""
+        """Return the fields of the uploads that exist, of any owner."""
         pipeline = self._redis.pipeline(transaction=False)
         for upload_id in upload_ids:
             pipeline.hgetall(f"{self._prefix}upload:{upload_id}")
@@ -61,15 +61,15 @@ class UploadStore:
         return {i: fields for i, fields in zip(upload_ids, found, strict=True) if fields}
 
     def drop(self, upload_id: str) -> None:
-        """Forget an upload that no job uses, whose object is gone."""
+        """Delete the record of an upload that no job uses and whose object was deleted."""
         self._scripts.run("uploads/drop", upload_id)
 
     def take_abandoned(self, age_seconds: float) -> list[str]:
-        """Forget uploads that no job has used for so long; return the keys of their objects."""
+        """Delete the records of uploads that no job used for `age_seconds`; return the keys of their objects."""
         return cast("list[str]", self._scripts.run("uploads/take_abandoned", int(age_seconds * 1000)))
 
     def known(self, upload_ids: Sequence[str]) -> set[str]:
-        """Return those of the uploads that have a record."""
+        """Return the uploads that have a record."""
         pipeline = self._redis.pipeline(transaction=False)
         for upload_id in upload_ids:
             pipeline.exists(f"{self._prefix}upload:{upload_id}")

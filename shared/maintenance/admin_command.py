@@ -1,7 +1,4 @@
-"""`stemqueue-admin`: what an operator does to a running system. Needs Redis and storage, nothing else.
-
-Owns the command line alone; what it calls lies in api_keys.py, dispatcher.py, garbage_collector.py and archive.py.
-"""
+"""The command `stemqueue-admin`, with which an operator controls a running system. It needs only Redis and storage."""
 
 from __future__ import annotations
 
@@ -14,17 +11,19 @@ import click
 from shared.api_keys import SCOPES, ApiKeys
 from shared.batches.store import BatchStore
 from shared.errors import StemqueueError
-from shared.jobs.archive import rebuild
 from shared.jobs.store import JobStore
 from shared.maintenance.batch_rebuild import BatchRebuild
 from shared.maintenance.garbage_collector import Collection, Collector
+from shared.maintenance.job_rebuild import rebuild_jobs
 from shared.queue.dispatcher import JobQueue
+from shared.queue.statistics import QueueStatistics
+from shared.queue.worker_registry import WorkerRegistry
 from shared.settings import Settings, read_settings
 from shared.storage.object_storage import ObjectStorage
 
 
-class Commands(click.Group):
-    """Commands whose errors end in one line, never in a traceback."""
+class AdminCommands(click.Group):
+    """A group of commands that prints an error as one line instead of a traceback."""
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command."""
@@ -34,10 +33,10 @@ class Commands(click.Group):
             raise click.ClickException(error.message) from error
 
 
-@click.group(cls=Commands)
+@click.group(cls=AdminCommands)
 @click.pass_context
 def main(ctx: click.Context) -> None:
-    """Pause queues, look at them, hand out API keys, collect garbage, restore records."""
+    """Show and pause queues, manage API keys, collect garbage, restore records."""
     ctx.obj = read_settings("stemqueue-admin")
 
 
@@ -45,7 +44,7 @@ def main(ctx: click.Context) -> None:
 @click.argument("engine")
 @click.pass_obj
 def pause(settings: Settings, engine: str) -> None:
-    """Start nothing more of ENGINE's line; what runs, runs on."""
+    """Stop starting ENGINE's queued jobs. Running jobs continue."""
     JobQueue(settings).pause(engine)
     click.echo(f"{engine}: paused")
 
@@ -54,7 +53,7 @@ def pause(settings: Settings, engine: str) -> None:
 @click.argument("engine")
 @click.pass_obj
 def drain(settings: Settings, engine: str) -> None:
-    """Accept nothing more for ENGINE; what waits is still worked off."""
+    """Refuse new jobs for ENGINE. Queued jobs are still processed."""
     JobQueue(settings).drain(engine)
     click.echo(f"{engine}: draining")
 
@@ -63,7 +62,7 @@ def drain(settings: Settings, engine: str) -> None:
 @click.argument("engine")
 @click.pass_obj
 def resume(settings: Settings, engine: str) -> None:
-    """Lift pause and drain."""
+    """End `pause` and `drain` for ENGINE."""
     JobQueue(settings).resume(engine)
     click.echo(f"{engine}: running")
 
@@ -71,15 +70,14 @@ def resume(settings: Settings, engine: str) -> None:
 @main.command()
 @click.pass_obj
 def status(settings: Settings) -> None:
-    """Show jobs by state, queues, and live workers."""
-    queue = JobQueue(settings)
-    for state, count in sorted(queue.counts().items()):
+    """Show the number of jobs in each state, the queues and the live workers."""
+    for state, count in sorted(QueueStatistics(settings).jobs_by_state().items()):
         click.echo(f"{state:10} {count}")
-    for line in queue.lines():
+    for line in JobQueue(settings).queue_lengths():
         stopped = " paused" * line.paused + " draining" * line.draining
         click.echo(f"queue {line.engine} {line.priority}: {line.waiting} waiting{stopped}")
-    for worker in queue.workers():
-        waits = f"; waits for the storage: {worker.fault}" if worker.fault else ""
+    for worker in WorkerRegistry(settings).live_workers():
+        waits = f"; waiting for storage: {worker.fault}" if worker.fault else ""
         click.echo(f"worker {worker.id}: {worker.slots} slots, {', '.join(worker.engines)}{waits}")
 
 
@@ -87,7 +85,10 @@ def status(settings: Settings) -> None:
 @click.argument("origins", nargs=-1, required=True)
 @click.pass_obj
 def cors(settings: Settings, origins: tuple[str, ...]) -> None:
-    """Let pages of ORIGINS (https://app.example) talk to a storage with a public address; needs an owner's key."""
+    """Allow web pages of ORIGINS (such as https://app.example) to access the bucket.
+
+    The storage needs a public address, and the S3 key must be allowed to configure the bucket.
+    """
     ObjectStorage(settings).allow_origins(origins)
     click.echo(f"{settings.s3_bucket}: {', '.join(origins)}")
 
@@ -95,8 +96,8 @@ def cors(settings: Settings, origins: tuple[str, ...]) -> None:
 @main.command()
 @click.pass_obj
 def collect(settings: Settings) -> None:
-    """Remove what no job needs from storage, now."""
-    done = Collector(settings, ObjectStorage(settings)).run(now=True) or Collection()
+    """Run garbage collection now: delete stored objects that no job needs."""
+    done = Collector(settings, ObjectStorage(settings)).collect(now=True) or Collection()
     for name, number in asdict(done).items():
         click.echo(f"{name.replace('_', ' ')}: {number}")
 
@@ -104,31 +105,37 @@ def collect(settings: Settings) -> None:
 @main.command(name="rebuild")
 @click.pass_obj
 def rebuild_records(settings: Settings) -> None:
-    """Restore the records of ended jobs from storage, after Redis was lost."""
+    """Restore the records of batches and ended jobs from storage, after Redis lost its data."""
     store, storage = JobStore(settings), ObjectStorage(settings)
     batches = BatchStore(settings)
-    kept = Counter(was_restored for _, was_restored in BatchRebuild(batches, storage).run())
-    click.echo(f"{kept[True]} batches restored, {kept[False]} known already")
+    restored_batches = Counter(was_restored for _, was_restored in BatchRebuild(batches, storage).restore_all())
+    click.echo(f"{restored_batches[True]} batches restored, {restored_batches[False]} already in Redis")
     restored = known = 0
-    for _, was_restored in rebuild(store, storage, batches.holds_job):
+    for _, was_restored in rebuild_jobs(store, storage, batches.holds_job):
         restored += was_restored
         known += not was_restored
     Collector(settings, storage).adopt()
-    click.echo(f"{restored} jobs restored, {known} known already")
+    click.echo(f"{restored} jobs restored, {known} already in Redis")
 
 
 @main.group()
 def keys() -> None:
-    """Make, show and revoke API keys."""
+    """Create, list and revoke API keys."""
 
 
 @keys.command(name="create")
-@click.option("--owner", default="local", show_default=True, help="Whose jobs the key makes and sees.")
-@click.option("--scope", "scopes", multiple=True, type=click.Choice(list(SCOPES)), help="Repeatable. [submit, read]")
-@click.option("--label", default="", help="What the key is for, to be told apart by.")
+@click.option("--owner", default="local", show_default=True, help="Owner of the jobs that the key creates and sees.")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(list(SCOPES)),
+    help="Repeatable; default: submit, read.",
+)
+@click.option("--label", default="", help="A note on what the key is for.")
 @click.pass_obj
 def create_key(settings: Settings, owner: str, scopes: tuple[str, ...], label: str) -> None:
-    """Make a key and show it, this once: only a digest of it is kept."""
+    """Create a key and print it. It cannot be shown again, because only its digest is stored."""
     try:
         key, text = ApiKeys(settings).create(owner=owner, scopes=scopes or ("submit", "read"), label=label)
     except ValueError as error:
@@ -140,7 +147,7 @@ def create_key(settings: Settings, owner: str, scopes: tuple[str, ...], label: s
 @keys.command(name="list")
 @click.pass_obj
 def list_keys(settings: Settings) -> None:
-    """Show the keys: id, owner, scopes, day of creation, label."""
+    """List the keys: id, owner, scopes, date of creation, label."""
     for key in ApiKeys(settings).list():
         day = datetime.fromtimestamp(key.created_at, UTC).date()
         click.echo(f"{key.id}  {key.owner}  {','.join(sorted(key.scopes))}  {day}  {key.label}".rstrip())
@@ -150,7 +157,7 @@ def list_keys(settings: Settings) -> None:
 @click.argument("key_id")
 @click.pass_obj
 def revoke_key(settings: Settings, key_id: str) -> None:
-    """End the key KEY_ID; it works for some seconds more at most."""
+    """Revoke the key KEY_ID. It stops working within a few seconds."""
     if not ApiKeys(settings).revoke(key_id):
         raise click.ClickException(f"There is no key {key_id}.")
     click.echo(f"{key_id}: revoked")

@@ -1,6 +1,6 @@
-"""What batches have in storage, for the collector: what of it must stay, and what goes with a batch.
+"""Tells the garbage collector which objects of batches to keep and which to delete.
 
-Owns that nothing of a kept batch is garbage: an item's job may have no record any more, and its outputs are needed.
+An item's job may have no record any more, but the batch still needs its outputs.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from shared.batches.actions import BatchChanges
+from shared.batches.actions import BatchActions
 from shared.batches.item_status import BatchItems
 from shared.batches.model import STEM_CHARACTERS, batch_of, chunk_of, job_id_of
 from shared.batches.store import BatchStore
@@ -22,21 +22,21 @@ from shared.storage.object_storage import ObjectStorage
 from shared.storage.server_clock import storage_seconds
 
 DELETE_AT_ONCE = 1000
-"""Keys that are held in memory while a batch goes."""
+"""Keys that are kept in memory while a batch's objects are deleted."""
 
 
 @dataclass(frozen=True)
-class BatchLeavings:
-    """Looks and removes. Every method may raise StoreUnavailableError, StorageUnavailableError."""
+class BatchGarbage:
+    """The stored objects of batches. Every method may raise StoreUnavailableError, StorageUnavailableError."""
 
     store: JobStore
     batches: BatchStore
-    changes: BatchChanges
+    changes: BatchActions
     storage: ObjectStorage
     abandoned_seconds: float
 
     def kept_fences(self, job_ids: Iterable[str]) -> dict[str, set[int]]:
-        """Return under which fences batches need outputs of these jobs; jobs of no batch are left out."""
+        """Return the fences whose outputs batches need, by job id; jobs without a batch are left out."""
         by_chunk: dict[tuple[str, int], list[int]] = defaultdict(list)
         for job_id in sorted(job_ids):
             batch_id, number = batch_of(job_id)
@@ -50,15 +50,15 @@ class BatchLeavings:
         return kept
 
     def remove(self, batch_id: str) -> None:
-        """Remove all objects of a batch whose record is gone, and let its uploads go; done twice it does no harm."""
+        """Delete all objects of a batch whose record was deleted, and release its uploads. It may be repeated."""
         self.changes.forget_jobs(batch_id)
         for uploads in self._uploads(batch_id):
-            self.batches.let_go(batch_id, uploads)
+            self.batches.release_uploads(batch_id, uploads)
         self._remove_below(f"jobs/{batch_id[:STEM_CHARACTERS]}")
         self._remove_below(f"{FOLDER}{batch_id}/")
 
     def remove_stray(self) -> int:
-        """Remove old objects of batches that never came to be, and results that newer ones replaced."""
+        """Delete old objects of batches without a record, and results that newer versions replaced."""
         before, removed = storage_seconds() - self.abandoned_seconds, 0
         versions: dict[str, dict[str, str] | None] = {}
         for key, _, changed_at in self.storage.list_keys(FOLDER):

@@ -1,20 +1,20 @@
-"""Batches' records made again of what storage keeps, after Redis was lost.
+"""Restores the records of batches from storage, after Redis was lost.
 
-Owns what is believed: items as they were read, results as they were stored, and jobs' documents for what had ended but
-was not stored as a result yet. All else runs again; reading goes on where the last chunk ends.
+Items and results come from the batch's stored chunks. Items without a stored result take the result from their job's
+document, if there is one; all others run again. Reading of the manifest resumes where the last stored chunk ends.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shared.batches.export_names import marks_of
-from shared.batches.model import LETTERS, BatchRequest, job_id_of, made_by
+from shared.batches.model import LETTERS, BatchRequest, ItemState, job_id_of, made_by
 from shared.batches.store import BatchStore
-from shared.batches.stored_items import FOLDER, BatchObjects, Item, Result, document_key
+from shared.batches.stored_items import FOLDER, BatchObjects, Result, StoredItem, document_key
 from shared.errors import SourceMissingError
 from shared.jobs.archive import newest_document, read_document
 from shared.jobs.model import Job
@@ -22,28 +22,48 @@ from shared.storage.object_storage import ObjectStorage
 
 
 @dataclass
-class Restored:
-    """What a batch comes to."""
+class RestoredBatch:
+    """What a batch's record is rebuilt from; items are added in their order."""
 
     letters: list[str] = field(default_factory=list)
     made: Counter[str] = field(default_factory=Counter)
+    """Succeeded items by the engine and version that made them."""
     cursor: str = ""
     audio_seconds: float = 0.0
     stored_bytes: int = 0
     fence: int = 0
-    """The highest that storage knows: those given out from now on must be above it."""
+    """The highest fence in storage; new fences must be higher."""
+
+    def add(self, item: StoredItem, result: Result | None) -> None:
+        """Add an item and its result, if it has one."""
+        letter = "i" if item.error else _letter(result)
+        self.letters.append(letter)
+        if result is None:
+            return
+        if letter == "s":
+            self.made[made_by(str((item.request or {}).get("engine")), result.engine_version)] += 1
+        self.stored_bytes += result.stored_bytes
+        self.fence = max(self.fence, result.fence)
+        self.audio_seconds += (result.duration_seconds or 0.0) if result.stems else 0.0
+
+    def counts(self) -> dict[ItemState, int]:
+        """Return the number of items in each state."""
+        counts: Counter[ItemState] = Counter()
+        for letter, number in Counter(self.letters).items():
+            counts[LETTERS[letter]] += number
+        return dict(counts)
 
 
 class BatchRebuild:
-    """One run of it. Every method may raise StoreUnavailableError, StorageUnavailableError."""
+    """Restores batches. Every method may raise StoreUnavailableError, StorageUnavailableError, RecordTooNewError."""
 
     def __init__(self, batches: BatchStore, storage: ObjectStorage) -> None:
         self._batches = batches
         self._storage = storage
         self._objects = BatchObjects(storage)
 
-    def run(self) -> Iterator[tuple[str, bool]]:
-        """Restore all batches that storage knows and Redis does not; yield (batch id, restored)."""
+    def restore_all(self) -> Iterator[tuple[str, bool]]:
+        """Restore all batches that are in storage and not in Redis; yield (batch id, restored)."""
         keys = (key.split("/") for key, _, _ in self._storage.list_keys(FOLDER))
         for batch_id in sorted({key[1] for key in keys if key[2:] == ["batch.json"]}):
             yield batch_id, self._restore(batch_id)
@@ -51,23 +71,19 @@ class BatchRebuild:
     def _restore(self, batch_id: str) -> bool:
         if self._batches.chunk_versions(batch_id) is not None:
             return False
-        document = read_document(self._storage, document_key(batch_id))
-        request = BatchRequest.from_json(json.dumps(document))
-        restored, versions = Restored(), self._versions(batch_id)
+        request = BatchRequest.from_json(json.dumps(read_document(self._storage, document_key(batch_id))))
+        versions = self._versions(batch_id)
         self._batches.put_versions(batch_id, versions)
+        restored = RestoredBatch()
         for chunk in range(len(self._chunks(batch_id))):
-            results = self._objects.results(batch_id, chunk, versions[chunk]) if chunk in versions else {}
             items = self._objects.all_items(batch_id, chunk)
-            uploads = [item.source["upload_id"] for item in items if item.source and "upload_id" in item.source]
-            self._batches.hold_uploads(batch_id, uploads)
-            for item in items:
-                text = results.get(item.number) or (None if item.error else self._ended(batch_id, item.number))
-                if text and item.number not in results:
-                    self._batches.put_result(batch_id, item.number, text)
-                self._add(restored, item, text)
-            restored.cursor = items[-1].cursor or ""
+            self._hold_uploads(batch_id, items)
             if request.export:
                 self._batches.put_marks(batch_id, marks_of(request.export, items))
+            stored = self._objects.results(batch_id, chunk, versions[chunk]) if chunk in versions else {}
+            for item in items:
+                restored.add(item, self._result_of(batch_id, item, stored))
+            restored.cursor = items[-1].cursor or ""
         return self._batches.restore(
             batch_id,
             request,
@@ -76,23 +92,25 @@ class BatchRebuild:
             audio_seconds=restored.audio_seconds,
             stored_bytes=restored.stored_bytes,
             fence=restored.fence,
-            counts={LETTERS[letter]: number for letter, number in Counter(restored.letters).items()},
+            counts=restored.counts(),
             made=restored.made,
         )
 
-    def _add(self, restored: Restored, item: Item, text: str | None) -> None:
-        result = Result.from_text(text) if text else None
-        letter = "i" if item.error else _letter(result)
-        restored.letters.append(letter)
-        if letter == "s" and result:
-            restored.made[made_by(str((item.request or {}).get("engine")), result.engine_version)] += 1
-        if result:
-            restored.stored_bytes += result.stored_bytes
-            restored.fence = max(restored.fence, result.fence)
-            restored.audio_seconds += (result.duration_seconds or 0.0) if result.stems else 0.0
+    def _hold_uploads(self, batch_id: str, items: Sequence[StoredItem]) -> None:
+        uploads = [item.source["upload_id"] for item in items if item.source and "upload_id" in item.source]
+        self._batches.hold_uploads(batch_id, uploads)
 
-    def _ended(self, batch_id: str, number: int) -> str | None:
-        """Return the result of an item whose job had ended and was not stored as a result."""
+    def _result_of(self, batch_id: str, item: StoredItem, stored: Mapping[int, str]) -> Result | None:
+        """Return an item's result: the stored one, or that of its ended job, which is then put into Redis."""
+        text = stored.get(item.number)
+        if text is None and not item.error:
+            text = self._result_of_job(batch_id, item.number)
+            if text is not None:
+                self._batches.put_result(batch_id, item.number, text)
+        return Result.from_text(text) if text else None
+
+    def _result_of_job(self, batch_id: str, number: int) -> str | None:
+        """Return the result of an item whose job ended, but whose result was not stored yet."""
         try:
             key = newest_document(self._storage, job_id_of(batch_id, number))
             document = read_document(self._storage, key) if key else None

@@ -1,18 +1,19 @@
-"""Removes from storage what no job needs: other attempts' outputs, abandoned uploads, jobs past their retention.
+"""Garbage collection: deletes stored objects that no job needs, and jobs and batches whose retention period is over.
 
-Owns the rule for what is garbage. It never trusts an empty Redis: objects of jobs without a record are removed only
-while Redis and storage know each other (`instance`), so that a lost Redis cannot take the storage with it.
+Objects of jobs without a record are deleted only if Redis and storage have the same `instance` id. So an empty Redis
+does not cause the deletion of everything in storage.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import redis
 import structlog
 
-from shared.batches.actions import BatchChanges
+from shared.batches.actions import BatchActions
 from shared.batches.model import is_batch_id
 from shared.batches.store import BatchStore
 from shared.errors import (
@@ -26,9 +27,9 @@ from shared.jobs.archive import FILENAME
 from shared.jobs.model import Job, JobState
 from shared.jobs.store import Deletion, JobStore, new_id
 from shared.jobs.uploads import UploadStore
-from shared.maintenance.batch_garbage import BatchLeavings
-from shared.maintenance.collector_state import CollectorState
-from shared.redis_client.connection import connect
+from shared.maintenance.batch_garbage import BatchGarbage
+from shared.redis_client.connection import connect, guarded
+from shared.redis_client.scripts import Scripts
 from shared.settings import Settings
 from shared.storage.object_storage import ObjectStorage, job_prefix
 from shared.storage.server_clock import storage_seconds
@@ -38,15 +39,15 @@ log = structlog.get_logger(__name__)
 INSTANCE_KEY = "instance"
 
 BATCH = 500
-"""Objects whose records are read together; raising it holds Redis longer at a time."""
+"""Objects whose records are read in one call. Raising it blocks Redis for longer."""
 
 LISTED = 100
-"""Jobs, batches and deletions that are looked up together; one run goes on until there are no more."""
+"""Jobs, batches and deletions that are read in one call; a run continues until there are no more."""
 
 
 @dataclass
 class Collection:
-    """What one run removed."""
+    """The numbers of what one run deleted."""
 
     expired_jobs: int = 0
     expired_batches: int = 0
@@ -57,7 +58,7 @@ class Collection:
 
 
 class Collector:
-    """One run at a time over all workers: a lock in Redis sees to it."""
+    """Collects garbage. A turn in Redis lets one worker run at a time."""
 
     def __init__(self, settings: Settings, storage: ObjectStorage, client: redis.Redis | None = None) -> None:
         client = client or connect(settings)
@@ -65,19 +66,22 @@ class Collector:
         self._storage = storage
         self._store = JobStore(settings, client)
         self._uploads = UploadStore(settings, client)
-        self._state = CollectorState(settings, client)
+        self._redis = client
+        self._scripts = Scripts(client, settings.redis_prefix)
+        self._instance_key = f"{settings.redis_prefix}instance"
         self._batches = BatchStore(settings, client)
-        self._changes = BatchChanges(settings, client)
-        self._leavings = BatchLeavings(
+        self._changes = BatchActions(settings, client)
+        self._batch_garbage = BatchGarbage(
             self._store, self._batches, self._changes, storage, settings.upload_abandoned_seconds
         )
 
-    def run(self, *, now: bool = False) -> Collection | None:
-        """Collect once; None when it is not time yet or another worker is at it. Raises the adapters' errors.
+    def collect(self, *, now: bool = False) -> Collection | None:
+        """Collect once; None if it is not time yet or another worker is collecting.
 
-        `now` collects whoever's turn it is: turns save work, and two collections at a time do no harm.
+        `now` ignores the turn, which only saves work: two collections at a time do no harm. Raises
+        StoreUnavailableError, StorageUnavailableError, RecordTooNewError.
         """
-        if not now and not self._state.take_turn():
+        if not now and not self._take_turn():
             return None
         done = Collection()
         done.expired_batches = self._expire_batches()
@@ -87,48 +91,61 @@ class Collector:
         knows_storage = self.introduce()
         done.outputs = self._outputs(knows_storage)
         if knows_storage:
-            done.outputs += self._leavings.remove_stray()
+            done.outputs += self._batch_garbage.remove_stray()
             done.uploads += self._unrecorded_uploads()
             age = self._settings.upload_abandoned_seconds
             done.multipart_uploads = self._storage.abort_uploads_begun_before(storage_seconds() - age)
         return done
 
     def introduce(self) -> bool:
-        """Return whether Redis knows this storage; a new pair is introduced.
+        """Return whether Redis and storage have the same instance id. If both are new, give them one.
 
-        A storage with an id and a Redis without one means that Redis was lost: `stemqueue-admin rebuild` mends it.
+        If only the storage has an id, Redis lost its data: run `stemqueue-admin rebuild`.
         """
-        known = self._state.instance()
+        known = self._known_instance()
         try:
             found = b"".join(self._storage.open(INSTANCE_KEY).chunks()).decode()
         except SourceMissingError:
             found = None
         if found is None:
-            known = known or self._state.instance(set_to=new_id())
-            self._storage.put_bytes((known or "").encode(), INSTANCE_KEY, "text/plain")
+            if known is None:
+                known = new_id()
+                self._set_instance(known)
+            self._storage.put_bytes(known.encode(), INSTANCE_KEY, "text/plain")
             return True
         if known != found:
-            log.error("redis does not know this storage: run stemqueue-admin rebuild", storage=found, redis=known)
+            log.error("redis and storage do not match: run stemqueue-admin rebuild", storage=found, redis=known)
         return known == found
 
     def adopt(self) -> None:
-        """Make Redis know this storage, once its records are rebuilt."""
+        """Give Redis the storage's instance id, after the records were rebuilt."""
         try:
             found = b"".join(self._storage.open(INSTANCE_KEY).chunks()).decode()
         except SourceMissingError:
             self.introduce()
         else:
-            self._state.instance(set_to=found)
+            self._set_instance(found)
 
     def remove(self, deletion: Deletion) -> None:
-        """Remove the objects of a job or a batch whose record is gone."""
+        """Delete the objects of a job or batch whose record was deleted."""
         if is_batch_id(deletion.job_id):
-            self._leavings.remove(deletion.job_id)
+            self._batch_garbage.remove(deletion.job_id)
         else:
             self._storage.delete_below(job_prefix(deletion.job_id))
             if deletion.source_key:
                 self._storage.delete([deletion.source_key])
         self._store.deletion_done(deletion)
+
+    def _take_turn(self) -> bool:
+        """Return whether it is time to collect and no other worker has begun. The turn expires by itself."""
+        every_ms = max(1, int(self._settings.collect_seconds * 1000))
+        return bool(self._scripts.run("maintenance/collector_turn", every_ms))
+
+    def _known_instance(self) -> str | None:
+        return cast("str | None", guarded(lambda: self._redis.get(self._instance_key)))
+
+    def _set_instance(self, instance: str) -> None:
+        guarded(lambda: self._redis.set(self._instance_key, instance))
 
     def _finish_deletions(self) -> int:
         finished = 0
@@ -148,7 +165,7 @@ class Collector:
         try:
             self.remove(self._store.delete(job_id))
         except (JobNotFoundError, IllegalTransitionError):
-            # Deleted or retried since it was listed.
+            # It was deleted or retried after it was listed.
             return False
         return True
 
@@ -160,7 +177,7 @@ class Collector:
 
     def _expire_batch(self, batch_id: str) -> bool:
         try:
-            # Its tombstone is dealt with next.
+            # This leaves a pending deletion, which is finished next.
             self._changes.delete(batch_id)
         except (BatchNotFoundError, BatchStateError):
             return False
@@ -178,7 +195,7 @@ class Collector:
         for batch in _batches(self._storage.list_keys("jobs/")):
             ids = {key.split("/")[1] for key, _ in batch}
             jobs = {j.id: j for j in self._store.read_many(sorted(ids))}
-            kept = self._leavings.kept_fences([i for i in ids if i not in jobs or jobs[i].batch_id])
+            kept = self._batch_garbage.kept_fences([i for i in ids if i not in jobs or jobs[i].batch_id])
             garbage = [
                 key
                 for key, changed_at in batch
@@ -192,7 +209,7 @@ class Collector:
         _, job_id, fence, filename = [*key.split("/", 3), "", "", ""][:4]
         job = jobs.get(job_id)
         if job is None:
-            # Perhaps a stalled worker's last upload after a delete; perhaps somebody else's: old enough to tell.
+            # Perhaps the last upload of a stalled worker, after the job was deleted. Delete it when it is old.
             return knows_storage and changed_at < storage_seconds() - self._settings.upload_abandoned_seconds
         if fence == str(job.fence) and (job.state is JobState.RUNNING or filename == FILENAME):
             return False

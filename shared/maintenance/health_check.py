@@ -1,9 +1,9 @@
-"""Whether the API or the worker of this container is well: what its health check runs.
+"""The health check of a container: is its API or its worker healthy?
 
-    python -m shared.maintenance.health_check api      asks /healthz over loopback
-    python -m shared.maintenance.health_check worker   asks Redis for the heartbeat of this host
+    python -m shared.maintenance.health_check api      requests /healthz over loopback
+    python -m shared.maintenance.health_check worker   looks in Redis for this host's heartbeat
 
-Exit code 0 when it is, 1 with one line that says why not.
+Exits with code 0 if it is healthy, and otherwise with code 1 and one line that says why not.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ import urllib.error
 import urllib.request
 
 from shared.errors import StemqueueError
+from shared.queue.worker_registry import WorkerRegistry
 from shared.settings import Settings, read_settings
 
 PATIENCE_SECONDS = 3.0
-"""How long the API may take; below the health check's own time limit, so that the line below is seen."""
+"""How long the API may take. It is less than the container's limit for the check, so that the error is printed."""
 
 
 def main() -> None:
-    """Check the part that the command line names, and exit."""
+    """Check the part that the command line names."""
     parser = argparse.ArgumentParser(prog="python -m shared.maintenance.health_check", description=__doc__)
     parser.add_argument("part", choices=["api", "worker"])
     fault = {"api": api_fault, "worker": worker_fault}[parser.parse_args().part](read_settings("health"))
@@ -31,9 +32,9 @@ def main() -> None:
 
 
 def api_fault(settings: Settings) -> str | None:
-    """Return why the API of this host is not well, or None."""
+    """Return why the API of this host is not healthy, or None."""
     url = f"http://127.0.0.1:{settings.api_port}/healthz"
-    # A proxy that the environment names is for others.
+    # Ignore proxies from the environment.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         opener.open(url, timeout=PATIENCE_SECONDS).close()
@@ -43,18 +44,15 @@ def api_fault(settings: Settings) -> str | None:
 
 
 def worker_fault(settings: Settings) -> str | None:
-    """Return why no worker of this host is well, or None."""
-    # Celery comes with it, which the check of the API is spared.
-    from shared.queue.dispatcher import JobQueue  # noqa: PLC0415
-
+    """Return why no worker of this host is healthy, or None."""
     host = socket.gethostname()
     try:
-        workers = JobQueue(settings).workers()
+        workers = WorkerRegistry(settings).live_workers()
     except StemqueueError as error:
         return error.message
     if any(worker.id.startswith(f"{host}-") for worker in workers):
         return None
-    return f"no worker on {host} has told that it lives within {settings.worker_alive_seconds:.0f} s"
+    return f"no worker on {host} sent a heartbeat in the last {settings.worker_alive_seconds:.0f} s"
 
 
 if __name__ == "__main__":

@@ -1,50 +1,32 @@
-"""The line of queued jobs, the window in front of Celery, and the workers that serve it.
+"""Decides which queued jobs are published to Celery, and returns the jobs of lost workers to the queue.
 
-Queued jobs wait in our own ordered sets; only about two for each live slot are published as Celery messages.
-So fairness, places in line, pause and drain, and the search for lost messages are questions to our own records.
-A message holds the job's id and nothing else. Owns no record (store.py).
+Queued jobs wait in sorted sets in Redis; only about two per live slot are published as Celery messages. So the sorted
+sets alone decide fairness, queue positions, pause and drain. A message holds only the job's id; shared/jobs/store.py
+keeps the records.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import redis
 from celery import Celery
 from kombu.exceptions import KombuError
 
 from shared.errors import StoreUnavailableError
-from shared.jobs.model import CLASSES
-from shared.redis_client.connection import Scripts, broker_options, connect, guarded
+from shared.jobs.model import PRIORITIES
+from shared.redis_client.connection import broker_options, connect, guarded
+from shared.redis_client.scripts import Scripts
 from shared.settings import Settings
 
 TASK_NAME = "stemqueue.separate_job"
 
 
 @dataclass(frozen=True)
-class Worker:
-    """A live worker: what it told at its last heartbeat."""
-
-    id: str
-    slots: int
-    engines: tuple[str, ...]
-    descriptions: tuple[Mapping[str, Any], ...]
-    kept_slots: int = 0
-    """Slots that bulk jobs may not take."""
-    fault: str | None = None
-    """Why it claims nothing: the storage does not serve it."""
-    landlock: int = 0
-    """The version of Landlock on its machine; 0: none, so that what decodes is not confined."""
-    seccomp: bool = False
-    """Whether its machine filters system calls."""
-
-
-@dataclass(frozen=True)
-class Line:
-    """One engine's and class's line, as metrics and operators see it."""
+class QueueLength:
+    """The queue of one engine and priority, without jobs already published to Celery."""
 
     engine: str
     priority: str
@@ -56,29 +38,29 @@ class Line:
 
 @dataclass(frozen=True)
 class Rescue:
-    """What one run of the rescuer mended."""
+    """What one run of the rescuer repaired."""
 
     leases: int
-    """Leases that ran out, of workers that were lost."""
+    """Expired leases of workers that died."""
     given_up: int
     retries_due: int
     uncharged: int
-    """Leases that ran out while Redis was away."""
+    """Leases that expired while Redis was unavailable; no loss is charged for them."""
     republished: int
 
 
 def celery_queue(engine: str, priority: str) -> str:
-    """Return the Celery queue that carries an engine's jobs of one class.
+    """Return the name of the Celery queue for an engine and a priority.
 
-    Workers look into queues in the order of their names: those of interactive jobs come first.
+    Workers read queues in the order of their names, so the names put interactive jobs first.
     """
     return f"stemqueue.{'first' if priority == 'interactive' else 'later'}.{engine}"
 
 
 def make_producer(settings: Settings) -> Celery:
-    """Return a Celery app that only sends, and fails at once instead of holding its caller.
+    """Return a Celery app that only publishes messages, and fails soon if Redis does not answer.
 
-    Publishing to a hung Redis blocks for over a minute unless the sockets have a timeout.
+    Without socket timeouts, publishing to a hung Redis blocks for over a minute.
     """
     app = Celery("stemqueue-producer", set_as_current=False)
     app.conf.update(
@@ -97,7 +79,7 @@ def make_producer(settings: Settings) -> Celery:
 
 
 class JobQueue:
-    """Order, dispatch, rescue. Every method may raise StoreUnavailableError."""
+    """The queues of all engines. Every method may raise StoreUnavailableError."""
 
     def __init__(self, settings: Settings, client: redis.Redis | None = None, producer: Celery | None = None) -> None:
         self._settings = settings
@@ -107,26 +89,27 @@ class JobQueue:
         self._producer = producer or make_producer(settings)
 
     def dispatch(self) -> int:
-        """Publish as many waiting jobs as the window has room for; return their number.
+        """Publish as many queued jobs as the window has room for; return their number.
 
-        Called on submit, on settle and on a tick. A crash before the messages are out is mended by `rescue`.
+        Called when a job is submitted or ends, and at intervals. If this process dies before it has sent the messages,
+        `rescue` publishes them again.
         """
         alive_ms = int(self._settings.worker_alive_seconds * 1000)
         return self._send(self._scripts.run("queue/dispatch", alive_ms))
 
     def pass_on(self, job_id: str, worker_id: str) -> bool:
-        """Send a message on that a worker has got, if it has no free slot for the job and another worker has one."""
+        """Publish a received message again if this worker has no free slot for the job and another has one."""
         alive_ms = int(self._settings.worker_alive_seconds * 1000)
         return self._send(self._scripts.run("queue/pass_on", job_id, worker_id, alive_ms)) > 0
 
     def put_back(self, job_id: str) -> bool:
-        """Return a published job to its place in line: the worker that got its message claims nothing now."""
+        """Return a published job to its place in the queue, because the worker cannot claim it now."""
         return bool(self._scripts.run("queue/put_back", job_id))
 
     def rescue(self, *, with_leases: bool = True) -> Rescue:
-        """Mend leases that ran out, retries that are due, and messages that nobody claimed.
+        """Return jobs with expired leases and due retries to the queue, and publish unclaimed messages again.
 
-        Without leases just after Redis was away: workers that live renew them first.
+        Call it without leases just after Redis was unavailable: live workers need time to renew theirs.
         """
         answer = self._scripts.run(
             "queue/rescue",
@@ -143,105 +126,41 @@ class JobQueue:
         return rescue
 
     def pause(self, engine: str) -> None:
-        """Publish nothing more of an engine's line; what runs, runs on."""
+        """Stop publishing an engine's queued jobs. Running jobs continue."""
         self._scripts.run("queue/pause", engine)
 
     def drain(self, engine: str) -> None:
-        """Accept nothing more for an engine; what waits is still worked off."""
+        """Refuse new jobs for an engine. Queued jobs are still processed."""
         guarded(lambda: self._redis.sadd(f"{self._prefix}draining", engine))
 
     def resume(self, engine: str) -> None:
-        """Lift `pause` and `drain`."""
+        """End `pause` and `drain` for an engine."""
         guarded(lambda: self._redis.srem(f"{self._prefix}paused", engine))
         guarded(lambda: self._redis.srem(f"{self._prefix}draining", engine))
         self.dispatch()
 
-    def worker_beat(self, worker: Worker, *, was_away: bool = False) -> None:
-        """Tell that a worker lives, and what it can do; `was_away`: its calls to Redis had failed until now."""
-        self._scripts.run(
-            "queue/worker_heartbeat",
-            worker.id,
-            worker.slots,
-            ",".join(worker.engines),
-            json.dumps(worker.descriptions),
-            worker.kept_slots,
-            worker.fault,
-            int(was_away),
-            worker.landlock,
-            int(worker.seccomp),
-        )
-
     def is_new_server(self) -> bool:
-        """Return whether Redis has started, or failed over, since any worker asked for the last time."""
+        """Return whether Redis was restarted or failed over since any worker last asked."""
         return self._scripts.is_new_server()
 
-    def worker_gone(self, worker_id: str) -> None:
-        """Take a worker that stops out of the reckoning at once."""
-        guarded(lambda: self._redis.zrem(f"{self._prefix}workers", worker_id))
-
-    def workers(self) -> list[Worker]:
-        """Return the live workers."""
-        now = guarded(self._redis.time)
-        since = int((now[0] - self._settings.worker_alive_seconds) * 1000)
-        ids = cast("list[str]", guarded(lambda: self._redis.zrangebyscore(f"{self._prefix}workers", since, "+inf")))
-        pipeline = self._redis.pipeline(transaction=False)
-        for worker_id in ids:
-            pipeline.hgetall(f"{self._prefix}worker:{worker_id}")
-        records = cast("Sequence[Mapping[str, str]]", guarded(pipeline.execute))
-        return [_worker(i, r) for i, r in zip(ids, records, strict=True) if r]
-
-    def lines(self) -> list[Line]:
-        """Return all lines, the window's share of each included in none of them."""
+    def queue_lengths(self) -> list[QueueLength]:
+        """Return the length of each queue, without jobs already published to Celery."""
         now_ms = guarded(self._redis.time)[0] * 1000
         paused = cast("set[str]", guarded(lambda: self._redis.smembers(f"{self._prefix}paused")))
         draining = cast("set[str]", guarded(lambda: self._redis.smembers(f"{self._prefix}draining")))
         engines = cast("set[str]", guarded(lambda: self._redis.smembers(f"{self._prefix}engines")))
-        lines = []
+        lengths = []
         for engine in sorted(engines):
-            for priority in CLASSES:
+            for priority in PRIORITIES:
                 waiting, oldest_ms = self._scripts.run("queue/queue_length", engine, priority)
                 age = max(0.0, (now_ms - int(oldest_ms)) / 1000) if int(waiting) else 0.0
-                lines.append(Line(engine, priority, int(waiting), age, engine in paused, engine in draining))
-        return lines
-
-    def usual(self, engine: str, form: str) -> tuple[float | None, int | None]:
-        """Return how many seconds a job of an engine held a slot lately, and how many bytes of a format it made."""
-        names = [f"{self._prefix}pace:{engine}", f"{self._prefix}made:{engine}:{form}"]
-        pipeline = self._redis.pipeline(transaction=False)
-        pipeline.mget(names)
-        pipeline.hmget(f"{self._prefix}work:{engine}", ["n", "y", "drift"])
-        (pace_ms, made), (jobs, work_ms, drift) = guarded(pipeline.execute)
-        # The average alone takes long to forget a first job that had to load its model (lua/pace.lua).
-        seconds = float(drift or 1) * float(work_ms) / float(jobs) / 1000 if jobs else int(pace_ms or 0) / 1000
-        return round(seconds, 3) or None, int(made) if made else None
-
-    def counts(self) -> dict[str, int]:
-        """Return the number of jobs in each state."""
-        raw = cast("dict[str, str]", guarded(lambda: self._redis.hgetall(f"{self._prefix}count")))
-        return {state: int(n) for state, n in raw.items()}
-
-    def failures(self) -> dict[str, int]:
-        """Return how many attempts ended a job for good, by code; `retried:<code>` counts those that did not."""
-        raw = cast("dict[str, str]", guarded(lambda: self._redis.hgetall(f"{self._prefix}failures")))
-        return {code: int(n) for code, n in raw.items()}
+                lengths.append(QueueLength(engine, priority, int(waiting), age, engine in paused, engine in draining))
+        return lengths
 
     def _send(self, flat: Sequence[str]) -> int:
         for engine, priority, job_id in zip(flat[::3], flat[1::3], flat[2::3], strict=True):
             try:
                 self._producer.send_task(TASK_NAME, args=[job_id], queue=celery_queue(engine, priority))
             except (KombuError, redis.RedisError, OSError) as error:
-                raise StoreUnavailableError("The queue does not take messages.") from error
+                raise StoreUnavailableError("Redis is unavailable: the message could not be published.") from error
         return len(flat) // 3
-
-
-def _worker(worker_id: str, record: Mapping[str, str]) -> Worker:
-    return Worker(
-        id=worker_id,
-        slots=int(record["slots"]),
-        engines=tuple(e for e in record["engines"].split(",") if e),
-        descriptions=tuple(json.loads(record["descriptions"] or "[]")),
-        kept_slots=int(record.get("kept_slots") or 0),
-        fault=record.get("fault") or None,
-        landlock=int(record.get("landlock") or 0),
-        seccomp=record.get("seccomp") == "1",
-    )

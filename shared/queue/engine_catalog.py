@@ -1,7 +1,6 @@
-"""Which engines there are, as the live workers tell it, and what a job's wishes for one come to.
+"""Lists the engines of the live workers, and checks a job's engine, preset, parameters and stems against them.
 
-Owns the default engine and the check of preset, parameters and stems. The API imports no engine: all it knows of one
-is the description that a worker left in Redis.
+The API imports no engine. It knows an engine only from the description that workers put into Redis.
 """
 
 from __future__ import annotations
@@ -12,40 +11,42 @@ from typing import Any
 
 from shared.errors import FieldsInvalidError, WorkersUnavailableError
 from shared.queue.dispatcher import JobQueue
+from shared.queue.worker_registry import WorkerRegistry
 from shared.settings import Settings
 
 PREFERRED, FALLBACK = "unet", "repetition"
-"""The engine that sounds best, and the one that needs no trained weights and so runs everywhere."""
+"""The engine with the best quality, and the one that needs no trained weights and so runs everywhere."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """An engine and its preset, as they stand in the job. The preset is None where no worker could name it yet."""
+    """The engine and preset of a job. The preset is None if no live worker could name the default."""
 
     engine: str
     preset: str | None
 
 
 class EngineCatalog:
-    """Asks Redis each time: workers come and go. Every method may raise StoreUnavailableError."""
+    """Reads the live workers at each call. Every method may raise StoreUnavailableError."""
 
-    def __init__(self, settings: Settings, queue: JobQueue) -> None:
+    def __init__(self, settings: Settings, queue: JobQueue, workers: WorkerRegistry) -> None:
         self._settings = settings
         self._queue = queue
+        self._workers = workers
 
     def descriptions(self) -> dict[str, Mapping[str, Any]]:
-        """Return what live workers tell of their engines, by name."""
-        found = {d["name"]: d for worker in self._queue.workers() for d in worker.descriptions}
+        """Return the engines' descriptions by name, as live workers give them."""
+        found = {d["name"]: d for worker in self._workers.live_workers() for d in worker.descriptions}
         return dict(sorted(found.items()))
 
     def waiting(self) -> set[str]:
-        """Return the engines whose live workers all wait for the storage."""
-        workers = self._queue.workers()
+        """Return the engines whose live workers are all waiting for storage."""
+        workers = self._workers.live_workers()
         served = {engine for worker in workers if not worker.fault for engine in worker.engines}
         return {engine for worker in workers for engine in worker.engines} - served
 
     def default(self, descriptions: Mapping[str, Any]) -> str:
-        """Return the engine of jobs that name none."""
+        """Return the engine for jobs that do not name one."""
         return self._settings.default_engine or (PREFERRED if PREFERRED in descriptions else FALLBACK)
 
     def choose(
@@ -56,17 +57,18 @@ class EngineCatalog:
         parameters: Mapping[str, Any],
         stems: tuple[str, ...] | None,
     ) -> Choice:
-        """Settle what a new job runs on.
+        """Return the engine and preset of a new job.
 
-        Raises FieldsInvalidError for what no live worker knows; WorkersUnavailableError when none lives to say.
+        Raises FieldsInvalidError if no live worker supports the request, and WorkersUnavailableError if no worker is
+        live to check it.
         """
         descriptions = self.descriptions()
         if not descriptions:
-            return self._choose_blindly(engine, preset)
+            return self._choose_without_workers(engine, preset)
         name = engine or self.default(descriptions)
         if name not in descriptions:
             if engine is None:
-                # The operator's default, whose workers are away: its jobs wait for them.
+                # No live worker has the operator's default engine: its jobs wait for one.
                 return Choice(name, preset)
             raise FieldsInvalidError([_unknown("engine", name, list(descriptions))])
         description = descriptions[name]
@@ -79,11 +81,13 @@ class EngineCatalog:
             raise FieldsInvalidError(errors)
         return Choice(name, preset or description["default_preset"])
 
-    def _choose_blindly(self, engine: str | None, preset: str | None) -> Choice:
-        # Jobs may wait for workers that start later, but only for an engine that there is sure to be.
-        known = {self.default({}), PREFERRED, FALLBACK, *(line.engine for line in self._queue.lines())}
+    def _choose_without_workers(self, engine: str | None, preset: str | None) -> Choice:
+        # Jobs may wait for workers that start later, but only for an engine that is known to exist.
+        known = {self.default({}), PREFERRED, FALLBACK, *(line.engine for line in self._queue.queue_lengths())}
         if engine is not None and engine not in known:
-            raise WorkersUnavailableError(f"No worker runs that could say whether there is an engine {engine!r}.")
+            raise WorkersUnavailableError(
+                f"No worker is running, so the engine {engine!r} cannot be checked. Try again later."
+            )
         return Choice(engine or self.default({}), preset)
 
 
@@ -102,12 +106,12 @@ def _check_parameters(description: Mapping[str, Any], parameters: Mapping[str, A
     for name, value in parameters.items():
         if name not in known:
             errors.append(_unknown(f"parameters.{name}", name, list(known)))
-        elif complaint := _complaint(known[name], value):
-            errors.append({"field": f"parameters.{name}", "message": complaint})
+        elif problem := _problem_of_value(known[name], value):
+            errors.append({"field": f"parameters.{name}", "message": problem})
     return errors
 
 
-def _complaint(parameter: Mapping[str, Any], value: object) -> str | None:
+def _problem_of_value(parameter: Mapping[str, Any], value: object) -> str | None:
     if parameter["kind"] == "choice":
         choices = parameter["choices"]
         return None if value in choices else f"must be one of {', '.join(choices)}"
@@ -122,5 +126,5 @@ def _complaint(parameter: Mapping[str, Any], value: object) -> str | None:
 
 
 def _unknown(field: str, value: str, allowed: list[str]) -> dict[str, Any]:
-    there = f"there are {', '.join(allowed)}" if allowed else "there is none"
-    return {"field": field, "message": f"{value!r} is unknown; {there}", "allowed": allowed}
+    choices = f"choose from {', '.join(allowed)}" if allowed else "the engine has none"
+    return {"field": field, "message": f"{value!r} is unknown; {choices}", "allowed": allowed}

@@ -1,20 +1,16 @@
-"""Connections to Redis, ours and Celery's, and the Lua scripts on it.
+"""Connects to Redis, for our own calls and for Celery's.
 
-Owns how a call to Redis may fail: soon, and as `StoreUnavailableError`; and which scripts a full Redis runs. Owns no
-meaning of any key, and not what REDIS_URL means (redis_address.py).
+Calls fail within a bounded time, as `StoreUnavailableError` or `StoreFullError`. redis_address.py reads REDIS_URL;
+scripts.py runs the Lua scripts.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping
-from importlib import resources
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import redis
 from redis.backoff import NoBackoff
-from redis.commands.core import Script
-from redis.exceptions import NoScriptError
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
@@ -24,48 +20,16 @@ from shared.settings import Settings
 
 T = TypeVar("T")
 
-COMMON_PARTS = ("lib/keys", "lib/transitions")
-"""What begins a script, in this order."""
-
-RECORD_PARTS = ("lib/work_statistics", "lib/time_left", "lib/job_reply")
-
-PARTS: Mapping[str, tuple[str, ...]] = {
-    "jobs/read": ("lib/keys", "lib/unchanged_reply", *RECORD_PARTS),
-    "batches/read": ("lib/keys",),
-    **dict.fromkeys(("jobs/renew_lease", "jobs/succeed"), (*COMMON_PARTS, "lib/work_statistics")),
-    **dict.fromkeys(("queue/pass_on", "jobs/better_elsewhere"), (*COMMON_PARTS, "lib/free_slots")),
-    **dict.fromkeys(("jobs/submit", "jobs/cancel", "jobs/retry"), (*COMMON_PARTS, *RECORD_PARTS)),
-    **dict.fromkeys(("webhooks/take_due", "webhooks/settle"), (*COMMON_PARTS, "lib/webhook_queue")),
-}
-"""What begins scripts that need more, or less: each run makes anew all functions that it is given."""
-
-ADMITTING = frozenset(
-    {
-        "jobs/submit",
-        "jobs/retry",
-        "uploads/add",
-        "batches/create",
-        "batches/append_items",
-        "batches/begin_retry_or_rerun",
-        "batches/restore",
-        "jobs/restore",
-    }
-)
-"""Scripts that take something new: Redis refuses them past its `maxmemory`. All others go on with what was accepted, or
-end it, and so make room: they may pass the limit, which memory.py keeps some room for."""
-
-ALLOW_OOM = "#!lua flags=allow-oom\n"
-
 
 def connect(settings: Settings) -> redis.Redis:
     """Return a client whose calls fail within `redis_timeout_seconds`; nothing is sent yet.
 
-    redis-py's default retries hold a refused call for 3.8 s; whoever calls here has a better idea of what to do next.
+    redis-py's default retries hold a refused call for 3.8 s, so they are off; callers decide themselves what to do.
     """
     address = RedisAddress.parse(settings.redis_url)
     tls = _tls(settings, address)
     options: dict[str, Any] = {
-        **_impatient(settings),
+        **_time_limits(settings),
         **({"ssl": True, **tls} if tls else {}),
         "db": address.database,
         "username": address.username,
@@ -81,7 +45,7 @@ def connect(settings: Settings) -> redis.Redis:
 
 
 def broker_options(settings: Settings, **transport: object) -> dict[str, Any]:
-    """Return what makes Celery use the same Redis: settings of its own, `transport` among the transport's options."""
+    """Return the Celery settings for the same Redis. `transport` is added to its transport options."""
     address = RedisAddress.parse(settings.redis_url)
     tls = _tls(settings, address)
     options: dict[str, object] = {"global_keyprefix": settings.redis_prefix, "socket_keepalive": True, **transport}
@@ -100,10 +64,10 @@ def _tls(settings: Settings, address: RedisAddress) -> dict[str, Any] | None:
 
 def _sentinel_options(settings: Settings, tls: dict[str, Any] | None) -> dict[str, Any]:
     login = {"username": settings.redis_sentinel_username, "password": settings.redis_sentinel_password}
-    return {**_impatient(settings), **login, **({"ssl": True, **tls} if tls else {})}
+    return {**_time_limits(settings), **login, **({"ssl": True, **tls} if tls else {})}
 
 
-def _impatient(settings: Settings) -> dict[str, Any]:
+def _time_limits(settings: Settings) -> dict[str, Any]:
     return {
         "socket_timeout": settings.redis_timeout_seconds,
         "socket_connect_timeout": settings.redis_timeout_seconds,
@@ -113,52 +77,11 @@ def _impatient(settings: Settings) -> dict[str, Any]:
     }
 
 
-class Scripts:
-    """The Lua scripts beside this module, each a method-like callable by its file's name."""
-
-    def __init__(self, client: redis.Redis, prefix: str) -> None:
-        self._client = client
-        self._prefix = prefix
-        self._registered: dict[str, Script] = {}
-
-    def run(self, name: str, *args: object) -> Any:
-        """Run the script `name` with the arguments; None travels as an empty string.
-
-        Raises StoreUnavailableError when Redis is away or hung, StoreFullError when it is full.
-        """
-        script = self._registered.get(name)
-        if script is None:
-            script = self._registered[name] = self._client.register_script(_source(name))
-        values = ["" if a is None else str(a) for a in args]
-        return guarded(lambda: self._evaluate(script, values))
-
-    def is_new_server(self) -> bool:
-        """Return whether Redis has started, or a replica has become master, since anybody here asked for the last time.
-
-        A server begins without scripts, and INFO, which tells its uptime, is more than our user need be allowed. Raises
-        StoreUnavailableError.
-        """
-        marker = f"-- {self._prefix}\nreturn 1"
-        sha = hashlib.sha1(marker.encode(), usedforsecurity=False).hexdigest()
-        (is_known,) = guarded(lambda: self._client.script_exists(sha))
-        if not is_known:
-            guarded(lambda: self._client.script_load(marker))
-        return not is_known
-
-    def _evaluate(self, script: Script, values: list[str]) -> Any:
-        try:
-            # As `evalsha` does after some looking around, which a poll would feel.
-            return self._client.execute_command("EVALSHA", script.sha, 1, self._prefix, *values)  # type: ignore[no-untyped-call]
-        except NoScriptError:
-            # A server that came up anew has to be told the script first.
-            return script(keys=[self._prefix], args=values)
-
-
 def guarded(call: Callable[[], T]) -> T:
-    """Make a call to Redis; a stale connection is replaced once, any other fault is a StoreUnavailableError.
+    """Call Redis and return the answer. Raises StoreFullError, StoreUnavailableError.
 
-    A connection that the server closed while it lay in the pool says nothing about the server now. Scripts are
-    atomic and fenced, so that sending one twice does what sending it once does.
+    A lost connection is retried once, because the server may have closed it while it was idle in the pool. Scripts
+    are atomic and check fences, so running one twice has the effect of running it once.
     """
     try:
         try:
@@ -168,13 +91,6 @@ def guarded(call: Callable[[], T]) -> T:
                 raise
             return call()
     except redis.OutOfMemoryError as error:
-        raise StoreFullError("Redis has reached its maxmemory, and takes nothing new.") from error
+        raise StoreFullError("Redis has reached its maxmemory and accepts no new records.") from error
     except redis.RedisError as error:
-        raise StoreUnavailableError(f"The queue does not answer ({type(error).__name__}).") from error
-
-
-def _source(name: str) -> str:
-    folder = resources.files("shared.redis_client") / "lua"
-    parts = (*PARTS.get(name, COMMON_PARTS), name)
-    text = "".join((folder / f"{part}.lua").read_text() for part in parts)
-    return text if name in ADMITTING else ALLOW_OOM + text
+        raise StoreUnavailableError(f"Redis is unavailable ({type(error).__name__}).") from error

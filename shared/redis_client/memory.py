@@ -1,8 +1,7 @@
-"""How full Redis is, and what of it may be given away: the rest is for what was accepted already.
+"""Measures how full Redis is, and refuses new records before its `maxmemory` is reached.
 
-Owns the shares. Past its `maxmemory` Redis refuses whatever takes memory, so that nothing new is taken some way before:
-jobs then still end, are claimed, canceled and deleted. Scripts that only go on with what is there may pass the limit
-(connection.py says which).
+At `maxmemory` Redis refuses every command that needs memory. The reserve below it lets accepted jobs still be claimed,
+ended, canceled and deleted.
 """
 
 from __future__ import annotations
@@ -22,38 +21,38 @@ from shared.redis_client.connection import guarded
 log = structlog.get_logger(__name__)
 
 ADMITTING_SHARE = 0.9
-"""Of `maxmemory`, where submissions end. Raising it takes more; lowering it leaves more for the ends of jobs."""
+"""The share of `maxmemory` at which new records are refused. Lowering it enlarges the reserve for accepted jobs."""
 
 LOOK_SECONDS = 1.0
-"""How long what Redis told of its memory counts. Raising it asks Redis less often, and lets more in meanwhile."""
+"""How long a measurement is used. Raising it queries Redis less often, and notices a full Redis later."""
 
 
 @dataclass(frozen=True)
 class Filling:
-    """Bytes that Redis uses, and its `maxmemory`; 0 where it has none, or does not tell."""
+    """The bytes that Redis uses, and its `maxmemory`; 0 if it has no limit or does not report it."""
 
     used_bytes: int = 0
     max_bytes: int = 0
 
     @property
     def is_full(self) -> bool:
-        """Whether nothing new is to be taken."""
+        """Whether new records must be refused."""
         return 0 < ADMITTING_SHARE * self.max_bytes <= self.used_bytes
 
 
 class RedisMemory:
-    """What one process knows of it; any thread may ask. Every method may raise StoreUnavailableError."""
+    """The last measurement of this process. Thread-safe. Every method may raise StoreUnavailableError."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
         self._lock = threading.Lock()
         self._known, self._until = Filling(), 0.0
-        self._is_told = True
+        self._is_reported = True
 
     def filling(self) -> Filling:
-        """Return how full Redis is, as it was about a second ago at most."""
-        # One thread looks; while Redis hangs, others must not wait for it in turn.
-        if self._is_told and time.monotonic() >= self._until and self._lock.acquire(blocking=False):
+        """Return how full Redis is; the measurement is about a second old at most."""
+        # Only one thread measures. If Redis hangs, the others use the last measurement instead of waiting.
+        if self._is_reported and time.monotonic() >= self._until and self._lock.acquire(blocking=False):
             try:
                 self._known = self._look()
                 self._until = time.monotonic() + LOOK_SECONDS
@@ -62,22 +61,22 @@ class RedisMemory:
         return self._known
 
     def demand_room(self) -> None:
-        """Raise StoreFullError if nothing new is to be taken."""
+        """Raise StoreFullError if new records must be refused."""
         filling = self.filling()
         if filling.is_full:
             raise StoreFullError(
                 f"Redis uses {filling.used_bytes / filling.max_bytes:.0%} of its maxmemory, "
-                f"{filling.max_bytes:,} bytes; from {ADMITTING_SHARE:.0%} on nothing new is taken."
+                f"{filling.max_bytes:,} bytes. New records are refused from {ADMITTING_SHARE:.0%} on."
             )
 
     def _look(self) -> Filling:
         told = guarded(self._ask)
         if told is None:
-            # Limits by memory are then not kept; all others are.
-            log.warning("redis does not tell its memory: let its user run INFO")
-            self._is_told = False
+            # The limits on memory are then not enforced; all others are.
+            log.warning("redis memory unknown: allow its user to run INFO")
+            self._is_reported = False
             return Filling()
-        # As Redis itself compares: what waits to be written to its log does not count.
+        # Redis compares the same way: it does not count buffers of its append-only file.
         used = int(told.get("used_memory", 0)) - int(told.get("mem_not_counted_for_evict", 0))
         return Filling(used, int(told.get("maxmemory", 0)))
 

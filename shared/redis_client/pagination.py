@@ -1,29 +1,40 @@
-"""Indexes of records by the time they were made, read newest first, page by page.
+"""Reads indexes of records page by page, newest first.
 
-Owns where a page begins: after a record, or where it stood if it is gone, so that who deletes while he reads reads on.
+A cursor names the record that a page starts after. If that record was deleted, the page starts where it used to be, so
+clients can delete while paging.
 """
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Protocol, cast
 
 import redis
 
-from shared.batches.model import Batch
-from shared.jobs.model import Job
 from shared.redis_client.connection import guarded
 
 CURSOR = r"^[0-9a-f]{32}(-[0-9]{1,15})?$"
-"""The form of what a page may begin after: an id, and when it was made; without that it must still be there."""
+"""The form of a cursor: a record's id and its creation time. Without the time, the record must still exist."""
 
 
-def cursor_of(record: Job | Batch) -> str:
-    """Return what the page after this record begins after."""
+class Listed(Protocol):
+    """A record that an index lists: a job or a batch."""
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+
+    @property
+    def created_at(self) -> float:
+        """When it was created, in seconds since 1970."""
+
+
+def cursor_of(record: Listed) -> str:
+    """Return the cursor for the page that follows this record."""
     return f"{record.id}-{round(record.created_at * 1000)}"
 
 
 def ids_after(client: redis.Redis, index: str, cursor: str | None, limit: int) -> tuple[list[str], bool] | None:
-    """Return ids, and whether there are more; None if the cursor tells no place. Raises StoreUnavailableError."""
+    """Return ids and whether there are more; None if the cursor's record is unknown. Raises StoreUnavailableError."""
     start = 0 if cursor is None else _place_after(client, index, cursor)
     if start is None:
         return None

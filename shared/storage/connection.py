@@ -1,7 +1,4 @@
-"""The connection to S3-compatible storage: how a call may fail, and how long it may take.
-
-Owns the mapping of its faults to our errors; owns no key and no object.
-"""
+"""Connects to S3-compatible storage, limits the time of each call, and turns its faults into our errors."""
 
 from __future__ import annotations
 
@@ -23,16 +20,16 @@ if TYPE_CHECKING:
 
 
 PROMPT_SECONDS = 1.5
-"""How long a prompt call waits for a connection or an answer; the API promises its own within 2 s."""
+"""How long a prompt call waits for a connection or an answer, in seconds; the API promises to answer within 2 s."""
 
-PASSING_REFUSALS = frozenset({"RequestTimeout", "RequestTimeTooSkewed", "Throttling", "ThrottlingException"})
-"""Codes with the status 400 or 403 that say nothing about the object."""
+TRANSIENT_REFUSALS = frozenset({"RequestTimeout", "RequestTimeTooSkewed", "Throttling", "ThrottlingException"})
+"""Codes with the status 400 or 403 that are not about the object."""
 
 
 def connect_storage(settings: Settings, endpoint: str | None, *, prompt: bool = False) -> S3Client:
-    """Return a client of the given endpoint (None: Amazon's own); nothing is sent yet.
+    """Return a client for the endpoint (None: Amazon S3); nothing is sent yet.
 
-    A prompt client tries once, and briefly.
+    A prompt client makes only one attempt, with a short time limit.
     """
     patience_seconds = min(PROMPT_SECONDS, settings.s3_timeout_seconds) if prompt else settings.s3_timeout_seconds
     client = boto3.client(
@@ -46,7 +43,7 @@ def connect_storage(settings: Settings, endpoint: str | None, *, prompt: bool = 
             s3={"addressing_style": "path" if endpoint else "auto"},
             connect_timeout=min(2.0, patience_seconds),
             read_timeout=patience_seconds,
-            # Tries in all: `max_attempts` would count those after the first.
+            # All attempts; `max_attempts` would count only those after the first.
             retries={"mode": "standard", "total_max_attempts": 1 if prompt else 3},
             max_pool_connections=64,
         ),
@@ -57,15 +54,15 @@ def connect_storage(settings: Settings, endpoint: str | None, *, prompt: bool = 
 
 @contextmanager
 def storage_faults() -> Iterator[None]:
-    """Turn the faults of S3 calls within into SourceMissingError or StorageUnavailableError."""
+    """Turn faults of S3 calls in this context into SourceMissingError or StorageUnavailableError."""
     try:
         yield
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")
         if code in {"NoSuchKey", "404", "PreconditionFailed", "412"}:
-            raise SourceMissingError("The stored object is gone, or was replaced.") from error
+            raise SourceMissingError("The stored object was deleted or replaced.") from error
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-        is_refusal = status in {400, 403} and code not in PASSING_REFUSALS
+        is_refusal = status in {400, 403} and code not in TRANSIENT_REFUSALS
         raise StorageUnavailableError(f"The storage refuses ({code}).", is_refusal=is_refusal) from error
     except (BotoCoreError, ResponseParserError, OSError) as error:
         raise StorageUnavailableError(f"The storage does not answer ({type(error).__name__}).") from error

@@ -1,11 +1,9 @@
-"""Audio and results in S3-compatible storage: where each object lies, and how it gets there and back.
+"""Reads and writes objects in S3-compatible storage, and defines the layout of their keys.
 
-Owns the layout of keys and the bounds on time and memory of a transfer; owns no record of what should be there.
-
-    uploads/<upload id>           the mixture as it was sent
-    jobs/<job id>/<fence>/<file>  what one attempt made; garbage unless the job's record lists it
-    batches/<batch id>/…          a batch's items and how they ended (stored_items.py)
-    instance                      the id by which Redis and storage know that they belong together
+uploads/<upload id>           the mixture as it was sent
+jobs/<job id>/<fence>/<file>  an output of one attempt; garbage unless the job's record lists it
+batches/<batch id>/…          a batch's items and results (stored_items.py)
+instance                      an id that is also in Redis, and shows that both belong together
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import CopySourceTypeDef, CORSRuleTypeDef
 
 CHUNK_BYTES = 256 * 1024
-"""How much a download reads at once."""
+"""How many bytes a download reads at once."""
 
 
 MAX_COPY_BYTES = 5_000_000_000
@@ -37,29 +35,29 @@ class Body(Protocol):
     """A stream of an object's bytes."""
 
     def read(self, amt: int | None = None) -> bytes:
-        """Return at most `amt` bytes, none at the end."""
+        """Return at most `amt` bytes; no bytes at the end."""
 
     def close(self) -> None:
-        """Let the connection go."""
+        """Release the connection."""
 
 
 class Digest(Protocol):
-    """Something that bytes go into."""
+    """A running digest."""
 
     def update(self, data: bytes, /) -> None:
-        """Take bytes."""
+        """Add bytes."""
 
 
 @dataclass(frozen=True)
 class Opened:
-    """An object, or a range of it, that is being read."""
+    """An open object, or a range of it."""
 
     body: Body
     length_bytes: int
     etag: str
 
     def chunks(self) -> Generator[bytes, None, None]:
-        """Yield the bytes; closes the connection at the end, or when the reader goes away."""
+        """Yield the bytes. Closes the connection at the end, or when the caller stops reading."""
         try:
             while chunk := self._read():
                 yield chunk
@@ -72,28 +70,29 @@ class Opened:
 
 
 def upload_key(upload_id: str) -> str:
-    """Return where an upload lies."""
+    """Return the key of an upload."""
     return f"uploads/{upload_id}"
 
 
 def output_key(job_id: str, fence: int, filename: str) -> str:
-    """Return where an attempt's output lies; the fence keeps attempts apart."""
+    """Return the key of an attempt's output; the fence distinguishes attempts."""
     return f"jobs/{job_id}/{fence}/{filename}"
 
 
 PROBE_KEY = output_key("probe", 0, "probe")
-"""What `try_out` stores. It lies among outputs: a key may be allowed no other place, and stray objects are removed."""
+"""The key of `try_out`'s object. It is among the outputs, because the credentials may allow nothing else, and because
+garbage collection removes stray objects there."""
 
 
 def job_prefix(job_id: str) -> str:
-    """Return what begins the keys of all outputs of a job, from whichever attempt."""
+    """Return the prefix of the outputs of all attempts of a job."""
     return f"jobs/{job_id}/"
 
 
 class ObjectStorage:
-    """One bucket. Every method may raise StorageUnavailableError; calls are bounded in time.
+    """One bucket. Every method may raise StorageUnavailableError; the time of each call is limited.
 
-    A prompt one gives up within two seconds, for calls that a client waits for; others are patient with a slow server.
+    With `prompt`, calls give up within two seconds, for requests that a client waits for.
     """
 
     def __init__(self, settings: Settings, *, prompt: bool = False) -> None:
@@ -106,7 +105,7 @@ class ObjectStorage:
         )
 
     def ping(self, bucket: str | None = None) -> None:
-        """Raise StorageUnavailableError unless the bucket answers; one that does not exist does not."""
+        """Raise StorageUnavailableError unless the bucket exists and answers."""
         try:
             with storage_faults():
                 self._client.head_bucket(Bucket=bucket or self.bucket)
@@ -114,26 +113,26 @@ class ObjectStorage:
             raise StorageUnavailableError("The bucket does not exist.") from error
 
     def try_out(self) -> None:
-        """Store, read and remove a small object. Raises StorageUnavailableError unless all of it works."""
+        """Store, read and delete a small object. Raises StorageUnavailableError unless all of this works."""
         content = b"probe"
         self.put_bytes(content, PROBE_KEY, "text/plain")
         try:
             found = b"".join(self.open(PROBE_KEY).chunks())
         except SourceMissingError:
-            # Another worker, which tries the storage out as well, has removed it just now.
+            # Another worker that also tries out the storage has just deleted it.
             found = content
         if found != content:
-            raise StorageUnavailableError("The storage returns other bytes than were stored.")
+            raise StorageUnavailableError("The storage returned other bytes than were stored.")
         self.delete([PROBE_KEY])
 
     def open_upload(self, key: str) -> UploadStream:
-        """Begin an upload whose length need not be known."""
+        """Begin an upload of unknown length."""
         return UploadStream(self._client, self.bucket, key)
 
     def put_file(self, path: Path, key: str, content_type: str, stop: Callable[[], None] | None = None) -> Stored:
-        """Upload a file in parts and see that what arrived is what was sent.
+        """Upload a file in parts, and check the size of the stored object.
 
-        `stop` is called between parts and may raise to give up; the upload is then taken back.
+        `stop` is called between parts and may raise to end the upload, which is then aborted.
         """
         with self.open_upload(key) as upload, path.open("rb") as file:
             upload.content_type = content_type
@@ -144,10 +143,10 @@ class ObjectStorage:
             return upload.finish()
 
     def copy(self, key: str, to: str, *, size_bytes: int, etag: str | None = None, bucket: str | None = None) -> str:
-        """Have the storage copy an object of at most MAX_COPY_BYTES, to another bucket if one is given.
+        """Copy an object of at most MAX_COPY_BYTES inside the storage, to another bucket if one is given.
 
-        Sees that all of it arrived; returns the copy's ETag. Raises SourceMissingError, also if the object has
-        another ETag than the one given.
+        Checks the copy's size and returns its ETag. Raises SourceMissingError if the object does not exist or does
+        not have the given ETag.
         """
         source: CopySourceTypeDef = {"Bucket": self.bucket, "Key": key}
         wanted: dict[str, Any] = {"CopySourceIfMatch": etag} if etag else {}
@@ -155,7 +154,7 @@ class ObjectStorage:
             self._client.copy_object(Bucket=bucket or self.bucket, Key=to, CopySource=source, **wanted)
         copied_bytes, copied_etag = self.head(to, bucket=bucket)
         if copied_bytes != size_bytes:
-            raise StorageUnavailableError("The storage holds another size than was copied.")
+            raise StorageUnavailableError("The copy does not have the size of the original.")
         return copied_etag
 
     def put_bytes(self, content: bytes, key: str, content_type: str) -> Stored:
@@ -174,9 +173,10 @@ class ObjectStorage:
         on_bytes: Callable[[int], None] | None = None,
         digest: Digest | None = None,
     ) -> int:
-        """Download an object to a file; return its size. Raises SourceMissingError if it is gone or was replaced.
+        """Download an object to a file; return its size. Raises SourceMissingError, ScratchFullError.
 
-        `on_bytes` is told how many bytes have come so far, and may raise to give up; `digest` gets them all.
+        `on_bytes` is called with the number of bytes received so far, and may raise to end the download. `digest`
+        receives all bytes.
         """
         opened = self.open(key, bucket=bucket, etag=etag)
         done = 0
@@ -189,13 +189,13 @@ class ObjectStorage:
                 if on_bytes:
                     on_bytes(done)
         if done != opened.length_bytes:
-            raise StorageUnavailableError("The storage ended a download early.")
+            raise StorageUnavailableError("The storage ended the download early.")
         return done
 
     def open(
         self, key: str, *, bucket: str | None = None, byte_range: str | None = None, etag: str | None = None
     ) -> Opened:
-        """Open an object for reading, whole or in an HTTP range. Raises SourceMissingError."""
+        """Open an object, or an HTTP range of it, for reading. Raises SourceMissingError."""
         wanted: dict[str, Any] = {"Bucket": bucket or self.bucket, "Key": key}
         if byte_range:
             wanted["Range"] = byte_range
@@ -212,7 +212,7 @@ class ObjectStorage:
         return int(answer["ContentLength"]), answer["ETag"]
 
     def signed_form(self, key: str, *, max_bytes: int, seconds: int) -> tuple[str, dict[str, str]]:
-        """Return the address and the fields of a form by which anyone may store this one object for a while."""
+        """Return the URL and the fields of a form with which anyone may store this object for `seconds`."""
         answer = self._signer.generate_presigned_post(
             Bucket=self.bucket,
             Key=key,
@@ -224,7 +224,7 @@ class ObjectStorage:
     def signed_url(
         self, key: str, *, filename: str, content_type: str, seconds: int = 3600, bucket: str | None = None
     ) -> str:
-        """Return a link that anyone may follow for a while; it downloads under the given name."""
+        """Return a link with which anyone may download the object for `seconds`, under the given file name."""
         disposition = f"attachment; filename*=UTF-8''{urllib.parse.quote(filename, safe='')}"
         return str(
             self._signer.generate_presigned_url(
@@ -240,7 +240,7 @@ class ObjectStorage:
         )
 
     def allow_origins(self, origins: Sequence[str]) -> None:
-        """Let the pages of these web origins, and no others, read and send from a browser."""
+        """Allow web pages of these origins, and of no others, to read and store objects."""
         rule: CORSRuleTypeDef = {
             "AllowedOrigins": list(origins),
             "AllowedMethods": ["GET", "HEAD", "POST"],
@@ -252,14 +252,14 @@ class ObjectStorage:
             self._client.put_bucket_cors(Bucket=self.bucket, CORSConfiguration={"CORSRules": [rule]})
 
     def list_keys(self, prefix: str) -> Iterator[tuple[str, int, float]]:
-        """Yield key, size in bytes and time of change (seconds since 1970) of the objects below a prefix."""
+        """Yield key, size in bytes and modification time (seconds since 1970) of the objects below a prefix."""
         with storage_faults():
             for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
                 for item in page.get("Contents", []):
                     yield item["Key"], item["Size"], item["LastModified"].timestamp()
 
     def list_objects(self, bucket: str, prefix: str, *, start_after: str = "") -> Iterator[tuple[str, int, str]]:
-        """Yield key, size in bytes and ETag of the objects below a prefix in any bucket, in the keys' order."""
+        """Yield key, size in bytes and ETag of the objects below a prefix of any bucket, sorted by key."""
         pages = self._client.get_paginator("list_objects_v2")
         with storage_faults():
             for page in pages.paginate(Bucket=bucket, Prefix=prefix, StartAfter=start_after):
@@ -267,14 +267,14 @@ class ObjectStorage:
                     yield item["Key"], item["Size"], item["ETag"]
 
     def delete(self, keys: list[str]) -> None:
-        """Remove objects; those that are gone already do not matter."""
+        """Delete objects; objects that do not exist are ignored."""
         with storage_faults():
             for first in range(0, len(keys), 1000):
                 batch = [{"Key": k} for k in keys[first : first + 1000]]
                 self._client.delete_objects(Bucket=self.bucket, Delete={"Objects": batch, "Quiet": True})  # type: ignore[typeddict-item]
 
     def abort_uploads_begun_before(self, moment: float) -> int:
-        """Take back multipart uploads that were begun before then (seconds since 1970); return their number."""
+        """Abort multipart uploads that began before `moment` (seconds since 1970); return their number."""
         aborted = 0
         with storage_faults():
             for page in self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket):
@@ -287,7 +287,7 @@ class ObjectStorage:
         return aborted
 
     def delete_below(self, prefix: str) -> int:
-        """Remove every object whose key begins so; return their number."""
+        """Delete all objects below a prefix; return their number."""
         keys = [key for key, _, _ in self.list_keys(prefix)]
         self.delete(keys)
         return len(keys)

@@ -1,7 +1,7 @@
-"""The time by the storage's clock: requests are signed by it, and the ages of objects are told by it.
+"""Follows the storage's clock, for signing requests and for the ages of objects.
 
-S3 refuses what is signed more than 15 minutes off, so that one machine with a wrong clock would fail every job it
-takes. The storage tells its time with each answer. Owns how far our clock is from it.
+S3 refuses requests that are signed with a time more than 15 minutes off, so a machine with a wrong clock would fail
+every job. The storage sends its time with each answer; this module keeps the difference.
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ from botocore.auth import SIGV4_TIMESTAMP
 log = structlog.get_logger(__name__)
 
 TOLERATED_SECONDS = 300.0
-"""Clocks that differ by less are left alone; S3 tolerates three times as much."""
+"""Smaller differences, in seconds, are ignored; S3 tolerates three times as much."""
 
 _offset_seconds = 0.0
 
 
 def storage_seconds() -> float:
-    """Return the seconds since 1970 as the storage counts them, as far as it has told."""
+    """Return the seconds since 1970 by the storage's clock, as far as it is known."""
     return time.time() + _offset_seconds
 
 
 def follow_storage_clock(client: Any) -> None:
-    """Sign the client's requests by the storage's clock, once it has refused one for its time."""
-    client.meta.events.register_first("needs-retry.s3", _learn)
-    # botocore has no setting for it, unlike Amazon's kits for other languages.
+    """Sign the client's requests by the storage's clock once it has refused one because of its time."""
+    client.meta.events.register_first("needs-retry.s3", _correct_clock)
+    # botocore has no setting for this, unlike Amazon's SDKs for other languages.
     for module in (botocore.auth, botocore.signers):
         module.get_current_datetime = _signing_time  # type: ignore[attr-defined]
 
 
-def _learn(
+def _correct_clock(
     response: tuple[Any, Mapping[str, Any]] | None, attempts: int, request_dict: Mapping[str, Any], **_: Any
 ) -> int | None:
-    """Return 0, to try again at once, when a refusal may be due to our clock; None where it is not our matter.
+    """Return 0, to retry at once, if the refusal may be due to our clock; None otherwise.
 
-    Of requests that were under way together the first to be refused corrects the clock, and all go again.
+    If several requests are refused at the same time, the first corrects the clock, and all are retried.
     """
     global _offset_seconds  # noqa: PLW0603 - a process has one clock
-    # The answer to a HEAD has no body that could say what was wrong.
+    # The answer to a HEAD request has no body that could name the error.
     if response is None or response[0].status_code != 403 or attempts > 2:
         return None
     try:
@@ -58,7 +58,7 @@ def _learn(
         return None
     if abs(theirs - storage_seconds()) >= TOLERATED_SECONDS:
         _offset_seconds = theirs - time.time()
-        log.warning("this machine's clock differs from the storage's, which is used", seconds=round(_offset_seconds))
+        log.warning("clock differs from the storage: using the storage's time", seconds=round(_offset_seconds))
     return 0
 
 

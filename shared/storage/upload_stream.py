@@ -1,7 +1,4 @@
-"""An upload to storage whose length need not be known: parts go out as bytes come in.
-
-Owns the parts of one object under way; holds one part in memory.
-"""
+"""Uploads an object of unknown length to storage in parts, with one part in memory at a time."""
 
 from __future__ import annotations
 
@@ -26,7 +23,7 @@ PART_BYTES = 8 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Stored:
-    """An object as it lies in storage."""
+    """An object in storage."""
 
     key: str
     size_bytes: int
@@ -35,9 +32,9 @@ class Stored:
 
 
 class UploadStream:
-    """An upload under way: bytes go in by `write`, one part is held in memory; unless finished, it is taken back.
+    """An upload in progress, used as a context manager. Unless `finish` is called, the upload is aborted.
 
-    Small objects are stored in one call, so that no multipart upload is begun for them.
+    Small objects are stored in one call, without a multipart upload.
     """
 
     def __init__(self, client: S3Client, bucket: str, key: str) -> None:
@@ -57,10 +54,10 @@ class UploadStream:
 
     def __exit__(self, *_: object) -> None:
         if not self._done:
-            self._take_back()
+            self._abort()
 
     def write(self, block: bytes) -> int:
-        """Take bytes; sends a part whenever one is full."""
+        """Add bytes, and send each part that is full."""
         self.size_bytes += len(block)
         self._digest.update(block)
         self._buffer += block
@@ -70,7 +67,7 @@ class UploadStream:
         return len(block)
 
     def finish(self) -> Stored:
-        """Make the object visible, and see that the storage holds as much as was sent."""
+        """Complete the object, and check that the storage holds as many bytes as were sent."""
         with storage_faults():
             if self._upload_id is None:
                 self._client.put_object(
@@ -89,10 +86,10 @@ class UploadStream:
             self._buffer.clear()
             head = self._client.head_object(Bucket=self._bucket, Key=self._key)
         if head["ContentLength"] != self.size_bytes:
-            raise StorageUnavailableError("The storage holds another size than was sent.")
+            raise StorageUnavailableError("The stored object does not have the size that was sent.")
         return Stored(self._key, self.size_bytes, head["ETag"], self._digest.hexdigest())
 
-    def _take_back(self) -> None:
+    def _abort(self) -> None:
         self._done = True
         self._buffer.clear()
         if self._upload_id is None:
@@ -101,8 +98,8 @@ class UploadStream:
             with storage_faults():
                 self._client.abort_multipart_upload(Bucket=self._bucket, Key=self._key, UploadId=self._upload_id)
         except StemqueueError as error:
-            # Why it was given up is what its owner should hear.
-            log.warning("parts of an upload left for the collector", key=self._key, error=error.message)
+            # The error that ended the upload matters more to the caller than this one.
+            log.warning("upload not aborted: left to garbage collection", key=self._key, error=error.message)
 
     def _send(self, part: bytes) -> None:
         with storage_faults():

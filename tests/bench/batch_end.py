@@ -15,11 +15,12 @@ from typing import Any
 
 from celery import Celery
 
-from shared.batches.actions import BatchChanges
+from shared.batches.actions import BatchActions
 from shared.batches.store import BatchStore
 from shared.batches.stored_items import BatchObjects
 from shared.jobs.uploads import UploadStore
-from shared.queue.dispatcher import JobQueue, Worker
+from shared.queue.dispatcher import JobQueue
+from shared.queue.worker_registry import Worker
 from tests.bench.batch_manifest import put_manifest, used_bytes
 from tests.bench.batch_watch import Watch, api_cpu_seconds, api_peak_bytes, look
 from tests.fault.deployment import Deployment
@@ -57,7 +58,7 @@ class StandInWorker:
     def beat(self) -> None:
         """Tell that it lives, and look at Redis."""
         description = {**ENGINE, "version": self.version}
-        self.stand_in.queue.worker_beat(Worker("bench", SLOTS, ("repetition",), (description,)))
+        self.stand_in.workers.heartbeat(Worker("bench", SLOTS, ("repetition",), (description,)))
         self.peak_bytes = max(self.peak_bytes, used_bytes(self._deployment))
 
     @contextmanager
@@ -219,8 +220,9 @@ def _feeder_of(stand_in: StandIn) -> BatchFeeder:
         store=stand_in.store,
         uploads=UploadStore(stand_in.settings),
         batches=batches,
-        changes=BatchChanges(stand_in.settings),
+        changes=BatchActions(stand_in.settings),
         queue=stand_in.queue,
+        workers=stand_in.workers,
         storage=stand_in.storage,
         objects=objects,
         results=BatchResults(stand_in.store, batches, stand_in.storage, objects),

@@ -22,7 +22,8 @@ from shared.errors import QuotaExceededError
 from shared.jobs.model import JobRequest, Source
 from shared.jobs.store import JobStore, new_id
 from shared.jobs.uploads import UploadStore
-from shared.queue.dispatcher import JobQueue, Worker
+from shared.queue.dispatcher import JobQueue
+from shared.queue.worker_registry import Worker, WorkerRegistry
 from shared.redis_client.connection import connect
 from shared.settings import Settings
 from tests.fixtures.api import _output
@@ -41,7 +42,7 @@ class Bench:
         self.store, self.queue = JobStore(settings, self.redis), JobQueue(settings, self.redis)
         self.uploads, self.batches = UploadStore(settings, self.redis), BatchStore(settings, self.redis)
         self.repetitions = IdempotencyStore(settings, self.redis)
-        self.queue.worker_beat(Worker("w", 1, ("e",), ()))
+        WorkerRegistry(settings, self.redis).heartbeat(Worker("w", 1, ("e",), ()))
 
     def job(self, metadata_bytes: int = 0, webhook_url: str | None = None) -> str:
         """Put a job in line."""

@@ -22,6 +22,8 @@ from deploy.local.processes import RunningService, Service
 from deploy.local.seaweedfs import storage_url
 from shared.jobs.store import JobStore
 from shared.queue.dispatcher import JobQueue
+from shared.queue.statistics import QueueStatistics
+from shared.queue.worker_registry import WorkerRegistry
 from shared.settings import Settings
 from shared.storage.object_storage import ObjectStorage
 from tests.fault.proxy import Proxy
@@ -84,6 +86,7 @@ class Deployment:
         self.api_port = find_free()
         self.settings = self._direct_settings()
         self.store, self.queue = JobStore(self.settings), JobQueue(self.settings)
+        self.registry, self.statistics = WorkerRegistry(self.settings), QueueStatistics(self.settings)
         self.storage = ObjectStorage(self.settings)
         self.songs = ObjectStorage(self.settings.model_copy(update={"s3_bucket": SONGS}))
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.api_port}", timeout=30)
@@ -109,8 +112,8 @@ class Deployment:
             "--without-gossip",
             "--without-mingle",
         )
-        before = {w.id for w in self.queue.workers()} if wait else set()
-        known: Callable[[], bool] = lambda: bool({w.id for w in self.queue.workers()} - before)
+        before = {w.id for w in self.registry.live_workers()} if wait else set()
+        known: Callable[[], bool] = lambda: bool({w.id for w in self.registry.live_workers()} - before)
         name = f"worker{len(self.workers)}"
         answers = known if wait else lambda: True
         worker = self._start(name, command, answers, overrides, command_prefix=command_prefix, folder=folder)

@@ -60,7 +60,7 @@ class Soak:
         """Submit songs as fast as they are worked off; a refusal is an answer, and the song comes later."""
         while not self.over.is_set():
             try:
-                counts = self.deployment.queue.counts()
+                counts = self.deployment.statistics.jobs_by_state()
                 if counts.get("queued", 0) + counts.get("running", 0) < WAITING_JOBS:
                     self._submit()
             except Exception:  # noqa: BLE001 - Redis or the API is away, on purpose

@@ -52,19 +52,21 @@ def test_an_interactive_job_overtakes_a_long_line_of_bulk(deploy: Callable[..., 
         deployment.store.submit(replace(request, parameters={"seconds": 3.0}), job_id=new_id())
     deployment.queue.dispatch()
     deployment.until(first, "succeeded")
-    wait_until(lambda: deployment.queue.counts().get("running", 0) >= 2, 20, "bulk jobs to run, and to be fetched")
+    wait_until(
+        lambda: deployment.statistics.jobs_by_state().get("running", 0) >= 2, 20, "bulk jobs to run, and to be fetched"
+    )
     begun = time.monotonic()
     urgent = deployment.submit(song, engine="slow", parameters='{"seconds": 0.5}')
-    done_before = deployment.queue.counts()["succeeded"]
+    done_before = deployment.statistics.jobs_by_state()["succeeded"]
     assert time.monotonic() - begun < 2, "submitting does not wait for the line"
     place = deployment.job(urgent)["queue_position"] or 1
     wait_until(lambda: deployment.job(urgent)["stage"] == "separate", 30, "the interactive job to be separated")
-    done_after = deployment.queue.counts()["succeeded"]
+    done_after = deployment.statistics.jobs_by_state()["succeeded"]
     print(f"place {place}; after {time.monotonic() - begun:.1f} s and {done_after - done_before} bulk jobs of 3 s each")
     assert place == 1
     assert done_after - done_before <= 1, "it started within one running job's time"
     deployment.until(urgent, "succeeded")
-    wait_until(lambda: deployment.queue.counts()["succeeded"] > done_after + 1, 30, "bulk to go on")
+    wait_until(lambda: deployment.statistics.jobs_by_state()["succeeded"] > done_after + 1, 30, "bulk to go on")
     deployment.queue.pause("slow")
 
 
@@ -100,8 +102,10 @@ def test_a_real_song_overtakes_real_songs(deploy: Callable[..., Deployment], tmp
     song = make_song(tmp_path / "song.wav", 60.0)
     deployment = deploy(workers=1)
     bulk = [deployment.submit(song, engine="repetition", priority="bulk") for _ in range(6)]
-    wait_until(lambda: deployment.queue.counts().get("running", 0) >= 2, 60, "a song to run, and one to be fetched")
-    done_before = deployment.queue.counts().get("succeeded", 0)
+    wait_until(
+        lambda: deployment.statistics.jobs_by_state().get("running", 0) >= 2, 60, "a song to run, and one to be fetched"
+    )
+    done_before = deployment.statistics.jobs_by_state().get("succeeded", 0)
     urgent = deployment.submit(song, engine="repetition")
     deployment.until(urgent, "succeeded")
     done_after = sum(deployment.job(i)["state"] == "succeeded" for i in bulk)

@@ -118,7 +118,7 @@ def test_a_certificate_that_nobody_vouches_for_is_not_talked_to(
     wait_until(
         lambda: any("CERTIFICATE_VERIFY_FAILED" in line for line in deployment.lines), 30, "Celery to refuse it too"
     )
-    assert deployment.queue.workers() == []
+    assert deployment.registry.live_workers() == []
 
 
 def test_a_master_that_dies_with_one_of_its_sentinels_is_followed_by_its_replica(
@@ -161,5 +161,5 @@ def test_a_wrong_url_ends_the_worker_with_a_sentence(deploy: Callable[..., Deplo
     deployment = deploy(workers=0)
     with pytest.raises(ServiceStartError):
         deployment.start_worker(REDIS_URL=f"redis://{LOGIN}@one:1;redis://two:2")
-    assert any("only Sentinels can be several" in line for line in deployment.lines)
+    assert any("only Sentinels may have several URLs" in line for line in deployment.lines)
     assert not any(quote(PASSWORD, safe="") in line for line in deployment.lines)

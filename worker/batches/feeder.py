@@ -14,11 +14,11 @@ from typing import Any
 
 import structlog
 
-from shared.batches.actions import BatchChanges
+from shared.batches.actions import BatchActions
 from shared.batches.item_status import BatchItems
 from shared.batches.model import Batch, BatchState, job_id_of
 from shared.batches.store import BatchStore
-from shared.batches.stored_items import BatchObjects, Item, Result
+from shared.batches.stored_items import BatchObjects, Result, StoredItem
 from shared.errors import (
     AudioEmptyError,
     BatchNotFoundError,
@@ -37,6 +37,7 @@ from shared.jobs.uploads import UploadStore
 from shared.logs import Trouble
 from shared.queue.dispatcher import JobQueue
 from shared.queue.engine_catalog import EngineCatalog
+from shared.queue.worker_registry import WorkerRegistry
 from shared.settings import Settings
 from shared.storage.object_storage import ObjectStorage
 from worker.batches.manifest_reader import ManifestReader
@@ -68,8 +69,9 @@ class BatchFeeder:
     store: JobStore
     uploads: UploadStore
     batches: BatchStore
-    changes: BatchChanges
+    changes: BatchActions
     queue: JobQueue
+    workers: WorkerRegistry
     storage: ObjectStorage
     objects: BatchObjects
     results: BatchResults
@@ -95,7 +97,7 @@ class BatchFeeder:
         for batch_id in live:
             if self.stopping.is_set():
                 return False
-            if not self.batches.hold(batch_id, self.name, self._lock_seconds):
+            if not self.batches.lock(batch_id, self.name, self._lock_seconds):
                 continue
             try:
                 more |= self._advance_batch(batch_id)
@@ -108,7 +110,7 @@ class BatchFeeder:
             else:
                 self._troubles.pop(batch_id, None)
             finally:
-                self.batches.hold(batch_id, self.name, 0)
+                self.batches.lock(batch_id, self.name, 0)
         return more
 
     def _advance_batch(self, batch_id: str) -> bool:
@@ -143,7 +145,7 @@ class BatchFeeder:
     def _feed_jobs(self, batch: Batch) -> int:
         """Create jobs of the next items; return how many."""
         fed = 0
-        slots = sum(worker.slots for worker in self.queue.workers())
+        slots = sum(worker.slots for worker in self.workers.live_workers())
         numbers = self.batches.next_numbers(batch.id, max(MIN_WINDOW, FEED_AHEAD * slots))
         for chunk, members in in_chunks(numbers).items():
             for item in self.objects.items(batch.id, chunk, members):
@@ -181,12 +183,13 @@ class BatchFeeder:
         request = dict(item.request)
         if request.get("stems"):
             request["stems"] = tuple(request["stems"])
-        return JobRequest(
-            source=Source(**source),
+        return read_members(
+            JobRequest,
+            request,
+            source=read_members(Source, source),
             priority=batch.request.priority,
             owner=batch.request.owner,
             request_id=batch.request.request_id,
-            **request,
         )
 
     def _read_source(self, key: str, bucket: str | None) -> dict[str, Any]:

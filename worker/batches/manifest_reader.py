@@ -15,12 +15,12 @@ from typing import Any
 
 import structlog
 
-from shared.batches.export_names import told_apart
-from shared.batches.item_parser import ItemReader, prefix_lines
-from shared.batches.manifest_format import Header, Line, read_header, read_lines
+from shared.batches.export_names import with_distinct_names
+from shared.batches.item_parser import ItemParser, prefix_lines
+from shared.batches.manifest_format import Header, ManifestLine, read_header, read_lines
 from shared.batches.model import CHUNK_ITEMS, MAX_ITEMS, Batch
 from shared.batches.store import BatchStore
-from shared.batches.stored_items import BatchObjects, Item
+from shared.batches.stored_items import BatchObjects, StoredItem
 from shared.errors import InputError, ManifestInvalidError, RecordsQuotaError
 from shared.jobs.uploads import UploadStore
 from shared.queue.engine_catalog import EngineCatalog
@@ -64,9 +64,9 @@ class ManifestReader:
             reported = {"code": error.code, "message": error.message}
             self.batches.read_on(batch, cursor=batch.cursor, letters="", uploads=[], is_last=True, error=reported)
 
-    def _read_chunk(self, batch: Batch, reader: ItemReader, lines: Iterator[tuple[Line, str]]) -> bool:
+    def _read_chunk(self, batch: Batch, reader: ItemParser, lines: Iterator[tuple[ManifestLine, str]]) -> bool:
         taken = list(itertools.islice(lines, CHUNK_ITEMS))
-        items = reader.read([line for line, _ in taken], batch.total + 1)
+        items = reader.parse([line for line, _ in taken], batch.total + 1)
         if batch.total + len(items) > MAX_ITEMS:
             raise ManifestInvalidError(f"The manifest has more than {MAX_ITEMS:,} lines.")
         marks: list[str] = []
@@ -78,7 +78,7 @@ class ManifestReader:
         if items:
             items[-1] = replace(items[-1], cursor=taken[-1][1])
             BatchObjects(self.storage).write_items(batch.id, batch.total // CHUNK_ITEMS, items)
-        return self.batches.read_on(
+        return self.batches.append_items(
             batch,
             cursor=taken[-1][1] if taken else batch.cursor,
             letters="".join("i" if item.error else "w" for item in items),

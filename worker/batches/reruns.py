@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from shared.batches.actions import BatchChanges
+from shared.batches.actions import BatchActions
 from shared.batches.item_status import BatchItems
 from shared.batches.model import CHUNK_ITEMS, Batch, ItemState, chunk_of, made_by, numbers_of
 from shared.batches.store import BatchStore
@@ -23,7 +23,7 @@ class BatchReruns:
     """Works for one worker process. Every method may raise StoreUnavailableError, StorageUnavailableError."""
 
     batches: BatchStore
-    changes: BatchChanges
+    changes: BatchActions
     items: BatchItems
 
     def check_chunks(self, batch: Batch, proceed: Callable[[], bool]) -> bool:
@@ -37,7 +37,7 @@ class BatchReruns:
                 # The record of an ended job must become a result first; otherwise its stems would be lost.
                 return False
             next_number = (chunk + 1) * CHUNK_ITEMS + 1
-            if not self.changes.rerun_on(batch, next_number=next_number, outdated=outdated):
+            if not self.changes.advance_rerun(batch, next_number=next_number, outdated=outdated):
                 return False
             batch = self.batches.read(batch.id)
         return batch.rerun is not None
@@ -45,7 +45,7 @@ class BatchReruns:
     def _find_outdated(self, batch: Batch, chunk: int, versions: Mapping[str, str]) -> dict[int, str]:
         """Return the numbers of items that another version made, each with the engine and version that made it."""
         found = {}
-        for standing in self.items.standing(batch, chunk, state=ItemState.SUCCEEDED):
+        for standing in self.items.read_chunk(batch, chunk, state=ItemState.SUCCEEDED):
             engine, version = str((standing.item.request or {}).get("engine")), standing.result.engine_version
             if engine in versions and versions[engine] != version:
                 found[standing.item.number] = made_by(engine, version)

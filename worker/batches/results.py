@@ -127,7 +127,10 @@ class BatchResults:
         known = self.objects.results(batch_id, chunk, before) if before else {}
         version = new_id()[:8]
         self.objects.write_results(batch_id, chunk, version, {**known, **results})
-        if self.batches.flush(batch_id, chunk, before=before, version=version, results=results) and before:
+        if (
+            self.batches.forget_stored_results(batch_id, chunk, before=before, version=version, results=results)
+            and before
+        ):
             self.storage.delete([results_key(batch_id, chunk, before)])
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import structlog
 
-from shared.counters import Tally
+from shared.counters import Counters
 from shared.settings import Settings, split_names
 from worker.child.process import JOBS, ChildProcess
 from worker.child.sandbox import Prepared
@@ -43,10 +43,10 @@ class Children:
     A child reads and writes a job's files in `jobs_folder` only.
     """
 
-    def __init__(self, settings: Settings, scratch_folder: Path, tally: Tally) -> None:
+    def __init__(self, settings: Settings, scratch_folder: Path, counters: Counters) -> None:
         self._scratch_folder = scratch_folder
         self.jobs_folder = scratch_folder / JOBS
-        self._tally = tally
+        self._counters = counters
         self._settings = settings
         self._idle: list[ChildProcess] = []
         self._all: set[ChildProcess] = set()
@@ -142,7 +142,7 @@ class Children:
             self._idle.append(kept)
 
     def _replace(self, child: ChildProcess, reason: str) -> ChildProcess:
-        self._tally.add("child_restarts_total", reason=reason)
+        self._counters.add("child_restarts_total", reason=reason)
         log.info("child replaced", pid=child.pid, reason=reason, jobs=child.jobs_done)
         self._end(child)
         return self._start()

@@ -15,7 +15,7 @@ from threading import Event
 
 import structlog
 
-from shared.counters import Tally
+from shared.counters import Counters
 from shared.errors import SeparationFailedError, StemqueueError, StorageUnavailableError, StoreUnavailableError
 from shared.jobs.model import Job
 from shared.jobs.store import Claim, JobStore
@@ -40,7 +40,7 @@ class Supervisor:
     store: JobStore
     storage: ObjectStorage
     children: Children
-    tally: Tally
+    counters: Counters
     stopping: Event
     scratch_folder: Path
     result_cache: ResultCache
@@ -162,7 +162,7 @@ class Supervisor:
         seconds: Mapping[str, float] = outcome.report.get("seconds", {})
         for stage, taken in seconds.items():
             if stage != "total":
-                self.tally.stage(stage, taken)
+                self.counters.add_stage(stage, taken)
         audio = float(outcome.source.get("duration_seconds") or 0.0)
         self.tally.add("audio_seconds_total", audio, engine=job.request.engine)
         self.tally.add("separation_seconds_total", seconds.get("total", 0.0), engine=job.request.engine)

@@ -16,7 +16,7 @@ from typing import Any
 
 import structlog
 
-from shared.batches.actions import BatchChanges
+from shared.batches.actions import BatchActions
 from shared.batches.item_status import BatchItems
 from shared.batches.store import BatchStore
 from shared.batches.stored_items import BatchObjects
@@ -67,9 +67,10 @@ class WorkerService:
         client = connect(settings)
         self.store = JobStore(settings, client)
         self.queue = JobQueue(settings, client)
-        self.tally = Tally(client, settings.redis_prefix)
+        self.workers = WorkerRegistry(settings, client)
+        self.counters = Counters(client, settings.redis_prefix)
         self.scratch = ScratchFolder(settings.scratch_folder, self.worker.id, deployment_of(settings))
-        self.children = Children(settings, self.scratch.path, self.tally)
+        self.children = Children(settings, self.scratch.path, self.counters)
         storage = ObjectStorage(settings)
         self.watch = StorageWatch(storage, self.stopping, self._wake_threads)
         self.consumer_watch = ConsumerWatch()
@@ -81,8 +82,9 @@ class WorkerService:
             store=self.store,
             uploads=UploadStore(settings, client),
             batches=batches,
-            changes=BatchChanges(settings, client),
+            changes=BatchActions(settings, client),
             queue=self.queue,
+            workers=self.workers,
             storage=storage,
             objects=objects,
             results=BatchResults(self.store, batches, storage, objects),
@@ -93,7 +95,7 @@ class WorkerService:
             store=self.store,
             storage=storage,
             children=self.children,
-            tally=self.tally,
+            counters=self.counters,
             stopping=self.stopping,
             scratch_folder=self.children.jobs_folder,
             result_cache=ResultCache(
@@ -165,8 +167,8 @@ class WorkerService:
         self.children.close()
         self.scratch.close()
         try:
-            self.tally.flush()
-            self.queue.worker_gone(self.worker.id)
+            self.counters.flush()
+            self.workers.remove(self.worker.id)
             self.queue.dispatch()
         except StoreUnavailableError as error:
             log.warning("worker shutdown not recorded", error=error.message)

@@ -1,7 +1,7 @@
 -- A job's record as clients get it, with its place in line and the time left reckoned at this moment. Follows time_left.lua.
 
 -- What a client gets to see of a record. Not the report: it is the longest field, and read from storage.
-local SHOWN = {'state', 'request', 'version', 'created_ms', 'stage', 'progress', 'attempt', 'losses', 'fence',
+local SHOWN = {'schema', 'state', 'request', 'version', 'created_ms', 'stage', 'progress', 'attempt', 'losses', 'fence',
   'started_ms', 'finished_ms', 'expires_ms', 'outputs', 'probed', 'error', 'attempt_errors', 'cached', 'batch', 'content'}
 
 -- The record as one JSON object, which its reader takes apart far sooner than a list of Redis's.

@@ -140,7 +140,7 @@ def test_an_upload_that_nobody_used_gives_its_room_back(settings: Settings, stan
     assert web.post("/v1/uploads", data=b"x" * 100).status_code == 201
     assert web.post("/v1/uploads", data=b"x").status_code == 429
     impatient = settings.model_copy(update={"upload_abandoned_seconds": 0.0})
-    assert Collector(impatient, stand_in.storage).run()
+    assert Collector(impatient, stand_in.storage).collect()
     assert web.post("/v1/uploads", data=b"x" * 100).status_code == 201
 
 

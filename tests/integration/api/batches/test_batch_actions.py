@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared.batches.actions import BatchChanges
+from shared.batches.actions import BatchActions
 from shared.errors import StoreUnavailableError
 from shared.maintenance.garbage_collector import Collector
 from tests.fixtures.batches import Catalog
@@ -28,9 +28,9 @@ def batch(catalog: Catalog) -> str:
     return batch_id
 
 
-def dies(catalog: Catalog, after: int) -> BatchChanges:
+def dies(catalog: Catalog, after: int) -> BatchActions:
     """Return what makes changes in small parts, and finds Redis away after so many of them."""
-    changes = BatchChanges(catalog.settings, letters_at_once=4, jobs_at_once=1)
+    changes = BatchActions(catalog.settings, letters_at_once=4, jobs_at_once=1)
     run, runs = changes._scripts.run, Counter[str]()
 
     def counted(name: str, *args: object) -> Any:
@@ -59,7 +59,7 @@ def agree(catalog: Catalog, batch: str) -> Counter[str]:
     told = {state: n for state, n in catalog.read(batch)["counts"].items() if n}
     items = Counter(item["state"] for item in catalog.items(batch))
     assert told == items
-    server = {state: n for state, n in catalog.stand_in.queue.counts().items() if n}
+    server = {state: n for state, n in catalog.stand_in.statistics.jobs_by_state().items() if n}
     assert server == {state: n for state, n in items.items() if state not in {"waiting", "invalid"}}
     return items
 
@@ -105,7 +105,7 @@ def test_what_comes_after_a_cancel_that_was_broken_off_finishes_it_first(
         assert catalog.web.get(f"/v1/batches/{batch}").status_code == 404
         assert not [key for key in catalog.batches._redis.scan_iter("*") if batch[:24] in key]
         return
-    catalog.stand_in.announce({**catalog.stand_in.queue.workers()[0].descriptions[0], "version": "2"})
+    catalog.stand_in.announce({**catalog.stand_in.workers.live_workers()[0].descriptions[0], "version": "2"})
     assert catalog.web.post(f"/v1/batches/{batch}/{next_call}").status_code == 202
     assert not agree(catalog, batch).keys() & {"queued", "running"}
     catalog.feed()

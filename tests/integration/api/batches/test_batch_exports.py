@@ -75,13 +75,13 @@ def test_names_of_copies_are_remembered_when_redis_is_lost_in_the_middle_of_a_ma
         UploadStore(catalog.settings),
         catalog.batches,
         catalog.storage,
-        EngineCatalog(catalog.settings, catalog.stand_in.queue),
+        EngineCatalog(catalog.settings, catalog.stand_in.queue, catalog.stand_in.workers),
     )
     reader.read_chunks(catalog.batches.read(batch), 1, lambda: False)
     assert catalog.read(batch)["total"] == CHUNK_ITEMS
     catalog.batches._redis.flushall()
     catalog.stand_in.announce()
-    assert dict(BatchRebuild(catalog.batches, catalog.storage).run()) == {batch: True}
+    assert dict(BatchRebuild(catalog.batches, catalog.storage).restore_all()) == {batch: True}
     catalog.feed()
     assert catalog.read(batch)["total"] == CHUNK_ITEMS + 10
     last = catalog.feeder.objects.items(batch, 1, [CHUNK_ITEMS + 10])[0]

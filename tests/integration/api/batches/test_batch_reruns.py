@@ -35,7 +35,7 @@ def test_what_an_older_engine_made_is_done_again_and_kept_until_then(catalog: Ca
     assert catalog.web.get(after[1]["outputs"][0]["url"]).data == b"0123456789" * 100
     patient = catalog.settings.model_copy(update={"upload_abandoned_seconds": 0.05})
     time.sleep(1.1)
-    assert Collector(patient, catalog.storage).run(now=True)
+    assert Collector(patient, catalog.storage).collect(now=True)
     assert catalog.web.get(after[0]["outputs"][0]["url"]).data == b"abcdefghij" * 50
     assert catalog.web.get(after[1]["outputs"][0]["url"]).data == b"0123456789" * 100
     stems = [k for k in catalog.keys_below("jobs/") if k.endswith(".flac")]

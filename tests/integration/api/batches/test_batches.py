@@ -46,7 +46,7 @@ def test_a_cancel_ends_all_that_has_not_ended(catalog: Catalog) -> None:
     catalog.feed()
     assert catalog.web.post(f"/v1/batches/{batch['id']}/cancel").json["code"] == "batch_state_conflict"
     assert [i["state"] for i in catalog.items(batch["id"])] == ["succeeded"] + ["canceled"] * 19
-    assert catalog.stand_in.queue.counts()["queued"] == 0
+    assert catalog.stand_in.statistics.jobs_by_state()["queued"] == 0
 
 
 def test_what_failed_is_done_again(catalog: Catalog) -> None:
@@ -61,7 +61,7 @@ def test_what_failed_is_done_again(catalog: Catalog) -> None:
     assert catalog.web.post(f"/v1/batches/{batch['id']}/retry-failed").status_code == 409
     time.sleep(1.1)
     patient = catalog.settings.model_copy(update={"upload_abandoned_seconds": 0.05})
-    assert Collector(patient, catalog.storage).run(now=True)
+    assert Collector(patient, catalog.storage).collect(now=True)
     assert len([k for k in catalog.keys_below("jobs/") if k.endswith("job.json")]) == 3, "one for each, of its last end"
 
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from flask.testing import FlaskClient
 
-from shared.jobs.archive import rebuild
 from shared.jobs.store import JobStore
+from shared.maintenance.job_rebuild import rebuild_jobs
 from tests.fixtures.api import StandIn, submit
 
 
@@ -94,7 +94,7 @@ def test_no_tag_and_no_memory_outlives_a_lost_record(web: FlaskClient, stand_in:
     ended = web.get(path)
     stand_in.store._redis.flushdb()
     assert web.get(path).status_code == 404
-    assert [restored for _, restored in rebuild(stand_in.store, stand_in.storage)] == [True]
+    assert [restored for _, restored in rebuild_jobs(stand_in.store, stand_in.storage)] == [True]
     for tag in tags:
         answer = web.get(path, headers={"If-None-Match": tag})
         assert (answer.status_code, answer.json["state"]) == (200, "succeeded")

@@ -16,14 +16,16 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from shared.batches.actions import BatchChanges
+from shared.batches.actions import BatchActions
 from shared.batches.model import BatchRequest, BatchState, ItemState, Manifest, batch_id_from, batch_of, job_id_of
 from shared.batches.store import BatchStore
 from shared.batches.stored_items import Result
 from shared.errors import BatchStateError, IllegalTransitionError, JobNotFoundError
 from shared.jobs.model import JobRequest, JobState, Output, Source
 from shared.jobs.store import Claim, JobStore
-from shared.queue.dispatcher import JobQueue, Worker
+from shared.queue.dispatcher import JobQueue
+from shared.queue.statistics import QueueStatistics
+from shared.queue.worker_registry import Worker, WorkerRegistry
 from shared.redis_client.connection import connect
 from tests.integration.shared.repeatable import Ids, Silent, await_next_millisecond, patient_settings, runs
 
@@ -62,9 +64,10 @@ class Batches(RuleBasedStateMachine):
         self.redis.flushdb()
         self.store, self.batches = JobStore(self.settings, self.redis), BatchStore(self.settings, self.redis)
         # Parts so small that every change takes several.
-        self.changes = BatchChanges(self.settings, self.redis, letters_at_once=3, jobs_at_once=2)
+        self.changes = BatchActions(self.settings, self.redis, letters_at_once=3, jobs_at_once=2)
         self.queue = JobQueue(self.settings, self.redis, producer=Silent())  # type: ignore[arg-type]
-        self.queue.worker_beat(Worker("w", 2, (ENGINE,), ()))
+        self.statistics = QueueStatistics(self.settings, self.redis)
+        WorkerRegistry(self.settings, self.redis).heartbeat(Worker("w", 2, (ENGINE,), ()))
         self.books: dict[str, Books] = {}
         self.held: dict[str, int] = {}
         self.losses: Counter[str] = Counter()
@@ -92,9 +95,11 @@ class Batches(RuleBasedStateMachine):
         cursor = f"{len(books.items) + len(letters)} {is_last}"
         if stale:
             # Somebody else was faster: what a slow reader tells is passed over.
-            assert not self.batches.read_on(_behind(batch), cursor=cursor, letters=letters, uploads=[], is_last=is_last)
+            assert not self.batches.append_items(
+                _behind(batch), cursor=cursor, letters=letters, uploads=[], is_last=is_last
+            )
             return
-        taken = self.batches.read_on(batch, cursor=cursor, letters=letters, uploads=[], is_last=is_last)
+        taken = self.batches.append_items(batch, cursor=cursor, letters=letters, uploads=[], is_last=is_last)
         assert taken == (books.state is BatchState.READING)
         if taken:
             books.items += [ItemState.WAITING if letter == "w" else ItemState.INVALID for letter in letters]
@@ -259,7 +264,7 @@ class Batches(RuleBasedStateMachine):
 
     @invariant()
     def the_servers_counts_are_the_sum(self) -> None:
-        counted = {s: n for s, n in self.queue.counts().items() if n}
+        counted = {s: n for s, n in self.statistics.jobs_by_state().items() if n}
         told: Counter[str] = Counter()
         for books in self.books.values():
             told.update(s.value for s in books.items if s not in {ItemState.WAITING, ItemState.INVALID})

@@ -21,7 +21,9 @@ from hypothesis.stateful import (
 from shared.errors import IllegalTransitionError, JobNotFoundError
 from shared.jobs.model import TERMINAL, TRANSITIONS, JobRequest, JobState, Output, Source
 from shared.jobs.store import Claim, JobStore
-from shared.queue.dispatcher import JobQueue, Worker
+from shared.queue.dispatcher import JobQueue
+from shared.queue.statistics import QueueStatistics
+from shared.queue.worker_registry import Worker, WorkerRegistry
 from shared.redis_client.connection import connect
 from tests.integration.shared.repeatable import Ids, Silent, await_next_millisecond, patient_settings, runs
 
@@ -43,7 +45,8 @@ class LifeCycle(RuleBasedStateMachine):
         self.redis.flushdb()
         self.store = JobStore(self.settings, self.redis)
         self.queue = JobQueue(self.settings, self.redis, producer=Silent())  # type: ignore[arg-type]
-        self.queue.worker_beat(Worker("w", SLOTS, (ENGINE,), (), KEPT_SLOTS))
+        self.statistics = QueueStatistics(self.settings, self.redis)
+        WorkerRegistry(self.settings, self.redis).heartbeat(Worker("w", SLOTS, (ENGINE,), (), KEPT_SLOTS))
         self.states: dict[str, JobState] = {}
         self.owners: dict[str, str] = {}
         self.classes: dict[str, str] = {}
@@ -241,7 +244,7 @@ class LifeCycle(RuleBasedStateMachine):
 
     @invariant()
     def counters_and_window_hold(self) -> None:
-        counted = {s: n for s, n in self.queue.counts().items() if n}
+        counted = {s: n for s, n in self.statistics.jobs_by_state().items() if n}
         assert counted == dict(Counter(s.value for s in self.states.values()))
         published = set(self.redis.zrange(f"model:published:{ENGINE}", 0, -1))
         running = {i for i, s in self.states.items() if s is JobState.RUNNING}

@@ -10,7 +10,8 @@ import pytest
 
 from shared.jobs.model import Job, JobRequest, Source
 from shared.jobs.store import Claim, JobStore
-from shared.queue.dispatcher import JobQueue, Worker
+from shared.queue.dispatcher import JobQueue
+from shared.queue.worker_registry import Worker
 from shared.settings import Settings
 from tests.fixtures.api import ENGINE, StandIn
 from tests.fixtures.servers import ValkeyServer
@@ -39,7 +40,7 @@ def begin(stand_in: StandIn) -> Callable[[], Job]:
 def beat(stand_in: StandIn, **told: Any) -> None:
     worker = Worker("stand-in", 1, ("repetition",), (ENGINE,))
     was_away = told.pop("was_away", False)
-    stand_in.queue.worker_beat(replace(worker, **told), was_away=was_away)
+    stand_in.workers.heartbeat(replace(worker, **told), was_away=was_away)
 
 
 def test_a_lease_that_was_last_renewed_before_an_outage_is_not_charged(

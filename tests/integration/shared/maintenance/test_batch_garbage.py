@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from shared.jobs.archive import rebuild
 from shared.maintenance.batch_rebuild import BatchRebuild
 from shared.maintenance.garbage_collector import Collector
+from shared.maintenance.job_rebuild import rebuild_jobs
 from shared.settings import Settings
 from tests.fixtures.batches import Catalog, jsonl
 
@@ -21,7 +21,7 @@ def impatient(catalog: Catalog) -> Settings:
 
 def collect(settings: Settings, catalog: Catalog) -> None:
     time.sleep(1.1)  # the storage tells times by the second
-    assert Collector(settings, catalog.storage).run(now=True)
+    assert Collector(settings, catalog.storage).collect(now=True)
 
 
 def test_nothing_of_a_kept_batch_is_collected(catalog: Catalog, impatient: Settings) -> None:
@@ -77,7 +77,7 @@ def test_a_batch_goes_with_all_that_it_had(catalog: Catalog, impatient: Settings
     left = {k for k in catalog.batches._redis.keys("*") if batch["id"][:24] in k}
     assert left == set()
     assert int(catalog.batches._redis.hget("sq:usage:local", "bytes") or 0) == 0
-    assert not any(catalog.stand_in.queue.counts().values())
+    assert not any(catalog.stand_in.statistics.jobs_by_state().values())
 
 
 def test_objects_of_a_batch_that_never_came_to_be_are_removed(catalog: Catalog, impatient: Settings) -> None:
@@ -102,10 +102,10 @@ def test_a_lost_redis_takes_no_batch_with_it(catalog: Catalog, impatient: Settin
     catalog.batches._redis.flushall()
     collect(impatient, catalog)
     assert stems <= catalog.keys_below("jobs/"), "an empty Redis is not believed"
-    assert dict(BatchRebuild(catalog.batches, catalog.storage).run()) == {done: True, half: True}
-    assert dict(BatchRebuild(catalog.batches, catalog.storage).run()) == {done: False, half: False}
+    assert dict(BatchRebuild(catalog.batches, catalog.storage).restore_all()) == {done: True, half: True}
+    assert dict(BatchRebuild(catalog.batches, catalog.storage).restore_all()) == {done: False, half: False}
     store, holds = catalog.stand_in.store, catalog.batches.holds_job
-    assert list(rebuild(store, catalog.storage, holds)) == [], "its jobs stay with the batch"
+    assert list(rebuild_jobs(store, catalog.storage, holds)) == [], "its jobs stay with the batch"
     Collector(impatient, catalog.storage).adopt()
     catalog.stand_in.announce()
     catalog.feed()

@@ -7,13 +7,15 @@ import time
 import pytest
 
 from shared.errors import JobNotFoundError
-from shared.jobs.archive import rebuild, write_document
+from shared.jobs.archive import write_document
 from shared.jobs.model import JobRequest, JobState, Output, Source
 from shared.jobs.store import Claim, JobStore, new_id
 from shared.jobs.uploads import UploadStore
 from shared.maintenance import garbage_collector as collector_module
 from shared.maintenance.garbage_collector import Collector
-from shared.queue.dispatcher import JobQueue, Worker
+from shared.maintenance.job_rebuild import rebuild_jobs
+from shared.queue.dispatcher import JobQueue
+from shared.queue.worker_registry import Worker, WorkerRegistry
 from shared.settings import Settings
 from shared.storage.object_storage import ObjectStorage, output_key, upload_key
 
@@ -30,7 +32,8 @@ class World:
         self.queue = JobQueue(self.settings)
         self.storage = ObjectStorage(self.settings)
         self.collector = Collector(self.settings, self.storage)
-        self.queue.worker_beat(Worker("w", 8, ("repetition",), ()))
+        self.workers = WorkerRegistry(self.settings)
+        self.workers.heartbeat(Worker("w", 8, ("repetition",), ()))
 
     def upload(self, *, implicit: bool = True) -> Source:
         upload_id = new_id()
@@ -65,7 +68,7 @@ class World:
 
     def collect(self) -> None:
         time.sleep(0.1)
-        assert self.collector.run(now=True) is not None
+        assert self.collector.collect(now=True) is not None
 
 
 @pytest.fixture
@@ -132,7 +135,7 @@ def test_one_run_removes_however_many_have_expired(settings: Settings, monkeypat
         world.succeed(claim)
         world.store.delete(claim.job.id)
     time.sleep(1)
-    collection = world.collector.run(now=True)
+    collection = world.collector.collect(now=True)
     assert collection
     assert (collection.expired_jobs, collection.deletions_finished) == (5, 3)
     assert world.stored() == set()
@@ -165,7 +168,7 @@ def test_a_lost_redis_takes_nothing_with_it_and_records_are_rebuilt(world: World
     world.store._redis.flushall()
     world.collect()
     assert output.key in world.stored(), "an empty Redis is not believed"
-    assert list(rebuild(world.store, world.storage)) == [(claim.job.id, True)]
+    assert list(rebuild_jobs(world.store, world.storage)) == [(claim.job.id, True)]
     world.collector.adopt()
     (after,) = world.store.read_many([claim.job.id])
     assert (after.state, after.outputs, after.report, after.probed) == (
@@ -177,10 +180,10 @@ def test_a_lost_redis_takes_nothing_with_it_and_records_are_rebuilt(world: World
     assert after.request == before.request
     assert abs((after.created_at or 0) - (before.created_at or 0)) < 0.01
     assert abs((after.started_at or 0) - (before.started_at or 1)) < 0.01
-    assert list(rebuild(world.store, world.storage)) == [(claim.job.id, False)]
+    assert list(rebuild_jobs(world.store, world.storage)) == [(claim.job.id, False)]
     world.collect()
     assert output.key in world.stored()
-    world.queue.worker_beat(Worker("w", 8, ("repetition",), ()))
+    world.workers.heartbeat(Worker("w", 8, ("repetition",), ()))
     assert world.running().fence > claim.fence, "fences go on above those that storage knows"
 
 
@@ -191,6 +194,6 @@ def test_what_an_attempt_stumbled_on_is_rebuilt_with_its_job(world: World) -> No
     world.store.fail(claim, error, retry_in_seconds=None)
     (before,) = world.store.read_many([claim.job.id])
     world.store._redis.flushall()
-    assert list(rebuild(world.store, world.storage)) == [(claim.job.id, True)]
+    assert list(rebuild_jobs(world.store, world.storage)) == [(claim.job.id, True)]
     (after,) = world.store.read_many([claim.job.id])
     assert (after.error, after.attempt_errors) == (before.error, (error,))

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import replace
 
 from shared.jobs.model import JobRequest, Source
-from shared.queue.dispatcher import Worker
+from shared.queue.worker_registry import Worker
 from tests.fixtures.batches import Catalog
 
 ENGINE = "repetition"
@@ -34,7 +34,8 @@ def test_batches_and_owners_share_the_slots_evenly(catalog: Catalog) -> None:
 
 
 def test_bulk_never_fills_the_workers(catalog: Catalog) -> None:
-    catalog.stand_in.queue.worker_beat(Worker("two", 2, (ENGINE,), catalog.stand_in.queue.workers()[0].descriptions, 1))
+    workers = catalog.stand_in.workers
+    workers.heartbeat(Worker("two", 2, (ENGINE,), workers.live_workers()[0].descriptions, 1))
     request = JobRequest(source=Source("songs/a.flac", "a.flac", 1), engine=ENGINE, priority="bulk")
     for _ in range(50):
         catalog.stand_in.store.submit(request)
@@ -50,9 +51,9 @@ def test_bulk_never_fills_the_workers(catalog: Catalog) -> None:
 
 
 def test_a_worker_without_a_free_slot_passes_messages_on_while_another_has_one(catalog: Catalog) -> None:
-    queue, store = catalog.stand_in.queue, catalog.stand_in.store
-    descriptions = queue.workers()[0].descriptions
-    queue.worker_beat(Worker("keeps one", 2, (ENGINE,), descriptions, 1))
+    queue, store, workers = catalog.stand_in.queue, catalog.stand_in.store, catalog.stand_in.workers
+    descriptions = workers.live_workers()[0].descriptions
+    workers.heartbeat(Worker("keeps one", 2, (ENGINE,), descriptions, 1))
     request = JobRequest(source=Source("songs/a.flac", "a.flac", 1), engine=ENGINE, priority="bulk")
     first, second, third = (store.submit(request).id for _ in range(3))
     urgent = store.submit(replace(request, priority="interactive")).id
@@ -73,8 +74,8 @@ def test_a_worker_without_a_free_slot_passes_messages_on_while_another_has_one(c
 
 
 def test_a_message_is_not_passed_on_for_ever(catalog: Catalog) -> None:
-    queue, store = catalog.stand_in.queue, catalog.stand_in.store
-    queue.worker_beat(Worker("hangs", 1, (ENGINE,), queue.workers()[0].descriptions))
+    queue, store, workers = catalog.stand_in.queue, catalog.stand_in.store, catalog.stand_in.workers
+    workers.heartbeat(Worker("hangs", 1, (ENGINE,), workers.live_workers()[0].descriptions))
     request = JobRequest(source=Source("songs/a.flac", "a.flac", 1), engine=ENGINE)
     first, second = (store.submit(request).id for _ in range(2))
     catalog.stand_in.published_ids()
@@ -85,8 +86,8 @@ def test_a_message_is_not_passed_on_for_ever(catalog: Catalog) -> None:
 
 
 def test_a_job_that_waits_for_a_slot_is_handed_on_when_another_worker_has_one(catalog: Catalog) -> None:
-    queue, store = catalog.stand_in.queue, catalog.stand_in.store
-    queue.worker_beat(Worker("other", 1, (ENGINE,), queue.workers()[0].descriptions))
+    queue, store, workers = catalog.stand_in.queue, catalog.stand_in.store, catalog.stand_in.workers
+    workers.heartbeat(Worker("other", 1, (ENGINE,), workers.live_workers()[0].descriptions))
     request = JobRequest(source=Source("songs/a.flac", "a.flac", 1), engine=ENGINE, priority="bulk")
     first, second, waiting, next_one = (store.submit(request).id for _ in range(4))
     catalog.stand_in.published_ids()

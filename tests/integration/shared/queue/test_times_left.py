@@ -13,7 +13,8 @@ import pytest
 
 from shared.jobs.model import JobRequest, Source
 from shared.jobs.store import Claim, JobStore
-from shared.queue.dispatcher import JobQueue, Worker
+from shared.queue.dispatcher import JobQueue
+from shared.queue.worker_registry import Worker, WorkerRegistry
 from shared.settings import Settings
 from tests.integration.shared.repeatable import Silent
 
@@ -38,7 +39,7 @@ class SleepingWorkers:
 
     def __post_init__(self) -> None:
         self.store, self.queue = JobStore(self.settings), JobQueue(self.settings, producer=Silent())  # type: ignore[arg-type]
-        self.queue.worker_beat(Worker("w", self.slots, ("e",), ()))
+        WorkerRegistry(self.settings).heartbeat(Worker("w", self.slots, ("e",), ()))
         self._lock = threading.Lock()
         self._children = threading.Semaphore(self.slots)
         self.over = threading.Event()

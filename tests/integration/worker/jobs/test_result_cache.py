@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from shared.batches.actions import BatchChanges
+from shared.batches.actions import BatchActions
 from shared.batches.item_status import BatchItems
 from shared.batches.model import BatchRequest, Manifest, batch_id_from, job_id_of
 from shared.batches.store import BatchStore
 from shared.batches.stored_items import Result
-from shared.counters import Tally
+from shared.counters import Counters
 from shared.jobs.archive import store_document
 from shared.jobs.model import Job, JobRequest, JobState, Output, Source
 from shared.jobs.store import Claim, new_id
@@ -49,14 +49,14 @@ class World(StandIn):
             storage=self.storage,
             engines=[ENGINE],
         )
-        tally = Tally(connect(self.settings), self.settings.redis_prefix)
+        counters = Counters(connect(self.settings), self.settings.redis_prefix)
         stopping = Event()
         self.supervisor = Supervisor(
             settings=self.settings,
             store=self.store,
             storage=self.storage,
-            children=Children(self.settings, self.folder, tally),
-            tally=tally,
+            children=Children(self.settings, self.folder, counters),
+            counters=counters,
             stopping=stopping,
             scratch_folder=self.folder / "jobs",
             result_cache=self.earlier,
@@ -138,7 +138,7 @@ def test_copies_outlive_the_job_they_were_made_from_and_its_collection(world: Wo
     again = world.settle(world.submit())
     collector = Collector(world.settings, world.storage)
     collector.remove(world.store.delete(first.id))
-    assert collector.run()
+    assert collector.collect()
     assert world.read(again.outputs[1]) == b"accompaniment" * 100
     third = world.settle(world.submit())
     assert third.cached, "a copy answers as well as what it was made from"
@@ -206,7 +206,7 @@ def test_copies_cost_neither_the_days_audio_nor_the_engines_pace(world: World) -
 def test_an_item_that_is_done_again_since_its_copies_failed_is_not_separated_again(world: World) -> None:
     batches, batch_id = BatchStore(world.settings), batch_id_from(new_id())
     batch = batches.create(batch_id, BatchRequest(Manifest(None, "x", "jsonl"), "local"))
-    assert batches.read_on(batch, cursor="1", letters="w", uploads=[], is_last=True)
+    assert batches.append_items(batch, cursor="1", letters="w", uploads=[], is_last=True)
     job_id = job_id_of(batch_id, 1)
     source = Source(upload_key(new_id()), "song.mp3", 4, SHA256, "gone")
     request = JobRequest(source=source, engine="repetition", preset="original")
@@ -231,7 +231,7 @@ def test_an_item_that_is_done_again_since_its_copies_failed_is_not_separated_aga
         upload_id=None,
         made_by="repetition@1",
     )
-    BatchChanges(world.settings).retry_failed(batch_id)
+    BatchActions(world.settings).retry_failed(batch_id)
     again = world.settle(feed())
     assert (again.state, again.cached) == (JobState.SUCCEEDED, True)
     assert again.fence > first.fence

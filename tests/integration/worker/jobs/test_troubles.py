@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.counters import Tally
+from shared.counters import Counters
 from shared.redis_client.connection import connect
 from shared.settings import Settings
 from worker.child.pool import Children
@@ -35,10 +35,10 @@ def test_a_worker_whose_scratch_folder_is_gone_goes_on_telling_that_it_lives(ser
     service.start()
     for _ in range(2):
         until = time.monotonic() + PATIENCE_SECONDS
-        while service.worker.id not in {worker.id for worker in service.queue.workers()}:
+        while service.worker.id not in {worker.id for worker in service.workers.live_workers()}:
             assert time.monotonic() < until, "it tells nothing any more"
             time.sleep(0.05)
-        service.queue.worker_gone(service.worker.id)
+        service.workers.remove(service.worker.id)
 
 
 def use_up(children: Children, monkeypatch: pytest.MonkeyPatch, python: str) -> None:
@@ -50,8 +50,8 @@ def use_up(children: Children, monkeypatch: pytest.MonkeyPatch, python: str) -> 
 def test_a_slot_is_not_lost_with_a_child_that_could_not_be_replaced(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tally = Tally(connect(settings), settings.redis_prefix)
-    children = Children(settings.model_copy(update={"child_jobs": 1}), tmp_path, tally)
+    counters = Counters(connect(settings), settings.redis_prefix)
+    children = Children(settings.model_copy(update={"child_jobs": 1}), tmp_path, counters)
     try:
         with pytest.raises(OSError, match="nothing-here"):
             use_up(children, monkeypatch, str(tmp_path / "nothing-here"))

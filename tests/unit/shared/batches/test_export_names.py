@@ -6,9 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.batches.export_names import MAX_KEY_BYTES, UNSAFE, check_template, export_key, export_keys, told_apart
+from shared.batches.export_names import (
+    MAX_KEY_BYTES,
+    UNSAFE,
+    check_template,
+    export_key,
+    export_keys,
+    with_distinct_names,
+)
 from shared.batches.model import Export
-from shared.batches.stored_items import Item
+from shared.batches.stored_items import StoredItem
 from shared.errors import RequestInvalidError
 
 TEMPLATES = ("{track}/{stem}.{format}", "{number}-{stem}", "a/../{track}/./{stem}", "/{track}{stem}/")
@@ -51,9 +58,9 @@ def test_no_two_tracks_have_copies_of_one_name_wherever_the_reading_is_broken_of
     keys: list[str] = []
     firsts: dict[str, str] = {}
     for tracks in chunks:
-        items = [Item(len(keys) + n, 1, track) for n, track in enumerate(tracks, 1)]
-        named, marks = told_apart(export, items, lambda wanted: [mark in given_marks for mark in wanted])
-        assert told_apart(export, items, lambda wanted: [mark in given_marks for mark in wanted])[0] == named
+        items = [StoredItem(len(keys) + n, 1, track) for n, track in enumerate(tracks, 1)]
+        named, marks = with_distinct_names(export, items, lambda wanted: [mark in given_marks for mark in wanted])
+        assert with_distinct_names(export, items, lambda wanted: [mark in given_marks for mark in wanted])[0] == named
         given_marks.update(marks)
         keys += [export_keys(export, item, ["vocals"])["vocals"] for item in named]
         for item in named:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.batches.manifest_format import MAX_LINE_BYTES, Line, read_header, read_lines
+from shared.batches.manifest_format import MAX_LINE_BYTES, ManifestLine, read_header, read_lines
 from shared.errors import ManifestInvalidError
 
 JSON_LINES = st.one_of(
@@ -53,20 +53,20 @@ def test_line_numbers_count_what_an_editor_counts() -> None:
     lines = list(read_lines([b'\n{"a": 1}\n\n\nno\n{"b": 2}'], "jsonl"))
     assert [(line.number, line.values, line.error) for line in lines] == [
         (2, {"a": 1}, None),
-        (5, None, "The line is no JSON."),
+        (5, None, "The line is not valid JSON."),
         (6, {"b": 2}, None),
     ]
 
 
 def test_numbers_that_json_does_not_have_are_refused() -> None:
     (line,) = read_lines([b'{"a": NaN}'], "jsonl")
-    assert line.error == "The line is no JSON."
+    assert line.error == "The line is not valid JSON."
 
 
 def test_a_table_row_becomes_what_a_json_line_would_say() -> None:
     text = "track,bucket,key,stems,start_seconds,parameters.margin,parameters.window,metadata.isrc\n"
     (line,) = read_lines([text.encode() + b"T,b,k/a.flac,vocals;drums,1.5,2,hann,X\n"], "csv")
-    assert line == Line(
+    assert line == ManifestLine(
         2,
         len(text) + 39,
         {

@@ -1,0 +1,88 @@
+"""Keeps track of the live workers: each renews its record in Redis with a heartbeat."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import redis
+
+from shared.redis_client.connection import connect, guarded
+from shared.redis_client.scripts import Scripts
+from shared.settings import Settings
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A live worker, as its last heartbeat described it."""
+
+    id: str
+    slots: int
+    engines: tuple[str, ...]
+    descriptions: tuple[Mapping[str, Any], ...]
+    kept_slots: int = 0
+    """Slots that are reserved for interactive jobs."""
+    fault: str | None = None
+    """Why it claims no jobs: the storage does not serve it. None if it claims jobs."""
+    landlock: int = 0
+    """The version of Landlock on its machine; 0: none, so decoders run without this sandbox."""
+    seccomp: bool = False
+    """Whether seccomp filters system calls on its machine."""
+
+
+class WorkerRegistry:
+    """The workers' records in Redis. Every method may raise StoreUnavailableError."""
+
+    def __init__(self, settings: Settings, client: redis.Redis | None = None) -> None:
+        self._alive_seconds = settings.worker_alive_seconds
+        self._redis = client or connect(settings)
+        self._prefix = settings.redis_prefix
+        self._scripts = Scripts(self._redis, settings.redis_prefix)
+
+    def heartbeat(self, worker: Worker, *, was_away: bool = False) -> None:
+        """Record that a worker is alive, with its slots and engines.
+
+        `was_away`: its calls to Redis failed until now, or Redis was restarted.
+        """
+        self._scripts.run(
+            "queue/worker_heartbeat",
+            worker.id,
+            worker.slots,
+            ",".join(worker.engines),
+            json.dumps(worker.descriptions),
+            worker.kept_slots,
+            worker.fault,
+            int(was_away),
+            worker.landlock,
+            int(worker.seccomp),
+        )
+
+    def remove(self, worker_id: str) -> None:
+        """Remove a worker that stops, so its slots no longer count."""
+        guarded(lambda: self._redis.zrem(f"{self._prefix}workers", worker_id))
+
+    def live_workers(self) -> list[Worker]:
+        """Return the live workers."""
+        now = guarded(self._redis.time)
+        since = int((now[0] - self._alive_seconds) * 1000)
+        ids = cast("list[str]", guarded(lambda: self._redis.zrangebyscore(f"{self._prefix}workers", since, "+inf")))
+        pipeline = self._redis.pipeline(transaction=False)
+        for worker_id in ids:
+            pipeline.hgetall(f"{self._prefix}worker:{worker_id}")
+        records = cast("Sequence[Mapping[str, str]]", guarded(pipeline.execute))
+        return [_worker(i, r) for i, r in zip(ids, records, strict=True) if r]
+
+
+def _worker(worker_id: str, record: Mapping[str, str]) -> Worker:
+    return Worker(
+        id=worker_id,
+        slots=int(record["slots"]),
+        engines=tuple(e for e in record["engines"].split(",") if e),
+        descriptions=tuple(json.loads(record["descriptions"] or "[]")),
+        kept_slots=int(record.get("kept_slots") or 0),
+        fault=record.get("fault") or None,
+        landlock=int(record.get("landlock") or 0),
+        seccomp=record.get("seccomp") == "1",
+    )

@@ -1,0 +1,72 @@
+"""The table of transitions is what the Lua scripts do: each action is tried on a job in each state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from shared.errors import IllegalTransitionError
+from shared.jobs.model import TRANSITIONS, JobRequest, JobState, Source
+from shared.jobs.store import Claim
+from shared.queue.worker_registry import Worker
+from tests.fixtures.api import ENGINE, StandIn
+
+REQUEST = JobRequest(source=Source("uploads/x", "x.wav", 1), engine="repetition")
+ERROR = {"code": "out_of_memory", "message": "The child used too much memory."}
+
+
+def let_the_lease_expire(stand_in: StandIn, claim: Claim) -> None:
+    stand_in.store._redis.zadd("sq:running", {claim.job.id: 1}, xx=True)
+    stand_in.queue.rescue()
+
+
+def publish_and_claim(stand_in: StandIn, claim: Claim) -> None:
+    stand_in.queue.dispatch()
+    stand_in.store.claim(claim.job.id, "another")
+
+
+ACTIONS: Mapping[str, Callable[[StandIn, Claim], object]] = {
+    "claim": publish_and_claim,
+    "succeed": lambda s, c: s.store.succeed(c, outputs=[], probed={}, report={}),
+    "fail": lambda s, c: s.store.fail(c, ERROR, retry_in_seconds=None),
+    "fail and retry": lambda s, c: s.store.fail(c, ERROR, retry_in_seconds=0.0),
+    "hand back": lambda s, c: s.store.hand_back(c),
+    "cancel": lambda s, c: s.store.cancel(c.job.id),
+    "retry": lambda s, c: s.store.retry(c.job.id),
+    "lease expires": let_the_lease_expire,
+}
+
+WAYS_TO: Mapping[JobState, str | None] = {
+    JobState.RUNNING: None,
+    JobState.QUEUED: "hand back",
+    JobState.SUCCEEDED: "succeed",
+    JobState.FAILED: "fail",
+    JobState.CANCELED: "cancel",
+}
+
+
+def job_in(stand_in: StandIn, state: JobState) -> Claim:
+    """Return a job in this state, with the last claim of it."""
+    job = stand_in.store.submit(REQUEST)
+    stand_in.queue.dispatch()
+    claim = stand_in.claim(job.id)
+    if (way := WAYS_TO[state]) is not None:
+        ACTIONS[way](stand_in, claim)
+    assert stand_in.store.read(job.id).state is state
+    return claim
+
+
+def test_the_scripts_make_exactly_the_transitions_of_the_table(stand_in: StandIn) -> None:
+    # Room for all jobs of this test at a time.
+    stand_in.workers.heartbeat(Worker("stand-in", 100, ("repetition",), (ENGINE,)))
+    seen: dict[JobState, set[JobState]] = {state: set() for state in JobState}
+    for state in JobState:
+        for action in ACTIONS.values():
+            claim = job_in(stand_in, state)
+            try:
+                action(stand_in, claim)
+            except IllegalTransitionError:
+                assert stand_in.store.read(claim.job.id).state is state
+            after = stand_in.store.read(claim.job.id).state
+            if after is not state:
+                seen[state].add(after)
+    assert seen == {state: set(following) for state, following in TRANSITIONS.items()}
