@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import Field
 
+from shared.audio_formats import is_audio_name
 from shared.batches.manifest_format import Line
 from shared.batches.model import BatchRequest, Manifest
 from shared.batches.stored_items import Item
@@ -23,15 +24,6 @@ from shared.jobs.uploads import UploadStore
 from shared.queue.engine_catalog import Choice, EngineCatalog
 from shared.settings import Settings, split_names
 from shared.storage.object_storage import ObjectStorage
-
-AUDIO_ENDINGS = frozenset(
-    {
-        *("aac", "ac3", "aif", "aiff", "alac", "ape", "au", "caf", "dsf", "flac", "m4a", "m4b", "mka", "mp2", "mp3"),
-        *("mp4", "mpc", "oga", "ogg", "opus", "tta", "wav", "wave", "webm", "wma", "wv"),
-    }
-)
-"""What ends the names of objects that a prefix stands for; all others below it are passed over."""
-
 
 IDENTIFIER = re.compile("[0-9a-f]{32}")
 
@@ -164,13 +156,7 @@ def prefix_lines(
     """
     bucket, prefix = manifest.bucket or storage.bucket, manifest.key
     for key, size_bytes, _ in storage.list_objects(bucket, prefix, start_after=after):
-        if size_bytes and is_audio(key):
+        if size_bytes and is_audio_name(key):
             number += 1
             track = key.removeprefix(prefix).lstrip("/") or key
             yield Line(number, 0, values={"track": track, "source": {"s3": {"bucket": bucket, "key": key}}}), key
-
-
-def is_audio(key: str) -> bool:
-    """Return whether an object below a prefix is taken for a track, by its name."""
-    name = PurePosixPath(key)
-    return name.suffix.lower().removeprefix(".") in AUDIO_ENDINGS and not name.name.startswith(".")

@@ -24,7 +24,7 @@ from pydantic import (
     model_validator,
 )
 
-from shared.audio_formats import check_options
+from shared.audio_formats import FormatName, check_options
 from shared.errors import FieldsInvalidError, RequestInvalidError
 
 M = TypeVar("M", bound=BaseModel)
@@ -94,7 +94,7 @@ class ItemOptions(Strict):
     preset: Name | None = Field(None, description="One of the engine's presets; null: its default")
     parameters: dict[Name, Parameter] = Field({}, max_length=50, description="The engine's own settings")
     stems: list[Name] | None = Field(None, min_length=1, max_length=20, description="Which stems; null: all")
-    format: Literal["wav", "flac", "mp3", "ogg", "opus", "m4a"] = Field("flac", description="How stems are encoded")
+    format: FormatName = Field("flac", description="How stems are encoded")
     format_options: FormatOptions = Field(FormatOptions(), description="Bit depth or bitrate")
     excerpt: Excerpt | None = Field(None, description="A part of the track; null: all of it")
     no_cache: bool = Field(False, description="Separate anew, even if an earlier job of yours has the same result")

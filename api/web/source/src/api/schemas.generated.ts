@@ -1,4 +1,4 @@
-// The API's responses by its OpenAPI document. Written by `python -m tests.unit.api.test_page_schemas`; do not edit.
+// The API's responses by its OpenAPI document. Written by `python -m tests.unit.api.contract.test_page_schemas`; do not edit.
 
 export interface BatchLinksResource {
   self: string;
@@ -54,6 +54,7 @@ export interface EngineResource {
   presets: PresetResource[];
   default_preset: string;
   parameters: ParameterResource[];
+  waiting_for: string | null;
 }
 
 export interface EnginesResource {
@@ -135,6 +136,8 @@ export interface JobResource {
   attempt: number;
   queue_position: number | null;
   eta_seconds: number | null;
+  waiting_for: string | null;
+  waiting_because: string | null;
   engine: string;
   preset: string | null;
   parameters: Record<string, number | string>;
