@@ -1,40 +1,33 @@
-"""A manifest's text, line by line, as JSONL or CSV: bounded memory, and a place to go on from after each line.
+"""Reads a manifest line by line, as JSONL or CSV, in bounded memory; reading can resume after any line.
 
-Owns the two forms. A CSV record is one line: a quote that is never closed then spoils its own line and no other.
+Server and client read manifests with this module, so it uses the standard library only. manifest_fields.py says what
+the fields mean. A CSV record is one line: a quote that is never closed spoils its own line and no other.
 """
 
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from shared.batches.manifest_fields import COLUMNS, GROUPS, LineError, item_from_cells, item_from_fields
 from shared.errors import ManifestInvalidError
 from shared.strict_json import read_json
 
 MAX_LINE_BYTES = 65_536
 """The longest line; raising it lets items carry more metadata."""
 
-COLUMNS = frozenset(
-    {
-        *("track", "upload_id", "bucket", "key", "url", "engine", "preset", "format", "stems", "no_cache"),
-        *("start_seconds", "duration_seconds", "bit_depth", "bitrate_kbps"),
-    }
-)
-
-GROUPS = ("metadata.", "parameters.")
-"""What begins the names of columns that hold members of these fields."""
-
-
 DELIMITERS = ",;\t"
-"""What may stand between cells: spreadsheets write semicolons where a comma belongs to numbers."""
+"""The separators of cells. Spreadsheets write semicolons where the comma is the decimal separator."""
+
+PATHS = frozenset({"path", "track"})
+"""With `has_paths`, cells of these columns may hold any bytes: file names are not always UTF-8."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """The first line of a CSV: the columns' names, and what stands between cells."""
+    """The first line of a CSV: the names of the columns and the separator."""
 
     names: tuple[str, ...]
     delimiter: str = ","
@@ -42,60 +35,86 @@ class Header:
 
 @dataclass(frozen=True)
 class Line:
-    """One line that holds an item: its values as an item's JSON has them, or what is wrong with it."""
+    """A line that is not empty: its values in the form of an item's JSON, or an error."""
 
     number: int
     end: int
-    """Bytes from the manifest's start to the end of this line: where to read on."""
+    """Bytes from the manifest's start to the end of this line: where to resume."""
     values: dict[str, Any] | None = None
     error: str | None = None
 
 
 def read_lines(
-    blocks: Iterable[bytes], form: str, *, offset: int = 0, number: int = 0, header: Header | None = None
+    blocks: Iterable[bytes],
+    form: str,
+    *,
+    offset: int = 0,
+    number: int = 0,
+    header: Header | None = None,
+    has_paths: bool = False,
 ) -> Iterator[Line]:
-    """Yield the lines that hold items; the blocks begin at `offset`, before which there were `number` lines.
+    """Yield the lines that hold items. `form` is `jsonl` or `csv`.
 
-    `header` is that of the CSV where its line lies before the offset. Raises ManifestInvalidError.
+    To resume, the blocks begin at `offset` bytes, `number` lines lie before them, and `header` is the CSV's. With
+    `has_paths` lines may name files by `path`. Raises ManifestInvalidError for a CSV's header.
     """
     for raw, end in _split(blocks, offset):
         number += 1
+        text = error = None
         if raw is None:
-            yield Line(number, end, error=f"The line is longer than {MAX_LINE_BYTES:,} bytes.")
-            continue
-        try:
-            text = raw.decode("utf-8-sig" if end - len(raw) <= 1 else "utf-8").strip("\r\n")
-        except UnicodeDecodeError:
-            yield Line(number, end, error="The line is no UTF-8.")
-            continue
-        if not text.strip():
-            continue
-        if form == "jsonl":
-            yield _json_line(text, number, end)
-        elif header is None:
-            header = read_header(text)
+            error = f"The line is longer than {MAX_LINE_BYTES:,} bytes."
         else:
-            yield _csv_line(text, header, number, end)
+            try:
+                text = _decode(raw, is_first=end - len(raw) <= 1, any_bytes=has_paths and form == "csv")
+            except UnicodeDecodeError:
+                error = "The line is not UTF-8."
+        if text is not None and not text.strip():
+            continue
+        if form == "csv" and header is None:
+            if text is None:
+                raise ManifestInvalidError(f"The manifest's header cannot be read. {error}")
+            header = read_header(text, has_paths=has_paths)
+        elif text is None:
+            yield Line(number, end, error=error)
+        else:
+            try:
+                values = _json_values(text) if form == "jsonl" or header is None else _csv_values(text, header)
+                yield Line(number, end, values=values)
+            except LineError as refused:
+                yield Line(number, end, error=str(refused))
 
 
-def read_header(text: str) -> Header:
+def read_header(text: str, *, has_paths: bool = False) -> Header:
     """Read the first line of a CSV. Raises ManifestInvalidError."""
-    # No column has one of them in its name.
+    if not _is_text(text):
+        raise ManifestInvalidError("The manifest's header cannot be read. The line is not UTF-8.")
+    # No column's name contains a separator.
     delimiter = next((d for d in DELIMITERS if d in text), ",")
     try:
         names = [name.strip() for name in next(csv.reader([text], strict=True, delimiter=delimiter))]
     except (csv.Error, StopIteration) as error:
-        raise ManifestInvalidError("The manifest's first line is no CSV.") from error
+        raise ManifestInvalidError("The manifest's header is not valid CSV.") from error
     if not any(names):
-        raise ManifestInvalidError("The manifest's first line names no column.")
-    unknown = [n for n in names if n not in COLUMNS and not n.startswith(GROUPS)]
+        raise ManifestInvalidError("The manifest's header names no columns.")
+    columns = COLUMNS | {"path"} if has_paths else COLUMNS
+    unknown = [n for n in names if n not in columns and not n.startswith(GROUPS)]
     if unknown:
-        known = ", ".join(sorted(COLUMNS))
-        message = f"The manifest has a column {unknown[0][:100]!r}; there are {known}, metadata.… and parameters.…"
+        known = ", ".join(sorted(columns))
+        message = f"The column {unknown[0][:100]!r} is unknown; there are {known}, metadata.… and parameters.…"
         raise ManifestInvalidError(message)
     if len(set(names)) < len(names):
-        raise ManifestInvalidError("The manifest has a column twice.")
+        raise ManifestInvalidError("The manifest's header names a column twice.")
     return Header(tuple(names), delimiter)
+
+
+def _decode(raw: bytes, *, is_first: bool, any_bytes: bool) -> str:
+    errors = "surrogateescape" if any_bytes else "strict"
+    return raw.decode("utf-8-sig" if is_first else "utf-8", errors).strip("\r\n")
+
+
+def _is_text(text: str) -> bool:
+    """Return whether the text is Unicode, without bytes that were escaped because they are not UTF-8."""
+    return not any("\ud800" <= c <= "\udfff" for c in text)
 
 
 def _split(blocks: Iterable[bytes], offset: int) -> Iterator[tuple[bytes | None, int]]:
@@ -120,47 +139,24 @@ def _split(blocks: Iterable[bytes], offset: int) -> Iterator[tuple[bytes | None,
         yield (None if too_long else bytes(held)), offset + len(held)
 
 
-def _json_line(text: str, number: int, end: int) -> Line:
+def _json_values(text: str) -> dict[str, Any]:
     try:
         values = read_json(text)
-    except (ValueError, RecursionError):
-        return Line(number, end, error="The line is no JSON.")
+    except (ValueError, RecursionError) as error:
+        raise LineError("The line is not valid JSON.") from error
     if not isinstance(values, dict):
-        return Line(number, end, error="The line is no JSON object.")
-    return Line(number, end, values=values)
+        raise LineError("The line is not a JSON object.")
+    return item_from_fields(values)
 
 
-def _csv_line(text: str, header: Header, number: int, end: int) -> Line:
+def _csv_values(text: str, header: Header) -> dict[str, Any]:
     try:
         cells = next(csv.reader([text], strict=True, delimiter=header.delimiter))
-    except (csv.Error, StopIteration):
-        return Line(number, end, error="The line is no CSV: a quote is out of place.")
+    except (csv.Error, StopIteration) as error:
+        raise LineError("The line is not valid CSV: a quote is out of place.") from error
     if len(cells) != len(header.names):
-        return Line(number, end, error=f"The line has {len(cells)} columns, the first has {len(header.names)}.")
-    flat = {name: cell.strip() for name, cell in zip(header.names, cells, strict=True) if cell.strip()}
-    values: dict[str, Any] = {}
-    for name, cell in flat.items():
-        group, dot, member = name.partition(".")
-        if dot:
-            values.setdefault(group, {})[member] = _number(cell) if group == "parameters" else cell
-        else:
-            values[name] = cell
-    source: dict[str, Any] = {name: values.pop(name) for name in ("upload_id", "url") if name in values}
-    place = {name: values.pop(name) for name in ("bucket", "key") if name in values}
-    if place:
-        source["s3"] = place
-    excerpt = {name: values.pop(name) for name in ("start_seconds", "duration_seconds") if name in values}
-    if excerpt:
-        values["excerpt"] = excerpt
-    if "stems" in values:
-        values["stems"] = [name for name in re.split(r"[,;\s]+", values["stems"]) if name]
-    return Line(number, end, values={**values, "source": source})
-
-
-def _number(text: str) -> int | float | str:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+        raise LineError(f"The line has {len(cells)} columns, the header has {len(header.names)}.")
+    filled = [(name, cell.strip()) for name, cell in zip(header.names, cells, strict=True) if cell.strip()]
+    if not all(name in PATHS or _is_text(cell) for name, cell in filled):
+        raise LineError("The line is not UTF-8.")
+    return item_from_cells(filled)

@@ -100,7 +100,7 @@ def test_bad_lines_of_a_manifest_are_told_by_number_and_harm_no_other(
         12: "url_unreachable",
     }
     assert told[11]["track"] == "'=from the web", "no formula for a spreadsheet"
-    assert told[2]["error_message"] == "line 2: it is no JSON"
+    assert told[2]["error_message"] == "line 2: The line is not valid JSON."
     assert (out / "_" / "_" / "_" / "escape" / "vocals.flac").is_file()
     assert (out / "same" / "vocals.mp3").is_file()
     assert sorted(p.name for p in (out / "same (2)").iterdir()) == ["vocals.flac"]

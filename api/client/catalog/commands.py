@@ -18,7 +18,6 @@ from rich.table import Table
 
 from api.client.batches import Batch
 from api.client.catalog.display import RunDisplay
-from api.client.catalog.fields import split_s3
 from api.client.catalog.items import SourceError
 from api.client.catalog.report import NAME, write_report
 from api.client.catalog.run import PATIENCE_SECONDS, CatalogRun, Ending, OtherRunError, Wish, begin
@@ -28,6 +27,7 @@ from api.client.errors import ApiError, ConnectionFailedError
 from api.client.http_client import Client
 from api.client.options import printable, wishes
 from api.client.progress import clock
+from shared.batches.manifest_fields import split_s3
 
 SOME_FAILED, WRONG_COMMAND_LINE, INTERRUPTED = 2, 64, 130
 

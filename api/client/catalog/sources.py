@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from api.client.catalog import manifest
-from api.client.catalog.fields import split_s3
 from api.client.catalog.items import Item, SourceError, sendable
 from shared.audio_formats import is_audio_name
+from shared.batches.manifest_fields import split_s3
 
 STATE_FOLDER = ".stemqueue"
 """Where a run keeps its state, below its output folder."""
