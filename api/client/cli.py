@@ -1,10 +1,8 @@
 """The command `stemqueue`: jobs from the shell.
 
-Exit code 0: done; 1: the job failed or the server refused; 2: the command line is wrong; 3: still waiting when the time
-was over; 4: no server answers; 130: Ctrl-C; `stemqueue catalog` has codes of its own. One line on standard error says
-more; `--json` prints what programs read.
-
-Owns options and exit codes; what is shown while one waits is in progress.py.
+Exit code 0: done; 1: the job failed or the server refused; 2: the command line is wrong; 3: the job had not ended when
+the time was up; 4: no server answers; 5: some tracks of a catalog failed; 130: Ctrl-C. An error is one line on standard
+error; `--json` prints output for programs.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import sqlite3
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -29,42 +29,26 @@ from api.client.options import printable, wishes
 from api.client.progress import clock
 from shared.batches.manifest_fields import split_s3
 
-SOME_FAILED, WRONG_COMMAND_LINE, INTERRUPTED = 2, 64, 130
+SOME_FAILED, INTERRUPTED = 5, 130
 
 
 class CatalogCommands(click.Group):
-    """Commands whose exit code 2 says that some tracks failed; a wrong command line is 64."""
-
-    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
-        """Read the command line."""
-        with _other_usage_code():
-            return super().make_context(*arguments, **options)
+    """Commands whose errors end in one line, never in a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
-        with _other_usage_code():
-            try:
-                return super().invoke(ctx)
-            except KeyboardInterrupt:
-                ctx.exit(INTERRUPTED)
-            except (SourceError, OtherRunError) as error:
-                raise click.UsageError(str(error), ctx=ctx) from error
-            except sqlite3.Error as error:
-                raise click.ClickException(f"The run's state in {STATE_FOLDER} cannot be used: {error}.") from error
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            ctx.exit(INTERRUPTED)
+        except (SourceError, OtherRunError) as error:
+            raise click.UsageError(str(error), ctx=ctx) from error
+        except sqlite3.Error as error:
+            raise click.ClickException(f"The run's state in {STATE_FOLDER} cannot be used: {error}.") from error
 
 
-@contextmanager
-def _other_usage_code() -> Iterator[None]:
-    try:
-        yield
-    except click.UsageError as error:
-        # click says of the class what is meant of every instance; a subclass would lose what each kind of error shows.
-        error.exit_code = WRONG_COMMAND_LINE  # type: ignore[misc]
-        raise
-
-
-EXIT_CODES = """Exit code 0: all done; 1: the server refused, or something here failed; 2: done, but some tracks failed;
-4: no server answers; 64: the command line is wrong; 130: stopped by Ctrl-C."""
+EXIT_CODES = """Exit code 0: all done; 1: the server refused, or something here failed; 2: the command line is wrong;
+4: no server answers; 5: done, but some tracks failed; 130: stopped by Ctrl-C."""
 
 
 @click.group(cls=CatalogCommands, epilog=EXIT_CODES)
