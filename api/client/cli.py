@@ -8,14 +8,11 @@ error; `--json` prints output for programs.
 from __future__ import annotations
 
 import json
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from api.client.catalog.commands import INTERRUPTED, catalog
 from api.client.errors import ApiError, ClientError, ConnectionFailedError
@@ -23,6 +20,7 @@ from api.client.http_client import Client, failure
 from api.client.models import Job
 from api.client.options import printable, wishes
 from api.client.progress import JobProgress
+from api.client.terminal import table
 
 
 class Commands(click.Group):
@@ -174,10 +172,8 @@ def list_jobs(client: Client, state: str | None, limit: int, as_json: bool) -> N
         for job in jobs:
             click.echo(json.dumps(job.raw, ensure_ascii=False))
         return
-    table = Table("id", "state", "progress", "engine", "song", box=None)
-    for job in jobs:
-        table.add_row(job.id, job.state, f"{job.progress:.0%}", job.engine, printable(job.filename))
-    Console(width=None if sys.stdout.isatty() else 160, highlight=False, markup=False).print(table)
+    rows = [(job.id, job.state, f"{job.progress:.0%}", job.engine, printable(job.filename)) for job in jobs]
+    click.echo(table(("id", "state", "progress", "engine", "song"), rows))
 
 
 @main.command()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
@@ -13,8 +12,6 @@ from typing import Any
 
 import click
 import httpx
-from rich.console import Console
-from rich.table import Table
 
 from api.client.batches import Batch
 from api.client.catalog.display import RunDisplay
@@ -27,6 +24,7 @@ from api.client.errors import ApiError, ConnectionFailedError
 from api.client.http_client import Client
 from api.client.options import printable, wishes
 from api.client.progress import clock
+from api.client.terminal import table
 from shared.batches.manifest_fields import split_s3
 
 SOME_FAILED, INTERRUPTED = 5, 130
@@ -247,11 +245,11 @@ def _show(batches: list[Batch], *, as_json: bool) -> None:
             click.echo(json.dumps(batch.raw, ensure_ascii=False))
         return
     shown = ("waiting", "queued", "running", "succeeded", "failed", "canceled", "invalid")
-    table = Table("id", "name", "state", "total", *shown, box=None)
-    for batch in batches:
-        counts = [str(batch.counts.get(name, 0)) for name in shown]
-        table.add_row(batch.id, printable(batch.name or ""), batch.state, str(batch.total), *counts)
-    Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False).print(table)
+    rows = [
+        (b.id, printable(b.name or ""), b.state, str(b.total), *(str(b.counts.get(name, 0)) for name in shown))
+        for b in batches
+    ]
+    click.echo(table(("id", "name", "state", "total", *shown), rows))
 
 
 def _tell(ending: Ending, *, as_json: bool) -> None:
