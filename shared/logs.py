@@ -21,7 +21,7 @@ CONTROL_CHARACTERS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127
 """What could forge a line or steer a terminal, and how it is shown instead."""
 
 QUIET = (
-    *("botocore", "boto3", "urllib3", "s3transfer", "kombu", "amqp", "httpx", "httpcore"),
+    *("botocore", "boto3", "urllib3", "s3transfer", "kombu", "amqp", "httpx2", "httpcore2"),
     *("celery.worker.strategy", "celery.app.trace"),
 )
 """Libraries that tell of each call at INFO or DEBUG, or of jobs what we tell ourselves; their warnings are shown."""

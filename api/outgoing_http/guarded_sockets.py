@@ -1,4 +1,4 @@
-"""Sockets that only lead to public addresses and obey one deadline: a network backend for httpcore.
+"""Sockets that only lead to public addresses and obey one deadline: a network backend for httpcore2.
 
 The time-outs of HTTP libraries bound each read by itself. A server that sends a byte now and then keeps them waiting
 for as long as it likes, so here each read has no more time than the whole exchange has left.
@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-import httpcore
+import httpcore2
 
 from api.outgoing_http.public_addresses import public_addresses
 
@@ -27,14 +27,14 @@ class Deadline:
         self._at = time.monotonic() + seconds
 
     def bound(self, seconds: float | None) -> float:
-        """Return the seconds that are left, `seconds` at most. Raises httpcore.ReadTimeout when there are none."""
+        """Return the seconds that are left, `seconds` at most. Raises httpcore2.ReadTimeout when there are none."""
         left = self._at - time.monotonic()
         if left <= 0:
-            raise httpcore.ReadTimeout("the deadline of the exchange has passed")
+            raise httpcore2.ReadTimeout("the deadline of the exchange has passed")
         return left if seconds is None else min(left, seconds)
 
 
-class GuardedBackend(httpcore.NetworkBackend):
+class GuardedBackend(httpcore2.NetworkBackend):
     """Opens the connections of one exchange; `loopback` allows those to this machine itself.
 
     Connecting raises NotPublicError.
@@ -50,11 +50,11 @@ class GuardedBackend(httpcore.NetworkBackend):
         port: int,
         timeout: float | None = None,
         local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.NetworkStream:
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.NetworkStream:
         """Connect to the first address that answers; `timeout` is for each."""
         del local_address, socket_options
-        fault: Exception = httpcore.ConnectError(f"{host} has no address")
+        fault: Exception = httpcore2.ConnectError(f"{host} has no address")
         seconds = self._deadline.bound(LOOK_UP_SECONDS)
         for address in public_addresses(host, port, seconds=seconds, loopback=self._loopback):
             try:
@@ -62,10 +62,10 @@ class GuardedBackend(httpcore.NetworkBackend):
                 return _Stream(socket.create_connection((address, port), self._deadline.bound(timeout)), self._deadline)
             except OSError as error:
                 fault = error
-        raise httpcore.ConnectError(f"{host} cannot be connected to") from fault
+        raise httpcore2.ConnectError(f"{host} cannot be connected to") from fault
 
 
-class _Stream(httpcore.NetworkStream):
+class _Stream(httpcore2.NetworkStream):
     """A connection; Python's TLS sockets use a time-out for the whole of a handshake or a read, not for each record."""
 
     def __init__(self, connection: socket.socket, deadline: Deadline) -> None:
@@ -83,12 +83,12 @@ class _Stream(httpcore.NetworkStream):
             try:
                 left = left[self._socket.send(left) :]
             except OSError as error:
-                # httpcore then reads what the server had to say.
-                raise httpcore.WriteError(str(error)) from error
+                # httpcore2 then reads what the server had to say.
+                raise httpcore2.WriteError(str(error)) from error
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.NetworkStream:
+    ) -> httpcore2.NetworkStream:
         self._socket.settimeout(self._deadline.bound(timeout))
         # Certificates have no dot at the end of a name.
         name = server_hostname.rstrip(".") if server_hostname else None

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-import httpx
+import httpx2
 import psutil
 
 from deploy.local.processes import RunningService, Service
@@ -86,7 +86,7 @@ class Deployment:
         self.store, self.queue = JobStore(self.settings), JobQueue(self.settings)
         self.storage = ObjectStorage(self.settings)
         self.songs = ObjectStorage(self.settings.model_copy(update={"s3_bucket": SONGS}))
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.api_port}", timeout=30)
+        self.client = httpx2.Client(base_url=f"http://127.0.0.1:{self.api_port}", timeout=30)
 
     # Parts
 
@@ -201,7 +201,7 @@ class Deployment:
     def _alive(self) -> bool:
         try:
             return self.client.get("/healthz").status_code == 200
-        except httpx.HTTPError:
+        except httpx2.HTTPError:
             return False
 
     def _direct_settings(self) -> Settings:

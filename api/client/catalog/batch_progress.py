@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-import httpx
+import httpx2
 
 from api.client.batches import Batch, BatchItem
 from api.client.catalog.background_calls import Background, Results
@@ -86,7 +86,7 @@ class Following:
             self._take(number, look)
 
         def failed(error: Exception) -> None:
-            if not isinstance(error, ApiError) or error.status not in {httpx.codes.NOT_FOUND, httpx.codes.GONE}:
+            if not isinstance(error, ApiError) or error.status not in {httpx2.codes.NOT_FOUND, httpx2.codes.GONE}:
                 raise error
             self._begin_again(number)
             self._give_up(number, "batch_gone", "The server knows its batch no longer.")

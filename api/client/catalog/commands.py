@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-import httpx
+import httpx2
 
 from api.client.batches import Batch
 from api.client.catalog.display import RunDisplay
@@ -202,7 +202,7 @@ def _retried(client: Client, batch_id: str) -> Batch:
     try:
         return client.batches.retry_failed(batch_id)
     except ApiError as error:
-        if error.status != httpx.codes.CONFLICT:
+        if error.status != httpx2.codes.CONFLICT:
             raise
         # Nothing of it failed there: its stems did not arrive here.
         return client.batches.read(batch_id)
