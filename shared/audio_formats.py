@@ -7,9 +7,53 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import PurePosixPath
+from typing import Any, Literal
 
 from shared.errors import AudioUnsupportedError, RequestInvalidError
+
+INPUT_BYTES_PER_SECOND: Mapping[str, int | None] = {
+    # PCM, 16 bit stereo at 44.1 kHz
+    **dict.fromkeys(("wav", "wave", "w64", "rf64", "aif", "aiff", "aifc", "au", "snd", "caf", "voc"), 176_400),
+    # lossless compression
+    **dict.fromkeys(("flac", "alac", "ape", "wv", "tta", "tak", "shn"), 105_000),
+    # lossy compression at its usual rate
+    **dict.fromkeys(("mp3", "m4a", "mp4"), 30_000),
+    **dict.fromkeys(("aac", "mpc"), 24_000),
+    **dict.fromkeys(("ogg", "oga", "wma", "mka"), 20_000),
+    "mp2": 32_000,
+    "mpa": 32_000,
+    "m4b": 10_000,
+    "opus": 14_000,
+    "spx": 3_000,
+    "amr": 1_600,
+    # rates that differ too much
+    **dict.fromkeys(("dsf", "dts", "dtshd", "mlp", "thd", "ac3", "ec3", "eac3"), None),
+    **dict.fromkeys(("ra", "rm", "oma", "aa3", "qoa"), None),
+    # video with sound; its size says little about its length
+    **dict.fromkeys(("webm", "mkv", "mov", "m4v", "avi", "flv", "asf", "wmv", "mpg", "mpeg", "vob", "m2ts"), None),
+    **dict.fromkeys(("mxf", "3gp", "3g2", "nut"), None),
+}
+"""The extensions that count as audio, in lower case, and how many bytes a second of a song usually takes.
+
+None: the size of such a file says too little about its length. These are the containers that the worker opens. `ts` is
+missing because most such files are TypeScript; a file with any name can still be uploaded on its own.
+"""
+
+INPUT_EXTENSIONS = frozenset(INPUT_BYTES_PER_SECOND)
+
+FormatName = Literal["wav", "flac", "mp3", "ogg", "opus", "m4a"]
+"""The names in FORMATS, as a type."""
+
+
+def extension_of(name: str) -> str:
+    """Return the extension of a file's name or an object's key in lower case, without the dot."""
+    return PurePosixPath(name).suffix.lower().removeprefix(".")
+
+
+def is_audio_name(name: str) -> bool:
+    """Return whether a file or object with this name counts as audio. Hidden files never do."""
+    return extension_of(name) in INPUT_EXTENSIONS and not PurePosixPath(name).name.startswith(".")
 
 
 @dataclass(frozen=True)
@@ -17,7 +61,7 @@ class Format:
     """An output format. A lossy format has no `bit_depths`; a lossless one has no `bitrates_kbps` (lowest, default,
     highest). No `sample_rates_hz` means any rate."""
 
-    name: str
+    name: FormatName
     extension: str
     content_type: str
     bit_depths: tuple[int, ...] = ()
@@ -39,14 +83,18 @@ FORMATS: Mapping[str, Format] = {
         Format("wav", "wav", "audio/wav", bit_depths=(16, 24, 32), default_bit_depth=24),
         Format("flac", "flac", "audio/flac", bit_depths=(16, 24), default_bit_depth=24),
         Format(
-            *("mp3", "mp3", "audio/mpeg"),
+            "mp3",
+            "mp3",
+            "audio/mpeg",
             bitrates_kbps=(32, 256, 320),
             sample_rates_hz=MPEG_RATES_HZ,
             channel_counts=(1, 2),
         ),
         Format("ogg", "ogg", "audio/ogg", bitrates_kbps=(48, 224, 480)),
         Format(
-            *("opus", "opus", "audio/ogg"),
+            "opus",
+            "opus",
+            "audio/ogg",
             bitrates_kbps=(16, 160, 510),
             sample_rates_hz=(48_000,),
             # ffmpeg's encoder swaps the channels of 5.0 and 6.1.

@@ -20,7 +20,7 @@ CONTROL_CHARACTERS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127
 """Characters that could fake a log line or control a terminal, and their replacements."""
 
 QUIET = (
-    *("botocore", "boto3", "urllib3", "s3transfer", "kombu", "amqp", "httpx", "httpcore"),
+    *("botocore", "boto3", "urllib3", "s3transfer", "kombu", "amqp", "httpx2", "httpcore2"),
     *("celery.worker.strategy", "celery.app.trace"),
 )
 """Libraries that log each call, or repeat our own messages about jobs. Only their warnings are shown."""

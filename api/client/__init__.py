@@ -1,4 +1,4 @@
-"""A typed client of the HTTP API, and the command `stemqueue`. Imports nothing else of the project."""
+"""A typed client of the HTTP API, and the command `stemqueue`. Imports of shared only its standard-library modules."""
 
 from __future__ import annotations
 

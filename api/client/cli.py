@@ -1,23 +1,18 @@
 """The command `stemqueue`: jobs from the shell.
 
-Exit code 0: done; 1: the job failed or the server refused; 2: the command line is wrong; 3: still waiting when the time
-was over; 4: no server answers; 130: Ctrl-C; `stemqueue catalog` has codes of its own. One line on standard error says
-more; `--json` prints what programs read.
-
-Owns options and exit codes; what is shown while one waits is in progress.py.
+Exit code 0: done; 1: the job failed or the server refused; 2: the command line is wrong; 3: the job had not ended when
+the time was up; 4: no server answers; 5: some tracks of a catalog failed; 130: Ctrl-C. An error is one line on standard
+error; `--json` prints output for programs.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from api.client.catalog.commands import INTERRUPTED, catalog
 from api.client.errors import ApiError, ClientError, ConnectionFailedError
@@ -25,6 +20,7 @@ from api.client.http_client import Client, failure
 from api.client.models import Job
 from api.client.options import printable, wishes
 from api.client.progress import JobProgress
+from api.client.terminal import table
 
 
 class Commands(click.Group):
@@ -176,10 +172,8 @@ def list_jobs(client: Client, state: str | None, limit: int, as_json: bool) -> N
         for job in jobs:
             click.echo(json.dumps(job.raw, ensure_ascii=False))
         return
-    table = Table("id", "state", "progress", "engine", "song", box=None)
-    for job in jobs:
-        table.add_row(job.id, job.state, f"{job.progress:.0%}", job.engine, printable(job.filename))
-    Console(width=None if sys.stdout.isatty() else 160, highlight=False, markup=False).print(table)
+    rows = [(job.id, job.state, f"{job.progress:.0%}", job.engine, printable(job.filename)) for job in jobs]
+    click.echo(table(("id", "state", "progress", "engine", "song"), rows))
 
 
 @main.command()

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-import httpx
+import httpx2
 
 from api.client.errors import ApiError, ClientError, ConnectionFailedError
 
@@ -38,10 +38,10 @@ class Connection:
         self._has_answered = False
         self.trouble: str | None = None
         """Why a call is tried again, at the moment; one sentence."""
-        self.http = httpx.Client(
+        self.http = httpx2.Client(
             base_url=url,
             headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
-            timeout=httpx.Timeout(timeout_seconds, connect=5.0),
+            timeout=httpx2.Timeout(timeout_seconds, connect=5.0),
         )
 
     def close(self) -> None:
@@ -50,26 +50,26 @@ class Connection:
 
     def get(
         self, path: str, query: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None
-    ) -> httpx.Response:
+    ) -> httpx2.Response:
         """Read something; what the query leaves None is not asked for."""
         given = {name: value for name, value in (query or {}).items() if value is not None}
         return self.tried(lambda: self.http.get(path, params=given, headers=headers), repeatable=True)
 
-    def send(self, method: str, path: str, body: object = None, *, key: str | None = None) -> httpx.Response:
+    def send(self, method: str, path: str, body: object = None, *, key: str | None = None) -> httpx2.Response:
         """Change something; with an idempotency key it can be sent again whatever became of it."""
         headers = {"Idempotency-Key": key} if key else {}
         return self.tried(
             lambda: self.http.request(method, path, json=body, headers=headers), repeatable=key is not None
         )
 
-    def read(self, response: httpx.Response, parse: Callable[[Any], T]) -> T:
+    def read(self, response: httpx2.Response, parse: Callable[[Any], T]) -> T:
         """Return what an answer says. Raises ClientError when it is none of ours."""
         try:
             return parse(response.json())
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ClientError(f"What answers at {self.url} is no stemqueue server.") from error
 
-    def tried(self, send: Callable[[], httpx.Response], *, repeatable: bool) -> httpx.Response:
+    def tried(self, send: Callable[[], httpx2.Response], *, repeatable: bool) -> httpx2.Response:
         """Make a call until it is answered.
 
         A call that changes something is repeated only if it cannot have been served: the server put it off, or
@@ -82,8 +82,8 @@ class Connection:
             pause = min(5.0, 0.25 * 2**tries) * random.uniform(0.7, 1.3)  # noqa: S311 - jitter is no secret
             try:
                 response = send()
-            except httpx.TransportError as error:
-                is_unreached = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+            except httpx2.TransportError as error:
+                is_unreached = isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
                 if is_unreached and not self._has_answered:
                     deadline = min(deadline, begun + FIRST_CONTACT_SECONDS)
                 if not (repeatable or is_unreached) or time.monotonic() + pause > deadline:
@@ -91,7 +91,7 @@ class Connection:
                 self.trouble = _describe(self.url, error)
             else:
                 self._has_answered = True
-                if response.status_code < httpx.codes.BAD_REQUEST:
+                if response.status_code < httpx2.codes.BAD_REQUEST:
                     self.trouble = None
                     return response
                 pause = retry_after_seconds(response) or pause
@@ -102,7 +102,7 @@ class Connection:
             time.sleep(pause)
 
 
-def retry_after_seconds(response: httpx.Response) -> float | None:
+def retry_after_seconds(response: httpx2.Response) -> float | None:
     """Return how long the server asks to wait, within bounds."""
     try:
         return min(LONGEST_PAUSE_SECONDS, max(0.1, float(response.headers["Retry-After"])))
@@ -112,8 +112,8 @@ def retry_after_seconds(response: httpx.Response) -> float | None:
 
 def _check(url: str, api_key: str | None) -> None:
     try:
-        parts = httpx.URL(url)
-    except httpx.InvalidURL as error:
+        parts = httpx2.URL(url)
+    except httpx2.InvalidURL as error:
         raise ClientError(f"{url} is no URL of a server ({error}).") from error
     if parts.scheme not in {"http", "https"} or not parts.host:
         raise ClientError(f"{url} is no URL of a server: it begins with http:// or https://, and a host follows.")
@@ -121,7 +121,7 @@ def _check(url: str, api_key: str | None) -> None:
         raise ClientError("The API key has characters that no key has.")
 
 
-def _problem(response: httpx.Response) -> Mapping[str, Any]:
+def _problem(response: httpx2.Response) -> Mapping[str, Any]:
     try:
         problem = response.json()
     except ValueError:
@@ -129,9 +129,9 @@ def _problem(response: httpx.Response) -> Mapping[str, Any]:
     return problem if isinstance(problem, dict) else {}
 
 
-def _describe(url: str, error: httpx.TransportError) -> str:
-    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+def _describe(url: str, error: httpx2.TransportError) -> str:
+    if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
         return f"No server answers at {url}."
-    if isinstance(error, httpx.TimeoutException):
+    if isinstance(error, httpx2.TimeoutException):
         return f"The server at {url} stopped answering."
     return f"The connection to {url} broke ({type(error).__name__})."

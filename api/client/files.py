@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, cast
 
-import httpx
+import httpx2
 
 from api.client.errors import DownloadError
 from api.client.models import OutputFile
@@ -51,7 +51,7 @@ class _Watched:
 
 
 def save(
-    response: httpx.Response, output: OutputFile, path: Path, on_bytes: OnBytes | None, partial_folder: Path
+    response: httpx2.Response, output: OutputFile, path: Path, on_bytes: OnBytes | None, partial_folder: Path
 ) -> None:
     """Write a streamed answer to a file, which is there whole or not at all. Raises DownloadError, OSError.
 

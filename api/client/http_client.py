@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import httpx
+import httpx2
 
 from api.client.batches import Batches
 from api.client.connection import Connection, retry_after_seconds
@@ -118,7 +118,7 @@ class Client:
         key = {"Idempotency-Key": uuid.uuid4().hex}
         with path.open("rb") as file:
 
-            def send() -> httpx.Response:
+            def send() -> httpx2.Response:
                 file.seek(0)
                 body = watched(file, path.stat().st_size, on_bytes)
                 return self._server.http.post("/v1/jobs", data=fields, files={"file": (path.name, body)}, headers=key)
@@ -137,7 +137,7 @@ class Client:
             size_bytes = path.stat().st_size
             headers["Content-Length"] = str(size_bytes)
 
-            def send() -> httpx.Response:
+            def send() -> httpx2.Response:
                 if path.stat().st_size != size_bytes:
                     raise OSError(errno.EAGAIN, "it changes while it is sent", str(path))
                 file.seek(0)
@@ -179,7 +179,7 @@ class Client:
         headers: dict[str, str] = {}
         while True:
             response = self._server.get(f"/v1/jobs/{job_id}", headers=headers)
-            if response.status_code != httpx.codes.NOT_MODIFIED:
+            if response.status_code != httpx2.codes.NOT_MODIFIED:
                 job = self._server.read(response, Job.from_json)
                 if on_change:
                     on_change(job)
@@ -221,9 +221,9 @@ class Client:
         Until then it lies in `partial_folder`, on the same disk; the file's own otherwise.
         """
 
-        def fetch() -> httpx.Response:
+        def fetch() -> httpx2.Response:
             with self._server.http.stream("GET", output.url, follow_redirects=True) as response:
-                if response.status_code == httpx.codes.OK:
+                if response.status_code == httpx2.codes.OK:
                     save(response, output, path, on_bytes, partial_folder or path.parent)
                 else:
                     response.read()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from shared.batches.manifest_fields import read_excerpt
 
 ENDED = frozenset({"succeeded", "failed", "canceled"})
 
@@ -120,7 +121,4 @@ class Excerpt:
     @classmethod
     def parse(cls, text: str) -> Excerpt:
         """Read `90+20`: 20 s from 1:30 on; `90+` to the end. Raises ValueError."""
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)?\+(\d+(?:\.\d+)?)?", text.strip())
-        if not found or not any(found.groups()):
-            raise ValueError("an excerpt is START+DURATION in seconds, such as 90+20")
-        return cls(float(found[1] or 0), float(found[2]) if found[2] else None)
+        return cls(*read_excerpt(text))

@@ -7,8 +7,7 @@ from typing import Any
 import click
 
 from api.client.models import Excerpt
-
-FORMATS = ("wav", "flac", "mp3", "ogg", "opus", "m4a")
+from shared.audio_formats import FORMATS
 
 
 class ExcerptType(click.ParamType[Excerpt]):
@@ -32,7 +31,7 @@ def wishes(command: Any) -> Any:
         (
             click.option("--engine", help="One of `stemqueue engines`."),
             click.option("--preset", help="One of the engine's."),
-            click.option("--format", type=click.Choice(FORMATS), help="Of the stems; flac otherwise."),
+            click.option("--format", type=click.Choice(list(FORMATS)), help="Of the stems; flac otherwise."),
             click.option("--excerpt", type=ExcerptType(), help="90+20: 20 s from 1:30 on."),
         )
     ):

@@ -1,7 +1,4 @@
-"""What `stemqueue` shows while one waits: a bar with stage and time left, on standard error.
-
-Owns the bar alone. Where standard error is no terminal it writes a line for each stage instead.
-"""
+"""Shows a job's progress on standard error: a bar with stage and time left; without a terminal, lines of text."""
 
 from __future__ import annotations
 
@@ -9,18 +6,17 @@ from types import TracebackType
 from typing import Self
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from api.client.models import Job
+from api.client.terminal import StatusLine, bar
 
 STAGES = {
     "fetch": "fetching",
-    "probe": "looking at it",
+    "probe": "checking",
     "decode": "decoding",
     "separate": "separating",
     "encode": "encoding",
-    "illustrate": "drawing",
+    "illustrate": "drawing pictures",
     "upload": "storing",
 }
 
@@ -29,28 +25,16 @@ class JobProgress:
     """One bar from the upload to the last download; it fills anew for each of the three."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False)
-        self._live = self._console.is_terminal
+        self._line = StatusLine()
         self._said = ""
-        self._progress = Progress(
-            TextColumn("{task.description:<28}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            TextColumn("{task.fields[left]}"),
-            console=self._console,
-            disable=not self._live,
-            transient=True,
-        )
-        self._bar = self._progress.add_task("", total=1.0, left="")
 
     def __enter__(self) -> Self:
-        self._progress.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        self._line.close()
 
     def uploading(self, done_bytes: int, total_bytes: int) -> None:
         """Show how far the upload is."""
@@ -72,10 +56,10 @@ class JobProgress:
 
     def _show(self, text: str, fraction: float, left_seconds: float | None = None) -> None:
         left = "" if left_seconds is None else f"{clock(left_seconds)} left"
-        self._progress.update(self._bar, description=text, completed=fraction, left=left)
-        if not self._live and text != self._said:
+        is_new, self._said = text != self._said, text
+        self._line.show(f"{text:<28} {bar(fraction, 24)} {fraction:4.0%} {left}", at_once=is_new)
+        if is_new and not self._line.is_live:
             click.echo(" ".join(part for part in (text, left) if part), err=True)
-            self._said = text
 
 
 def clock(seconds: float) -> str:

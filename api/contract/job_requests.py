@@ -13,6 +13,7 @@ from pydantic import Field, JsonValue
 from werkzeug.datastructures import MultiDict
 
 from api.contract.errors import BodyMalformedError
+from shared.audio_formats import FormatName
 from shared.errors import FieldsInvalidError
 from shared.jobs.model import JobState
 from shared.jobs.options import (
@@ -70,7 +71,7 @@ class JobForm(Strict):
     preset: Name | None = None
     parameters: dict[Name, Parameter] | None = None
     stems: list[Name] | None = None
-    format: Literal["wav", "flac", "mp3", "ogg", "opus", "m4a"] | None = None
+    format: FormatName | None = None
     bit_depth: int | None = None
     bitrate_kbps: int | None = None
     excerpt: Excerpt | None = None

@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import httpcore
-import httpx
+import httpcore2
+import httpx2
 import structlog
 
 from api.contract.errors import UrlFetchError, UrlRefusedError
@@ -43,9 +43,9 @@ class Answer:
     """The status and headers of a response; `blocks` reads its body. `url` is the address after redirects."""
 
     status: int
-    headers: httpx.Headers
-    url: httpx.URL
-    response: httpcore.Response
+    headers: httpx2.Headers
+    url: httpx2.URL
+    response: httpcore2.Response
 
     def blocks(self) -> Iterator[bytes]:
         """Yield the body as it arrives, without decoding it. Raises UrlFetchError, also at the deadline."""
@@ -80,10 +80,10 @@ def exchange(
     """
     target, left = _parse(url), max_redirects
     backend = GuardedBackend(Deadline(seconds), loopback=settings.outgoing_to_loopback)
-    with httpcore.ConnectionPool(ssl_context=_certificates(), network_backend=backend) as connections:
+    with httpcore2.ConnectionPool(ssl_context=_certificates(), network_backend=backend) as connections:
         while True:
             with _sent(connections, _request(method, target, headers, body)) as response:
-                answer = Answer(response.status, httpx.Headers(response.headers), target, response)
+                answer = Answer(response.status, httpx2.Headers(response.headers), target, response)
                 location = answer.headers.get("location") if answer.status in REDIRECTS and max_redirects else None
                 if location is None:
                     yield answer
@@ -103,16 +103,16 @@ def outgoing_faults(host: str) -> Iterator[None]:
     except NotPublicError as error:
         log.info("outgoing request refused", host=host, reason=str(error))
         raise UrlRefusedError("The URL does not lead to a public address.") from error
-    except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, OSError) as error:
+    except (httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProtocolError, OSError) as error:
         log.info("outgoing request failed", host=host, reason=f"{type(error).__name__}: {error}")
         raise UrlFetchError("The URL's server did not respond completely in time.") from error
 
 
-def _parse(url: str) -> httpx.URL:
+def _parse(url: str) -> httpx2.URL:
     try:
-        parsed = httpx.URL(url)
+        parsed = httpx2.URL(url)
         sound = parsed.scheme in {"http", "https"} and bool(parsed.host) and parsed.port != 0
-    except (httpx.InvalidURL, UnicodeError):
+    except (httpx2.InvalidURL, UnicodeError):
         sound = False
     if not sound or not url.isprintable() or parsed.userinfo:
         raise UrlRefusedError("The URL must begin with http:// or https:// and have a host and no user name.")
@@ -120,7 +120,7 @@ def _parse(url: str) -> httpx.URL:
 
 
 @contextmanager
-def _sent(connections: httpcore.ConnectionPool, request: httpcore.Request) -> Iterator[httpcore.Response]:
+def _sent(connections: httpcore2.ConnectionPool, request: httpcore2.Request) -> Iterator[httpcore2.Response]:
     with outgoing_faults(request.url.host.decode()):
         response = connections.handle_request(request)
     try:
@@ -130,21 +130,21 @@ def _sent(connections: httpcore.ConnectionPool, request: httpcore.Request) -> It
         response.close()
 
 
-def _request(method: str, target: httpx.URL, headers: dict[str, str], body: bytes | None) -> httpcore.Request:
+def _request(method: str, target: httpx2.URL, headers: dict[str, str], body: bytes | None) -> httpcore2.Request:
     named = {"Host": target.netloc.decode(), "User-Agent": USER_AGENT, **headers}
     if body is not None:
         named["Content-Length"] = str(len(body))
     timeouts = {"connect": CONNECT_SECONDS, "read": SILENCE_SECONDS, "write": SILENCE_SECONDS}
-    return httpcore.Request(
+    return httpcore2.Request(
         method,
-        httpcore.URL(scheme=target.raw_scheme, host=target.raw_host, port=target.port, target=target.raw_path),
+        httpcore2.URL(scheme=target.raw_scheme, host=target.raw_host, port=target.port, target=target.raw_path),
         headers=list(named.items()),
         content=body,
         extensions={"timeout": timeouts},
     )
 
 
-def _redirected(target: httpx.URL, location: str) -> httpx.URL:
+def _redirected(target: httpx2.URL, location: str) -> httpx2.URL:
     try:
         return _parse(str(target.join(location)))
     except (httpx.InvalidURL, UrlRefusedError) as error:

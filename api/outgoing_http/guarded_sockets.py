@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-import httpcore
+import httpcore2
 
 from api.outgoing_http.public_addresses import public_addresses
 
@@ -30,7 +30,7 @@ class Deadline:
         """Return the seconds left, at most `seconds`. Raises httpcore.ReadTimeout if none are left."""
         left = self._at - time.monotonic()
         if left <= 0:
-            raise httpcore.ReadTimeout("the deadline of the exchange has passed")
+            raise httpcore2.ReadTimeout("the deadline of the exchange has passed")
         return left if seconds is None else min(left, seconds)
 
 
@@ -54,7 +54,7 @@ class GuardedBackend(httpcore.NetworkBackend):
     ) -> httpcore.NetworkStream:
         """Connect to the first address that responds; `timeout` applies to each."""
         del local_address, socket_options
-        fault: Exception = httpcore.ConnectError(f"{host} has no address")
+        fault: Exception = httpcore2.ConnectError(f"{host} has no address")
         seconds = self._deadline.bound(LOOK_UP_SECONDS)
         for address in public_addresses(host, port, seconds=seconds, loopback=self._loopback):
             try:
@@ -62,7 +62,7 @@ class GuardedBackend(httpcore.NetworkBackend):
                 return _Stream(socket.create_connection((address, port), self._deadline.bound(timeout)), self._deadline)
             except OSError as error:
                 fault = error
-        raise httpcore.ConnectError(f"{host} cannot be connected to") from fault
+        raise httpcore2.ConnectError(f"{host} cannot be connected to") from fault
 
 
 class _Stream(httpcore.NetworkStream):
@@ -88,7 +88,7 @@ class _Stream(httpcore.NetworkStream):
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.NetworkStream:
+    ) -> httpcore2.NetworkStream:
         self._socket.settimeout(self._deadline.bound(timeout))
         # Names in certificates have no trailing dot.
         name = server_hostname.rstrip(".") if server_hostname else None

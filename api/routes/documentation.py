@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
-from importlib import metadata, resources
+from importlib import metadata
+from pathlib import Path
 
 from flask import Blueprint, Flask, Response, current_app, render_template, send_from_directory
 
@@ -12,7 +13,7 @@ from api.contract.openapi import document
 
 blueprint = Blueprint("documentation", __name__, template_folder="../web/templates")
 
-SWAGGER = resources.files("flask_openapi3_swagger") / "templates" / "swagger"
+SWAGGER = Path(__file__).parents[1] / "web" / "static" / "swagger-ui"
 
 
 @blueprint.get("/v1/openapi.json")

@@ -166,7 +166,7 @@ def prefix_lines(
     """
     bucket, prefix = manifest.bucket or storage.bucket, manifest.key
     for key, size_bytes, _ in storage.list_objects(bucket, prefix, start_after=after):
-        if size_bytes and is_audio(key):
+        if size_bytes and is_audio_name(key):
             number += 1
             track = key.removeprefix(prefix).lstrip("/") or key
             yield (

@@ -6,11 +6,11 @@ A CSV record is always one line, so a quote that is never closed makes only its 
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from shared.batches.manifest_fields import COLUMNS, GROUPS, LineError, item_from_cells, item_from_fields
 from shared.errors import ManifestInvalidError
 from shared.strict_json import read_json
 
@@ -60,6 +60,7 @@ def read_lines(
     """
     for raw, end in _split(blocks, offset):
         number += 1
+        text = error = None
         if raw is None:
             yield ManifestLine(number, end, error=f"The line is longer than {MAX_LINE_BYTES:,} bytes.")
             continue
@@ -75,10 +76,27 @@ def read_lines(
         elif header is None:
             header = read_header(text)
         else:
-            yield _csv_line(text, header, number, end)
+            try:
+                text = _decode(raw, is_first=end - len(raw) <= 1, any_bytes=has_paths and form == "csv")
+            except UnicodeDecodeError:
+                error = "The line is not UTF-8."
+        if text is not None and not text.strip():
+            continue
+        if form == "csv" and header is None:
+            if text is None:
+                raise ManifestInvalidError(f"The manifest's header cannot be read. {error}")
+            header = read_header(text, has_paths=has_paths)
+        elif text is None:
+            yield Line(number, end, error=error)
+        else:
+            try:
+                values = _json_values(text) if form == "jsonl" or header is None else _csv_values(text, header)
+                yield Line(number, end, values=values)
+            except LineError as refused:
+                yield Line(number, end, error=str(refused))
 
 
-def read_header(text: str) -> Header:
+def read_header(text: str, *, has_paths: bool = False) -> Header:
     """Read the first line of a CSV. Raises ManifestInvalidError."""
     # No column's name contains a delimiter.
     delimiter = next((d for d in DELIMITERS if d in text), ",")
@@ -96,6 +114,16 @@ def read_header(text: str) -> Header:
     if len(set(names)) < len(names):
         raise ManifestInvalidError("The manifest has two columns of the same name.")
     return Header(tuple(names), delimiter)
+
+
+def _decode(raw: bytes, *, is_first: bool, any_bytes: bool) -> str:
+    errors = "surrogateescape" if any_bytes else "strict"
+    return raw.decode("utf-8-sig" if is_first else "utf-8", errors).strip("\r\n")
+
+
+def _is_text(text: str) -> bool:
+    """Return whether the text is Unicode, without bytes that were escaped because they are not UTF-8."""
+    return not any("\ud800" <= c <= "\udfff" for c in text)
 
 
 def _split(blocks: Iterable[bytes], offset: int) -> Iterator[tuple[bytes | None, int]]:

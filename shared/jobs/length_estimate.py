@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from pathlib import PurePosixPath
 
+from shared.audio_formats import INPUT_BYTES_PER_SECOND, extension_of
 from shared.jobs.model import JobRequest
 
 BYTES_PER_SECOND: Mapping[str, int] = {

@@ -23,7 +23,7 @@ from pydantic import (
     model_validator,
 )
 
-from shared.audio_formats import check_options
+from shared.audio_formats import FormatName, check_options
 from shared.errors import FieldsInvalidError, RequestInvalidError
 
 M = TypeVar("M", bound=BaseModel)

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
+import httpx2
 import psutil
 
 from deploy.local.processes import RunningService
@@ -186,16 +186,16 @@ class Probe:
                 status = call()
                 if status >= 300:
                     self.faults[f"{name} {status}"] += 1
-            except httpx.HTTPError as error:
+            except httpx2.HTTPError as error:
                 self.faults[f"{name} {type(error).__name__}"] += 1
             self.waits[name].append(time.monotonic() - begun)
 
     def _healthz(self) -> int:
-        return httpx.get(f"{self.url}/healthz", timeout=DEADLINE_SECONDS).status_code
+        return httpx2.get(f"{self.url}/healthz", timeout=DEADLINE_SECONDS).status_code
 
     def _submit(self) -> int:
         headers = {"Authorization": f"Bearer {self.key}"}
-        with httpx.Client(base_url=self.url, timeout=DEADLINE_SECONDS, headers=headers) as client:
+        with httpx2.Client(base_url=self.url, timeout=DEADLINE_SECONDS, headers=headers) as client:
             upload = client.post("/v1/uploads", content=b"s\0ng" * 1000)
             if upload.status_code != 201:
                 return upload.status_code

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
+import httpx2
 import psutil
 
 from deploy.local.processes import RunningService, Service
@@ -177,7 +177,7 @@ def polling_in_company(servers: Servers, claim: Claim) -> None:
 def submitting(servers: Servers) -> None:
     """Compare the latency of submissions with a long queue and without."""
     url = f"http://127.0.0.1:{servers.port(servers.api)}"
-    with httpx.Client(base_url=url) as client:
+    with httpx2.Client(base_url=url) as client:
         upload = client.post("/v1/uploads", content=b"s\0ng").json()["upload_id"]
 
         def submit() -> None:
@@ -210,8 +210,8 @@ def moving(worker: StandIn, claim: Claim) -> Iterator[None]:
 def open_streams(url: str, job_id: str) -> Iterator[None]:
     """Hold event streams open, one connection each."""
     with contextlib.ExitStack() as stack:
-        limits = httpx.Limits(max_connections=STREAMS + 1)
-        client = stack.enter_context(httpx.Client(base_url=url, limits=limits, timeout=30))
+        limits = httpx2.Limits(max_connections=STREAMS + 1)
+        client = stack.enter_context(httpx2.Client(base_url=url, limits=limits, timeout=30))
         for _ in range(STREAMS):
             stream = stack.enter_context(client.stream("GET", f"/v1/jobs/{job_id}/events"))
             assert stream.status_code == 200, stream.status_code
@@ -224,7 +224,7 @@ def upload_under_way(url: str) -> Iterator[None]:
 
     def send(over: threading.Event) -> None:
         blocks = (bytes(400_000) for _ in iter(lambda: over.wait(0.05), True))
-        httpx.post(f"{url}/v1/uploads", content=blocks, timeout=60)
+        httpx2.post(f"{url}/v1/uploads", content=blocks, timeout=60)
 
     with beside(send):
         yield
@@ -246,8 +246,8 @@ def _cpu_seconds(running: RunningService) -> float:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(url).status_code == 200
-    except httpx.HTTPError:
+        return httpx2.get(url).status_code == 200
+    except httpx2.HTTPError:
         return False
 
 

@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
+import httpx2
 import psutil
 
 from tests.fault.deployment import Deployment
@@ -118,7 +118,7 @@ def main() -> None:
     url, batch_id = sys.argv[1:]
     refused = 0
     taken: dict[str, list[float]] = {f"/v1/batches/{batch_id}": [], "/healthz": []}
-    with httpx.Client(base_url=url, timeout=60) as client:
+    with httpx2.Client(base_url=url, timeout=60) as client:
         # What a first connection costs is no read.
         client.get("/healthz")
         print("begins", flush=True)

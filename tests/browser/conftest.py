@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 import psutil
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
@@ -208,12 +208,12 @@ def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def finished(api: httpx.Client, song: Path) -> dict[str, Any]:
+def finished(api: httpx2.Client, song: Path) -> dict[str, Any]:
     """The job of that song, done."""
     return wait_until_ended(api, submit(api, song))
 
 
-def wait_until_ended(api: httpx.Client, job_id: str) -> dict[str, Any]:
+def wait_until_ended(api: httpx2.Client, job_id: str) -> dict[str, Any]:
     """Return the job once it has ended."""
     deadline = time.monotonic() + 120
     while (job := api.get(f"/v1/jobs/{job_id}").json())["state"] in {"queued", "running"}:
@@ -223,13 +223,13 @@ def wait_until_ended(api: httpx.Client, job_id: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def api(stack: Stack) -> Iterator[httpx.Client]:
+def api(stack: Stack) -> Iterator[httpx2.Client]:
     """The API behind the page."""
-    with httpx.Client(base_url=stack.url, timeout=30) as client:
+    with httpx2.Client(base_url=stack.url, timeout=30) as client:
         yield client
 
 
-def submit(api: httpx.Client, song: Path, **fields: str) -> str:
+def submit(api: httpx2.Client, song: Path, **fields: str) -> str:
     """Send a song, to be separated anew even if it was before; returns its job's id."""
     with song.open("rb") as file:
         return str(
@@ -255,7 +255,7 @@ def held(stack: Stack, part_of_command: str) -> Iterator[None]:
 
 
 @contextmanager
-def held_in_the_middle(stack: Stack, api: httpx.Client, song: Path) -> Iterator[str]:
+def held_in_the_middle(stack: Stack, api: httpx2.Client, song: Path) -> Iterator[str]:
     """Send a song and stop its separation, which takes some seconds, once it has begun; yields the job's id."""
     job_id = submit(api, song, engine="slow", parameters='{"seconds": 6}')
     while (job := api.get(f"/v1/jobs/{job_id}").json())["stage"] != "separate":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import numpy as np
 from numpy.typing import NDArray
 from playwright.sync_api import Page, expect
@@ -17,7 +17,7 @@ from tests.fixtures.audio import decode
 Samples = NDArray[np.float32]
 
 
-def stems_of(api: httpx.Client, job: dict[str, Any], folder: Path) -> dict[str, Samples]:
+def stems_of(api: httpx2.Client, job: dict[str, Any], folder: Path) -> dict[str, Samples]:
     """Return the first channel of each stem, and of the mixture as `mixture`."""
     links = {stem["name"]: stem["url"] for stem in job["stems"]} | {"mixture": job["source"]["url"]}
     found = {}

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from playwright.sync_api import expect
 
@@ -75,7 +75,7 @@ def test_nothing_bars_the_way_while_a_job_is_worked_on(
 
 
 @pytest.fixture(scope="module")
-def ended_badly(api: httpx.Client, song: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def ended_badly(api: httpx2.Client, song: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Jobs that failed and were canceled, with what the page says of them."""
     notes = tmp_path_factory.mktemp("bad") / "notes.mp3"
     notes.write_bytes(b"no audio at all\0" * 4000)
@@ -87,7 +87,7 @@ def ended_badly(api: httpx.Client, song: Path, tmp_path_factory: pytest.TempPath
 
 
 @pytest.fixture(scope="module")
-def running(stack: Stack, api: httpx.Client, song: Path) -> Iterator[str]:
+def running(stack: Stack, api: httpx2.Client, song: Path) -> Iterator[str]:
     """A job that is being worked on for as long as the tests look at it."""
     with held_in_the_middle(stack, api, song) as job_id:
         yield job_id

@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from playwright.sync_api import expect
 
@@ -15,7 +15,7 @@ from tests.fixtures.audio import make_song, write_wav
 
 
 def test_who_has_no_batches_is_not_told_of_them(
-    open_page: OpenPage, api: httpx.Client, finished: dict[str, Any]
+    open_page: OpenPage, api: httpx2.Client, finished: dict[str, Any]
 ) -> None:
     del finished
     assert api.get("/v1/batches").json()["batches"] == []
@@ -25,7 +25,7 @@ def test_who_has_no_batches_is_not_told_of_them(
 
 
 @pytest.fixture(scope="module")
-def uploads(api: httpx.Client, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def uploads(api: httpx2.Client, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """A song, and what is none, in storage."""
     folder = tmp_path_factory.mktemp("tracks")
     (folder / "notes.mp3").write_bytes(b"no audio at all\0" * 4000)
@@ -33,7 +33,7 @@ def uploads(api: httpx.Client, tmp_path_factory: pytest.TempPathFactory) -> dict
     return {name: upload(api, file) for name, file in files.items()}
 
 
-def upload(api: httpx.Client, file: Path) -> str:
+def upload(api: httpx2.Client, file: Path) -> str:
     answer = api.post(
         "/v1/uploads",
         params={"filename": file.name},
@@ -43,7 +43,7 @@ def upload(api: httpx.Client, file: Path) -> str:
     return str(answer.json()["upload_id"])
 
 
-def send(api: httpx.Client, uploads: dict[str, str], *, bad_lines: int, name: str) -> str:
+def send(api: httpx2.Client, uploads: dict[str, str], *, bad_lines: int, name: str) -> str:
     """Send a batch of two songs, a file that is none, and lines that say nothing; returns its id."""
     items: list[dict[str, Any]] = [
         {"track": f"song {n} of Friday", "source": {"upload_id": uploads["song"]}, "no_cache": True} for n in (1, 2)
@@ -55,7 +55,7 @@ def send(api: httpx.Client, uploads: dict[str, str], *, bad_lines: int, name: st
 
 
 @pytest.fixture(scope="module")
-def ended(api: httpx.Client, uploads: dict[str, str]) -> str:
+def ended(api: httpx2.Client, uploads: dict[str, str]) -> str:
     """A batch of 60 tracks that will have ended soon."""
     return send(api, uploads, bad_lines=57, name="Friday's <b>songs</b>")
 
@@ -87,7 +87,7 @@ def test_a_batch_is_followed_to_its_end_and_tells_which_tracks_failed(
 
 
 def test_a_batch_is_canceled_and_what_was_is_tried_again(
-    open_page: OpenPage, stack: Stack, api: httpx.Client, uploads: dict[str, str]
+    open_page: OpenPage, stack: Stack, api: httpx2.Client, uploads: dict[str, str]
 ) -> None:
     with held(stack, "worker.child"):
         page = open_page(f"/batches/{send(api, uploads, bad_lines=1, name='To be canceled')}")

@@ -8,7 +8,7 @@ from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -125,7 +125,9 @@ def test_an_upload_goes_on_by_itself_when_the_server_is_back(
     expect(page.get_by_role("heading", name=song.name)).to_be_visible()
 
 
-def test_a_file_over_the_limit_is_refused_without_an_upload(open_page: OpenPage, api: httpx.Client, song: Path) -> None:
+def test_a_file_over_the_limit_is_refused_without_an_upload(
+    open_page: OpenPage, api: httpx2.Client, song: Path
+) -> None:
     page = open_page()
     sent = watch_uploads(page)
     engines = api.get("/v1/engines").json() | {"max_upload_bytes": 1_000_000}
@@ -151,7 +153,7 @@ def test_files_that_cannot_be_songs_are_refused_without_an_upload(open_page: Ope
 
 
 def test_a_file_of_words_is_refused_where_it_was_dropped(
-    open_page: OpenPage, api: httpx.Client, tmp_path: Path
+    open_page: OpenPage, api: httpx2.Client, tmp_path: Path
 ) -> None:
     page = open_page()
     before = api.get("/v1/jobs").json()["jobs"]
@@ -174,7 +176,7 @@ def test_a_file_that_is_no_audio_inside_ends_with_a_plain_sentence(open_page: Op
 
 
 def test_twenty_seconds_first_and_then_the_whole_song_take_one_upload(
-    open_page: OpenPage, api: httpx.Client, song: Path
+    open_page: OpenPage, api: httpx2.Client, song: Path
 ) -> None:
     page = open_page()
     sent = watch_uploads(page)
@@ -191,7 +193,7 @@ def test_twenty_seconds_first_and_then_the_whole_song_take_one_upload(
 
 
 def test_engine_format_and_excerpt_are_what_was_asked_for(
-    open_page: OpenPage, api: httpx.Client, song: Path, tmp_path: Path
+    open_page: OpenPage, api: httpx2.Client, song: Path, tmp_path: Path
 ) -> None:
     page = open_page()
     page.get_by_text("Engine and format").click()

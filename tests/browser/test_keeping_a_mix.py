@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import numpy as np
 from playwright.sync_api import Page, expect
 
@@ -16,7 +16,7 @@ from tests.fixtures.audio import decode
 
 
 def test_a_mix_is_saved_at_the_volumes_that_are_set(
-    open_page: OpenPage, api: httpx.Client, finished: dict[str, Any], tmp_path: Path
+    open_page: OpenPage, api: httpx2.Client, finished: dict[str, Any], tmp_path: Path
 ) -> None:
     stems = stems_of(api, finished, tmp_path)
     page = open_page(f"/jobs/{finished['id']}")
@@ -52,7 +52,7 @@ def test_an_address_brings_back_mix_loop_and_place(open_page: OpenPage, finished
     expect(page).to_have_url(re.compile(r"#vocals=20&accompaniment=mute&loop=10-30&t=10$"))
     page.reload()
     check_setting(page)
-    other = open_page(page.url.partition(str(httpx.URL(page.url).netloc, "ascii"))[2])
+    other = open_page(page.url.partition(str(httpx2.URL(page.url).netloc, "ascii"))[2])
     check_setting(other)
 
 

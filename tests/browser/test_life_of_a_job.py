@@ -6,14 +6,14 @@ import re
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 from playwright.sync_api import APIResponse, Route, expect
 
 from tests.browser.conftest import OpenPage, Stack, held, held_in_the_middle, submit, wait_until_ended
 
 
 def test_a_running_job_survives_a_reload_and_never_steps_back(
-    open_page: OpenPage, stack: Stack, api: httpx.Client, song: Path
+    open_page: OpenPage, stack: Stack, api: httpx2.Client, song: Path
 ) -> None:
     with held_in_the_middle(stack, api, song) as job_id:
         page = open_page(f"/jobs/{job_id}")
@@ -27,7 +27,7 @@ def test_a_running_job_survives_a_reload_and_never_steps_back(
 
 
 def test_a_job_canceled_in_one_tab_is_canceled_in_the_other_and_can_be_tried_again(
-    open_page: OpenPage, stack: Stack, api: httpx.Client, finished: dict[str, Any], song: Path
+    open_page: OpenPage, stack: Stack, api: httpx2.Client, finished: dict[str, Any], song: Path
 ) -> None:
     del finished
     with held(stack, "celery"):
@@ -44,7 +44,7 @@ def test_a_job_canceled_in_one_tab_is_canceled_in_the_other_and_can_be_tried_aga
 
 
 def test_another_engine_takes_the_song_apart_without_another_upload(
-    open_page: OpenPage, api: httpx.Client, song: Path
+    open_page: OpenPage, api: httpx2.Client, song: Path
 ) -> None:
     sent = api.post(
         "/v1/uploads",
@@ -80,7 +80,7 @@ def test_a_list_that_was_read_before_a_song_was_sent_does_not_hide_it(
         assert row.count() == 1
 
 
-def test_a_deleted_job_is_gone_from_the_library(open_page: OpenPage, api: httpx.Client, song: Path) -> None:
+def test_a_deleted_job_is_gone_from_the_library(open_page: OpenPage, api: httpx2.Client, song: Path) -> None:
     job_id = submit(api, song)
     wait_until_ended(api, job_id)
     page = open_page(f"/jobs/{job_id}")
@@ -92,7 +92,7 @@ def test_a_deleted_job_is_gone_from_the_library(open_page: OpenPage, api: httpx.
 
 
 def test_a_page_that_slept_is_up_to_date_when_it_wakes(
-    open_page: OpenPage, stack: Stack, api: httpx.Client, song: Path
+    open_page: OpenPage, stack: Stack, api: httpx2.Client, song: Path
 ) -> None:
     with held_in_the_middle(stack, api, song) as job_id:
         page = open_page(f"/jobs/{job_id}")
@@ -123,7 +123,7 @@ def test_an_upload_while_the_storage_is_away_says_so_and_can_be_repeated(
 
 
 def test_a_page_goes_on_by_itself_after_the_server_was_restarted(
-    open_page: OpenPage, stack: Stack, api: httpx.Client, song: Path
+    open_page: OpenPage, stack: Stack, api: httpx2.Client, song: Path
 ) -> None:
     with held(stack, "worker.child"):
         # It cannot end before the server does, so the page has something to ask about.

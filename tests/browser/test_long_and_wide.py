@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import numpy as np
 import psutil
 import pytest
@@ -23,7 +23,7 @@ NAMES = ["Vocals", "Drums", "Bass", "Other"]
 
 
 @pytest.fixture(scope="module")
-def band(api: httpx.Client, song: Path) -> dict[str, Any]:
+def band(api: httpx2.Client, song: Path) -> dict[str, Any]:
     """A job with four stems."""
     return wait_until_ended(api, submit(api, song, engine="band"))
 
@@ -39,7 +39,7 @@ def test_four_stems_have_each_their_lane_colour_picture_and_level(open_page: Ope
 
 
 def test_four_stems_sound_together_to_the_sample(
-    open_page: OpenPage, api: httpx.Client, band: dict[str, Any], tmp_path: Path
+    open_page: OpenPage, api: httpx2.Client, band: dict[str, Any], tmp_path: Path
 ) -> None:
     stems = stems_of(api, band, tmp_path)
     page = open_page(f"/jobs/{band['id']}", bypass_csp=True)
@@ -51,7 +51,7 @@ def test_four_stems_sound_together_to_the_sample(
 
 
 def test_a_slow_machine_plays_without_a_gap_while_the_page_is_used(
-    open_page: OpenPage, api: httpx.Client, finished: dict[str, Any], tmp_path: Path
+    open_page: OpenPage, api: httpx2.Client, finished: dict[str, Any], tmp_path: Path
 ) -> None:
     stems = stems_of(api, finished, tmp_path)
     page = open_page(f"/jobs/{finished['id']}", bypass_csp=True)
@@ -69,7 +69,7 @@ def test_a_slow_machine_plays_without_a_gap_while_the_page_is_used(
 
 
 def test_ten_minutes_stay_within_400_megabytes_and_in_step(
-    open_page: OpenPage, api: httpx.Client, tmp_path: Path
+    open_page: OpenPage, api: httpx2.Client, tmp_path: Path
 ) -> None:
     samples = song_with_a_voice(600.0)
     song = convert(write_wav(tmp_path / "song.wav", samples, subtype="PCM_16"), tmp_path / "Ten minutes.m4a")

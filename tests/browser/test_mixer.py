@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import numpy as np
 import pytest
 from playwright.sync_api import expect
@@ -19,7 +19,7 @@ from tests.fixtures.audio import convert
 
 @pytest.mark.parametrize("form", ["flac", "wav", "mp3", "m4a", "ogg", "opus"])
 def test_stems_sound_together_to_the_sample_and_alone_when_soloed(
-    open_page: OpenPage, api: httpx.Client, song: Path, tmp_path: Path, form: str
+    open_page: OpenPage, api: httpx2.Client, song: Path, tmp_path: Path, form: str
 ) -> None:
     with song.open("rb") as file:
         job = api.post("/v1/jobs", files={"file": (song.name, file)}, data={"format": form}).json()
@@ -39,7 +39,7 @@ def test_stems_sound_together_to_the_sample_and_alone_when_soloed(
 
 
 def test_a_muted_stem_is_silent_and_a_turned_down_one_quieter(
-    open_page: OpenPage, api: httpx.Client, finished: dict[str, Any], tmp_path: Path
+    open_page: OpenPage, api: httpx2.Client, finished: dict[str, Any], tmp_path: Path
 ) -> None:
     stems = stems_of(api, finished, tmp_path)
     page = open_page(f"/jobs/{finished['id']}", bypass_csp=True)
@@ -66,7 +66,7 @@ ORIGINALS = {
 
 @pytest.mark.parametrize("kind", ORIGINALS)
 def test_the_original_is_heard_where_the_stems_are_to_the_sample(
-    open_page: OpenPage, api: httpx.Client, song: Path, tmp_path: Path, kind: str
+    open_page: OpenPage, api: httpx2.Client, song: Path, tmp_path: Path, kind: str
 ) -> None:
     ending, *options = ORIGINALS[kind]
     original = convert(song, tmp_path / f"original.{ending}", *options)
@@ -137,7 +137,7 @@ def test_the_space_bar_plays_after_a_button_or_a_fader_was_clicked(
 
 
 def test_an_mp3_sounds_before_all_of_it_was_read_and_is_in_step_after_a_leap(
-    open_page: OpenPage, api: httpx.Client, finished: dict[str, Any], song: Path, tmp_path: Path
+    open_page: OpenPage, api: httpx2.Client, finished: dict[str, Any], song: Path, tmp_path: Path
 ) -> None:
     del finished
     with song.open("rb") as file:
@@ -162,7 +162,7 @@ def last_byte(headers: dict[str, str]) -> int:
     return int(headers["range"].rpartition("-")[2])
 
 
-def submit_as_wma(api: httpx.Client, song: Path, folder: Path, **fields: str) -> str:
+def submit_as_wma(api: httpx2.Client, song: Path, folder: Path, **fields: str) -> str:
     """Return the path of the page of a job whose original no browser plays."""
     odd = convert(song, folder / "odd.wma")
     with odd.open("rb") as file:
@@ -172,7 +172,7 @@ def submit_as_wma(api: httpx.Client, song: Path, folder: Path, **fields: str) ->
 
 
 def test_for_an_original_that_the_browser_cannot_play_all_stems_sound_together(
-    open_page: OpenPage, api: httpx.Client, song: Path, tmp_path: Path
+    open_page: OpenPage, api: httpx2.Client, song: Path, tmp_path: Path
 ) -> None:
     page = open_page(submit_as_wma(api, song, tmp_path))
     expect(page.get_by_text("Played together, the stems add up to the song")).to_be_visible()
@@ -188,7 +188,7 @@ def test_for_an_original_that_the_browser_cannot_play_all_stems_sound_together(
 
 
 def test_an_original_that_the_browser_cannot_play_is_said_to_be_so(
-    open_page: OpenPage, api: httpx.Client, song: Path, tmp_path: Path
+    open_page: OpenPage, api: httpx2.Client, song: Path, tmp_path: Path
 ) -> None:
     page = open_page(submit_as_wma(api, song, tmp_path, stems="vocals"))
     play(page)

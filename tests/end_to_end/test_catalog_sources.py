@@ -34,7 +34,7 @@ def test_a_folder_becomes_stems_beside_the_names_of_its_songs(command: Command, 
     out = tmp_path / "songs" / "stems"
     before = command.uploads()
     done = command("run", tmp_path / "songs", "--out", out, "--engine", "slow", "--format", "flac")
-    assert done.returncode == 2, done.stderr
+    assert done.returncode == 5, done.stderr
     assert "5 of 7 done, 2 failed" in done.stdout
     told = rows(out)
     assert (told["no song"]["state"], told["empty"]["error_code"]) == ("failed", "audio_empty")
@@ -45,10 +45,10 @@ def test_a_folder_becomes_stems_beside_the_names_of_its_songs(command: Command, 
     check_stems(command, out)
     assert command.uploads() == before + len(songs)
     # The same again begins nothing; and its own stems are no songs of it.
-    assert command("run", tmp_path / "songs", "--out", out, "--engine", "slow").returncode == 64
+    assert command("run", tmp_path / "songs", "--out", out, "--engine", "slow").returncode == 2
     shutil.rmtree(out / "日本の歌")
     again = command("run", tmp_path / "songs", "--out", out, "--resume", "--json")
-    assert (again.returncode, json.loads(again.stdout)["done"]) == (2, 5), again.stderr
+    assert (again.returncode, json.loads(again.stdout)["done"]) == (5, 5), again.stderr
     assert (out / "日本の歌/vocals.flac").is_file(), "what went missing is fetched again"
     assert command.uploads() == before + len(songs)
 
@@ -87,7 +87,7 @@ def test_bad_lines_of_a_manifest_are_told_by_number_and_harm_no_other(
     (tmp_path / "catalog.jsonl").write_text("\n".join(lines))
     out = tmp_path / "out"
     done = command("run", "catalog.jsonl", "--out", out)
-    assert done.returncode == 2, done.stderr
+    assert done.returncode == 5, done.stderr
     assert "6 of 12 done, 6 failed" in done.stdout
     with (out / "report.csv").open(newline="") as file:
         told = {int(row["line"]): row for row in csv.DictReader(file)}
@@ -100,7 +100,7 @@ def test_bad_lines_of_a_manifest_are_told_by_number_and_harm_no_other(
         12: "url_unreachable",
     }
     assert told[11]["track"] == "'=from the web", "no formula for a spreadsheet"
-    assert told[2]["error_message"] == "line 2: it is no JSON"
+    assert told[2]["error_message"] == "line 2: The line is not valid JSON."
     assert (out / "_" / "_" / "_" / "escape" / "vocals.flac").is_file()
     assert (out / "same" / "vocals.mp3").is_file()
     assert sorted(p.name for p in (out / "same (2)").iterdir()) == ["vocals.flac"]

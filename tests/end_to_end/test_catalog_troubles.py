@@ -81,7 +81,7 @@ def test_a_server_that_goes_away_is_waited_for_and_named(command: Command, tmp_p
 def test_a_prefix_with_nothing_below_it_is_told_and_leaves_no_run_behind(command: Command, tmp_path: Path) -> None:
     empty = command("run", f"s3://{SONGS}/later/", "--out", "out", "--engine", "slow")
     assert (empty.returncode, empty.stderr.splitlines()[-1]) == (
-        64,
+        2,
         f"Error: There are no songs in s3://{SONGS}/later/.",
     )
     (song,) = make_songs(tmp_path, "one.flac")

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-import httpx
+import httpx2
 import psutil
 
 from deploy.local.processes import RunningService, Service
@@ -89,7 +89,7 @@ class Deployment:
         self.registry, self.statistics = WorkerRegistry(self.settings), QueueStatistics(self.settings)
         self.storage = ObjectStorage(self.settings)
         self.songs = ObjectStorage(self.settings.model_copy(update={"s3_bucket": SONGS}))
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.api_port}", timeout=30)
+        self.client = httpx2.Client(base_url=f"http://127.0.0.1:{self.api_port}", timeout=30)
 
     # Parts
 
@@ -204,7 +204,7 @@ class Deployment:
     def _alive(self) -> bool:
         try:
             return self.client.get("/healthz").status_code == 200
-        except httpx.HTTPError:
+        except httpx2.HTTPError:
             return False
 
     def _direct_settings(self) -> Settings:

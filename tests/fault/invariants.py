@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
-import httpx
+import httpx2
 import psutil
 
 from shared.batches.item_status import BatchItems
@@ -40,18 +40,18 @@ class Watcher:
 
     def _run(self) -> None:
         base = f"http://127.0.0.1:{self._deployment.api_port}"
-        with httpx.Client(base_url=base, timeout=10) as client:
+        with httpx2.Client(base_url=base, timeout=10) as client:
             while not self._stop.wait(0.1):
                 for job_id in list(self._deployment.accepted):
                     self._look(client, job_id)
 
-    def _look(self, client: httpx.Client, job_id: str) -> None:
+    def _look(self, client: httpx2.Client, job_id: str) -> None:
         begun = time.monotonic()
         try:
             answer = client.get(f"/v1/jobs/{job_id}")
-        except httpx.ConnectError:
+        except httpx2.ConnectError:
             return
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             self.faults.append(f"the API hung: {error!r}")
             return
         self.slowest_seconds = max(self.slowest_seconds, time.monotonic() - begun)

@@ -18,7 +18,7 @@ from collections import Counter
 from pathlib import Path
 from threading import Event, Thread
 
-import httpx
+import httpx2
 
 from deploy.local.processes import RunningService
 from tests.fault.conftest import make_song
@@ -69,7 +69,7 @@ class Soak:
 
     def _submit(self) -> None:
         engine = self.random.choice(["slow", "repetition"])
-        with httpx.Client(base_url=self.deployment.client.base_url, timeout=20) as client:
+        with httpx2.Client(base_url=self.deployment.client.base_url, timeout=20) as client:
             song = self.random.choice(self.songs)
             with song.open("rb") as file:
                 answer = client.post(

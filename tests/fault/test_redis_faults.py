@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from tests.fault.deployment import Deployment, os_kill, wait_until
@@ -187,8 +187,8 @@ def test_clocks_an_hour_apart_leave_leases_alone(deploy: Callable[..., Deploymen
 def test_fifty_submissions_with_one_key_are_one_job(deployment: Deployment, song: Path) -> None:
     content = song.read_bytes()
 
-    def submit(_: int) -> httpx.Response:
-        with httpx.Client(base_url=deployment.client.base_url, timeout=30) as client:
+    def submit(_: int) -> httpx2.Response:
+        with httpx2.Client(base_url=deployment.client.base_url, timeout=30) as client:
             return client.post(
                 "/v1/jobs",
                 files={"file": ("song.flac", content)},

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import numpy as np
 import pytest
 import redis
@@ -103,7 +103,7 @@ def song(folder: Path) -> Path:
     return folder / "song.wav"
 
 
-def until_ended(client: httpx.Client, job_id: str, seconds: float = 120) -> dict[str, Any]:
+def until_ended(client: httpx2.Client, job_id: str, seconds: float = 120) -> dict[str, Any]:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         job: dict[str, Any] = client.get(f"/v1/jobs/{job_id}").json()
@@ -128,7 +128,7 @@ for name in {OTHER[package]!r}:
 
 
 def test_a_song_goes_through_the_services_of_the_compose_file(stack: Stack, tmp_path: Path) -> None:
-    with httpx.Client(base_url=stack.url, timeout=30) as client:
+    with httpx2.Client(base_url=stack.url, timeout=30) as client:
         engines = {engine["name"] for engine in client.get("/v1/engines").json()["engines"]}
         assert engines == {"repetition", "unet"}, "the worker's start set the network up"
         with song(tmp_path).open("rb") as file:

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from flask.testing import FlaskClient
 
@@ -33,9 +33,9 @@ class Proxy:
     https_port: int
     trust: ssl.SSLContext
 
-    def client(self) -> httpx.Client:
+    def client(self) -> httpx2.Client:
         """A client that trusts it."""
-        return httpx.Client(base_url=f"https://localhost:{self.https_port}", verify=self.trust, timeout=30)
+        return httpx2.Client(base_url=f"https://localhost:{self.https_port}", verify=self.trust, timeout=30)
 
 
 @pytest.fixture(scope="module")
@@ -76,13 +76,13 @@ def proxy(gunicorn: RunningService, tmp_path_factory: pytest.TempPathFactory) ->
 def _answers(port: int, root: Path) -> bool:
     trust = ssl.create_default_context(cafile=str(root))
     try:
-        return httpx.get(f"https://localhost:{port}/healthz", verify=trust).is_success
-    except httpx.HTTPError:
+        return httpx2.get(f"https://localhost:{port}/healthz", verify=trust).is_success
+    except httpx2.HTTPError:
         return False
 
 
 def test_http_leads_to_https(proxy: Proxy) -> None:
-    answer = httpx.get(f"{proxy.http_url}/v1/jobs")
+    answer = httpx2.get(f"{proxy.http_url}/v1/jobs")
     assert (answer.status_code, answer.headers["Location"]) == (308, "https://localhost/v1/jobs")
 
 

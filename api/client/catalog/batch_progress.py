@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-import httpx
+import httpx2
 
 from api.client.batches import Batch, BatchItem
 from api.client.catalog.background_calls import Background, Results
 from api.client.catalog.run_state import ENDED, Row, RunState
-from api.client.catalog.sources import IS_SONG
 from api.client.errors import ApiError
 from api.client.http_client import Client
+from shared.audio_formats import is_audio_name
 
 SECONDS_A_BATCH, LONGEST_SECONDS = 1.0, 30.0
 """How often all batches are looked at: so many seconds for each, up to a limit."""
@@ -86,7 +86,7 @@ class Following:
             self._take(number, look)
 
         def failed(error: Exception) -> None:
-            if not isinstance(error, ApiError) or error.status not in {httpx.codes.NOT_FOUND, httpx.codes.GONE}:
+            if not isinstance(error, ApiError) or error.status not in {httpx2.codes.NOT_FOUND, httpx2.codes.GONE}:
                 raise error
             self._begin_again(number)
             self._give_up(number, "batch_gone", "The server knows its batch no longer.")
@@ -168,4 +168,4 @@ def _from_the_start(row: Row) -> Mapping[str, object]:
 def _track(track: str) -> str:
     """Return what an object below a prefix is called: its key without the ending."""
     path = PurePosixPath(track)
-    return path.with_suffix("").as_posix() if IS_SONG.fullmatch(path.name) else track
+    return path.with_suffix("").as_posix() if is_audio_name(path.name) else track

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
-import httpx
-from rich.console import Console
-from rich.table import Table
+import httpx2
 
 from api.client.batches import Batch
 from api.client.catalog.display import RunDisplay
-from api.client.catalog.fields import split_s3
 from api.client.catalog.items import SourceError
 from api.client.catalog.report import NAME, write_report
 from api.client.catalog.run import PATIENCE_SECONDS, CatalogRun, Ending, OtherRunError, Wish, begin
@@ -28,43 +24,29 @@ from api.client.errors import ApiError, ConnectionFailedError
 from api.client.http_client import Client
 from api.client.options import printable, wishes
 from api.client.progress import clock
+from api.client.terminal import table
+from shared.batches.manifest_fields import split_s3
 
-SOME_FAILED, WRONG_COMMAND_LINE, INTERRUPTED = 2, 64, 130
+SOME_FAILED, INTERRUPTED = 5, 130
 
 
 class CatalogCommands(click.Group):
-    """Commands whose exit code 2 says that some tracks failed; a wrong command line is 64."""
-
-    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
-        """Read the command line."""
-        with _other_usage_code():
-            return super().make_context(*arguments, **options)
+    """Commands whose errors end in one line, never in a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
-        with _other_usage_code():
-            try:
-                return super().invoke(ctx)
-            except KeyboardInterrupt:
-                ctx.exit(INTERRUPTED)
-            except (SourceError, OtherRunError) as error:
-                raise click.UsageError(str(error), ctx=ctx) from error
-            except sqlite3.Error as error:
-                raise click.ClickException(f"The run's state in {STATE_FOLDER} cannot be used: {error}.") from error
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            ctx.exit(INTERRUPTED)
+        except (SourceError, OtherRunError) as error:
+            raise click.UsageError(str(error), ctx=ctx) from error
+        except sqlite3.Error as error:
+            raise click.ClickException(f"The run's state in {STATE_FOLDER} cannot be used: {error}.") from error
 
 
-@contextmanager
-def _other_usage_code() -> Iterator[None]:
-    try:
-        yield
-    except click.UsageError as error:
-        # click says of the class what is meant of every instance; a subclass would lose what each kind of error shows.
-        error.exit_code = WRONG_COMMAND_LINE  # type: ignore[misc]
-        raise
-
-
-EXIT_CODES = """Exit code 0: all done; 1: the server refused, or something here failed; 2: done, but some tracks failed;
-4: no server answers; 64: the command line is wrong; 130: stopped by Ctrl-C."""
+EXIT_CODES = """Exit code 0: all done; 1: the server refused, or something here failed; 2: the command line is wrong;
+4: no server answers; 5: done, but some tracks failed; 130: stopped by Ctrl-C."""
 
 
 @click.group(cls=CatalogCommands, epilog=EXIT_CODES)
@@ -220,7 +202,7 @@ def _retried(client: Client, batch_id: str) -> Batch:
     try:
         return client.batches.retry_failed(batch_id)
     except ApiError as error:
-        if error.status != httpx.codes.CONFLICT:
+        if error.status != httpx2.codes.CONFLICT:
             raise
         # Nothing of it failed there: its stems did not arrive here.
         return client.batches.read(batch_id)
@@ -263,11 +245,11 @@ def _show(batches: list[Batch], *, as_json: bool) -> None:
             click.echo(json.dumps(batch.raw, ensure_ascii=False))
         return
     shown = ("waiting", "queued", "running", "succeeded", "failed", "canceled", "invalid")
-    table = Table("id", "name", "state", "total", *shown, box=None)
-    for batch in batches:
-        counts = [str(batch.counts.get(name, 0)) for name in shown]
-        table.add_row(batch.id, printable(batch.name or ""), batch.state, str(batch.total), *counts)
-    Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False).print(table)
+    rows = [
+        (b.id, printable(b.name or ""), b.state, str(b.total), *(str(b.counts.get(name, 0)) for name in shown))
+        for b in batches
+    ]
+    click.echo(table(("id", "name", "state", "total", *shown), rows))
 
 
 def _tell(ending: Ending, *, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""What a run shows while it lasts, on standard error: one bar, or a line now and then where there is no terminal."""
+"""Shows a run's progress on standard error: one bar, or a line now and then if it is no terminal."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from types import TracebackType
 from typing import Self
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
 
+from api.client.options import printable
 from api.client.progress import clock
+from api.client.terminal import StatusLine, bar, columns
 
 LINE_SECONDS = 10.0
 """The least time between two lines."""
 
 FULL_COLUMNS = 100
-"""What the whole text and its bar take; where a terminal has fewer it is said shorter, what matters most first."""
+"""What the whole text and its bar take. On a narrower terminal the text is shorter, the most important part first."""
 
 
 @dataclass(frozen=True)
@@ -40,24 +40,18 @@ class RunDisplay:
     """The one bar of a run."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False)
-        self._live = self._console.is_terminal
+        self._line = StatusLine()
         self._begun = time.monotonic()
         self._over_before: int | None = None
         self._said, self._say_at = "", 0.0
-        self._progress = Progress(
-            BarColumn(bar_width=12), TextColumn("{task.description}"), console=self._console, disable=not self._live
-        )
-        self._bar = self._progress.add_task("", total=None)
 
     def __enter__(self) -> Self:
-        self._progress.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        self._line.close(keep=True)
 
     def show(self, standing: Standing, trouble: str | None = None) -> None:
         """Show how far the run is, or why it is not getting on."""
@@ -66,9 +60,10 @@ class RunDisplay:
         text = self._text(standing)
         if trouble:
             text = f"{standing.done} of {standing.total} done; trying again: {trouble}"
-        self._progress.update(self._bar, description=text, total=standing.total or None, completed=standing.over)
+        drawn = "" if self._is_narrow() else bar(standing.over / max(1, standing.total), 12) + " "
+        self._line.show(drawn + printable(text), at_once=True)
         now = time.monotonic()
-        if not self._live and text != self._said and now >= self._say_at:
+        if not self._line.is_live and text != self._said and now >= self._say_at:
             click.echo(text, err=True)
             self._said, self._say_at = text, now + LINE_SECONDS
 
@@ -81,10 +76,13 @@ class RunDisplay:
         """Return the pace since the start; what was over before counts for nothing."""
         return 3600 * (standing.over - (self._over_before or 0)) / max(1.0, self.elapsed_seconds)
 
+    def _is_narrow(self) -> bool:
+        return self._line.is_live and columns() < FULL_COLUMNS
+
     def _text(self, standing: Standing) -> str:
         pace = self.songs_an_hour(standing)
         left = f"{clock((standing.total - standing.over) / pace * 3600)} left" if pace else ""
-        if self._live and self._console.width < FULL_COLUMNS:
+        if self._is_narrow():
             short = [f"{standing.done}/{standing.total} done", f"{standing.failed} failed" if standing.failed else ""]
             short += [left, f"{standing.running} running", f"{pace:.0f}/h" if pace else ""]
             return ", ".join(part for part in short if part)

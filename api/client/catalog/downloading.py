@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-import httpx
+import httpx2
 
 from api.client.catalog.background_calls import Background, Results
 from api.client.catalog.run_state import Row, RunState
@@ -21,7 +21,7 @@ FATAL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 FILES = "files"
 """The member of an item's detail that names the fetched files."""
 
-GONE = frozenset({httpx.codes.NOT_FOUND, httpx.codes.GONE})
+GONE = frozenset({httpx2.codes.NOT_FOUND, httpx2.codes.GONE})
 
 TRIES = 3
 """How often a file that arrives damaged is fetched."""

@@ -1,6 +1,6 @@
-"""One line of a manifest as fields: where its mixture lies, what it is called, and what is asked for it.
+"""A line of a manifest as an item: the mixture's place, the track's name, and the options.
 
-Owns the fields' names. What options mean, and whether they are right, is the server's to say.
+The options are checked by the server, which alone knows its engines.
 """
 
 from __future__ import annotations
@@ -11,110 +11,84 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from api.client.catalog.items import Item, digest, sendable
+from shared.batches.manifest_fields import ITEM_FIELDS, LineError
+from shared.batches.manifest_format import Line
 
-SOURCES = ("path", "upload_id", "s3", "key", "url", "source")
-"""Fields that say where a mixture lies; a line has one of them (`key` goes with `bucket`)."""
-
-OPTIONS = frozenset(
-    {"engine", "preset", "parameters", "stems", "format", "bit_depth", "bitrate_kbps", "excerpt", "no_cache"}
-)
-
-COLUMNS = frozenset({*OPTIONS, *SOURCES, "track", "bucket", "metadata", "start_seconds", "duration_seconds"})
+OPTIONS = ITEM_FIELDS - {"track", "source"}
 
 
-class BadLineError(Exception):
-    """A line says nothing that can be asked for; the message says why."""
-
-
-def read_item(fields: dict[str, Any] | str, line: int, folder: Path) -> Item:
-    """Return the item that a line stands for; `fields` may be what is wrong with it."""
-    if isinstance(fields, str):
-        return Item(digest("line", line, fields), f"line {line}", line, error=f"line {line}: {fields}")
-    ident = digest(fields)
+def read_item(line: Line, folder: Path) -> Item:
+    """Return the item that a line stands for. Paths are relative to `folder`."""
+    if line.values is None:
+        return Item(digest("line", line.number, line.error), *_named(line), error=f"line {line.number}: {line.error}")
+    ident = digest(line.values)
     try:
-        place = _place(fields, folder)
-        track = _track(fields, place)
-        options = _options(fields)
-    except BadLineError as error:
-        name = fields.get("track")
-        shown = sendable(name) if isinstance(name, str) and name.strip() else f"line {line}"
-        return Item(ident, shown, line, error=f"line {line}: {error}")
-    return Item(ident, track, line, options=options, **place)
+        place = _place(line.values, folder)
+        track = _track(line.values, place)
+        options = _options(line.values)
+    except LineError as error:
+        return Item(ident, *_named(line), error=f"line {line.number}: {error}")
+    return Item(ident, track, line.number, options=options, **place)
 
 
-def _place(fields: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def _named(line: Line) -> tuple[str, int]:
+    """Return a bad line's name for reports, and its number."""
+    name = (line.values or {}).get("track")
+    return sendable(name) if isinstance(name, str) and name.strip() else f"line {line.number}", line.number
+
+
+def _place(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Return where the mixture lies, as a field of an Item."""
-    given = [name for name in SOURCES if fields.get(name) not in (None, "")]
+    if unknown := sorted(values.keys() - ITEM_FIELDS - {"path"}):
+        raise LineError(f"The field {unknown[0]!r} is unknown.")
+    source = values.get("source") or {}
+    if not isinstance(source, dict):
+        raise LineError("source must be an object.")
+    given = [*(("path",) if "path" in values else ()), *(name for name in source if source[name] is not None)]
     if len(given) != 1:
-        raise BadLineError(
-            f"it has none of {', '.join(SOURCES)}" if not given else f"it has both {' and '.join(given)}"
+        raise LineError(
+            f"Give only one of {' and '.join(given)}."
+            if given
+            else "The line does not say where the song is: by path, upload_id, s3, bucket and key, or url."
         )
-    name, value = given[0], fields[given[0]]
-    if name == "path":
-        return {"path": folder / _text("path", value)}
-    if name == "url":
-        return {"url": _text("url", value)}
-    if name == "source" and isinstance(value, dict) and isinstance(value.get("url"), str):
-        return {"url": value["url"]}
-    return {"source": _source(name, value, fields.get("bucket"))}
+    if given == ["path"]:
+        return {"path": folder / _text("path", values["path"])}
+    if given == ["url"]:
+        return {"url": _text("url", source["url"])}
+    if given == ["upload_id"]:
+        _text("upload_id", source["upload_id"])
+    elif given == ["s3"]:
+        stored = source["s3"] if isinstance(source["s3"], dict) else {}
+        for name in ("bucket", "key"):
+            _text(name, stored.get(name))
+    return {"source": source}
 
 
-def _source(name: str, value: object, bucket: object) -> Mapping[str, Any]:
-    """Return where the server finds a mixture, as its API has it."""
-    if name == "upload_id":
-        return {name: _text(name, value)}
-    if name == "key":
-        return {"s3": {"bucket": _text("bucket", bucket), "key": _text("key", value)}}
-    if name == "s3" and isinstance(value, str):
-        try:
-            bucket, key = split_s3(value)
-        except ValueError as error:
-            raise BadLineError(str(error)) from error
-        return {"s3": {"bucket": bucket, "key": key}}
-    if not isinstance(value, dict):
-        raise BadLineError(f"{name} is an object")
-    return value if name == "source" else {"s3": value}
-
-
-def _track(fields: Mapping[str, Any], place: Mapping[str, Any]) -> str:
-    if fields.get("track") not in (None, ""):
-        return sendable(_text("track", fields["track"]))
+def _track(values: Mapping[str, Any], place: Mapping[str, Any]) -> str:
+    if values.get("track") is not None:
+        return sendable(_text("track", values["track"]))
     if "path" in place:
         return sendable(place["path"].stem)
     if "url" in place:
         return sendable(name_of_url(place["url"]).rpartition(".")[0]) or "track"
-    s3 = place["source"].get("s3")
-    if isinstance(s3, dict) and isinstance(s3.get("key"), str):
-        return sendable(PurePosixPath(s3["key"]).stem)
-    return sendable(str(place["source"].get("upload_id", "track")))
+    stored = place["source"].get("s3")
+    return sendable(PurePosixPath(stored["key"]).stem if stored else str(place["source"].get("upload_id", "track")))
 
 
-def _options(fields: Mapping[str, Any]) -> dict[str, Any]:
-    options = {name: fields[name] for name in sorted(OPTIONS) if fields.get(name) not in (None, "")}
-    excerpt = {name: fields[name] for name in ("start_seconds", "duration_seconds") if name in fields}
-    if excerpt:
-        options["excerpt"] = excerpt
-    metadata = fields.get("metadata") or {}
-    if not isinstance(metadata, dict):
-        raise BadLineError("metadata is an object")
-    return {**options, "metadata": metadata} if metadata else options
+def _options(values: Mapping[str, Any]) -> dict[str, Any]:
+    metadata = values.get("metadata")
+    if metadata is not None and not isinstance(metadata, dict):
+        raise LineError("metadata must be an object.")
+    return {name: values[name] for name in sorted(OPTIONS) if values.get(name) not in (None, "", {})}
 
 
 def _text(name: str, value: object) -> str:
-    """Return a text; bytes of a path that are no UTF-8 stay what they are."""
+    """Return a text that is not empty; a path may hold escaped bytes. Raises LineError."""
     if not isinstance(value, str) or not value.strip() or "\0" in value:
-        raise BadLineError(f"{name} is a text")
+        raise LineError(f"{name} must be a text.")
     return value
 
 
 def name_of_url(url: str) -> str:
     """Return what a file on the web is called."""
     return PurePosixPath(unquote(urlsplit(url).path)).name or "song"
-
-
-def split_s3(address: str) -> tuple[str, str]:
-    """Read `s3://bucket/key`. Raises ValueError."""
-    bucket, _, key = address.removeprefix("s3://").partition("/")
-    if not address.startswith("s3://") or not bucket:
-        raise ValueError(f"{address!r} is no s3://bucket/key")
-    return bucket, key

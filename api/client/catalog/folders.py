@@ -10,6 +10,8 @@ import hashlib
 import unicodedata
 from collections.abc import Iterable
 
+from shared.audio_formats import FORMATS
+
 MAX_PART_BYTES = 140
 """Encrypted file systems take no more; the others take 255."""
 
@@ -21,8 +23,8 @@ REFUSED = frozenset('<>:"\\|?*')
 
 RESERVED = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))})
 
-ENDINGS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".csv")
-"""Files of ours end like this; folders do not, so that none takes the place of a file."""
+FILE_SUFFIXES = (*(f".{f.extension}" for f in FORMATS.values()), ".csv")
+"""How the files written here end. No folder does, so none takes the place of a file."""
 
 
 class FolderNames:
@@ -58,7 +60,7 @@ def _part(name: str) -> str:
         # Neither the folder above nor a hidden one, as ours is.
         name = "_" + name[1:]
     name = name.rstrip(". ") or "_"
-    if name.lower().endswith(ENDINGS) or name.lower().partition(".")[0] in RESERVED:
+    if name.lower().endswith(FILE_SUFFIXES) or name.lower().partition(".")[0] in RESERVED:
         name += "_"
     return _shortened(name)
 

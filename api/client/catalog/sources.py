@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from api.client.catalog import manifest
-from api.client.catalog.fields import split_s3
 from api.client.catalog.items import Item, SourceError, sendable
-
-IS_SONG = re.compile(
-    r"[^.].*\.(3gp|aac|ac3|aif|aifc|aiff|alac|amr|ape|au|caf|dsf|flac|m4a|m4b|mka|mp2|mp3|mp4|mpc|oga|ogg|opus|rf64|snd"
-    r"|tta|w64|wav|wave|webm|wma|wv)",
-    re.IGNORECASE | re.DOTALL,
-)
-"""What songs are called by; other files in a folder are left alone."""
+from shared.audio_formats import is_audio_name
+from shared.batches.manifest_fields import split_s3
 
 STATE_FOLDER = ".stemqueue"
 """Where a run keeps its state, below its output folder."""
@@ -86,7 +79,7 @@ def _songs_below(folder: Path, besides: Path) -> Iterator[Item]:
         for name in sorted(files):
             path = here / name
             # A link that leads nowhere is a song that cannot be read, and told as one; pipes and sockets are none.
-            if not IS_SONG.fullmatch(name) or (path.exists() and not path.is_file()):
+            if not is_audio_name(name) or (path.exists() and not path.is_file()):
                 continue
             below = path.relative_to(folder)
             track = sendable(below.with_suffix("").as_posix())

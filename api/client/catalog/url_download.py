@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import httpx
+import httpx2
 
 from api.client.errors import ClientError
 from api.client.files import CHUNK_BYTES
@@ -21,13 +21,13 @@ def fetch(url: str, path: Path) -> None:
     """Write what lies at an address to a file. Raises UrlUnreachableError, OSError."""
     try:
         with (
-            httpx.Client(timeout=SILENCE_SECONDS, follow_redirects=True, max_redirects=5) as site,
+            httpx2.Client(timeout=SILENCE_SECONDS, follow_redirects=True, max_redirects=5) as site,
             site.stream("GET", url) as answer,
         ):
-            if answer.status_code != httpx.codes.OK:
+            if answer.status_code != httpx2.codes.OK:
                 raise UrlUnreachableError(f"{url} answers {answer.status_code}.")
             with path.open("wb") as file:
                 for block in answer.iter_bytes(CHUNK_BYTES):
                     file.write(block)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise UrlUnreachableError(f"{url} cannot be fetched ({type(error).__name__}).") from error

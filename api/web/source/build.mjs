@@ -1,11 +1,11 @@
-// Bundles src/ and style/ into ../static. The output is committed, so it depends on nothing but the sources: it contains no
-// dates and no paths, and the lock file pins the bundler.
+// Bundles src/ and style/ into ../static, and copies Swagger UI for /docs beside them. The output is committed, so it depends
+// on nothing but the sources: it contains no dates and no paths, and the lock file pins the bundler and Swagger UI.
 //
 //     node build.mjs            writes the files
 //     node build.mjs --watch    writes them after each change
 //     node build.mjs --verify   fails if the files are not what the sources give
-import { readFile } from "node:fs/promises";
-import { basename } from "node:path";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
 import { build, context } from "esbuild";
 
 const verify = process.argv.includes("--verify");
@@ -27,15 +27,39 @@ const options = {
   logLevel: verify ? "warning" : "info",
 };
 
+// The licences come with the files that they cover.
+const SWAGGER_UI = {
+  "swagger-ui-bundle.js": "js/swagger-ui-bundle.js",
+  "swagger-ui-bundle.js.LICENSE.txt": "js/swagger-ui-bundle.js.LICENSE.txt",
+  "swagger-ui.css": "css/swagger-ui.css",
+  LICENSE: "LICENSE",
+  NOTICE: "NOTICE",
+};
+
 if (process.argv.includes("--watch")) {
   await (await context(options)).watch();
 } else {
   const { outputFiles = [] } = await build(options);
-  for (const { path, contents } of outputFiles) {
+  for (const { path, contents } of [...outputFiles, ...(await swaggerUi())]) {
     const there = await readFile(path).catch(() => Buffer.alloc(0));
-    if (!there.equals(contents)) {
-      console.error(`static/${basename(path)} is not what the sources give. Run "npm run build" and commit the result.`);
+    if (verify && !there.equals(contents)) {
+      console.error(`${path} is not what the sources give. Run "npm run build" and commit the result.`);
       process.exitCode = 1;
     }
   }
+}
+
+/** Returns the files of Swagger UI, and writes them unless they are only to be verified. */
+async function swaggerUi() {
+  const files = await Promise.all(
+    Object.entries(SWAGGER_UI).map(async ([name, path]) => ({
+      path: `../static/swagger-ui/${path}`,
+      contents: await readFile(`node_modules/swagger-ui-dist/${name}`),
+    })),
+  );
+  for (const { path, contents } of verify ? [] : files) {
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(path, contents);
+  }
+  return files;
 }

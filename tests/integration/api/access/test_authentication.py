@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from click.testing import CliRunner
 from flask.testing import FlaskClient
@@ -237,9 +237,9 @@ def test_an_open_stream_and_a_long_poll_end_with_their_key(
     address = f"{api_url}/v1/jobs/{job_id}"
     with (
         ThreadPoolExecutor(1) as pool,
-        httpx.stream("GET", f"{address}/events", headers=headers, timeout=60) as stream,
+        httpx2.stream("GET", f"{address}/events", headers=headers, timeout=60) as stream,
     ):
-        waits = pool.submit(httpx.get, address, headers={**headers, "Prefer": "wait=55"}, timeout=60)
+        waits = pool.submit(httpx2.get, address, headers={**headers, "Prefer": "wait=55"}, timeout=60)
         lines = stream.iter_lines()
         assert any(line.startswith("data:") for line in lines), "it was told of the job"
         keys.revoke(key_id)
@@ -255,17 +255,17 @@ def test_a_download_breaks_off_with_its_key(
     api_url: str, stand_in: StandIn, keys: ApiKeys, opened: tuple[str, dict[str, str]], name: str
 ) -> None:
     key_id, headers = opened
-    made = httpx.post(f"{api_url}/v1/jobs", files={"file": ("a.mp3", b"a\0song")}, headers=headers, timeout=60)
+    made = httpx2.post(f"{api_url}/v1/jobs", files={"file": ("a.mp3", b"a\0song")}, headers=headers, timeout=60)
     job_id = made.json()["id"]
     stand_in.queue.dispatch()
     size_bytes = 48_000_000  # more than the sockets hold
     stand_in.succeed(job_id, b"s" * size_bytes)
-    with httpx.stream("GET", f"{api_url}/v1/jobs/{job_id}/{name}", headers=headers, timeout=60) as stream:
+    with httpx2.stream("GET", f"{api_url}/v1/jobs/{job_id}/{name}", headers=headers, timeout=60) as stream:
         blocks = stream.iter_bytes(65_536)
         assert next(blocks)
         keys.revoke(key_id)
         time.sleep(REVOKED_SECONDS)
-        with pytest.raises(httpx.RemoteProtocolError):
+        with pytest.raises(httpx2.RemoteProtocolError):
             list(blocks)
         assert stream.num_bytes_downloaded < size_bytes
 
@@ -282,6 +282,6 @@ def test_an_upload_whose_key_is_revoked_meanwhile_is_not_taken(
         time.sleep(REVOKED_SECONDS)
         yield b"s\0ng"
 
-    refused = httpx.post(f"{api_url}/v1/uploads", content=body(), headers=headers, timeout=60)
+    refused = httpx2.post(f"{api_url}/v1/uploads", content=body(), headers=headers, timeout=60)
     assert (refused.status_code, refused.json()["code"]) == (401, "key_invalid")
     assert stand_in.keys() == []

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
-import httpx
+import httpx2
 import pytest
 from flask.testing import FlaskClient
 
@@ -96,15 +96,15 @@ def test_uploads_of_one_key_leave_threads_for_others(strict: str, settings: Sett
             assert b" 429 " in answer
             assert b"Connection: close" in answer
             assert wire.recv(1) == b""
-        assert httpx.get(f"{strict}/healthz", timeout=20).status_code == 200
-        assert httpx.get(f"{strict}/v1/jobs", headers=good, timeout=20).json()["jobs"] == []
-        answer = httpx.post(f"{strict}/v1/uploads", content=b"s\0ng", headers=good, timeout=20)
+        assert httpx2.get(f"{strict}/healthz", timeout=20).status_code == 200
+        assert httpx2.get(f"{strict}/v1/jobs", headers=good, timeout=20).json()["jobs"] == []
+        answer = httpx2.post(f"{strict}/v1/uploads", content=b"s\0ng", headers=good, timeout=20)
         assert answer.status_code == 201
         for wire in set(wires) - set(refused):
             told = receive(wire)
             assert (b" 408 " in told, problem_of(told)["code"]) == (True, "body_stalled")
     # The places are free again.
-    answer = httpx.post(f"{strict}/v1/uploads", content=b"s\0ng", headers={"Authorization": f"Bearer {bad}"})
+    answer = httpx2.post(f"{strict}/v1/uploads", content=b"s\0ng", headers={"Authorization": f"Bearer {bad}"})
     assert answer.status_code == 201
     assert len(stand_in.keys()) == 2
 
@@ -117,7 +117,7 @@ def test_all_owners_together_leave_threads_for_short_calls(strict: str, settings
         answers = [receive(wire) for wire in first_to_answer(wires, 3)]
         assert [problem_of(answer)["code"] for answer in answers] == ["server_busy"] * 3
         assert all(b" 503 " in answer and b"Retry-After:" in answer for answer in answers)
-        assert httpx.get(f"{strict}/healthz", timeout=20).status_code == 200
+        assert httpx2.get(f"{strict}/healthz", timeout=20).status_code == 200
 
 
 def test_readers_of_one_key_who_do_not_read_leave_threads_for_others(
@@ -135,7 +135,7 @@ def test_readers_of_one_key_who_do_not_read_leave_threads_for_others(
             wire.sendall(request)
         statuses = [wire.recv(12)[9:] for wire in wires]
         assert sorted(statuses) == [b"200"] * 4 + [b"429"] * 8
-        assert httpx.get(f"{strict}/v1/jobs", headers={"Authorization": f"Bearer {good}"}, timeout=20).is_success
+        assert httpx2.get(f"{strict}/v1/jobs", headers={"Authorization": f"Bearer {good}"}, timeout=20).is_success
         slow = wires[statuses.index(b"200")]
         # Ten bytes at a time, for as long as the server goes on with it.
         begun = time.monotonic()
@@ -147,7 +147,7 @@ def test_readers_of_one_key_who_do_not_read_leave_threads_for_others(
 def _still_sends(url: str, key: str, path: str) -> bool:
     """Tell whether the owner's places are all taken."""
     time.sleep(1)
-    with httpx.stream("GET", url + path, headers={"Authorization": f"Bearer {key}"}, timeout=20) as answer:
+    with httpx2.stream("GET", url + path, headers={"Authorization": f"Bearer {key}"}, timeout=20) as answer:
         return answer.status_code == 429
 
 
@@ -159,7 +159,7 @@ def test_refused_clients_that_go_on_sending_hold_no_thread(strict: str, stand_in
             wire.sendall(head("/v1/uploads", "Content-Length: 4000000"))
         begun = time.monotonic()
         assert [receive(wire)[9:12] for wire in wires] == [b"401"] * 12
-        assert httpx.get(f"{strict}/healthz", timeout=20).status_code == 200
+        assert httpx2.get(f"{strict}/healthz", timeout=20).status_code == 200
         assert time.monotonic() - begun < HEAD_SECONDS / 2, "they were waited for"
 
 
@@ -171,7 +171,7 @@ def test_connections_without_a_request_make_room(strict: str, stand_in: StandIn,
         for wire in wires:
             wire.sendall(content)
         begun = time.monotonic()
-        assert httpx.get(f"{strict}/healthz", timeout=20).status_code == 200
+        assert httpx2.get(f"{strict}/healthz", timeout=20).status_code == 200
         assert time.monotonic() - begun < HEAD_SECONDS / 2, "it waited for the others"
 
 
@@ -184,7 +184,7 @@ def test_when_the_table_is_full_the_longest_idle_connection_goes(gunicorn: Runni
         # The answer is out a moment before the connection is in the table again.
         time.sleep(1)
         wires = [stack.enter_context(connect(url)) for _ in range(40)]
-        assert httpx.get(f"{url}/healthz", timeout=20).status_code == 200
+        assert httpx2.get(f"{url}/healthz", timeout=20).status_code == 200
         assert kept.recv(1) == b"", "it was idle for longest"
         assert wires[0].recv(1) == b""
         assert ask(wires[-1]).startswith(b"HTTP/1.1 200 ")

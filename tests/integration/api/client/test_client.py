@@ -9,7 +9,7 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from click.testing import CliRunner, Result
 
@@ -171,10 +171,10 @@ def test_a_wait_is_held_by_the_server(client: Client, stand_in: StandIn, song: P
 def test_a_submission_whose_answer_is_lost_is_sent_again_and_makes_one_job(client: Client, song: Path) -> None:
     lost: list[int] = []
 
-    def lose(response: httpx.Response) -> None:
+    def lose(response: httpx2.Response) -> None:
         if response.request.method == "POST" and not lost:
             lost.append(1)
-            raise httpx.ReadError("cut")
+            raise httpx2.ReadError("cut")
 
     client._server.http.event_hooks["response"].append(lose)
     job = client.submit(song)

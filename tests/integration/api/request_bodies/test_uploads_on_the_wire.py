@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 import psutil
 import pytest
 
@@ -62,9 +62,9 @@ def unfinished(server: StorageServer) -> list[Any]:
 
 
 def test_a_large_upload_passes_through_little_memory(api_url: str, gunicorn: RunningService, stand_in: StandIn) -> None:
-    httpx.post(f"{api_url}/v1/uploads", content=blocks(20), timeout=60)
+    httpx2.post(f"{api_url}/v1/uploads", content=blocks(20), timeout=60)
     before = peak_bytes(gunicorn)
-    answer = httpx.post(f"{api_url}/v1/uploads?filename=long.wav", content=blocks(100), timeout=60)
+    answer = httpx2.post(f"{api_url}/v1/uploads?filename=long.wav", content=blocks(100), timeout=60)
     assert (answer.status_code, answer.json()["size_bytes"]) == (201, 100 * MEGABYTE)
     assert peak_bytes(gunicorn) - before < 30 * MEGABYTE
     assert sorted(size for _, size, _ in stand_in.storage.list_keys("uploads/")) == [20 * MEGABYTE, 100 * MEGABYTE]
@@ -146,7 +146,7 @@ def test_too_large_a_body_of_unknown_length_is_refused_at_the_limit(
 def test_a_client_that_sends_all_before_it_reads_is_told_why_it_is_refused(
     api_url: str, path: str, headers: dict[str, str], status: int, is_announced: bool
 ) -> None:
-    with httpx.Client(base_url=api_url, timeout=30) as client:
+    with httpx2.Client(base_url=api_url, timeout=30) as client:
         content = b"x" * 60 * MEGABYTE if is_announced else blocks(60)
         answer = client.post(path, headers=headers, content=content)
         assert (answer.status_code, answer.json()["status"]) == (status, status)
@@ -166,14 +166,14 @@ def test_a_refused_client_that_stalls_holds_no_thread_for_long(api_url: str, sta
 
 def test_fields_without_end_are_refused(api_url: str, stand_in: StandIn) -> None:
     part = b'--x\r\nContent-Disposition: form-data; name="metadata"\r\n\r\n'
-    answer = httpx.post(
+    answer = httpx2.post(
         f"{api_url}/v1/jobs",
         content=part + b"a" * 2 * MEGABYTE,
         headers={"Content-Type": "multipart/form-data; boundary=x"},
     )
     assert (answer.status_code, answer.json()["code"]) == (413, "form_too_large")
     parts = b"".join(b'--x\r\nContent-Disposition: form-data; name="n%d"\r\n\r\n1\r\n' % n for n in range(100))
-    answer = httpx.post(
+    answer = httpx2.post(
         f"{api_url}/v1/jobs", content=parts, headers={"Content-Type": "multipart/form-data; boundary=x"}
     )
     assert (answer.status_code, answer.json()["code"]) == (413, "form_too_large")
@@ -183,11 +183,11 @@ def test_fields_without_end_are_refused(api_url: str, stand_in: StandIn) -> None
 def test_a_slash_too_many_is_no_other_address(api_url: str, stand_in: StandIn) -> None:
     del stand_in
     for path in ("/v1/jobs", "/v1/engines", "/healthz"):
-        assert httpx.get(f"{api_url}{path}/").json() == httpx.get(f"{api_url}{path}").json()
+        assert httpx2.get(f"{api_url}{path}/").json() == httpx2.get(f"{api_url}{path}").json()
 
 
 def test_a_connection_serves_on_after_a_refusal(api_url: str, stand_in: StandIn) -> None:
-    with httpx.Client(base_url=api_url) as client:
+    with httpx2.Client(base_url=api_url) as client:
         assert client.post("/v1/jobs", content=b"x" * 1000, headers={"Content-Type": "text/xml"}).status_code == 415
         assert client.get("/v1/jobs").json()["jobs"] == []
     assert stand_in.keys() == []
@@ -196,7 +196,7 @@ def test_a_connection_serves_on_after_a_refusal(api_url: str, stand_in: StandIn)
 def test_a_file_that_looks_like_the_form_around_it_arrives_whole(api_url: str, stand_in: StandIn) -> None:
     content = b"\0\r\n--x" * 200_000 + b"\n\r\n--y--\r\n" + b"-" * 300_000 + b"\r\n"
     body = b'--xy\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n%s\r\n--xy--\r\n' % content
-    answer = httpx.post(
+    answer = httpx2.post(
         f"{api_url}/v1/jobs", content=body, headers={"Content-Type": "multipart/form-data; boundary=xy"}, timeout=60
     )
     source = stand_in.store.read(answer.json()["id"]).request.source

@@ -9,7 +9,7 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 import redis
 from flask.testing import FlaskClient
@@ -26,7 +26,7 @@ KEY = {"Idempotency-Key": "album 7, track 3"}
 
 
 def submit_again(web: FlaskClient, content: bytes = b"a\0song", **fields: Any) -> TestResponse:
-    form = httpx.Request("POST", "http://localhost", data=fields, files={"file": ("song.mp3", content)})
+    form = httpx2.Request("POST", "http://localhost", data=fields, files={"file": ("song.mp3", content)})
     return web.post("/v1/jobs", data=form.read(), content_type=form.headers["Content-Type"], headers=KEY)
 
 
@@ -187,8 +187,8 @@ def test_a_crash_between_doing_and_answering_makes_no_second_job(
 
 
 def test_many_at_once_are_one_job(api_url: str, stand_in: StandIn) -> None:
-    def post(_: int) -> httpx.Response:
-        return httpx.post(f"{api_url}/v1/jobs", files={"file": ("a.mp3", b"x" * 300_000)}, headers=KEY, timeout=30)
+    def post(_: int) -> httpx2.Response:
+        return httpx2.post(f"{api_url}/v1/jobs", files={"file": ("a.mp3", b"x" * 300_000)}, headers=KEY, timeout=30)
 
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(post, range(24)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 
-import httpx
+import httpx2
 import pytest
 from flask.testing import FlaskClient
 
@@ -109,7 +109,7 @@ def test_a_public_storage_is_linked_to_instead(settings: Settings, path: str) ->
     public = settings.model_copy(update={"s3_public_endpoint_url": settings.s3_endpoint_url})
     answer = create_app(public).test_client().get(f"{path}/stems/vocals")
     assert answer.status_code == 302
-    followed = httpx.get(answer.headers["Location"], headers={"Range": "bytes=0-9"})
+    followed = httpx2.get(answer.headers["Location"], headers={"Range": "bytes=0-9"})
     assert (followed.status_code, followed.content) == (206, STEM[:10])
     assert "vocals.flac" in followed.headers["Content-Disposition"]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from flask.testing import FlaskClient
 
@@ -88,12 +88,12 @@ def test_what_is_no_wait_is_passed_over(web: FlaskClient, stand_in: StandIn, pre
 def test_a_submission_that_waits_is_answered_with_the_end(api_url: str, stand_in: StandIn) -> None:
     files, headers = {"file": ("song.mp3", b"a\0song")}, {"Prefer": "wait=20", "Idempotency-Key": "once"}
     with working(stand_in):
-        answer = httpx.post(f"{api_url}/v1/jobs", files=files, headers=headers, timeout=40)
-        again = httpx.post(f"{api_url}/v1/jobs", files=files, headers=headers, timeout=40)
+        answer = httpx2.post(f"{api_url}/v1/jobs", files=files, headers=headers, timeout=40)
+        again = httpx2.post(f"{api_url}/v1/jobs", files=files, headers=headers, timeout=40)
     assert (answer.status_code, answer.json()["state"]) == (200, "succeeded")
     assert answer.headers["Location"] == f"/v1/jobs/{answer.json()['id']}"
     assert (again.status_code, again.json()) == (200, answer.json())
-    short = httpx.post(f"{api_url}/v1/jobs", files=files, headers={"Prefer": "wait=1"}, timeout=40)
+    short = httpx2.post(f"{api_url}/v1/jobs", files=files, headers={"Prefer": "wait=1"}, timeout=40)
     assert (short.status_code, short.headers["Preference-Applied"]) == (202, "wait=1")
 
 
@@ -101,7 +101,7 @@ def test_events_are_a_snapshot_then_each_change_until_the_end(
     api_url: str, web: FlaskClient, stand_in: StandIn
 ) -> None:
     job_id = new_job(web, stand_in)
-    with httpx.stream("GET", f"{api_url}/v1/jobs/{job_id}/events", timeout=20) as stream:
+    with httpx2.stream("GET", f"{api_url}/v1/jobs/{job_id}/events", timeout=20) as stream:
         assert stream.headers["Content-Type"].startswith("text/event-stream")
         events = events_of(stream.iter_lines())
         kind, job = next(events)
@@ -110,32 +110,32 @@ def test_events_are_a_snapshot_then_each_change_until_the_end(
         seen = list(events)
     assert [job["state"] for _, job in seen][-1] == "succeeded"
     assert seen[-1][1]["stems"]
-    with httpx.stream("GET", f"{api_url}/v1/jobs/{job_id}/events", timeout=20) as stream:
+    with httpx2.stream("GET", f"{api_url}/v1/jobs/{job_id}/events", timeout=20) as stream:
         assert [job["state"] for _, job in events_of(stream.iter_lines())] == ["succeeded"], "an ended job's ends too"
 
 
 def test_events_tell_of_a_deletion_and_of_no_job(api_url: str, web: FlaskClient, stand_in: StandIn) -> None:
     job_id = new_job(web, stand_in)
-    with httpx.stream("GET", f"{api_url}/v1/jobs/{job_id}/events", timeout=20) as stream:
+    with httpx2.stream("GET", f"{api_url}/v1/jobs/{job_id}/events", timeout=20) as stream:
         events = events_of(stream.iter_lines())
         next(events)
         stand_in.store.cancel(job_id)
         stand_in.store.delete(job_id)
         assert list(events)[-1][0] in {"deleted", "job"}
-    assert httpx.get(f"{api_url}/v1/jobs/{job_id}/events").status_code == 404
+    assert httpx2.get(f"{api_url}/v1/jobs/{job_id}/events").status_code == 404
 
 
 def test_streams_leave_threads_for_others(api_url: str, web: FlaskClient, stand_in: StandIn) -> None:
     job_id = new_job(web, stand_in)
-    clients = [httpx.Client(timeout=20) for _ in range(8)]
+    clients = [httpx2.Client(timeout=20) for _ in range(8)]
     streams = [c.send(c.build_request("GET", f"{api_url}/v1/jobs/{job_id}/events"), stream=True) for c in clients]
     try:
         statuses = sorted(s.status_code for s in streams)
         assert statuses == [200] * 4 + [429] * 4, "half of the eight threads for one owner"
         refused = next(s for s in streams if s.status_code == 429)
         assert (json.loads(refused.read())["code"], "Retry-After" in refused.headers) == ("too_many_open_calls", True)
-        assert httpx.get(f"{api_url}/v1/jobs/{job_id}", timeout=10).status_code == 200
-        unwilling = httpx.get(f"{api_url}/v1/jobs/{job_id}", headers={"Prefer": "wait=30"}, timeout=10)
+        assert httpx2.get(f"{api_url}/v1/jobs/{job_id}", timeout=10).status_code == 200
+        unwilling = httpx2.get(f"{api_url}/v1/jobs/{job_id}", headers={"Prefer": "wait=30"}, timeout=10)
         assert (unwilling.status_code, "Preference-Applied" in unwilling.headers) == (200, False)
     finally:
         for stream, client in zip(streams, clients, strict=True):
@@ -198,7 +198,7 @@ def test_a_server_that_stops_lets_its_streams_go(gunicorn: RunningService, web: 
     other = RunningService(replace(gunicorn.service, name=url, environment=environment, answers=answers), print)
     other.wait_until_it_answers()
     job_id = new_job(web, stand_in)
-    with httpx.stream("GET", f"{url}/v1/jobs/{job_id}/events", timeout=20) as stream:
+    with httpx2.stream("GET", f"{url}/v1/jobs/{job_id}/events", timeout=20) as stream:
         events = events_of(stream.iter_lines())
         next(events)
         begun = time.monotonic()
@@ -211,6 +211,6 @@ def test_a_server_that_stops_lets_its_streams_go(gunicorn: RunningService, web: 
 
 def _alive(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/healthz").status_code == 200
-    except httpx.HTTPError:
+        return httpx2.get(f"{url}/healthz").status_code == 200
+    except httpx2.HTTPError:
         return False

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
-import httpx
+import httpx2
 import pytest
 
 from api.server.connection_worker import HEAD_SECONDS, LINGER_SECONDS
@@ -57,7 +57,7 @@ def test_clients_that_send_no_request_keep_nobody_else_out(api_url: str, stand_i
             wire.sendall(b"GET /healthz HTTP/1.1\r\nX-Slow: ")
         time.sleep(0.5)
         begun = time.monotonic()
-        assert httpx.get(f"{api_url}/healthz", timeout=HEAD_SECONDS + 15).status_code == 200
+        assert httpx2.get(f"{api_url}/healthz", timeout=HEAD_SECONDS + 15).status_code == 200
         assert time.monotonic() - begun < HEAD_SECONDS / 2, "it waited for the others"
         for wire in wires:
             wire.settimeout(HEAD_SECONDS + 15)
@@ -85,5 +85,5 @@ def test_a_request_whose_body_lasts_longer_than_its_head_may_is_served(api_url: 
             yield b"s\0ng"
             time.sleep(1)
 
-    answer = httpx.post(f"{api_url}/v1/uploads", content=slowly(), timeout=60)
+    answer = httpx2.post(f"{api_url}/v1/uploads", content=slowly(), timeout=60)
     assert (answer.status_code, len(stand_in.keys())) == (201, 1)

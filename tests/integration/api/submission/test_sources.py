@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import boto3
-import httpx
+import httpx2
 import pytest
 from botocore.config import Config
 from flask.testing import FlaskClient
@@ -319,15 +319,15 @@ def test_a_direct_upload_goes_to_storage_and_its_job_is_pinned(settings: Setting
     form = asked.json
     early = submit_source(web, upload_id=form["upload_id"])
     assert (early.status_code, early.json["code"]) == (410, "source_missing")
-    too_much = httpx.post(form["url"], data=form["fields"], files={"file": ("x", SONG + b"more")})
+    too_much = httpx2.post(form["url"], data=form["fields"], files={"file": ("x", SONG + b"more")})
     assert too_much.status_code == 400
     elsewhere = {**form["fields"], "key": "jobs/mine"}
-    assert httpx.post(form["url"], data=elsewhere, files={"file": ("x", SONG)}).status_code == 403
-    assert httpx.post(form["url"], data=form["fields"], files={"file": ("x", SONG)}).status_code == 204
+    assert httpx2.post(form["url"], data=elsewhere, files={"file": ("x", SONG)}).status_code == 403
+    assert httpx2.post(form["url"], data=form["fields"], files={"file": ("x", SONG)}).status_code == 204
     job = submit_source(web, upload_id=form["upload_id"]).json
     assert (job["source"]["filename"], job["source"]["size_bytes"]) == ("song.mp3", len(SONG))
     request = stand_in.store.read(job["id"]).request
-    other = httpx.post(form["url"], data=form["fields"], files={"file": ("x", b"changed")})
+    other = httpx2.post(form["url"], data=form["fields"], files={"file": ("x", b"changed")})
     assert other.status_code == 204, "the form works until it expires"
     with pytest.raises(Exception, match="replaced"):
         stand_in.storage.open(request.source.key, etag=request.source.etag)
@@ -366,7 +366,7 @@ def test_an_operator_names_the_pages_that_may_use_the_storage(storage: StorageSe
         client.close()
     assert rule["AllowedOrigins"] == ["https://app.example"]
     asking = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
-    granted = httpx.options(f"{storage.url}/stems/uploads/x", headers=asking)
+    granted = httpx2.options(f"{storage.url}/stems/uploads/x", headers=asking)
     assert granted.headers["Access-Control-Allow-Origin"] == "https://app.example"
-    stranger = httpx.options(f"{storage.url}/stems/uploads/x", headers={**asking, "Origin": "https://evil.example"})
+    stranger = httpx2.options(f"{storage.url}/stems/uploads/x", headers={**asking, "Origin": "https://evil.example"})
     assert "Access-Control-Allow-Origin" not in stranger.headers

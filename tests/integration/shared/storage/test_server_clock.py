@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 
 ROOT = Path(__file__).parents[4]
 
@@ -41,9 +41,9 @@ def test_a_machine_with_a_wrong_clock_works(storage_settings: dict[str, Any]) ->
     assert found["read"] == "song"
     ours, storages = found["times"]
     assert 3500 < ours - storages < 3700, "its clock was wrong"
-    assert httpx.get(found["url"]).content == b"song", "a link holds by the right time"
+    assert httpx2.get(found["url"]).content == b"song", "a link holds by the right time"
     url, fields = found["form"]
-    assert httpx.post(url, data=fields, files={"file": ("b", b"direct")}).status_code == 204
+    assert httpx2.post(url, data=fields, files={"file": ("b", b"direct")}).status_code == 204
 
 
 # STAND-IN for a clock that jumps while four outputs go up: what was learnt of it is an hour wrong.

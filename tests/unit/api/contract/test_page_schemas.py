@@ -1,7 +1,7 @@
-"""The page's types of API responses are the ones that the OpenAPI document describes.
+"""The page's types of API responses and its list of audio files are generated from the API's code.
 
-python -m tests.unit.api.contract.test_page_schemas            writes them; then run `npm run check`
-python -m tests.unit.api.contract.test_page_schemas --check    fails if they are out of date
+python -m tests.unit.api.contract.test_page_schemas            writes both files; then run `npm run build`
+python -m tests.unit.api.contract.test_page_schemas --check    fails if a file is out of date
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from api.app import create_app
+from shared.audio_formats import INPUT_EXTENSIONS
 from shared.settings import Settings
 
 GENERATED = Path(__file__).parents[4] / "api" / "web" / "source" / "src" / "api" / "schemas.generated.ts"
@@ -39,6 +40,11 @@ def typescript(schemas: Mapping[str, Schema]) -> str:
         wanted += [found for found in sorted(references(schemas[name])) if found not in wanted]
     head = f"// The API's responses by its OpenAPI document. Written by `{COMMAND}`; do not edit.\n"
     return head + "".join(f"\n{declaration(name, schemas[name])}\n" for name in sorted(wanted))
+
+
+def audio_formats() -> str:
+    """Return the page's list of the extensions that count as audio."""
+    return json.dumps({"extensions": sorted(INPUT_EXTENSIONS)}, indent=2) + "\n"
 
 
 def references(node: Any) -> set[str]:
@@ -86,6 +92,10 @@ def test_the_pages_types_are_those_of_the_document() -> None:
     assert GENERATED.read_text() == typescript(api_schemas()), f"`{COMMAND}` writes them anew; then `npm run check`"
 
 
+def test_the_page_takes_the_same_files_as_the_server() -> None:
+    assert AUDIO_FORMATS.read_text() == audio_formats(), f"`{COMMAND}` writes it anew; then `npm run build`"
+
+
 def test_a_field_that_is_renamed_in_the_api_is_renamed_in_the_types() -> None:
     schemas = api_schemas()
     properties = dict(schemas["JobResource"]["properties"])
@@ -97,8 +107,8 @@ def test_a_field_that_is_renamed_in_the_api_is_renamed_in_the_types() -> None:
 
 
 if __name__ == "__main__":
-    current = typescript(api_schemas())
-    if "--check" not in sys.argv:
-        GENERATED.write_text(current)
-    elif GENERATED.read_text() != current:
-        sys.exit(f"{GENERATED.name} is not what the API's document says: {COMMAND}")
+    for file, current in ((GENERATED, typescript(api_schemas())), (AUDIO_FORMATS, audio_formats())):
+        if "--check" not in sys.argv:
+            file.write_text(current)
+        elif file.read_text() != current:
+            sys.exit(f"{file.name} is not what the API's code says: {COMMAND}")

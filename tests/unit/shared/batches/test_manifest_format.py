@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from shared.batches.manifest_format import MAX_LINE_BYTES, ManifestLine, read_header, read_lines
 from shared.errors import ManifestInvalidError
+from shared.jobs.options import PARTS
 
 JSON_LINES = st.one_of(
     st.dictionaries(st.text(max_size=5), st.text(max_size=20), max_size=3).map(lambda d: json.dumps(d).encode()),
@@ -73,7 +74,7 @@ def test_a_table_row_becomes_what_a_json_line_would_say() -> None:
             "track": "T",
             "source": {"s3": {"bucket": "b", "key": "k/a.flac"}},
             "stems": ["vocals", "drums"],
-            "excerpt": {"start_seconds": "1.5"},
+            "excerpt": {"start_seconds": 1.5},
             "parameters": {"margin": 2, "window": "hann"},
             "metadata": {"isrc": "X"},
         },
@@ -95,3 +96,65 @@ def test_cells_are_parted_by_what_parts_those_of_the_first_line(delimiter: str) 
     header = read_header(rows[0])
     again = read_lines([rows[2].encode()], "csv", offset=first.end, number=2, header=header)
     assert list(again) == [second], "whoever reads on does too"
+
+
+def test_the_fields_are_those_of_an_item() -> None:
+    assert {*ItemWish.model_fields, *(name for parts in PARTS.values() for name in parts)} == ITEM_FIELDS
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\nupload_id\nx\n", b"x" * (MAX_LINE_BYTES + 1) + b"\nupload_id\nx\n"])
+def test_a_table_whose_first_line_cannot_be_read_has_no_other_header(content: bytes) -> None:
+    with pytest.raises(ManifestInvalidError, match="header cannot be read"):
+        list(read_lines([content], "csv"))
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "value"),
+    [
+        ("bit_depth", "24", 24),
+        ("parameters.margin", "-1.5e2", -150.0),
+        ("parameters.window", "nan", "nan"),
+        ("parameters.window", "1_000", "1_000"),
+        ("parameters.window", "1e999", "1e999"),
+        ("no_cache", "Yes", True),
+        ("no_cache", "0", False),
+        ("stems", "vocals accompaniment", ["vocals", "accompaniment"]),
+        ("excerpt", "90+20", {"start_seconds": 90.0, "duration_seconds": 20.0}),
+        ("excerpt", "90+", {"start_seconds": 90.0}),
+        ("metadata", '{""a"": 1}', {"a": 1}),
+        ("parameters", '{""margin"": 2}', {"margin": 2}),
+    ],
+)
+def test_cells_are_read(column: str, cell: str, value: object) -> None:
+    (line,) = read_lines([f'upload_id,{column}\nu,"{cell}"\n'.encode()], "csv")
+    group, dot, member = column.partition(".")
+    assert line.error is None
+    found = (line.values or {})[group]
+    assert (found[member] if dot else found) == value
+
+
+@pytest.mark.parametrize(
+    ("column", "cell"),
+    [
+        ("bit_depth", "deep"),
+        ("start_seconds", "nan"),
+        ("start_seconds", "9" * 5000),
+        ("no_cache", "perhaps"),
+        ("excerpt", "90"),
+        ("metadata", "[1]"),
+        ("parameters", "{"),
+        ("s3", "bucket/key"),
+    ],
+)
+def test_other_cells_name_their_column(column: str, cell: str) -> None:
+    (line,) = read_lines([f'track,{column}\nu,"{cell}"\n'.encode()], "csv")
+    assert (line.error or "").startswith(f"{column}: ")
+
+
+def test_only_a_client_may_name_files_and_their_names_may_be_any_bytes() -> None:
+    content = b"path,engine\ncaf\xe9.mp3,unet\na.mp3,\xe9\n"
+    with pytest.raises(ManifestInvalidError, match="'path' is unknown"):
+        list(read_lines([content], "csv"))
+    first, second = read_lines([content], "csv", has_paths=True)
+    assert first.values == {"path": "caf\udce9.mp3", "engine": "unet"}
+    assert second.error == "The line is not UTF-8."

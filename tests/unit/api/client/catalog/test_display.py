@@ -14,7 +14,7 @@ def test_a_narrow_terminal_shows_what_matters_most(
     columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
-    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setattr("api.client.terminal.is_terminal", lambda: True)
     with RunDisplay() as display:
         display.show(Standing(100_000, 3, 4, 2, 0))
         display.show(STANDING)
@@ -24,12 +24,13 @@ def test_a_narrow_terminal_shows_what_matters_most(
     assert "2 failed" in shown
     assert uploading in shown
     assert " left" in shown
+    assert all(len(line) < columns for line in shown.replace("\r\x1b[K", "\n").splitlines())
 
 
 def test_without_a_terminal_lines_tell_and_trouble_too(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("TTY_COMPATIBLE", "0")
+    monkeypatch.setattr("api.client.terminal.is_terminal", lambda: False)
     with RunDisplay() as display:
         display.show(STANDING, "No server answers at http://127.0.0.1:1.")
         display.show(STANDING)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from api.client.catalog.items import Item, SourceError
-from api.client.catalog.manifest import MAX_LINE_BYTES, read_manifest
+from api.client.catalog.manifest import read_manifest
+from shared.batches.item_parser import ItemWish, under
+from shared.batches.manifest_format import MAX_LINE_BYTES, read_lines
+from shared.errors import FieldsInvalidError
+from shared.jobs.options import validate
 
 
 def read(folder: Path, name: str, content: str | bytes) -> list[Item]:
@@ -64,23 +69,23 @@ def test_csv_says_the_same_in_columns(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        ("{not json", "no JSON"),
-        ("[1]", "no JSON object"),
-        ("[" * 5000, "no JSON"),
-        ('{"path": "a.mp3", "fromat": "wav"}', "unknown: 'fromat'"),
-        ('{"track": "nothing to separate"}', "one of path"),
-        ('{"path": "a.mp3", "url": "https://b"}', "both path and url"),
-        ('{"path": 7}', "path is a text"),
-        ('{"path": "a\\u0000b"}', "path is a text"),
-        ('{"key": "a.wav"}', "bucket is a text"),
-        ('{"s3": "catalog/a.wav"}', "no s3://"),
-        ('{"s3": 5}', "s3 is an object"),
-        ('{"path": "a.mp3", "metadata": [1]}', "metadata is an object"),
-        ('{"path": "a.mp3", "metadata": {"a": "\\ud800"}}', "no UTF-8"),
-        ('{"path": "a.mp3", "parameters": {"margin": NaN}}', "no JSON"),
-        ('{"path": "a.mp3", "track": "\\udc80"}', "no UTF-8"),
-        ('{"source": {"s3": {"bucket": "b", "key": "\\ud800"}}}', "no UTF-8"),
-        ('{"path": "' + "x" * MAX_LINE_BYTES + '"}', "too long"),
+        ("{not json", "not valid JSON"),
+        ("[1]", "not a JSON object"),
+        ("[" * 5000, "not valid JSON"),
+        ('{"path": "a.mp3", "fromat": "wav"}', "'fromat' is unknown"),
+        ('{"track": "nothing to separate"}', "by path, upload_id"),
+        ('{"path": "a.mp3", "url": "https://b"}', "only one of path and url"),
+        ('{"path": 7}', "path must be a text"),
+        ('{"path": "a\\u0000b"}', "path must be a text"),
+        ('{"key": "a.wav"}', "bucket must be a text"),
+        ('{"s3": "catalog/a.wav"}', "not of the form s3://"),
+        ('{"s3": 5}', "bucket must be a text"),
+        ('{"path": "a.mp3", "metadata": [1]}', "metadata must be an object"),
+        ('{"path": "a.mp3", "metadata": {"a": "\\ud800"}}', "not valid JSON"),
+        ('{"path": "a.mp3", "parameters": {"margin": NaN}}', "not valid JSON"),
+        ('{"path": "a.mp3", "track": "\\udc80"}', "not valid JSON"),
+        ('{"source": {"s3": {"bucket": "b", "key": "\\ud800"}}}', "not valid JSON"),
+        ('{"path": "' + "x" * MAX_LINE_BYTES + '"}', "longer than"),
     ],
 )
 def test_a_bad_line_is_told_by_its_number_and_harms_no_other(tmp_path: Path, line: str, why: str) -> None:
@@ -95,10 +100,11 @@ def test_a_bad_line_is_told_by_its_number_and_harms_no_other(tmp_path: Path, lin
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        ('"open quote,b.mp3', "no CSV"),
-        ("a,b.mp3,1,2", "4 fields for 3 columns"),
-        ("a,b.mp3,ten", "start_seconds cannot be read: 'ten'"),
-        ("a,,", "none of path"),
+        ('"open quote,b.mp3', "not valid CSV"),
+        ("a,b.mp3,1,2", "4 columns, the header has 3"),
+        ("a,b.mp3,ten", "start_seconds: 'ten' is not a number"),
+        ("a,,", "by path, upload_id"),
+        ("a,b.mp3", "2 columns, the header has 3"),
     ],
 )
 def test_a_bad_row_likewise(tmp_path: Path, line: str, why: str) -> None:
@@ -106,7 +112,7 @@ def test_a_bad_row_likewise(tmp_path: Path, line: str, why: str) -> None:
     assert bad.error is not None
     assert bad.error.startswith("line 3: ")
     assert why in bad.error
-    assert (first.track, last.track, last.options) == ("a", "c", {"excerpt": {"start_seconds": 3.0}})
+    assert (first.track, last.track, last.options) == ("a", "c", {"excerpt": {"start_seconds": 3}})
 
 
 def test_bytes_that_are_no_text_stay_a_file_name_and_harm_nothing(tmp_path: Path) -> None:
@@ -118,7 +124,7 @@ def test_bytes_that_are_no_text_stay_a_file_name_and_harm_nothing(tmp_path: Path
 
 
 def test_a_column_that_nobody_knows_ends_it_before_anything_is_sent(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="the column 'fromat' is unknown"):
+    with pytest.raises(SourceError, match="column 'fromat' is unknown"):
         read(tmp_path, "m.csv", "path,fromat\na.mp3,wav\n")
 
 
@@ -141,5 +147,64 @@ def test_what_spreadsheets_put_between_cells_is_taken(tmp_path: Path, delimiter:
 
 
 def test_a_table_in_another_encoding_is_refused_with_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"^m\.csv is no UTF-8$"):
+    with pytest.raises(SourceError, match=r"^m\.csv: .* not UTF-8\.$"):
         read(tmp_path, "m.csv", "\ufeffpath\na.mp3\n".encode("utf-16-le"))
+
+
+BOTH_DOORS = {
+    "m.jsonl": [
+        '{"source": {"s3": {"bucket": "b", "key": "x/a.wav"}}, "format_options": {"bit_depth": 16}, "format": "wav"}',
+        '{"s3": "s3://b/x/a.wav", "format": "wav", "bit_depth": 16}',
+        '{"bucket": "b", "key": "a.wav", "excerpt": {"start_seconds": 1}}',
+        '{"bucket": "b", "key": "a.wav", "excerpt": "1+5"}',
+        '{"bucket": "b", "key": "a.wav", "start_seconds": 1, "excerpt": "1+5"}',
+        '{"bucket": "b", "key": "a.wav", "excerpt_start_seconds": 1}',
+        '{"upload_id": "0123456789abcdef0123456789abcdef", "track": "", "metadata": {"a": [1, null]}}',
+        '{"upload_id": "0123456789abcdef0123456789abcdef", "s3": "s3://b/a.wav"}',
+        '{"upload_id": "0123456789abcdef0123456789abcdef", "source": {"url": "https://x"}}',
+        '{"upload_id": "0123456789abcdef0123456789abcdef", "upload_id": "0123456789abcdef0123456789abcdef"}',
+        '{"upload_id": "0123456789abcdef0123456789abcdef", "metadata": 5}',
+        '{"upload_id": 5}',
+        '{"bucket": "b"}',
+        '{"track": "T"}',
+        '{"key": "a.wav", "bucket": "b", "fromat": "wav"}',
+        '{"key": "a.wav", "bucket": "b", "parameters": {"x": 1e999}}',
+        "{",
+        "\ufeff{}",
+    ],
+    "m.csv": [
+        "track,upload_id,s3,bucket,key,stems,parameters.x,parameters.y,bit_depth,format,excerpt,start_seconds,no_cache,metadata.m",
+        "T,0123456789abcdef0123456789abcdef,,,,vocals;drums,3,nan,24,wav,,1.5,yes,007",
+        ",,s3://b/k/one.wav,,,,1e3,1_000,,,90+20,,false,",
+        ",,,b,k/two.wav,,,,,,,,,",
+        ",,,b,k/two.wav,,,,,,90+20,5,,",
+        ",,,b,k/two.wav,,,,deep,,,,,",
+        ",,,b,k/two.wav,,,,,,,,perhaps,",
+        ",,,b,k/two.wav",
+        ",,,b,k/two.wav,,,,,,,,,,,",
+        ',,,b,"k/two.wav,,,,,,,,,',
+        ",,,,,,,,,,,,,m",
+    ],
+}
+
+
+@pytest.mark.parametrize("name", BOTH_DOORS)
+def test_client_and_server_read_a_manifest_alike(name: str, tmp_path: Path) -> None:
+    content = "\n".join(BOTH_DOORS[name]).encode()
+    of_client = read(tmp_path, name, content)
+    of_server = list(read_lines([content], name.removeprefix("m.")))
+    assert [item.line for item in of_client] == [line.number for line in of_server]
+    for item, line in zip(of_client, of_server, strict=True):
+        # What the client makes of a line reaches the server as an item of a batch.
+        sent = None if item.error else {"track": item.track, "source": item.source, **item.options}
+        taken, wanted = (_as_server_reads(values) for values in (sent, line.values))
+        if wanted and wanted["track"] is None:
+            wanted["track"] = taken["track"] if taken else None
+        assert taken == wanted, BOTH_DOORS[name][line.number - 1]
+
+
+def _as_server_reads(values: dict[str, Any] | None) -> dict[str, Any] | None:
+    try:
+        return None if values is None else validate(ItemWish, under({}, values)).model_dump()
+    except FieldsInvalidError:
+        return None

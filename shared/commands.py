@@ -1,0 +1,34 @@
+"""Where `stemqueue-separate` and `stemqueue-admin` begin: a plain install lacks what they need, and then they say so.
+
+Uses the standard library only.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+OWN = frozenset({"api", "worker", "shared", "deploy"})
+
+
+def separate() -> None:
+    """Run `stemqueue-separate`."""
+    _run("stemqueue-separate", "worker.separate_command", extra="worker")
+
+
+def admin() -> None:
+    """Run `stemqueue-admin`."""
+    _run("stemqueue-admin", "shared.maintenance.admin_command", extra="api")
+
+
+def _run(name: str, module: str, *, extra: str) -> None:
+    try:
+        command = import_module(module).main
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing in OWN:
+            raise
+        sys.exit(
+            f"{name} needs the package {missing}, which the extra {extra!r} installs: pip install 'stemqueue[{extra}]'"
+        )
+    command()
