@@ -1,6 +1,7 @@
-"""Lists the output formats of stems with their options, and checks a job's options against them.
+"""The audio formats: which file names count as audio, and which formats stems can have.
 
-worker/audio_files/encode.py writes the files.
+Both lists stand here alone; API, worker, client and page take them from here. The client imports this module, so it
+uses the standard library only. worker/audio_files/encode.py writes the files.
 """
 
 from __future__ import annotations

@@ -21,7 +21,6 @@ from celery.exceptions import SecurityWarning
 from kombu import Exchange, Queue
 
 from shared.errors import SandboxUnavailableError
-from shared.jobs.model import PRIORITIES
 from shared.logs import configure_logging
 from shared.queue.dispatcher import TASK_NAME, celery_queue
 from shared.redis_client.connection import broker_options

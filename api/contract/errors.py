@@ -5,7 +5,7 @@ problem_details.py maps both to statuses.
 
 from __future__ import annotations
 
-from shared.errors import InputError, StemqueueError, TransientError
+from shared.errors import InputError, StemqueueError
 
 
 class BodyMalformedError(InputError):

@@ -13,7 +13,6 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 
 from shared.errors import StemqueueError, StoreUnavailableError
 from shared.jobs.store import JobStore
-from shared.queue.worker_registry import WorkerRegistry
 from shared.storage.object_storage import ObjectStorage
 
 CHECK_SECONDS = 1.5

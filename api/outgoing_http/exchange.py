@@ -147,11 +147,11 @@ def _request(method: str, target: httpx2.URL, headers: dict[str, str], body: byt
 def _redirected(target: httpx2.URL, location: str) -> httpx2.URL:
     try:
         return _parse(str(target.join(location)))
-    except (httpx.InvalidURL, UrlRefusedError) as error:
+    except (httpx2.InvalidURL, UrlRefusedError) as error:
         raise UrlRefusedError("The URL redirects to something that is not a valid http or https URL.") from error
 
 
 @functools.cache
 def _certificates() -> ssl.SSLContext:
     # Cached, since loading the certificates takes about 20 ms.
-    return httpx.create_ssl_context(trust_env=False)
+    return httpx2.create_ssl_context(trust_env=False)

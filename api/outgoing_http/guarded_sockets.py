@@ -1,4 +1,4 @@
-"""A network backend for httpcore that connects to public addresses only and enforces one deadline.
+"""A network backend for httpcore2 that connects to public addresses only and enforces one deadline.
 
 The timeouts of HTTP libraries apply to each read. A server that sends a byte now and then could keep a client waiting
 for ever, so here each read also ends at the deadline of the whole exchange.
@@ -27,14 +27,14 @@ class Deadline:
         self._at = time.monotonic() + seconds
 
     def bound(self, seconds: float | None) -> float:
-        """Return the seconds left, at most `seconds`. Raises httpcore.ReadTimeout if none are left."""
+        """Return the seconds left, at most `seconds`. Raises httpcore2.ReadTimeout if none are left."""
         left = self._at - time.monotonic()
         if left <= 0:
             raise httpcore2.ReadTimeout("the deadline of the exchange has passed")
         return left if seconds is None else min(left, seconds)
 
 
-class GuardedBackend(httpcore.NetworkBackend):
+class GuardedBackend(httpcore2.NetworkBackend):
     """Opens the connections of one exchange. `loopback` allows connections to this machine.
 
     Connecting raises NotPublicError.
@@ -50,8 +50,8 @@ class GuardedBackend(httpcore.NetworkBackend):
         port: int,
         timeout: float | None = None,
         local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.NetworkStream:
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.NetworkStream:
         """Connect to the first address that responds; `timeout` applies to each."""
         del local_address, socket_options
         fault: Exception = httpcore2.ConnectError(f"{host} has no address")
@@ -65,7 +65,7 @@ class GuardedBackend(httpcore.NetworkBackend):
         raise httpcore2.ConnectError(f"{host} cannot be connected to") from fault
 
 
-class _Stream(httpcore.NetworkStream):
+class _Stream(httpcore2.NetworkStream):
     """A connection. Python's TLS sockets apply a timeout to a whole handshake or read, not to each record."""
 
     def __init__(self, connection: socket.socket, deadline: Deadline) -> None:
@@ -83,8 +83,8 @@ class _Stream(httpcore.NetworkStream):
             try:
                 left = left[self._socket.send(left) :]
             except OSError as error:
-                # On a WriteError httpcore still reads the response.
-                raise httpcore.WriteError(str(error)) from error
+                # On a WriteError httpcore2 still reads the response.
+                raise httpcore2.WriteError(str(error)) from error
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None

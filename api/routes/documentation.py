@@ -30,8 +30,8 @@ def docs() -> str:
 
 @blueprint.get("/docs/<path:name>")
 def docs_file(name: str) -> Response:
-    """Return a file of Swagger UI, from its installed package."""
-    response = send_from_directory(str(SWAGGER), name)
+    """Send a file of Swagger UI. The page's build copies it from its npm package."""
+    response = send_from_directory(SWAGGER, name)
     response.headers["Cache-Control"] = "public, max-age=86400"
     return response
 

@@ -20,7 +20,7 @@ from api.routes.ownership import find_job
 from api.routes.prefer_wait import has_ended
 from api.services import services
 from shared.batches.item_status import BatchItems
-from shared.errors import JobNotFoundError, TransientError
+from shared.errors import JobNotFoundError
 
 blueprint = Blueprint("events", __name__, url_prefix="/v1/jobs/<job_id>")
 

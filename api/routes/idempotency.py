@@ -34,7 +34,6 @@ from shared.errors import (
     SourceMissingError,
     StemqueueError,
     StoreUnavailableError,
-    TransientError,
 )
 from shared.jobs.store import new_id
 

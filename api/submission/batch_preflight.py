@@ -16,12 +16,10 @@ from api.contract.batch_requests import BatchSubmission
 from api.contract.resource import Resource
 from api.submission.batch_submission import BatchSubmitter
 from api.submission.job_submission import Sender
-from shared.batches.item_parser import ItemParser, prefix_lines
+from shared.batches.item_parser import prefix_lines
 from shared.batches.manifest_format import ManifestLine, read_lines
 from shared.batches.model import BatchRequest, Manifest
 from shared.batches.stored_items import StoredItem
-from shared.queue.statistics import QueueStatistics
-from shared.queue.worker_registry import WorkerRegistry
 from shared.storage.object_storage import ObjectStorage
 
 MAX_LINES = 20_000

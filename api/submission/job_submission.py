@@ -19,7 +19,6 @@ from shared.errors import (
     SourceRefusedError,
     StemqueueError,
     StoreUnavailableError,
-    TransientError,
 )
 from shared.jobs.model import Job, JobRequest, Source
 from shared.jobs.options import JobOptions, clean_filename

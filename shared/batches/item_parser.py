@@ -14,7 +14,8 @@ from typing import Any
 
 from pydantic import Field
 
-from shared.batches.manifest_format import ManifestLine
+from shared.audio_formats import is_audio_name
+from shared.batches.manifest_format import Line
 from shared.batches.model import BatchRequest, Manifest
 from shared.batches.stored_items import StoredItem
 from shared.errors import FieldsInvalidError, SourceMissingError, SourceRefusedError, StemqueueError, TransientError
@@ -23,15 +24,6 @@ from shared.jobs.uploads import UploadStore
 from shared.queue.engine_catalog import Choice, EngineCatalog
 from shared.settings import Settings, split_names
 from shared.storage.object_storage import ObjectStorage
-
-AUDIO_ENDINGS = frozenset(
-    {
-        *("aac", "ac3", "aif", "aiff", "alac", "ape", "au", "caf", "dsf", "flac", "m4a", "m4b", "mka", "mp2", "mp3"),
-        *("mp4", "mpc", "oga", "ogg", "opus", "tta", "wav", "wave", "webm", "wma", "wv"),
-    }
-)
-"""Extensions of the objects that count as tracks below a prefix; all others are ignored."""
-
 
 IDENTIFIER = re.compile("[0-9a-f]{32}")
 
@@ -169,13 +161,4 @@ def prefix_lines(
         if size_bytes and is_audio_name(key):
             number += 1
             track = key.removeprefix(prefix).lstrip("/") or key
-            yield (
-                ManifestLine(number, 0, values={"track": track, "source": {"s3": {"bucket": bucket, "key": key}}}),
-                key,
-            )
-
-
-def is_audio(key: str) -> bool:
-    """Return whether an object below a prefix counts as a track, according to its name."""
-    name = PurePosixPath(key)
-    return name.suffix.lower().removeprefix(".") in AUDIO_ENDINGS and not name.name.startswith(".")
+            yield Line(number, 0, values={"track": track, "source": {"s3": {"bucket": bucket, "key": key}}}), key

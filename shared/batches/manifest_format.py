@@ -1,6 +1,7 @@
-"""Reads a manifest line by line, as JSON lines or CSV, with bounded memory. Reading can resume after each line.
+"""Reads a manifest line by line, as JSONL or CSV, in bounded memory; reading can resume after any line.
 
-A CSV record is always one line, so a quote that is never closed makes only its own line invalid.
+Server and client read manifests with this module, so it uses the standard library only. manifest_fields.py says what
+the fields mean. A CSV record is one line: a quote that is never closed spoils its own line and no other.
 """
 
 from __future__ import annotations
@@ -17,64 +18,51 @@ from shared.strict_json import read_json
 MAX_LINE_BYTES = 65_536
 """The longest line. Raising it allows more metadata per item."""
 
-COLUMNS = frozenset(
-    {
-        *("track", "upload_id", "bucket", "key", "url", "engine", "preset", "format", "stems", "no_cache"),
-        *("start_seconds", "duration_seconds", "bit_depth", "bitrate_kbps"),
-    }
-)
-
-GROUPS = ("metadata.", "parameters.")
-"""Prefixes of columns that hold members of these fields."""
-
-
 DELIMITERS = ",;\t"
-"""The accepted delimiters: spreadsheets write semicolons in countries with decimal commas."""
+"""The separators of cells. Spreadsheets write semicolons where the comma is the decimal separator."""
+
+PATHS = frozenset({"path", "track"})
+"""With `has_paths`, cells of these columns may hold any bytes: file names are not always UTF-8."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """The first line of a CSV: the names of the columns, and the delimiter."""
+    """The first line of a CSV: the names of the columns and the separator."""
 
     names: tuple[str, ...]
     delimiter: str = ","
 
 
 @dataclass(frozen=True)
-class ManifestLine:
-    """A line with an item: the values in the form of an item's JSON, or what is wrong with the line."""
+class Line:
+    """A line that is not empty: its values in the form of an item's JSON, or an error."""
 
     number: int
     end: int
-    """The offset of the end of this line in bytes, where reading can resume."""
+    """Bytes from the manifest's start to the end of this line: where to resume."""
     values: dict[str, Any] | None = None
     error: str | None = None
 
 
 def read_lines(
-    blocks: Iterable[bytes], form: str, *, offset: int = 0, number: int = 0, header: Header | None = None
-) -> Iterator[ManifestLine]:
-    """Yield the lines with items. The blocks begin at `offset`, which is after `number` lines.
+    blocks: Iterable[bytes],
+    form: str,
+    *,
+    offset: int = 0,
+    number: int = 0,
+    header: Header | None = None,
+    has_paths: bool = False,
+) -> Iterator[Line]:
+    """Yield the lines that hold items. `form` is `jsonl` or `csv`.
 
-    Give the CSV's `header` if its line is before the offset. Raises ManifestInvalidError.
+    To resume, the blocks begin at `offset` bytes, `number` lines lie before them, and `header` is the CSV's. With
+    `has_paths` lines may name files by `path`. Raises ManifestInvalidError for a CSV's header.
     """
     for raw, end in _split(blocks, offset):
         number += 1
         text = error = None
         if raw is None:
-            yield ManifestLine(number, end, error=f"The line is longer than {MAX_LINE_BYTES:,} bytes.")
-            continue
-        try:
-            text = raw.decode("utf-8-sig" if end - len(raw) <= 1 else "utf-8").strip("\r\n")
-        except UnicodeDecodeError:
-            yield ManifestLine(number, end, error="The line is not valid UTF-8.")
-            continue
-        if not text.strip():
-            continue
-        if form == "jsonl":
-            yield _json_line(text, number, end)
-        elif header is None:
-            header = read_header(text)
+            error = f"The line is longer than {MAX_LINE_BYTES:,} bytes."
         else:
             try:
                 text = _decode(raw, is_first=end - len(raw) <= 1, any_bytes=has_paths and form == "csv")
@@ -98,21 +86,24 @@ def read_lines(
 
 def read_header(text: str, *, has_paths: bool = False) -> Header:
     """Read the first line of a CSV. Raises ManifestInvalidError."""
-    # No column's name contains a delimiter.
+    if not _is_text(text):
+        raise ManifestInvalidError("The manifest's header cannot be read. The line is not UTF-8.")
+    # No column's name contains a separator.
     delimiter = next((d for d in DELIMITERS if d in text), ",")
     try:
         names = [name.strip() for name in next(csv.reader([text], strict=True, delimiter=delimiter))]
     except (csv.Error, StopIteration) as error:
-        raise ManifestInvalidError("The manifest's first line is not valid CSV.") from error
+        raise ManifestInvalidError("The manifest's header is not valid CSV.") from error
     if not any(names):
-        raise ManifestInvalidError("The manifest's first line does not name any column.")
-    unknown = [n for n in names if n not in COLUMNS and not n.startswith(GROUPS)]
+        raise ManifestInvalidError("The manifest's header names no columns.")
+    columns = COLUMNS | {"path"} if has_paths else COLUMNS
+    unknown = [n for n in names if n not in columns and not n.startswith(GROUPS)]
     if unknown:
-        known = ", ".join(sorted(COLUMNS))
-        message = f"The manifest has the unknown column {unknown[0][:100]!r}; use {known}, metadata.… and parameters.…"
+        known = ", ".join(sorted(columns))
+        message = f"The column {unknown[0][:100]!r} is unknown; there are {known}, metadata.… and parameters.…"
         raise ManifestInvalidError(message)
     if len(set(names)) < len(names):
-        raise ManifestInvalidError("The manifest has two columns of the same name.")
+        raise ManifestInvalidError("The manifest's header names a column twice.")
     return Header(tuple(names), delimiter)
 
 
@@ -130,78 +121,42 @@ def _split(blocks: Iterable[bytes], offset: int) -> Iterator[tuple[bytes | None,
     """Yield each line without its line break, or None for one that is too long, and the offset behind it."""
     line = _LineBuffer(offset)
     for block in blocks:
-        *ended, rest = block.split(b"\n")
-        for part in ended:
-            line.append(part)
-            yield line.take(line_break=1)
-        line.append(rest)
-    if line.length:
-        yield line.take(line_break=0)
+        *whole, rest = block.split(b"\n")
+        for part in whole:
+            offset += len(part) + 1
+            fits = not too_long and len(held) + len(part) <= MAX_LINE_BYTES
+            yield (bytes(held) + part if fits else None), offset + len(held)
+            offset += len(held)
+            held.clear()
+            too_long = False
+        if too_long or len(held) + len(rest) > MAX_LINE_BYTES:
+            too_long = True
+            offset += len(held) + len(rest)
+            held.clear()
+        else:
+            held += rest
+    if held or too_long:
+        yield (None if too_long else bytes(held)), offset + len(held)
 
 
-class _LineBuffer:
-    """The line that is being read. Holds MAX_LINE_BYTES at most, however long the line is."""
-
-    def __init__(self, offset: int) -> None:
-        self.length = 0
-        self._begin = offset
-        self._held = bytearray()
-
-    def append(self, part: bytes) -> None:
-        self.length += len(part)
-        if self.length <= MAX_LINE_BYTES:
-            self._held += part
-
-    def take(self, *, line_break: int) -> tuple[bytes | None, int]:
-        """End the line; return its bytes (None: too long) and the offset behind it and its line break."""
-        content = bytes(self._held) if self.length <= MAX_LINE_BYTES else None
-        self._begin += self.length + line_break
-        self.length = 0
-        self._held.clear()
-        return content, self._begin
-
-
-def _json_line(text: str, number: int, end: int) -> ManifestLine:
+def _json_values(text: str) -> dict[str, Any]:
     try:
         values = read_json(text)
-    except (ValueError, RecursionError):
-        return ManifestLine(number, end, error="The line is not valid JSON.")
+    except (ValueError, RecursionError) as error:
+        raise LineError("The line is not valid JSON.") from error
     if not isinstance(values, dict):
-        return ManifestLine(number, end, error="The line is not a JSON object.")
-    return ManifestLine(number, end, values=values)
+        raise LineError("The line is not a JSON object.")
+    return item_from_fields(values)
 
 
-def _csv_line(text: str, header: Header, number: int, end: int) -> ManifestLine:
+def _csv_values(text: str, header: Header) -> dict[str, Any]:
     try:
         cells = next(csv.reader([text], strict=True, delimiter=header.delimiter))
-    except (csv.Error, StopIteration):
-        return ManifestLine(number, end, error="The line is not valid CSV: check its quotes.")
+    except (csv.Error, StopIteration) as error:
+        raise LineError("The line is not valid CSV: a quote is out of place.") from error
     if len(cells) != len(header.names):
-        return ManifestLine(number, end, error=f"The line has {len(cells)} columns, the first has {len(header.names)}.")
-    flat = {name: cell.strip() for name, cell in zip(header.names, cells, strict=True) if cell.strip()}
-    values: dict[str, Any] = {}
-    for name, cell in flat.items():
-        group, dot, member = name.partition(".")
-        if dot:
-            values.setdefault(group, {})[member] = _number(cell) if group == "parameters" else cell
-        else:
-            values[name] = cell
-    source: dict[str, Any] = {name: values.pop(name) for name in ("upload_id", "url") if name in values}
-    place = {name: values.pop(name) for name in ("bucket", "key") if name in values}
-    if place:
-        source["s3"] = place
-    excerpt = {name: values.pop(name) for name in ("start_seconds", "duration_seconds") if name in values}
-    if excerpt:
-        values["excerpt"] = excerpt
-    if "stems" in values:
-        values["stems"] = [name for name in re.split(r"[,;\s]+", values["stems"]) if name]
-    return ManifestLine(number, end, values={**values, "source": source})
-
-
-def _number(text: str) -> int | float | str:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+        raise LineError(f"The line has {len(cells)} columns, the header has {len(header.names)}.")
+    filled = [(name, cell.strip()) for name, cell in zip(header.names, cells, strict=True) if cell.strip()]
+    if not all(name in PATHS or _is_text(cell) for name, cell in filled):
+        raise LineError("The line is not UTF-8.")
+    return item_from_cells(filled)

@@ -94,12 +94,8 @@ class ItemOptions(Strict):
     engine: Name | None = Field(None, description="A name from GET /v1/engines; null: the server's default")
     preset: Name | None = Field(None, description="One of the engine's presets; null: its default")
     parameters: dict[Name, Parameter] = Field({}, max_length=50, description="The engine's own settings")
-    stems: list[Name] | None = Field(
-        None, min_length=1, max_length=20, description="Names of the stems to return; null: all"
-    )
-    format: Literal["wav", "flac", "mp3", "ogg", "opus", "m4a"] = Field(
-        "flac", description="Output format of the stems"
-    )
+    stems: list[Name] | None = Field(None, min_length=1, max_length=20, description="Which stems; null: all")
+    format: FormatName = Field("flac", description="How stems are encoded")
     format_options: FormatOptions = Field(FormatOptions(), description="Bit depth or bitrate")
     excerpt: Excerpt | None = Field(None, description="The part of the track to separate; null: all of it")
     no_cache: bool = Field(False, description="Separate again, even if an earlier job of yours has the same result")

@@ -18,7 +18,7 @@ from shared.batches.actions import BatchActions
 from shared.batches.item_status import BatchItems
 from shared.batches.model import Batch, BatchState, job_id_of
 from shared.batches.store import BatchStore
-from shared.batches.stored_items import BatchObjects, Result, StoredItem
+from shared.batches.stored_items import BatchObjects, Result
 from shared.errors import (
     AudioEmptyError,
     BatchNotFoundError,

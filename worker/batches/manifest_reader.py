@@ -15,12 +15,11 @@ from typing import Any
 
 import structlog
 
-from shared.batches.export_names import with_distinct_names
 from shared.batches.item_parser import ItemParser, prefix_lines
 from shared.batches.manifest_format import Header, ManifestLine, read_header, read_lines
 from shared.batches.model import CHUNK_ITEMS, MAX_ITEMS, Batch
 from shared.batches.store import BatchStore
-from shared.batches.stored_items import BatchObjects, StoredItem
+from shared.batches.stored_items import BatchObjects
 from shared.errors import InputError, ManifestInvalidError, RecordsQuotaError
 from shared.jobs.uploads import UploadStore
 from shared.queue.engine_catalog import EngineCatalog

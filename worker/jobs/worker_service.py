@@ -20,7 +20,6 @@ from shared.batches.actions import BatchActions
 from shared.batches.item_status import BatchItems
 from shared.batches.store import BatchStore
 from shared.batches.stored_items import BatchObjects
-from shared.counters import Tally
 from shared.errors import JobNotFoundError, StoreUnavailableError
 from shared.jobs.store import Claim, JobStore
 from shared.jobs.uploads import UploadStore

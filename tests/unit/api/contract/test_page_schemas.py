@@ -16,7 +16,9 @@ from api.app import create_app
 from shared.audio_formats import INPUT_EXTENSIONS
 from shared.settings import Settings
 
-GENERATED = Path(__file__).parents[4] / "api" / "web" / "source" / "src" / "api" / "schemas.generated.ts"
+SOURCE = Path(__file__).parents[4] / "api" / "web" / "source" / "src"
+GENERATED = SOURCE / "api" / "schemas.generated.ts"
+AUDIO_FORMATS = SOURCE / "audio_formats.json"
 COMMAND = "python -m tests.unit.api.contract.test_page_schemas"
 
 ROOTS = ("JobListResource", "BatchListResource", "ItemListResource", "EnginesResource", "UploadResource")

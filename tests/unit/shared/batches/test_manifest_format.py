@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.batches.manifest_format import MAX_LINE_BYTES, ManifestLine, read_header, read_lines
+from shared.batches.item_parser import ItemWish
+from shared.batches.manifest_fields import ITEM_FIELDS
+from shared.batches.manifest_format import MAX_LINE_BYTES, read_header, read_lines
 from shared.errors import ManifestInvalidError
 from shared.jobs.options import PARTS
 
