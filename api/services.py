@@ -116,7 +116,7 @@ def make_services(settings: Settings) -> Services:
         batch_changes=changes,
         items=items,
         batch_submitter=batch_submitter,
-        preflight=Preflight(batch_submitter, queue, storage),
+        preflight=Preflight(batch_submitter, workers, statistics, storage),
         deliveries=deliveries,
         webhooks=Webhooks(settings, items, batches, deliveries),
         # A waiter occupies a thread, so a quarter of the threads stays free for other requests.

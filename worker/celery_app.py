@@ -21,6 +21,7 @@ from celery.exceptions import SecurityWarning
 from kombu import Exchange, Queue
 
 from shared.errors import SandboxUnavailableError
+from shared.jobs.model import PRIORITIES
 from shared.logs import configure_logging
 from shared.queue.dispatcher import TASK_NAME, celery_queue
 from shared.redis_client.connection import broker_options
@@ -90,7 +91,7 @@ def _prepare(**_: Any) -> None:
     # Each queue has an exchange of its own; by default Celery would bind them all to one. Messages need no
     # acknowledgement: the rescuer publishes again what nobody claimed, and a full Redis could not keep track of them.
     only_interactive = service.worker.kept_slots == service.worker.slots
-    priorities = ("interactive",) if only_interactive else CLASSES
+    priorities = ("interactive",) if only_interactive else PRIORITIES
     names = [celery_queue(engine, priority) for priority in priorities for engine in service.worker.engines]
     app.steps["consumer"].add(consumer_step(service.consumer_watch.sign_of_life))
     app.conf.task_queues = [Queue(name, Exchange(name), routing_key=name, no_ack=True) for name in names]

@@ -177,13 +177,13 @@ def item_document(batch: Batch, standing: ItemStatus) -> dict[str, Any]:
     }
 
 
-def report_jsonl(batch: Batch, standings: Iterable[Standing]) -> Iterator[bytes]:
+def report_jsonl(batch: Batch, standings: Iterable[ItemStatus]) -> Iterator[bytes]:
     """Yield the report's rows as JSON lines."""
     for standing in standings:
         yield to_json(item_document(batch, standing)) + b"\n"
 
 
-def report_csv(batch: Batch, standings: Iterable[Standing]) -> Iterator[bytes]:
+def report_csv(batch: Batch, standings: Iterable[ItemStatus]) -> Iterator[bytes]:
     """Yield the report as CSV; several outputs in a cell are separated by spaces."""
     text = io.StringIO()
     writer = csv.DictWriter(text, REPORT_COLUMNS)

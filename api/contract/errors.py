@@ -5,7 +5,7 @@ problem_details.py maps both to statuses.
 
 from __future__ import annotations
 
-from shared.errors import InputError, StemqueueError
+from shared.errors import InputError, StemqueueError, TransientError
 
 
 class BodyMalformedError(InputError):
@@ -144,7 +144,7 @@ class UrlFetchError(InputError):
     code = "url_unreachable"
 
 
-class StreamsExhaustedError(PassingError):
+class StreamsExhaustedError(TransientError):
     """This process has no thread left for another event stream."""
 
     code = "streams_exhausted"
@@ -157,7 +157,7 @@ class TooManyOpenCallsError(StemqueueError):
     retryable = True
 
 
-class ServerBusyError(PassingError):
+class ServerBusyError(TransientError):
     """The server has reached its limit of open uploads, downloads, waits and event streams."""
 
     code = "server_busy"

@@ -12,13 +12,13 @@ from pydantic_core import to_json
 
 from api.contract.job_responses import JobResource
 from api.contract.resource import utc_datetime
-from shared.fifo_cache import Recent
+from shared.fifo_cache import FifoCache
 from shared.jobs.model import STORAGE_ETAG, TERMINAL, Job, JobState, Output
 
 CACHED_JOBS = 512
 """How many jobs' JSON a process caches, 2 to 10 kB each. Raise it if more jobs are polled at once."""
 
-_json_cache = Recent[tuple[object, ...], bytes](CACHED_JOBS)
+_json_cache = FifoCache[tuple[object, ...], bytes](CACHED_JOBS)
 
 NOT_MEASURED = {"duration_seconds": None, "peak_db": None, "loudness_lufs": None}
 

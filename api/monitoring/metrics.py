@@ -23,7 +23,9 @@ from shared.queue.worker_registry import WorkerRegistry
 PREFIX = "stemqueue_"
 
 
-def render(queue: JobQueue, batches: BatchStore, tally: Tally) -> bytes:
+def render(
+    queue: JobQueue, workers: WorkerRegistry, statistics: QueueStatistics, batches: BatchStore, counters: Counters
+) -> bytes:
     """Return all metrics in Prometheus's text format. Raises StoreUnavailableError."""
     registry = CollectorRegistry()
     registry.register(DeploymentCollector(queue, workers, statistics, batches, counters))
@@ -68,7 +70,7 @@ class DeploymentCollector(Collector):
         paused = GaugeMetricFamily(
             f"{PREFIX}queue_paused", "1 while an operator has paused the queue", labels=["engine"]
         )
-        for line in self._queue.lines():
+        for line in self._queue.queue_lengths():
             depth.add_metric([line.engine, line.priority], line.waiting)
             age.add_metric([line.engine, line.priority], line.oldest_age_seconds)
             if line.priority == "interactive":
@@ -95,7 +97,7 @@ class DeploymentCollector(Collector):
         failures = CounterMetricFamily(
             f"{PREFIX}job_failures", "Jobs that failed after their last attempt, by error code", labels=["code"]
         )
-        for code, number in sorted(self._queue.failures().items()):
+        for code, number in sorted(self._statistics.failures_by_code().items()):
             if not code.startswith("retried:"):
                 failures.add_metric([code], number)
         yield from (jobs, failures)

@@ -13,6 +13,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 
 from shared.errors import StemqueueError, StoreUnavailableError
 from shared.jobs.store import JobStore
+from shared.queue.worker_registry import WorkerRegistry
 from shared.storage.object_storage import ObjectStorage
 
 CHECK_SECONDS = 1.5
@@ -22,11 +23,11 @@ CHECK_SECONDS = 1.5
 class Readiness:
     """The checks of Redis, storage and workers."""
 
-    def __init__(self, store: JobStore, queue: JobQueue, storage: ObjectStorage) -> None:
+    def __init__(self, store: JobStore, workers: WorkerRegistry, storage: ObjectStorage) -> None:
         self._checks: Mapping[str, Callable[[], None]] = {
             "redis": lambda: _check_redis(store),
             "storage": storage.ping,
-            "workers": lambda: _check_workers(queue),
+            "workers": lambda: _check_workers(workers),
         }
         self._pool = ThreadPoolExecutor(max_workers=len(self._checks), thread_name_prefix="readiness")
         self._running: dict[str, Future[None]] = {}
@@ -58,8 +59,8 @@ def _check_redis(store: JobStore) -> None:
     store.demand_memory()
 
 
-def _check_workers(queue: JobQueue) -> None:
-    workers = queue.workers()
+def _check_workers(registry: WorkerRegistry) -> None:
+    workers = registry.live_workers()
     if not workers:
         raise StoreUnavailableError("No worker is running.")
     if all(worker.fault for worker in workers):

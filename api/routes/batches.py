@@ -29,7 +29,7 @@ from api.routes.idempotency import Exchange, repeatable
 from api.routes.ownership import find_batch, listed_owner, sender
 from api.services import services
 from api.submission.batch_preflight import PreflightResource
-from shared.batches.item_status import Standing
+from shared.batches.item_status import ItemStatus
 from shared.batches.model import Batch, BatchState, batch_id_from
 from shared.errors import BatchNotFoundError, FieldsInvalidError
 from shared.jobs.options import validate
@@ -235,7 +235,10 @@ def delete(batch_id: str) -> Response:
 
 
 def _report(
-    batch_id: str, write_rows: Callable[[Batch, Iterable[Standing]], Iterator[bytes]], extension: str, content_type: str
+    batch_id: str,
+    write_rows: Callable[[Batch, Iterable[ItemStatus]], Iterator[bytes]],
+    extension: str,
+    content_type: str,
 ) -> Response:
     batch = find_batch(batch_id)
     rows = write_rows(batch, services().items.all(batch))

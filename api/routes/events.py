@@ -20,7 +20,7 @@ from api.routes.ownership import find_job
 from api.routes.prefer_wait import has_ended
 from api.services import services
 from shared.batches.item_status import BatchItems
-from shared.errors import JobNotFoundError
+from shared.errors import JobNotFoundError, TransientError
 
 blueprint = Blueprint("events", __name__, url_prefix="/v1/jobs/<job_id>")
 
@@ -64,7 +64,7 @@ def _stream(items: BatchItems, job_id: str, follower: Follower, check_key: Calla
         except JobNotFoundError:
             yield f'event: deleted\ndata: {{"id": "{job_id}"}}\n\n'
             return
-        except (KeyInvalidError, PassingError):
+        except (KeyInvalidError, TransientError):
             # The client opens another stream and gets the error as a status.
             return
         tag, now = etag_of(job), time.monotonic()

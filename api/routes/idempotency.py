@@ -34,6 +34,7 @@ from shared.errors import (
     SourceMissingError,
     StemqueueError,
     StoreUnavailableError,
+    TransientError,
 )
 from shared.jobs.store import new_id
 
@@ -152,7 +153,7 @@ def repeatable(answer_again: AnswerAgain) -> Callable[[Callable[..., Response]],
                 return _answer_again(before.answered, answer_again)
             except StemqueueError as error:
                 # After an outage the request may have taken effect; and a reused key belongs to another request.
-                exchange.release(forget=not isinstance(error, PassingError | KeyReusedError))
+                exchange.release(forget=not isinstance(error, TransientError | KeyReusedError))
                 raise
             except BaseException:
                 exchange.release(forget=False)

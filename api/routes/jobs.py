@@ -17,7 +17,7 @@ from api.routes.ownership import find_job, sender
 from api.routes.prefer_wait import APPLIED, has_ended, preferred_wait_seconds, wait_until
 from api.services import services
 from api.submission.job_submission import new_upload_id
-from shared.errors import IllegalTransitionError, JobNotFoundError, StemqueueError
+from shared.errors import IllegalTransitionError, JobNotFoundError, StemqueueError, TransientError
 from shared.jobs.model import TERMINAL, Job, JobState
 from shared.jobs.options import clean_filename, validate
 

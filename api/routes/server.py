@@ -68,5 +68,6 @@ def ready() -> Response:
 @blueprint.get("/metrics")
 def prometheus() -> Response:
     """Return the metrics of the whole deployment in Prometheus's text format."""
-    body = metrics.render(services().queue, services().batches, services().tally)
+    here = services()
+    body = metrics.render(here.queue, here.workers, here.statistics, here.batches, here.counters)
     return Response(body, content_type=CONTENT_TYPE_LATEST)

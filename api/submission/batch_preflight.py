@@ -16,10 +16,12 @@ from api.contract.batch_requests import BatchSubmission
 from api.contract.resource import Resource
 from api.submission.batch_submission import BatchSubmitter
 from api.submission.job_submission import Sender
-from shared.batches.item_parser import prefix_lines
+from shared.batches.item_parser import ItemParser, prefix_lines
 from shared.batches.manifest_format import ManifestLine, read_lines
 from shared.batches.model import BatchRequest, Manifest
 from shared.batches.stored_items import StoredItem
+from shared.queue.statistics import QueueStatistics
+from shared.queue.worker_registry import WorkerRegistry
 from shared.storage.object_storage import ObjectStorage
 
 MAX_LINES = 20_000
@@ -74,7 +76,8 @@ class Preflight:
     """Checks and estimates batches. Raises what submitting the batch would raise."""
 
     submitter: BatchSubmitter
-    queue: JobQueue
+    workers: WorkerRegistry
+    statistics: QueueStatistics
     storage: ObjectStorage
 
     def estimate(self, sender: Sender, wanted: BatchSubmission) -> PreflightResource:
@@ -83,7 +86,7 @@ class Preflight:
         submitter.check_options(wanted)
         defaults = wanted.defaults.model_dump(mode="json", exclude_unset=True)
         manifest, lines = self._lines(sender, wanted)
-        reader = ItemReader(
+        reader = ItemParser(
             submitter.settings,
             submitter.uploads,
             submitter.catalog,
@@ -110,12 +113,12 @@ class Preflight:
         blocks = self.storage.open(manifest.key, bucket=manifest.bucket, etag=manifest.etag).chunks()
         return manifest, read_lines(blocks, manifest.format)
 
-    def _sum_up(self, seen: list[Item], scale: float, *, complete: bool) -> PreflightResource:
+    def _sum_up(self, seen: list[StoredItem], scale: float, *, complete: bool) -> PreflightResource:
         good = [item.request for item in seen if item.request]
         bad = [(item.line, item.error) for item in seen if item.error]
         kinds = Counter((str(r["engine"]), str(r.get("format", "flac"))) for r in good)
         work = [self._work_of(engine, form, round(number * scale)) for (engine, form), number in sorted(kinds.items())]
-        slots = sum(worker.slots - worker.kept_slots for worker in self.queue.workers())
+        slots = sum(worker.slots - worker.kept_slots for worker in self.workers.live_workers())
         seconds = [w.items * w.seconds_each for w in work if w.seconds_each is not None]
         room = [w.items * w.bytes_each for w in work if w.bytes_each is not None]
         return PreflightResource(
@@ -133,5 +136,5 @@ class Preflight:
         )
 
     def _work_of(self, engine: str, form: str, number: int) -> WorkResource:
-        seconds, size_bytes = self.queue.usual(engine, form)
+        seconds, size_bytes = self.statistics.typical_job(engine, form)
         return WorkResource(engine=engine, format=form, items=number, seconds_each=seconds, bytes_each=size_bytes)

@@ -19,6 +19,7 @@ from shared.errors import (
     SourceRefusedError,
     StemqueueError,
     StoreUnavailableError,
+    TransientError,
 )
 from shared.jobs.model import Job, JobRequest, Source
 from shared.jobs.options import JobOptions, clean_filename
@@ -200,7 +201,7 @@ class JobSubmitter:
             if deletion.source_key:
                 self._storage.delete([deletion.source_key])
             self._store.deletion_done(deletion)
-        except PassingError as error:
+        except TransientError as error:
             # The record is deleted and a tombstone is left, with which the garbage collector deletes the objects.
             log.warning("job objects left for garbage collection", job=job_id, error=error.message)
 

@@ -133,7 +133,9 @@ class Webhooks:
                 self._deliver(message)
             except Exception as error:
                 # A failure must not end the thread. The message's lease expires and it is attempted again.
-                log.warning("webhook delivery failed", job=message.job_id, exc_info=not isinstance(error, PassingError))
+                log.warning(
+                    "webhook delivery failed", job=message.job_id, exc_info=not isinstance(error, TransientError)
+                )
                 time.sleep(POLL_SECONDS)
 
     def _next(self, stopping: Callable[[], bool]) -> Message | None:

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import Field
 
 from shared.audio_formats import is_audio_name
-from shared.batches.manifest_format import Line
+from shared.batches.manifest_format import ManifestLine
 from shared.batches.model import BatchRequest, Manifest
 from shared.batches.stored_items import StoredItem
 from shared.errors import FieldsInvalidError, SourceMissingError, SourceRefusedError, StemqueueError, TransientError
@@ -161,4 +161,7 @@ def prefix_lines(
         if size_bytes and is_audio_name(key):
             number += 1
             track = key.removeprefix(prefix).lstrip("/") or key
-            yield Line(number, 0, values={"track": track, "source": {"s3": {"bucket": bucket, "key": key}}}), key
+            yield (
+                ManifestLine(number, 0, values={"track": track, "source": {"s3": {"bucket": bucket, "key": key}}}),
+                key,
+            )

@@ -16,7 +16,7 @@ from shared.errors import ManifestInvalidError
 from shared.strict_json import read_json
 
 MAX_LINE_BYTES = 65_536
-"""The longest line. Raising it allows more metadata per item."""
+"""The longest line; raising it lets items carry more metadata."""
 
 DELIMITERS = ",;\t"
 """The separators of cells. Spreadsheets write semicolons where the comma is the decimal separator."""
@@ -34,7 +34,7 @@ class Header:
 
 
 @dataclass(frozen=True)
-class Line:
+class ManifestLine:
     """A line that is not empty: its values in the form of an item's JSON, or an error."""
 
     number: int
@@ -52,7 +52,7 @@ def read_lines(
     number: int = 0,
     header: Header | None = None,
     has_paths: bool = False,
-) -> Iterator[Line]:
+) -> Iterator[ManifestLine]:
     """Yield the lines that hold items. `form` is `jsonl` or `csv`.
 
     To resume, the blocks begin at `offset` bytes, `number` lines lie before them, and `header` is the CSV's. With
@@ -75,13 +75,13 @@ def read_lines(
                 raise ManifestInvalidError(f"The manifest's header cannot be read. {error}")
             header = read_header(text, has_paths=has_paths)
         elif text is None:
-            yield Line(number, end, error=error)
+            yield ManifestLine(number, end, error=error)
         else:
             try:
                 values = _json_values(text) if form == "jsonl" or header is None else _csv_values(text, header)
-                yield Line(number, end, values=values)
+                yield ManifestLine(number, end, values=values)
             except LineError as refused:
-                yield Line(number, end, error=str(refused))
+                yield ManifestLine(number, end, error=str(refused))
 
 
 def read_header(text: str, *, has_paths: bool = False) -> Header:
@@ -118,8 +118,8 @@ def _is_text(text: str) -> bool:
 
 
 def _split(blocks: Iterable[bytes], offset: int) -> Iterator[tuple[bytes | None, int]]:
-    """Yield each line without its line break, or None for one that is too long, and the offset behind it."""
-    line = _LineBuffer(offset)
+    """Yield each line without its end, or None for one that is too long, and the offset behind it."""
+    held, too_long = bytearray(), False
     for block in blocks:
         *whole, rest = block.split(b"\n")
         for part in whole:

@@ -10,7 +10,7 @@ import structlog
 from shared.batches.export_names import export_keys
 from shared.batches.model import Batch, Export, chunk_of
 from shared.batches.stored_items import BatchObjects
-from shared.errors import PassingError, StemqueueError, StorageUnavailableError
+from shared.errors import StemqueueError, StorageUnavailableError, TransientError
 from shared.jobs.model import Job
 from shared.storage.object_storage import ObjectStorage
 
@@ -78,7 +78,7 @@ class BatchExports:
         retry = self._retries.setdefault(job.id, ExportRetry())
         retry.tries += 1
         retry.refusals += isinstance(error, StorageUnavailableError) and error.is_refusal and self._answers(bucket)
-        if not isinstance(error, PassingError) or retry.refusals >= EXPORT_TRIES:
+        if not isinstance(error, TransientError) or retry.refusals >= EXPORT_TRIES:
             return True
         pause = min(2.0 ** (retry.tries - 1), LONGEST_EXPORT_PAUSE_SECONDS)
         retry.next_at = time.monotonic() + pause

@@ -18,7 +18,7 @@ from shared.batches.actions import BatchActions
 from shared.batches.item_status import BatchItems
 from shared.batches.model import Batch, BatchState, job_id_of
 from shared.batches.store import BatchStore
-from shared.batches.stored_items import BatchObjects, Result
+from shared.batches.stored_items import BatchObjects, Result, StoredItem
 from shared.errors import (
     AudioEmptyError,
     BatchNotFoundError,
@@ -40,6 +40,7 @@ from shared.queue.engine_catalog import EngineCatalog
 from shared.queue.worker_registry import WorkerRegistry
 from shared.settings import Settings
 from shared.storage.object_storage import ObjectStorage
+from shared.stored_records import read_members
 from worker.batches.manifest_reader import ManifestReader
 from worker.batches.reruns import BatchReruns
 from worker.batches.results import BatchResults, in_chunks
@@ -130,17 +131,17 @@ class BatchFeeder:
         self.results.flush_results(batch_id)
         batch = self.batches.read(batch_id)
         if batch.state in {BatchState.ENDED, BatchState.CANCELED}:
-            self.batches.rest(batch_id)
+            self.batches.mark_idle(batch_id)
         return batch.state is BatchState.READING or more_to_check or more_to_compact or fed > 0
 
     def _read_manifest(self, batch: Batch) -> None:
-        catalog = EngineCatalog(self.settings, self.queue)
+        catalog = EngineCatalog(self.settings, self.queue, self.workers)
         reader = ManifestReader(self.settings, self.uploads, self.batches, self.storage, catalog)
         reader.read_chunks(batch, READ_CHUNKS, lambda: self._keep_lock(batch.id))
 
     def _keep_lock(self, batch_id: str) -> bool:
         """Renew the lock; return False if another worker has it or this one stops."""
-        return not self.stopping.is_set() and self.batches.hold(batch_id, self.name, self._lock_seconds)
+        return not self.stopping.is_set() and self.batches.lock(batch_id, self.name, self._lock_seconds)
 
     def _feed_jobs(self, batch: Batch) -> int:
         """Create jobs of the next items; return how many."""
@@ -156,7 +157,7 @@ class BatchFeeder:
             self.queue.dispatch()
         return fed
 
-    def _create_job(self, batch: Batch, item: Item) -> bool:
+    def _create_job(self, batch: Batch, item: StoredItem) -> bool:
         """Return whether the item has become a job or has ended; if not, it stays for a later round."""
         try:
             request = self._job_request(batch, item)
@@ -173,7 +174,7 @@ class BatchFeeder:
             return False
         return True
 
-    def _job_request(self, batch: Batch, item: Item) -> JobRequest:
+    def _job_request(self, batch: Batch, item: StoredItem) -> JobRequest:
         if item.source is None or item.request is None:
             error: Mapping[str, Any] = item.error or {}
             raise InputError(str(error.get("message", "The line is invalid.")))

@@ -15,11 +15,12 @@ from typing import Any
 
 import structlog
 
+from shared.batches.export_names import with_distinct_names
 from shared.batches.item_parser import ItemParser, prefix_lines
 from shared.batches.manifest_format import Header, ManifestLine, read_header, read_lines
 from shared.batches.model import CHUNK_ITEMS, MAX_ITEMS, Batch
 from shared.batches.store import BatchStore
-from shared.batches.stored_items import BatchObjects
+from shared.batches.stored_items import BatchObjects, StoredItem
 from shared.errors import InputError, ManifestInvalidError, RecordsQuotaError
 from shared.jobs.uploads import UploadStore
 from shared.queue.engine_catalog import EngineCatalog
@@ -47,7 +48,7 @@ class ManifestReader:
 
     def read_chunks(self, batch: Batch, chunks: int, proceed: Callable[[], bool]) -> None:
         """Read up to so many further chunks, as long as `proceed` returns True."""
-        reader = ItemReader(self.settings, self.uploads, self.catalog, batch.request)
+        reader = ItemParser(self.settings, self.uploads, self.catalog, batch.request)
         try:
             lines = self._lines(batch)
             for _ in range(chunks):
@@ -61,7 +62,7 @@ class ManifestReader:
             # that were read.
             log.warning("manifest cannot be read", batch=batch.id, error=error.message)
             reported = {"code": error.code, "message": error.message}
-            self.batches.read_on(batch, cursor=batch.cursor, letters="", uploads=[], is_last=True, error=reported)
+            self.batches.append_items(batch, cursor=batch.cursor, letters="", uploads=[], is_last=True, error=reported)
 
     def _read_chunk(self, batch: Batch, reader: ItemParser, lines: Iterator[tuple[ManifestLine, str]]) -> bool:
         taken = list(itertools.islice(lines, CHUNK_ITEMS))
@@ -71,7 +72,9 @@ class ManifestReader:
         marks: list[str] = []
         if batch.request.export:
             try:
-                items, marks = told_apart(batch.request.export, items, lambda m: self._are_marks_taken(batch, m))
+                items, marks = with_distinct_names(
+                    batch.request.export, items, lambda m: self._are_marks_taken(batch, m)
+                )
             except ChunkAlreadyReadError:
                 return False
         if items:
@@ -87,12 +90,12 @@ class ManifestReader:
         )
 
     def _are_marks_taken(self, batch: Batch, marks: Sequence[str]) -> list[bool]:
-        taken = self.batches.marks_taken(batch, marks) if marks else []
+        taken = self.batches.taken_marks(batch, marks) if marks else []
         if taken is None:
             raise ChunkAlreadyReadError
         return taken
 
-    def _lines(self, batch: Batch) -> Iterator[tuple[Line, str]]:
+    def _lines(self, batch: Batch) -> Iterator[tuple[ManifestLine, str]]:
         """Yield the lines after the batch's cursor, each with the cursor that follows it."""
         manifest = batch.request.manifest
         cursor: Mapping[str, Any] = json.loads(batch.cursor or "{}")
@@ -126,5 +129,5 @@ class ManifestReader:
         return read_header(next(line for line in text.splitlines() if line.strip()))
 
 
-def _upload_id_of(item: Item) -> str | None:
+def _upload_id_of(item: StoredItem) -> str | None:
     return (item.source or {}).get("upload_id")

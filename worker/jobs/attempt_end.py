@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from shared.counters import Tally
+from shared.counters import Counters
 from shared.errors import StemqueueError, StoreUnavailableError
 from shared.jobs.archive import write_document
 from shared.jobs.model import JobState, Output
@@ -50,7 +50,7 @@ class AttemptEnd:
     settings: Settings
     store: JobStore
     storage: ObjectStorage
-    tally: Tally
+    counters: Counters
     stopping: Event
     watch: StorageWatch
 
@@ -117,13 +117,13 @@ class AttemptEnd:
             return self._refused(attempt, taken)
         if pause is None:
             return f"failed: {code}"
-        self.tally.add("retries_total", code=code)
+        self.counters.add("retries_total", code=code)
         return f"retries after {code}"
 
     def lose_claim(self, attempt: Attempt) -> str:
         """Write nothing: the job was canceled, or another worker has it."""
         self._discard_outputs(attempt)
-        self.tally.add("leases_lost_total")
+        self.counters.add("leases_lost_total")
         return CLAIM_LOST
 
     def _refused(self, attempt: Attempt, taken: bool | None) -> str:

@@ -10,7 +10,7 @@ from dataclasses import asdict
 
 import structlog
 
-from shared.counters import Tally
+from shared.counters import Counters
 from shared.errors import StemqueueError, StoreUnavailableError
 from shared.logs import Trouble
 from shared.maintenance.garbage_collector import Collector
@@ -67,13 +67,13 @@ class CollectorThread:
         self,
         collector: Collector,
         watch: StorageWatch,
-        tally: Tally,
+        counters: Counters,
         stopping: threading.Event,
         collect_seconds: float,
     ) -> None:
         self._collector = collector
         self._watch = watch
-        self._tally = tally
+        self._counters = counters
         self._stopping = stopping
         self._pause_seconds = min(10.0, collect_seconds)
         self._thread = threading.Thread(target=self._run, name="collector", daemon=True)
@@ -95,11 +95,11 @@ class CollectorThread:
                 log.exception("garbage collection failed")
 
     def _collect(self) -> None:
-        collected = self._collector.run()
+        collected = self._collector.collect()
         if not collected:
             return
         numbers = asdict(collected)
         write = log.info if any(numbers.values()) else log.debug
         write("garbage collected", **numbers)
         for kind, number in numbers.items():
-            self._tally.add("collected_total", number, kind=kind)
+            self._counters.add("collected_total", number, kind=kind)

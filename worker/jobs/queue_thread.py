@@ -12,10 +12,11 @@ from dataclasses import asdict, replace
 
 import structlog
 
-from shared.counters import Tally
+from shared.counters import Counters
 from shared.errors import StoreUnavailableError
 from shared.logs import Trouble
-from shared.queue.dispatcher import JobQueue, Worker
+from shared.queue.dispatcher import JobQueue
+from shared.queue.worker_registry import Worker, WorkerRegistry
 from shared.settings import Settings
 from worker.jobs.consumer_watch import ConsumerWatch
 from worker.jobs.scratch_folder import ScratchFolder
@@ -36,7 +37,8 @@ class QueueThread:
         settings: Settings,
         worker: Worker,
         queue: JobQueue,
-        tally: Tally,
+        workers: WorkerRegistry,
+        counters: Counters,
         scratch: ScratchFolder,
         storage_watch: StorageWatch,
         consumer_watch: ConsumerWatch,
@@ -46,7 +48,8 @@ class QueueThread:
         self._settings = settings
         self._worker = worker
         self._queue = queue
-        self._tally = tally
+        self._workers = workers
+        self._counters = counters
         self._scratch = scratch
         self._storage_watch = storage_watch
         self._consumer_watch = consumer_watch
@@ -101,16 +104,16 @@ class QueueThread:
             self._rescue(with_leases=now >= self._leases_at)
             self._rescue_at = now + self._settings.rescue_seconds
         self._queue.dispatch()
-        self._tally.flush()
+        self._counters.flush()
 
     def _send_heartbeat(self) -> None:
         self._worker = replace(self._worker, fault=self._storage_watch.fault)
         self._redis_was_away |= self._queue.is_new_server()
-        self._queue.worker_beat(self._worker, was_away=self._redis_was_away)
+        self._workers.heartbeat(self._worker, was_away=self._redis_was_away)
         self._redis_was_away = False
 
     def _note_outage(self) -> None:
-        self._tally.add("faults_total", part="redis")
+        self._counters.add("faults_total", part="redis")
         self._consumer_watch.redis_is_away()
         self._heartbeat_at, self._redis_was_away = 0.0, True
         self._leases_at = time.monotonic() + self._settings.lease_seconds
@@ -121,7 +124,7 @@ class QueueThread:
         rescue = self._queue.rescue(with_leases=with_leases)
         for kind, number in asdict(rescue).items():
             if number:
-                self._tally.add("rescues_total", number, kind=kind)
+                self._counters.add("rescues_total", number, kind=kind)
         if rescue.leases or rescue.given_up or rescue.republished or rescue.uncharged:
             log.warning(
                 "jobs rescued",

@@ -20,7 +20,7 @@ from shared.batches.item_status import BatchItems
 from shared.errors import JobNotFoundError, SourceMissingError, StorageUnavailableError
 from shared.jobs.model import Job, JobState, Output
 from shared.jobs.store import Claim, JobStore
-from shared.redis_client.connection import Scripts
+from shared.redis_client.scripts import Scripts
 from shared.storage.object_storage import MAX_COPY_BYTES, ObjectStorage, output_key
 
 log = structlog.get_logger(__name__)

@@ -48,7 +48,7 @@ class Supervisor:
 
     @cached_property
     def _end(self) -> AttemptEnd:
-        return AttemptEnd(self.settings, self.store, self.storage, self.tally, self.stopping, self.watch)
+        return AttemptEnd(self.settings, self.store, self.storage, self.counters, self.stopping, self.watch)
 
     def run_job(self, claim: Claim) -> None:
         """Run the claimed job to the end of this attempt. Raises nothing that the job can cause."""
@@ -64,7 +64,7 @@ class Supervisor:
                 outcome = self._run_attempt(attempt)
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
-            self.tally.add("attempts_total", engine=job.request.engine, outcome=outcome)
+            self.counters.add("attempts_total", engine=job.request.engine, outcome=outcome)
             write = log.info if outcome in EXPECTED else log.warning
             write("attempt ended", outcome=outcome)
 
@@ -143,7 +143,7 @@ class Supervisor:
         some retries the job fails, since the object would be refused tomorrow too.
         """
         bucket = attempt.claim.job.request.source.bucket
-        self.tally.add("faults_total", part="storage")
+        self.counters.add("faults_total", part="storage")
         log.warning("storage does not serve the job", error=error.message)
         if self.watch.failed(error, attempt.claim.job.id if bucket is None else None):
             return self._end.hand_back(attempt)
@@ -164,5 +164,5 @@ class Supervisor:
             if stage != "total":
                 self.counters.add_stage(stage, taken)
         audio = float(outcome.source.get("duration_seconds") or 0.0)
-        self.tally.add("audio_seconds_total", audio, engine=job.request.engine)
-        self.tally.add("separation_seconds_total", seconds.get("total", 0.0), engine=job.request.engine)
+        self.counters.add("audio_seconds_total", audio, engine=job.request.engine)
+        self.counters.add("separation_seconds_total", seconds.get("total", 0.0), engine=job.request.engine)

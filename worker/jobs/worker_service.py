@@ -20,13 +20,16 @@ from shared.batches.actions import BatchActions
 from shared.batches.item_status import BatchItems
 from shared.batches.store import BatchStore
 from shared.batches.stored_items import BatchObjects
+from shared.counters import Counters
 from shared.errors import JobNotFoundError, StoreUnavailableError
 from shared.jobs.store import Claim, JobStore
 from shared.jobs.uploads import UploadStore
 from shared.logs import Trouble
 from shared.maintenance.garbage_collector import Collector
-from shared.queue.dispatcher import JobQueue, Worker
-from shared.redis_client.connection import Scripts, connect
+from shared.queue.dispatcher import JobQueue
+from shared.queue.worker_registry import Worker, WorkerRegistry
+from shared.redis_client.connection import connect
+from shared.redis_client.scripts import Scripts
 from shared.settings import Settings
 from shared.storage.object_storage import ObjectStorage
 from worker.batches.feeder import BatchFeeder
@@ -110,7 +113,8 @@ class WorkerService:
             settings=settings,
             worker=self.worker,
             queue=self.queue,
-            tally=self.tally,
+            workers=self.workers,
+            counters=self.counters,
             scratch=self.scratch,
             storage_watch=self.watch,
             consumer_watch=self.consumer_watch,
@@ -119,7 +123,7 @@ class WorkerService:
         )
         self._feeder_thread = FeederThread(feeder, self.watch, self.stopping)
         self._collector_thread = CollectorThread(
-            Collector(settings, storage, client), self.watch, self.tally, self.stopping, settings.collect_seconds
+            Collector(settings, storage, client), self.watch, self.counters, self.stopping, settings.collect_seconds
         )
         self._watching = threading.Thread(target=self.watch.run, name="storage-watch", daemon=True)
         self._claiming = threading.Lock()

@@ -12,12 +12,12 @@ from urllib.parse import unquote, urlsplit
 
 from api.client.catalog.items import Item, digest, sendable
 from shared.batches.manifest_fields import ITEM_FIELDS, LineError
-from shared.batches.manifest_format import Line
+from shared.batches.manifest_format import ManifestLine
 
 OPTIONS = ITEM_FIELDS - {"track", "source"}
 
 
-def read_item(line: Line, folder: Path) -> Item:
+def read_item(line: ManifestLine, folder: Path) -> Item:
     """Return the item that a line stands for. Paths are relative to `folder`."""
     if line.values is None:
         return Item(digest("line", line.number, line.error), *_named(line), error=f"line {line.number}: {line.error}")
@@ -31,7 +31,7 @@ def read_item(line: Line, folder: Path) -> Item:
     return Item(ident, track, line.number, options=options, **place)
 
 
-def _named(line: Line) -> tuple[str, int]:
+def _named(line: ManifestLine) -> tuple[str, int]:
     """Return a bad line's name for reports, and its number."""
     name = (line.values or {}).get("track")
     return sendable(name) if isinstance(name, str) and name.strip() else f"line {line.number}", line.number

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from shared.batches.item_parser import ItemWish
 from shared.batches.manifest_fields import ITEM_FIELDS
-from shared.batches.manifest_format import MAX_LINE_BYTES, read_header, read_lines
+from shared.batches.manifest_format import MAX_LINE_BYTES, ManifestLine, read_header, read_lines
 from shared.errors import ManifestInvalidError
 from shared.jobs.options import PARTS
 
