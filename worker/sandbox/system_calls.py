@@ -47,7 +47,7 @@ REFUSED: Numbers = {
     "sched_setattr": (314, 274),
     "migrate_pages": (256, 238),
     "move_pages": (279, 239),
-    # What a file has beside its content. Landlock leaves it free, and the worker's files could be opened to other users.
+    # What a file has beside its content. Landlock leaves it free, and the worker's files could be opened to others.
     "chmod": (90, None),
     "fchmod": (91, 52),
     "fchmodat": (268, 53),
