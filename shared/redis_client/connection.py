@@ -54,6 +54,10 @@ ADMITTING = frozenset(
 """Scripts that take something new: Redis refuses them past its `maxmemory`. All others go on with what was accepted, or
 end it, and so make room: they may pass the limit, which memory.py keeps some room for."""
 
+MAX_CONNECTIONS = 2**31 - 1
+"""No limit of its own: a process has as many as it has threads that call Redis at the same moment. redis-py refuses a
+call past 100, which a burst of one client's requests reaches, and everybody else's would then fail as well."""
+
 ALLOW_OOM = "#!lua flags=allow-oom\n"
 
 
@@ -110,6 +114,7 @@ def _impatient(settings: Settings) -> dict[str, Any]:
         "socket_keepalive": True,
         "health_check_interval": 0,
         "retry": Retry(NoBackoff(), 0),
+        "max_connections": MAX_CONNECTIONS,
     }
 
 
