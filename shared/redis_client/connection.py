@@ -20,6 +20,10 @@ from shared.settings import Settings
 
 T = TypeVar("T")
 
+MAX_CONNECTIONS = 2**31 - 1
+"""No limit: a process opens as many as it has threads that call Redis at the same moment. redis-py would refuse calls past
+100 connections, which a burst of one client's requests reaches, and the calls of all others would fail as well."""
+
 
 def connect(settings: Settings) -> redis.Redis:
     """Return a client whose calls fail within `redis_timeout_seconds`; nothing is sent yet.
@@ -74,6 +78,7 @@ def _time_limits(settings: Settings) -> dict[str, Any]:
         "socket_keepalive": True,
         "health_check_interval": 0,
         "retry": Retry(NoBackoff(), 0),
+        "max_connections": MAX_CONNECTIONS,
     }
 
 

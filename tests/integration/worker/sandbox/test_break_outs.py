@@ -22,6 +22,7 @@ REFUSED = {"EPERM", "EACCES"}
 
 OPEN_ELSEWHERE = {
     *("read a secret", "read the users", "read the environment of another", "look into a file that another has open"),
+    *("open a secret to others", "give a secret away", "change a secret's times", "watch a folder"),
     *("write elsewhere", "link to a secret", "make a pipe with a name", "tcp", "udp", "unix socket"),
     *(
         "unix socket without a file",
