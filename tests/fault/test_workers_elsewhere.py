@@ -86,9 +86,8 @@ def test_a_worker_that_is_cut_off_loses_its_job_to_another_and_cannot_commit_lat
     assert job["attempt"] == 2
     assert [e["code"] for e in job["attempt_errors"]] == ["worker_lost"]
     # Long done with its own run, and with nobody to tell it to.
-    wait_until(
-        lambda: any("end of an attempt not taken yet" in line for line in deployment.lines), 60, "the late commit"
-    )
+    waits = "the storage does not take a result" if storage_too else "end of an attempt not taken yet"
+    wait_until(lambda: any(waits in line for line in deployment.lines), 60, "the late commit")
     assert cut_off.job_folders()
     cut_off.come_back()
     wait_until(lambda: any("claim lost" in line for line in deployment.lines), 30, "the late commit to be refused")
