@@ -88,10 +88,10 @@ class Prepared:
 
     @classmethod
     def beside(cls, model_folder: Path) -> Prepared:
-        """Return where it lies, with the models unless NUMBA_CACHE_DIR names another place for the loops."""
+        """Return where it lies: with the models, unless the packages' own variables name other places."""
         folder = model_folder.resolve()
-        named = os.environ.get("NUMBA_CACHE_DIR")
-        return cls(loops=Path(named) if named else folder / "numba", fonts=folder / "matplotlib")
+        loops, fonts = os.environ.get("NUMBA_CACHE_DIR"), os.environ.get("MPLCONFIGDIR")
+        return cls(Path(loops or folder / "numba"), Path(fonts or folder / "matplotlib"))
 
     def environment(self) -> dict[str, str]:
         """Return the variables by which the two packages find it; to be set before either is imported."""
