@@ -21,8 +21,8 @@ from shared.settings import Settings
 T = TypeVar("T")
 
 MAX_CONNECTIONS = 2**31 - 1
-"""No limit: a process opens as many as it has threads that call Redis at the same moment. redis-py would refuse calls past
-100 connections, which a burst of one client's requests reaches, and the calls of all others would fail as well."""
+"""No limit: a process opens as many as it has threads that call Redis at the same moment. redis-py would refuse calls
+past 100 connections, which a burst of one client's requests reaches, and the calls of all others would fail as well."""
 
 
 def connect(settings: Settings) -> redis.Redis:

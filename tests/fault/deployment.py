@@ -227,7 +227,7 @@ class Deployment:
             "API_PORT": str(self.api_port),
             "API_PROCESSES": "1",
             "SCRATCH_FOLDER": str(self.scratch_folder),
-            "NUMBA_CACHE_DIR": str(prepared().loops),
+            **prepared().environment(),
             **self.overrides,
             **overrides,
         }

@@ -89,10 +89,10 @@ class Prepared:
 
     @classmethod
     def beside(cls, model_folder: Path) -> Prepared:
-        """Return the caches beside the models; NUMBA_CACHE_DIR may name another folder for the loops."""
+        """Return the caches beside the models, unless NUMBA_CACHE_DIR or MPLCONFIGDIR name other folders."""
         folder = model_folder.resolve()
-        named = os.environ.get("NUMBA_CACHE_DIR")
-        return cls(loops=Path(named) if named else folder / "numba", fonts=folder / "matplotlib")
+        loops, fonts = os.environ.get("NUMBA_CACHE_DIR"), os.environ.get("MPLCONFIGDIR")
+        return cls(Path(loops or folder / "numba"), Path(fonts or folder / "matplotlib"))
 
     def environment(self) -> dict[str, str]:
         """Return the variables by which numba and matplotlib find them; set these before either is imported."""
