@@ -23,15 +23,12 @@ from shared.storage.object_storage import ObjectStorage, output_key
 from worker.child.pool import Children
 from worker.child.process import ChildGoneError, ChildProcess
 from worker.jobs.heartbeat import Heartbeat
+from worker.jobs.memory_limit import MemoryLimit
 from worker.jobs.oom_kills import oom_kills
 from worker.run_messages import STAGE_SHARES, Limits, Outcome, ProducedFile, Work, overall_progress, threads_per_job
 
 LISTEN_SECONDS = 0.1
 """How long a run waits for an event of its child before it checks the time, the memory and the claim again."""
-
-MEMORY_PAUSE_SECONDS = 0.5
-"""How often the child's memory is read. Two readings in a row must exceed the limit, since memory counts twice for an
-instant when a child starts a program; so a child can exceed its limit for twice as long."""
 
 UPLOADS_AT_ONCE = 4
 """How many outputs of a job are uploaded at the same time. Most are small, so waiting for the storage's answers takes
@@ -72,25 +69,6 @@ class WorkerStoppingError(Exception):
 
 class BetterElsewhereError(Exception):
     """Another worker has a free slot for the job and this one has none: the job is handed back to its queue."""
-
-
-class MemoryLimit:
-    """Checks now and then that a child and all that it started hold no more than `max_bytes`."""
-
-    def __init__(self, child: ChildProcess, max_bytes: int) -> None:
-        self._child = child
-        self._max_bytes = max_bytes
-        self._next_reading_at = 0.0
-        self._readings_over = 0
-
-    def check(self) -> None:
-        """Raise OutOfMemoryError if two readings in a row exceeded the limit."""
-        if time.monotonic() < self._next_reading_at:
-            return
-        self._next_reading_at = time.monotonic() + MEMORY_PAUSE_SECONDS
-        self._readings_over = self._readings_over + 1 if self._child.memory_bytes() > self._max_bytes else 0
-        if self._readings_over == 2:
-            raise OutOfMemoryError("The separation exceeded the memory limit of a job.")
 
 
 class Attempt:
