@@ -73,7 +73,7 @@ def main() -> None:
     except (SetupError, OSError) as error:
         sys.exit(f"make: {error}")
     except KeyboardInterrupt:
-        sys.exit("make: interrupted; the next start goes on from here")
+        sys.exit("make: interrupted; the next start continues from here")
     if arguments:
         os.execv(environment.python, [str(environment.python), *arguments])  # noqa: S606 - a list, no shell
 
@@ -84,7 +84,7 @@ def check_song(song: str) -> None:
     Raises SetupError.
     """
     if song and not Path(song).is_file():
-        raise SetupError(f"{song} is {'a folder, not a song' if Path(song).is_dir() else 'not there'}")
+        raise SetupError(f"{song} is {'a folder, not a song' if Path(song).is_dir() else 'missing'}")
 
 
 @contextmanager
@@ -127,7 +127,7 @@ def install(environment: Environment) -> None:
     Raises SetupError.
     """
     folder = environment.folder
-    print(f"setting up {folder.name}: some minutes the first time, at once from then on", flush=True)
+    print(f"setting up {folder.name}: takes some minutes the first time", flush=True)
     if (free_bytes := shutil.disk_usage(ROOT).free) < NEEDED_BYTES:
         raise SetupError(
             f"{free_bytes / 1e9:.1f} GB are free on this disk, and set-up needs {NEEDED_BYTES / 1e9:.1f} GB"
