@@ -22,7 +22,7 @@ override FORMAT := $(value FORMAT)
 override EXCERPT := $(value EXCERPT)
 export SONG OUT ENGINE FORMAT EXCERPT ITEMS SONGS
 
-.PHONY: help run admin test lint test-fault-quick test-fault soak page-check bench bench-api bench-queue lock clean
+.PHONY: which-python help run admin test lint test-fault-quick test-fault soak page-check bench bench-api bench-queue lock clean
 .DEFAULT_GOAL := help
 
 help: ## Tell what there is to make
@@ -44,6 +44,9 @@ $(AXE): api/web/source/package-lock.json
 
 test: lint $(AXE) ## Lint, then every test that takes seconds, against the package as installed
 	.venv-test/bin/python -I -m pytest -m "not slow" -n 2 --dist loadfile $(TESTS)
+
+which-python: ## Tell which Python the environments are made with
+	@$(PYTHON) --version
 
 lint: ## Ruff, mypy, and who may import whom
 	@$(SET_UP) test

@@ -60,7 +60,7 @@ class NoServerError(click.ClickException):
     exit_code = 4
 
 
-as_json_option = click.option("--json", "as_json", is_flag=True, help="All that the server tells.")
+as_json_option = click.option("--json", "as_json", is_flag=True, help="Print the server's whole answer as JSON.")
 
 
 def tell(job: Job, *, as_json: bool) -> None:
@@ -69,12 +69,14 @@ def tell(job: Job, *, as_json: bool) -> None:
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--url", envvar="STEMQUEUE_URL", show_envvar=True, help="The server; http://127.0.0.1:8000 otherwise.")
-@click.option("--api-key", envvar="STEMQUEUE_API_KEY", show_envvar=True, help="For servers that want one.")
+@click.option(
+    "--url", envvar="STEMQUEUE_URL", show_envvar=True, help="URL of the server; http://127.0.0.1:8000 by default."
+)
+@click.option("--api-key", envvar="STEMQUEUE_API_KEY", show_envvar=True, help="API key, for servers that require one.")
 @click.version_option(package_name="stemqueue")
 @click.pass_context
 def main(ctx: click.Context, url: str | None, api_key: str | None) -> None:
-    """Take songs apart into vocals and accompaniment, on a stemqueue server."""
+    """Separate songs into vocals and accompaniment on a stemqueue server."""
     ctx.obj = ctx.with_resource(Client(url, api_key=api_key))
 
 
@@ -83,8 +85,10 @@ main.add_command(catalog)
 
 @main.command()
 @click.argument("song", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder; stems/<song's name> otherwise.")
-@click.option("--url", "server", help="The server, if not that of `stemqueue --url`.")
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), help="Output folder; stems/<song's name> by default."
+)
+@click.option("--url", "server", help="URL of the server, instead of that of `stemqueue --url`.")
 @wishes
 @click.pass_context
 def run(ctx: click.Context, /, song: Path, out: Path | None, server: str | None, **wanted: Any) -> None:
@@ -110,12 +114,12 @@ def run(ctx: click.Context, /, song: Path, out: Path | None, server: str | None,
 @main.command()
 @click.argument("song", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @wishes
-@click.option("--priority", type=click.Choice(["interactive", "bulk"]), help="bulk: nobody waits for it.")
-@click.option("--webhook-url", help="Told of the job's end.")
+@click.option("--priority", type=click.Choice(["interactive", "bulk"]), help="bulk: run after interactive jobs.")
+@click.option("--webhook-url", help="URL to notify when the job ends.")
 @as_json_option
 @click.pass_obj
 def submit(client: Client, /, song: Path, as_json: bool, **wanted: Any) -> None:
-    """Put SONG in line and print the job's id."""
+    """Submit SONG and print the job's id."""
     with JobProgress() as shown:
         job = client.submit(song, **wanted, on_bytes=shown.uploading)
     if as_json:
@@ -129,13 +133,13 @@ def submit(client: Client, /, song: Path, as_json: bool, **wanted: Any) -> None:
 @as_json_option
 @click.pass_obj
 def status(client: Client, job_id: str, as_json: bool) -> None:
-    """Show how a job stands."""
+    """Show the state of a job."""
     tell(client.job(job_id), as_json=as_json)
 
 
 @main.command()
 @click.argument("job_id")
-@click.option("--timeout", type=float, help="Seconds; then exit code 3.")
+@click.option("--timeout", type=float, help="Seconds to wait; then exit with code 3.")
 @as_json_option
 @click.pass_obj
 def wait(client: Client, job_id: str, timeout: float | None, as_json: bool) -> None:
@@ -150,7 +154,12 @@ def wait(client: Client, job_id: str, timeout: float | None, as_json: bool) -> N
 
 @main.command()
 @click.argument("job_id")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Folder; this one.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(),
+    help="Output folder; the current one by default.",
+)
 @click.pass_obj
 def download(client: Client, job_id: str, out: Path) -> None:
     """Write a job's stems, report and spectrogram into a folder."""
@@ -163,7 +172,7 @@ def download(client: Client, job_id: str, out: Path) -> None:
 @main.command(name="list")
 @click.option("--state", type=click.Choice(["queued", "running", "succeeded", "failed", "canceled"]))
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="One job a line, as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one job per line.")
 @click.pass_obj
 def list_jobs(client: Client, state: str | None, limit: int, as_json: bool) -> None:
     """Show the newest jobs."""
@@ -181,7 +190,7 @@ def list_jobs(client: Client, state: str | None, limit: int, as_json: bool) -> N
 @as_json_option
 @click.pass_obj
 def cancel(client: Client, job_id: str, as_json: bool) -> None:
-    """End a queued or running job."""
+    """Cancel a queued or running job."""
     tell(client.cancel(job_id), as_json=as_json)
 
 
@@ -190,7 +199,7 @@ def cancel(client: Client, job_id: str, as_json: bool) -> None:
 @as_json_option
 @click.pass_obj
 def retry(client: Client, job_id: str, as_json: bool) -> None:
-    """Put a failed or canceled job back in line."""
+    """Queue a failed or canceled job again."""
     tell(client.retry(job_id), as_json=as_json)
 
 
@@ -198,15 +207,15 @@ def retry(client: Client, job_id: str, as_json: bool) -> None:
 @click.argument("job_id")
 @click.pass_obj
 def delete(client: Client, job_id: str) -> None:
-    """Remove an ended job and its stems."""
+    """Delete a finished job and its stems."""
     client.delete(job_id)
 
 
 @main.command()
-@click.option("--json", "as_json", is_flag=True, help="One engine a line, as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one engine per line.")
 @click.pass_obj
 def engines(client: Client, as_json: bool) -> None:
-    """Show what the server can do."""
+    """Show the server's engines."""
     for engine in client.engines():
         if as_json:
             click.echo(json.dumps(engine.raw, ensure_ascii=False))
@@ -221,7 +230,7 @@ def describe(job: Job) -> str:
     if job.state == "running":
         parts += [job.stage or "", f"{job.progress:.0%}"]
     if job.queue_position:
-        parts.append(f"place {job.queue_position} in line")
+        parts.append(f"position {job.queue_position} in the queue")
     if not job.ended and job.eta_seconds is not None:
         parts.append(f"about {job.eta_seconds:.0f} s left")
     if job.error:

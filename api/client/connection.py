@@ -1,6 +1,6 @@
 """A connection to one server, with retries that do as the server asks.
 
-Owns what is tried again: what the server put off, and what never reached it.
+Retries requests that the server deferred and requests that never reached it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Connection:
         )
 
     def close(self) -> None:
-        """Let the connections go."""
+        """Close the connections."""
         self.http.close()
 
     def get(
@@ -67,7 +67,7 @@ class Connection:
         try:
             return parse(response.json())
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ClientError(f"What answers at {self.url} is no stemqueue server.") from error
+            raise ClientError(f"The server at {self.url} is not a stemqueue server.") from error
 
     def tried(self, send: Callable[[], httpx2.Response], *, repeatable: bool) -> httpx2.Response:
         """Make a call until it is answered.
@@ -114,11 +114,11 @@ def _check(url: str, api_key: str | None) -> None:
     try:
         parts = httpx2.URL(url)
     except httpx2.InvalidURL as error:
-        raise ClientError(f"{url} is no URL of a server ({error}).") from error
+        raise ClientError(f"{url} is not a valid server URL ({error}).") from error
     if parts.scheme not in {"http", "https"} or not parts.host:
-        raise ClientError(f"{url} is no URL of a server: it begins with http:// or https://, and a host follows.")
+        raise ClientError(f"{url} is not a valid server URL: it must begin with http:// or https:// and name a host.")
     if api_key and not (api_key.isascii() and api_key.isprintable()):
-        raise ClientError("The API key has characters that no key has.")
+        raise ClientError("The API key contains characters that no key has.")
 
 
 def _problem(response: httpx2.Response) -> Mapping[str, Any]:

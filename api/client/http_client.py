@@ -76,7 +76,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Let the connections go."""
+        """Close the connections."""
         self._server.close()
 
     def submit(
@@ -149,7 +149,7 @@ class Client:
             return self._server.read(self._server.tried(send, repeatable=True), lambda told: str(told["upload_id"]))
 
     def job(self, job_id: str) -> Job:
-        """Return a job as it stands."""
+        """Return a job's current state."""
         return self._server.read(self._server.get(f"/v1/jobs/{job_id}"), Job.from_json)
 
     def jobs(self, *, state: str | None = None, limit: int | None = None) -> Iterator[Job]:
@@ -195,15 +195,15 @@ class Client:
                 headers["If-None-Match"] = response.headers["ETag"]
 
     def cancel(self, job_id: str) -> Job:
-        """End a queued or running job."""
+        """Cancel a queued or running job."""
         return self._server.read(self._server.send("POST", f"/v1/jobs/{job_id}/cancel"), Job.from_json)
 
     def retry(self, job_id: str) -> Job:
-        """Put a failed or canceled job back in line."""
+        """Queue a failed or canceled job again."""
         return self._server.read(self._server.send("POST", f"/v1/jobs/{job_id}/retry"), Job.from_json)
 
     def delete(self, job_id: str) -> None:
-        """Remove an ended job and its stems."""
+        """Delete a finished job and its stems."""
         self._server.send("DELETE", f"/v1/jobs/{job_id}")
 
     def engines(self) -> list[Engine]:

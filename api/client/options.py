@@ -29,10 +29,10 @@ def wishes(command: Any) -> Any:
     """Add the options that say what a job should do."""
     for option in reversed(
         (
-            click.option("--engine", help="One of `stemqueue engines`."),
-            click.option("--preset", help="One of the engine's."),
-            click.option("--format", type=click.Choice(list(FORMATS)), help="Of the stems; flac otherwise."),
-            click.option("--excerpt", type=ExcerptType(), help="90+20: 20 s from 1:30 on."),
+            click.option("--engine", help="Engine that separates; see `stemqueue engines`."),
+            click.option("--preset", help="Preset of the engine."),
+            click.option("--format", type=click.Choice(list(FORMATS)), help="Format of the stems; flac by default."),
+            click.option("--excerpt", type=ExcerptType(), help="Part to separate: 90+20 is 20 s from 1:30 on."),
         )
     ):
         command = option(command)

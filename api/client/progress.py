@@ -43,7 +43,7 @@ class JobProgress:
     def job(self, job: Job) -> None:
         """Show how far the job is."""
         if job.state == "queued":
-            text = f"waiting, place {job.queue_position}" if job.queue_position else "waiting"
+            text = f"waiting, position {job.queue_position}" if job.queue_position else "waiting"
         else:
             text = STAGES.get(job.stage or "", job.state)
         if job.attempt > 1:

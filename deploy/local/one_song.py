@@ -70,7 +70,7 @@ def _main() -> int | str:
     except PortTakenError as error:
         return f"make: {error}"
     except ServiceStartError as error:
-        return f"make: {error}; why stands in {os.path.relpath(log_file)}"
+        return f"make: {error}; see {os.path.relpath(log_file)}"
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""Run pip, and show how far it is in one line instead of its hundreds.
+"""Runs pip or uv, and shows their progress in one line instead of hundreds.
 
-Standard library alone: bootstrap.py runs it before anything is installed.
+bootstrap.py uses it before anything is installed, so it has the standard library only.
 """
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
@@ -20,7 +21,7 @@ def run_pip(command: Sequence[str], what: str) -> str | None:
     output: list[str] = []
     begin = time.monotonic()
     with subprocess.Popen(
-        [*command, "--no-input", "--disable-pip-version-check", "--progress-bar", "off"],
+        command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -35,8 +36,8 @@ def run_pip(command: Sequence[str], what: str) -> str | None:
         print(f"{end}  {what}: done in {time.monotonic() - begin:.0f} s", flush=True)
         return None
     print(end, end="", flush=True)
-    errors = [line for line in output if line.startswith("ERROR:")] or output[-1:] or ["it said nothing"]
-    return errors[0].removeprefix("ERROR:").strip()
+    errors = [line for line in output if line.lower().startswith("error:")] or output[-1:] or ["it said nothing"]
+    return re.sub("^error:", "", errors[0], flags=re.IGNORECASE).strip()
 
 
 def _read(process: subprocess.Popen[str], output: list[str]) -> None:
@@ -59,9 +60,9 @@ def _show_until_it_ends(reader: Thread, output: list[str], what: str) -> None:
 
 
 def _stage(output: Sequence[str]) -> str:
-    """Tell from pip's own lines what it is doing."""
+    """Return what the installer is doing, by its own lines."""
     for line in reversed(output):
         if line.startswith("Installing collected packages:"):
             return f"installing {line.count(',') + 1} packages"
     fetched = sum(line.startswith("Collecting ") for line in output)
-    return f"{fetched} packages fetched"
+    return f"{fetched} packages fetched" if fetched else "preparing"

@@ -84,7 +84,7 @@ class RunningService:
         while not should_stop():
             if (exit_code := self.exit_code) is not None:
                 self._reader.join(timeout=1)  # its last words say why
-                raise ServiceStartError(f"{self.service.name} ended with exit code {exit_code} at its start")
+                raise ServiceStartError(f"{self.service.name} exited with code {exit_code} while starting")
             if self.service.answers():
                 return
             if time.monotonic() > deadline:

@@ -1,13 +1,13 @@
-"""Which programs make up the stack with the given settings, in the order in which they start.
+"""Plans the stack for the given settings: which programs start, in which order, with which environment.
 
-Servers that the settings name are used, and not started. Everything that our own programs are told goes through
-their environment.
+A server that the settings name is used instead of starting one.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import socket
 import sys
 import time
 from collections.abc import Sequence
@@ -16,17 +16,16 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
-from deploy.local.ports import is_free
 from deploy.local.private_files import Credentials, load_or_make_credentials, make_private_folder
 from deploy.local.processes import Service
 from deploy.local.seaweedfs import PORT_OFFSETS, seaweedfs_service, sockets_of_others, storage_url
 from deploy.local.valkey import valkey_service, valkey_url
 from shared.settings import Settings, split_names
 
-# Any of these says that the storage is somebody else's.
+# Any of these means that an external storage is used.
 _STORAGE_SETTINGS = {"s3_endpoint_url", "s3_access_key_id", "s3_secret_access_key", "s3_region"}
 
-# After kill -9 the API's processes notice within a second that their parent is gone, and hold their port until then.
+# After kill -9 the API's processes notice within a second that their parent is gone; until then they keep their port.
 _PORT_PATIENCE_SECONDS = 3.0
 
 API_COMMAND = ("-m", "gunicorn", "--config", "python:api.server.gunicorn_conf", "api.wsgi:app")
@@ -35,11 +34,11 @@ WORKER_OPTIONS = ("--without-gossip", "--without-mingle", "--loglevel", "WARNING
 
 
 class PortTakenError(Exception):
-    """Another program listens where one of ours should; the message names the setting that helps."""
+    """Another program uses a port of the stack; the message names the setting to change."""
 
 
 def api_url(settings: Settings) -> str:
-    """Return where a browser on this machine finds the API."""
+    """Return the API's URL for a browser on this machine."""
     host = settings.api_host
     if host in {"0.0.0.0", "::", ""}:  # noqa: S104 - compared, not listened on
         host = "127.0.0.1"
@@ -47,7 +46,7 @@ def api_url(settings: Settings) -> str:
 
 
 def plan_servers(settings: Settings) -> tuple[list[Service], dict[str, str]]:
-    """Return the servers to start, and what our programs must be told of them.
+    """Return the servers to start, and the settings by which our programs reach them.
 
     Raises PortTakenError.
     """
@@ -61,7 +60,7 @@ def plan_servers(settings: Settings) -> tuple[list[Service], dict[str, str]]:
     if _has_own_storage(settings):
         _check_port("STORAGE_PORT", settings.storage_port, PORT_OFFSETS)
         if others := sockets_of_others(settings.storage_port):
-            raise PortTakenError(f"{others[0]} is another user's; set STORAGE_PORT to another port")
+            raise PortTakenError(f"{others[0]} belongs to another user; set STORAGE_PORT to another port")
         servers.append(
             seaweedfs_service(
                 folder=settings.state_folder / "storage",
@@ -77,7 +76,7 @@ def plan_servers(settings: Settings) -> tuple[list[Service], dict[str, str]]:
 
 
 def ways_to_servers(settings: Settings, credentials: Credentials) -> dict[str, str]:
-    """Return the settings by which programs find the servers that are started here, and are let in."""
+    """Return the addresses and credentials of the servers that are started here, as settings."""
     told: dict[str, str] = {}
     if _has_own_valkey(settings):
         told["REDIS_URL"] = valkey_url(port=settings.valkey_port, password=credentials.redis_password)
@@ -135,6 +134,18 @@ def plan_programs(settings: Settings, told: dict[str, str]) -> list[Service]:
             stop_seconds=8,  # it hands its jobs back within 5
         ),
     ]
+
+
+def is_free(port: int, host: str = "127.0.0.1") -> bool:
+    """Return whether a server could listen on the TCP port now."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        # As the servers do: a former run's connections in TIME_WAIT do not matter.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
 
 
 def _check_port(setting: str, port: int, offsets: Sequence[int] = (0,), host: str = "127.0.0.1") -> None:

@@ -51,7 +51,7 @@ class Stack:
         self._watched: dict[str, _Watched] = {}
 
     def start(self) -> None:
-        """Start everything and return when jobs are taken, or when `stopping` is set.
+        """Start everything; return when jobs are accepted or `stopping` is set.
 
         Raises PortTakenError, ServiceStartError.
         """
@@ -80,7 +80,7 @@ class Stack:
                 pause_seconds = min(2.0**watched.losses, _LONGEST_PAUSE_SECONDS)
                 watched.losses += 1
                 watched.starts_again_at = now + pause_seconds
-                self._say(f"{name} ended with exit code {exit_code}; it starts again in {pause_seconds:.0f} s")
+                self._say(f"{name} exited with code {exit_code}; restarting in {pause_seconds:.0f} s")
             elif now >= watched.starts_again_at:
                 watched.running = self._run(watched.running.service)
                 watched.started_at, watched.starts_again_at = now, None

@@ -45,7 +45,7 @@ def test_a_full_disk_ends_a_run_that_goes_on_when_there_is_room(command: Command
     )
     first, summary, second = done.stdout.splitlines()
     assert (first, second) == ("1", "0"), done.stderr
-    assert "Stopped by an error; --resume goes on from here." in done.stderr
+    assert "Stopped by an error; --resume continues this run." in done.stderr
     # It is the state that has no room, or a stem.
     told = re.search("^Error: (.*)$", done.stderr, re.MULTILINE)
     assert told

@@ -152,7 +152,7 @@ def test_a_fresh_clone_becomes_a_running_stack_that_heals_and_leaves_nothing(clo
         wait_for(lambda: not is_ready(clone))
         wait_for(lambda: is_ready(clone))
     text = "\n".join(log)
-    assert "valkey ended with exit code -9; it starts again in 1 s" in text
+    assert "valkey exited with code -9; restarting in 1 s" in text
     assert not [secret for secret in json.loads(credentials.read_text(encoding="utf-8")).values() if secret in text]
     assert {line.split("|")[0].strip() for line in log if "|" in line} >= {"stack", "api", "worker"}
 
@@ -223,7 +223,7 @@ def test_a_song_that_is_not_there_is_told_before_anything_starts(clone: Clone) -
     with clone.make("SONG=no such $song.mp3") as make:
         output, errors = make.communicate(timeout=60)
     assert make.returncode
-    assert errors.splitlines()[0] == "make: no such $song.mp3 is not there"
+    assert errors.splitlines()[0] == "make: no such $song.mp3 is missing"
     assert output == ""
 
 

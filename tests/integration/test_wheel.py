@@ -14,7 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MAX_INSTALLED_BYTES = 20_000_000
-NO_REGISTRY = re.compile("Retrying|connection error|ConnectionError|Could not fetch URL|name resolution", re.IGNORECASE)
+NO_REGISTRY = re.compile(
+    "No module named pip|Retrying|connection error|ConnectionError|Could not fetch URL|name resolution", re.IGNORECASE
+)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
@@ -40,7 +42,7 @@ def _pip(*arguments: str | Path) -> None:
     command = [sys.executable, "-m", "pip", "--no-input", "--disable-pip-version-check", "--retries", "1", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode and NO_REGISTRY.search(done.stdout + done.stderr):
-        pytest.skip(f"no package registry can be reached: {done.stderr.strip().splitlines()[-1]}")
+        pytest.skip(f"no pip, or no package registry can be reached: {done.stderr.strip().splitlines()[-1]}")
     assert done.returncode == 0, done.stderr
 
 

@@ -1,7 +1,6 @@
 """Threads for what waits on the network; what comes of it is dealt with in the thread that asked.
 
-Owns threads that nobody has to wait for: whoever stops a run in the middle of an upload need not see its end. So they
-are daemons, which `concurrent.futures` has none of.
+The threads are daemons, which `concurrent.futures` does not offer: a run that is stopped does not wait for an upload.
 """
 
 from __future__ import annotations

@@ -51,11 +51,11 @@ EXIT_CODES = """Exit code 0: all done; 1: the server refused, or something here 
 
 @click.group(cls=CatalogCommands, epilog=EXIT_CODES)
 def catalog() -> None:
-    """Take whole catalogs apart: many songs, in one run that can be stopped and goes on."""
+    """Separate whole catalogs: many songs in one run that can be stopped and resumed."""
 
 
 out_option = click.option(
-    "--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder for stems and report."
+    "--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder for stems and the report."
 )
 
 
@@ -63,14 +63,14 @@ out_option = click.option(
 @click.argument("source", metavar="FOLDER|MANIFEST|S3://BUCKET/PREFIX")
 @out_option
 @wishes
-@click.option("--stems", help="Comma separated, if not all that the engine has.")
-@click.option("--resume", is_flag=True, help="Go on with the run in --out, or begin one.")
+@click.option("--stems", help="Stems to keep, separated by commas; all of the engine's by default.")
+@click.option("--resume", is_flag=True, help="Continue the run in --out, or start one.")
 @click.option("--no-download", is_flag=True, help="Leave the stems on the server.")
 @click.option("--export", metavar="S3://BUCKET/PREFIX", help="Have the server copy the stems there.")
-@click.option("--export-template", help="Names there; {track}/{stem}.{format} otherwise.")
-@click.option("--priority", type=click.Choice(["interactive", "bulk"]), help="bulk otherwise.")
-@click.option("--parallel", type=click.IntRange(1, 32), default=4, show_default=True, help="Files under way at once.")
-@click.option("--json", "as_json", is_flag=True, help="The summary, for programs.")
+@click.option("--export-template", help="Names of the copies; {track}/{stem}.{format} by default.")
+@click.option("--priority", type=click.Choice(["interactive", "bulk"]), help="Priority of the jobs; bulk by default.")
+@click.option("--parallel", type=click.IntRange(1, 32), default=4, show_default=True, help="Files transferred at once.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 @click.pass_context
 def run(
     ctx: click.Context,
@@ -86,8 +86,8 @@ def run(
 ) -> None:
     """Separate all songs below FOLDER, of MANIFEST (JSON lines or CSV), or of a bucket.
 
-    Stems go to OUT/<track>/, a row for each track to OUT/report.csv. Ctrl-C stops it at any time; what was sent goes
-    on without it, and --resume goes on from there.
+    Stems are written to OUT/<track>/, and a row for each track to OUT/report.csv. Ctrl-C stops the run at any time;
+    the server finishes what was sent, and --resume continues the run.
     """
     client: Client = ctx.obj
     found = find_source(source)
@@ -108,12 +108,14 @@ def run(
                 work.work()
         except KeyboardInterrupt:
             write_report(state, wish.out)
-            click.echo("Stopped. What was sent goes on; --resume goes on from here.", err=True)
+            click.echo(
+                "Stopped. Songs that were sent are still being separated; --resume continues this run.", err=True
+            )
             ctx.exit(INTERRUPTED)
         except (ApiError, ConnectionFailedError, OSError, sqlite3.Error) as error:
             with suppress(OSError, sqlite3.Error):
                 write_report(state, wish.out)
-            click.echo("Stopped by an error; --resume goes on from here.", err=True)
+            click.echo("Stopped by an error; --resume continues this run.", err=True)
             if isinstance(error, OSError) and error.filename is None:
                 # The system does not say which file it was that a full disk had no room for.
                 error.filename = str(wish.out)
@@ -131,10 +133,10 @@ def run(
 
 @catalog.command()
 @click.argument("run_or_batch", metavar="OUT|BATCH_ID")
-@click.option("--json", "as_json", is_flag=True, help="All that the server tells, one batch a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print the server's whole answer as JSON, one batch per line.")
 @click.pass_obj
 def status(client: Client, run_or_batch: str, as_json: bool) -> None:
-    """Show how a run or a batch stands."""
+    """Show the state of a run or a batch."""
     _show([client.batches.read(i) for i in _batch_ids(run_or_batch)], as_json=as_json)
 
 
@@ -143,7 +145,7 @@ def status(client: Client, run_or_batch: str, as_json: bool) -> None:
 @click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), default="csv", show_default=True)
 @click.pass_obj
 def report(client: Client, run_or_batch: str, form: str) -> None:
-    """Print a row for each track: the server's report, batch after batch."""
+    """Print the server's report: a row for each track, batch after batch."""
     for number, batch_id in enumerate(_batch_ids(run_or_batch)):
         text = client.batches.report(batch_id, form)
         # One heading is enough.
@@ -152,20 +154,20 @@ def report(client: Client, run_or_batch: str, form: str) -> None:
 
 @catalog.command()
 @click.argument("run_or_batch", metavar="OUT|BATCH_ID")
-@click.option("--json", "as_json", is_flag=True, help="All that the server tells, one batch a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print the server's whole answer as JSON, one batch per line.")
 @click.pass_obj
 def cancel(client: Client, run_or_batch: str, as_json: bool) -> None:
-    """End a run's batches, or one; what is done stays."""
+    """Cancel a run's batches, or one batch; finished tracks keep their stems."""
     batches = [client.batches.read(i) for i in _batch_ids(run_or_batch)]
     _show([b if b.ended else client.batches.cancel(b.id) for b in batches], as_json=as_json)
 
 
 @catalog.command("retry-failed")
 @click.argument("run_or_batch", metavar="OUT|BATCH_ID")
-@click.option("--json", "as_json", is_flag=True, help="All that the server tells, one batch a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print the server's whole answer as JSON, one batch per line.")
 @click.pass_obj
 def retry_failed(client: Client, run_or_batch: str, as_json: bool) -> None:
-    """Put what failed back in line; `run --resume` then waits for it."""
+    """Queue the failed tracks again; `run --resume` then waits for them."""
     if not Path(run_or_batch).is_dir():
         _show([client.batches.retry_failed(run_or_batch)], as_json=as_json)
         return
@@ -182,16 +184,16 @@ def retry_failed(client: Client, run_or_batch: str, as_json: bool) -> None:
 
 @catalog.command()
 @click.argument("batch_id", metavar="BATCH_ID")
-@click.option("--json", "as_json", is_flag=True, help="All that the server tells, as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the server's whole answer as JSON.")
 @click.pass_obj
 def rerun(client: Client, batch_id: str, as_json: bool) -> None:
-    """Have done again, on the server, what another version of its engine made; stems stay until there are new ones."""
+    """Separate again, on the server, what another version of the engine made; old stems stay until new ones exist."""
     _show([client.batches.rerun(batch_id)], as_json=as_json)
 
 
 @catalog.command("list")
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="One batch a line, as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one batch per line.")
 @click.pass_obj
 def list_batches(client: Client, limit: int, as_json: bool) -> None:
     """Show the newest batches."""

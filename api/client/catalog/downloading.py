@@ -1,4 +1,4 @@
-"""The way out: stems are downloaded as their tracks end, each file checked and there whole or not at all."""
+"""Downloads stems as their tracks end. Each file is checked, and appears complete or not at all."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What a track's folder is called: a path below the output folder, whatever the track is called.
 
-Owns names alone and touches no disk. A name never leaves its folder, is one that every usual file system takes, and
+Never touches the disk. A name never leaves its folder, is one that every usual file system takes, and
 belongs to one track, even where capital letters do not count.
 """
 

@@ -1,7 +1,7 @@
 """A run: uploads, batches and downloads side by side, until every track has ended and its stems are here.
 
-Owns the loop, in one thread that alone touches the state; threads in the background only wait on the network.
-Whatever ends it, the state holds what was done, and the next run goes on from there.
+The loop runs in one thread, the only one that touches the state; background threads only wait for the network.
+However the run ends, the state records what was done, and the next run continues from there.
 """
 
 from __future__ import annotations
@@ -68,13 +68,13 @@ def begin(state: RunState, wish: Wish, *, resume: bool) -> Wish:
         before = None
     if before is not None:
         if not resume:
-            raise OtherRunError(f"{wish.out} holds a run already: --resume goes on with it.")
+            raise OtherRunError(f"{wish.out} already contains a run; --resume continues it.")
         if before["source"] != wish.source.location:
-            raise OtherRunError(f"{wish.out} holds a run of {before['source']}.")
+            raise OtherRunError(f"{wish.out} contains a run of {before['source']}.")
         if _is_part(wish.batch, before["batch"]):
             wish = replace(wish, batch=before["batch"])
         elif state.batches():
-            raise OtherRunError(f"{wish.out} holds a run that was begun with other options.")
+            raise OtherRunError(f"{wish.out} contains a run that was started with other options.")
     state.add(wish.source.items(besides=wish.out))
     if not wish.source.prefix and not state.counts():
         raise no_songs(wish.source.location)

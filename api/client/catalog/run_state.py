@@ -1,6 +1,6 @@
 """How far a run is: a small database in the output folder that outlives the run, however it ends.
 
-Owns the records and that only one run at a time writes them. Each change is one transaction: after a kill the file is
+Only one run at a time writes it. Each change is one transaction: after a kill the file is
 as it was before or after it. What a lost change costs is one request with the same idempotency key.
 
 An item is `new` (a file to upload), `ready` (the server has or finds its mixture), `sent` (in a batch), or has ended:
@@ -43,7 +43,7 @@ Row = sqlite3.Row
 
 
 class RunBusyError(ClientError):
-    """Another run is at work in the folder."""
+    """Another run is active in the folder."""
 
 
 class NoRunError(ClientError):
@@ -60,7 +60,7 @@ class RunState:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = _claimed(self.folder / "lock.sqlite3")
         elif not self.folder.is_dir():
-            raise NoRunError(f"{out} holds no run of a catalog.")
+            raise NoRunError(f"{out} does not contain a run of `stemqueue catalog`.")
         self._database = sqlite3.connect(self.folder / "state.sqlite3", timeout=30, isolation_level=None)
         self._database.row_factory = sqlite3.Row
         self.partial = self.folder / "partial"
@@ -270,5 +270,5 @@ def _claimed(path: Path) -> sqlite3.Connection:
         lock.execute("BEGIN EXCLUSIVE")
     except sqlite3.OperationalError as error:
         lock.close()
-        raise RunBusyError(f"Another run is at work in {path.parent.parent}.") from error
+        raise RunBusyError(f"Another run is active in {path.parent.parent}.") from error
     return lock

@@ -59,7 +59,9 @@ def find_source(named: str) -> Source:
         return Source(str(path.resolve()), folder=path.resolve())
     if path.is_file():
         if path.suffix.lower() not in manifest.ENDINGS:
-            raise SourceError(f"{named} is no folder, and no manifest: those end in {', '.join(manifest.ENDINGS)}")
+            raise SourceError(
+                f"{named} is neither a folder nor a manifest; manifests end in {', '.join(manifest.ENDINGS)}"
+            )
         return Source(str(path.resolve()), manifest=path.resolve())
     raise SourceError(f"There is no folder, manifest or s3:// address {named!r}.")
 

@@ -1,7 +1,7 @@
-"""The way in: files go up, a few at once, and what is ready goes into batches.
+"""Uploads files, a few at once, and puts what is ready into batches.
 
-Owns when a batch is made. Separation begins while files still go up, so that a run has several batches: one as soon
-as something is ready, and later ones ever rarer, so that long runs have some dozens of them.
+Separation begins while files are still being uploaded, so a run has several batches: the first as soon as something is
+ready, later ones at growing intervals, so that a long run has some dozens of them.
 """
 
 from __future__ import annotations

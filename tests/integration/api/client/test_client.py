@@ -203,12 +203,12 @@ def test_scripts_read_json_and_exit_codes(api_url: str, song: Path) -> None:
 def test_a_url_that_is_none_is_told(url: str) -> None:
     result = command(url, "list")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "is no URL of a server" in result.stderr
+    assert "is not a valid server URL" in result.stderr
 
 
 def test_a_server_of_another_kind_is_told(api_url: str) -> None:
     result = command(f"{api_url}/docs?", "engines")
-    assert (result.exit_code, "is no stemqueue server" in result.stderr) == (1, True), result.stderr
+    assert (result.exit_code, "is not a stemqueue server" in result.stderr) == (1, True), result.stderr
 
 
 def test_a_key_that_cannot_be_sent_is_told(api_url: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from deploy.local.ports import is_free
+from deploy.local.service_plan import is_free
 from tests.fixtures.ports import OWN, find_free
 
 

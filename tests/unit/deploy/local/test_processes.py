@@ -53,7 +53,7 @@ def test_what_a_service_prints_arrives_line_by_line_from_both_streams(tmp_path: 
 
 def test_a_service_that_ends_at_its_start_is_told_with_its_exit_code(tmp_path: Path) -> None:
     running = RunningService(_service(tmp_path, "raise SystemExit(7)", lambda: False), lambda _: None)
-    with pytest.raises(ServiceStartError, match="program ended with exit code 7"):
+    with pytest.raises(ServiceStartError, match="program exited with code 7"):
         running.wait_until_it_answers()
     running.stop()
 

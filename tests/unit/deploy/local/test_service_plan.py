@@ -83,7 +83,7 @@ def test_a_socket_of_another_user_in_the_storages_place_is_told(
     place.touch()
     try:
         monkeypatch.setattr("os.geteuid", lambda: place.stat().st_uid + 1)
-        with pytest.raises(PortTakenError, match=f"{place} is another user's; set STORAGE_PORT to another port"):
+        with pytest.raises(PortTakenError, match=f"{place} belongs to another user; set STORAGE_PORT to another port"):
             plan_servers(settings)
         monkeypatch.undo()
         plan_servers(settings)

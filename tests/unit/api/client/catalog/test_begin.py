@@ -43,9 +43,9 @@ def test_what_was_sent_is_gone_on_with_only_when_told_so(songs: Path, tmp_path: 
         begin(state, wish_of(songs, out), resume=False)
         state.change(1, state="ready", source='{"upload_id": "0"}')
     with RunState(out, writes=True) as state:
-        with pytest.raises(OtherRunError, match="--resume goes on with it"):
+        with pytest.raises(OtherRunError, match="--resume continues it"):
             begin(state, wish_of(songs, out), resume=False)
-        with pytest.raises(OtherRunError, match="holds a run of"):
+        with pytest.raises(OtherRunError, match="contains a run of"):
             begin(state, wish_of("s3://other/songs", out), resume=True)
         begin(state, wish_of(songs, out), resume=True)
         assert [row["state"] for row in state.items()] == ["ready"]

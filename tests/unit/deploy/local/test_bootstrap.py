@@ -1,0 +1,51 @@
+"""Which program installs the environments' packages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from deploy.local import bootstrap
+from deploy.local.bootstrap import Environment, SetupError
+
+LOCKED = ("--require-hashes", "-r", "stack.txt")
+
+
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Return what is run; programs whose name is in `broken` fail."""
+    ran: list[list[str]] = []
+
+    def run(command: list[str], what: str) -> str | None:
+        ran.append(list(command))
+        return "hashes differ" if what == "broken" or (what == "uv is broken" and "uv" in command[0]) else None
+
+    monkeypatch.setattr(bootstrap, "run_pip", run)
+    return ran
+
+
+def install(folder: Path, what: str = "stack.txt") -> None:
+    bootstrap.pip(Environment(folder, folder / "stack.txt", is_linked=True), what, *LOCKED)
+
+
+def test_uv_installs_where_it_is_on_the_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, commands: list[list[str]]
+) -> None:
+    uv = tmp_path / "uv"
+    uv.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    install(tmp_path)
+    install(tmp_path, "uv is broken")
+    assert [command[0] == str(uv) for command in commands] == [True, True, False]
+    assert all(set(LOCKED) <= set(command) for command in commands)
+    with pytest.raises(SetupError, match="hashes differ"):
+        install(tmp_path, "broken")
+
+
+def test_pip_installs_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, commands: list[list[str]]) -> None:
+    monkeypatch.setenv("PATH", "")
+    install(tmp_path)
+    (command,) = commands
+    assert command[1:3] == ["-m", "pip"]
+    assert set(LOCKED) <= set(command)
