@@ -66,9 +66,6 @@ REFUSED: Numbers = {
     "removexattr": (197, 14),
     "lremovexattr": (198, 15),
     "fremovexattr": (199, 16),
-    "setxattrat": (463, 463),
-    "removexattrat": (466, 466),
-    "file_setattr": (469, 469),
     # Nor does Landlock keep a process from being told what happens in folders that it cannot list.
     "inotify_add_watch": (254, 27),
     # System V IPC and message queues, which any process of the same user can open.

@@ -10,7 +10,7 @@ import pytest
 
 from api.client.catalog.items import Item, SourceError
 from api.client.catalog.manifest import read_manifest
-from shared.batches.item_parser import ItemWish, under
+from shared.batches.item_parser import ItemWish, with_defaults
 from shared.batches.manifest_format import MAX_LINE_BYTES, read_lines
 from shared.errors import FieldsInvalidError
 from shared.jobs.options import validate
@@ -205,6 +205,6 @@ def test_client_and_server_read_a_manifest_alike(name: str, tmp_path: Path) -> N
 
 def _as_server_reads(values: dict[str, Any] | None) -> dict[str, Any] | None:
     try:
-        return None if values is None else validate(ItemWish, under({}, values)).model_dump()
+        return None if values is None else validate(ItemWish, with_defaults({}, values)).model_dump()
     except FieldsInvalidError:
         return None
