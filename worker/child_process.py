@@ -8,6 +8,7 @@ than its share; it leads a process group of its own, so that what it started end
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import selectors
@@ -24,6 +25,7 @@ from typing import IO, Any, cast
 import psutil
 import structlog
 
+from shared.errors import ScratchFullError
 from worker.child_sandbox import Prepared, child_environment, child_sandbox
 from worker.sandbox import launch
 from worker.work import Work
@@ -52,7 +54,7 @@ class ChildProcess:
     """One warm child. Start it from a thread that lives as long as it should: the kernel ties their lives.
 
     It works in two folders below `scratch_folder`: `jobs_folder`, where jobs keep their files, and one of its own. The
-    other arguments are those of child_sandbox.py. Raises SandboxUnavailableError.
+    other arguments are those of child_sandbox.py. Raises SandboxUnavailableError or ScratchFullError.
     """
 
     def __init__(
@@ -69,9 +71,7 @@ class ChildProcess:
         self.jobs_done = 0
         self._pending = b""
         self.jobs_folder = scratch_folder / JOBS
-        self.jobs_folder.mkdir(parents=True, exist_ok=True)
-        (scratch_folder / CHILDREN).mkdir(exist_ok=True)
-        self._home = Path(tempfile.mkdtemp(dir=scratch_folder / CHILDREN))
+        self._home = _make_folders(scratch_folder)
         try:
             if prepared:
                 prepared.copy_to(self._home)
@@ -152,6 +152,18 @@ class ChildProcess:
             if pipe:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()
+
+
+def _make_folders(scratch_folder: Path) -> Path:
+    """Make the folder for jobs and one for a new child, and return the latter. Raises ScratchFullError."""
+    try:
+        for name in (JOBS, CHILDREN):
+            (scratch_folder / name).mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(dir=scratch_folder / CHILDREN))
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise ScratchFullError("The worker's scratch disk is full.") from error
+        raise
 
 
 def _make_yield(pid: int) -> None:
