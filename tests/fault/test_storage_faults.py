@@ -85,7 +85,7 @@ def test_a_full_scratch_disk_is_a_passing_fault_and_is_cleaned(
     assert job["attempt"] == 4, "it is tried again: others may have filled the disk"
     follower = deployment.submit(song, **SLOW)
     deployment.until(follower, "succeeded")
-    wait_until(lambda: not [f for f in small_disk.glob("*/*") if f.is_dir()], 10, "the disk to be cleaned")
+    wait_until(lambda: not [f for f in small_disk.glob("*/jobs/*") if f.is_dir()], 10, "the disk to be cleaned")
     check(deployment)
 
 

@@ -7,6 +7,7 @@ so that everything it started ends with it. It runs in a sandbox (sandbox.py) fr
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import selectors
@@ -23,6 +24,7 @@ from typing import IO, Any, cast
 import psutil
 import structlog
 
+from shared.errors import ScratchFullError
 from worker.child.sandbox import Prepared, child_environment, child_sandbox
 from worker.run_messages import Work
 from worker.sandbox import launch
@@ -51,7 +53,7 @@ class ChildProcess:
     """One warm child. The kernel kills it when the thread that started it ends, so start it from a long-lived thread.
 
     It uses two folders below `scratch_folder`: `jobs_folder`, with the files of jobs, and a home of its own. The other
-    arguments are those of sandbox.py. Raises SandboxUnavailableError.
+    arguments are those of sandbox.py. Raises SandboxUnavailableError, ScratchFullError.
     """
 
     def __init__(
@@ -68,9 +70,7 @@ class ChildProcess:
         self.jobs_done = 0
         self._pending = b""
         self.jobs_folder = scratch_folder / JOBS
-        self.jobs_folder.mkdir(parents=True, exist_ok=True)
-        (scratch_folder / CHILDREN).mkdir(exist_ok=True)
-        self._home = Path(tempfile.mkdtemp(dir=scratch_folder / CHILDREN))
+        self._home = _make_folders(scratch_folder)
         try:
             if prepared:
                 prepared.copy_to(self._home)
@@ -151,6 +151,18 @@ class ChildProcess:
             if pipe:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()
+
+
+def _make_folders(scratch_folder: Path) -> Path:
+    """Create the folder for jobs and one for a new child. Return the latter. Raises ScratchFullError."""
+    try:
+        for name in (JOBS, CHILDREN):
+            (scratch_folder / name).mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(dir=scratch_folder / CHILDREN))
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise ScratchFullError("The worker's scratch disk is full.") from error
+        raise
 
 
 def _lower_priority(pid: int) -> None:

@@ -126,6 +126,6 @@ def test_jobs_that_a_deleted_batch_leaves_are_forgotten_by_the_collector(catalog
     assert catalog.web.get(f"/v1/batches/{batch}").status_code == 404
     # Whoever still works on them finds the batch gone.
     assert not catalog.feeder.results.compact_jobs(known)
-    Collector(catalog.settings, catalog.storage).run(now=True)
+    Collector(catalog.settings, catalog.storage).collect(now=True)
     assert not [key for key in catalog.batches._redis.scan_iter("*") if batch[:24] in key]
     assert int(catalog.batches._redis.hget("sq:usage:local", "bytes") or 0) == 0

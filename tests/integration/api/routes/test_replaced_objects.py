@@ -64,7 +64,7 @@ def test_an_object_in_the_place_of_an_output_is_not_sent(
             answer = web.get(f"{path}/{output}", headers=headers)
             assert (answer.status_code, answer.json["code"]) == (410, "output_gone")
         assert web.head(f"{path}/{output}").status_code == 410
-    warned = [entry for entry in logs if "not the one recorded" in entry["event"]]
+    warned = [entry for entry in logs if "stored object missing or replaced" in entry["event"]]
     assert len(warned) == 3
     assert all(part in entry["key"] for entry in warned)
 

@@ -90,7 +90,7 @@ def test_a_batch_of_a_newer_schema_is_refused(catalog: Catalog) -> None:
     assert (answer.status_code, answer.json["code"]) == (503, "record_too_new")
     with pytest.raises(RecordTooNewError, match=f"record of batch {batch}"):
         catalog.batches.read_many([batch])
-    assert not catalog.feeder.run(), "it waits for a newer feeder"
+    assert not catalog.feeder.run_round(), "it waits for a newer feeder"
     change_object(catalog.stand_in, f"batches/{batch}/batch.json", schema=2)
     redis.flushall()
     with pytest.raises(RecordTooNewError, match=r"batch\.json"):

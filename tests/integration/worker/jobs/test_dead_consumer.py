@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.queue.dispatcher import JobQueue
+from shared.queue.worker_registry import WorkerRegistry
 from shared.settings import Settings
 from tests.fault.proxy import Proxy
 from worker.jobs.worker_service import CONSUMER_DEAD
@@ -92,11 +92,11 @@ def wait_until(question: Callable[[], bool], what: str, seconds: float = 120) ->
 def test_a_worker_whose_consumer_is_dead_leaves_the_registry_and_exits_with_an_error(
     start: Start, settings: Settings, tmp_path: Path, what: str
 ) -> None:
-    queue = JobQueue(settings.model_copy(update={"worker_alive_seconds": 600.0}))
+    registry = WorkerRegistry(settings.model_copy(update={"worker_alive_seconds": 600.0}))
     process = start(what, 4, settings.redis_url)
-    wait_until(lambda: bool(queue.workers()), "the worker's first heartbeat")
-    assert process.wait(timeout=60) == CONSUMER_DEAD != 0
-    assert queue.workers() == [], "it counts no more, although its last heartbeat is recent"
+    wait_until(lambda: bool(registry.live_workers()), "the worker's first heartbeat")
+    assert process.wait(timeout=200) == CONSUMER_DEAD != 0
+    assert registry.live_workers() == [], "it counts no more, although its last heartbeat is recent"
     assert "celery consumer dead" in (tmp_path / "log").read_text()
 
 
@@ -104,17 +104,17 @@ def test_a_worker_outlives_an_outage_of_redis_longer_than_the_watch_s_patience(
     start: Start, settings: Settings
 ) -> None:
     patience, outage = 10, 13
-    queue = JobQueue(settings.model_copy(update={"worker_alive_seconds": ALIVE_SECONDS}))
+    registry = WorkerRegistry(settings.model_copy(update={"worker_alive_seconds": ALIVE_SECONDS}))
     port = settings.redis_url.rsplit(":", 1)[1].split("/")[0]
     with Proxy(int(port)) as proxy:
         process = start("nothing", patience, settings.redis_url.replace(f":{port}", f":{proxy.port}"))
-        wait_until(lambda: bool(queue.workers()), "the worker's first heartbeat")
+        wait_until(lambda: bool(registry.live_workers()), "the worker's first heartbeat")
         proxy.mode = "refuse"
         proxy.reset_all()
         time.sleep(outage)
-        assert queue.workers() == [], "it could not be heard"
+        assert registry.live_workers() == [], "it could not be heard"
         proxy.mode = "pass"
-        wait_until(lambda: bool(queue.workers()), "the heartbeat after the outage", 30)
+        wait_until(lambda: bool(registry.live_workers()), "the heartbeat after the outage", 30)
         time.sleep(2 * patience)
         assert process.poll() is None
-        assert queue.workers()
+        assert registry.live_workers()

@@ -20,7 +20,8 @@ from shared.jobs.model import Job, JobRequest, JobState, Output, Source
 from shared.jobs.store import Claim, new_id
 from shared.jobs.uploads import UploadStore
 from shared.maintenance.garbage_collector import Collector
-from shared.redis_client.connection import Scripts, connect
+from shared.redis_client.connection import connect
+from shared.redis_client.scripts import Scripts
 from shared.settings import Settings
 from shared.storage.object_storage import output_key, upload_key
 from tests.fixtures.api import ENGINE, StandIn
