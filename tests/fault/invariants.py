@@ -81,7 +81,7 @@ def check(deployment: Deployment, watcher: Watcher | None = None) -> list[dict[s
         _check_batch(deployment, batch_id)
     collection = Collector(deployment.settings, deployment.storage)
     time.sleep(1.1)  # past the age at which an upload counts as abandoned
-    assert collection.run(now=True) is not None
+    assert collection.collect(now=True) is not None
     _check_no_garbage(deployment)
     if watcher:
         assert watcher.faults == []
