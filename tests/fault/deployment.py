@@ -152,7 +152,7 @@ class Deployment:
         assert answer.status_code == 200, answer.text
         return cast("dict[str, Any]", answer.json())
 
-    def until(self, job_id: str, *states: str, seconds: float = 90.0) -> dict[str, Any]:
+    def until(self, job_id: str, *states: str, seconds: float = 240.0) -> dict[str, Any]:
         """Return the job once it is in one of the states."""
         reached = wait_until(
             lambda: (job := self.job(job_id))["state"] in states and job, seconds, f"{job_id} to be {states}"
@@ -186,7 +186,7 @@ class Deployment:
         assert answer.status_code == 200, answer.text
         return cast("dict[str, Any]", answer.json())
 
-    def until_batch(self, batch_id: str, *states: str, seconds: float = 90.0) -> dict[str, Any]:
+    def until_batch(self, batch_id: str, *states: str, seconds: float = 240.0) -> dict[str, Any]:
         """Return the batch once it is in one of the states."""
         reached = wait_until(
             lambda: (batch := self.batch(batch_id))["state"] in states and batch, seconds, f"{batch_id} to be {states}"

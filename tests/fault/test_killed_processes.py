@@ -23,7 +23,7 @@ def test_a_killed_child_is_replaced_and_its_job_runs_again(
 ) -> None:
     jobs = [deployment.submit(song, **SLOW) for _ in range(3)]
     for _ in range(2):
-        wait_until(lambda: any(deployment.job(j)["stage"] == "separate" for j in jobs), 30)
+        wait_until(lambda: any(deployment.job(j)["stage"] == "separate" for j in jobs), 120)
         time.sleep(random.uniform(0, 1))
         for pid in deployment.child_pids(deployment.workers[0]):
             os_kill(pid, signal.SIGKILL)
@@ -66,7 +66,7 @@ def test_a_killed_workers_job_runs_again_elsewhere_and_nothing_of_it_is_left(
 def test_three_lost_workers_end_a_job_and_it_can_be_retried_by_hand(deployment: Deployment, song: Path) -> None:
     job_id = deployment.submit(song, **SLOW)
     for attempt in (1, 2, 3):
-        wait_until(lambda n=attempt: deployment.job(job_id)["attempt"] == n, 30, f"attempt {attempt}")
+        wait_until(lambda n=attempt: deployment.job(job_id)["attempt"] == n, 120, f"attempt {attempt}")
         deployment.until_separating(job_id)
         os_kill(deployment.workers[-1].pid, signal.SIGKILL)
         deployment.start_worker()
@@ -120,7 +120,7 @@ def test_a_worker_frozen_past_its_lease_cannot_commit(deploy: Callable[..., Depl
     assert job["attempt"] == 2
     for pid in family:
         os_kill(pid, signal.SIGCONT)
-    wait_until(lambda: any("claim lost" in line for line in deployment.lines), 30, "the old claim to notice")
+    wait_until(lambda: any("claim lost" in line for line in deployment.lines), 120, "the old claim to notice")
     after = deployment.job(job_id)
     assert after["stems"] == job["stems"], "the old fence changed nothing"
     check(deployment)
