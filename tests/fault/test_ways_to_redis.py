@@ -112,7 +112,7 @@ def test_a_certificate_that_nobody_vouches_for_is_not_talked_to(
         return {"REDIS_URL": f"rediss://{at}?{query}"}
 
     deployment = deploy(workers=0, prepare=prepare)
-    assert "queue" in deployment.client.get("/readyz").text
+    assert "redis" in deployment.client.get("/readyz").json()["faults"]
     assert deployment.client.get("/readyz").status_code == 503
     deployment.start_worker(wait=False)
     wait_until(
