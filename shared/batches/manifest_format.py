@@ -118,25 +118,38 @@ def _is_text(text: str) -> bool:
 
 
 def _split(blocks: Iterable[bytes], offset: int) -> Iterator[tuple[bytes | None, int]]:
-    """Yield each line without its end, or None for one that is too long, and the offset behind it."""
-    held, too_long = bytearray(), False
+    """Yield each line without its line break, or None for one that is too long, and the offset behind it."""
+    line = _LineBuffer(offset)
     for block in blocks:
-        *whole, rest = block.split(b"\n")
-        for part in whole:
-            offset += len(part) + 1
-            fits = not too_long and len(held) + len(part) <= MAX_LINE_BYTES
-            yield (bytes(held) + part if fits else None), offset + len(held)
-            offset += len(held)
-            held.clear()
-            too_long = False
-        if too_long or len(held) + len(rest) > MAX_LINE_BYTES:
-            too_long = True
-            offset += len(held) + len(rest)
-            held.clear()
-        else:
-            held += rest
-    if held or too_long:
-        yield (None if too_long else bytes(held)), offset + len(held)
+        *ended, rest = block.split(b"\n")
+        for part in ended:
+            line.append(part)
+            yield line.take(line_break=1)
+        line.append(rest)
+    if line.length:
+        yield line.take(line_break=0)
+
+
+class _LineBuffer:
+    """The line that is being read. Holds MAX_LINE_BYTES at most, however long the line is."""
+
+    def __init__(self, offset: int) -> None:
+        self.length = 0
+        self._begin = offset
+        self._held = bytearray()
+
+    def append(self, part: bytes) -> None:
+        self.length += len(part)
+        if self.length <= MAX_LINE_BYTES:
+            self._held += part
+
+    def take(self, *, line_break: int) -> tuple[bytes | None, int]:
+        """End the line; return its bytes (None: too long) and the offset behind it and its line break."""
+        content = bytes(self._held) if self.length <= MAX_LINE_BYTES else None
+        self._begin += self.length + line_break
+        self.length = 0
+        self._held.clear()
+        return content, self._begin
 
 
 def _json_values(text: str) -> dict[str, Any]:

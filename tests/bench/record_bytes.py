@@ -1,4 +1,4 @@
-"""What records take in Redis, beside what they are reckoned to take (lua/common.lua), and what one key makes of it.
+"""What records take in Redis, beside the estimate of lua/lib/transitions.lua, and how much one key can use.
 
     python -m tests.bench.record_bytes
 

@@ -31,6 +31,8 @@ READ = (
     # The kernel shows a confined process only what any user may see of other processes.
     "/proc",
     *("/sys/devices/system", "/sys/fs/cgroup", "/sys/kernel/mm/transparent_hugepage"),
+    # ONNX Runtime looks for graphics cards when it is imported, and warns if it may not.
+    "/sys/bus/pci/devices",
     *("/dev/urandom", "/dev/random", "/dev/zero"),
 )
 WRITE = (

@@ -85,7 +85,7 @@ class CollectorThread:
     def _run(self) -> None:
         while not self._stopping.wait(self._pause_seconds):
             if self._watch.fault:
-                # `run` would mark this turn as taken, although nothing can be collected now.
+                # `collect` would mark this turn as taken, although nothing can be collected now.
                 continue
             try:
                 self._collect()

@@ -59,7 +59,7 @@
 --   away                          string   when a worker last came back to a Redis that had been away for it
 --   key:<id>, keys                hash, zset   API keys, by digest alone; their ids by creation (api_keys.py)
 --   tally                         hash     what processes have counted (counters.py)
---   instance, lock:collector      string   the storage that this Redis belongs to; whose turn it is to collect (collector_state.py)
+--   instance, lock:collector      string   the storage that this Redis belongs to; whose turn it is to collect (garbage_collector.py)
 --   changes                       channel  ids of jobs that have changed (job_change_feed.py)
 local prefix = KEYS[1]
 
