@@ -88,6 +88,7 @@ lock: ## Lock requirements/*.in anew; the narrower ones agree with the widest
 	@$(SET_UP) test
 	cd requirements && ../$(COMPILE) bench.in -o bench.txt
 	cd requirements && for name in dev stack worker api storage build; do ../$(COMPILE) -c bench.txt $$name.in -o $$name.txt; done
+	cd requirements && ../$(COMPILE) -c bench.txt models.in -o models.txt --no-emit-package numpy
 
 clean: ## Remove what was made here, except jobs and stems
-	rm -rf .venv .venv-test .venv-bench build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-models .venv-test .venv-bench build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

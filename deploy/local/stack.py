@@ -5,6 +5,7 @@ The log goes to standard error. On standard output stands one line, `ready URL`,
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import subprocess
@@ -114,7 +115,7 @@ class Stack:
 
         Without them the stack runs as well, with fewer engines.
         """
-        command = [sys.executable, "-m", "worker.model_setup", f"--cache={self._settings.model_folder}"]
+        command = [sys.executable, *_module_with_onnx("worker.model_setup"), f"--cache={self._settings.model_folder}"]
         with subprocess.Popen(
             dying_with_us(command),
             stdout=subprocess.PIPE,
@@ -142,6 +143,12 @@ class Stack:
 
     def _say(self, line: str) -> None:
         self._console.write("stack", line)
+
+
+def _module_with_onnx(module: str) -> tuple[str, ...]:
+    """Return Python's arguments to run a module where `onnx` is installed: here, or else in `.venv-models`."""
+    is_here = importlib.util.find_spec("onnx") is not None
+    return ("-m", module) if is_here else ("-m", "deploy.local.bootstrap", "models", "-m", module)
 
 
 def stack_settings() -> Settings:
