@@ -2,7 +2,7 @@
 
     celery -A worker.celery_app worker --pool threads --without-gossip --without-mingle
 
-What the worker does is in jobs/worker_service.py.
+What the worker does is in service/worker_service.py.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from shared.queue.dispatcher import TASK_NAME, celery_queue
 from shared.redis_client.connection import broker_options
 from shared.settings import read_settings, split_names
 from worker.child.sandbox import child_environment, child_sandbox
-from worker.jobs.consumer_watch import consumer_step
-from worker.jobs.worker_service import WorkerService
+from worker.service.consumer_watch import consumer_step
+from worker.service.worker_service import WorkerService
 from worker.sandbox import launch
 
 # Celery warns workers that run as root, since a pickled message could run any code. Messages here are ids in JSON, and

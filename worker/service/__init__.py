@@ -1,1 +1,1 @@
-"""The life of one job in the process that holds credentials."""
+"""The worker process: its parts, its background threads and its scratch folder."""

@@ -36,11 +36,11 @@ from worker.batches.feeder import BatchFeeder
 from worker.batches.results import BatchResults
 from worker.child.pool import Children
 from worker.jobs.attempt_end import STOP_PATIENCE_SECONDS
-from worker.jobs.consumer_watch import ConsumerWatch
-from worker.jobs.maintenance_threads import CollectorThread, FeederThread
-from worker.jobs.queue_thread import QueueThread
+from worker.service.consumer_watch import ConsumerWatch
+from worker.service.maintenance_threads import CollectorThread, FeederThread
+from worker.service.queue_thread import QueueThread
 from worker.jobs.result_cache import ResultCache
-from worker.jobs.scratch_folder import ScratchFolder, deployment_of
+from worker.service.scratch_folder import ScratchFolder, deployment_of
 from worker.jobs.storage_watch import StorageWatch
 from worker.jobs.supervisor import Supervisor
 from worker.sandbox.launch import protection

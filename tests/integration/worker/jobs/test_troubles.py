@@ -13,8 +13,8 @@ from shared.counters import Counters
 from shared.redis_client.connection import connect
 from shared.settings import Settings
 from worker.child.pool import Children
-from worker.jobs.scratch_folder import ScratchFolder
-from worker.jobs.worker_service import WorkerService
+from worker.service.scratch_folder import ScratchFolder
+from worker.service.worker_service import WorkerService
 
 PATIENCE_SECONDS = 60
 

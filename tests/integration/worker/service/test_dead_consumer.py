@@ -17,13 +17,13 @@ import pytest
 from shared.queue.worker_registry import WorkerRegistry
 from shared.settings import Settings
 from tests.fault.proxy import Proxy
-from worker.jobs.worker_service import CONSUMER_DEAD
+from worker.service.worker_service import CONSUMER_DEAD
 
 WORKER = """
 import sys, threading, time
 from celery import signals
 from celery.__main__ import main
-from worker.jobs import consumer_watch
+from worker.service import consumer_watch
 
 consumer_watch.MAX_SILENT_SECONDS = {patience}
 

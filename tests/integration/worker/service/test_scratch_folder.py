@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from shared.settings import Settings
-from worker.jobs.scratch_folder import LOCK_NAME, ScratchFolder, ScratchFolderTakenError, deployment_of
+from worker.service.scratch_folder import LOCK_NAME, ScratchFolder, ScratchFolderTakenError, deployment_of
 
 # Holds a folder until its input ends, as a worker process does.
 HOLDER = """
 import sys
 from pathlib import Path
-from worker.jobs.scratch_folder import ScratchFolder
+from worker.service.scratch_folder import ScratchFolder
 folder = ScratchFolder(Path(sys.argv[1]), "theirs", sys.argv[2])
 print("held", flush=True)
 sys.stdin.read()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.jobs.consumer_watch import LONGEST_STEP_SECONDS, MAX_SILENT_SECONDS, ConsumerWatch
+from worker.service.consumer_watch import LONGEST_STEP_SECONDS, MAX_SILENT_SECONDS, ConsumerWatch
 
 
 class Clock:
