@@ -59,7 +59,7 @@ class IdempotencyStore:
         outcome, *rest = self._scripts.run(
             "idempotency/reserve", name, token, resource_id, *times, owner, self._admission.repetition_limit()
         )
-        self._admission.demand(outcome)
+        self._admission.raise_if_refused(outcome)
         if outcome == "answered":
             fingerprint, made, whole = rest
             status, _, made_id = made.partition(" ")

@@ -56,7 +56,7 @@ class Readiness:
 
 def _check_redis(store: JobStore) -> None:
     store.ping()
-    store.demand_memory()
+    store.require_free_memory()
 
 
 def _check_workers(registry: WorkerRegistry) -> None:

@@ -133,7 +133,7 @@ def list_batches() -> Response:
         raise FieldsInvalidError(
             [{"field": "starting_after", "message": "names a batch that no longer exists"}]
         ) from error
-    batches = services().batches.read_many(ids)
+    batches = services().batches.read_batches(ids)
     page = BatchListResource(
         batches=[BatchResource.model_validate(batch_document(b)) for b in batches],
         has_more=more,

@@ -34,7 +34,7 @@ def _page_of_all(query: JobListQuery) -> Page:
             ids, more = store.list_ids(owner, limit=size, before=cursor)
         except JobNotFoundError as error:
             raise _cursor_error() from error
-        jobs = store.read_many(ids)
+        jobs = store.read_jobs(ids)
         for job in jobs:
             if query.state in {None, job.state}:
                 if len(found) == query.limit:

@@ -49,7 +49,7 @@ class BatchSubmitter:
         ManifestInvalidError, RecordsQuotaError, StoreFullError.
         """
         self.check_options(wanted)
-        self.batches.demand_room(sender.owner)
+        self.batches.require_record_room(sender.owner)
         manifest = (
             self._store_list(wanted.items, batch_id) if wanted.items is not None else self.find_manifest(sender, wanted)
         )
@@ -100,7 +100,7 @@ class BatchSubmitter:
             check_source_bucket(self.settings, place.s3.bucket)
             bucket, key, filename = place.s3.bucket, place.s3.key, place.s3.key
         else:
-            fields = self.uploads.read(place.upload_id or "", sender.owner)
+            fields = self.uploads.read_upload(place.upload_id or "", sender.owner)
             bucket, key, filename = self.storage.bucket, fields["key"], fields["filename"]
         size_bytes, etag = self.prompt_storage.head(key, bucket=bucket)
         form = wanted.manifest_format or ("csv" if filename.lower().endswith((".csv", ".csv.txt")) else "jsonl")

@@ -74,7 +74,7 @@ class JobSubmitter:
         Raises QuotaExceededError, StoreFullError.
         """
         self._store.ping()
-        self._uploads.demand_room(sender.owner, size_bytes)
+        self._uploads.require_upload_room(sender.owner, size_bytes)
         self._prompt_storage.ping()
 
     def open_upload(self, upload_id: str, *, takes_text: bool = False) -> Sink:
@@ -120,7 +120,7 @@ class JobSubmitter:
 
     def submit_upload(self, sender: Sender, options: JobOptions, upload_id: str, *, job_id: str) -> Job:
         """Create a job on an upload of the sender. Raises SourceMissingError and what `submit_stored` raises."""
-        fields = self._uploads.read(upload_id, sender.owner)
+        fields = self._uploads.read_upload(upload_id, sender.owner)
         size_bytes, etag = int(fields["size_bytes"]), fields["etag"]
         if not etag:
             # A direct upload. Its form may still replace the object until it expires; the job is tied to the object
@@ -165,7 +165,7 @@ class JobSubmitter:
 
     def read_upload(self, sender: Sender, upload_id: str) -> dict[str, str]:
         """Return the record of an upload of the sender. Raises SourceMissingError."""
-        return self._uploads.read(upload_id, sender.owner)
+        return self._uploads.read_upload(upload_id, sender.owner)
 
     def signed_form(self, upload_id: str, size_bytes: int) -> tuple[str, dict[str, str]]:
         """Return the address and fields of a form with which a client sends a file straight to storage."""

@@ -156,7 +156,7 @@ class Webhooks:
 
     def _content(self, message: Message) -> tuple[str, bytes]:
         if message.type.startswith("batch."):
-            batch = self._batches.read(message.job_id)
+            batch = self._batches.read_batch(message.job_id)
             return batch.request.webhook_url or "", batch_payload(message, batch)
         job = self._items.read_job(message.job_id)
         return job.request.webhook_url or "", payload(message, job)

@@ -129,7 +129,7 @@ class ItemParser:
             upload_id = source.get("upload_id") if isinstance(source, dict) else None
             if isinstance(upload_id, str) and IDENTIFIER.fullmatch(upload_id):
                 named.append(upload_id)
-        return self._uploads.read_many(named) if named else {}
+        return self._uploads.read_uploads(named) if named else {}
 
 
 def with_defaults(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -76,11 +76,11 @@ class BatchItems:
     def read_job(self, job_id: str) -> Job:
         """Return a job, also if only its document in storage is left. Raises JobNotFoundError."""
         try:
-            return self._store.read(job_id)
+            return self._store.read_job(job_id)
         except JobNotFoundError:
             job = self._stored_job(job_id)
             # If there is no document either, the record may have been created again just now.
-            return job or self._store.read(job_id)
+            return job or self._store.read_job(job_id)
 
     def fences(self, batch_id: str, chunk: int, numbers: Sequence[int]) -> dict[int, set[int]]:
         """Return the fences whose outputs are needed, by item number; items that do not exist are left out.
@@ -125,7 +125,7 @@ class BatchItems:
             return None
         result = self.results(batch_id, chunk_of(number), [number]).get(number)
         try:
-            expires_at = self._batches.read(batch_id).expires_at
+            expires_at = self._batches.read_batch(batch_id).expires_at
             document = read_document(self._storage, output_key(job_id, result.fence if result else 0, "job.json"))
         except (SourceMissingError, BatchNotFoundError):
             return None
@@ -168,7 +168,7 @@ class BatchItems:
 
     def _with_live_job(self, batch_id: str, items: Sequence[StoredItem]) -> dict[int, ItemStatus]:
         """Return the statuses of items whose jobs have records."""
-        jobs = {job.id: job for job in self._store.read_many([job_id_of(batch_id, item.number) for item in items])}
+        jobs = {job.id: job for job in self._store.read_jobs([job_id_of(batch_id, item.number) for item in items])}
         return {
             item.number: ItemStatus(item, ItemState(job.state.value), Result.of(job), has_job=True)
             for item in items

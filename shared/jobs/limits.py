@@ -53,7 +53,7 @@ class Admission:
 
         Raises StoreFullError if Redis is too full for new records.
         """
-        self._memory.demand_room()
+        self._memory.require_free_memory()
         max_bytes = self._memory.filling().max_bytes
         return int(self._settings.max_redis_share_per_owner * max_bytes), int(ADMITTING_SHARE * max_bytes)
 
@@ -61,15 +61,15 @@ class Admission:
         """Return how many bytes of Redis an owner's records may take before Idempotency-Keys are no longer kept."""
         return int(self._settings.max_redis_share_per_owner * self._memory.filling().max_bytes)
 
-    def demand_room(self, owner: str) -> None:
+    def require_record_room(self, owner: str) -> None:
         """Raise StoreFullError or RecordsQuotaError if a new record of this owner would be refused."""
-        self.demand(self._scripts.run("jobs/record_room", owner, *self.record_limits()))
+        self.raise_if_refused(self._scripts.run("jobs/record_room", owner, *self.record_limits()))
 
-    def demand_memory(self) -> None:
+    def require_free_memory(self) -> None:
         """Raise StoreFullError if a new record of any owner would be refused."""
-        self._memory.demand_room()
+        self._memory.require_free_memory()
 
-    def demand(self, answer: str, step_ms: str = "0", *_: str) -> None:
+    def raise_if_refused(self, answer: str, step_ms: str = "0", *_: str) -> None:
         """Raise QueueFullError, StoreFullError or a QuotaExceededError if the script's answer names a limit.
 
         `step_ms` comes with a full queue: the milliseconds until the next place becomes free.

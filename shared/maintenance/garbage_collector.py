@@ -194,7 +194,7 @@ class Collector:
         removed = 0
         for batch in _batches(self._storage.list_keys("jobs/")):
             ids = {key.split("/")[1] for key, _ in batch}
-            jobs = {j.id: j for j in self._store.read_many(sorted(ids))}
+            jobs = {j.id: j for j in self._store.read_jobs(sorted(ids))}
             kept = self._batch_garbage.kept_fences([i for i in ids if i not in jobs or jobs[i].batch_id])
             garbage = [
                 key
@@ -220,7 +220,7 @@ class Collector:
         before = storage_seconds() - self._settings.upload_abandoned_seconds
         for batch in _batches(self._storage.list_keys("uploads/")):
             old = [key for key, changed_at in batch if changed_at < before]
-            known = self._uploads.known([key.removeprefix("uploads/") for key in old])
+            known = self._uploads.recorded_ids([key.removeprefix("uploads/") for key in old])
             garbage = [key for key in old if key.removeprefix("uploads/") not in known]
             self._storage.delete(garbage)
             removed += len(garbage)

@@ -60,7 +60,7 @@ class RedisMemory:
                 self._lock.release()
         return self._known
 
-    def demand_room(self) -> None:
+    def require_free_memory(self) -> None:
         """Raise StoreFullError if new records must be refused."""
         filling = self.filling()
         if filling.is_full:

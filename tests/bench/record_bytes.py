@@ -55,7 +55,7 @@ class Bench:
         """Put a job in line, claim it and commit a usual result."""
         job_id = self.job()
         self.redis.zadd("sq:published:e", {job_id: 1})
-        claim = self.store.claim(job_id, "w")
+        claim = self.store.claims.take(job_id, "w")
         assert claim
         levels = {"duration_seconds": 241.5, "peak_db": -3.01, "loudness_lufs": -14.23, "channels": 2}
         stems = ("vocals", "accompaniment")
@@ -74,7 +74,7 @@ class Bench:
         }
         report = {"engine_version": "1", "seconds": {str(n): 1.234 for n in range(12)}, "notes": ["x" * 300]}
         contents = [NOISE.randbytes(32).hex()]
-        assert self.store.succeed(claim, outputs=outputs, probed=probed, report=report, contents=contents)
+        assert self.store.claims.succeed(claim, outputs=outputs, probed=probed, report=report, contents=contents)
 
     def upload(self) -> None:
         """Record an upload."""

@@ -109,7 +109,7 @@ def test_a_worker_needs_neither_the_api_nor_a_folder_of_anybody_elses(
     job_id = deployment.submit(song, **SLOW)
     assert deployment.api
     deployment.api.kill()
-    wait_until(lambda: deployment.store.read(job_id).state == JobState.SUCCEEDED, 60, "the job to be done")
+    wait_until(lambda: deployment.store.read_job(job_id).state == JobState.SUCCEEDED, 60, "the job to be done")
     assert not deployment.scratch_folder.exists(), "all its files lie in its own folder"
     wait_until(lambda: not machine.job_folders(), 10, "its scratch to be cleaned")
     deployment.start_api()

@@ -39,7 +39,7 @@ class BatchReruns:
             next_number = (chunk + 1) * CHUNK_ITEMS + 1
             if not self.changes.advance_rerun(batch, next_number=next_number, outdated=outdated):
                 return False
-            batch = self.batches.read(batch.id)
+            batch = self.batches.read_batch(batch.id)
         return batch.rerun is not None
 
     def _find_outdated(self, batch: Batch, chunk: int, versions: Mapping[str, str]) -> dict[int, str]:

@@ -56,18 +56,18 @@ class BatchResults:
 
     def compact_jobs(self, batch: Batch) -> bool:
         """Replace records of ended jobs by results; return whether more can be replaced at once."""
-        numbers = self.batches.ended_numbers(batch.id, COMPACT_AT_ONCE)
+        numbers = self.batches.feeding.ended_numbers(batch.id, COMPACT_AT_ONCE)
         earlier = self._earlier_results(batch, numbers)
         done = 0
-        for job in self.store.read_many([job_id_of(batch.id, n) for n in numbers]):
+        for job in self.store.read_jobs([job_id_of(batch.id, n) for n in numbers]):
             number = int(job.id[-8:], 16)
             done += self._compact_job(batch, job, number, earlier.get(number, Result()))
         return len(numbers) == COMPACT_AT_ONCE and done > 0
 
     def flush_results(self, batch_id: str) -> None:
         """Move the results of complete chunks to storage, once there are enough of them or the batch has ended."""
-        pending = self.batches.pending_results(batch_id)
-        state = self.batches.read(batch_id).state
+        pending = self.batches.feeding.pending_results(batch_id)
+        state = self.batches.read_batch(batch_id).state
         if len(pending) < FLUSH_AT and state in {BatchState.READING, BatchState.RUNNING}:
             return
         for chunk, numbers in in_chunks(pending).items():
@@ -92,7 +92,7 @@ class BatchResults:
         except ExportPostponedError:
             return False
         result = end.result
-        return self.batches.compact(
+        return self.batches.feeding.compact(
             batch.id,
             number,
             job_version=job.version,
@@ -128,7 +128,7 @@ class BatchResults:
         version = new_id()[:8]
         self.objects.write_results(batch_id, chunk, version, {**known, **results})
         if (
-            self.batches.forget_stored_results(batch_id, chunk, before=before, version=version, results=results)
+            self.batches.feeding.forget_stored_results(batch_id, chunk, before=before, version=version, results=results)
             and before
         ):
             self.storage.delete([results_key(batch_id, chunk, before)])

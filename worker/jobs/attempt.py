@@ -16,8 +16,8 @@ from threading import Event
 from typing import Any
 
 from shared.errors import OutOfMemoryError, SeparationFailedError, SeparationTimeoutError
+from shared.jobs.claims import Claim, Course
 from shared.jobs.model import Output
-from shared.jobs.store import Claim, Course
 from shared.settings import Settings, split_names
 from shared.storage.object_storage import ObjectStorage, output_key
 from worker.child.pool import Children

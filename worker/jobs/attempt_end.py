@@ -17,8 +17,9 @@ import structlog
 from shared.counters import Counters
 from shared.errors import StemqueueError, StoreUnavailableError
 from shared.jobs.archive import write_document
+from shared.jobs.claims import Claim, Course
 from shared.jobs.model import JobState, Output
-from shared.jobs.store import Claim, Course, JobStore
+from shared.jobs.store import JobStore
 from shared.logs import Trouble
 from shared.settings import Settings
 from shared.storage.object_storage import ObjectStorage, job_prefix
@@ -74,9 +75,9 @@ class AttemptEnd:
                 self.storage, claim, JobState.SUCCEEDED, outputs=outputs, probed=probed, report=report, cached=cached
             )
 
-        self.watch.insist(store_document, attempt.check)
+        self.watch.repeat_until_served(store_document, attempt.check)
         taken = self._persist(
-            lambda: self.store.succeed(
+            lambda: self.store.claims.succeed(
                 claim,
                 outputs=outputs,
                 probed=probed,
@@ -98,7 +99,7 @@ class AttemptEnd:
         With a `reason` why the storage does not serve this job, the job waits before it is published again.
         """
         # Before anything else: a stopping worker has little time, and Redis may be stopping too.
-        taken = self._persist(lambda: self.store.hand_back(attempt.claim, reason=reason))
+        taken = self._persist(lambda: self.store.claims.hand_back(attempt.claim, reason=reason))
         if not taken:
             return self._refused(attempt, taken)
         self._discard_outputs(attempt)
@@ -112,7 +113,7 @@ class AttemptEnd:
         error = {"code": code, "message": message, "retryable": retryable, "attempt": job.attempt}
         if pause is None:
             self._store_failure(attempt.claim, error)
-        taken = self._persist(lambda: self.store.fail(attempt.claim, error, retry_in_seconds=pause))
+        taken = self._persist(lambda: self.store.claims.fail(attempt.claim, error, retry_in_seconds=pause))
         if not taken:
             return self._refused(attempt, taken)
         if pause is None:

@@ -18,8 +18,9 @@ import structlog
 
 from shared.batches.item_status import BatchItems
 from shared.errors import JobNotFoundError, SourceMissingError, StorageUnavailableError
+from shared.jobs.claims import Claim
 from shared.jobs.model import Job, JobState, Output
-from shared.jobs.store import Claim, JobStore
+from shared.jobs.store import JobStore
 from shared.redis_client.scripts import Scripts
 from shared.storage.object_storage import MAX_COPY_BYTES, ObjectStorage, output_key
 
@@ -93,7 +94,7 @@ class ResultCache:
 
     def _read_job(self, job_id: str) -> Job | None:
         try:
-            return next(iter(self.store.read_many([job_id])), None) or self.items.read_job(job_id)
+            return next(iter(self.store.read_jobs([job_id])), None) or self.items.read_job(job_id)
         except JobNotFoundError:
             return None
 

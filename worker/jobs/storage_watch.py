@@ -40,7 +40,7 @@ LONGEST_RETRY_PAUSE_SECONDS = 60.0
 
 
 class StorageWatch:
-    """One for each worker process. `run` occupies a thread of its own; the rest may be called from any thread."""
+    """One for each worker process. `run_probes` occupies a thread of its own; any thread may call the other methods."""
 
     def __init__(self, storage: ObjectStorage, stopping: threading.Event, on_change: Callable[[], None]) -> None:
         self._storage = storage
@@ -55,7 +55,7 @@ class StorageWatch:
         """What is wrong with the storage; None while it is available."""
         return self._fault
 
-    def failed(self, error: StorageUnavailableError, job_id: str | None = None) -> bool:
+    def report_failure(self, error: StorageUnavailableError, job_id: str | None = None) -> bool:
         """Note that a call failed; return whether the storage as a whole is unavailable.
 
         `job_id`: the job that was not served, if it needed the bucket of uploads and outputs, which all jobs need.
@@ -70,19 +70,19 @@ class StorageWatch:
                 self._set_fault(found or error.message)
         return found is not None
 
-    def worked(self) -> None:
+    def report_success(self) -> None:
         """Note that the storage has served a job."""
         with self._changed:
             self._failed_jobs.clear()
 
-    def wait(self, check: Callable[[], None] = lambda: None) -> None:
+    def wait_until_available(self, check: Callable[[], None] = lambda: None) -> None:
         """Return once the storage is available or the worker stops; `check` is called meanwhile and may raise."""
         while self._fault and not self._stopping.is_set():
             with self._changed:
                 self._changed.wait(LOOK_SECONDS)
             check()
 
-    def insist(self, call: Callable[[], T], check: Callable[[], None]) -> T:
+    def repeat_until_served(self, call: Callable[[], T], check: Callable[[], None]) -> T:
         """Repeat a call until the storage takes it, however long that takes; `check` may raise to stop."""
         pause = 1.0
         while True:
@@ -90,17 +90,17 @@ class StorageWatch:
                 result = call()
             except StorageUnavailableError as error:
                 log.warning("storage unavailable: a result is kept until it can be stored", error=error.message)
-                is_away = self.failed(error)
-                self.wait(check)
+                is_away = self.report_failure(error)
+                self.wait_until_available(check)
                 check()
                 if not is_away:
                     _sleep(pause, check)
                     pause = min(2 * pause, LONGEST_RETRY_PAUSE_SECONDS)
             else:
-                self.worked()
+                self.report_success()
                 return result
 
-    def run(self) -> None:
+    def run_probes(self) -> None:
         """Probe the storage during outages, until the worker stops."""
         while not self._stopping.is_set():
             with self._changed:

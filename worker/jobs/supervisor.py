@@ -17,8 +17,9 @@ import structlog
 
 from shared.counters import Counters
 from shared.errors import SeparationFailedError, StemqueueError, StorageUnavailableError, StoreUnavailableError
+from shared.jobs.claims import Claim
 from shared.jobs.model import Job
-from shared.jobs.store import Claim, JobStore
+from shared.jobs.store import JobStore
 from shared.settings import Settings
 from shared.storage.object_storage import ObjectStorage
 from worker.child.pool import Children
@@ -92,7 +93,7 @@ class Supervisor:
             return outcome
         sha256 = attempt.fetch(self.storage)
         if not job.request.source.bucket:
-            self.watch.worked()
+            self.watch.report_success()
         if not contents:
             # The mixture's hash, which the names need, is known only now.
             contents = self.result_cache.contents_of(job, sha256)
@@ -128,7 +129,7 @@ class Supervisor:
 
     def _succeed(self, attempt: Attempt, outcome: Outcome) -> str:
         # A separation may have taken an hour: its result is kept until the storage takes it.
-        outputs = self.watch.insist(lambda: attempt.upload(self.storage, outcome), attempt.check)
+        outputs = self.watch.repeat_until_served(lambda: attempt.upload(self.storage, outcome), attempt.check)
         course = attempt.course(outcome)
         end = self._end.succeed(attempt, outputs, outcome.source, outcome.report, course=course)
         if end == SUCCEEDED:
@@ -145,7 +146,7 @@ class Supervisor:
         bucket = attempt.claim.job.request.source.bucket
         self.counters.add("faults_total", part="storage")
         log.warning("storage does not serve the job", error=error.message)
-        if self.watch.failed(error, attempt.claim.job.id if bucket is None else None):
+        if self.watch.report_failure(error, attempt.claim.job.id if bucket is None else None):
             return self._end.hand_back(attempt)
         if bucket and error.is_refusal and self._answers(bucket):
             return self._end.fail(attempt, error.code, error.message, retryable=True)

@@ -18,9 +18,9 @@ from shared.logs import Trouble
 from shared.queue.dispatcher import JobQueue
 from shared.queue.worker_registry import Worker, WorkerRegistry
 from shared.settings import Settings
+from worker.jobs.storage_watch import StorageWatch
 from worker.service.consumer_watch import ConsumerWatch
 from worker.service.scratch_folder import ScratchFolder
-from worker.jobs.storage_watch import StorageWatch
 
 log = structlog.get_logger(__name__)
 

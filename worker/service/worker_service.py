@@ -22,7 +22,8 @@ from shared.batches.store import BatchStore
 from shared.batches.stored_items import BatchObjects
 from shared.counters import Counters
 from shared.errors import JobNotFoundError, StoreUnavailableError
-from shared.jobs.store import Claim, JobStore
+from shared.jobs.claims import Claim
+from shared.jobs.store import JobStore
 from shared.jobs.uploads import UploadStore
 from shared.logs import Trouble
 from shared.maintenance.garbage_collector import Collector
@@ -36,14 +37,14 @@ from worker.batches.feeder import BatchFeeder
 from worker.batches.results import BatchResults
 from worker.child.pool import Children
 from worker.jobs.attempt_end import STOP_PATIENCE_SECONDS
-from worker.service.consumer_watch import ConsumerWatch
-from worker.service.maintenance_threads import CollectorThread, FeederThread
-from worker.service.queue_thread import QueueThread
 from worker.jobs.result_cache import ResultCache
-from worker.service.scratch_folder import ScratchFolder, deployment_of
 from worker.jobs.storage_watch import StorageWatch
 from worker.jobs.supervisor import Supervisor
 from worker.sandbox.launch import protection
+from worker.service.consumer_watch import ConsumerWatch
+from worker.service.maintenance_threads import CollectorThread, FeederThread
+from worker.service.queue_thread import QueueThread
+from worker.service.scratch_folder import ScratchFolder, deployment_of
 
 log = structlog.get_logger(__name__)
 
@@ -125,7 +126,7 @@ class WorkerService:
         self._collector_thread = CollectorThread(
             Collector(settings, storage, client), self.watch, self.counters, self.stopping, settings.collect_seconds
         )
-        self._watching = threading.Thread(target=self.watch.run, name="storage-watch", daemon=True)
+        self._watching = threading.Thread(target=self.watch.run_probes, name="storage-watch", daemon=True)
         self._claiming = threading.Lock()
         self._running_jobs: set[str] = set()
 
@@ -199,7 +200,7 @@ class WorkerService:
             self.queue.put_back(job_id)
         except StoreUnavailableError as error:
             log.warning("message not put back: the rescuer will publish the job again", job=job_id, error=error.message)
-        self.watch.wait()
+        self.watch.wait_until_available()
 
     def _pass_on(self, job_id: str) -> bool:
         try:
@@ -215,7 +216,7 @@ class WorkerService:
         token, trouble = secrets.token_hex(8), Trouble()
         while True:
             try:
-                return self.store.claim(job_id, self.worker.id, token)
+                return self.store.claims.take(job_id, self.worker.id, token)
             except JobNotFoundError:
                 return None
             except StoreUnavailableError as error:

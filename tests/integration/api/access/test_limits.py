@@ -127,8 +127,8 @@ def test_of_uploads_that_come_at_once_only_those_stay_that_there_is_room_for(
     settings: Settings, stand_in: StandIn
 ) -> None:
     web = client(settings, max_stored_bytes_per_owner=100)
-    room = web.application.extensions["stemqueue"].store
-    room.demand_room = lambda *_: None  # both were let in before either was stored
+    uploads = web.application.extensions["stemqueue"].submission._uploads
+    uploads.require_upload_room = lambda *_: None  # both were let in before either was stored
     assert web.post("/v1/uploads", data=b"x" * 60).status_code == 201
     refused = web.post("/v1/uploads", data=b"x" * 60)
     assert (refused.status_code, refused.json["code"]) == (429, "storage_quota_exceeded")
@@ -260,7 +260,7 @@ def test_kinds_of_work_that_clients_make_up_are_forgotten_again(stand_in: StandI
     claim = stand_in.claim(stand_in.published_ids()[0])
     assert claim.job.id == job_id
     probed, report = {"duration_seconds": 9.0}, {"seconds": {"total": 1.0}}
-    assert stand_in.store.succeed(claim, outputs=[], probed=probed, report=report, busy_seconds=1.0)
+    assert stand_in.store.claims.succeed(claim, outputs=[], probed=probed, report=report, busy_seconds=1.0)
     assert redis.zcard("sq:kinds") == 500
     assert redis.exists("sq:course:e:0") == 0
 

@@ -75,7 +75,7 @@ def test_a_cancel_that_is_broken_off_anywhere_is_finished_by_whoever_feeds(catal
         items = agree(catalog, batch)
         assert not items.keys() & {"waiting", "queued", "running"}
         assert catalog.read(batch)["ended_at"]
-        assert catalog.batches.live_ids() == []
+        assert catalog.batches.feeding.live_ids() == []
         assert catalog.web.post(f"/v1/batches/{batch}/cancel").status_code == 409
         assert catalog.web.post(f"/v1/batches/{batch}/retry-failed").status_code == 202
         catalog.feed()
@@ -120,7 +120,7 @@ def test_jobs_that_a_deleted_batch_leaves_are_forgotten_by_the_collector(catalog
     for job_id in jobs[:2]:
         catalog.stand_in.succeed(job_id)
     catalog.web.post(f"/v1/batches/{batch}/cancel")
-    known = catalog.batches.read(batch)
+    known = catalog.batches.read_batch(batch)
     with pytest.raises(StoreUnavailableError):
         dies(catalog, 1).delete(batch)
     assert catalog.web.get(f"/v1/batches/{batch}").status_code == 404

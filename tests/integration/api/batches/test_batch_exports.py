@@ -77,7 +77,7 @@ def test_names_of_copies_are_remembered_when_redis_is_lost_in_the_middle_of_a_ma
         catalog.storage,
         EngineCatalog(catalog.settings, catalog.stand_in.queue, catalog.stand_in.workers),
     )
-    reader.read_chunks(catalog.batches.read(batch), 1, lambda: False)
+    reader.read_chunks(catalog.batches.read_batch(batch), 1, lambda: False)
     assert catalog.read(batch)["total"] == CHUNK_ITEMS
     catalog.batches._redis.flushall()
     catalog.stand_in.announce()

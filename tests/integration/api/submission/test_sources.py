@@ -301,7 +301,7 @@ def test_an_object_of_an_allowed_bucket_is_taken_as_it_is_now(settings: Settings
     job = answer.json
     assert (job["source"]["filename"], job["source"]["size_bytes"]) == ("Ä song.mp3", len(SONG))
     assert web.get(job["source"]["url"]).data == SONG
-    pinned = stand_in.store.read(job["id"]).request.source
+    pinned = stand_in.store.read_job(job["id"]).request.source
     assert (pinned.bucket, bool(pinned.etag)) == ("stems", True)
     stand_in.storage.put_bytes(b"replaced", "catalog/Ä song.mp3", "audio/mpeg")
     assert web.get(job["source"]["url"]).status_code == 410, "another object is not what was asked for"
@@ -326,7 +326,7 @@ def test_a_direct_upload_goes_to_storage_and_its_job_is_pinned(settings: Setting
     assert httpx2.post(form["url"], data=form["fields"], files={"file": ("x", SONG)}).status_code == 204
     job = submit_source(web, upload_id=form["upload_id"]).json
     assert (job["source"]["filename"], job["source"]["size_bytes"]) == ("song.mp3", len(SONG))
-    request = stand_in.store.read(job["id"]).request
+    request = stand_in.store.read_job(job["id"]).request
     other = httpx2.post(form["url"], data=form["fields"], files={"file": ("x", b"changed")})
     assert other.status_code == 204, "the form works until it expires"
     with pytest.raises(Exception, match="replaced"):

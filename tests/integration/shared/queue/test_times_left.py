@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from shared.jobs.claims import Claim
 from shared.jobs.model import JobRequest, Source
-from shared.jobs.store import Claim, JobStore
+from shared.jobs.store import JobStore
 from shared.queue.dispatcher import JobQueue
 from shared.queue.worker_registry import Worker, WorkerRegistry
 from shared.settings import Settings
@@ -72,7 +73,7 @@ class SleepingWorkers:
             turns = {
                 i: int(self.store._redis.hget(f"{self.settings.redis_prefix}job:{i}", "turn") or 0) for i in published
             }
-            return self.store.claim(min(turns, key=turns.__getitem__), "w") if turns else None
+            return self.store.claims.take(min(turns, key=turns.__getitem__), "w") if turns else None
 
     def _work(self, claim: Claim) -> None:
         seconds = self.lengths[claim.job.id]
@@ -85,10 +86,10 @@ class SleepingWorkers:
                     stage, progress = name, shown + (at_end - shown) * (done - share) / (ends - share)
                     break
                 share, shown = ends, at_end
-            self.store.beat(claim, stage=stage, progress=progress, probed=probed)
+            self.store.claims.renew(claim, stage=stage, progress=progress, probed=probed)
             time.sleep(0.05)
         course = [(shown, ends) for _, ends, shown in STAGES]
-        self.store.succeed(claim, outputs=[], probed=probed, report={}, busy_seconds=takes, course=course)
+        self.store.claims.succeed(claim, outputs=[], probed=probed, report={}, busy_seconds=takes, course=course)
         self.ended[claim.job.id] = time.monotonic()
 
 
@@ -129,7 +130,7 @@ def follow(workers: SleepingWorkers, ids: list[str]) -> dict[str, list[tuple[flo
     def look() -> bool:
         for job_id in ids:
             if job_id not in workers.ended:
-                job, now = workers.store.read(job_id), time.monotonic()
+                job, now = workers.store.read_job(job_id), time.monotonic()
                 if job.eta_seconds is not None:
                     told.append((job_id, job.state, now, job.eta_seconds))
         return len(workers.ended) >= len(ids) and all(i in workers.ended for i in ids)

@@ -16,8 +16,9 @@ from shared.batches.store import BatchStore
 from shared.batches.stored_items import Result
 from shared.counters import Counters
 from shared.jobs.archive import store_document
+from shared.jobs.claims import Claim
 from shared.jobs.model import Job, JobRequest, JobState, Output, Source
-from shared.jobs.store import Claim, new_id
+from shared.jobs.store import new_id
 from shared.jobs.uploads import UploadStore
 from shared.maintenance.garbage_collector import Collector
 from shared.redis_client.connection import connect
@@ -83,15 +84,15 @@ class World(StandIn):
             output = Output(name, "stem", key, f"{name}.flac", "audio/flac", stored.size_bytes, stored.sha256, DETAILS)
             outputs.append(output.stored(key, stored.etag))
         contents = self.earlier.contents_of(claim.job)
-        assert self.store.succeed(
+        assert self.store.claims.succeed(
             claim, outputs=outputs, probed={"channels": 2}, report={"a": 1}, busy_seconds=8.0, contents=contents
         )
-        return self.store.read_many([claim.job.id])[0]
+        return self.store.read_jobs([claim.job.id])[0]
 
     def settle(self, claim: Claim) -> Job:
         """Have the supervisor run it; without a mixture in storage, all it can do is copy."""
         self.supervisor.run_job(claim)
-        return self.store.read_many([claim.job.id])[0]
+        return self.store.read_jobs([claim.job.id])[0]
 
     def find(self, **changes: Any) -> Job | None:
         """Return the earlier job whose outputs a new one is answered with."""

@@ -9,8 +9,9 @@ from threading import Event
 import pytest
 
 from shared.errors import SeparationFailedError
+from shared.jobs.claims import Claim
 from shared.jobs.model import JobRequest, Source
-from shared.jobs.store import Claim, new_id
+from shared.jobs.store import new_id
 from shared.jobs.uploads import UploadStore
 from shared.storage.object_storage import job_prefix, upload_key
 from tests.fixtures.api import StandIn
