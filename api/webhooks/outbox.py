@@ -54,7 +54,7 @@ class WebhookStore:
         self._redis = client or connect(settings)
         self._prefix = settings.redis_prefix
         self._scripts = Scripts(self._redis, settings.redis_prefix)
-        self._keep_ms = int(settings.retention_days * 86_400_000)
+        self._keep_ms = settings.retention_ms
 
     def take(self, *, busy_owners: Collection[str] = (), busy_hosts: Collection[str] = ()) -> Message | None:
         """Take a due message whose owner and host are not busy; None if there is none."""

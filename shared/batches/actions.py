@@ -37,7 +37,7 @@ class BatchActions:
         jobs_at_once: int = JOBS_AT_ONCE,
     ) -> None:
         self._scripts = Scripts(client or connect(settings), settings.redis_prefix)
-        self._retention_ms = int(settings.retention_days * 86_400_000)
+        self._retention_ms = settings.retention_ms
         self._letters_at_once, self._jobs_at_once = letters_at_once, jobs_at_once
 
     def cancel(self, batch_id: str) -> Batch:

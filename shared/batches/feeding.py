@@ -25,7 +25,7 @@ class BatchFeeding:
         self._redis = client
         self._prefix = settings.redis_prefix
         self._scripts = Scripts(client, settings.redis_prefix)
-        self._retention_ms = int(settings.retention_days * 86_400_000)
+        self._retention_ms = settings.retention_ms
         self._admission = Admission(settings, client)
 
     def live_ids(self) -> list[str]:

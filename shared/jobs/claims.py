@@ -46,9 +46,9 @@ class JobClaims:
         self._redis = client
         self._prefix = settings.redis_prefix
         self._scripts = Scripts(client, settings.redis_prefix)
-        self._retention_ms = int(settings.retention_days * 86_400_000)
-        self._alive_ms = int(settings.worker_alive_seconds * 1000)
-        self._lease_ms = int(settings.lease_seconds * 1000)
+        self._retention_ms = settings.retention_ms
+        self._alive_ms = settings.worker_alive_ms
+        self._lease_ms = settings.lease_ms
         self._retry_base_seconds = settings.retry_base_seconds
 
     def take(self, job_id: str, worker: str, token: str | None = None) -> Claim | None:

@@ -58,9 +58,9 @@ class JobStore:
         self._prefix = settings.redis_prefix
         self._scripts = Scripts(self._redis, settings.redis_prefix)
         self._known = FifoCache[str, Job](CACHED_JOBS)
-        self._retention_ms = int(settings.retention_days * 86_400_000)
+        self._retention_ms = settings.retention_ms
         self._admission = Admission(settings, self._redis)
-        self._alive_ms = int(settings.worker_alive_seconds * 1000)
+        self._alive_ms = settings.worker_alive_ms
         self.claims = JobClaims(settings, self._redis)
 
     def ping(self) -> None:

@@ -94,12 +94,12 @@ class JobQueue:
         Called when a job is submitted or ends, and at intervals. If this process dies before it has sent the messages,
         `rescue` publishes them again.
         """
-        alive_ms = int(self._settings.worker_alive_seconds * 1000)
+        alive_ms = self._settings.worker_alive_ms
         return self._send(self._scripts.run("queue/dispatch", alive_ms))
 
     def pass_on(self, job_id: str, worker_id: str) -> bool:
         """Publish a received message again if this worker has no free slot for the job and another has one."""
-        alive_ms = int(self._settings.worker_alive_seconds * 1000)
+        alive_ms = self._settings.worker_alive_ms
         return self._send(self._scripts.run("queue/pass_on", job_id, worker_id, alive_ms)) > 0
 
     def put_back(self, job_id: str) -> bool:
@@ -115,9 +115,9 @@ class JobQueue:
             "queue/rescue",
             int(self._settings.unclaimed_seconds * 1000),
             self._settings.max_losses,
-            int(self._settings.retention_days * 86_400_000),
-            int(self._settings.lease_seconds * 1000),
-            int(self._settings.worker_alive_seconds * 1000),
+            self._settings.retention_ms,
+            self._settings.lease_ms,
+            self._settings.worker_alive_ms,
             int(with_leases),
         )
         leases, given_up, due, uncharged = map(int, answer[:4])
