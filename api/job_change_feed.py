@@ -113,14 +113,14 @@ class JobChanges:
                 with client.pubsub(ignore_subscribe_messages=True) as subscription:  # type: ignore[no-untyped-call]
                     subscription.subscribe(f"{self._settings.redis_prefix}changes")
                     self._is_subscribed = True
-                    trouble.over()
+                    trouble.clear()
                     # Changes until now were missed.
                     self._wake(None)
                     if self._receive(subscription):
                         return
             except redis.RedisError as error:
                 self._is_subscribed = False
-                if trouble.is_news():
+                if trouble.should_log():
                     log.warning("job changes polled, no Redis subscription", error=type(error).__name__)
                 time.sleep(POLLING_SECONDS)
             except Exception:

@@ -38,7 +38,7 @@ class Trouble:
     def __init__(self) -> None:
         self._logged_at: float | None = None
 
-    def is_news(self) -> bool:
+    def should_log(self) -> bool:
         """Return whether to log the fault now."""
         now = time.monotonic()
         if self._logged_at is not None and now - self._logged_at < REPEAT_SECONDS:
@@ -46,7 +46,7 @@ class Trouble:
         self._logged_at = now
         return True
 
-    def over(self) -> None:
+    def clear(self) -> None:
         """Record that the fault is over. The next one is logged at once."""
         self._logged_at = None
 

@@ -29,7 +29,7 @@ from worker.engines.errors import EngineError
 from worker.engines.interface import EngineDescription
 from worker.engines.registry import Registry, engines_here
 from worker.pipeline.run import separate_song
-from worker.run_messages import Limits, Outcome, Work, overall_progress, threads_per_job
+from worker.run_messages import Limits, Outcome, Work, overall_progress
 from worker.run_support.process_memory import use_one_heap
 
 BEST_FIRST = ("unet", "repetition")
@@ -104,11 +104,7 @@ def _work(source: Path, folder: Path, registry: Registry, settings: Settings, op
         format_options={name: value for name, value in given.items() if value is not None},
         excerpt_start_seconds=start,
         excerpt_duration_seconds=duration,
-        limits=Limits(
-            max_audio_seconds=settings.max_audio_seconds,
-            max_scratch_bytes=settings.max_scratch_bytes,
-            threads=options["threads"] or threads_per_job(settings),
-        ),
+        limits=Limits.from_settings(settings, threads=options["threads"]),
         model_folder=str(settings.model_folder.resolve()),
         extra_engines=split_names(settings.extra_engines),
         ffmpeg_path=settings.ffmpeg_path,

@@ -156,7 +156,7 @@ def list_items(batch_id: str) -> Response:
     """List a batch's items in the order of its manifest."""
     batch = find_batch(batch_id)
     query = validate(ItemListQuery, query_values(request.args))
-    items, more = services().items.page(batch, limit=query.limit, after=query.starting_after, state=query.state)
+    items, more = services().items.read_page(batch, limit=query.limit, after=query.starting_after, state=query.state)
     page = ItemListResource(
         items=[ItemResource.model_validate(item_document(batch, s)) for s in items],
         has_more=more,
@@ -241,7 +241,7 @@ def _report(
     content_type: str,
 ) -> Response:
     batch = find_batch(batch_id)
-    rows = write_rows(batch, services().items.all(batch))
+    rows = write_rows(batch, services().items.iterate(batch))
     # Read before the response starts, so that unavailable storage can still be answered with an error status.
     first = next(rows, b"")
     response = Response(itertools.chain([first], rows), content_type=content_type)

@@ -55,7 +55,7 @@ def _page_of_batch(query: JobListQuery, batch: Batch) -> Page:
         if of != batch.id:
             raise _cursor_error()
     state = None if query.state is None else ItemState(query.state.value)
-    for standing in items.all(batch, state=state, after=after):
+    for standing in items.iterate(batch, state=state, after=after):
         if not standing.has_job:
             continue
         if len(found) == query.limit:

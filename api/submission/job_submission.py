@@ -28,7 +28,8 @@ from shared.jobs.uploads import UploadStore
 from shared.queue.dispatcher import JobQueue
 from shared.queue.engine_catalog import EngineCatalog
 from shared.settings import Settings
-from shared.storage.object_storage import ObjectStorage, job_prefix, upload_key
+from shared.storage.object_keys import job_prefix, upload_key
+from shared.storage.object_storage import ObjectStorage
 from shared.storage.upload_stream import Stored
 
 log = structlog.get_logger(__name__)

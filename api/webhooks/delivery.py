@@ -143,11 +143,11 @@ class Webhooks:
         while not stopping():
             try:
                 message = self._take()
-                self._trouble.over()
+                self._trouble.clear()
                 if message is not None:
                     return message
             except TransientError as error:
-                if self._trouble.is_news():
+                if self._trouble.should_log():
                     log.warning("webhooks delayed, Redis or storage unavailable", error=error.message)
             except Exception:
                 log.exception("webhook delivery failed")

@@ -123,7 +123,7 @@ class BatchFeeding:
         )
         return bool(answer)
 
-    def pending_results(self, batch_id: str) -> list[int]:
+    def pending_result_numbers(self, batch_id: str) -> list[int]:
         """Return the items whose results are only in Redis."""
         key = f"{self._prefix}batch:{batch_id}:results"
         return sorted(int(n) for n in cast("list[str]", guarded(lambda: self._redis.hkeys(key))))

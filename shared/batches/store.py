@@ -97,12 +97,12 @@ class BatchStore:
         records = cast("list[Mapping[str, str]]", guarded(pipeline.execute))
         return [Batch.from_record(i, r) for i, r in zip(ids, records, strict=True) if r]
 
-    def letters(self, batch_id: str, numbers: range) -> str:
+    def read_letters(self, batch_id: str, numbers: range) -> str:
         """Return the letters of a range of items; fewer if the batch has fewer."""
         key = f"{self._prefix}batch:{batch_id}:states"
         return cast(str, guarded(lambda: self._redis.getrange(key, numbers.start - 1, numbers.stop - 2)))
 
-    def results(self, batch_id: str, numbers: Sequence[int]) -> dict[int, str]:
+    def read_pending_results(self, batch_id: str, numbers: Sequence[int]) -> dict[int, str]:
         """Return the items' results that are not in storage yet."""
         if not numbers:
             return {}
@@ -126,7 +126,7 @@ class BatchStore:
     def holds_job(self, job_id: str) -> bool:
         """Return whether a job belongs to an existing batch, according to its id."""
         batch_id, number = batch_of(job_id)
-        return number > 0 and bool(self.letters(batch_id, range(number, number + 1)))
+        return number > 0 and bool(self.read_letters(batch_id, range(number, number + 1)))
 
     # The methods below serve garbage collection and the restoring of lost records.
 

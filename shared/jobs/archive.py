@@ -13,7 +13,8 @@ from typing import Any
 
 from shared.jobs.claims import Claim
 from shared.jobs.model import Job, JobState, Output
-from shared.storage.object_storage import ObjectStorage, output_key
+from shared.storage.object_keys import output_key
+from shared.storage.object_storage import ObjectStorage
 from shared.stored_records import SCHEMA_VERSION, check_schema
 
 FILENAME = "job.json"

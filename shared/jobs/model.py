@@ -7,7 +7,7 @@ describes who writes which field of the record.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
@@ -135,6 +135,11 @@ class Output:
     def stored(self, key: str, etag: str) -> Output:
         """Return the output with its key and ETag in storage."""
         return replace(self, key=key, details={**self.details, STORAGE_ETAG: etag})
+
+
+def separated_seconds(outputs: Iterable[Output]) -> float:
+    """Return how many seconds of audio were separated: the length of the longest stem; 0 without stems."""
+    return max((float(o.details.get("duration_seconds", 0.0)) for o in outputs if o.kind == "stem"), default=0.0)
 
 
 @dataclass(frozen=True)

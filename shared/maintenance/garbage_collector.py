@@ -31,7 +31,8 @@ from shared.maintenance.batch_garbage import BatchGarbage
 from shared.redis_client.connection import connect, guarded
 from shared.redis_client.scripts import Scripts
 from shared.settings import Settings
-from shared.storage.object_storage import ObjectStorage, job_prefix
+from shared.storage.object_keys import job_prefix, split_output_key
+from shared.storage.object_storage import ObjectStorage
 from shared.storage.server_clock import storage_seconds
 
 log = structlog.get_logger(__name__)
@@ -206,7 +207,7 @@ class Collector:
         return removed
 
     def _is_garbage(self, key: str, changed_at: float, jobs: dict[str, Job], *, knows_storage: bool) -> bool:
-        _, job_id, fence, filename = [*key.split("/", 3), "", "", ""][:4]
+        job_id, fence, filename = split_output_key(key)
         job = jobs.get(job_id)
         if job is None:
             # Perhaps the last upload of a stalled worker, after the job was deleted. Delete it when it is old.
@@ -228,7 +229,7 @@ class Collector:
 
 
 def _is_kept(key: str, kept: Mapping[str, set[int]]) -> bool:
-    _, job_id, fence, _ = [*key.split("/", 3), "", "", ""][:4]
+    job_id, fence, _ = split_output_key(key)
     return fence.isdigit() and int(fence) in kept.get(job_id, set())
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from shared.errors import SourceMissingError
 from shared.jobs.archive import FILENAME, read_document
 from shared.jobs.store import JobStore
+from shared.storage.object_keys import split_output_key
 from shared.storage.object_storage import ObjectStorage
 
 
@@ -31,7 +32,7 @@ def rebuild_jobs(
 def _newest_documents(storage: ObjectStorage) -> Iterator[tuple[str, str]]:
     current, best_fence, best_key = "", -1, ""
     for key, _, _ in storage.list_keys("jobs/"):
-        _, job_id, fence, filename = [*key.split("/", 3), "", "", ""][:4]
+        job_id, fence, filename = split_output_key(key)
         if filename != FILENAME:
             continue
         if job_id != current:

@@ -106,7 +106,7 @@ class BatchFeeder:
                 continue
             except StemqueueError as error:
                 # A fault of one batch, such as an unavailable bucket, must not stop the others.
-                if self._troubles.setdefault(batch_id, Trouble()).is_news():
+                if self._troubles.setdefault(batch_id, Trouble()).should_log():
                     log.warning("batch postponed", batch=batch_id, error=error.message)
             else:
                 self._troubles.pop(batch_id, None)
@@ -149,7 +149,7 @@ class BatchFeeder:
         slots = sum(worker.slots for worker in self.workers.live_workers())
         numbers = self.batches.feeding.next_numbers(batch.id, max(MIN_WINDOW, FEED_AHEAD * slots))
         for chunk, members in in_chunks(numbers).items():
-            for item in self.objects.items(batch.id, chunk, members):
+            for item in self.objects.read_items(batch.id, chunk, members):
                 if self.stopping.is_set():
                     return 0
                 fed += self._create_job(batch, item)

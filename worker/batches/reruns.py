@@ -53,5 +53,5 @@ class BatchReruns:
 
     def _compacted_numbers(self, batch_id: str, chunk: int) -> set[int]:
         """Return the items without a job record that must still become a result: their letters are lower case."""
-        letters = self.batches.letters(batch_id, numbers_of(chunk))
+        letters = self.batches.read_letters(batch_id, numbers_of(chunk))
         return {numbers_of(chunk).start + i for i, letter in enumerate(letters) if letter == letter.lower()}

@@ -18,11 +18,12 @@ from shared.counters import Counters
 from shared.errors import StemqueueError, StoreUnavailableError
 from shared.jobs.archive import write_document
 from shared.jobs.claims import Claim, Course
-from shared.jobs.model import JobState, Output
+from shared.jobs.model import JobState, Output, separated_seconds
 from shared.jobs.store import JobStore
 from shared.logs import Trouble
 from shared.settings import Settings
-from shared.storage.object_storage import ObjectStorage, job_prefix
+from shared.storage.object_keys import job_prefix
+from shared.storage.object_storage import ObjectStorage
 from worker.jobs.attempt import Attempt
 from worker.jobs.retry_policy import retry_pause_seconds
 from worker.jobs.storage_watch import StorageWatch
@@ -75,7 +76,7 @@ class AttemptEnd:
                 self.storage, claim, JobState.SUCCEEDED, outputs=outputs, probed=probed, report=report, cached=cached
             )
 
-        self.watch.repeat_until_served(store_document, attempt.check)
+        self.watch.repeat_until_served(store_document, attempt.check_may_continue)
         taken = self._persist(
             lambda: self.store.claims.succeed(
                 claim,
@@ -84,7 +85,7 @@ class AttemptEnd:
                 report=report,
                 busy_seconds=attempt.busy_seconds,
                 course=course,
-                audio_seconds=_audio_seconds(outputs),
+                audio_seconds=separated_seconds(outputs),
                 contents=attempt.contents,
                 cached=cached,
             )
@@ -146,7 +147,7 @@ class AttemptEnd:
             try:
                 return write()
             except StoreUnavailableError as error:
-                if trouble.is_news():
+                if trouble.should_log():
                     log.warning("end of an attempt not taken yet", error=error.message)
                 if self.stopping.is_set():
                     give_up_at = min(give_up_at, time.monotonic() + STOP_PATIENCE_SECONDS)
@@ -166,8 +167,3 @@ class AttemptEnd:
             self.storage.delete_below(f"{job_prefix(claim.job.id)}{claim.fence}/")
         except StemqueueError as error:
             log.warning("outputs left for the garbage collector", error=error.message)
-
-
-def _audio_seconds(outputs: Sequence[Output]) -> float:
-    """Return the length of the longest stem."""
-    return max((float(o.details.get("duration_seconds", 0.0)) for o in outputs if o.kind == "stem"), default=0.0)

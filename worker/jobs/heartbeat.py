@@ -64,10 +64,10 @@ class Heartbeat:
                 )
                 self.better_elsewhere = self._stage == "fetch" and self._store.claims.is_better_elsewhere(self._claim)
             except StoreUnavailableError as error:
-                if trouble.is_news():
+                if trouble.should_log():
                     log.warning("heartbeat not sent: redis unavailable", job=self._claim.job.id, error=error.message)
                 continue
-            trouble.over()
+            trouble.clear()
             if not held:
                 self.lost.set()
                 return

@@ -22,7 +22,8 @@ from shared.jobs.claims import Claim
 from shared.jobs.model import Job, JobState, Output
 from shared.jobs.store import JobStore
 from shared.redis_client.scripts import Scripts
-from shared.storage.object_storage import MAX_COPY_BYTES, ObjectStorage, output_key
+from shared.storage.object_keys import output_key
+from shared.storage.object_storage import MAX_COPY_BYTES, ObjectStorage
 
 log = structlog.get_logger(__name__)
 
@@ -87,7 +88,7 @@ class ResultCache:
 
         Raises StoreUnavailableError, StorageUnavailableError.
         """
-        earlier = self.items.earlier_job(job_id) if job_id == job.id else self._read_job(job_id)
+        earlier = self.items.read_earlier_job(job_id) if job_id == job.id else self._read_job(job_id)
         if earlier is None or earlier.state is not JobState.SUCCEEDED:
             return None
         return None if any(o.size_bytes > MAX_COPY_BYTES for o in earlier.outputs) else earlier

@@ -121,7 +121,7 @@ class Supervisor:
         if earlier is None:
             return None
         attempt.has_stored = True
-        outputs = self.result_cache.copy_outputs(earlier, claim, attempt.check)
+        outputs = self.result_cache.copy_outputs(earlier, claim, attempt.check_may_continue)
         if outputs is None:
             return None
         log.info("answered from an earlier job", earlier=earlier.id)
@@ -129,7 +129,9 @@ class Supervisor:
 
     def _succeed(self, attempt: Attempt, outcome: Outcome) -> str:
         # A separation may have taken an hour: its result is kept until the storage takes it.
-        outputs = self.watch.repeat_until_served(lambda: attempt.upload(self.storage, outcome), attempt.check)
+        outputs = self.watch.repeat_until_served(
+            lambda: attempt.upload(self.storage, outcome), attempt.check_may_continue
+        )
         course = attempt.course(outcome)
         end = self._end.succeed(attempt, outputs, outcome.source, outcome.report, course=course)
         if end == SUCCEEDED:
@@ -148,16 +150,9 @@ class Supervisor:
         log.warning("storage does not serve the job", error=error.message)
         if self.watch.report_failure(error, attempt.claim.job.id if bucket is None else None):
             return self._end.hand_back(attempt)
-        if bucket and error.is_refusal and self._answers(bucket):
+        if bucket and error.is_refusal and self.storage.is_answering(bucket):
             return self._end.fail(attempt, error.code, error.message, retryable=True)
         return self._end.hand_back(attempt, error.message)
-
-    def _answers(self, bucket: str) -> bool:
-        try:
-            self.storage.ping(bucket)
-        except StorageUnavailableError:
-            return False
-        return True
 
     def _count_separation(self, job: Job, outcome: Outcome) -> None:
         seconds: Mapping[str, float] = outcome.report.get("seconds", {})

@@ -47,11 +47,11 @@ class FeederThread:
             try:
                 # Everything that the feeder does needs the storage.
                 more = not self._watch.fault and self._feeder.run_round()
-                trouble.over()
+                trouble.clear()
                 if more:
                     continue
             except StoreUnavailableError as error:
-                if trouble.is_news():
+                if trouble.should_log():
                     log.warning("batch feeder waits for redis", error=error.message)
             except Exception:
                 # A defect that one batch meets must not end the thread that feeds all of them.

@@ -77,12 +77,12 @@ class QueueThread:
         while not self._stopping.is_set():
             try:
                 self._run_round()
-                trouble.over()
+                trouble.clear()
                 is_dead = self._consumer_watch.is_dead()
             except StoreUnavailableError as error:
                 is_dead = False
                 self._note_outage()
-                if trouble.is_news():
+                if trouble.should_log():
                     log.warning("redis unavailable", error=error.message)
             except Exception:
                 # Without this thread the worker would count as dead, and its jobs would be given to others.

@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import redis
 import structlog
 
 from shared.batches.actions import BatchActions
@@ -68,33 +69,30 @@ class WorkerService:
             seccomp=protection().seccomp,
         )
         client = connect(settings)
+        storage = ObjectStorage(settings)
+        batches = BatchStore(settings, client)
         self.store = JobStore(settings, client)
         self.queue = JobQueue(settings, client)
         self.workers = WorkerRegistry(settings, client)
         self.counters = Counters(client, settings.redis_prefix)
         self.scratch = ScratchFolder(settings.scratch_folder, self.worker.id, deployment_of(settings))
         self.children = Children(settings, self.scratch.path, self.counters)
-        storage = ObjectStorage(settings)
         self.watch = StorageWatch(storage, self.stopping, self._wake_threads)
         self.consumer_watch = ConsumerWatch()
-        batches = BatchStore(settings, client)
-        objects = BatchObjects(storage)
-        feeder = BatchFeeder(
-            name=self.worker.id,
-            settings=settings,
-            store=self.store,
-            uploads=UploadStore(settings, client),
-            batches=batches,
-            changes=BatchActions(settings, client),
-            queue=self.queue,
-            workers=self.workers,
-            storage=storage,
-            objects=objects,
-            results=BatchResults(self.store, batches, storage, objects),
-            stopping=self.stopping,
+        self.supervisor = self._make_supervisor(client, storage, batches)
+        self._queue_thread = self._make_queue_thread()
+        feeder = self._make_feeder(client, storage, batches)
+        self._feeder_thread = FeederThread(feeder, self.watch, self.stopping)
+        self._collector_thread = CollectorThread(
+            Collector(settings, storage, client), self.watch, self.counters, self.stopping, settings.collect_seconds
         )
-        self.supervisor = Supervisor(
-            settings=settings,
+        self._storage_thread = threading.Thread(target=self.watch.run_probes, name="storage-watch", daemon=True)
+        self._claiming = threading.Lock()
+        self._running_jobs: set[str] = set()
+
+    def _make_supervisor(self, client: redis.Redis, storage: ObjectStorage, batches: BatchStore) -> Supervisor:
+        return Supervisor(
+            settings=self.settings,
             store=self.store,
             storage=storage,
             children=self.children,
@@ -104,14 +102,16 @@ class WorkerService:
             result_cache=ResultCache(
                 items=BatchItems(self.store, batches, storage),
                 store=self.store,
-                scripts=Scripts(client, settings.redis_prefix),
+                scripts=Scripts(client, self.settings.redis_prefix),
                 storage=storage,
                 engines=self.worker.descriptions,
             ),
             watch=self.watch,
         )
-        self._queue_thread = QueueThread(
-            settings=settings,
+
+    def _make_queue_thread(self) -> QueueThread:
+        return QueueThread(
+            settings=self.settings,
             worker=self.worker,
             queue=self.queue,
             workers=self.workers,
@@ -122,13 +122,23 @@ class WorkerService:
             stopping=self.stopping,
             on_dead_consumer=self._exit_to_be_restarted,
         )
-        self._feeder_thread = FeederThread(feeder, self.watch, self.stopping)
-        self._collector_thread = CollectorThread(
-            Collector(settings, storage, client), self.watch, self.counters, self.stopping, settings.collect_seconds
+
+    def _make_feeder(self, client: redis.Redis, storage: ObjectStorage, batches: BatchStore) -> BatchFeeder:
+        objects = BatchObjects(storage)
+        return BatchFeeder(
+            name=self.worker.id,
+            settings=self.settings,
+            store=self.store,
+            uploads=UploadStore(self.settings, client),
+            batches=batches,
+            changes=BatchActions(self.settings, client),
+            queue=self.queue,
+            workers=self.workers,
+            storage=storage,
+            objects=objects,
+            results=BatchResults(self.store, batches, storage, objects),
+            stopping=self.stopping,
         )
-        self._watching = threading.Thread(target=self.watch.run_probes, name="storage-watch", daemon=True)
-        self._claiming = threading.Lock()
-        self._running_jobs: set[str] = set()
 
     def start(self) -> None:
         """Start the children and the background threads. Call it from the main thread."""
@@ -136,7 +146,7 @@ class WorkerService:
         self._queue_thread.start()
         self._collector_thread.start()
         self._feeder_thread.start()
-        self._watching.start()
+        self._storage_thread.start()
 
     def run_job(self, job_id: str) -> None:
         """Run the job that a message names, if it can still be claimed."""
@@ -220,7 +230,7 @@ class WorkerService:
             except JobNotFoundError:
                 return None
             except StoreUnavailableError as error:
-                if trouble.is_news():
+                if trouble.should_log():
                     log.warning("claim not answered by redis", job=job_id, error=error.message)
                 if self.stopping.wait(1.0):
                     return None

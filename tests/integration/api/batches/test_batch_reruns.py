@@ -82,7 +82,7 @@ def test_a_rerun_of_many_is_answered_before_anybody_looks_and_survives_who_looks
     assert done["rerun_checked"] is None
     outdated = [n for n, version in enumerate(versions, 1) if version == "1"]
     assert (done["counts"]["waiting"], done["counts"]["succeeded"]) == (len(outdated), 1200 - len(outdated))
-    letters = catalog.batches.letters(batch, range(1, 1201))
+    letters = catalog.batches.read_letters(batch, range(1, 1201))
     assert [n for n, letter in enumerate(letters, 1) if letter == "r"] == outdated
     assert puts == [key for key, _, _ in catalog.storage.list_keys("batches/")], "results stay until there are others"
     again = catalog.web.post(f"/v1/batches/{batch}/rerun")

@@ -253,7 +253,7 @@ class Batches(RuleBasedStateMachine):
             assert batch.state is books.state
             assert batch.total == len(books.items)
             assert {s: n for s, n in batch.counts.items() if n} == dict(Counter(books.items))
-            letters = self.batches.letters(batch_id, range(1, len(books.items) + 1)) if books.items else ""
+            letters = self.batches.read_letters(batch_id, range(1, len(books.items) + 1)) if books.items else ""
             assert letters.lower() == "".join(_letter(state) for state in books.items)
 
     @invariant()

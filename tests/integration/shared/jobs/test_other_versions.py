@@ -14,7 +14,7 @@ from shared.jobs.model import JobRequest, Source
 from shared.maintenance.batch_rebuild import BatchRebuild
 from shared.maintenance.garbage_collector import Collector
 from shared.maintenance.job_rebuild import rebuild_jobs
-from shared.storage.object_storage import output_key
+from shared.storage.object_keys import output_key
 from tests.fixtures.api import StandIn
 from tests.fixtures.batches import Catalog
 from tests.fixtures.servers import BUCKET

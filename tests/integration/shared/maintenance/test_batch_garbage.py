@@ -48,7 +48,7 @@ def test_nothing_of_a_kept_batch_is_collected(catalog: Catalog, impatient: Setti
 def test_results_lie_in_storage_once_a_batch_has_ended(catalog: Catalog, impatient: Settings) -> None:
     batch = catalog.submit(items=[{"source": catalog.put_song("catalog/a.flac")}] * 5)
     catalog.work_off(batch["id"])
-    assert catalog.batches.feeding.pending_results(batch["id"]) == []
+    assert catalog.batches.feeding.pending_result_numbers(batch["id"]) == []
     assert catalog.batches.feeding.live_ids() == []
     before = catalog.items(batch["id"])
     collect(impatient, catalog)

@@ -18,7 +18,8 @@ from shared.maintenance.job_rebuild import rebuild_jobs
 from shared.queue.dispatcher import JobQueue
 from shared.queue.worker_registry import Worker, WorkerRegistry
 from shared.settings import Settings
-from shared.storage.object_storage import ObjectStorage, output_key, upload_key
+from shared.storage.object_keys import output_key, upload_key
+from shared.storage.object_storage import ObjectStorage
 
 
 class World:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from shared.settings import Settings
-from shared.storage.object_storage import ObjectStorage, upload_key
+from shared.storage.object_keys import upload_key
+from shared.storage.object_storage import ObjectStorage
 from shared.storage.upload_stream import PART_BYTES
 from tests.fixtures.servers import StorageServer
 

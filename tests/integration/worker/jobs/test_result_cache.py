@@ -24,7 +24,7 @@ from shared.maintenance.garbage_collector import Collector
 from shared.redis_client.connection import connect
 from shared.redis_client.scripts import Scripts
 from shared.settings import Settings
-from shared.storage.object_storage import output_key, upload_key
+from shared.storage.object_keys import output_key, upload_key
 from tests.fixtures.api import ENGINE, StandIn
 from worker.child.pool import Children
 from worker.jobs.result_cache import ResultCache

@@ -13,7 +13,7 @@ from shared.jobs.claims import Claim
 from shared.jobs.model import JobRequest, Source
 from shared.jobs.store import new_id
 from shared.jobs.uploads import UploadStore
-from shared.storage.object_storage import job_prefix, upload_key
+from shared.storage.object_keys import job_prefix, upload_key
 from tests.fixtures.api import StandIn
 from worker.jobs.attempt import UPLOADS_AT_ONCE, Attempt, WorkerStoppingError
 from worker.jobs.heartbeat import Heartbeat
