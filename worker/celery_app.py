@@ -130,14 +130,14 @@ def _require_sandbox() -> None:
     holds = launch.protection()
     if settings.require_sandbox and not holds.is_complete:
         raise SystemExit(
-            f"The worker cannot start: REQUIRE_SANDBOX is set, and these are not confined: {holds.open_words}."
+            f"The worker cannot start: REQUIRE_SANDBOX is set, and these are not confined: {holds.gaps_text}."
         )
 
 
 def _log_sandbox() -> None:
     holds = launch.protection()
     if holds.gaps:
-        log.warning("sandbox incomplete", landlock=holds.landlock, seccomp=holds.seccomp, open=holds.open_words)
+        log.warning("sandbox incomplete", landlock=holds.landlock, seccomp=holds.seccomp, open=holds.gaps_text)
     else:
         log.info("sandbox complete", landlock=holds.landlock, seccomp=holds.seccomp)
 

@@ -49,7 +49,7 @@ class ItemParser:
 
     def parse(self, lines: Sequence[ManifestLine], first_number: int) -> list[StoredItem]:
         """Return the items of some lines, numbered from `first_number`. Raises StoreUnavailableError."""
-        uploads = self._look_up(lines)
+        uploads = self._read_uploads(lines)
         return [self._item(line, first_number + i, uploads) for i, line in enumerate(lines)]
 
     def _item(self, line: ManifestLine, number: int, uploads: Mapping[str, Mapping[str, str]]) -> StoredItem:
@@ -122,7 +122,7 @@ class ItemParser:
             raise choice
         return choice
 
-    def _look_up(self, lines: Sequence[ManifestLine]) -> dict[str, dict[str, str]]:
+    def _read_uploads(self, lines: Sequence[ManifestLine]) -> dict[str, dict[str, str]]:
         named = []
         for line in lines:
             source = (line.values or {}).get("source")

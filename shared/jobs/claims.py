@@ -87,13 +87,13 @@ class JobClaims:
         busy_seconds: float = 0.0,
         course: Course = (),
         audio_seconds: float = 0.0,
-        contents: Sequence[str] = (),
+        cache_keys: Sequence[str] = (),
         cached: bool = False,
     ) -> bool:
         """Commit the result; False if the claim is no longer held, and then nothing is written.
 
         `busy_seconds` (how long the job held a slot) and `course` improve the estimates of waiting times;
-        `audio_seconds` counts against the owner's daily quota. `contents` are the keys of the result in the result
+        `audio_seconds` counts against the owner's daily quota. `cache_keys` are those of the result in the result
         cache. `cached`: an earlier job made the result, so neither time counts.
         """
         listed = json.dumps([asdict(o) for o in outputs], separators=(",", ":"))
@@ -108,7 +108,7 @@ class JobClaims:
                 self._retention_ms,
                 int(busy_seconds * 1000),
                 0 if cached else int(audio_seconds * 1000),
-                " ".join(contents),
+                " ".join(cache_keys),
                 int(cached),
                 " ".join(f"{progress:.4f} {share:.4f}" for progress, share in course),
             )

@@ -23,14 +23,13 @@ from shared.settings import Settings
 OWNER_FULL_PAUSE_SECONDS = 15
 """The Retry-After of an owner who has reached the limit of queued jobs."""
 
-
 NO_ROOM_PAUSE_SECONDS = 600
 """The Retry-After of an owner whose quota in storage or Redis is used up. Space becomes free when jobs are deleted or
 expire, and that moment cannot be predicted."""
 
 
 class Admission:
-    """The limits in the form that the scripts take, and the errors for their answers."""
+    """Gives the Lua scripts their limits, and raises an error if a script's answer is a refusal."""
 
     def __init__(self, settings: Settings, client: redis.Redis) -> None:
         self._settings = settings
@@ -49,20 +48,20 @@ class Admission:
         )
 
     def record_limits(self) -> tuple[int, int]:
-        """Return how many bytes of Redis the records of one owner may take, and those of all owners; 0: no limit.
+        """Return the most bytes of Redis for the records of one owner, and for those of all owners; 0: no limit.
 
         Raises StoreFullError if Redis is too full for new records.
         """
         self._memory.require_free_memory()
-        max_bytes = self._memory.filling().max_bytes
+        max_bytes = self._memory.memory_use().max_bytes
         return int(self._settings.max_redis_share_per_owner * max_bytes), int(ADMITTING_SHARE * max_bytes)
 
     def repetition_limit(self) -> int:
         """Return how many bytes of Redis an owner's records may take before Idempotency-Keys are no longer kept."""
-        return int(self._settings.max_redis_share_per_owner * self._memory.filling().max_bytes)
+        return int(self._settings.max_redis_share_per_owner * self._memory.memory_use().max_bytes)
 
     def require_record_room(self, owner: str) -> None:
-        """Raise StoreFullError or RecordsQuotaError if a new record of this owner would be refused."""
+        """Raise StoreFullError or RecordsQuotaError if there is no room for a new record of this owner."""
         self.raise_if_refused(self._scripts.run("jobs/record_room", owner, *self.record_limits()))
 
     def require_free_memory(self) -> None:

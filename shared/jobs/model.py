@@ -174,8 +174,8 @@ class Job:
     """Why the job waits for storage; None if it does not."""
     cached: bool = False
     batch_id: str | None = None
-    contents: tuple[str, ...] = ()
-    """The keys of its result in the result cache; a lookup uses the first."""
+    cache_keys: tuple[str, ...] = ()
+    """Under which keys the result cache has its result; a lookup uses the first."""
 
     def output(self, kind: str, name: str) -> Output | None:
         """Return the output of this kind and name, or None."""
@@ -217,7 +217,7 @@ class Job:
             attempt_errors=tuple(json.loads(e) for e in (record.get("attempt_errors") or "").splitlines()),
             cached=record.get("cached") == "1",
             batch_id=record.get("batch") or None,
-            contents=tuple((record.get("content") or "").split()),
+            cache_keys=tuple((record.get("content") or "").split()),
         )
 
     @classmethod

@@ -6,6 +6,7 @@ does not cause the deletion of everything in storage.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
@@ -39,10 +40,10 @@ log = structlog.get_logger(__name__)
 
 INSTANCE_KEY = "instance"
 
-BATCH = 500
+OBJECTS_AT_ONCE = 500
 """Objects whose records are read in one call. Raising it blocks Redis for longer."""
 
-LISTED = 100
+RECORDS_AT_ONCE = 100
 """Jobs, batches and deletions that are read in one call; a run continues until there are no more."""
 
 
@@ -87,18 +88,18 @@ class Collector:
         done = Collection()
         done.expired_batches = self._expire_batches()
         done.deletions_finished = self._finish_deletions()
-        done.expired_jobs = self._expire()
-        done.uploads = self._abandoned_uploads()
-        knows_storage = self.introduce()
-        done.outputs = self._outputs(knows_storage)
+        done.expired_jobs = self._expire_jobs()
+        done.uploads = self._delete_abandoned_uploads()
+        knows_storage = self.match_instances()
+        done.outputs = self._delete_garbage_outputs(knows_storage)
         if knows_storage:
             done.outputs += self._batch_garbage.remove_stray()
-            done.uploads += self._unrecorded_uploads()
+            done.uploads += self._delete_unrecorded_uploads()
             age = self._settings.upload_abandoned_seconds
             done.multipart_uploads = self._storage.abort_uploads_begun_before(storage_seconds() - age)
         return done
 
-    def introduce(self) -> bool:
+    def match_instances(self) -> bool:
         """Return whether Redis and storage have the same instance id. If both are new, give them one.
 
         If only the storage has an id, Redis lost its data: run `stemqueue-admin rebuild`.
@@ -118,12 +119,12 @@ class Collector:
             log.error("redis and storage do not match: run stemqueue-admin rebuild", storage=found, redis=known)
         return known == found
 
-    def adopt(self) -> None:
+    def adopt_storage_instance(self) -> None:
         """Give Redis the storage's instance id, after the records were rebuilt."""
         try:
             found = b"".join(self._storage.open(INSTANCE_KEY).chunks()).decode()
         except SourceMissingError:
-            self.introduce()
+            self.match_instances()
         else:
             self._set_instance(found)
 
@@ -150,15 +151,15 @@ class Collector:
 
     def _finish_deletions(self) -> int:
         finished = 0
-        while pending := self._store.deletions_pending(LISTED):
+        while pending := self._store.deletions_pending(RECORDS_AT_ONCE):
             for deletion in pending:
                 self.remove(deletion)
             finished += len(pending)
         return finished
 
-    def _expire(self) -> int:
+    def _expire_jobs(self) -> int:
         expired = 0
-        while removed := sum(map(self._expire_job, self._store.expired_ids(LISTED))):
+        while removed := sum(map(self._expire_job, self._store.expired_ids(RECORDS_AT_ONCE))):
             expired += removed
         return expired
 
@@ -172,7 +173,7 @@ class Collector:
 
     def _expire_batches(self) -> int:
         expired = 0
-        while removed := sum(map(self._expire_batch, self._batches.expired_ids(LISTED))):
+        while removed := sum(map(self._expire_batch, self._batches.expired_ids(RECORDS_AT_ONCE))):
             expired += removed
         return expired
 
@@ -184,22 +185,22 @@ class Collector:
             return False
         return True
 
-    def _abandoned_uploads(self) -> int:
+    def _delete_abandoned_uploads(self) -> int:
         removed = 0
         while keys := self._uploads.take_abandoned(self._settings.upload_abandoned_seconds):
             self._storage.delete(keys)
             removed += len(keys)
         return removed
 
-    def _outputs(self, knows_storage: bool) -> int:
+    def _delete_garbage_outputs(self, knows_storage: bool) -> int:
         removed = 0
-        for batch in _batches(self._storage.list_keys("jobs/")):
-            ids = {key.split("/")[1] for key, _ in batch}
+        for objects in _in_groups(self._storage.list_keys("jobs/")):
+            ids = {key.split("/")[1] for key, _ in objects}
             jobs = {j.id: j for j in self._store.read_jobs(sorted(ids))}
             kept = self._batch_garbage.kept_fences([i for i in ids if i not in jobs or jobs[i].batch_id])
             garbage = [
                 key
-                for key, changed_at in batch
+                for key, changed_at in objects
                 if not _is_kept(key, kept) and self._is_garbage(key, changed_at, jobs, knows_storage=knows_storage)
             ]
             self._storage.delete(garbage)
@@ -216,11 +217,11 @@ class Collector:
             return False
         return key not in {o.key for o in job.outputs}
 
-    def _unrecorded_uploads(self) -> int:
+    def _delete_unrecorded_uploads(self) -> int:
         removed = 0
         before = storage_seconds() - self._settings.upload_abandoned_seconds
-        for batch in _batches(self._storage.list_keys("uploads/")):
-            old = [key for key, changed_at in batch if changed_at < before]
+        for objects in _in_groups(self._storage.list_keys("uploads/")):
+            old = [key for key, changed_at in objects if changed_at < before]
             known = self._uploads.recorded_ids([key.removeprefix("uploads/") for key in old])
             garbage = [key for key in old if key.removeprefix("uploads/") not in known]
             self._storage.delete(garbage)
@@ -233,12 +234,7 @@ def _is_kept(key: str, kept: Mapping[str, set[int]]) -> bool:
     return fence.isdigit() and int(fence) in kept.get(job_id, set())
 
 
-def _batches(listing: Iterator[tuple[str, int, float]]) -> Iterator[list[tuple[str, float]]]:
-    batch: list[tuple[str, float]] = []
-    for key, _, changed_at in listing:
-        batch.append((key, changed_at))
-        if len(batch) == BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+def _in_groups(listing: Iterator[tuple[str, int, float]]) -> Iterator[list[tuple[str, float]]]:
+    """Yield keys and modification times, OBJECTS_AT_ONCE at a time."""
+    while objects := [(key, changed_at) for key, _, changed_at in itertools.islice(listing, OBJECTS_AT_ONCE)]:
+        yield objects

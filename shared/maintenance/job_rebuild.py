@@ -12,15 +12,15 @@ from shared.storage.object_storage import ObjectStorage
 
 
 def rebuild_jobs(
-    store: JobStore, storage: ObjectStorage, is_elsewhere: Callable[[str], bool] = lambda _: False
+    store: JobStore, storage: ObjectStorage, belongs_to_batch: Callable[[str], bool] = lambda _: False
 ) -> Iterator[tuple[str, bool]]:
     """Restore the records of all jobs that are in storage and not in Redis; yield (job id, restored).
 
-    Jobs for which `is_elsewhere` returns true are skipped. If several attempts left a document, the one with the
+    Jobs for which `belongs_to_batch` returns true are skipped. If several attempts left a document, the one with the
     highest fence is used. Raises StoreUnavailableError, StorageUnavailableError, RecordTooNewError.
     """
     for job_id, key in _newest_documents(storage):
-        if is_elsewhere(job_id):
+        if belongs_to_batch(job_id):
             continue
         try:
             document = read_document(storage, key)

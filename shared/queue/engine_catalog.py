@@ -39,13 +39,13 @@ class EngineCatalog:
         found = {d["name"]: d for worker in self._workers.live_workers() for d in worker.descriptions}
         return dict(sorted(found.items()))
 
-    def waiting(self) -> set[str]:
+    def engines_without_storage(self) -> set[str]:
         """Return the engines whose live workers are all waiting for storage."""
         workers = self._workers.live_workers()
         served = {engine for worker in workers if not worker.fault for engine in worker.engines}
         return {engine for worker in workers for engine in worker.engines} - served
 
-    def default(self, descriptions: Mapping[str, Any]) -> str:
+    def default_engine(self, descriptions: Mapping[str, Any]) -> str:
         """Return the engine for jobs that do not name one."""
         return self._settings.default_engine or (PREFERRED if PREFERRED in descriptions else FALLBACK)
 
@@ -65,7 +65,7 @@ class EngineCatalog:
         descriptions = self.descriptions()
         if not descriptions:
             return self._choose_without_workers(engine, preset)
-        name = engine or self.default(descriptions)
+        name = engine or self.default_engine(descriptions)
         if name not in descriptions:
             if engine is None:
                 # No live worker has the operator's default engine: its jobs wait for one.
@@ -83,12 +83,12 @@ class EngineCatalog:
 
     def _choose_without_workers(self, engine: str | None, preset: str | None) -> Choice:
         # Jobs may wait for workers that start later, but only for an engine that is known to exist.
-        known = {self.default({}), PREFERRED, FALLBACK, *(line.engine for line in self._queue.queue_lengths())}
+        known = {self.default_engine({}), PREFERRED, FALLBACK, *(line.engine for line in self._queue.queue_lengths())}
         if engine is not None and engine not in known:
             raise WorkersUnavailableError(
                 f"No worker is running, so the engine {engine!r} cannot be checked. Try again later."
             )
-        return Choice(engine or self.default({}), preset)
+        return Choice(engine or self.default_engine({}), preset)
 
 
 def _check_preset(description: Mapping[str, Any], preset: str | None) -> list[dict[str, Any]]:

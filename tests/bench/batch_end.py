@@ -106,7 +106,7 @@ class StandInWorker:
             outputs=[],
             probed={"duration_seconds": 215.25, "sha256": job_id + job_id, "channels": 2, "sample_rate_hz": 44_100},
             report={"engine_version": self.version, "seconds": {"total": 31.5}},
-            contents=[f"{number:032x}"],
+            cache_keys=[f"{number:032x}"],
         )
 
 

@@ -73,8 +73,8 @@ class Bench:
             "bit_rate": 320_000,
         }
         report = {"engine_version": "1", "seconds": {str(n): 1.234 for n in range(12)}, "notes": ["x" * 300]}
-        contents = [NOISE.randbytes(32).hex()]
-        assert self.store.claims.succeed(claim, outputs=outputs, probed=probed, report=report, contents=contents)
+        cache_keys = [NOISE.randbytes(32).hex()]
+        assert self.store.claims.succeed(claim, outputs=outputs, probed=probed, report=report, cache_keys=cache_keys)
 
     def upload(self) -> None:
         """Record an upload."""

@@ -86,7 +86,7 @@ def test_a_worker_that_is_cut_off_loses_its_job_to_another_and_cannot_commit_lat
     assert job["attempt"] == 2
     assert [e["code"] for e in job["attempt_errors"]] == ["worker_lost"]
     # Long done with its own run, and with nobody to tell it to.
-    waits = "storage unavailable: a result is kept" if storage_too else "end of an attempt not taken yet"
+    waits = "storage unavailable: a result is kept" if storage_too else "attempt's end not recorded yet"
     wait_until(lambda: any(waits in line for line in deployment.lines), 60, "the late commit")
     assert cut_off.job_folders()
     cut_off.come_back()

@@ -47,12 +47,12 @@ class ManifestReader:
     catalog: EngineCatalog
 
     def read_chunks(self, batch: Batch, chunks: int, proceed: Callable[[], bool]) -> None:
-        """Read up to so many further chunks, as long as `proceed` returns True."""
-        reader = ItemParser(self.settings, self.uploads, self.catalog, batch.request)
+        """Read at most `chunks` further chunks, as long as `proceed` returns True."""
+        parser = ItemParser(self.settings, self.uploads, self.catalog, batch.request)
         try:
             lines = self._lines(batch)
             for _ in range(chunks):
-                if not self._read_chunk(batch, reader, lines):
+                if not self._read_chunk(batch, parser, lines):
                     return
                 batch = self.batches.read_batch(batch.id)
                 if batch.is_read or not proceed():
@@ -66,9 +66,9 @@ class ManifestReader:
                 batch, cursor=batch.cursor, letters="", uploads=[], is_last=True, error=reported
             )
 
-    def _read_chunk(self, batch: Batch, reader: ItemParser, lines: Iterator[tuple[ManifestLine, str]]) -> bool:
+    def _read_chunk(self, batch: Batch, parser: ItemParser, lines: Iterator[tuple[ManifestLine, str]]) -> bool:
         taken = list(itertools.islice(lines, CHUNK_ITEMS))
-        items = reader.parse([line for line, _ in taken], batch.total + 1)
+        items = parser.parse([line for line, _ in taken], batch.total + 1)
         if batch.total + len(items) > MAX_ITEMS:
             raise ManifestInvalidError(f"The manifest has more than {MAX_ITEMS:,} lines.")
         marks: list[str] = []

@@ -45,10 +45,10 @@ class BatchReruns:
     def _find_outdated(self, batch: Batch, chunk: int, versions: Mapping[str, str]) -> dict[int, str]:
         """Return the numbers of items that another version made, each with the engine and version that made it."""
         found = {}
-        for standing in self.items.read_chunk(batch, chunk, state=ItemState.SUCCEEDED):
-            engine, version = str((standing.item.request or {}).get("engine")), standing.result.engine_version
+        for status in self.items.read_chunk(batch, chunk, state=ItemState.SUCCEEDED):
+            engine, version = str((status.item.request or {}).get("engine")), status.result.engine_version
             if engine in versions and versions[engine] != version:
-                found[standing.item.number] = made_by(engine, version)
+                found[status.item.number] = made_by(engine, version)
         return found
 
     def _compacted_numbers(self, batch_id: str, chunk: int) -> set[int]:

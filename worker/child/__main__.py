@@ -35,7 +35,7 @@ SendEvent = Callable[[Mapping[str, Any]], None]
 
 
 def main() -> None:
-    """Do the work that comes until the pipe is closed."""
+    """Run separations until the pipe is closed."""
     use_one_heap()
     send_event = _take_over_stdout()
     # Only now is the pipe safe from what these imports may print.

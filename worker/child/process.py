@@ -1,4 +1,4 @@
-"""The supervisor's side of a child process: starts it, sends it work, reads its events, measures its memory, ends it.
+"""The worker's side of a child process: starts it, sends it work, reads its events, measures its memory, ends it.
 
 A child gets none of the worker's credentials and no more threads than its share. It leads a process group of its own,
 so that everything it started ends with it. It runs in a sandbox (sandbox.py) from its first instruction.

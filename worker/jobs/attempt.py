@@ -21,7 +21,7 @@ from shared.jobs.model import Output
 from shared.settings import Settings, split_names
 from shared.storage.object_keys import output_key
 from shared.storage.object_storage import ObjectStorage
-from worker.child.pool import Children
+from worker.child.pool import ChildPool
 from worker.child.process import ChildGoneError, ChildProcess
 from worker.jobs.heartbeat import Heartbeat
 from worker.jobs.memory_limit import MemoryLimit
@@ -76,7 +76,7 @@ class Attempt:
     """One run of one job; `folder` is its scratch folder, which the caller removes.
 
     `busy_seconds` is how long it held a child; `input_sha256` is the hash of the mixture, once it is fetched;
-    `contents` are the names of its result in the result cache; `has_stored` tells whether storage may hold outputs of
+    `cache_keys` are the keys of its result in the result cache; `has_stored` tells whether storage may hold outputs of
     this run.
     """
 
@@ -96,7 +96,7 @@ class Attempt:
         self._stored: dict[str, Output] = {}
         self.has_stored = False
         self.input_sha256: str | None = None
-        self.contents: Sequence[str] = ()
+        self.cache_keys: Sequence[str] = ()
 
     def check_may_continue(self) -> None:
         """Raise if the run must end now: the claim is lost, the worker stops, or the time is used up."""
@@ -127,7 +127,7 @@ class Attempt:
         self.input_sha256 = digest.hexdigest()
         return self.input_sha256
 
-    def separate(self, children: Children) -> Outcome:
+    def separate(self, children: ChildPool) -> Outcome:
         """Separate the mixture in a child, which is killed if the run must end early."""
         priority = self.claim.job.request.priority
         with children.lend(priority, check=self._check_while_waiting) as child:

@@ -86,7 +86,7 @@ class AttemptEnd:
                 busy_seconds=attempt.busy_seconds,
                 course=course,
                 audio_seconds=separated_seconds(outputs),
-                contents=attempt.contents,
+                cache_keys=attempt.cache_keys,
                 cached=cached,
             )
         )
@@ -99,7 +99,7 @@ class AttemptEnd:
 
         With a `reason` why the storage does not serve this job, the job waits before it is published again.
         """
-        # Before anything else: a stopping worker has little time, and Redis may be stopping too.
+        # This comes first: a stopping worker has little time, and Redis may be stopping too.
         taken = self._persist(lambda: self.store.claims.hand_back(attempt.claim, reason=reason))
         if not taken:
             return self._refused(attempt, taken)
@@ -138,9 +138,9 @@ class AttemptEnd:
             log.warning("failure not written to storage", error=storage_error.message)
 
     def _persist(self, write: Callable[[], bool]) -> bool | None:
-        """Write the end of an attempt and wait for Redis if it is away; a stopping worker waits a short time only.
+        """Record the end of an attempt. Waits for an unavailable Redis; a stopping worker waits only for a short time.
 
-        None means that nobody knows whether Redis has it. Then nothing may be discarded, and the rescuer decides.
+        Returns None if it is unknown whether Redis has the end. Then nothing may be discarded, and the rescuer decides.
         """
         trouble, give_up_at = Trouble(), float("inf")
         while True:
@@ -148,18 +148,18 @@ class AttemptEnd:
                 return write()
             except StoreUnavailableError as error:
                 if trouble.should_log():
-                    log.warning("end of an attempt not taken yet", error=error.message)
+                    log.warning("attempt's end not recorded yet: redis unavailable", error=error.message)
                 if self.stopping.is_set():
                     give_up_at = min(give_up_at, time.monotonic() + STOP_PATIENCE_SECONDS)
                     time.sleep(0.2)
                 else:
                     self.stopping.wait(1.0)
                 if time.monotonic() > give_up_at:
-                    log.warning("end of an attempt not written: redis is away", error=error.message)
+                    log.warning("attempt's end not recorded: redis unavailable", error=error.message)
                     return None
 
     def _discard_outputs(self, attempt: Attempt) -> None:
-        """Delete what this attempt stored; what cannot be deleted now is left for the garbage collector."""
+        """Delete the outputs that this attempt stored. The garbage collector deletes what cannot be deleted now."""
         if not attempt.has_stored or self.watch.fault:
             return
         claim = attempt.claim

@@ -1,7 +1,7 @@
 """Renews the lease of a claim while its job runs, and notices when the claim is lost.
 
-It runs in a thread of its own, so that a slow transfer cannot cost the lease. While Redis is away the job goes on: the
-next heartbeat that Redis answers tells whether the claim was lost, and the fence guards the commit.
+It runs in a thread of its own, so that a slow transfer cannot cost the lease. While Redis is unavailable the job
+continues: the next heartbeat that Redis answers tells whether the claim was lost, and the fence guards the commit.
 """
 
 from __future__ import annotations

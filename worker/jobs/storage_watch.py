@@ -22,17 +22,17 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 JOBS_IN_A_ROW = 3
-"""After so many different jobs in a row that the storage did not serve, the worker pauses although the probe works: the
-storage is half broken. A single job that fails again and again does not count. Raising it makes workers claim more
-jobs that such a storage does not serve."""
+"""After storage errors of this many different jobs in a row, the worker pauses although the probe works: the storage is
+partly broken. A single job that fails again and again does not count. Raising it makes workers claim more jobs that
+such a storage does not serve."""
 
 LONGEST_PAUSE_SECONDS = 20.0
-"""The longest pause for a half-broken storage. Raising it delays jobs once the storage is in order again."""
+"""The longest pause for a partly broken storage. Raising it delays jobs once the storage is in order again."""
 
 LONGEST_PROBE_PAUSE_SECONDS = 3.0
 """The longest pause between two probes of an unavailable storage. Raising it delays jobs after an outage."""
 
-LOOK_SECONDS = 0.2
+CHECK_SECONDS = 0.2
 """How often a thread that waits for the storage calls its `check`."""
 
 LONGEST_RETRY_PAUSE_SECONDS = 60.0
@@ -56,7 +56,7 @@ class StorageWatch:
         return self._fault
 
     def report_failure(self, error: StorageUnavailableError, job_id: str | None = None) -> bool:
-        """Note that a call failed; return whether the storage as a whole is unavailable.
+        """Record that a call failed; return whether the storage as a whole is unavailable.
 
         `job_id`: the job that was not served, if it needed the bucket of uploads and outputs, which all jobs need.
         """
@@ -71,7 +71,7 @@ class StorageWatch:
         return found is not None
 
     def report_success(self) -> None:
-        """Note that the storage has served a job."""
+        """Record that the storage has served a job."""
         with self._changed:
             self._failed_jobs.clear()
 
@@ -79,7 +79,7 @@ class StorageWatch:
         """Return once the storage is available or the worker stops; `check` is called meanwhile and may raise."""
         while self._fault and not self._stopping.is_set():
             with self._changed:
-                self._changed.wait(LOOK_SECONDS)
+                self._changed.wait(CHECK_SECONDS)
             check()
 
     def repeat_until_served(self, call: Callable[[], T], check: Callable[[], None]) -> T:
@@ -139,5 +139,5 @@ class StorageWatch:
 def _sleep(seconds: float, check: Callable[[], None]) -> None:
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:
-        time.sleep(min(LOOK_SECONDS, left))
+        time.sleep(min(CHECK_SECONDS, left))
         check()

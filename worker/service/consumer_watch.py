@@ -1,7 +1,7 @@
 """Notices when the Celery consumer of this worker has died or hangs.
 
-Celery runs the consumer in the main thread, the worker heartbeat has a thread of its own: without this watch, a worker
-that receives no more messages would count as alive for ever.
+Celery runs the consumer in the main thread; the worker heartbeat has a thread of its own. So without this watch, a
+worker that receives no more messages would count as alive forever.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LONGEST_STEP_SECONDS = 5.0
 class ConsumerWatch:
     """Counts the seconds since the consumer's last sign of life.
 
-    Celery's main thread calls `sign_of_life`, the background thread the rest.
+    Celery's main thread calls `sign_of_life`; the queue thread calls the other methods.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -34,7 +34,7 @@ class ConsumerWatch:
         self._checked_at = clock()
 
     def sign_of_life(self) -> None:
-        """Note that the consumer has started or its event loop has turned."""
+        """Record that the consumer has started or its event loop has turned."""
         self._signs += 1
 
     def is_dead(self) -> bool:
@@ -48,7 +48,7 @@ class ConsumerWatch:
         return self._silent_seconds >= MAX_SILENT_SECONDS
 
     def redis_is_away(self) -> None:
-        """Begin to count anew: Celery reconnects by itself once Redis is back."""
+        """Restart the count: Celery reconnects by itself once Redis is back."""
         self._silent_seconds, self._checked_at = 0.0, self._clock()
 
 

@@ -1,6 +1,6 @@
-"""Two background threads for work that nobody waits for: feeding batches, and collecting garbage.
+"""Two background threads: one feeds batches, the other collects garbage.
 
-Both wait on the storage, so they have threads apart from the queue's: they must not delay heartbeats and rescue.
+Both wait for the storage, so they are separate from the queue thread: they must not delay heartbeats and rescue.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class FeederThread:
         self._thread.start()
 
     def wake(self) -> None:
-        """Have the next round begin at once."""
+        """Start the next round at once."""
         self._wake.set()
 
     def _run(self) -> None:

@@ -59,8 +59,8 @@ class QueueThread:
         self._heartbeat_at = 0.0
         self._rescue_at = 0.0
         self._redis_was_away = False
-        # If leases ran out during an outage, their workers may still be alive: let them renew first, for as long as a
-        # lease lasts. A worker that starts cannot know whether there was an outage just now.
+        # Leases that ran out during an outage may belong to live workers, so these get the time of a lease to renew
+        # them. A worker that starts cannot know whether there has just been an outage.
         self._leases_at = time.monotonic() + min(settings.lease_seconds, 10.0)
         self._thread = threading.Thread(target=self._run, name="queue", daemon=True)
 
@@ -69,7 +69,7 @@ class QueueThread:
         self._thread.start()
 
     def wake(self) -> None:
-        """Have the next round begin at once."""
+        """Start the next round at once."""
         self._wake.set()
 
     def _run(self) -> None:
@@ -85,7 +85,7 @@ class QueueThread:
                 if trouble.should_log():
                     log.warning("redis unavailable", error=error.message)
             except Exception:
-                # Without this thread the worker would count as dead, and its jobs would be given to others.
+                # Without this thread the worker would count as dead, and other workers would get its jobs.
                 log.exception("queue thread failed")
                 is_dead = self._consumer_watch.is_dead()
                 self._rescue_at = time.monotonic() + self._settings.rescue_seconds

@@ -1,4 +1,4 @@
-"""A worker's own folder below the shared scratch folder, and the removal of folders that dead workers left.
+"""A worker's own folder below the shared scratch folder. Also removes the folders of dead workers.
 
 A worker holds a lock on its folder; the kernel releases it when the process ends, however it ends. Workers of one
 deployment may share a scratch folder, and clean up after each other.
@@ -76,7 +76,7 @@ class ScratchFolder:
 
 
 def _is_of_other_deployment(folder: Path, deployment: str) -> bool:
-    """Tell whether a live worker of another deployment holds the folder."""
+    """Return whether a live worker of another deployment holds the folder."""
     try:
         lock = os.open(folder / LOCK_NAME, os.O_RDWR)
     except OSError:

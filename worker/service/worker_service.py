@@ -1,4 +1,4 @@
-"""Wires the parts of a worker process together, and runs the jobs that messages name.
+"""Builds the parts of a worker process, and runs the jobs that messages name.
 
 `start` starts the background threads: the queue's (queue_thread.py), the feeder's and the collector's
 (maintenance_threads.py), and the storage watch.
@@ -36,7 +36,7 @@ from shared.settings import Settings
 from shared.storage.object_storage import ObjectStorage
 from worker.batches.feeder import BatchFeeder
 from worker.batches.results import BatchResults
-from worker.child.pool import Children
+from worker.child.pool import ChildPool
 from worker.jobs.attempt_end import STOP_PATIENCE_SECONDS
 from worker.jobs.result_cache import ResultCache
 from worker.jobs.storage_watch import StorageWatch
@@ -76,7 +76,7 @@ class WorkerService:
         self.workers = WorkerRegistry(settings, client)
         self.counters = Counters(client, settings.redis_prefix)
         self.scratch = ScratchFolder(settings.scratch_folder, self.worker.id, deployment_of(settings))
-        self.children = Children(settings, self.scratch.path, self.counters)
+        self.children = ChildPool(settings, self.scratch.path, self.counters)
         self.watch = StorageWatch(storage, self.stopping, self._wake_threads)
         self.consumer_watch = ConsumerWatch()
         self.supervisor = self._make_supervisor(client, storage, batches)
@@ -155,7 +155,7 @@ class WorkerService:
         if self.watch.fault:
             self._wait_for_storage(job_id)
             return
-        # One claim at a time, so that each sees which slots those before it have taken.
+        # One claim at a time, so that each sees the slots that earlier claims have taken.
         with self._claiming:
             if self._pass_on(job_id):
                 return
@@ -171,7 +171,7 @@ class WorkerService:
         self._wake_threads()
 
     def stop(self) -> None:
-        """Have running jobs handed back."""
+        """Hand running jobs back to the queue, and take no more."""
         self.stopping.set()
         self._wake_threads()
 
@@ -205,7 +205,7 @@ class WorkerService:
             os._exit(CONSUMER_DEAD)
 
     def _wait_for_storage(self, job_id: str) -> None:
-        """Put the message's job back into its queue, and hold this thread until the storage serves."""
+        """Put the message's job back into its queue, and block this thread until the storage is available."""
         try:
             self.queue.put_back(job_id)
         except StoreUnavailableError as error:
@@ -221,7 +221,8 @@ class WorkerService:
     def _claim(self, job_id: str) -> Claim | None:
         """Claim a job, or return None if it cannot be claimed.
 
-        While Redis is away the same claim is tried again: the first call may have succeeded, and its answer been lost.
+        While Redis is unavailable, the same claim is tried again: the first call may have succeeded, and only its
+        answer may have been lost.
         """
         token, trouble = secrets.token_hex(8), Trouble()
         while True:

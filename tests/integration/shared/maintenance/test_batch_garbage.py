@@ -106,7 +106,7 @@ def test_a_lost_redis_takes_no_batch_with_it(catalog: Catalog, impatient: Settin
     assert dict(BatchRebuild(catalog.batches, catalog.storage).restore_all()) == {done: False, half: False}
     store, holds = catalog.stand_in.store, catalog.batches.holds_job
     assert list(rebuild_jobs(store, catalog.storage, holds)) == [], "its jobs stay with the batch"
-    Collector(impatient, catalog.storage).adopt()
+    Collector(impatient, catalog.storage).adopt_storage_instance()
     catalog.stand_in.announce()
     catalog.feed()
     assert catalog.read(done)["state"] == "ended"

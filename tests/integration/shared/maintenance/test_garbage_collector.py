@@ -128,7 +128,7 @@ def test_a_job_past_its_retention_goes_with_all_its_objects(settings: Settings) 
 
 
 def test_one_run_removes_however_many_have_expired(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collector_module, "LISTED", 2)
+    monkeypatch.setattr(collector_module, "RECORDS_AT_ONCE", 2)
     world = World(settings, retention_days=0.05 / 86_400)
     for _ in range(5):
         world.succeed(world.running())
@@ -171,7 +171,7 @@ def test_a_lost_redis_takes_nothing_with_it_and_records_are_rebuilt(world: World
     world.collect()
     assert output.key in world.stored(), "an empty Redis is not believed"
     assert list(rebuild_jobs(world.store, world.storage)) == [(claim.job.id, True)]
-    world.collector.adopt()
+    world.collector.adopt_storage_instance()
     (after,) = world.store.read_jobs([claim.job.id])
     assert (after.state, after.outputs, after.report, after.probed) == (
         before.state,

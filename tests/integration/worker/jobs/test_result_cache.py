@@ -26,7 +26,7 @@ from shared.redis_client.scripts import Scripts
 from shared.settings import Settings
 from shared.storage.object_keys import output_key, upload_key
 from tests.fixtures.api import ENGINE, StandIn
-from worker.child.pool import Children
+from worker.child.pool import ChildPool
 from worker.jobs.result_cache import ResultCache
 from worker.jobs.storage_watch import StorageWatch
 from worker.jobs.supervisor import Supervisor
@@ -57,7 +57,7 @@ class World(StandIn):
             settings=self.settings,
             store=self.store,
             storage=self.storage,
-            children=Children(self.settings, self.folder, counters),
+            children=ChildPool(self.settings, self.folder, counters),
             counters=counters,
             stopping=stopping,
             scratch_folder=self.folder / "jobs",
@@ -83,9 +83,9 @@ class World(StandIn):
             stored = self.storage.put_bytes(name.encode() * 100, key, "audio/flac")
             output = Output(name, "stem", key, f"{name}.flac", "audio/flac", stored.size_bytes, stored.sha256, DETAILS)
             outputs.append(output.stored(key, stored.etag))
-        contents = self.earlier.contents_of(claim.job)
+        cache_keys = self.earlier.cache_keys_of(claim.job)
         assert self.store.claims.succeed(
-            claim, outputs=outputs, probed={"channels": 2}, report={"a": 1}, busy_seconds=8.0, contents=contents
+            claim, outputs=outputs, probed={"channels": 2}, report={"a": 1}, busy_seconds=8.0, cache_keys=cache_keys
         )
         return self.store.read_jobs([claim.job.id])[0]
 
@@ -97,10 +97,10 @@ class World(StandIn):
     def find(self, **changes: Any) -> Job | None:
         """Return the earlier job whose outputs a new one is answered with."""
         claim = self.submit(**changes)
-        contents = self.earlier.contents_of(claim.job)
-        if not contents or claim.job.request.no_cache:
+        cache_keys = self.earlier.cache_keys_of(claim.job)
+        if not cache_keys or claim.job.request.no_cache:
             return None
-        known = self.earlier.reserve(claim, contents).known_job_id
+        known = self.earlier.reserve(claim, cache_keys).known_job_id
         return self.earlier.find_earlier_job(known, claim.job) if known else None
 
     def read(self, output: Output) -> bytes:

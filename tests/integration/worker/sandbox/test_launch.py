@@ -20,7 +20,7 @@ PYTHON = str(Path(sys.executable).resolve())
 @pytest.fixture(autouse=True)
 def _complete() -> None:
     if not launch.protection().is_complete:
-        pytest.skip(f"this machine leaves open: {launch.protection().open_words}")
+        pytest.skip(f"this machine leaves open: {launch.protection().gaps_text}")
 
 
 def sandbox(*allowed: tuple[str, Path]) -> launch.Sandbox:
