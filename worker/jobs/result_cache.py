@@ -54,7 +54,7 @@ class ResultCache:
     engines: Sequence[Mapping[str, Any]]
 
     def cache_keys_of(self, job: Job, sha256: str | None = None) -> tuple[str, ...]:
-        """Return the cache keys of the job's result. Only the first is looked up; all are recorded when the job succeeds.
+        """Return the cache keys of the job's result. Only the first is looked up; a success is recorded under all.
 
         Empty if they cannot be computed: if the mixture has not been hashed and `sha256` is not given.
         """
