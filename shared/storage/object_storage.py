@@ -264,13 +264,12 @@ class ObjectStorage:
         """Abort multipart uploads that began before `moment` (seconds since 1970); return their number."""
         aborted = 0
         with storage_faults():
-            for page in self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket):
-                for upload in page.get("Uploads", []):
-                    if upload["Initiated"].timestamp() < moment:
-                        self._client.abort_multipart_upload(
-                            Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"]
-                        )
-                        aborted += 1
+            pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket)
+            for upload in itertools.chain.from_iterable(page.get("Uploads", []) for page in pages):
+                if upload["Initiated"].timestamp() < moment:
+                    key, upload_id = upload["Key"], upload["UploadId"]
+                    self._client.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload_id)
+                    aborted += 1
         return aborted
 
     def delete_below(self, prefix: str) -> int:

@@ -98,21 +98,26 @@ class BatchFeeder:
         for batch_id in live:
             if self.stopping.is_set():
                 return False
-            if not self.batches.feeding.lock(batch_id, self.name, self._lock_seconds):
-                continue
-            try:
-                more |= self._advance_batch(batch_id)
-            except BatchNotFoundError:
-                continue
-            except StemqueueError as error:
-                # A fault of one batch, such as an unavailable bucket, must not stop the others.
-                if self._troubles.setdefault(batch_id, Trouble()).should_log():
-                    log.warning("batch postponed", batch=batch_id, error=error.message)
-            else:
-                self._troubles.pop(batch_id, None)
-            finally:
-                self.batches.feeding.lock(batch_id, self.name, 0)
+            if self.batches.feeding.lock(batch_id, self.name, self._lock_seconds):
+                more |= self._advance_locked_batch(batch_id)
         return more
+
+    def _advance_locked_batch(self, batch_id: str) -> bool:
+        """Do one turn of work for a batch, release its lock, and return whether more can be done at once."""
+        try:
+            more = self._advance_batch(batch_id)
+        except BatchNotFoundError:
+            return False
+        except StemqueueError as error:
+            # A fault of one batch, such as an unavailable bucket, must not stop the others.
+            if self._troubles.setdefault(batch_id, Trouble()).should_log():
+                log.warning("batch postponed", batch=batch_id, error=error.message)
+            return False
+        else:
+            self._troubles.pop(batch_id, None)
+            return more
+        finally:
+            self.batches.feeding.lock(batch_id, self.name, 0)
 
     def _advance_batch(self, batch_id: str) -> bool:
         batch = self.batches.read_batch(batch_id)

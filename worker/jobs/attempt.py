@@ -15,7 +15,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from shared.errors import OutOfMemoryError, SeparationFailedError, SeparationTimeoutError
+from shared.errors import OutOfMemoryError, ResourceError, SeparationFailedError, SeparationTimeoutError
 from shared.jobs.claims import Claim, Course
 from shared.jobs.model import Output
 from shared.settings import Settings, split_names
@@ -185,12 +185,7 @@ class Attempt:
             try:
                 event = child.read_event(LISTEN_SECONDS)
             except ChildGoneError as gone:
-                if gone.return_code == -signal.SIGKILL and oom_kills() > killed_before:
-                    raise OutOfMemoryError(
-                        "The kernel killed the separation because the machine ran out of memory."
-                    ) from gone
-                message = f"The separation process ended unexpectedly (exit status {gone.return_code})."
-                raise SeparationFailedError(message) from gone
+                raise _error_of(gone, was_oom=oom_kills() > killed_before) from gone
             self.check_may_continue()
             memory.check_limit()
             if event and (outcome := self._handle_event(event)):
@@ -248,3 +243,10 @@ class Attempt:
             ffmpeg_path=settings.ffmpeg_path,
             extra_engines=split_names(settings.extra_engines),
         )
+
+
+def _error_of(gone: ChildGoneError, *, was_oom: bool) -> ResourceError:
+    """Return the job's error for a child that ended. `was_oom`: the kernel has killed a process for memory."""
+    if was_oom and gone.return_code == -signal.SIGKILL:
+        return OutOfMemoryError("The kernel killed the separation because the machine ran out of memory.")
+    return SeparationFailedError(f"The separation process ended unexpectedly (exit status {gone.return_code}).")

@@ -1,4 +1,4 @@
-"""Log lines are one line each, in one form, whoever writes them."""
+"""Each log event is one line in one format, whichever library writes it."""
 
 from __future__ import annotations
 

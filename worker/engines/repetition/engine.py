@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from worker.engines.interface import AudioSource, EngineDescription, FloatArray, Progress
 from worker.engines.repetition.description import DESCRIPTION, PresetSettings
-from worker.engines.repetition.separation import Separation
+from worker.engines.repetition.separation import TrackSeparation
 from worker.engines.repetition.spectra import N_BANDS
 from worker.engines.repetition.steadiness import n_short_bins
 from worker.engines.repetition.track_tiles import TILE_FRAMES, TrackTiles
@@ -83,7 +83,7 @@ class RepetitionEngine:
         stop = source.n_samples if stop is None else stop
         # BLAS would otherwise start threads of its own within each of the pool's.
         with ThreadPoolExecutor(threads) as pool, threadpool_limits(1):
-            separation = Separation(self._settings, source, pool)
+            separation = TrackSeparation(self._settings, source, pool)
             for block, fraction_done in separation.separate_range(start, stop):
                 yield block
                 if progress is not None:

@@ -56,7 +56,7 @@ class _VoiceEstimate:
     total_energy: EnergyArray
 
 
-class Separation:
+class TrackSeparation:
     """One pass over one source."""
 
     def __init__(self, settings: PresetSettings, source: AudioSource, pool: ThreadPoolExecutor) -> None:

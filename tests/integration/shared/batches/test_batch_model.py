@@ -1,4 +1,4 @@
-"""The batches' Lua scripts against a model: whatever order things happen in, counts, letters and jobs agree."""
+"""The batches' Lua scripts against a model: in whatever order things happen, counts, letters and jobs agree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Lua scripts against a model: whatever order things happen in, record, line and counters agree."""
+"""The Lua scripts against a model: in whatever order things happen, the record, the queues and the counters agree."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ STEM = Output("vocals", "stem", "jobs/x/1/vocals.flac", "vocals.flac", "audio/fl
 
 
 class LifeCycle(RuleBasedStateMachine):
-    """Does what clients, workers and the rescuer do, in any order, and keeps its own books."""
+    """Does what clients, workers and the rescuer do, in any order, and keeps its own account of what must result."""
 
     redis_url = ""
 

@@ -1,4 +1,4 @@
-"""Old and new processes share Redis and storage: what a newer one wrote is read, or refused in a sentence."""
+"""Old and new processes share Redis and storage: records of a newer version are read, or refused with a clear error."""
 
 from __future__ import annotations
 
@@ -113,6 +113,6 @@ def read_object(stand_in: StandIn, key: str) -> bytes:
 
 
 def change_object(stand_in: StandIn, key: str, **members: Any) -> None:
-    """Give a stored document other or more members."""
+    """Change or add members of a stored document."""
     document = {**json.loads(read_object(stand_in, key)), **members}
     stand_in.storage.put_bytes(json.dumps(document).encode(), key, "application/json")

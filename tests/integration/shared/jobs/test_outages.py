@@ -1,4 +1,4 @@
-"""What an outage of Redis or of the storage does to records: it costs no attempt, and everybody is told."""
+"""An outage of Redis or of the storage costs no job an attempt, and the records show it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FAULT = "The storage refuses (SlowDown)."
 
 
 def let_the_lease_run_out(store: JobStore, job_id: str, *, renewed_ms_ago: int) -> None:
-    """Have the last heartbeat be that long ago; leases last a minute."""
+    """Set back the time of the last heartbeat by this many seconds; leases last a minute."""
     seconds, microseconds = store._redis.time()
     now_ms = 1000 * seconds + microseconds // 1000
     store._redis.zadd("sq:running", {job_id: now_ms - renewed_ms_ago + 60_000})

@@ -1,4 +1,4 @@
-"""The table of transitions is what the Lua scripts do: each action is tried on a job in each state."""
+"""The Lua scripts make exactly the transitions of the table: each action is tried on a job in each state."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ WAYS_TO: Mapping[JobState, str | None] = {
 
 
 def job_in(stand_in: StandIn, state: JobState) -> Claim:
-    """Return a job in this state, with the last claim of it."""
+    """Return a job in this state, and its last claim."""
     job = stand_in.store.submit(REQUEST)
     stand_in.queue.dispatch()
     claim = stand_in.claim(job.id)

@@ -1,4 +1,4 @@
-"""What batches have in storage: nothing of a kept one is collected, all of one that goes is, and Redis may be lost."""
+"""Objects of batches: those of existing batches stay, those of deleted ones go, and Redis may lose its data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.fixtures.batches import Catalog, jsonl
 
 @pytest.fixture
 def impatient(catalog: Catalog) -> Settings:
-    """Settings by which everything without a record is old at once."""
+    """Settings with which everything without a record counts as old."""
     return catalog.settings.model_copy(update={"upload_abandoned_seconds": 0.05})
 
 

@@ -1,4 +1,4 @@
-"""Garbage is what no job needs; everything else stays, above all when Redis is lost."""
+"""Only objects that no job needs are deleted, also when Redis has lost its data."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from shared.storage.object_storage import ObjectStorage
 
 
 class World:
-    """Store, queue and storage on real servers, with retention short enough to see it pass."""
+    """Store, queue and storage on real servers, with a retention that ends within the test."""
 
     def __init__(self, settings: Settings, **changes: object) -> None:
         self.settings = settings.model_copy(

@@ -1,4 +1,4 @@
-"""Who comes next, and to which worker: owners and batches take turns, and no job waits while a slot is free."""
+"""Which job is next, and on which worker: owners and batches take turns, and no job waits while a slot is free."""
 
 from __future__ import annotations
 

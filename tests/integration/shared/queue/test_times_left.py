@@ -1,4 +1,4 @@
-"""The time left that is told of jobs of mixed lengths: right within a factor of two, queued and running."""
+"""The estimates of the time left, for jobs of mixed lengths: right within a factor of two, queued and running."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BYTES_PER_SECOND = 16_000
 """Of these "MP3s": half of what a guess takes for granted."""
 
 BASE, PER_SECOND = 0.2, 0.02
-"""What a job takes: seconds, and seconds for each second of audio."""
+"""How long a job takes: seconds, and seconds for each second of audio."""
 
 STAGES = (("decode", 0.10, 0.04), ("separate", 0.5, 0.8), ("encode", 0.8, 0.9), ("illustrate", 1.0, 0.95))
 """When a stage ends, in shares of the time, and what progress is then shown: not quite the same."""
@@ -31,7 +31,7 @@ STAGES = (("decode", 0.10, 0.04), ("separate", 0.5, 0.8), ("encode", 0.8, 0.9), 
 
 @dataclass
 class SleepingWorkers:
-    """STAND-IN for workers: their jobs sleep as long as their audio lets expect, and tell their progress meanwhile."""
+    """STAND-IN for workers: their jobs sleep for the time that their audio should take, and report progress."""
 
     settings: Settings
     lengths: dict[str, float]
@@ -47,12 +47,12 @@ class SleepingWorkers:
         self._threads = [threading.Thread(target=self._serve) for _ in range(self.slots + 1)]
 
     def start(self) -> None:
-        """Begin to work."""
+        """Start the threads."""
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
-        """End."""
+        """Stop the threads."""
         self.over.set()
         for thread in self._threads:
             thread.join()
@@ -124,7 +124,7 @@ def test_jobs_of_mixed_lengths_are_told_apart(settings: Settings, slots: int, co
 
 
 def follow(workers: SleepingWorkers, ids: list[str]) -> dict[str, list[tuple[float, float]]]:
-    """Return what was told and what was true, of each state."""
+    """Return the estimates and the true times, for each state."""
     told = list[tuple[str, str, float, float]]()
 
     def look() -> bool:

@@ -1,4 +1,4 @@
-"""What a job usually takes, as a preflight tells it."""
+"""How long a job usually takes, as preflights report it."""
 
 from __future__ import annotations
 

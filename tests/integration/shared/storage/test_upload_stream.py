@@ -1,4 +1,4 @@
-"""An upload to storage that is given up."""
+"""An upload to storage that is aborted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.fixtures.servers import StorageServer
 
 
 class GivenUpError(Exception):
-    """Why somebody gave up."""
+    """The error that ends an upload."""
 
 
 def give_up(uploads: ObjectStorage, storage: StorageServer) -> None:

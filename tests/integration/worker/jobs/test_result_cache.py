@@ -1,4 +1,4 @@
-"""The same content, once: who is answered from an earlier job's outputs, and who is not."""
+"""Which jobs are answered with copies of an earlier job's outputs, and which are not."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ DETAILS = {"duration_seconds": 2.0}
 
 @dataclass
 class World(StandIn):
-    """A worker that settles jobs by the real supervisor; its children cannot separate, so that only copies succeed."""
+    """A worker with the real supervisor, whose children cannot separate: only copies succeed."""
 
     folder: Path = Path()
 
@@ -76,7 +76,7 @@ class World(StandIn):
         return self.claim(job.id)
 
     def separate(self, claim: Claim) -> Job:
-        """End a job as if it had been separated."""
+        """End a job with outputs, as a separation would."""
         outputs = []
         for name in ("vocals", "accompaniment"):
             key = output_key(claim.job.id, claim.fence, f"{name}.flac")
@@ -90,12 +90,12 @@ class World(StandIn):
         return self.store.read_jobs([claim.job.id])[0]
 
     def settle(self, claim: Claim) -> Job:
-        """Have the supervisor run it; without a mixture in storage, all it can do is copy."""
+        """Run the job in the supervisor. It has no mixture in storage, so it can only be answered with copies."""
         self.supervisor.run_job(claim)
         return self.store.read_jobs([claim.job.id])[0]
 
     def find(self, **changes: Any) -> Job | None:
-        """Return the earlier job whose outputs a new one is answered with."""
+        """Return the earlier job whose outputs a new job gets."""
         claim = self.submit(**changes)
         cache_keys = self.earlier.cache_keys_of(claim.job)
         if not cache_keys or claim.job.request.no_cache:

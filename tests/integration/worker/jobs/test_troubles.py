@@ -1,4 +1,4 @@
-"""What a worker survives beside its jobs: a scratch folder that goes, a child that cannot be started."""
+"""A worker survives a scratch folder that disappears and a child that cannot be started."""
 
 from __future__ import annotations
 

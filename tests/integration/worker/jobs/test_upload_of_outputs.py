@@ -1,4 +1,4 @@
-"""A job's outputs on their way to the storage, some of them together."""
+"""The upload of a job's outputs, several at the same time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A machine whose kernel lacks a part: it is told, and refused where the setting says so."""
+"""On a machine whose kernel lacks a part of the sandbox, the worker warns, or refuses to start if a setting says so."""
 
 from __future__ import annotations
 

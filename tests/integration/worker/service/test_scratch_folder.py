@@ -26,7 +26,7 @@ sys.stdin.read()
 
 @pytest.fixture(name="theirs")
 def _theirs(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A worker of the deployment `theirs`, at work in tmp_path."""
+    """A running worker of the deployment `theirs`, with its folder in tmp_path."""
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(tmp_path), "theirs"],
         stdin=subprocess.PIPE,

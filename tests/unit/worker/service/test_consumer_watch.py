@@ -1,4 +1,4 @@
-"""When the Celery consumer counts as dead: silent for long while Redis answers, and only then."""
+"""The Celery consumer counts as dead only if it is silent for long while Redis answers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from worker.service.consumer_watch import LONGEST_STEP_SECONDS, MAX_SILENT_SECON
 
 
 class Clock:
-    """A clock that a test moves."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.now = 1000.0
