@@ -208,7 +208,7 @@ def test_copies_cost_neither_the_days_audio_nor_the_engines_pace(world: World) -
 def test_an_item_that_is_done_again_since_its_copies_failed_is_not_separated_again(world: World) -> None:
     batches, batch_id = BatchStore(world.settings), batch_id_from(new_id())
     batch = batches.create(batch_id, BatchRequest(Manifest(None, "x", "jsonl"), "local"))
-    assert batches.append_items(batch, cursor="1", letters="w", uploads=[], is_last=True)
+    assert batches.feeding.append_items(batch, cursor="1", letters="w", uploads=[], is_last=True)
     job_id = job_id_of(batch_id, 1)
     source = Source(upload_key(new_id()), "song.mp3", 4, SHA256, "gone")
     request = JobRequest(source=source, engine="repetition", preset="original")
@@ -222,7 +222,7 @@ def test_an_item_that_is_done_again_since_its_copies_failed_is_not_separated_aga
     first = world.separate(claim)
     store_document(world.storage, first)
     result = replace(Result.of(first), error_code="export_failed", error_message="The bucket is away.")
-    assert batches.compact(
+    assert batches.feeding.compact(
         *(batch_id, 1),
         job_version=first.version,
         result=result.to_text(),
