@@ -14,7 +14,7 @@ import redis
 from shared.batches.model import Batch, BatchRequest, ItemState, batch_of
 from shared.errors import BatchNotFoundError, SourceMissingError
 from shared.fifo_cache import FifoCache
-from shared.jobs.limits import Admission
+from shared.jobs.limits import NO_RECORD_LIMITS, Admission
 from shared.redis_client.connection import connect, guarded
 from shared.redis_client.pagination import ids_after
 from shared.redis_client.scripts import Scripts
@@ -52,12 +52,12 @@ class BatchStore:
         """
         answer, *record = self._scripts.run(
             "batches/create",
-            batch_id,
-            request.owner,
-            request.to_json(),
-            request.manifest.upload_id,
-            int(bool(request.export)),
-            *self._admission.record_limits(),
+            batch_id=batch_id,
+            owner=request.owner,
+            request=request.to_json(),
+            upload_id=request.manifest.upload_id,
+            exports=request.export is not None,
+            **self._admission.record_limits(),
         )
         self._admission.demand(answer)
         if answer == "upload_gone":
@@ -70,7 +70,7 @@ class BatchStore:
         If this process has cached the record's present version, Redis does not send the record again.
         """
         known = self._known.get(batch_id)
-        record = self._scripts.run("batches/read", batch_id, known and known.version)
+        record = self._scripts.run("batches/read", batch_id=batch_id, known_version=known and known.version)
         if record is None:
             self._known.forget(batch_id)
             raise BatchNotFoundError("There is no such batch.")
@@ -136,7 +136,7 @@ class BatchStore:
 
     def lock(self, batch_id: str, holder: str, seconds: float) -> bool:
         """Take or renew the lock on a batch for some seconds, or release it (0); False if another holder has it."""
-        return bool(self._scripts.run("batches/lock", batch_id, holder, int(seconds * 1000)))
+        return bool(self._scripts.run("batches/lock", batch_id=batch_id, token=holder, lease_ms=int(seconds * 1000)))
 
     def append_items(
         self,
@@ -155,33 +155,34 @@ class BatchStore:
         """
         answer = self._scripts.run(
             "batches/append_items",
-            batch.id,
-            batch.cursor,
-            cursor,
-            letters,
-            int(is_last),
-            json.dumps(error) if error else None,
-            self._retention_ms,
-            *(self._admission.record_limits() if letters else (0, 0)),
-            len(uploads),
-            *uploads,
-            *marks,
+            batch_id=batch.id,
+            cursor_before=batch.cursor,
+            cursor=cursor,
+            letters=letters,
+            is_last=is_last,
+            error_json=json.dumps(error) if error else None,
+            retention_ms=self._retention_ms,
+            uploads=uploads,
+            marks=marks,
+            **(self._admission.record_limits() if letters else NO_RECORD_LIMITS),
         )
         self._admission.demand(answer)
         return bool(answer == "ok")
 
     def taken_marks(self, batch: Batch, marks: Sequence[str]) -> list[bool] | None:
         """Return which marks belong to items before `batch.cursor`; None if another feeder has read further since."""
-        is_there, *taken = self._scripts.run("batches/taken_names", batch.id, batch.cursor, *marks)
+        is_there, *taken = self._scripts.run("batches/taken_names", batch_id=batch.id, cursor=batch.cursor, marks=marks)
         return [bool(int(t)) for t in taken] if int(is_there) else None
 
     def next_numbers(self, batch_id: str, window: int) -> list[int]:
         """Return the next items to create jobs for, so that `window` jobs of the batch are queued or running."""
-        return [int(n) for n in self._scripts.run("batches/next_items", batch_id, window)]
+        return [int(n) for n in self._scripts.run("batches/next_items", batch_id=batch_id, window=window)]
 
     def end_item(self, batch_id: str, number: int, result: str) -> None:
         """End a waiting item for which no job can be created."""
-        self._scripts.run("batches/end_item", batch_id, number, result, self._retention_ms)
+        self._scripts.run(
+            "batches/end_item", batch_id=batch_id, number=number, result=result, retention_ms=self._retention_ms
+        )
 
     def ended_numbers(self, batch_id: str, limit: int) -> list[int]:
         """Return items whose jobs have ended and still have records in Redis."""
@@ -210,17 +211,17 @@ class BatchStore:
         """
         answer = self._scripts.run(
             "batches/compact_job",
-            batch_id,
-            number,
-            job_version,
-            result,
-            letter,
-            int(audio_seconds * 1000),
-            stored_bytes,
-            unneeded_bytes,
-            upload_id,
-            made_by,
-            self._retention_ms,
+            batch_id=batch_id,
+            number=number,
+            job_version=job_version,
+            result=result,
+            letter=letter,
+            audio_ms=int(audio_seconds * 1000),
+            stored_bytes_more=stored_bytes,
+            unneeded_bytes=unneeded_bytes,
+            upload_id=upload_id,
+            made_by=made_by,
+            retention_ms=self._retention_ms,
         )
         return bool(answer)
 
@@ -233,12 +234,20 @@ class BatchStore:
         self, batch_id: str, chunk: int, *, before: str | None, version: str, results: Mapping[int, str]
     ) -> bool:
         """Delete results that are now in storage in this version; False if another version was first."""
-        flat = [part for number, result in results.items() for part in (number, result)]
-        return bool(self._scripts.run("batches/results_stored", batch_id, chunk, before, version, *flat))
+        answer = self._scripts.run(
+            "batches/results_stored",
+            batch_id=batch_id,
+            chunk=chunk,
+            version_before=before,
+            version=version,
+            numbers=results.keys(),
+            results=results.values(),
+        )
+        return bool(answer)
 
     def mark_idle(self, batch_id: str) -> bool:
         """Remove a batch from the live batches if it has no background work left."""
-        return bool(self._scripts.run("batches/mark_idle", batch_id))
+        return bool(self._scripts.run("batches/mark_idle", batch_id=batch_id))
 
     # Garbage collection and rebuild
 
@@ -251,7 +260,7 @@ class BatchStore:
     def release_uploads(self, batch_id: str, uploads: Sequence[str]) -> None:
         """Record that a batch that is being deleted no longer needs these uploads."""
         if uploads:
-            self._scripts.run("batches/release_uploads", batch_id, *uploads)
+            self._scripts.run("batches/release_uploads", batch_id=batch_id, uploads=uploads)
 
     def put_result(self, batch_id: str, number: int, result: str) -> None:
         """Store an item's result for a batch that is being restored."""
@@ -266,7 +275,7 @@ class BatchStore:
     def hold_uploads(self, batch_id: str, uploads: Sequence[str]) -> None:
         """Record that a batch that is being restored needs these uploads."""
         if uploads:
-            self._scripts.run("batches/hold_uploads", batch_id, *uploads)
+            self._scripts.run("batches/hold_uploads", batch_id=batch_id, uploads=uploads)
 
     def put_marks(self, batch_id: str, marks: Sequence[str]) -> None:
         """Store the marks of export names for a batch that is being restored."""
@@ -289,17 +298,17 @@ class BatchStore:
         """Restore a batch's record; False if there is a record already."""
         answer = self._scripts.run(
             "batches/restore",
-            batch_id,
-            request.owner,
-            request.to_json(),
-            letters,
-            cursor,
-            int(audio_seconds * 1000),
-            stored_bytes,
-            int(bool(request.export)),
-            fence,
-            json.dumps(counts),
-            json.dumps(made),
+            batch_id=batch_id,
+            owner=request.owner,
+            request=request.to_json(),
+            letters=letters,
+            cursor=cursor,
+            audio_ms=int(audio_seconds * 1000),
+            output_bytes=stored_bytes,
+            exports=request.export is not None,
+            fence=fence,
+            counts=json.dumps(counts),
+            made=json.dumps(made),
         )
         return bool(answer)
 

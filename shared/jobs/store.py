@@ -100,21 +100,23 @@ class JobStore:
         upload was deleted in the meantime; IllegalTransitionError if the batch's item does not wait for a job.
         """
         job_id = job_id or new_id()
+        extension, guessed_ms = guessed_length(request)
+        excerpt_seconds = request.excerpt_duration_seconds
         answer, *record = self._scripts.run(
             "jobs/submit",
-            job_id,
-            request.to_json(),
-            request.owner,
-            request.engine,
-            request.priority,
-            self._admission.max_queued_jobs,
-            request.source.upload_id,
-            *self._admission.job_limits(),
-            self._alive_ms,
-            batch_id,
-            kind_of(request),
-            *guessed_length(request),
-            None if request.excerpt_duration_seconds is None else int(1000 * request.excerpt_duration_seconds),
+            job_id=job_id,
+            request=request.to_json(),
+            owner=request.owner,
+            engine=request.engine,
+            priority=request.priority,
+            upload_id=request.source.upload_id,
+            alive_ms=self._alive_ms,
+            batch_id=batch_id,
+            kind=kind_of(request),
+            extension=extension,
+            guessed_ms=guessed_ms,
+            excerpt_ms=None if excerpt_seconds is None else int(1000 * excerpt_seconds),
+            **self._admission.job_limits(),
         )
         self._admission.demand(answer, *record)
         if answer == "draining":
@@ -133,7 +135,9 @@ class JobStore:
         If this process has cached the record's present version, Redis does not send the record again.
         """
         known = self._known.get(job_id)
-        answer = self._scripts.run("jobs/read", job_id, self._alive_ms, known and known.version)
+        answer = self._scripts.run(
+            "jobs/read", job_id=job_id, alive_ms=self._alive_ms, known_version=known and known.version
+        )
         if not answer:
             self._known.forget(job_id)
             raise JobNotFoundError("There is no such job.")
@@ -162,7 +166,9 @@ class JobStore:
 
     def cancel(self, job_id: str) -> Job:
         """Cancel a queued or running job. Raises JobNotFoundError, IllegalTransitionError."""
-        before, record = self._scripts.run("jobs/cancel", job_id, self._retention_ms, self._alive_ms)
+        before, record = self._scripts.run(
+            "jobs/cancel", job_id=job_id, retention_ms=self._retention_ms, alive_ms=self._alive_ms
+        )
         self._check_state(before, CANCELABLE, "canceled")
         return _job(job_id, record)
 
@@ -172,7 +178,7 @@ class JobStore:
         Raises JobNotFoundError, IllegalTransitionError, QueueFullError, QuotaExceededError.
         """
         before, record = self._scripts.run(
-            "jobs/retry", job_id, self._admission.max_queued_jobs, *self._admission.job_limits(), self._alive_ms
+            "jobs/retry", job_id=job_id, alive_ms=self._alive_ms, **self._admission.job_limits()
         )
         self._admission.demand(before, record)
         self._check_state(before, RETRYABLE, "retried")
@@ -183,7 +189,7 @@ class JobStore:
 
         Raises JobNotFoundError, IllegalTransitionError.
         """
-        before, source_key = self._scripts.run("jobs/delete", job_id)
+        before, source_key = self._scripts.run("jobs/delete", job_id=job_id)
         self._check_state(before, TERMINAL, "deleted")
         return Deletion(job_id, source_key or None)
 
@@ -208,20 +214,24 @@ class JobStore:
         request = document["request"]
         answer = self._scripts.run(
             "jobs/restore",
-            document["id"],
-            request["owner"],
-            request["engine"],
-            request["priority"],
-            json.dumps(request),
-            document["state"],
-            int(document["created_at"] * 1000),
-            int(document["finished_at"] * 1000),
-            self._retention_ms,
-            json.dumps(document["outputs"]),
-            *(json.dumps(document[name]) if document[name] else "" for name in ("probed", "report", "error")),
-            *(document["fence"], document["attempt"], int((document["started_at"] or 0) * 1000)),
-            "\n".join(json.dumps(e, separators=(",", ":")) for e in document["attempt_errors"]),
-            int(document.get("cached", False)),
+            job_id=document["id"],
+            owner=request["owner"],
+            engine=request["engine"],
+            priority=request["priority"],
+            request=json.dumps(request),
+            state=document["state"],
+            created_ms=int(document["created_at"] * 1000),
+            finished_ms=int(document["finished_at"] * 1000),
+            retention_ms=self._retention_ms,
+            outputs=json.dumps(document["outputs"]),
+            probed=_json_or_none(document["probed"]),
+            report=_json_or_none(document["report"]),
+            error_json=_json_or_none(document["error"]),
+            fence=document["fence"],
+            attempt=document["attempt"],
+            started_ms=int((document["started_at"] or 0) * 1000),
+            attempt_errors="\n".join(json.dumps(e, separators=(",", ":")) for e in document["attempt_errors"]),
+            cached=document.get("cached", False),
         )
         return bool(answer == "restored")
 
@@ -239,17 +249,22 @@ class JobStore:
         except RecordTooNewError as error:
             log.warning("job left to newer workers", job=job_id, error=error.message)
             return None
-        fence = self._scripts.run("jobs/claim", job_id, worker, self._lease_ms, token)
+        fence = self._scripts.run("jobs/claim", job_id=job_id, worker_id=worker, lease_ms=self._lease_ms, token=token)
         return Claim(self.read(job_id), int(fence)) if fence else None
 
     def beat(self, claim: Claim, *, stage: str, progress: float, probed: Mapping[str, Any] | None = None) -> bool:
         """Renew the lease and record the progress; False if the claim is no longer held."""
         if stage not in STAGES:
             raise ValueError(f"The stage {stage!r} is unknown.")
-        probed_text = json.dumps(probed) if probed else None
         return bool(
             self._scripts.run(
-                "jobs/renew_lease", claim.job.id, claim.fence, self._lease_ms, stage, progress, probed_text
+                "jobs/renew_lease",
+                job_id=claim.job.id,
+                fence=claim.fence,
+                lease_ms=self._lease_ms,
+                stage=stage,
+                progress=progress,
+                probed=_json_or_none(probed),
             )
         )
 
@@ -276,17 +291,17 @@ class JobStore:
         return bool(
             self._scripts.run(
                 "jobs/succeed",
-                claim.job.id,
-                claim.fence,
-                listed,
-                json.dumps(probed),
-                json.dumps(report),
-                self._retention_ms,
-                int(busy_seconds * 1000),
-                0 if cached else int(audio_seconds * 1000),
-                " ".join(contents),
-                int(cached),
-                " ".join(f"{progress:.4f} {share:.4f}" for progress, share in course),
+                job_id=claim.job.id,
+                fence=claim.fence,
+                outputs=listed,
+                probed=json.dumps(probed),
+                report=json.dumps(report),
+                retention_ms=self._retention_ms,
+                took_ms=int(busy_seconds * 1000),
+                charged_audio_ms=0 if cached else int(audio_seconds * 1000),
+                content=" ".join(contents),
+                cached=cached,
+                course=" ".join(f"{progress:.4f} {share:.4f}" for progress, share in course),
             )
         )
 
@@ -298,12 +313,22 @@ class JobStore:
         retry_ms = -1 if retry_in_seconds is None else int(retry_in_seconds * 1000)
         text = json.dumps(error, separators=(",", ":"))
         return bool(
-            self._scripts.run("jobs/fail", claim.job.id, claim.fence, text, error["code"], retry_ms, self._retention_ms)
+            self._scripts.run(
+                "jobs/fail",
+                job_id=claim.job.id,
+                fence=claim.fence,
+                error_json=text,
+                code=error["code"],
+                retry_ms=retry_ms,
+                retention_ms=self._retention_ms,
+            )
         )
 
     def is_better_elsewhere(self, claim: Claim) -> bool:
         """Return whether a job that waits for a slot of its worker would start sooner on another worker."""
-        return bool(self._scripts.run("jobs/better_elsewhere", claim.job.id, claim.fence, self._alive_ms))
+        return bool(
+            self._scripts.run("jobs/better_elsewhere", job_id=claim.job.id, fence=claim.fence, alive_ms=self._alive_ms)
+        )
 
     def hand_back(self, claim: Claim, *, reason: str | None = None) -> bool:
         """Return the job to its place in the queue without charging an attempt.
@@ -315,7 +340,12 @@ class JobStore:
         pause_ms = int(1000 * self._wait_seconds * random.uniform(0.5, 1.5))  # noqa: S311
         return bool(
             self._scripts.run(
-                "jobs/hand_back", claim.job.id, claim.fence, reason, pause_ms, int(1000 * MOST_WAIT_SECONDS)
+                "jobs/hand_back",
+                job_id=claim.job.id,
+                fence=claim.fence,
+                reason=reason,
+                pause_ms=pause_ms,
+                max_pause_ms=int(1000 * MOST_WAIT_SECONDS),
             )
         )
 
@@ -327,6 +357,10 @@ class JobStore:
             raise IllegalTransitionError(f"This job belongs to a batch: it can only be {done} with its batch.")
         if before not in allowed:
             raise IllegalTransitionError(f"A job that is {before} cannot be {done}.")
+
+
+def _json_or_none(value: object) -> str | None:
+    return json.dumps(value) if value else None
 
 
 def _job(job_id: str, answer: str) -> Job:

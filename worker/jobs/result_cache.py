@@ -78,7 +78,9 @@ class ResultCache:
 
     def reserve(self, claim: Claim, contents: Sequence[str]) -> Reservation:
         """Ask to make the result with these names; only the first is looked up. Raises StoreUnavailableError."""
-        answer, *job_id = self.scripts.run("jobs/reserve_result", claim.job.id, claim.fence, *contents)
+        answer, *job_id = self.scripts.run(
+            "jobs/reserve_result", job_id=claim.job.id, fence=claim.fence, digests=contents
+        )
         return Reservation(answer, job_id[0] if job_id else None)
 
     def find_earlier_job(self, job_id: str, job: Job) -> Job | None:
