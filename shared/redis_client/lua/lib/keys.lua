@@ -15,8 +15,9 @@
 --   twins:<digest>                set      jobs that wait for it because they ask for the same
 --
 -- Queue
---   line:<engine>:<class>:<queue owner>  zset  queued jobs that wait to be published, first come first served. The class is
---                                          the priority; the queue owner is an owner, or a batch, which has its own queues
+--   line:<engine>:<class>:<queue owner>  zset  queued jobs that wait to be published, first come first served. The
+--                                          class is the priority; the queue owner is an owner, or a batch, which has
+--                                          queues of its own
 --   turns:<engine>:<class>        zset     queue owners that have a queue, by their turn
 --   clock:<engine>:<class>        string   the last turn given
 --   published:<engine>            zset     published jobs that are not claimed, by when they were published
@@ -27,39 +28,42 @@
 --   away                          string   when a worker last reached a Redis that had been unavailable
 --
 -- Estimates
---   work:<kind>, course:<kind>    hash, string   how long jobs take, and how they progress (lib/estimates/work_statistics.lua);
---                                          a kind is an engine, or an engine with a preset and parameters
+--   work:<kind>, course:<kind>    hash, string   how long jobs take, and how they progress (work_statistics.lua); a
+--                                          kind is an engine, or an engine with a preset and parameters
 --   kinds                         zset     kinds that something has been learnt about, by when
 --   pace:<engine>                 string   running average of a job's work in ms
---   lengths                       hash     by file name extension: by which factor the length estimated from the size is wrong
+--   lengths                       hash     by file name extension: the factor by which the length guessed from the size
+--                                          is wrong
 --   made:<engine>:<format>        string   running average of the bytes of a job's outputs
 --
 -- Uploads, and what owners use
 --   upload:<id>, upload:<id>:jobs hash, set    an upload; the jobs and batches that use it
 --   uploads                       zset     uploads that nothing uses, by since when
---   usage:<owner>                 hash     `queued` jobs, `bytes` of uploads and outputs, `records`: estimated bytes of Redis
+--   usage:<owner>                 hash     `queued` jobs, `bytes` of uploads and outputs, estimated bytes of `records`
 --   records                       string   estimated bytes of Redis of all owners
 --   repetitions:<owner>           hash     bytes of idempotency records, by the hour of their creation
 --   audio:<owner>:<day>           string   milliseconds of audio separated for an owner on a day (UTC)
 --   permits:<key>:<minute>        string   requests that an API key was granted in a minute
---   idempotency:<name>            hash     a request with an Idempotency-Key: who holds it, what it asks for, what it has made
+--   idempotency:<name>            hash     a request with an Idempotency-Key: its holder, what it asks for and has made
 --   key:<id>, keys                hash, zset   API keys, by digest alone; their ids by creation (shared/api_keys.py)
 --
 -- Webhooks
 --   webhook:<message>             hash     the end of a job or batch that a client is to be told about
---   webhooks                      zset     messages that wait for a retry or are being delivered, by when they are due (again)
+--   webhooks                      zset     messages that wait for a retry or are being delivered, by when they are due
 --   webhooks:line:<owner>:<host>  zset     messages that are due, by since when
---   webhooks:hosts:<owner>        zset     hosts that have a queue of this owner, by when they were last served, in microseconds
+--   webhooks:hosts:<owner>        zset     hosts that have a queue of this owner, by when they were served, in us
 --   webhooks:turns                zset     owners that have a queue, by the same
 --   deliveries:<job>              list     the log of deliveries about a job or batch
 --
 -- Batches
---   batch:<id>                    hash     the record: what was asked for, `n_<state>` items, how far the manifest was read and
---                                          jobs were made; `made_<engine>@<version>` counts succeeded items by what made them;
---                                          `canceling`, `retrying`, `rerunning`: the next item of a change to the whole batch
---   batch:<id>:states             string   a letter for each item, in the manifest's order: w(aiting); r (waiting for a rerun, with
---                                          an earlier result); q (its job is queued or running); s(ucceeded), f(ailed),
---                                          c(anceled), i(nvalid). A capital letter: the ended job still has its record
+--   batch:<id>                    hash     the record: what was asked for, `n_<state>` items, how far the manifest was
+--                                          read and jobs were made; `made_<engine>@<version>`: succeeded items by what
+--                                          made them; `canceling`, `retrying`, `rerunning`: the next item of a change
+--                                          to the whole batch
+--   batch:<id>:states             string   a letter for each item, in the manifest's order: w(aiting); r (waiting for a
+--                                          rerun, with an earlier result); q (its job is queued or running);
+--                                          s(ucceeded), f(ailed), c(anceled), i(nvalid). A capital letter: the ended
+--                                          job still has its record
 --   batch:<id>:ended              set      numbers of the items with capital letters
 --   batch:<id>:results            hash     results of items by number, until their chunk is in the storage
 --   batch:<id>:chunks             hash     chunks whose results are in the storage, with their version

@@ -5,7 +5,7 @@
 -- in which older jobs fade. The drift is the factor by which the last jobs missed that line: it follows sudden
 -- changes, such as a machine that becomes busy. The course is the share of its time that a job has used at each
 -- progress.
--- include lib/jobs/record
+-- include lib/keys
 
 local SUMS_KEEP = 0.85 -- the share of its weight that a job keeps with each later job; higher is steadier but slower
 local DRIFT_FOLLOWS = 0.4 -- how much of the last job's error is expected of the next job
