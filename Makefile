@@ -48,12 +48,13 @@ test: lint $(AXE) ## Lint, then every test that takes seconds, against the packa
 which-python: ## Tell which Python the environments are made with
 	@$(PYTHON) --version
 
-lint: ## Ruff, mypy, and who may import whom
+lint: ## Ruff, mypy, who may import whom, and the Lua scripts
 	@$(SET_UP) test
 	.venv-test/bin/ruff check .
 	.venv-test/bin/ruff format --check .
 	.venv-test/bin/mypy
 	.venv-test/bin/lint-imports
+	.venv-test/bin/python -m tests.lint.lua
 
 # Deployments under test mostly wait, so that more of them run side by side than there are cores.
 test-fault-quick: ## The fault matrix with short leases, as CI runs it

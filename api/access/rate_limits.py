@@ -79,7 +79,10 @@ class RateLimits:
     def _take(self, key_id: str) -> _Lot:
         try:
             granted, handed_out, left_ms = self._scripts.run(
-                "access/take_request_permits", key_id, self.limit, max(1, self.limit // LOTS)
+                "access/take_request_permits",
+                key_id=key_id,
+                limit=self.limit,
+                wanted=max(1, self.limit // LOTS),
             )
             lot = _Lot(int(granted), int(handed_out), time.monotonic() + int(left_ms) / 1000)
         except StoreUnavailableError as error:

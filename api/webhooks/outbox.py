@@ -58,9 +58,15 @@ class WebhookStore:
 
     def take(self, *, busy_owners: Collection[str] = (), busy_hosts: Collection[str] = ()) -> Message | None:
         """Take a due message whose owner and host are not busy; None if there is none."""
-        busy = json.dumps(list(busy_owners)), json.dumps(list(busy_hosts))
         while True:
-            taken = self._scripts.run("webhooks/take_due", int(LEASE_SECONDS * 1000), MAX_SCHEDULED, MAX_OWNERS, *busy)
+            taken = self._scripts.run(
+                "webhooks/take_due",
+                lease_ms=int(LEASE_SECONDS * 1000),
+                max_scheduled=MAX_SCHEDULED,
+                max_owners=MAX_OWNERS,
+                busy_owners=busy_owners,
+                busy_hosts=busy_hosts,
+            )
             if not isinstance(taken, int):
                 message, job_id, kind, at_ms, tries, owner, host = taken
                 return Message(message, job_id, kind, int(at_ms) / 1000, int(tries), owner, host)
@@ -71,7 +77,13 @@ class WebhookStore:
         """Record an attempt and schedule the next; with None it was the last."""
         pause_ms = -1 if retry_in_seconds is None else int(retry_in_seconds * 1000)
         self._scripts.run(
-            "webhooks/settle", message.id, message.job_id, json.dumps(entry), pause_ms, self._keep_ms, MAX_ENTRIES
+            "webhooks/settle",
+            message_id=message.id,
+            record_id=message.job_id,
+            entry=json.dumps(entry),
+            pause_ms=pause_ms,
+            keep_ms=self._keep_ms,
+            max_entries=MAX_ENTRIES,
         )
 
     def log(self, job_id: str) -> list[dict[str, Any]]:

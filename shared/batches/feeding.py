@@ -12,7 +12,7 @@ from typing import Any, cast
 import redis
 
 from shared.batches.model import Batch
-from shared.jobs.limits import Admission
+from shared.jobs.limits import NO_RECORD_LIMITS, Admission
 from shared.redis_client.connection import guarded
 from shared.redis_client.scripts import Scripts
 from shared.settings import Settings
@@ -35,7 +35,7 @@ class BatchFeeding:
 
     def lock(self, batch_id: str, holder: str, seconds: float) -> bool:
         """Take or renew the lock on a batch for some seconds, or release it (0); False if another holder has it."""
-        return bool(self._scripts.run("batches/lock", batch_id, holder, int(seconds * 1000)))
+        return bool(self._scripts.run("batches/lock", batch_id=batch_id, token=holder, lease_ms=int(seconds * 1000)))
 
     def append_items(
         self,
@@ -54,33 +54,34 @@ class BatchFeeding:
         """
         answer = self._scripts.run(
             "batches/append_items",
-            batch.id,
-            batch.cursor,
-            cursor,
-            letters,
-            int(is_last),
-            json.dumps(error) if error else None,
-            self._retention_ms,
-            *(self._admission.record_limits() if letters else (0, 0)),
-            len(uploads),
-            *uploads,
-            *marks,
+            batch_id=batch.id,
+            cursor_before=batch.cursor,
+            cursor=cursor,
+            letters=letters,
+            is_last=is_last,
+            error_json=json.dumps(error) if error else None,
+            retention_ms=self._retention_ms,
+            uploads=uploads,
+            marks=marks,
+            **(self._admission.record_limits() if letters else NO_RECORD_LIMITS),
         )
         self._admission.raise_if_refused(answer)
         return bool(answer == "ok")
 
     def taken_marks(self, batch: Batch, marks: Sequence[str]) -> list[bool] | None:
         """Return which marks belong to items before `batch.cursor`; None if another feeder has read further since."""
-        is_there, *taken = self._scripts.run("batches/taken_names", batch.id, batch.cursor, *marks)
+        is_there, *taken = self._scripts.run("batches/taken_names", batch_id=batch.id, cursor=batch.cursor, marks=marks)
         return [bool(int(t)) for t in taken] if int(is_there) else None
 
     def next_numbers(self, batch_id: str, window: int) -> list[int]:
         """Return the next items to create jobs for, so that `window` jobs of the batch are queued or running."""
-        return [int(n) for n in self._scripts.run("batches/next_items", batch_id, window)]
+        return [int(n) for n in self._scripts.run("batches/next_items", batch_id=batch_id, window=window)]
 
     def end_item(self, batch_id: str, number: int, result: str) -> None:
         """End a waiting item for which no job can be created."""
-        self._scripts.run("batches/end_item", batch_id, number, result, self._retention_ms)
+        self._scripts.run(
+            "batches/end_item", batch_id=batch_id, number=number, result=result, retention_ms=self._retention_ms
+        )
 
     def ended_numbers(self, batch_id: str, limit: int) -> list[int]:
         """Return items whose jobs have ended and still have records in Redis."""
@@ -109,17 +110,17 @@ class BatchFeeding:
         """
         answer = self._scripts.run(
             "batches/compact_job",
-            batch_id,
-            number,
-            job_version,
-            result,
-            letter,
-            int(audio_seconds * 1000),
-            stored_bytes,
-            unneeded_bytes,
-            upload_id,
-            made_by,
-            self._retention_ms,
+            batch_id=batch_id,
+            number=number,
+            job_version=job_version,
+            result=result,
+            letter=letter,
+            audio_ms=int(audio_seconds * 1000),
+            stored_bytes_more=stored_bytes,
+            unneeded_bytes=unneeded_bytes,
+            upload_id=upload_id,
+            made_by=made_by,
+            retention_ms=self._retention_ms,
         )
         return bool(answer)
 
@@ -132,9 +133,17 @@ class BatchFeeding:
         self, batch_id: str, chunk: int, *, before: str | None, version: str, results: Mapping[int, str]
     ) -> bool:
         """Delete results that are now in storage in this version; False if another version was first."""
-        flat = [part for number, result in results.items() for part in (number, result)]
-        return bool(self._scripts.run("batches/results_stored", batch_id, chunk, before, version, *flat))
+        answer = self._scripts.run(
+            "batches/results_stored",
+            batch_id=batch_id,
+            chunk=chunk,
+            version_before=before,
+            version=version,
+            numbers=results.keys(),
+            results=results.values(),
+        )
+        return bool(answer)
 
     def mark_idle(self, batch_id: str) -> bool:
         """Remove a batch from the live batches if it has no background work left."""
-        return bool(self._scripts.run("batches/mark_idle", batch_id))
+        return bool(self._scripts.run("batches/mark_idle", batch_id=batch_id))

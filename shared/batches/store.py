@@ -53,12 +53,12 @@ class BatchStore:
         """
         answer, *record = self._scripts.run(
             "batches/create",
-            batch_id,
-            request.owner,
-            request.to_json(),
-            request.manifest.upload_id,
-            int(bool(request.export)),
-            *self._admission.record_limits(),
+            batch_id=batch_id,
+            owner=request.owner,
+            request=request.to_json(),
+            upload_id=request.manifest.upload_id,
+            exports=request.export is not None,
+            **self._admission.record_limits(),
         )
         self._admission.raise_if_refused(answer)
         if answer == "upload_gone":
@@ -71,7 +71,7 @@ class BatchStore:
         If this process has cached the record's present version, Redis does not send the record again.
         """
         known = self._known.get(batch_id)
-        record = self._scripts.run("batches/read", batch_id, known and known.version)
+        record = self._scripts.run("batches/read", batch_id=batch_id, known_version=known and known.version)
         if record is None:
             self._known.forget(batch_id)
             raise BatchNotFoundError("There is no such batch.")
@@ -139,7 +139,7 @@ class BatchStore:
     def release_uploads(self, batch_id: str, uploads: Sequence[str]) -> None:
         """Record that a batch that is being deleted no longer needs these uploads."""
         if uploads:
-            self._scripts.run("batches/release_uploads", batch_id, *uploads)
+            self._scripts.run("batches/release_uploads", batch_id=batch_id, uploads=uploads)
 
     def put_result(self, batch_id: str, number: int, result: str) -> None:
         """Store an item's result for a batch that is being restored."""
@@ -154,7 +154,7 @@ class BatchStore:
     def hold_uploads(self, batch_id: str, uploads: Sequence[str]) -> None:
         """Record that a batch that is being restored needs these uploads."""
         if uploads:
-            self._scripts.run("batches/hold_uploads", batch_id, *uploads)
+            self._scripts.run("batches/hold_uploads", batch_id=batch_id, uploads=uploads)
 
     def put_marks(self, batch_id: str, marks: Sequence[str]) -> None:
         """Store the marks of export names for a batch that is being restored."""
@@ -177,17 +177,17 @@ class BatchStore:
         """Restore a batch's record; False if there is a record already."""
         answer = self._scripts.run(
             "batches/restore",
-            batch_id,
-            request.owner,
-            request.to_json(),
-            letters,
-            cursor,
-            int(audio_seconds * 1000),
-            stored_bytes,
-            int(bool(request.export)),
-            fence,
-            json.dumps(counts),
-            json.dumps(made),
+            batch_id=batch_id,
+            owner=request.owner,
+            request=request.to_json(),
+            letters=letters,
+            cursor=cursor,
+            audio_ms=int(audio_seconds * 1000),
+            output_bytes=stored_bytes,
+            exports=request.export is not None,
+            fence=fence,
+            counts=json.dumps(counts),
+            made=json.dumps(made),
         )
         return bool(answer)
 

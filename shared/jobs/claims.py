@@ -63,17 +63,22 @@ class JobClaims:
         except RecordTooNewError as error:
             log.warning("job left to newer workers", job=job_id, error=error.message)
             return None
-        fence = self._scripts.run("jobs/claim", job_id, worker, self._lease_ms, token)
+        fence = self._scripts.run("jobs/claim", job_id=job_id, worker_id=worker, lease_ms=self._lease_ms, token=token)
         return Claim(self._read_job(job_id), int(fence)) if fence else None
 
     def renew(self, claim: Claim, *, stage: str, progress: float, probed: Mapping[str, Any] | None = None) -> bool:
         """Renew the lease and record the progress; False if the claim is no longer held."""
         if stage not in STAGES:
             raise ValueError(f"The stage {stage!r} is unknown.")
-        probed_text = json.dumps(probed) if probed else None
         return bool(
             self._scripts.run(
-                "jobs/renew_lease", claim.job.id, claim.fence, self._lease_ms, stage, progress, probed_text
+                "jobs/renew_lease",
+                job_id=claim.job.id,
+                fence=claim.fence,
+                lease_ms=self._lease_ms,
+                stage=stage,
+                progress=progress,
+                probed=json_or_none(probed),
             )
         )
 
@@ -93,24 +98,24 @@ class JobClaims:
         """Commit the result; False if the claim is no longer held, and then nothing is written.
 
         `busy_seconds` (how long the job held a slot) and `course` improve the estimates of waiting times;
-        `audio_seconds` counts against the owner's daily quota. `cache_keys` are those of the result in the result
+        `audio_seconds` counts against the owner's daily quota. `cache_keys` are the keys of the result in the result
         cache. `cached`: an earlier job made the result, so neither time counts.
         """
         listed = json.dumps([asdict(o) for o in outputs], separators=(",", ":"))
         return bool(
             self._scripts.run(
                 "jobs/succeed",
-                claim.job.id,
-                claim.fence,
-                listed,
-                json.dumps(probed),
-                json.dumps(report),
-                self._retention_ms,
-                int(busy_seconds * 1000),
-                0 if cached else int(audio_seconds * 1000),
-                " ".join(cache_keys),
-                int(cached),
-                " ".join(f"{progress:.4f} {share:.4f}" for progress, share in course),
+                job_id=claim.job.id,
+                fence=claim.fence,
+                outputs=listed,
+                probed=json.dumps(probed),
+                report=json.dumps(report),
+                retention_ms=self._retention_ms,
+                took_ms=int(busy_seconds * 1000),
+                charged_audio_ms=0 if cached else int(audio_seconds * 1000),
+                content=" ".join(cache_keys),
+                cached=cached,
+                course=" ".join(f"{progress:.4f} {share:.4f}" for progress, share in course),
             )
         )
 
@@ -122,12 +127,22 @@ class JobClaims:
         retry_ms = -1 if retry_in_seconds is None else int(retry_in_seconds * 1000)
         text = json.dumps(error, separators=(",", ":"))
         return bool(
-            self._scripts.run("jobs/fail", claim.job.id, claim.fence, text, error["code"], retry_ms, self._retention_ms)
+            self._scripts.run(
+                "jobs/fail",
+                job_id=claim.job.id,
+                fence=claim.fence,
+                error_json=text,
+                code=error["code"],
+                retry_ms=retry_ms,
+                retention_ms=self._retention_ms,
+            )
         )
 
     def is_better_elsewhere(self, claim: Claim) -> bool:
         """Return whether a job that waits for a slot of its worker would start sooner on another worker."""
-        return bool(self._scripts.run("jobs/better_elsewhere", claim.job.id, claim.fence, self._alive_ms))
+        return bool(
+            self._scripts.run("jobs/better_elsewhere", job_id=claim.job.id, fence=claim.fence, alive_ms=self._alive_ms)
+        )
 
     def hand_back(self, claim: Claim, *, reason: str | None = None) -> bool:
         """Return the job to its place in the queue without charging an attempt.
@@ -139,7 +154,12 @@ class JobClaims:
         pause_ms = int(1000 * self._retry_base_seconds * random.uniform(0.5, 1.5))  # noqa: S311
         return bool(
             self._scripts.run(
-                "jobs/hand_back", claim.job.id, claim.fence, reason, pause_ms, int(1000 * MAX_STORAGE_PAUSE_SECONDS)
+                "jobs/hand_back",
+                job_id=claim.job.id,
+                fence=claim.fence,
+                reason=reason,
+                pause_ms=pause_ms,
+                max_pause_ms=int(1000 * MAX_STORAGE_PAUSE_SECONDS),
             )
         )
 
@@ -148,3 +168,8 @@ class JobClaims:
         if not record:
             raise JobNotFoundError("There is no such job.")
         return Job.from_record(job_id, record)
+
+
+def json_or_none(value: object) -> str | None:
+    """Return the value as JSON, or None if it is empty."""
+    return json.dumps(value) if value else None

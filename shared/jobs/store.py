@@ -22,7 +22,7 @@ from shared.errors import (
     SourceMissingError,
 )
 from shared.fifo_cache import FifoCache
-from shared.jobs.claims import JobClaims
+from shared.jobs.claims import JobClaims, json_or_none
 from shared.jobs.length_estimate import guessed_length, kind_of
 from shared.jobs.limits import Admission
 from shared.jobs.model import TERMINAL, TRANSITIONS, Job, JobRequest, JobState
@@ -80,21 +80,23 @@ class JobStore:
         upload was deleted in the meantime; IllegalTransitionError if the batch's item does not wait for a job.
         """
         job_id = job_id or new_id()
+        extension, guessed_ms = guessed_length(request)
+        excerpt_seconds = request.excerpt_duration_seconds
         answer, *record = self._scripts.run(
             "jobs/submit",
-            job_id,
-            request.to_json(),
-            request.owner,
-            request.engine,
-            request.priority,
-            self._admission.max_queued_jobs,
-            request.source.upload_id,
-            *self._admission.job_limits(),
-            self._alive_ms,
-            batch_id,
-            kind_of(request),
-            *guessed_length(request),
-            None if request.excerpt_duration_seconds is None else int(1000 * request.excerpt_duration_seconds),
+            job_id=job_id,
+            request=request.to_json(),
+            owner=request.owner,
+            engine=request.engine,
+            priority=request.priority,
+            upload_id=request.source.upload_id,
+            alive_ms=self._alive_ms,
+            batch_id=batch_id,
+            kind=kind_of(request),
+            extension=extension,
+            guessed_ms=guessed_ms,
+            excerpt_ms=None if excerpt_seconds is None else int(1000 * excerpt_seconds),
+            **self._admission.job_limits(),
         )
         self._admission.raise_if_refused(answer, *record)
         if answer == "draining":
@@ -113,7 +115,9 @@ class JobStore:
         If this process has cached the record's present version, Redis does not send the record again.
         """
         known = self._known.get(job_id)
-        answer = self._scripts.run("jobs/read", job_id, self._alive_ms, known and known.version)
+        answer = self._scripts.run(
+            "jobs/read", job_id=job_id, alive_ms=self._alive_ms, known_version=known and known.version
+        )
         if not answer:
             self._known.forget(job_id)
             raise JobNotFoundError("There is no such job.")
@@ -142,7 +146,9 @@ class JobStore:
 
     def cancel(self, job_id: str) -> Job:
         """Cancel a queued or running job. Raises JobNotFoundError, IllegalTransitionError."""
-        before, record = self._scripts.run("jobs/cancel", job_id, self._retention_ms, self._alive_ms)
+        before, record = self._scripts.run(
+            "jobs/cancel", job_id=job_id, retention_ms=self._retention_ms, alive_ms=self._alive_ms
+        )
         self._check_state(before, CANCELABLE, "canceled")
         return _job(job_id, record)
 
@@ -152,7 +158,7 @@ class JobStore:
         Raises JobNotFoundError, IllegalTransitionError, QueueFullError, QuotaExceededError.
         """
         before, record = self._scripts.run(
-            "jobs/retry", job_id, self._admission.max_queued_jobs, *self._admission.job_limits(), self._alive_ms
+            "jobs/retry", job_id=job_id, alive_ms=self._alive_ms, **self._admission.job_limits()
         )
         self._admission.raise_if_refused(before, record)
         self._check_state(before, RETRYABLE, "retried")
@@ -163,7 +169,7 @@ class JobStore:
 
         Raises JobNotFoundError, IllegalTransitionError.
         """
-        before, source_key = self._scripts.run("jobs/delete", job_id)
+        before, source_key = self._scripts.run("jobs/delete", job_id=job_id)
         self._check_state(before, TERMINAL, "deleted")
         return Deletion(job_id, source_key or None)
 
@@ -188,20 +194,24 @@ class JobStore:
         request = document["request"]
         answer = self._scripts.run(
             "jobs/restore",
-            document["id"],
-            request["owner"],
-            request["engine"],
-            request["priority"],
-            json.dumps(request),
-            document["state"],
-            int(document["created_at"] * 1000),
-            int(document["finished_at"] * 1000),
-            self._retention_ms,
-            json.dumps(document["outputs"]),
-            *(json.dumps(document[name]) if document[name] else "" for name in ("probed", "report", "error")),
-            *(document["fence"], document["attempt"], int((document["started_at"] or 0) * 1000)),
-            "\n".join(json.dumps(e, separators=(",", ":")) for e in document["attempt_errors"]),
-            int(document.get("cached", False)),
+            job_id=document["id"],
+            owner=request["owner"],
+            engine=request["engine"],
+            priority=request["priority"],
+            request=json.dumps(request),
+            state=document["state"],
+            created_ms=int(document["created_at"] * 1000),
+            finished_ms=int(document["finished_at"] * 1000),
+            retention_ms=self._retention_ms,
+            outputs=json.dumps(document["outputs"]),
+            probed=json_or_none(document["probed"]),
+            report=json_or_none(document["report"]),
+            error_json=json_or_none(document["error"]),
+            fence=document["fence"],
+            attempt=document["attempt"],
+            started_ms=int((document["started_at"] or 0) * 1000),
+            attempt_errors="\n".join(json.dumps(e, separators=(",", ":")) for e in document["attempt_errors"]),
+            cached=document.get("cached", False),
         )
         return bool(answer == "restored")
 

@@ -33,8 +33,15 @@ class UploadStore:
         Raises StorageQuotaError, RecordsQuotaError, StoreFullError.
         """
         flat = [part for field in fields.items() for part in field]
-        limits = (self._max_bytes, *self._admission.record_limits())
-        answer = self._scripts.run("uploads/add", upload_id, fields["owner"], fields["size_bytes"], *limits, *flat)
+        answer = self._scripts.run(
+            "uploads/add",
+            upload_id=upload_id,
+            owner=fields["owner"],
+            size_bytes=fields["size_bytes"],
+            max_owner_stored_bytes=self._max_bytes,
+            fields=flat,
+            **self._admission.record_limits(),
+        )
         self._admission.raise_if_refused(answer)
 
     def require_upload_room(self, owner: str, size_bytes: int) -> None:
@@ -62,11 +69,11 @@ class UploadStore:
 
     def drop(self, upload_id: str) -> None:
         """Delete the record of an upload that no job uses and whose object was deleted."""
-        self._scripts.run("uploads/drop", upload_id)
+        self._scripts.run("uploads/drop", upload_id=upload_id)
 
     def take_abandoned(self, age_seconds: float) -> list[str]:
         """Delete the records of uploads that no job used for `age_seconds`; return the keys of their objects."""
-        return cast("list[str]", self._scripts.run("uploads/take_abandoned", int(age_seconds * 1000)))
+        return cast("list[str]", self._scripts.run("uploads/take_abandoned", age_ms=int(age_seconds * 1000)))
 
     def recorded_ids(self, upload_ids: Sequence[str]) -> set[str]:
         """Return the uploads that have a record."""

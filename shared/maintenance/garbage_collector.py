@@ -141,7 +141,7 @@ class Collector:
     def _take_turn(self) -> bool:
         """Return whether it is time to collect and no other worker has begun. The turn expires by itself."""
         every_ms = max(1, int(self._settings.collect_seconds * 1000))
-        return bool(self._scripts.run("maintenance/collector_turn", every_ms))
+        return bool(self._scripts.run("maintenance/collector_turn", turn_ms=every_ms))
 
     def _known_instance(self) -> str | None:
         return cast("str | None", guarded(lambda: self._redis.get(self._instance_key)))

@@ -1,4 +1,4 @@
-"""What records take in Redis, beside the estimate of lua/lib/transitions.lua, and how much one key can use.
+"""What records take in Redis, beside the estimate of lua/lib/record_bytes.lua, and how much one key can use.
 
     python -m tests.bench.record_bytes
 

@@ -80,7 +80,9 @@ class ResultCache:
 
     def reserve(self, claim: Claim, cache_keys: Sequence[str]) -> Reservation:
         """Reserve the result with these cache keys for the claim. Raises StoreUnavailableError."""
-        answer, *job_id = self.scripts.run("jobs/reserve_result", claim.job.id, claim.fence, *cache_keys)
+        answer, *job_id = self.scripts.run(
+            "jobs/reserve_result", job_id=claim.job.id, fence=claim.fence, digests=cache_keys
+        )
         return Reservation(answer, job_id[0] if job_id else None)
 
     def find_earlier_job(self, job_id: str, job: Job) -> Job | None:

@@ -1,12 +1,21 @@
--- End a waiting item that no job can be made of; one that was to be done again keeps what it has. -> 1 | 0
-local id, number, result, retention_ms = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
-local letter = item_letter(id, number)
+-- Ends a waiting item that no job can be made of. An item that waits for a rerun keeps its earlier result.
+-- Arguments:
+--   batch_id: text
+--   number: number, of the item
+--   result: text, as JSON
+--   retention_ms: number, how long an ended batch is kept
+-- Returns: 1, or 0 if the item does not wait
+-- include lib/clock
+-- include lib/batches/end
+-- include lib/batches/results
+
+local letter = item_letter(batch_id, number)
 if not is_waiting(letter) then return 0 end
-local name = letter == 'r' and 'succeeded' or 'failed'
-mark_item(id, number, string.sub(name, 1, 1))
-if name == 'failed' then put_result(id, number, result) end
-count_item(id, 'waiting', -1)
-count_item(id, name, 1)
-redis.call('HINCRBY', key('count'), name, 1)
-end_batch_if_done(id, retention_ms, now_ms())
+local state = letter == 'r' and 'succeeded' or 'failed'
+set_item_letter(batch_id, number, string.sub(state, 1, 1))
+if state == 'failed' then put_result(batch_id, number, result) end
+count_items(batch_id, 'waiting', -1)
+count_items(batch_id, state, 1)
+redis.call('HINCRBY', key('count'), state, 1)
+end_batch_if_done(batch_id, retention_ms, now_ms())
 return 1

@@ -1,8 +1,11 @@
--- Say that a batch which is about to be restored needs these uploads. -> 1
-for i = 2, #ARGV do
-  if redis.call('EXISTS', key('upload', ARGV[i])) == 1 then
-    redis.call('SADD', key('upload', ARGV[i], 'jobs'), ARGV[1])
-    redis.call('ZREM', key('uploads'), ARGV[i])
-  end
+-- Keeps uploads for a batch that is about to be restored.
+-- Arguments:
+--   batch_id: text
+--   uploads: list
+-- Returns: 1
+-- include lib/uploads
+
+for _, upload_id in ipairs(uploads) do
+  if upload_exists(upload_id) then use_upload(upload_id, batch_id) end
 end
 return 1

@@ -1,25 +1,35 @@
--- The items of a batch whose turn is near: as many as keep `window` of its jobs in line or running. -> numbers
-local id, window = ARGV[1], tonumber(ARGV[2])
-local record, states = key('batch', id), key('batch', id, 'states')
+-- Chooses the items that become jobs next.
+-- Arguments:
+--   batch_id: text
+--   window: number, how many jobs of the batch are to be queued or running
+-- Returns: the numbers of the items
+-- include lib/batches/items
+
+local LETTERS_AT_ONCE = 4096
+local record, states = key('batch', batch_id), key('batch', batch_id, 'states')
 local state = redis.call('HGET', record, 'state')
-local wanted = window - batch_number(id, 'n_queued') - batch_number(id, 'n_running')
-if (state ~= 'reading' and state ~= 'running') or wanted <= 0 or batch_number(id, 'n_waiting') == 0 then return {} end
--- Two plain searches, since one for either letter takes ten times as long.
-local function next_waiting(slice, from)
-  local w, r = string.find(slice, 'w', from, true), string.find(slice, 'r', from, true)
-  return w and r and math.min(w, r) or w or r
+local wanted = window - batch_number(batch_id, 'n_queued') - batch_number(batch_id, 'n_running')
+if (state ~= 'reading' and state ~= 'running') or wanted <= 0 or batch_number(batch_id, 'n_waiting') == 0 then
+  return {}
 end
-local numbers, total, from = {}, redis.call('STRLEN', states), batch_number(id, 'next')
-while #numbers < wanted and from <= total do
-  local slice = redis.call('GETRANGE', states, int(from - 1), int(from + 4094))
-  local at = next_waiting(slice, 1)
-  while at and #numbers < wanted do
-    numbers[#numbers + 1] = int(from + at - 1)
-    at = next_waiting(slice, at + 1)
+
+-- Two plain searches are ten times as fast as one with a pattern.
+local function next_waiting(letters, from)
+  local waiting, rerun = string.find(letters, 'w', from, true), string.find(letters, 'r', from, true)
+  return waiting and rerun and math.min(waiting, rerun) or waiting or rerun
+end
+
+local numbers, total, first = {}, redis.call('STRLEN', states), batch_number(batch_id, 'next')
+while #numbers < wanted and first <= total do
+  local letters = redis.call('GETRANGE', states, int(first - 1), int(first + LETTERS_AT_ONCE - 2))
+  local place = next_waiting(letters, 1)
+  while place and #numbers < wanted do
+    numbers[#numbers + 1] = int(first + place - 1)
+    place = next_waiting(letters, place + 1)
   end
-  from = from + #slice
+  first = first + #letters
 end
--- What is before the first that waits need not be looked at again.
-local first = numbers[1] or int(total + 1)
-if redis.call('HGET', record, 'next') ~= first then redis.call('HSET', record, 'next', first) end
+-- Items before the first that waits need not be searched again.
+local next_number = numbers[1] or int(total + 1)
+if redis.call('HGET', record, 'next') ~= next_number then redis.call('HSET', record, 'next', next_number) end
 return numbers

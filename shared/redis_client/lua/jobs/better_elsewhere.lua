@@ -1,12 +1,20 @@
--- Whether a claimed job, which has been fetched and waits for a slot of its worker, would begin sooner with another: that
--- one has a free slot, and nothing that is published is about to take it. -> 1 | 0
-local id, fence, alive_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
-if not holds(id, fence) then return 0 end
-local job = get(id, 'engine', 'class', 'worker')
-local engine, class, me = job[1], job[2], job[3]
+-- Whether a claimed job that was fetched and waits for a slot would start sooner on another worker. It would if that
+-- worker has a free slot and no published job is about to take it.
+-- Arguments:
+--   job_id: text
+--   fence: text, that of the claim
+--   alive_ms: number, how long a worker counts as alive after its heartbeat
+-- Returns: 1 or 0
+-- include lib/clock
+-- include lib/free_slots
+-- include lib/jobs/claims
+
+if not holds_claim(job_id, fence) then return 0 end
+local engine, priority, own_worker = job_fields(job_id, 'engine', 'class', 'worker')
 local workers = live_workers(now_ms() - alive_ms)
 if #workers < 2 or redis.call('ZCARD', key('published', engine)) > 0 then return 0 end
-local held = jobs_held()
-if held[me] then held[me][class] = held[me][class] - 1 end
-if has_room(me, engine, class, held) then return 0 end
-return another_has_room(workers, me, engine, class, held) and 1 or 0
+local jobs = jobs_by_worker()
+-- The job itself takes no slot yet.
+if jobs[own_worker] then jobs[own_worker][priority] = jobs[own_worker][priority] - 1 end
+if has_free_slot(own_worker, engine, priority, jobs) then return 0 end
+return another_has_free_slot(workers, own_worker, engine, priority, jobs) and 1 or 0

@@ -1,18 +1,29 @@
--- Take a published job. -> fence, or nothing when there is nothing to take.
--- Said twice with the same token it is the same claim: the first answer may have got lost with the connection.
-local id, worker, lease_ms, token = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
-local job = get(id, 'state', 'engine', 'progress', 'token', 'fence')
-local state, engine = job[1], job[2]
-if state == 'running' and token ~= '' and job[4] == token then return job[5] end
+-- Claims a published job for a worker. A second call with the same token returns the same claim, because the first
+-- answer may have been lost.
+-- Arguments:
+--   job_id: text
+--   worker_id: text
+--   lease_ms: number, how long the claim holds without a heartbeat
+--   token: text, chosen for this claim
+-- Returns: the fence, or nil if the job cannot be claimed
+-- include lib/clock
+-- include lib/jobs/queue
+-- include lib/jobs/states
+
+local state, engine, progress, last_token, last_fence = job_fields(
+  job_id, 'state', 'engine', 'progress', 'token', 'fence')
+if state == 'running' and token ~= '' and last_token == token then return last_fence end
 if state ~= 'queued' then return false end
--- A message may outlive its publication (a pause, a duplicate): only the published set counts.
-if not redis.call('ZSCORE', key('published', engine), id) then return false end
+-- A message may arrive twice, or after the engine was paused. Only jobs in the published set may be claimed.
+if not redis.call('ZSCORE', key('published', engine), job_id) then return false end
+
 local now = now_ms()
 local fence = int(redis.call('INCR', key('fence')))
-leave_line(id)
-redis.call('ZADD', key('running'), int(now + lease_ms), id)
-redis.call('HINCRBY', key('job', id), 'attempt', 1)
-redis.call('HDEL', key('job', id), 'working_ms', 'due_ms', 'passed_on', 'waiting')
-redis.call('HSET', key('job', id), 'token', token)
-move(id, state, 'running', 'fence', fence, 'floor', job[3] or '0', 'worker', worker, 'started_ms', int(now), 'stage', 'fetch')
+leave_queue(job_id)
+redis.call('ZADD', key('running'), int(now + lease_ms), job_id)
+redis.call('HINCRBY', key('job', job_id), 'attempt', 1)
+redis.call('HDEL', key('job', job_id), 'working_ms', 'due_ms', 'passed_on', 'waiting')
+redis.call('HSET', key('job', job_id), 'token', token)
+move_job(job_id, state, 'running', 'fence', fence, 'floor', progress or '0', 'worker', worker_id,
+  'started_ms', int(now), 'stage', 'fetch')
 return fence

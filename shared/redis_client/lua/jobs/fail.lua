@@ -1,17 +1,25 @@
--- End an attempt with an error: for good, or back to the line after a pause. -> 1 | 0
-local id, fence, err, code = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local retry_ms, retention_ms = tonumber(ARGV[5]), tonumber(ARGV[6])
-if ended_by(id, fence, 'failed') then return 1 end
-if not holds(id, fence) then return 0 end
-note_error(id, err)
+-- Ends an attempt with an error: the job fails, or is queued again after a pause.
+-- Arguments:
+--   job_id: text
+--   fence: text, that of the claim
+--   error_json: text, the error as JSON
+--   code: text, the error's code
+--   retry_ms: number, the pause; negative: the job fails
+--   retention_ms: number, how long an ended job is kept
+-- Returns: 1, or 0 if the claim no longer holds
+-- include lib/jobs/claims
+-- include lib/jobs/end
+
+if has_ended_as(job_id, fence, 'failed') then return 1 end
+if not holds_claim(job_id, fence) then return 0 end
+append_attempt_error(job_id, error_json)
 if retry_ms >= 0 then
-  redis.call('ZREM', key('running'), id)
-  leave_bulk(id)
-  redis.call('ZADD', key('delayed'), int(now_ms() + retry_ms), id)
+  leave_bulk_jobs(job_id)
+  redis.call('ZADD', key('delayed'), int(now_ms() + retry_ms), job_id)
   redis.call('HINCRBY', key('failures'), 'retried:' .. code, 1)
-  move(id, 'running', 'queued', 'stage', '', 'fence', '0')
+  end_claim(job_id)
 else
   redis.call('HINCRBY', key('failures'), code, 1)
-  settle(id, 'running', 'failed', retention_ms, 'error', err)
+  end_job(job_id, 'running', 'failed', retention_ms, 'error', error_json)
 end
 return 1

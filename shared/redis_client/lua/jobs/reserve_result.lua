@@ -1,22 +1,30 @@
--- Before a claim separates what may be separated, or be under way, elsewhere: look for an answer, or for a job that
--- works on the same; then this one waits in line until that has ended, and no attempt is charged.
--- ARGV: job, fence, then the names of what it would make; the first is looked for
--- -> {'lost'} | {'known', job that made it} | {'waits'} | {'go'}
-local id, fence, name = ARGV[1], ARGV[2], ARGV[3]
-if not holds(id, fence) then return {'lost'} end
-set(id, 'content', table.concat(ARGV, ' ', 3))
-local known = redis.call('GET', key('content', name))
-if known then return {'known', known} end
-local holder = redis.call('GET', key('making', name))
-if holder and holder ~= id and get(holder, 'state')[1] == 'running' then
-  redis.call('SADD', key('twins', name), id)
-  redis.call('ZREM', key('running'), id)
-  leave_bulk(id)
-  redis.call('HINCRBY', key('job', id), 'attempt', -1)
-  move(id, 'running', 'queued', 'stage', '', 'fence', '0')
-  -- Its twin's end brings it back to the line; this is for the case that nobody thought of.
-  redis.call('ZADD', key('delayed'), int(now_ms() + 3600000), id)
+-- Looks for an equal job before a claimed one is separated. If an equal job is running, this one waits for its end
+-- without charging an attempt.
+-- Arguments:
+--   job_id: text
+--   fence: text, that of the claim
+--   digests: list, of what the job would make; the first is looked for
+-- Returns: {'lost'} if the claim no longer holds, {'known', the job that made it}, {'waits'} or {'go'}
+-- include lib/clock
+-- include lib/jobs/claims
+-- include lib/jobs/queue
+
+local MAX_WAIT_MS = 3600000 -- normally the end of the equal job returns this one to the queue earlier
+
+if not holds_claim(job_id, fence) then return {'lost'} end
+set_job_fields(job_id, 'content', table.concat(digests, ' '))
+local digest = digests[1]
+local made_by = redis.call('GET', key('content', digest))
+if made_by then return {'known', made_by} end
+
+local maker = redis.call('GET', key('making', digest))
+if maker and maker ~= job_id and job_fields(maker, 'state') == 'running' then
+  redis.call('SADD', key('twins', digest), job_id)
+  leave_bulk_jobs(job_id)
+  redis.call('HINCRBY', key('job', job_id), 'attempt', -1)
+  end_claim(job_id)
+  redis.call('ZADD', key('delayed'), int(now_ms() + MAX_WAIT_MS), job_id)
   return {'waits'}
 end
-redis.call('SET', key('making', name), id)
+redis.call('SET', key('making', digest), job_id)
 return {'go'}

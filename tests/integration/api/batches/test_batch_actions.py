@@ -33,11 +33,11 @@ def dies(catalog: Catalog, after: int) -> BatchActions:
     changes = BatchActions(catalog.settings, letters_at_once=4, jobs_at_once=1)
     run, runs = changes._scripts.run, Counter[str]()
 
-    def counted(name: str, *args: object) -> Any:
+    def counted(name: str, **arguments: object) -> Any:
         runs["scripts"] += 1
         if runs["scripts"] > after:
             raise StoreUnavailableError("away")
-        return run(name, *args)
+        return run(name, **arguments)
 
     changes._scripts.run = counted  # type: ignore[method-assign]
     return changes
