@@ -18,8 +18,8 @@ from urllib.request import ProxyHandler, build_opener
 
 from deploy.local.private_files import Credentials, load_or_make_credentials, make_private_folder
 from deploy.local.processes import Service
-from deploy.local.seaweedfs import PORT_OFFSETS, seaweedfs_service, sockets_of_others, storage_url
-from deploy.local.valkey import valkey_service, valkey_url
+from deploy.local.servers.seaweedfs import PORT_OFFSETS, seaweedfs_service, sockets_of_others, storage_url
+from deploy.local.servers.valkey import valkey_service, valkey_url
 from shared.settings import Settings, split_names
 
 # Any of these means that an external storage is used.

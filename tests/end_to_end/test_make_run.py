@@ -19,7 +19,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from deploy.local.seaweedfs import PORT_OFFSETS
+from deploy.local.servers.seaweedfs import PORT_OFFSETS
 from tests.fixtures.ports import find_free
 from tests.fixtures.servers import StorageServer, ValkeyServer
 

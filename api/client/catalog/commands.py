@@ -15,11 +15,11 @@ import httpx2
 
 from api.client.batches import Batch
 from api.client.catalog.display import RunDisplay
-from api.client.catalog.items import SourceError
 from api.client.catalog.report import NAME, write_report
 from api.client.catalog.run import PATIENCE_SECONDS, CatalogRun, Ending, OtherRunError, Wish, begin
 from api.client.catalog.run_state import RunState
-from api.client.catalog.sources import STATE_FOLDER, find_source, no_songs
+from api.client.catalog.tracks.items import SourceError
+from api.client.catalog.tracks.sources import STATE_FOLDER, find_source, no_songs
 from api.client.errors import ApiError, ConnectionFailedError
 from api.client.http_client import Client
 from api.client.options import printable, wishes

@@ -17,7 +17,7 @@ from api.client.catalog.display import RunDisplay, Standing
 from api.client.catalog.downloading import Fetching
 from api.client.catalog.report import write_report
 from api.client.catalog.run_state import RunState
-from api.client.catalog.sources import Source, no_songs
+from api.client.catalog.tracks.sources import Source, no_songs
 from api.client.catalog.uploading import Submission, Uploads
 from api.client.errors import ClientError
 from api.client.http_client import Client

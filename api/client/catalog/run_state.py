@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from api.client.catalog.folders import FolderNames
-from api.client.catalog.items import Item
-from api.client.catalog.sources import STATE_FOLDER
+from api.client.catalog.tracks.items import Item
+from api.client.catalog.tracks.sources import STATE_FOLDER
 from api.client.errors import ClientError
 
 ENDED = ("succeeded", "failed", "canceled", "invalid")

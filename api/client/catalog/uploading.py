@@ -16,10 +16,10 @@ from typing import Any
 
 from api.client.batches import Batch
 from api.client.catalog.background_calls import Background, Results
-from api.client.catalog.fields import name_of_url
 from api.client.catalog.folders import folder_name
-from api.client.catalog.items import digest
 from api.client.catalog.run_state import Row, RunState
+from api.client.catalog.tracks.fields import name_of_url
+from api.client.catalog.tracks.items import digest
 from api.client.catalog.url_download import UrlUnreachableError, fetch
 from api.client.errors import ApiError
 from api.client.files import CHUNK_BYTES

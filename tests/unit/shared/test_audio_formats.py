@@ -9,7 +9,7 @@ import click
 import pytest
 
 from api.client.catalog.commands import run as catalog_run
-from api.client.catalog.sources import find_source
+from api.client.catalog.tracks.sources import find_source
 from api.contract.job_requests import JobForm
 from shared.audio_formats import FORMATS, INPUT_EXTENSIONS, FormatName, check_options, is_audio_name, resolve
 from shared.batches.item_parser import prefix_lines

@@ -13,7 +13,7 @@ import pytest
 import redis
 from botocore.exceptions import ClientError
 
-from deploy.local.seaweedfs import PORT_OFFSETS
+from deploy.local.servers.seaweedfs import PORT_OFFSETS
 from tests.fixtures.servers import BUCKET, StorageServer, ValkeyServer
 
 

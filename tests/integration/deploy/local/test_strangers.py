@@ -26,8 +26,8 @@ import psutil
 import pytest
 import trustme
 
-from deploy.local.seaweedfs import PORT_OFFSETS
-from deploy.local.storage_security import FOLDER
+from deploy.local.servers.seaweedfs import PORT_OFFSETS
+from deploy.local.servers.storage_security import FOLDER
 from tests.fixtures.servers import BUCKET, StorageServer
 
 NOBODY = 65_534

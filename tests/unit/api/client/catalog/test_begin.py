@@ -8,7 +8,7 @@ import pytest
 
 from api.client.catalog.run import OtherRunError, Wish, begin
 from api.client.catalog.run_state import RunState
-from api.client.catalog.sources import find_source
+from api.client.catalog.tracks.sources import find_source
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from api.client.catalog.items import SourceError
-from api.client.catalog.sources import find_source
+from api.client.catalog.tracks.items import SourceError
+from api.client.catalog.tracks.sources import find_source
 
 
 def test_a_link_that_leads_nowhere_is_told_and_a_pipe_is_no_song(tmp_path: Path) -> None:

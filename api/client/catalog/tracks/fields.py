@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from api.client.catalog.items import Item, digest, sendable
+from api.client.catalog.tracks.items import Item, digest, sendable
 from shared.batches.manifest_fields import ITEM_FIELDS, LineError
 from shared.batches.manifest_format import ManifestLine
 

@@ -20,7 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from deploy.local.private_files import Credentials, make_private_folder, write_private_file
 from deploy.local.processes import Service
-from deploy.local.storage_security import write_security
+from deploy.local.servers.storage_security import write_security
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from api.client.catalog import manifest
-from api.client.catalog.items import Item, SourceError, sendable
+from api.client.catalog.tracks import manifest
+from api.client.catalog.tracks.items import Item, SourceError, sendable
 from shared.audio_formats import is_audio_name
 from shared.batches.manifest_fields import split_s3
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from api.client.catalog.fields import read_item
-from api.client.catalog.items import Item, SourceError
+from api.client.catalog.tracks.fields import read_item
+from api.client.catalog.tracks.items import Item, SourceError
 from shared.batches.manifest_format import read_lines
 from shared.errors import ManifestInvalidError
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from api.client.catalog.items import Item, SourceError
-from api.client.catalog.manifest import read_manifest
+from api.client.catalog.tracks.items import Item, SourceError
+from api.client.catalog.tracks.manifest import read_manifest
 from shared.batches.item_parser import ItemWish, with_defaults
 from shared.batches.manifest_format import MAX_LINE_BYTES, read_lines
 from shared.errors import FieldsInvalidError

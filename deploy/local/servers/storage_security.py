@@ -1,6 +1,6 @@
 """What keeps everybody else out of SeaweedFS's inner servers: a certificate, and keys for tokens.
 
-python -m deploy.local.storage_security HOME
+python -m deploy.local.servers.storage_security HOME
 
 SeaweedFS's gRPC ports serve whoever connects, unless both sides must show a certificate (mutual TLS). Its volume server
 sends and takes blocks over plain HTTP, unless each request must carry a signed token (JWT). Only the server itself
