@@ -8,7 +8,7 @@ from typing import Any, cast, get_args
 import click
 import pytest
 
-from api.client.catalog.commands import run as catalog_run
+from api.client.catalog.run_command import run_catalog
 from api.client.catalog.tracks.sources import find_source
 from api.contract.job_requests import JobForm
 from shared.audio_formats import FORMATS, INPUT_EXTENSIONS, FormatName, check_options, is_audio_name, resolve
@@ -101,7 +101,7 @@ def test_each_extension_passes_every_door(extension: str, tmp_path: Path) -> Non
 
 
 def test_client_and_api_offer_every_output_format() -> None:
-    options = {option.name: option for option in catalog_run.params}
+    options = {option.name: option for option in run_catalog.params}
     choices = options["format"].type
     assert isinstance(choices, click.Choice)
     assert tuple(choices.choices) == tuple(FORMATS)

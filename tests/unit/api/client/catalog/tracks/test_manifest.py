@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from api.client.catalog.tracks.items import Item, SourceError
+from api.client.catalog.tracks.items import CatalogItem, SourceError
 from api.client.catalog.tracks.manifest import read_manifest
 from shared.batches.item_parser import ItemWish, with_defaults
 from shared.batches.manifest_format import MAX_LINE_BYTES, read_lines
@@ -16,7 +16,7 @@ from shared.errors import FieldsInvalidError
 from shared.jobs.options import validate
 
 
-def read(folder: Path, name: str, content: str | bytes) -> list[Item]:
+def read(folder: Path, name: str, content: str | bytes) -> list[CatalogItem]:
     file = folder / name
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
     return list(read_manifest(file))
