@@ -146,7 +146,7 @@ def test_a_fresh_clone_becomes_a_running_stack_that_heals_and_leaves_nothing(clo
         with clone.make() as second:
             _, errors = second.communicate(timeout=60)
         assert second.returncode
-        assert f"runs already at {clone.url}" in errors
+        assert f"is already running at {clone.url}" in errors
 
         os.kill(clone.process("valkey-server"), signal.SIGKILL)
         wait_for(lambda: not is_ready(clone))
