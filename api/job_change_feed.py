@@ -44,7 +44,7 @@ class Follower:
         """Whether the server is stopping."""
         return self._changes.ended
 
-    def wait(self, seconds: float) -> None:
+    def wait_for_change(self, seconds: float) -> None:
         """Return when the job may have changed, or after a few seconds."""
         self._woken.wait(max(0.0, min(seconds, self._changes.patience_seconds)))
         self._woken.clear()

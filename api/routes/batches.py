@@ -66,7 +66,7 @@ def submit(exchange: Exchange) -> Response:
     affect the others.
     """
     values = _body()
-    exchange.seal({"json": values})
+    exchange.record_request({"json": values})
     wanted = validate(BatchSubmission, values)
     batch_id = batch_id_from(exchange.resource_id)
     batch = services().batch_submitter.submit(sender(), wanted, batch_id=batch_id)
@@ -192,7 +192,7 @@ def changes(path: str, summary: str) -> Callable[[Callable[[Batch], Batch]], Cal
         @repeatable(lambda batch_id, status: _batch_response(find_batch(batch_id), status))
         @wraps(change)
         def view(exchange: Exchange, batch_id: str) -> Response:
-            exchange.seal({})
+            exchange.record_request({})
             exchange.made_id = batch_id
             return _batch_response(change(find_batch(batch_id)), 202)
 

@@ -76,4 +76,4 @@ def _stream(items: BatchItems, job_id: str, follower: Follower, check_key: Calla
             silent_since = now
         if has_ended(job):
             return
-        follower.wait(min(deadline - now, HEARTBEAT_SECONDS))
+        follower.wait_for_change(min(deadline - now, HEARTBEAT_SECONDS))

@@ -62,7 +62,7 @@ def post_worker_init(worker: Any) -> None:
 
 def child_exit(_: Any, worker: Any) -> None:
     """Remove a process that was killed from the balancing of connections."""
-    BalancedWorker.counts.leave(worker.age)
+    BalancedWorker.counts.remove_process(worker.age)
 
 
 class StructuredLogger(Logger):  # type: ignore[misc]  # gunicorn has no types

@@ -215,17 +215,17 @@ def test_a_small_refused_body_keeps_the_connection(api_url: str, stand_in: Stand
 
 def test_places_are_counted_by_owner_and_in_all(settings: Settings) -> None:
     calls = OpenCalls(settings.model_copy(update={"max_open_calls": 3, "max_open_calls_per_owner": 2}))
-    first, _ = calls.take("a"), calls.take("a")
+    first, _ = calls.open_call("a"), calls.open_call("a")
     with pytest.raises(TooManyOpenCallsError):
-        calls.take("a")
-    calls.take("b")
+        calls.open_call("a")
+    calls.open_call("b")
     with pytest.raises(ServerBusyError):
-        calls.take("b")
-    first.release()
-    first.release()
-    calls.take("b")
+        calls.open_call("b")
+    first.close()
+    first.close()
+    calls.open_call("b")
     with pytest.raises(ServerBusyError):
-        calls.take("a")
+        calls.open_call("a")
     few = OpenCalls(settings.model_copy(update={"api_threads": 1}))
     assert (few.most, few.most_of_owner) == (1, 1)
 

@@ -149,7 +149,7 @@ def test_the_fewest_are_of_those_that_take_connections() -> None:
     counts.set_count(1, 5)
     counts.set_count(2, 3)
     assert counts.fewest() == 3
-    counts.leave(2)
+    counts.remove_process(2)
     assert counts.fewest() == 5
     counts.set_count(2 + SLOTS, 0)
     assert counts.fewest() == 0
