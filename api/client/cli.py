@@ -19,7 +19,7 @@ from api.client.catalog.run_command import INTERRUPTED
 from api.client.errors import ApiError, ClientError, ConnectionFailedError
 from api.client.http_client import Client, job_failure
 from api.client.models import Job
-from api.client.options import job_options, printable
+from api.client.options import PRIORITIES, job_options, printable
 from api.client.progress import JobProgress
 from api.client.terminal import table
 
@@ -115,7 +115,7 @@ def run(ctx: click.Context, /, song: Path, out: Path | None, server: str | None,
 @main.command()
 @click.argument("song", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @job_options
-@click.option("--priority", type=click.Choice(["interactive", "bulk"]), help="bulk: run after interactive jobs.")
+@click.option("--priority", type=click.Choice(PRIORITIES), help="bulk: run after interactive jobs.")
 @click.option("--webhook-url", help="URL to notify when the job ends.")
 @as_json_option
 @click.pass_obj

@@ -9,6 +9,9 @@ import click
 from api.client.models import Excerpt
 from shared.audio_formats import FORMATS
 
+PRIORITIES = ("interactive", "bulk")
+"""The priorities of jobs; a test compares them with the server's."""
+
 
 class ExcerptType(click.ParamType[Excerpt]):
     """The type of `--excerpt`, such as `90+20`."""

@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 
 from api.contract.batch_requests import BatchSubmission, ManifestWish
-from api.submission.allowed_places import check_export_bucket, check_source_bucket, check_webhook_url
+from api.submission.allowed_places import check_export_bucket, check_webhook_url
 from api.submission.job_submission import Sender
 from shared.batches.actions import BatchActions
 from shared.batches.manifest_format import MAX_LINE_BYTES, read_lines
@@ -22,6 +22,7 @@ from shared.batches.model import Batch, BatchRequest, Export, Manifest
 from shared.batches.store import BatchStore
 from shared.batches.stored_items import LINES, document_key, manifest_key
 from shared.errors import FieldsInvalidError, ManifestInvalidError
+from shared.jobs.source_buckets import check_source_bucket
 from shared.jobs.uploads import UploadStore
 from shared.queue.engine_catalog import EngineCatalog
 from shared.settings import Settings
@@ -121,14 +122,8 @@ class BatchSubmitter:
 
         Raises FieldsInvalidError, WorkersUnavailableError, ExportRefusedError.
         """
-        options = wanted.defaults
         try:
-            self.catalog.choose(
-                engine=options.engine,
-                preset=options.preset,
-                parameters=options.parameters,
-                stems=tuple(options.stems) if options.stems else None,
-            )
+            self.catalog.choose(wanted.defaults)
         except FieldsInvalidError as error:
             raise FieldsInvalidError([_prefixed("defaults", e) for e in error.errors]) from error
         if wanted.export:

@@ -19,7 +19,7 @@ from api.client.catalog.run_state import RunState
 from api.client.catalog.tracks.sources import STATE_FOLDER, find_source, no_songs_error
 from api.client.errors import ApiError, ConnectionFailedError
 from api.client.http_client import Client
-from api.client.options import job_options, printable
+from api.client.options import PRIORITIES, job_options, printable
 from api.client.progress import clock
 from shared.batches.manifest_fields import split_s3
 
@@ -40,7 +40,7 @@ EXIT_CODES = """Exit code 0: all done; 1: the server refused, or something here 
 @click.option("--no-download", is_flag=True, help="Leave the stems on the server.")
 @click.option("--export", metavar="S3://BUCKET/PREFIX", help="Have the server copy the stems there.")
 @click.option("--export-template", help="Names of the copies; {track}/{stem}.{format} by default.")
-@click.option("--priority", type=click.Choice(["interactive", "bulk"]), help="Priority of the jobs; bulk by default.")
+@click.option("--priority", type=click.Choice(PRIORITIES), help="Priority of the jobs; bulk by default.")
 @click.option("--parallel", type=click.IntRange(1, 32), default=4, show_default=True, help="Files transferred at once.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 @click.pass_context
