@@ -24,7 +24,7 @@ class ManifestWish(Strict):
     s3: StoredObject | None = Field(None, description="An object in a bucket that this server allows")
 
     @model_validator(mode="after")
-    def _is_one(self) -> Self:
+    def _has_one_source(self) -> Self:
         if (self.upload_id is None) == (self.s3 is None):
             raise ValueError("must have exactly one of upload_id and s3")
         return self
@@ -79,7 +79,7 @@ class BatchSubmission(Strict):
     )
 
     @model_validator(mode="after")
-    def _is_one(self) -> Self:
+    def _has_one_source(self) -> Self:
         if sum(place is not None for place in (self.items, self.manifest, self.prefix)) != 1:
             raise ValueError("must have exactly one of items, manifest and prefix")
         return self

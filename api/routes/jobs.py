@@ -180,7 +180,7 @@ def cancel(exchange: Exchange, job_id: str) -> Response:
     if has_ended(job):
         raise IllegalTransitionError(f"The job has ended ({job.state}) and cannot be canceled.")
     job = services().store.cancel(job_id)
-    services().submission.dispatch()
+    services().submission.dispatch_jobs()
     return _job_response(job)
 
 
@@ -193,7 +193,7 @@ def retry(exchange: Exchange, job_id: str) -> Response:
     exchange.made_id = job_id
     check_not_in_batch(find_job(job_id), "retried")
     job = services().store.retry(job_id)
-    services().submission.dispatch()
+    services().submission.dispatch_jobs()
     return _job_response(job, 202)
 
 

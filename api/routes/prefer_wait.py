@@ -50,6 +50,6 @@ def wait_until(job: Job, seconds: float, reached: Callable[[Job], bool]) -> tupl
             job = services().items.read_job(job.id)
             check_key()
             left = deadline - time.monotonic()
-            if reached(job) or left <= 0 or follower.ended:
+            if reached(job) or left <= 0 or follower.is_server_stopping:
                 return job, True
             follower.wait_for_change(left)

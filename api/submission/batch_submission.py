@@ -43,7 +43,7 @@ class BatchSubmitter:
     storage: ObjectStorage
     catalog: EngineCatalog
 
-    def submit(self, sender: Sender, wanted: BatchSubmission, *, batch_id: str) -> Batch:
+    def submit_batch(self, sender: Sender, wanted: BatchSubmission, *, batch_id: str) -> Batch:
         """Accept a batch.
 
         Raises FieldsInvalidError, WorkersUnavailableError, SourceRefusedError, ExportRefusedError, SourceMissingError,
@@ -84,7 +84,7 @@ class BatchSubmitter:
         stored = self.storage.put_bytes(content, manifest_key(batch_id), LINES)
         return Manifest(None, stored.key, "jsonl", stored.size_bytes, stored.etag)
 
-    def rerun(self, batch: Batch) -> Batch:
+    def rerun_batch(self, batch: Batch) -> Batch:
         """Run the items again whose stems were made by another version of their engine than workers have now.
 
         Workers look for these items. Raises BatchStateError if it is known that there are none.
@@ -92,7 +92,7 @@ class BatchSubmitter:
         now = {name: str(description["version"]) for name, description in self.catalog.descriptions().items()}
         return self.changes.rerun(batch.id, now)
 
-    def delete(self, batch_id: str) -> None:
+    def delete_batch(self, batch_id: str) -> None:
         """Delete an ended batch. Raises BatchNotFoundError, BatchStateError."""
         self.changes.delete(batch_id)
 

@@ -204,7 +204,7 @@ class JobSubmitter:
             # The record is deleted and a tombstone is left, with which the garbage collector deletes the objects.
             log.warning("job objects left for garbage collection", job=job_id, error=error.message)
 
-    def dispatch(self) -> None:
+    def dispatch_jobs(self) -> None:
         """Publish waiting jobs to Celery. If that fails, workers do it within their next tick."""
         try:
             self._queue.dispatch()
@@ -213,7 +213,7 @@ class JobSubmitter:
 
     def _enqueue(self, request: JobRequest, job_id: str) -> Job:
         job = self._store.submit(request, job_id=job_id)
-        self.dispatch()
+        self.dispatch_jobs()
         log.info("job accepted", job=job.id, engine=request.engine, size_bytes=request.source.size_bytes)
         return job
 

@@ -69,7 +69,7 @@ class Webhooks:
         """Whether this server sends webhooks."""
         return bool(self._secrets)
 
-    def start(self, stopping: Callable[[], bool]) -> None:
+    def start_threads(self, stopping: Callable[[], bool]) -> None:
         """Start the delivery threads of this process; they end when it stops."""
         if self.are_sent:
             for number in range(THREADS):

@@ -21,7 +21,7 @@ class FinishedCalls:
     def __init__(self) -> None:
         self._handlers: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
 
-    def add(self, handler: Callable[[], None]) -> None:
+    def add_handler(self, handler: Callable[[], None]) -> None:
         """Add a handler, which `handle_all` calls."""
         self._handlers.put(handler)
 
@@ -67,7 +67,7 @@ class BackgroundCalls:
                 self.pending -= 1
                 handler()
 
-            self._finished.add(handle)
+            self._finished.add_handler(handle)
 
         self._calls.put(make_call)
 

@@ -64,14 +64,14 @@ class BatchPoller:
     @property
     def is_done(self) -> bool:
         """Whether all batches have ended and all their items are recorded."""
-        return not self._calls.pending and not self._state.batches("NOT ended")
+        return not self._calls.pending and not self._state.find_batches("NOT ended")
 
     def poll_next_batch(self) -> None:
         """Poll the first batch that is due, unless a poll is in progress."""
         if self._calls.pending:
             return
         now = time.monotonic()
-        for row in self._state.batches("id IS NOT NULL AND NOT ended"):
+        for row in self._state.find_batches("id IS NOT NULL AND NOT ended"):
             if now >= self._next_poll_at.get(row["number"], 0.0):
                 self._start_poll(row)
                 return
@@ -79,7 +79,7 @@ class BatchPoller:
     def _start_poll(self, row: Row) -> None:
         number, batch_id = row["number"], row["id"]
         settled, seen = self._state.last_settled_number(number), self._seen_counts.get(number)
-        open_batches = len(self._state.batches("id IS NOT NULL AND NOT ended"))
+        open_batches = len(self._state.find_batches("id IS NOT NULL AND NOT ended"))
         self._next_poll_at[number] = time.monotonic() + min(MAX_POLL_SECONDS, SECONDS_PER_BATCH * open_batches)
 
         def on_result(polled: PolledBatch) -> None:
@@ -111,7 +111,7 @@ class BatchPoller:
         self._batches[number] = polled.batch
         self._state.add_listed_items(number, {item.number: _track_name(item.track) for item in polled.items})
         item_numbers = [item.number for item in polled.items]
-        sent = self._state.items(
+        sent = self._state.find_items(
             "batch = ? AND state = 'sent' AND batch_number BETWEEN ? AND ?",
             number,
             min(item_numbers, default=0),
@@ -145,14 +145,14 @@ class BatchPoller:
 
     def _resubmit_unfinished(self, number: int) -> None:
         """Mark the unfinished items of a batch that the server has deleted to be sent again."""
-        unfinished = self._state.items("batch = ? AND state = 'sent' AND uploads < ?", number, MAX_UPLOADS)
+        unfinished = self._state.find_items("batch = ? AND state = 'sent' AND uploads < ?", number, MAX_UPLOADS)
         sendable = [row for row in unfinished if row["path"] or row["url"] or row["source"]]
         self._state.change_items((row["number"], _unsent_fields(row)) for row in sendable)
         self.must_upload_again = self.must_upload_again or bool(sendable)
 
     def _fail_unfinished(self, number: int, code: str, message: str) -> None:
         """Fail the items of a batch that are still unfinished, and close the batch."""
-        unfinished = self._state.items("batch = ? AND state = 'sent'", number)
+        unfinished = self._state.find_items("batch = ? AND state = 'sent'", number)
         failure: Mapping[str, Any] = {"state": "failed", "code": code, "message": message}
         self._state.change_items((row["number"], failure) for row in unfinished)
         self._state.change_batch(number, ended=1)

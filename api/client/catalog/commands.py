@@ -87,8 +87,8 @@ def retry_failed(client: Client, run_or_batch: str, as_json: bool) -> None:
         return
     with RunState(Path(run_or_batch).resolve(), writes=True) as state:
         batches = []
-        for batch in state.batches("id IS NOT NULL"):
-            if state.items("batch = ? AND state IN ('failed', 'canceled')", batch["number"], limit=1):
+        for batch in state.find_batches("id IS NOT NULL"):
+            if state.find_items("batch = ? AND state IN ('failed', 'canceled')", batch["number"], limit=1):
                 batches.append(_retry_failed(client, batch["id"]))
                 state.reopen_batch(batch["number"])
         # Files that were never uploaded are uploaded again.
@@ -130,7 +130,7 @@ def _batch_ids(run_or_batch: str) -> list[str]:
     if not Path(run_or_batch).is_dir():
         return [run_or_batch]
     with RunState(Path(run_or_batch).resolve(), writes=False) as state:
-        return [row["id"] for row in state.batches("id IS NOT NULL")]
+        return [row["id"] for row in state.find_batches("id IS NOT NULL")]
 
 
 def _print_batches(batches: list[Batch], *, as_json: bool) -> None:

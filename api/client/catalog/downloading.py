@@ -40,18 +40,18 @@ class StemDownloads:
         if not self._calls.has_room:
             return
         room = 2 * self._calls.threads - self._calls.pending
-        rows = self._state.items("state = 'succeeded' AND NOT fetched", limit=room + len(self._in_progress))
+        rows = self._state.find_items("state = 'succeeded' AND NOT fetched", limit=room + len(self._in_progress))
         for row in [r for r in rows if r["number"] not in self._in_progress][:room]:
             self._start_download(row)
 
     @property
     def is_done(self) -> bool:
         """Whether the stems of all succeeded tracks are downloaded."""
-        return not self._calls.pending and not self._state.items("state = 'succeeded' AND NOT fetched", limit=1)
+        return not self._calls.pending and not self._state.find_items("state = 'succeeded' AND NOT fetched", limit=1)
 
     def find_deleted_files(self) -> None:
         """Mark tracks to be downloaded again whose files were deleted since."""
-        for row in self._state.items("state = 'succeeded' AND fetched"):
+        for row in self._state.find_items("state = 'succeeded' AND fetched"):
             if not all((self._out / path).is_file() for path in downloaded_files(row)):
                 self._state.change_item(row["number"], fetched=0)
 

@@ -76,9 +76,9 @@ def begin_run(state: RunState, options: RunOptions, *, resume: bool) -> RunOptio
             raise OtherRunError(f"{options.out} contains a run of {before['source']}.")
         if _is_part_of(options.batch, before["batch"]):
             options = replace(options, batch=before["batch"])
-        elif state.batches():
+        elif state.find_batches():
             raise OtherRunError(f"{options.out} contains a run that was started with other options.")
-    state.add_items(options.source.items(besides=options.out))
+    state.add_items(options.source.tracks(besides=options.out))
     if not options.source.prefix and not state.count_by_state():
         raise no_songs_error(options.source.location)
     # If no batch exists yet, the user may still change the options.
@@ -126,7 +126,7 @@ class CatalogRun:
     def summary(self) -> RunSummary:
         """Write the report and return the result."""
         progress = self.progress()
-        failed = self._state.items("state IN ('failed', 'canceled', 'invalid')", limit=10)
+        failed = self._state.find_items("state IN ('failed', 'canceled', 'invalid')", limit=10)
         return RunSummary(
             progress=progress,
             seconds=self._display.elapsed_seconds,

@@ -111,7 +111,7 @@ class RunState:
     def has_sent(self) -> bool:
         """Return whether the server has an upload or a batch of the run."""
         uploaded = "(path IS NOT NULL OR url IS NOT NULL) AND source IS NOT NULL"
-        return bool(self.batches() or self.items(uploaded, limit=1))
+        return bool(self.find_batches() or self.find_items(uploaded, limit=1))
 
     # Items
 
@@ -130,9 +130,8 @@ class RunState:
     def add_listed_items(self, batch: int, tracks: Mapping[int, str]) -> None:
         """Add the tracks that the server found below a prefix, by their numbers in the batch, unless stored."""
         first, last = min(tracks, default=0), max(tracks, default=-1)
-        known = {
-            row["batch_number"] for row in self.items("batch = ? AND batch_number BETWEEN ? AND ?", batch, first, last)
-        }
+        rows = self.find_items("batch = ? AND batch_number BETWEEN ? AND ?", batch, first, last)
+        known = {row["batch_number"] for row in rows}
         with self._database:
             self._database.execute("BEGIN")
             for number in sorted(tracks.keys() - known):
@@ -155,7 +154,7 @@ class RunState:
             for number, values in changes:
                 self.change_item(number, **values)
 
-    def items(self, where: str = "1", *values: object, limit: int = -1) -> list[Row]:
+    def find_items(self, where: str = "1", *values: object, limit: int = -1) -> list[Row]:
         """Return items in the catalog's order; `where` is an SQL condition with `values` as its parameters."""
         return list(self._query(f"SELECT * FROM items WHERE {where} ORDER BY number LIMIT {limit}", *values))  # noqa: S608
 
@@ -221,7 +220,7 @@ class RunState:
         columns = ", ".join(f"{name} = ?" for name in values)
         self._database.execute(f"UPDATE batches SET {columns} WHERE number = ?", (*values.values(), number))  # noqa: S608
 
-    def batches(self, where: str = "1") -> list[Row]:
+    def find_batches(self, where: str = "1") -> list[Row]:
         """Return batches in the order of their creation; `where` is an SQL condition."""
         return list(self._query(f"SELECT * FROM batches WHERE {where} ORDER BY number"))  # noqa: S608
 

@@ -49,7 +49,7 @@ class FileUploads:
     def start_uploads(self) -> None:
         """Start as many uploads as there is room for."""
         while self._calls.has_room:
-            rows = self._state.items("state = 'new' AND number > ?", self._last_started, limit=1)
+            rows = self._state.find_items("state = 'new' AND number > ?", self._last_started, limit=1)
             if not rows:
                 return
             self._last_started = rows[0]["number"]
@@ -58,7 +58,7 @@ class FileUploads:
     @property
     def is_done(self) -> bool:
         """Whether no file is left to upload."""
-        unstarted = self._state.items("state = 'new' AND number > ?", self._last_started, limit=1)
+        unstarted = self._state.find_items("state = 'new' AND number > ?", self._last_started, limit=1)
         return not self._calls.pending and not unstarted
 
     def start_over(self) -> None:
@@ -124,34 +124,34 @@ class BatchCreation:
         """Create a batch of the items that are ready, if one is due."""
         if self._calls.pending:
             return
-        unanswered = self._state.batches("id IS NULL")
+        unanswered = self._state.find_batches("id IS NULL")
         if unanswered:
             self._start_creation(unanswered[0])
-        elif self.prefix and not self._state.batches():
+        elif self.prefix and not self._state.find_batches():
             self._start_creation(self._record_batch([]))
         elif uploads_done or time.monotonic() >= self._next_batch_at:
-            ready = _fitting_items(self._state.items("state = 'ready'", limit=MAX_BATCH_ITEMS))
+            ready = _fitting_items(self._state.find_items("state = 'ready'", limit=MAX_BATCH_ITEMS))
             if ready:
                 self._start_creation(self._record_batch(ready))
 
     @property
     def is_done(self) -> bool:
         """Whether every ready item is in a batch."""
-        return not self._calls.pending and not self._state.items("state = 'ready'", limit=1)
+        return not self._calls.pending and not self._state.find_items("state = 'ready'", limit=1)
 
     def _record_batch(self, numbers: list[int]) -> Row:
         """Record a batch before it is sent. If the response is lost, the same request is sent again."""
         now = time.monotonic()
         self._next_batch_at = now + max(FIRST_PAUSE_SECONDS, PAUSE_SHARE * (now - self._began_at))
-        batches = len(self._state.batches())
+        batches = len(self._state.find_batches())
         number = self._state.open_batch(numbers, digest("batch", self._run_id, batches, numbers))
-        return self._state.batches(f"number = {number}")[0]
+        return self._state.find_batches(f"number = {number}")[0]
 
     def _start_creation(self, batch: Row) -> None:
         if self.prefix is not None:
             tracks: Mapping[str, Any] = {"prefix": self.prefix}
         else:
-            rows = sorted(self._state.items("batch = ?", batch["number"]), key=lambda row: row["batch_number"])
+            rows = sorted(self._state.find_items("batch = ?", batch["number"]), key=lambda row: row["batch_number"])
             tracks = {"items": [_item_document(row, numbered="export" in self._options) for row in rows]}
         body = {**self._options, **tracks, "name": f"{self._options['name'][:180]} {batch['number']}"}
 

@@ -90,7 +90,7 @@ def test_these_names_do_not(name: str) -> None:
 @pytest.mark.parametrize("extension", sorted(INPUT_EXTENSIONS))
 def test_each_extension_passes_every_door(extension: str, tmp_path: Path) -> None:
     (tmp_path / f"song.{extension}").touch()
-    (item,) = find_source(str(tmp_path)).items(besides=tmp_path / "out")
+    (item,) = find_source(str(tmp_path)).tracks(besides=tmp_path / "out")
     assert item.track == "song"
     listing = [(f"p/song.{extension}", 5, None)]
     storage = cast(ObjectStorage, SimpleNamespace(list_objects=lambda *_, **__: listing))

@@ -32,7 +32,7 @@ class CatalogSource:
     manifest: Path | None = None
     prefix: tuple[str, str] | None = None
 
-    def items(self, *, besides: Path) -> Iterator[CatalogItem]:
+    def tracks(self, *, besides: Path) -> Iterator[CatalogItem]:
         """Yield the tracks, except songs below the folder `besides`; none for a prefix, which the server lists.
 
         Raises SourceError, OSError.
@@ -44,7 +44,7 @@ class CatalogSource:
 
     def demand_songs(self, *, besides: Path) -> None:
         """Raise SourceError if there are no songs. A prefix is not checked, since only the server can list it."""
-        if not self.prefix and next(self.items(besides=besides), None) is None:
+        if not self.prefix and next(self.tracks(besides=besides), None) is None:
             raise no_songs_error(self.location)
 
 

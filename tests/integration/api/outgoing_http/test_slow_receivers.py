@@ -63,7 +63,7 @@ def receiving() -> Iterator[tuple[str, list[str]]]:
 @contextmanager
 def sending(services: Services) -> Iterator[None]:
     stopped = Event()
-    services.webhooks.start(stopped.is_set)
+    services.webhooks.start_threads(stopped.is_set)
     yield
     stopped.set()
 

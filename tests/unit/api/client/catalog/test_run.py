@@ -33,7 +33,7 @@ def test_what_was_refused_before_anything_was_sent_is_begun_anew(songs: Path, tm
     with RunState(out, writes=True) as state:
         begun = begin_run(state, options_of(songs, out), resume=False)
         assert begun.batch["defaults"] == {"engine": "unet"}
-        assert [row["folder"] for row in state.items()] == ["one"], "its folder is free again"
+        assert [row["folder"] for row in state.find_items()] == ["one"], "its folder is free again"
 
 
 def test_what_was_sent_is_gone_on_with_only_when_told_so(songs: Path, tmp_path: Path) -> None:
@@ -48,4 +48,4 @@ def test_what_was_sent_is_gone_on_with_only_when_told_so(songs: Path, tmp_path: 
         with pytest.raises(OtherRunError, match="contains a run of"):
             begin_run(state, options_of("s3://other/songs", out), resume=True)
         begin_run(state, options_of(songs, out), resume=True)
-        assert [row["state"] for row in state.items()] == ["ready"]
+        assert [row["state"] for row in state.find_items()] == ["ready"]

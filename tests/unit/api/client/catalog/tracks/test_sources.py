@@ -18,7 +18,7 @@ def test_a_link_that_leads_nowhere_is_told_and_a_pipe_is_no_song(tmp_path: Path)
     (tmp_path / "real.flac").touch()
     os.mkfifo(tmp_path / "album" / "pipe.flac")
     (tmp_path / "album" / "notes.txt").touch()
-    items = find_source(str(tmp_path / "album")).items(besides=tmp_path / "out")
+    items = find_source(str(tmp_path / "album")).tracks(besides=tmp_path / "out")
     assert [item.track for item in items] == ["gone", "there"]
 
 
