@@ -1,4 +1,4 @@
-"""The scripts that deliver webhooks against a model: each message is in one place, and turns go round."""
+"""The Lua scripts of webhooks against a model: each message is in one place, and owners and hosts take turns."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HOUR_MS = 3_600_000
 
 @dataclass
 class Lines:
-    """The books: which messages are due since when, by owner and host, and who was served when."""
+    """The model: the due messages by owner and host, since when they are due, and when each owner was last served."""
 
     due: dict[tuple[str, str], dict[str, int]] = field(default_factory=dict)
     owner_served: dict[str, int] = field(default_factory=dict)
@@ -57,7 +57,7 @@ class Lines:
 
 
 class Deliveries(RuleBasedStateMachine):
-    """Ends jobs, takes and settles messages, and loses their takers, in any order."""
+    """Ends jobs, takes messages, records attempts and lets leases expire, in any order."""
 
     redis_url = ""
 
@@ -96,7 +96,7 @@ class Deliveries(RuleBasedStateMachine):
     @precondition(lambda self: self.scheduled)
     @rule(data=st.data(), is_old=st.booleans())
     def time_passes(self, data: Any, *, is_old: bool) -> None:
-        """A retry is due, or a lease is over; `is_old`: of a message of a version that knew no lines."""
+        """A retry becomes due, or a lease expires. `is_old`: the message is of a version without queues per owner."""
         message = data.draw(st.sampled_from(sorted(self.scheduled)))
         if is_old:
             self.redis.hdel(f"model:webhook:{message}", "owner", "host")
@@ -111,7 +111,7 @@ class Deliveries(RuleBasedStateMachine):
     @precondition(lambda self: self.taken)
     @rule(data=st.data(), retry=st.booleans())
     def record_attempt(self, data: Any, *, retry: bool) -> None:
-        """Also by a taker whose lease is over, and after another that has settled it."""
+        """Record an attempt, also after its lease has expired, and after another process recorded one."""
         message = data.draw(st.sampled_from(self.taken))
         self.store.record_attempt(message, {}, retry_in_seconds=HOUR_MS / 2000 if retry else None)
         if message.id not in self.tries:
@@ -150,7 +150,7 @@ def store(valkey_url: str) -> WebhookStore:
 
 
 def test_messages_of_the_version_before_are_delivered(store: WebhookStore) -> None:
-    """They are in `webhooks` alone, and do not say whose they are; some of their jobs are only results by now."""
+    """They are only in `webhooks` and name no owner; some of their jobs are already compacted to results."""
     redis = store._redis
     for number in range(outbox.MAX_SCHEDULED + 10):
         job, message = f"{number:032x}", f"msg_{number:032x}_1"

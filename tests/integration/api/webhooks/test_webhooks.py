@@ -1,4 +1,4 @@
-"""Webhooks as Standard Webhooks: signed, tried again, ended by 410, never redirected, logged; to a real receiver."""
+"""Webhooks to a real receiver: signed as Standard Webhooks, retried, ended by 410, never redirected, logged."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SECRETS = [f"whsec_{base64.b64encode(bytes([n]) * 24).decode()}" for n in (1, 2)
 
 @dataclass
 class Receiver:
-    """A client's server: answers with the statuses that it was given, then 204."""
+    """A client's server. It responds with the given statuses, then with 204."""
 
     url: str = ""
     statuses: list[int] = field(default_factory=list)
@@ -77,7 +77,7 @@ def webhooks(web: FlaskClient) -> Webhooks:
 
 
 def deliver_all(web: FlaskClient) -> None:
-    """Deliver until nothing has been due for a while."""
+    """Deliver messages until none has been due for a while."""
     idle_since = time.monotonic()
     while time.monotonic() - idle_since < 0.3:
         if webhooks(web).deliver_one():

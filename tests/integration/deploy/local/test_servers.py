@@ -1,4 +1,4 @@
-"""The embedded servers keep what they were given, and give nothing to those without a key."""
+"""The embedded servers keep their data over a restart, and refuse clients without a key."""
 
 from __future__ import annotations
 

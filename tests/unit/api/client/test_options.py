@@ -1,4 +1,4 @@
-"""The client cannot import the server's lists of states and priorities; its own agree with them."""
+"""The client has its own lists of states and priorities, since it cannot import the server's; they must be equal."""
 
 from __future__ import annotations
 

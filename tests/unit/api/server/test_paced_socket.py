@@ -1,4 +1,4 @@
-"""A client that sends or reads too slowly is ended; one that pauses now and then is not."""
+"""A client that sends or reads too slowly is disconnected; one that pauses now and then is not."""
 
 from __future__ import annotations
 

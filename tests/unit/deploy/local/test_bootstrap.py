@@ -14,7 +14,7 @@ LOCKED = ("--require-hashes", "-r", "stack.txt")
 
 @pytest.fixture
 def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """Return what is run; programs whose name is in `broken` fail."""
+    """Return the commands that are run; programs with a name in `broken` fail."""
     ran: list[list[str]] = []
 
     def run(command: list[str], what: str) -> str | None:

@@ -1,4 +1,4 @@
-"""What is started follows from the settings."""
+"""The settings decide which services start."""
 
 from __future__ import annotations
 

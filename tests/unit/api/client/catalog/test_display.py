@@ -1,4 +1,4 @@
-"""What a run shows: on terminals of any width, and where there is none."""
+"""The progress line of a run on terminals of any width, and without a terminal."""
 
 from __future__ import annotations
 

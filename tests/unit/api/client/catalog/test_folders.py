@@ -1,4 +1,4 @@
-"""Whatever a track is called, its folder is one that can be made, below the output folder, and its own."""
+"""Whatever its name is, a track gets a valid folder of its own below the output folder."""
 
 from __future__ import annotations
 

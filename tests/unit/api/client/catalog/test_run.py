@@ -1,4 +1,4 @@
-"""What an output folder's earlier run means for one that begins."""
+"""How an earlier run in the output folder affects a new one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Manifests: what their lines may say, and that a bad one is told by its number and harms no other."""
+"""Local manifests: the members of lines, and that an invalid line is reported by its number and affects no other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which tracks a folder has: what is called like a song, whether it can be read or not."""
+"""The tracks of a folder: all files with the name of a song, readable or not."""
 
 from __future__ import annotations
 
