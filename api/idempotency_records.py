@@ -50,7 +50,7 @@ class IdempotencyStore:
         self._scripts = Scripts(client, settings.redis_prefix)
         self._admission = Admission(settings, client)
 
-    def reserve(self, name: str, owner: str, token: str, resource_id: str) -> Held | Answered | None:
+    def reserve_key(self, name: str, owner: str, token: str, resource_id: str) -> Held | Answered | None:
         """Take an owner's key, or renew the token's lease on it; return None while another request holds it.
 
         Raises RecordsQuotaError if the owner may not have another record.
@@ -72,16 +72,16 @@ class IdempotencyStore:
             return Answered(fingerprint, int(status or 0), made_id, whole)
         return Held(*rest) if outcome == "held" else None
 
-    def seal(self, name: str, fingerprint: str) -> bool:
+    def record_request(self, name: str, fingerprint: str) -> bool:
         """Store what a key's request asks for; return False if the key was used with a different request."""
         return bool(self._scripts.run("idempotency/seal", name=name, fingerprint=fingerprint))
 
-    def answer(self, name: str, status: int, made_id: str) -> None:
+    def record_answer(self, name: str, status: int, made_id: str) -> None:
         """Store how a key's request was answered."""
         self._scripts.run(
             "idempotency/store_answer", name=name, made=f"{status} {made_id}", keep_ms=KEEP_SECONDS * 1000
         )
 
-    def release(self, name: str, owner: str, token: str, *, forget: bool) -> None:
+    def release_key(self, name: str, owner: str, token: str, *, forget: bool) -> None:
         """Release a key without an answer; `forget` the request if it had no effect, so that it can be corrected."""
         self._scripts.run("idempotency/release", name=name, token=token, forget=forget, owner=owner)

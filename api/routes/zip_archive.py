@@ -45,11 +45,11 @@ def zip_chunks(entries: Iterable[Entry], changed_at: datetime) -> Iterator[bytes
             with archive.open(header, "w") as file, closing(entry.open().chunks()) as chunks:
                 for chunk in chunks:
                     written += file.write(chunk)
-                    yield outlet.take()
+                    yield outlet.take_written()
             if written != entry.size_bytes:
                 raise StorageUnavailableError("The storage closed a download before its end.")
-            yield outlet.take()
-    yield outlet.take()
+            yield outlet.take_written()
+    yield outlet.take_written()
 
 
 def safe_name(name: str) -> str:
@@ -72,7 +72,7 @@ class _Outlet(io.RawIOBase):
         self._written += block
         return len(self._written) - before
 
-    def take(self) -> bytes:
+    def take_written(self) -> bytes:
         """Return what was written since the last call."""
         taken = bytes(self._written)
         self._written.clear()

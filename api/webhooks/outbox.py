@@ -56,7 +56,9 @@ class WebhookStore:
         self._scripts = Scripts(self._redis, settings.redis_prefix)
         self._keep_ms = settings.retention_ms
 
-    def take(self, *, busy_owners: Collection[str] = (), busy_hosts: Collection[str] = ()) -> Message | None:
+    def take_due_message(
+        self, *, busy_owners: Collection[str] = (), busy_hosts: Collection[str] = ()
+    ) -> Message | None:
         """Take a due message whose owner and host are not busy; None if there is none."""
         while True:
             taken = self._scripts.run(
@@ -73,7 +75,7 @@ class WebhookStore:
             if taken < MAX_SCHEDULED:
                 return None
 
-    def settle(self, message: Message, entry: Mapping[str, Any], *, retry_in_seconds: float | None) -> None:
+    def record_attempt(self, message: Message, entry: Mapping[str, Any], *, retry_in_seconds: float | None) -> None:
         """Record an attempt and schedule the next; with None it was the last."""
         pause_ms = -1 if retry_in_seconds is None else int(retry_in_seconds * 1000)
         self._scripts.run(
@@ -86,7 +88,7 @@ class WebhookStore:
             max_entries=MAX_ENTRIES,
         )
 
-    def log(self, job_id: str) -> list[dict[str, Any]]:
+    def read_attempts(self, job_id: str) -> list[dict[str, Any]]:
         """Return the logged attempts of a job's webhooks, oldest first."""
         entries = cast("list[str]", guarded(lambda: self._redis.lrange(f"{self._prefix}deliveries:{job_id}", 0, -1)))
         return [json.loads(entry) for entry in entries]

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal, get_args
 
 from shared.stored_records import check_schema, read_members
 
@@ -52,8 +52,10 @@ TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
 
 TERMINAL = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELED})
 
-PRIORITIES = ("interactive", "bulk")
+Priority = Literal["interactive", "bulk"]
 """A person waits for an interactive job; a bulk job is one of many."""
+
+PRIORITIES: tuple[Priority, ...] = get_args(Priority)
 
 STAGES = ("fetch", "probe", "decode", "separate", "encode", "illustrate", "upload")
 """The stages of a running job, in their order."""

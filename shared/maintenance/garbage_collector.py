@@ -25,6 +25,7 @@ from shared.errors import (
     SourceMissingError,
 )
 from shared.jobs.archive import FILENAME
+from shared.jobs.deletion import delete_job_objects
 from shared.jobs.model import Job, JobState
 from shared.jobs.store import Deletion, JobStore, new_id
 from shared.jobs.uploads import UploadStore
@@ -32,7 +33,7 @@ from shared.maintenance.batch_garbage import BatchGarbage
 from shared.redis_client.connection import connect, guarded
 from shared.redis_client.scripts import Scripts
 from shared.settings import Settings
-from shared.storage.object_keys import job_prefix, split_output_key
+from shared.storage.object_keys import split_output_key
 from shared.storage.object_storage import ObjectStorage
 from shared.storage.server_clock import storage_seconds
 
@@ -132,11 +133,9 @@ class Collector:
         """Delete the objects of a job or batch whose record was deleted."""
         if is_batch_id(deletion.job_id):
             self._batch_garbage.remove(deletion.job_id)
+            self._store.deletion_done(deletion)
         else:
-            self._storage.delete_below(job_prefix(deletion.job_id))
-            if deletion.source_key:
-                self._storage.delete([deletion.source_key])
-        self._store.deletion_done(deletion)
+            delete_job_objects(self._store, self._storage, deletion)
 
     def _take_turn(self) -> bool:
         """Return whether it is time to collect and no other worker has begun. The turn expires by itself."""

@@ -5,11 +5,12 @@ The API imports no engine. It knows an engine only from the description that wor
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from shared.errors import FieldsInvalidError, WorkersUnavailableError
+from shared.jobs.options import ItemOptions
 from shared.queue.dispatcher import JobQueue
 from shared.queue.worker_registry import WorkerRegistry
 from shared.settings import Settings
@@ -49,19 +50,13 @@ class EngineCatalog:
         """Return the engine for jobs that do not name one."""
         return self._settings.default_engine or (PREFERRED if PREFERRED in descriptions else FALLBACK)
 
-    def choose(
-        self,
-        *,
-        engine: str | None,
-        preset: str | None,
-        parameters: Mapping[str, Any],
-        stems: tuple[str, ...] | None,
-    ) -> Choice:
+    def choose(self, options: ItemOptions) -> Choice:
         """Return the engine and preset of a new job.
 
         Raises FieldsInvalidError if no live worker supports the request, and WorkersUnavailableError if no worker is
         live to check it.
         """
+        engine, preset = options.engine, options.preset
         descriptions = self.descriptions()
         if not descriptions:
             return self._choose_without_workers(engine, preset)
@@ -74,8 +69,8 @@ class EngineCatalog:
         description = descriptions[name]
         errors = [
             *_check_preset(description, preset),
-            *_check_parameters(description, parameters),
-            *_check_stems(description, stems),
+            *_check_parameters(description, options.parameters),
+            *_check_stems(description, options.stems or ()),
         ]
         if errors:
             raise FieldsInvalidError(errors)
@@ -96,8 +91,8 @@ def _check_preset(description: Mapping[str, Any], preset: str | None) -> list[di
     return [] if preset is None or preset in names else [_unknown("preset", preset, names)]
 
 
-def _check_stems(description: Mapping[str, Any], stems: tuple[str, ...] | None) -> list[dict[str, Any]]:
-    return [_unknown("stems", s, list(description["stems"])) for s in stems or () if s not in description["stems"]]
+def _check_stems(description: Mapping[str, Any], stems: Sequence[str]) -> list[dict[str, Any]]:
+    return [_unknown("stems", s, list(description["stems"])) for s in stems if s not in description["stems"]]
 
 
 def _check_parameters(description: Mapping[str, Any], parameters: Mapping[str, Any]) -> list[dict[str, Any]]:

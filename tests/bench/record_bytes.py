@@ -97,9 +97,9 @@ class Bench:
     def repetition(self) -> None:
         """Remember a request under an Idempotency-Key."""
         name = hashlib.sha256(new_id().encode()).hexdigest()
-        self.repetitions.reserve(name, "local", new_id()[:16], new_id())
-        self.repetitions.seal(name, NOISE.randbytes(32).hex())
-        self.repetitions.answer(name, 202, new_id())
+        self.repetitions.reserve_key(name, "local", new_id()[:16], new_id())
+        self.repetitions.record_request(name, NOISE.randbytes(32).hex())
+        self.repetitions.record_answer(name, 202, new_id())
 
     def measured(self, what: str, make: Callable[[], object]) -> None:
         """Print what one of a kind takes, and what it is reckoned to take."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local.processes import RunningService
-from deploy.local.seaweedfs import storage_url
+from deploy.local.servers.seaweedfs import storage_url
 from shared.jobs.model import JobState
 from tests.fault.deployment import Deployment, wait_until
 from tests.fault.invariants import check

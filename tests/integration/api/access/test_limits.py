@@ -1,4 +1,4 @@
-"""How much one key may ask, and how much one owner may have."""
+"""The limits of one key and of one owner."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def client(settings: Settings, **changes: Any) -> FlaskClient:
 
 @pytest.fixture
 def minute() -> None:
-    """Have no minute end within a test: the next count would begin."""
+    """Prevent that a minute ends during a test, since the count begins anew."""
     if (passed := time.time() % 60) > 52:
         time.sleep(60.1 - passed)
 
@@ -164,12 +164,12 @@ def test_refused_jobs_leave_the_room_that_their_uploads_took(settings: Settings,
 
 
 def share(stand_in: StandIn, size_bytes: int) -> float:
-    """Return which share of Redis's limit so many bytes are."""
+    """Return the bytes as a share of Redis's limit."""
     return size_bytes / int(stand_in.store._redis.info("memory")["maxmemory"])
 
 
 def reckoned(stand_in: StandIn, owner: str = "local") -> tuple[int, int]:
-    """Return what an owner's records, and all, are reckoned to take in Redis."""
+    """Return the estimated size in Redis of an owner's records, and of all records."""
     redis, prefix = stand_in.store._redis, stand_in.settings.redis_prefix
     return int(redis.hget(f"{prefix}usage:{owner}", "records") or 0), int(redis.get(f"{prefix}records") or 0)
 

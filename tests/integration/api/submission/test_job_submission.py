@@ -1,4 +1,4 @@
-"""How jobs come to be over HTTP, and what is refused, on real servers."""
+"""Submitting jobs over HTTP, and refused submissions, with real servers."""
 
 from __future__ import annotations
 

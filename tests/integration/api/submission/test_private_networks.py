@@ -70,7 +70,7 @@ def test_no_url_leads_into_private_networks(settings: Settings, stand_in: StandI
 def test_a_name_that_changes_its_address_is_checked_where_it_is_connected(
     settings: Settings, site: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The name is public when it is looked up first, and loopback ever after."""
+    """The name resolves to a public address the first time, and to loopback afterwards."""
     port, asked, real = int(site.rsplit(":", 1)[1]), [], socket.getaddrinfo
 
     def rebinding(host: Any, *args: Any, **options: Any) -> Any:
@@ -105,7 +105,7 @@ INTERNAL = {"db.internal": "10.1.2.3", "metadata.internal": "169.254.169.254", "
 def test_answers_do_not_tell_which_internal_names_there_are(
     settings: Settings, site: str, monkeypatch: pytest.MonkeyPatch, start: str
 ) -> None:
-    """Also at the end of a redirect; nor whether the resolver fails, or hangs."""
+    """The same after a redirect, and if the resolver fails or hangs."""
     real, goes_on = socket.getaddrinfo, threading.Event()
 
     def resolve(host: Any, *args: Any, **options: Any) -> Any:
@@ -132,7 +132,7 @@ def test_answers_do_not_tell_which_internal_names_there_are(
 
 @pytest.mark.usefixtures("stand_in")
 def test_answers_do_not_tell_why_a_server_is_not_reached(settings: Settings, site: str) -> None:
-    """A connection that is refused, closed, or no TLS, and an answer that is no HTTP or breaks off."""
+    """A refused or closed connection, no TLS, and a response that is not HTTP or is incomplete."""
     port = int(site.rsplit(":", 1)[1])
     web = web_with(settings, url_sources=True, outgoing_to_loopback=True, url_source_seconds=2.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:

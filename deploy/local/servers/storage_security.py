@@ -1,11 +1,11 @@
-"""What keeps everybody else out of SeaweedFS's inner servers: a certificate, and keys for tokens.
+"""Protects SeaweedFS's inner servers from other clients, with a certificate and with keys for tokens.
 
-python -m deploy.local.storage_security HOME
+python -m deploy.local.servers.storage_security HOME
 
-SeaweedFS's gRPC ports serve whoever connects, unless both sides must show a certificate (mutual TLS). Its volume server
-sends and takes blocks over plain HTTP, unless each request must carry a signed token (JWT). Only the server itself
-needs either, and makes them anew at each start, so that none expires and none is worth keeping. Compose's image has
-this file, private_files.py and `cryptography`, and nothing else of the package.
+By default SeaweedFS's gRPC ports serve every client; with mutual TLS both sides need a certificate. Its volume server
+serves every HTTP request; with token keys each request needs a signed token (JWT). Only the server itself needs
+certificate and keys, so both are created anew at each start and never expire. The image of Compose contains this file,
+private_files.py and `cryptography`, and nothing else of the package.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from cryptography.x509.oid import NameOID
 from deploy.local.private_files import make_private_folder, write_private_file
 
 FOLDER = ".seaweedfs"
-"""Where below its home folder SeaweedFS looks for its configuration."""
+"""The folder in its home folder where SeaweedFS reads its configuration."""
 
-# A part that is left out serves everybody. `client` is what the parts of the process, and `weed shell`, show.
+# A server that is left out serves every client. `client` is the certificate with which they, and `weed shell`, connect.
 _PARTS = ("master", "volume", "filer", "s3", "admin", "worker", "client")
 
-# Seconds that a token holds. SeaweedFS's own 10 and 60 would fail transfers on a machine that is short of processors.
+# How long a token is valid. SeaweedFS's defaults of 10 and 60 s would fail transfers on a busy machine.
 _TOKEN_SECONDS = 3600
 
-# What RFC 5280 (4.1.2.5) has for certificates without a well-defined end.
+# The end of validity that RFC 5280 (4.1.2.5) defines for certificates without one.
 _NEVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
-def write_security(home: Path) -> None:
-    """Write a new certificate, its key and `security.toml` to where SeaweedFS looks for them in its home folder."""
+def write_security_configuration(home: Path) -> None:
+    """Write a new certificate, its key and `security.toml` into SeaweedFS's home folder."""
     folder = make_private_folder(home / FOLDER).resolve()
     certificate, key = _make_certificate()
     write_private_file(folder / "certificate.pem", certificate)
@@ -45,9 +45,9 @@ def write_security(home: Path) -> None:
 
 
 def _make_certificate() -> tuple[str, str]:
-    """Return a certificate that signs itself, and its private key, as PEM.
+    """Return a self-signed certificate and its private key, as PEM.
 
-    SeaweedFS compares no names: it lets in whoever shows a certificate signed by this one, which is this one alone.
+    SeaweedFS does not compare names. It accepts every certificate that this one signed, which is only this one.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "stemqueue storage")])
@@ -57,7 +57,7 @@ def _make_certificate() -> tuple[str, str]:
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        # A container's clock may be set back, and it would refuse a certificate of the future.
+        # If a clock is set back, the certificate must not lie in the future.
         .not_valid_before(datetime(2020, 1, 1, tzinfo=UTC))
         .not_valid_after(_NEVER)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -84,4 +84,4 @@ def _configuration(folder: Path) -> str:
 
 
 if __name__ == "__main__":
-    write_security(Path(sys.argv[1]))
+    write_security_configuration(Path(sys.argv[1]))

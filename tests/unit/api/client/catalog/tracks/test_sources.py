@@ -1,4 +1,4 @@
-"""Which tracks a folder has: what is called like a song, whether it can be read or not."""
+"""The tracks of a folder: all files with the name of a song, readable or not."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from api.client.catalog.items import SourceError
-from api.client.catalog.sources import find_source
+from api.client.catalog.tracks.items import SourceError
+from api.client.catalog.tracks.sources import find_source
 
 
 def test_a_link_that_leads_nowhere_is_told_and_a_pipe_is_no_song(tmp_path: Path) -> None:
@@ -18,7 +18,7 @@ def test_a_link_that_leads_nowhere_is_told_and_a_pipe_is_no_song(tmp_path: Path)
     (tmp_path / "real.flac").touch()
     os.mkfifo(tmp_path / "album" / "pipe.flac")
     (tmp_path / "album" / "notes.txt").touch()
-    items = find_source(str(tmp_path / "album")).items(besides=tmp_path / "out")
+    items = find_source(str(tmp_path / "album")).tracks(besides=tmp_path / "out")
     assert [item.track for item in items] == ["gone", "there"]
 
 

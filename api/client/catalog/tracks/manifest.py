@@ -1,7 +1,7 @@
-"""Manifests on this machine: JSON lines or CSV, one track a line, with options and metadata of its own.
+"""Reads a local manifest: JSON lines or CSV, one track per line, each with its own options and metadata.
 
-The server reads manifests with the same code, shared/batches/manifest_format.py. A line that cannot be read becomes an
-item with an error and does not affect the others.
+The server parses manifests with the same code (shared/batches/manifest_format.py). An invalid line becomes an item with
+an error and does not affect the others.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from api.client.catalog.fields import read_item
-from api.client.catalog.items import Item, SourceError
+from api.client.catalog.tracks.fields import read_item
+from api.client.catalog.tracks.items import CatalogItem, SourceError
 from shared.batches.manifest_format import read_lines
 from shared.errors import ManifestInvalidError
 
@@ -21,15 +21,15 @@ ENDINGS = (".jsonl", ".ndjson", ".csv")
 _BLOCK_BYTES = 65_536
 
 
-def read_manifest(file: Path) -> Iterator[Item]:
-    """Yield the items of a manifest, bad lines among them. Raises SourceError, OSError."""
+def read_manifest(file: Path) -> Iterator[CatalogItem]:
+    """Yield the items of a manifest, including invalid lines. Raises SourceError, OSError."""
     seen: Counter[str] = Counter()
     form = "csv" if file.suffix.lower() == ".csv" else "jsonl"
     try:
         for line in read_lines(_blocks(file), form, has_paths=True):
             item = read_item(line, file.parent)
             seen[item.ident] += 1
-            # The same line twice is two tracks, and stays the same two.
+            # Two equal lines are two tracks, so the second needs an id of its own.
             ident = item.ident if seen[item.ident] == 1 else f"{item.ident}#{seen[item.ident]}"
             yield replace(item, ident=ident)
     except ManifestInvalidError as error:

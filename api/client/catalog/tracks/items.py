@@ -1,4 +1,4 @@
-"""One track of a catalog, as a folder or a manifest names it."""
+"""One track of a catalog, as a folder or a manifest lists it."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import Any
 
 MAX_TRACK_CHARACTERS = 500
-"""Longer names are cut; what a track is called is for people, and its number tells it apart."""
+"""Longer names are cut. Tracks are identified by their number, not by their name."""
 
 
 class SourceError(Exception):
-    """The catalog cannot be read at all; one sentence."""
+    """The catalog cannot be read; the message is one sentence."""
 
 
 @dataclass(frozen=True)
-class Item:
-    """A track: a file here or on the web, or a `source` that the server finds; or a line that cannot be read, and why.
+class CatalogItem:
+    """A track: a file (`path`), a song on the web (`url`) or a `source` that the server reads; or an invalid line.
 
-    `ident` is the same each time the catalog is read, and belongs to no other track of it.
+    `ident` is unique in the catalog, and the same each time the catalog is read. `error` says why a line is invalid.
     """
 
     ident: str
@@ -35,12 +35,12 @@ class Item:
 
 
 def digest(*parts: object) -> str:
-    """Return a short name for values, the same each time."""
+    """Return a stable hash of JSON values, 32 hexadecimal digits."""
     text = json.dumps(parts, sort_keys=True, default=str, ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def sendable(text: str) -> str:
-    """Return a name as text that JSON can carry: bytes that are no UTF-8 become a mark, and it is not too long."""
+    """Return a name that JSON can contain: invalid UTF-8 becomes U+FFFD, and long names are cut."""
     clean = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return clean[:MAX_TRACK_CHARACTERS]

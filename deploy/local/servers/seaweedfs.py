@@ -1,7 +1,7 @@
-"""The embedded SeaweedFS, a server that speaks S3: its options, its keys, and whether it answers.
+"""The embedded SeaweedFS, an S3 server: its options, its keys, and the check that it answers.
 
-`weed mini` is one process with five servers in it. Only the S3 interface is for us; the others serve it, and nobody
-else (storage_security.py).
+`weed mini` is one process with five servers. stemqueue uses only the S3 server; the others are closed to all other
+clients (storage_security.py).
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from deploy.local.private_files import Credentials, make_private_folder, write_private_file
 from deploy.local.processes import Service
-from deploy.local.storage_security import write_security
+from deploy.local.servers.storage_security import write_security_configuration
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-# The S3 interface takes the port that is set; the filer, volume, master and admin servers the next four; and
-# each has a gRPC port 10000 above its own, which `weed mini` takes for granted.
+# The S3 server uses the configured port; the filer, volume, master and admin servers use the next four. Each has a gRPC
+# port 10000 above its own, which `weed mini` does not let us choose.
 PORT_OFFSETS = (0, 1, 2, 3, 4, 10_000, 10_001, 10_002, 10_003, 10_004)
 
-# Its banner, and lines of its log that only inform; warnings, errors and panics remain.
+# The banner and the log lines of level info; warnings, errors and panics are logged.
 _NOISE = re.compile(r"I\d{4} |  |[╔║╚]|$")
 
-# Go's collector works harder from here on. With 192 MiB a 200 MB upload took 9.4 s, with 512 MiB 5.4 s.
+# Above this, Go's garbage collector works harder. With 192 MiB a 200 MB upload took 9.4 s, with 512 MiB 5.4 s.
 _MEMORY_GOAL = "512MiB"
 
-# The object that is put and taken away again to see whether it takes any.
+# The object that is written and deleted to check that the storage accepts objects.
 _TRIAL_KEY = "starting"
 
-# All that differs from the defaults of `weed mini`, each time, on the command line: what it once was told it notes
-# down in its folder, but a note is not obeyed twice, and the defaults listen on every address.
+# All options that differ from the defaults are given at each start: `weed mini` saves options in its folder but does
+# not apply them reliably at the next start, and by default it listens on all addresses.
 _OPTIONS = (
     "-dir=.",
     "-ip=127.0.0.1",
     "-ip.bind=127.0.0.1",
-    "-disableHttp",  # without it the filer hands every object to anyone who asks
-    "-admin.ui=false",  # and with it what would want a password
+    "-disableHttp",  # otherwise the filer serves every object to everyone
+    "-admin.ui=false",  # the admin page would need a password
     "-master.telemetry=false",
     "-webdav=false",
     "-s3.port.iceberg=0",
@@ -53,7 +53,7 @@ _OPTIONS = (
     "-s3.config=s3.json",
     "-s3.iam=false",
     "-s3.autoCreateBucket=false",
-    "-s3.localSocket=s3.sock",  # else in /tmp
+    "-s3.localSocket=s3.sock",  # the default is in /tmp
     "-filer.localSocket=filer.sock",
     # A download holds 256 blocks in memory: at 4 MB, the default, two slow readers took more than 1 GB.
     "-filer.maxMB=1",
@@ -61,14 +61,14 @@ _OPTIONS = (
 
 
 def storage_url(*, port: int) -> str:
-    """Return the URL of the embedded S3 interface."""
+    """Return the URL of the embedded S3 server."""
     return f"http://127.0.0.1:{port}"
 
 
 def sockets_of_others(port: int) -> list[Path]:
-    """Return the sockets that SeaweedFS would make and cannot, since another user's lie in their place."""
+    """Return the sockets of SeaweedFS for this port that belong to another user, and so prevent its start."""
     parts = ("s3", "filer", "volume", "master", "admin")
-    # Their names are its own choice. What a killed one leaves behind only its user can remove.
+    # SeaweedFS chooses these names. Only its user can remove the sockets that a killed server left.
     sockets = [Path(f"/tmp/seaweedfs-{part}-grpc-{port + 10_000 + n}.sock") for n, part in enumerate(parts)]  # noqa: S108
     ours = os.geteuid()
     return [s for s in sockets if ours != 0 and os.path.lexists(s) and s.lstat().st_uid != ours]
@@ -84,17 +84,17 @@ def seaweedfs_service(
     source_buckets: Sequence[str] = (),
     export_buckets: Sequence[str] = (),
 ) -> Service:
-    """Write the keys into the folder, which also keeps the objects, and return the service.
+    """Write the keys into the folder, which also contains the objects, and return the service.
 
-    `allowed_origin` is the one web origin whose pages may call it from a browser. The API's key reads in all buckets,
-    and writes in `bucket` and `export_buckets`.
+    `allowed_origin` is the one web origin whose pages may send requests. The API's key may read all buckets, and write
+    to `bucket` and `export_buckets`.
     """
     make_private_folder(folder)
     buckets = list(dict.fromkeys([bucket, *source_buckets, *export_buckets]))
     identities = _identities(credentials, read=buckets, write=[bucket, *export_buckets])
     write_private_file(folder / "s3.json", dumps(identities, indent=2))
-    write_security(folder)
-    (folder / "mini.options").unlink(missing_ok=True)  # notes of a run with other options
+    write_security_configuration(folder)
+    (folder / "mini.options").unlink(missing_ok=True)  # the saved options of an earlier run
     options = (
         f"-s3.port={port}",
         f"-filer.port={port + 1}",
@@ -111,7 +111,7 @@ def seaweedfs_service(
         command=(str(weed), "-logtostderr=true", "-v=-1", "mini", *_OPTIONS, *options),
         folder=folder,
         environment={"GOMEMLIMIT": _MEMORY_GOAL, "HOME": str(folder)},
-        answers=lambda: _answers(client, bucket),
+        answers=lambda: _accepts_objects(client, bucket),
         start_seconds=60,
         stop_seconds=8,  # it takes 2
         is_noise=lambda line: bool(_NOISE.match(line)),
@@ -119,7 +119,7 @@ def seaweedfs_service(
 
 
 def _identities(credentials: Credentials, *, read: Sequence[str], write: Sequence[str]) -> dict[str, Any]:
-    """Give the API and the worker a key for their buckets; the administrator's is for whoever fills the others."""
+    """Return the keys' configuration: one key of API and worker for their buckets, one of an administrator for all."""
 
     def identity(name: str, access_key: str, secret_key: str, actions: list[str]) -> dict[str, Any]:
         keys = [{"accessKey": access_key, "secretKey": secret_key}]
@@ -160,11 +160,11 @@ def _client(port: int, credentials: Credentials) -> S3Client:
     )
 
 
-def _answers(client: S3Client, bucket: str) -> bool:
-    """Return whether it takes an object: its volumes, and with them all older objects, come after its S3 interface."""
+def _accepts_objects(client: S3Client, bucket: str) -> bool:
+    """Return whether an object can be written. The volume server, which has all objects, starts after the S3 server."""
     try:
         client.put_object(Bucket=bucket, Key=_TRIAL_KEY, Body=b"ready")
         client.delete_object(Bucket=bucket, Key=_TRIAL_KEY)
-    except (BotoCoreError, ClientError):  # refused, or the bucket is not made yet
+    except (BotoCoreError, ClientError):  # refused, or the bucket does not exist yet
         return False
     return True

@@ -1,4 +1,4 @@
-"""Manifests: what their lines may say, and that a bad one is told by its number and harms no other."""
+"""Local manifests: the members of lines, and that an invalid line is reported by its number and affects no other."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from api.client.catalog.items import Item, SourceError
-from api.client.catalog.manifest import read_manifest
+from api.client.catalog.tracks.items import CatalogItem, SourceError
+from api.client.catalog.tracks.manifest import read_manifest
 from shared.batches.item_parser import ItemWish, with_defaults
 from shared.batches.manifest_format import MAX_LINE_BYTES, read_lines
 from shared.errors import FieldsInvalidError
 from shared.jobs.options import validate
 
 
-def read(folder: Path, name: str, content: str | bytes) -> list[Item]:
+def read(folder: Path, name: str, content: str | bytes) -> list[CatalogItem]:
     file = folder / name
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
     return list(read_manifest(file))

@@ -1,6 +1,6 @@
-"""A line of a manifest as an item: the mixture's place, the track's name, and the options.
+"""Turns a line of a manifest into an item: where the mixture is, the track's name, and the options.
 
-The options are checked by the server, which alone knows its engines.
+The server checks the options, because only it knows its engines.
 """
 
 from __future__ import annotations
@@ -10,35 +10,37 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from api.client.catalog.items import Item, digest, sendable
+from api.client.catalog.tracks.items import CatalogItem, digest, sendable
 from shared.batches.manifest_fields import ITEM_FIELDS, LineError
 from shared.batches.manifest_format import ManifestLine
 
 OPTIONS = ITEM_FIELDS - {"track", "source"}
 
 
-def read_item(line: ManifestLine, folder: Path) -> Item:
-    """Return the item that a line stands for. Paths are relative to `folder`."""
+def read_item(line: ManifestLine, folder: Path) -> CatalogItem:
+    """Return the item of a line; an invalid line becomes an item with an error. Paths are relative to `folder`."""
     if line.values is None:
-        return Item(digest("line", line.number, line.error), *_named(line), error=f"line {line.number}: {line.error}")
+        return CatalogItem(
+            digest("line", line.number, line.error), *_named(line), error=f"line {line.number}: {line.error}"
+        )
     ident = digest(line.values)
     try:
         place = _place(line.values, folder)
         track = _track(line.values, place)
         options = _options(line.values)
     except LineError as error:
-        return Item(ident, *_named(line), error=f"line {line.number}: {error}")
-    return Item(ident, track, line.number, options=options, **place)
+        return CatalogItem(ident, *_named(line), error=f"line {line.number}: {error}")
+    return CatalogItem(ident, track, line.number, options=options, **place)
 
 
 def _named(line: ManifestLine) -> tuple[str, int]:
-    """Return a bad line's name for reports, and its number."""
+    """Return the name of an invalid line for reports, and its number."""
     name = (line.values or {}).get("track")
     return sendable(name) if isinstance(name, str) and name.strip() else f"line {line.number}", line.number
 
 
 def _place(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Return where the mixture lies, as a field of an Item."""
+    """Return where the mixture is, as a field of CatalogItem. Raises LineError."""
     if unknown := sorted(values.keys() - ITEM_FIELDS - {"path"}):
         raise LineError(f"The field {unknown[0]!r} is unknown.")
     source = values.get("source") or {}
@@ -83,12 +85,12 @@ def _options(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _text(name: str, value: object) -> str:
-    """Return a text that is not empty; a path may hold escaped bytes. Raises LineError."""
+    """Return a non-empty text. Raises LineError."""
     if not isinstance(value, str) or not value.strip() or "\0" in value:
         raise LineError(f"{name} must be a text.")
     return value
 
 
 def name_of_url(url: str) -> str:
-    """Return what a file on the web is called."""
+    """Return the file name at the end of a URL."""
     return PurePosixPath(unquote(urlsplit(url).path)).name or "song"
