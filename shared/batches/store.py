@@ -154,7 +154,7 @@ class BatchStore:
         Returns False if another feeder was faster. Raises RecordsQuotaError, StoreFullError.
         """
         answer = self._scripts.run(
-            "batches/append_items",
+            "batch_items/append",
             batch_id=batch.id,
             cursor_before=batch.cursor,
             cursor=cursor,
@@ -171,17 +171,19 @@ class BatchStore:
 
     def taken_marks(self, batch: Batch, marks: Sequence[str]) -> list[bool] | None:
         """Return which marks belong to items before `batch.cursor`; None if another feeder has read further since."""
-        is_there, *taken = self._scripts.run("batches/taken_names", batch_id=batch.id, cursor=batch.cursor, marks=marks)
+        is_there, *taken = self._scripts.run(
+            "batch_items/taken_names", batch_id=batch.id, cursor=batch.cursor, marks=marks
+        )
         return [bool(int(t)) for t in taken] if int(is_there) else None
 
     def next_numbers(self, batch_id: str, window: int) -> list[int]:
         """Return the next items to create jobs for, so that `window` jobs of the batch are queued or running."""
-        return [int(n) for n in self._scripts.run("batches/next_items", batch_id=batch_id, window=window)]
+        return [int(n) for n in self._scripts.run("batch_items/choose_next", batch_id=batch_id, window=window)]
 
     def end_item(self, batch_id: str, number: int, result: str) -> None:
         """End a waiting item for which no job can be created."""
         self._scripts.run(
-            "batches/end_item", batch_id=batch_id, number=number, result=result, retention_ms=self._retention_ms
+            "batch_items/end", batch_id=batch_id, number=number, result=result, retention_ms=self._retention_ms
         )
 
     def ended_numbers(self, batch_id: str, limit: int) -> list[int]:
@@ -210,7 +212,7 @@ class BatchStore:
         the size of outputs that the item no longer needs.
         """
         answer = self._scripts.run(
-            "batches/compact_job",
+            "batch_items/compact_job",
             batch_id=batch_id,
             number=number,
             job_version=job_version,
@@ -235,7 +237,7 @@ class BatchStore:
     ) -> bool:
         """Delete results that are now in storage in this version; False if another version was first."""
         answer = self._scripts.run(
-            "batches/results_stored",
+            "batch_items/results_stored",
             batch_id=batch_id,
             chunk=chunk,
             version_before=before,
@@ -260,7 +262,7 @@ class BatchStore:
     def release_uploads(self, batch_id: str, uploads: Sequence[str]) -> None:
         """Record that a batch that is being deleted no longer needs these uploads."""
         if uploads:
-            self._scripts.run("batches/release_uploads", batch_id=batch_id, uploads=uploads)
+            self._scripts.run("uploads/release_from_batch", batch_id=batch_id, uploads=uploads)
 
     def put_result(self, batch_id: str, number: int, result: str) -> None:
         """Store an item's result for a batch that is being restored."""
@@ -275,7 +277,7 @@ class BatchStore:
     def hold_uploads(self, batch_id: str, uploads: Sequence[str]) -> None:
         """Record that a batch that is being restored needs these uploads."""
         if uploads:
-            self._scripts.run("batches/hold_uploads", batch_id=batch_id, uploads=uploads)
+            self._scripts.run("uploads/hold_for_batch", batch_id=batch_id, uploads=uploads)
 
     def put_marks(self, batch_id: str, marks: Sequence[str]) -> None:
         """Store the marks of export names for a batch that is being restored."""

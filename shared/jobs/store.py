@@ -249,7 +249,9 @@ class JobStore:
         except RecordTooNewError as error:
             log.warning("job left to newer workers", job=job_id, error=error.message)
             return None
-        fence = self._scripts.run("jobs/claim", job_id=job_id, worker_id=worker, lease_ms=self._lease_ms, token=token)
+        fence = self._scripts.run(
+            "attempts/claim", job_id=job_id, worker_id=worker, lease_ms=self._lease_ms, token=token
+        )
         return Claim(self.read(job_id), int(fence)) if fence else None
 
     def beat(self, claim: Claim, *, stage: str, progress: float, probed: Mapping[str, Any] | None = None) -> bool:
@@ -258,7 +260,7 @@ class JobStore:
             raise ValueError(f"The stage {stage!r} is unknown.")
         return bool(
             self._scripts.run(
-                "jobs/renew_lease",
+                "attempts/renew_lease",
                 job_id=claim.job.id,
                 fence=claim.fence,
                 lease_ms=self._lease_ms,
@@ -290,7 +292,7 @@ class JobStore:
         listed = json.dumps([asdict(o) for o in outputs], separators=(",", ":"))
         return bool(
             self._scripts.run(
-                "jobs/succeed",
+                "attempts/succeed",
                 job_id=claim.job.id,
                 fence=claim.fence,
                 outputs=listed,
@@ -314,7 +316,7 @@ class JobStore:
         text = json.dumps(error, separators=(",", ":"))
         return bool(
             self._scripts.run(
-                "jobs/fail",
+                "attempts/fail",
                 job_id=claim.job.id,
                 fence=claim.fence,
                 error_json=text,
@@ -327,7 +329,9 @@ class JobStore:
     def is_better_elsewhere(self, claim: Claim) -> bool:
         """Return whether a job that waits for a slot of its worker would start sooner on another worker."""
         return bool(
-            self._scripts.run("jobs/better_elsewhere", job_id=claim.job.id, fence=claim.fence, alive_ms=self._alive_ms)
+            self._scripts.run(
+                "attempts/better_elsewhere", job_id=claim.job.id, fence=claim.fence, alive_ms=self._alive_ms
+            )
         )
 
     def hand_back(self, claim: Claim, *, reason: str | None = None) -> bool:
@@ -340,7 +344,7 @@ class JobStore:
         pause_ms = int(1000 * self._wait_seconds * random.uniform(0.5, 1.5))  # noqa: S311
         return bool(
             self._scripts.run(
-                "jobs/hand_back",
+                "attempts/hand_back",
                 job_id=claim.job.id,
                 fence=claim.fence,
                 reason=reason,

@@ -79,7 +79,7 @@ class ResultCache:
     def reserve(self, claim: Claim, contents: Sequence[str]) -> Reservation:
         """Ask to make the result with these names; only the first is looked up. Raises StoreUnavailableError."""
         answer, *job_id = self.scripts.run(
-            "jobs/reserve_result", job_id=claim.job.id, fence=claim.fence, digests=contents
+            "attempts/reserve_result", job_id=claim.job.id, fence=claim.fence, digests=contents
         )
         return Reservation(answer, job_id[0] if job_id else None)
 
