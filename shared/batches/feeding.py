@@ -53,7 +53,7 @@ class BatchFeeding:
         Returns False if another feeder was faster. Raises RecordsQuotaError, StoreFullError.
         """
         answer = self._scripts.run(
-            "batches/append_items",
+            "batch_items/append",
             batch_id=batch.id,
             cursor_before=batch.cursor,
             cursor=cursor,
@@ -70,17 +70,19 @@ class BatchFeeding:
 
     def taken_marks(self, batch: Batch, marks: Sequence[str]) -> list[bool] | None:
         """Return which marks belong to items before `batch.cursor`; None if another feeder has read further since."""
-        is_there, *taken = self._scripts.run("batches/taken_names", batch_id=batch.id, cursor=batch.cursor, marks=marks)
+        is_there, *taken = self._scripts.run(
+            "batch_items/taken_names", batch_id=batch.id, cursor=batch.cursor, marks=marks
+        )
         return [bool(int(t)) for t in taken] if int(is_there) else None
 
     def next_numbers(self, batch_id: str, window: int) -> list[int]:
         """Return the next items to create jobs for, so that `window` jobs of the batch are queued or running."""
-        return [int(n) for n in self._scripts.run("batches/next_items", batch_id=batch_id, window=window)]
+        return [int(n) for n in self._scripts.run("batch_items/choose_next", batch_id=batch_id, window=window)]
 
     def end_item(self, batch_id: str, number: int, result: str) -> None:
         """End a waiting item for which no job can be created."""
         self._scripts.run(
-            "batches/end_item", batch_id=batch_id, number=number, result=result, retention_ms=self._retention_ms
+            "batch_items/end", batch_id=batch_id, number=number, result=result, retention_ms=self._retention_ms
         )
 
     def ended_numbers(self, batch_id: str, limit: int) -> list[int]:
@@ -109,7 +111,7 @@ class BatchFeeding:
         the size of outputs that the item no longer needs.
         """
         answer = self._scripts.run(
-            "batches/compact_job",
+            "batch_items/compact_job",
             batch_id=batch_id,
             number=number,
             job_version=job_version,
@@ -134,7 +136,7 @@ class BatchFeeding:
     ) -> bool:
         """Delete results that are now in storage in this version; False if another version was first."""
         answer = self._scripts.run(
-            "batches/results_stored",
+            "batch_items/results_stored",
             batch_id=batch_id,
             chunk=chunk,
             version_before=before,

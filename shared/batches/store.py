@@ -139,7 +139,7 @@ class BatchStore:
     def release_uploads(self, batch_id: str, uploads: Sequence[str]) -> None:
         """Record that a batch that is being deleted no longer needs these uploads."""
         if uploads:
-            self._scripts.run("batches/release_uploads", batch_id=batch_id, uploads=uploads)
+            self._scripts.run("uploads/release_from_batch", batch_id=batch_id, uploads=uploads)
 
     def put_result(self, batch_id: str, number: int, result: str) -> None:
         """Store an item's result for a batch that is being restored."""
@@ -154,7 +154,7 @@ class BatchStore:
     def hold_uploads(self, batch_id: str, uploads: Sequence[str]) -> None:
         """Record that a batch that is being restored needs these uploads."""
         if uploads:
-            self._scripts.run("batches/hold_uploads", batch_id=batch_id, uploads=uploads)
+            self._scripts.run("uploads/hold_for_batch", batch_id=batch_id, uploads=uploads)
 
     def put_marks(self, batch_id: str, marks: Sequence[str]) -> None:
         """Store the marks of export names for a batch that is being restored."""

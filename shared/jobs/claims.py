@@ -63,7 +63,9 @@ class JobClaims:
         except RecordTooNewError as error:
             log.warning("job left to newer workers", job=job_id, error=error.message)
             return None
-        fence = self._scripts.run("jobs/claim", job_id=job_id, worker_id=worker, lease_ms=self._lease_ms, token=token)
+        fence = self._scripts.run(
+            "attempts/claim", job_id=job_id, worker_id=worker, lease_ms=self._lease_ms, token=token
+        )
         return Claim(self._read_job(job_id), int(fence)) if fence else None
 
     def renew(self, claim: Claim, *, stage: str, progress: float, probed: Mapping[str, Any] | None = None) -> bool:
@@ -72,7 +74,7 @@ class JobClaims:
             raise ValueError(f"The stage {stage!r} is unknown.")
         return bool(
             self._scripts.run(
-                "jobs/renew_lease",
+                "attempts/renew_lease",
                 job_id=claim.job.id,
                 fence=claim.fence,
                 lease_ms=self._lease_ms,
@@ -104,7 +106,7 @@ class JobClaims:
         listed = json.dumps([asdict(o) for o in outputs], separators=(",", ":"))
         return bool(
             self._scripts.run(
-                "jobs/succeed",
+                "attempts/succeed",
                 job_id=claim.job.id,
                 fence=claim.fence,
                 outputs=listed,
@@ -128,7 +130,7 @@ class JobClaims:
         text = json.dumps(error, separators=(",", ":"))
         return bool(
             self._scripts.run(
-                "jobs/fail",
+                "attempts/fail",
                 job_id=claim.job.id,
                 fence=claim.fence,
                 error_json=text,
@@ -141,7 +143,9 @@ class JobClaims:
     def is_better_elsewhere(self, claim: Claim) -> bool:
         """Return whether a job that waits for a slot of its worker would start sooner on another worker."""
         return bool(
-            self._scripts.run("jobs/better_elsewhere", job_id=claim.job.id, fence=claim.fence, alive_ms=self._alive_ms)
+            self._scripts.run(
+                "attempts/better_elsewhere", job_id=claim.job.id, fence=claim.fence, alive_ms=self._alive_ms
+            )
         )
 
     def hand_back(self, claim: Claim, *, reason: str | None = None) -> bool:
@@ -154,7 +158,7 @@ class JobClaims:
         pause_ms = int(1000 * self._retry_base_seconds * random.uniform(0.5, 1.5))  # noqa: S311
         return bool(
             self._scripts.run(
-                "jobs/hand_back",
+                "attempts/hand_back",
                 job_id=claim.job.id,
                 fence=claim.fence,
                 reason=reason,

@@ -27,7 +27,7 @@ ADMITTING = frozenset(
         "jobs/retry",
         "uploads/add",
         "batches/create",
-        "batches/append_items",
+        "batch_items/append",
         "batches/begin_retry_or_rerun",
         "batches/restore",
         "jobs/restore",
@@ -68,7 +68,7 @@ class Script:
 
 
 class Scripts:
-    """Runs the Lua scripts by their names, such as `jobs/claim`."""
+    """Runs the Lua scripts by their names, such as `attempts/claim`."""
 
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._client = client

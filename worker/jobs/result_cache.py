@@ -81,7 +81,7 @@ class ResultCache:
     def reserve(self, claim: Claim, cache_keys: Sequence[str]) -> Reservation:
         """Reserve the result with these cache keys for the claim. Raises StoreUnavailableError."""
         answer, *job_id = self.scripts.run(
-            "jobs/reserve_result", job_id=claim.job.id, fence=claim.fence, digests=cache_keys
+            "attempts/reserve_result", job_id=claim.job.id, fence=claim.fence, digests=cache_keys
         )
         return Reservation(answer, job_id[0] if job_id else None)
 

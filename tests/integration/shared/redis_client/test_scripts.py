@@ -43,9 +43,9 @@ def test_every_script_compiles(settings: Settings) -> None:
 
 def test_arguments_arrive_as_their_kinds(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     read = scripts._read
-    monkeypatch.setattr(scripts, "_read", lambda name: EXAMPLE if name == "jobs/example" else read(name))
+    monkeypatch.setattr(scripts, "_read", lambda name: EXAMPLE if name == "example" else read(name))
     answer = Scripts(connect(settings), "p:").run(
-        "jobs/example",
+        "example",
         names=('ü\n\t\0\\"', 2),
         none=[],
         no=False,

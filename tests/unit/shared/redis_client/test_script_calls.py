@@ -22,16 +22,16 @@ FOLDERS = tuple(f"{folder.name}/" for folder in LUA.iterdir() if folder.is_dir()
 
 
 def calls(source: str) -> Iterator[ast.Call]:
-    """Yield every call of a script: `….run("folder/name", …)`."""
+    """Yield every call of a script: `scripts.run(…)`, or `….run("folder/name", …)` with a folder of scripts."""
     for node in ast.walk(ast.parse(source)):
-        if (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Attribute)
-            and node.func.attr == "run"
-            and node.args
-        ):
-            first = node.args[0]
-            if isinstance(first, ast.Constant) and isinstance(first.value, str) and first.value.startswith(FOLDERS):
+        match node:
+            case ast.Call(func=ast.Attribute(attr="run", value=ast.Attribute(attr=name) | ast.Name(id=name))) if (
+                name.removeprefix("_") == "scripts"
+            ):
+                yield node
+            case ast.Call(func=ast.Attribute(attr="run"), args=[ast.Constant(value=str(name)), *_]) if name.startswith(
+                FOLDERS
+            ):
                 yield node
 
 
@@ -85,6 +85,9 @@ def test_every_script_is_called() -> None:
         'scripts.run("jobs/delete", job_id)',
         'scripts.run("jobs/delete", job_id=job_id, owner=owner)',
         'scripts.run("jobs/remove", job_id=job_id)',
+        'self._scripts.run("job/delete", job_id=job_id)',
+        "self._scripts.run(name, job_id=job_id)",
+        'store.other.run("jobs/delete", owner=owner)',
         'scripts.run("jobs/record_room", owner=owner, **self._admission.job_limits())',
     ],
 )
