@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from shared.errors import StorageUnavailableError
+from shared.file_names import UNSAFE_CHARACTERS
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -55,7 +56,7 @@ def zip_chunks(entries: Iterable[Entry], changed_at: datetime) -> Iterator[bytes
 def safe_name(name: str) -> str:
     """Return a file name without folders and without a leading dot, so that it unpacks into the chosen folder."""
     base = name.replace("\\", "/").rsplit("/", 1)[-1].lstrip(".")
-    return "".join(c for c in base if c.isprintable() and c not in '<>:"|?*') or "file"
+    return "".join(c for c in base if c.isprintable() and c not in UNSAFE_CHARACTERS) or "file"
 
 
 class _Outlet(io.RawIOBase):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import unicodedata
 from collections.abc import Mapping
 from typing import Annotated, Any, Self, TypeVar
 
@@ -25,6 +24,7 @@ from pydantic import (
 
 from shared.audio_formats import BIT_DEPTH_HELP, BITRATE_HELP, FormatName, check_options
 from shared.errors import FieldsInvalidError, RequestInvalidError
+from shared.file_names import visible_name
 from shared.jobs.model import Priority
 
 M = TypeVar("M", bound=BaseModel)
@@ -187,8 +187,7 @@ def group_parts(values: Mapping[str, Any]) -> dict[str, Any]:
 def clean_filename(name: str) -> str:
     """Return a file name that can be shown and sent in a header: no path, no control characters, limited length."""
     base = name.replace("\\", "/").rsplit("/", 1)[-1]
-    # Category C: control, format (which can reverse text), surrogate and unassigned characters.
-    shown = "".join(c for c in unicodedata.normalize("NFC", base) if unicodedata.category(c)[0] != "C").strip()
+    shown = visible_name(base).strip()
     if len(shown) > MAX_FILENAME_CHARACTERS:
         stem, dot, extension = shown.rpartition(".")
         keep = MAX_FILENAME_CHARACTERS - len(extension) - 1

@@ -11,15 +11,13 @@ import unicodedata
 from collections.abc import Iterable
 
 from shared.audio_formats import FORMATS
+from shared.file_names import UNSAFE_CHARACTERS
 
 MAX_PART_BYTES = 140
 """The limit of encrypted file systems (eCryptfs); others allow 255."""
 
 MAX_PATH_BYTES = 1000
 """Leaves room for the path of the output folder."""
-
-REFUSED = frozenset('<>:"\\|?*')
-"""Characters that Windows, FAT memory cards and SMB shares do not allow in names."""
 
 RESERVED = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))})
 """Names of devices on Windows."""
@@ -56,7 +54,9 @@ def folder_name(track: str) -> str:
 
 def _part(name: str) -> str:
     name = unicodedata.normalize("NFC", name)
-    name = "".join(" " if c.isspace() else c if c.isprintable() and c not in REFUSED else "_" for c in name).strip()
+    name = "".join(
+        " " if c.isspace() else c if c.isprintable() and c not in UNSAFE_CHARACTERS else "_" for c in name
+    ).strip()
     if name.startswith("."):
         # Not `..`, and not a hidden folder such as the state folder.
         name = "_" + name[1:]
