@@ -10,7 +10,7 @@ cat > "$HOME/s3.json" <<EOF
 {"identities": [{"name": "stems", "credentials": [{"accessKey": "$S3_ACCESS_KEY_ID", "secretKey": "$S3_SECRET_ACCESS_KEY"}],
   "actions": ["Read:$S3_BUCKET", "List:$S3_BUCKET", "Write:$S3_BUCKET", "Tagging:$S3_BUCKET"]}]}
 EOF
-python -m deploy.local.storage_security "$HOME"
+python -m deploy.local.servers.storage_security "$HOME"
 
 # Notes of a start with other options would be obeyed before these.
 rm -f mini.options

@@ -8,8 +8,8 @@ from typing import Any, cast, get_args
 import click
 import pytest
 
-from api.client.catalog.commands import run as catalog_run
-from api.client.catalog.sources import find_source
+from api.client.catalog.run_command import run_catalog
+from api.client.catalog.tracks.sources import find_source
 from api.contract.job_requests import JobForm
 from shared.audio_formats import FORMATS, INPUT_EXTENSIONS, FormatName, check_options, is_audio_name, resolve
 from shared.batches.item_parser import prefix_lines
@@ -90,7 +90,7 @@ def test_these_names_do_not(name: str) -> None:
 @pytest.mark.parametrize("extension", sorted(INPUT_EXTENSIONS))
 def test_each_extension_passes_every_door(extension: str, tmp_path: Path) -> None:
     (tmp_path / f"song.{extension}").touch()
-    (item,) = find_source(str(tmp_path)).items(besides=tmp_path / "out")
+    (item,) = find_source(str(tmp_path)).tracks(besides=tmp_path / "out")
     assert item.track == "song"
     listing = [(f"p/song.{extension}", 5, None)]
     storage = cast(ObjectStorage, SimpleNamespace(list_objects=lambda *_, **__: listing))
@@ -101,7 +101,7 @@ def test_each_extension_passes_every_door(extension: str, tmp_path: Path) -> Non
 
 
 def test_client_and_api_offer_every_output_format() -> None:
-    options = {option.name: option for option in catalog_run.params}
+    options = {option.name: option for option in run_catalog.params}
     choices = options["format"].type
     assert isinstance(choices, click.Choice)
     assert tuple(choices.choices) == tuple(FORMATS)

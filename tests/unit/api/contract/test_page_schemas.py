@@ -1,4 +1,4 @@
-"""The page's types of API responses and its list of audio files are generated from the API's code.
+"""The page's types of API responses and its list of audio formats are generated from the API's code.
 
 python -m tests.unit.api.contract.test_page_schemas            writes both files; then run `npm run build`
 python -m tests.unit.api.contract.test_page_schemas --check    fails if a file is out of date
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from api.app import create_app
-from shared.audio_formats import INPUT_EXTENSIONS
+from shared.audio_formats import FORMATS, INPUT_EXTENSIONS
 from shared.settings import Settings
 
 SOURCE = Path(__file__).parents[4] / "api" / "web" / "source" / "src"
@@ -45,8 +45,9 @@ def typescript(schemas: Mapping[str, Schema]) -> str:
 
 
 def audio_formats() -> str:
-    """Return the page's list of the extensions that count as audio."""
-    return json.dumps({"extensions": sorted(INPUT_EXTENSIONS)}, indent=2) + "\n"
+    """Return the extensions that count as audio, and the titles of the output formats, for the page."""
+    formats = {f.name: f.title for f in FORMATS.values()}
+    return json.dumps({"extensions": sorted(INPUT_EXTENSIONS), "formats": formats}, indent=2) + "\n"
 
 
 def references(node: Any) -> set[str]:
@@ -94,7 +95,7 @@ def test_the_pages_types_are_those_of_the_document() -> None:
     assert GENERATED.read_text() == typescript(api_schemas()), f"`{COMMAND}` writes them anew; then `npm run check`"
 
 
-def test_the_page_takes_the_same_files_as_the_server() -> None:
+def test_the_page_has_the_same_audio_formats_as_the_server() -> None:
     assert AUDIO_FORMATS.read_text() == audio_formats(), f"`{COMMAND}` writes it anew; then `npm run build`"
 
 

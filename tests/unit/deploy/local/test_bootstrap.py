@@ -15,7 +15,7 @@ LOCKED = ("--require-hashes", "-r", "stack.txt")
 
 @pytest.fixture
 def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """Return what is run; programs whose name is in `broken` fail."""
+    """Return the commands that are run; programs with a name in `broken` fail."""
     ran: list[list[str]] = []
 
     def run(command: list[str], what: str) -> str | None:
@@ -27,7 +27,7 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
 
 def install(folder: Path, what: str = "stack.txt") -> None:
-    bootstrap.pip(Environment(folder, folder / "stack.txt", is_linked=True), what, *LOCKED)
+    bootstrap.install_packages(Environment(folder, folder / "stack.txt", is_linked=True), what, *LOCKED)
 
 
 def test_uv_installs_where_it_is_on_the_path(
