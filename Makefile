@@ -32,7 +32,7 @@ run: ## Start the whole stack; with SONG=… [OUT=… ENGINE=… FORMAT=… EXCE
 	@exec $(SET_UP) run -m $(if $(SONG),deploy.local.one_song,deploy.local.stack)
 
 admin: ## Inspect or operate the running stack: DO="status", DO="keys create", DO="--help"
-	@exec $(SET_UP) run -m deploy.local.admin_command $(or $(DO),status)
+	@exec $(SET_UP) run -m deploy.local.make_admin $(or $(DO),status)
 
 # Test files are distributed to two processes, for a machine with two cores.
 TESTS = tests/unit tests/integration tests/end_to_end tests/browser
