@@ -13,7 +13,7 @@ import { chooseExcerpt, requestFields } from "./options";
 
 const AT_ONCE = 2;
 
-export type Stage = "waiting" | "uploading" | "submitting" | "refused" | "failed";
+export type Stage = "waiting" | "uploading" | "submitting" | "doubtful" | "refused" | "failed";
 
 export interface PendingUpload {
   readonly id: number;
@@ -22,6 +22,9 @@ export interface PendingUpload {
   readonly fraction: number;
   readonly message: string | null;
 }
+
+/** The names of files in dropped folders that were not taken, since the page was opened or they were last told. */
+export const leftOut = signal<readonly string[]>([]);
 
 export const uploads = signal<readonly PendingUpload[]>([]);
 
@@ -41,10 +44,11 @@ export function addFiles(files: Iterable<File>, onJob: (job: Job) => void): void
   for (const file of files) {
     const id = ++last;
     const refusal = refusalOf(file);
+    const doubt = looksLikeAudio(file) ? null : UPLOAD_WORDS.notAudio;
     // The options as they are now. Later changes are for later files.
     requests.set(id, { fields: requestFields(), excerpt: chooseExcerpt(), onJob });
-    const stage = refusal ? "refused" : "waiting";
-    uploads.value = [...uploads.value, { id, file, stage, fraction: 0, message: refusal }];
+    const stage = refusal ? "refused" : doubt ? "doubtful" : "waiting";
+    uploads.value = [...uploads.value, { id, file, stage, fraction: 0, message: refusal ?? doubt }];
   }
   startNext();
 }
@@ -71,7 +75,6 @@ function refusalOf(file: File): string | null {
   if (file.size === 0) return UPLOAD_WORDS.empty;
   const limit = engines.value?.max_upload_bytes;
   if (limit && file.size > limit) return tooLarge(file.size, limit);
-  if (!looksLikeAudio(file)) return UPLOAD_WORDS.notAudio;
   return null;
 }
 

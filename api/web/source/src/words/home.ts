@@ -1,7 +1,7 @@
 // What the page says where songs are uploaded: drop zone, options, and uploads in progress.
 
 import type { Engines, Preset } from "../api/types";
-import { formatBytes, formatPercent, formatSpan } from "./numbers";
+import { formatBytes, formatCount, formatPercent, formatSpan, plural } from "./numbers";
 
 export const HOME_WORDS = {
   title: "Separate a song",
@@ -58,8 +58,16 @@ export const UPLOAD_WORDS = {
   checking: "Checking",
   retry: "Try again",
   empty: "This file is empty.",
-  notAudio: "This does not look like audio. Choose a song, or a video with sound.",
+  anyway: "Upload it anyway",
+  notAudio: "By its name this is neither a song nor a video with sound.",
 };
+
+/** Says which files of dropped folders are not uploaded; at most a few are named. */
+export function leftOutWords(names: readonly string[]): string {
+  const named = names.slice(0, 5).join(", ");
+  const more = names.length > 5 ? ` and ${formatCount(names.length - 5)} more` : "";
+  return `${plural(names.length, "file")} left out, by their names neither songs nor videos: ${named}${more}. To upload one, choose it by itself.`;
+}
 
 export const uploadLabel = (name: string) => `Upload of ${name}`;
 export const dismissLabel = (name: string) => `Dismiss ${name}`;
