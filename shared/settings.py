@@ -6,6 +6,7 @@ what it does; tests compare `.env.example` and docs/settings.md with this list.
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any, Literal
@@ -81,6 +82,11 @@ class Settings(BaseSettings):
         None,
         description="Host name by which a proxy in front publishes the API; if set, requests may call the API by it, "
         "and every call needs an API key",
+    )
+    api_public_path: str = Field(
+        "",
+        description="Path below which a proxy publishes the API, such as `/stems`; links in answers begin with it. The "
+        "proxy may remove it from the paths that it passes on, or leave it there",
     )
     api_keys_required: bool | None = Field(
         None,
@@ -301,6 +307,14 @@ class Settings(BaseSettings):
         if others.data.get("s3_bucket") in split_names(names):
             raise ValueError("it names S3_BUCKET, where everybody's songs and stems would be open to anybody")
         return names
+
+    @field_validator("api_public_path")
+    @classmethod
+    def _read_public_path(cls, path: str) -> str:
+        root = "/" + path.strip("/") if path.strip("/") else ""
+        if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", root) or "/v1" in (root, root[:4].rstrip("/")):
+            raise ValueError("it must be a path such as /stems, of letters, digits and . _ ~ -, and not /v1")
+        return root
 
     @model_validator(mode="before")
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, request
 
 from api.contract.errors import MediaTypeUnsupportedError
-from api.contract.job_json import etag_of, job_json, job_resource
+from api.contract.job_json import etag_of, job_json, job_path, job_resource
 from api.contract.job_requests import JobForm, JobListQuery, JobSubmission, form_options, parse_json, query_values
 from api.contract.job_responses import DeliveriesResource, DeliveryResource, JobListResource, JobResource
 from api.contract.openapi import Operation, describes
@@ -52,7 +52,7 @@ def submit() -> Response:
 
 def _accepted_response(job: Job, status: int) -> Response:
     response = _job_response(job, status)
-    response.headers["Location"] = f"/v1/jobs/{job.id}"
+    response.headers["Location"] = job_path(job.id, request.script_root)
     return response
 
 
@@ -155,7 +155,9 @@ def list_jobs() -> Response:
     """List jobs, newest first. Jobs of a batch are listed only with `batch`, in the order of its manifest."""
     jobs, cursor = page_of(validate(JobListQuery, query_values(request.args)))
     page = JobListResource(
-        jobs=[job_resource(job) for job in jobs], has_more=cursor is not None, next_starting_after=cursor
+        jobs=[job_resource(job, request.script_root) for job in jobs],
+        has_more=cursor is not None,
+        next_starting_after=cursor,
     )
     return Response(page.model_dump_json(), content_type="application/json")
 
@@ -227,4 +229,4 @@ def _job_response(job: Job, status: int = 200) -> Response:
     is_conditional = "HTTP_IF_NONE_MATCH" in request.environ and request.method in {"GET", "HEAD"}
     if is_conditional and request.if_none_match.contains_weak(tag):
         return Response(status=304, headers=headers)
-    return Response(job_json(job), status, headers, content_type="application/json")
+    return Response(job_json(job, request.script_root), status, headers, content_type="application/json")

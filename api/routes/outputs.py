@@ -140,7 +140,7 @@ def _missing_output_response(job: Job, kind: str, name: str) -> Response:
     wanted = job.request.stems
     if job.state in TERMINAL or (kind == "stem" and wanted and name not in wanted):
         raise OutputNotFoundError(f"The job is {job.state} and has no {kind} named {name!r}.")
-    response = Response(job_json(job), status=202, content_type="application/json")
+    response = Response(job_json(job, request.script_root), status=202, content_type="application/json")
     response.headers["Retry-After"] = str(retry_after_seconds(job))
     return response
 

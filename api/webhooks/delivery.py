@@ -22,7 +22,9 @@ from typing import Any
 
 import structlog
 
+from api.contract.batch_responses import batch_path
 from api.contract.errors import UrlFetchError, UrlRefusedError
+from api.contract.job_json import job_path
 from api.outgoing_http.exchange import exchange
 from api.webhooks.delivery_slots import DeliverySlots
 from api.webhooks.outbox import Message, WebhookStore
@@ -157,9 +159,9 @@ class Webhooks:
     def _content(self, message: Message) -> tuple[str, bytes]:
         if message.type.startswith("batch."):
             batch = self._batches.read(message.job_id)
-            return batch.request.webhook_url or "", batch_payload(message, batch)
+            return batch.request.webhook_url or "", batch_payload(message, batch, self._settings.api_public_path)
         job = self._items.read_job(message.job_id)
-        return job.request.webhook_url or "", payload(message, job)
+        return job.request.webhook_url or "", payload(message, job, self._settings.api_public_path)
 
     def _send(self, message: Message, url: str, body: bytes) -> tuple[int | None, str | None]:
         now = int(time.time())
@@ -187,19 +189,19 @@ class Webhooks:
         return "failed", self._pauses[message.tries] * random.uniform(0.8, 1.2)  # noqa: S311 - not a secret
 
 
-def payload(message: Message, job: Job) -> bytes:
+def payload(message: Message, job: Job, root: str) -> bytes:
     """Return the body of a job's webhook."""
     data: dict[str, Any] = {
         "id": job.id,
         "state": message.type.removeprefix("job."),
         "error": job.error,
         "metadata": job.request.metadata,
-        "url": f"/v1/jobs/{job.id}",
+        "url": job_path(job.id, root),
     }
     return _body(message, data)
 
 
-def batch_payload(message: Message, batch: Batch) -> bytes:
+def batch_payload(message: Message, batch: Batch, root: str) -> bytes:
     """Return the body of a batch's webhook."""
     data = {
         "id": batch.id,
@@ -207,7 +209,7 @@ def batch_payload(message: Message, batch: Batch) -> bytes:
         "state": batch.state,
         "total": batch.total,
         "counts": {state.value: batch.counts[state] for state in ItemState},
-        "url": f"/v1/batches/{batch.id}",
+        "url": batch_path(batch.id, root),
     }
     return _body(message, data)
 

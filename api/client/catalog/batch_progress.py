@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any
 
 import httpx2
@@ -16,7 +15,7 @@ from api.client.catalog.background_calls import Background, Results
 from api.client.catalog.run_state import ENDED, Row, RunState
 from api.client.errors import ApiError
 from api.client.http_client import Client
-from shared.audio_formats import is_audio_name
+from shared.audio_names import without_audio_extension
 
 SECONDS_A_BATCH, LONGEST_SECONDS = 1.0, 30.0
 """How often all batches are looked at: so many seconds for each, up to a limit."""
@@ -167,5 +166,4 @@ def _from_the_start(row: Row) -> Mapping[str, object]:
 
 def _track(track: str) -> str:
     """Return what an object below a prefix is called: its key without the ending."""
-    path = PurePosixPath(track)
-    return path.with_suffix("").as_posix() if is_audio_name(path.name) else track
+    return without_audio_extension(track)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from api.client.catalog import manifest
 from api.client.catalog.items import Item, SourceError, sendable
-from shared.audio_formats import is_audio_name
+from shared.audio_names import left_out_because, without_audio_extension
 from shared.batches.manifest_fields import split_s3
 
 STATE_FOLDER = ".stemqueue"
@@ -81,10 +81,10 @@ def _songs_below(folder: Path, besides: Path) -> Iterator[Item]:
         for name in sorted(files):
             path = here / name
             # A link that leads nowhere is a song that cannot be read, and told as one; pipes and sockets are none.
-            if not is_audio_name(name) or (path.exists() and not path.is_file()):
+            if left_out_because(name) or (path.exists() and not path.is_file()):
                 continue
             below = path.relative_to(folder)
-            track = sendable(below.with_suffix("").as_posix())
+            track = sendable(without_audio_extension(below.as_posix()))
             tracks[track] += 1
             # song.flac and song.mp3 are two tracks.
             shown = track if tracks[track] == 1 else f"{track} ({path.suffix.removeprefix('.')})"

@@ -7,7 +7,7 @@ const BASE = new URL("../", import.meta.url).pathname;
 export const at = (path: string): string => below(BASE, path);
 
 /** Returns which page of the server the browser shows, such as `/jobs/1`. */
-export const currentPath = (): string => (location.pathname.startsWith(BASE) ? location.pathname.slice(BASE.length - 1) : location.pathname);
+export const currentPath = (): string => location.pathname.slice(BASE.length - 1);
 
 /** Puts a path below a base. A server that knows where it is published has done so already in its answers. */
 export function below(base: string, path: string): string {

@@ -80,11 +80,14 @@ function noteAnswer(): void {
   server.dispatchEvent(new Event("back"));
 }
 
+/** Whether the server answers at all. */
+export const answers = (): Promise<boolean> => fetch(at("/healthz")).then(() => true, () => false);
+
 async function checkUntilBack(): Promise<void> {
   awaySince.value = Date.now();
   while (awaySince.value !== null) {
     await new Promise((resolve) => window.setTimeout(resolve, CHECK_MILLISECONDS));
-    await fetch(at("/healthz")).then(noteAnswer, () => undefined);
+    if (await answers()) noteAnswer();
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { at } from "../base";
 import { ERROR_WORDS } from "../words/errors";
-import { authorization, noteNoAnswer, Problem, readProblem } from "./client";
+import { answers, authorization, noteNoAnswer, Problem, readProblem } from "./client";
 import { askForKey } from "./key";
 import type { Upload } from "./types";
 
@@ -40,6 +40,5 @@ function send(file: File, onProgress: (fraction: number) => void, signal: AbortS
 async function explainFailure(file: File): Promise<Error> {
   const isThere = await file.slice(0, 1).arrayBuffer().then(() => true, () => false);
   if (!isThere) return new Error(ERROR_WORDS.fileGone);
-  const answers = await fetch(at("/healthz")).then(() => true, () => false);
-  return answers ? new Problem(0, "broken", ERROR_WORDS.uploadBroken) : noteNoAnswer();
+  return (await answers()) ? new Problem(0, "broken", ERROR_WORDS.uploadBroken) : noteNoAnswer();
 }

@@ -8,12 +8,11 @@ import { upload } from "../api/upload";
 import { tooLarge, UPLOAD_WORDS } from "../words/home";
 import { engines } from "./engines";
 import { putJob } from "./library";
-import { looksLikeAudio } from "./files";
 import { chooseExcerpt, requestFields } from "./options";
 
 const AT_ONCE = 2;
 
-export type Stage = "waiting" | "uploading" | "submitting" | "doubtful" | "refused" | "failed";
+export type Stage = "waiting" | "uploading" | "submitting" | "refused" | "failed";
 
 export interface PendingUpload {
   readonly id: number;
@@ -23,7 +22,7 @@ export interface PendingUpload {
   readonly message: string | null;
 }
 
-/** The names of files in dropped folders that were not taken, since the page was opened or they were last told. */
+/** The paths of files in dropped folders that were not taken, of the last drop. */
 export const leftOut = signal<readonly string[]>([]);
 
 export const uploads = signal<readonly PendingUpload[]>([]);
@@ -44,11 +43,10 @@ export function addFiles(files: Iterable<File>, onJob: (job: Job) => void): void
   for (const file of files) {
     const id = ++last;
     const refusal = refusalOf(file);
-    const doubt = looksLikeAudio(file) ? null : UPLOAD_WORDS.notAudio;
     // The options as they are now. Later changes are for later files.
     requests.set(id, { fields: requestFields(), excerpt: chooseExcerpt(), onJob });
-    const stage = refusal ? "refused" : doubt ? "doubtful" : "waiting";
-    uploads.value = [...uploads.value, { id, file, stage, fraction: 0, message: refusal ?? doubt }];
+    const stage = refusal ? "refused" : "waiting";
+    uploads.value = [...uploads.value, { id, file, stage, fraction: 0, message: refusal }];
   }
   startNext();
 }

@@ -1,7 +1,7 @@
 // What the page says where songs are uploaded: drop zone, options, and uploads in progress.
 
 import type { Engines, Preset } from "../api/types";
-import { formatBytes, formatCount, formatPercent, formatSpan, plural } from "./numbers";
+import { formatBytes, formatPercent, formatSpan, plural } from "./numbers";
 
 export const HOME_WORDS = {
   title: "Separate a song",
@@ -58,15 +58,12 @@ export const UPLOAD_WORDS = {
   checking: "Checking",
   retry: "Try again",
   empty: "This file is empty.",
-  anyway: "Upload it anyway",
-  notAudio: "By its name this is neither a song nor a video with sound.",
 };
 
-/** Says which files of dropped folders are not uploaded; at most a few are named. */
-export function leftOutWords(names: readonly string[]): string {
-  const named = names.slice(0, 5).join(", ");
-  const more = names.length > 5 ? ` and ${formatCount(names.length - 5)} more` : "";
-  return `${plural(names.length, "file")} left out, by their names neither songs nor videos: ${named}${more}. To upload one, choose it by itself.`;
+/** Says which files of dropped folders are not uploaded; a few are named. */
+export function leftOutWords(paths: readonly string[]): string {
+  const more = paths.length > 5 ? ", …" : ".";
+  return `${plural(paths.length, "file")} left out, no audio by name: ${paths.slice(0, 5).join(", ")}${more} Drop one alone to upload it.`;
 }
 
 export const uploadLabel = (name: string) => `Upload of ${name}`;

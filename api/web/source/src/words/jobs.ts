@@ -55,10 +55,7 @@ export const STAGES: readonly (readonly [name: string, words: string])[] = [
 ];
 
 /** Why a job does not go on while the storage is away. */
-const WAITING_WORDS = "Waiting for the server's storage, which does not answer. The song continues by itself.";
-
-/** The storage's error while a job waits for it; null otherwise. */
-export const waitingReason = (job: Job): string | null => (job.waiting_for && job.waiting_because ? `Reason: ${job.waiting_because}` : null);
+const WAITING_WORDS = "Waiting for the server's storage";
 
 /** Describes how far a job is, in one line. */
 export function progressWords(job: Job): string {

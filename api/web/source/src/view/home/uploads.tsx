@@ -30,7 +30,7 @@ export function Uploads() {
 
 function UploadRow({ upload }: { upload: PendingUpload }) {
   const { id, file, stage, fraction, message } = upload;
-  const bad = stage === "refused" || stage === "failed" || stage === "doubtful";
+  const bad = stage === "refused" || stage === "failed";
   return (
     <li class={bad ? "upload bad" : "upload"}>
       <span class="file-name" dir="auto">{file.name}</span>
@@ -40,11 +40,6 @@ function UploadRow({ upload }: { upload: PendingUpload }) {
       {bad ? (
         <p class="upload-note" role="alert">
           {message}{" "}
-          {stage === "doubtful" && (
-            <button type="button" class="small" onClick={() => tryAgain(id)}>
-              {UPLOAD_WORDS.anyway}
-            </button>
-          )}
           {stage === "failed" && (
             <button type="button" class="small" onClick={() => tryAgain(id)}>
               {UPLOAD_WORDS.retry}

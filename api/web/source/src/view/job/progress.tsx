@@ -1,7 +1,7 @@
 // The progress of a queued or running job.
 
 import type { Job } from "../../api/types";
-import { attemptWords, JOB_WORDS, progressWords, STAGES, timeLeftWords, waitingReason } from "../../words/jobs";
+import { attemptWords, JOB_WORDS, progressWords, STAGES, timeLeftWords } from "../../words/jobs";
 import { formatPercent } from "../../words/numbers";
 import { Parting } from "../home/parting";
 
@@ -15,7 +15,7 @@ export function Progress({ job }: { job: Job }) {
         {running && !job.waiting_for ? formatPercent(job.progress) : progressWords(job)}
         <span class="quiet"> {timeLeftWords(job)}</span>
       </p>
-      {waitingReason(job) && <p class="quiet">{waitingReason(job)}</p>}
+      {job.waiting_because && <p class="quiet">{job.waiting_because}</p>}
       <progress class="big" max={1} value={running ? job.progress : 0} aria-label={JOB_WORDS.progressLabel} />
       <Stages stage={running ? job.stage : null} />
       {job.attempt > 1 && <p class="quiet">{attemptWords(job.attempt)}</p>}
