@@ -1,20 +1,20 @@
-# Every recipe is a line: what they do is in deploy/local/bootstrap.py and what that starts.
+# Every recipe is one line. deploy/local/bootstrap.py, and the programs that it starts, do the work.
 
-# The first Python on this machine that is new enough. `make PYTHON=/path/to/python3.12 …` names another.
+# The first Python on this machine that is new enough. `make PYTHON=/path/to/python3.12 …` chooses another.
 IS_NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 PYTHON ?= $(or $(shell for python in python3 python3.11 python3.12 python3.13 python3.14; do \
 	$$python $(IS_NEW_ENOUGH) 2>/dev/null && echo $$python && break; done), \
 	$(error Python 3.11 or newer is needed, and none is on the PATH: apt install python3 python3-venv))
 SET_UP = $(PYTHON) -m deploy.local.bootstrap
 
-# npm otherwise tells its registry which packages are here, and asks for newer versions of itself.
+# Otherwise npm sends the list of packages to its registry, and looks for newer versions of itself.
 export npm_config_audit := false
 export npm_config_fund := false
 export npm_config_update_notifier := false
-# ONNX Runtime otherwise reports to its maker; worker/__init__.py sets this too.
+# Otherwise ONNX Runtime sends telemetry to its maker; worker/__init__.py sets this too.
 export ORT_DISABLE_TELEMETRY := 1
 
-# Whatever is in a name, it travels through the environment, unexpanded, and never through a shell's line.
+# File names are passed in the environment, unexpanded, and never in a shell's command line: they may contain anything.
 override SONG := $(value SONG)
 override OUT := $(value OUT)
 override ENGINE := $(value ENGINE)
@@ -25,19 +25,19 @@ export SONG OUT ENGINE FORMAT EXCERPT ITEMS SONGS
 .PHONY: which-python help run admin test lint test-fault-quick test-fault soak page-check bench bench-api bench-queue lock clean
 .DEFAULT_GOAL := help
 
-help: ## Tell what there is to make
+help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 20
 
-run: ## Start the whole stack; with SONG=… [OUT=… ENGINE=… FORMAT=… EXCERPT=90+20] separate one song and end
+run: ## Start the whole stack; with SONG=… [OUT=… ENGINE=… FORMAT=… EXCERPT=90+20] separate one song and exit
 	@exec $(SET_UP) run -m $(if $(SONG),deploy.local.one_song,deploy.local.stack)
 
-admin: ## Look at the running stack, or operate it: DO="status", DO="keys create", DO="--help"
+admin: ## Inspect or operate the running stack: DO="status", DO="keys create", DO="--help"
 	@exec $(SET_UP) run -m deploy.local.admin_command $(or $(DO),status)
 
-# Files of tests go to two processes, which is what a small machine has cores for.
+# Test files are distributed to two processes, for a machine with two cores.
 TESTS = tests/unit tests/integration tests/end_to_end tests/browser
 
-# What looks for barriers in the page, for the browser tests; without npm or a network these say so and skip.
+# axe checks the accessibility of the page in the browser tests. Without npm or a network those tests are skipped.
 AXE = api/web/source/node_modules/.package-lock.json
 $(AXE): api/web/source/package-lock.json
 	@! command -v npm >/dev/null || npm ci --silent --prefer-offline --fetch-retries=1 --prefix api/web/source || true
@@ -45,22 +45,23 @@ $(AXE): api/web/source/package-lock.json
 test: lint $(AXE) ## Lint, then every test that takes seconds, against the package as installed
 	.venv-test/bin/python -I -m pytest -m "not slow" -n 2 --dist loadfile $(TESTS)
 
-which-python: ## Tell which Python the environments are made with
+which-python: ## Print the version of the Python that creates the environments
 	@$(PYTHON) --version
 
-lint: ## Ruff, mypy, and who may import whom
+lint: ## Ruff, mypy, import-linter and the Lua linter
 	@$(SET_UP) test
 	.venv-test/bin/ruff check .
 	.venv-test/bin/ruff format --check .
 	.venv-test/bin/mypy
 	.venv-test/bin/lint-imports
+	.venv-test/bin/python -m tests.lint.lua
 
-# Deployments under test mostly wait, so that more of them run side by side than there are cores.
-test-fault-quick: ## The fault matrix with short leases, as CI runs it
+# The deployments under test mostly wait, so more of them run at once than there are cores.
+test-fault-quick: ## The fault tests with short leases, as CI runs them
 	@$(SET_UP) test
 	.venv-test/bin/python -I -m pytest -m "not slow" -n 4 tests/fault
 
-test-fault: ## The fault matrix at length, with one row on the real settings
+test-fault: ## All fault tests, some with the default settings
 	@$(SET_UP) test
 	.venv-test/bin/python -I -m pytest -n 3 tests/fault
 
@@ -76,18 +77,19 @@ page-check: ## Check the page's types, its built files and its unit tests (needs
 bench: ## Speed, memory and sound of the engines [FAMILIES=…]; figures go to bench-results/
 	@$(SET_UP) bench -m tests.bench.engines $(FAMILIES)
 
-bench-api: ## Cheap polling, event streams, submitting to a long line; both sides of each ratio
+bench-api: ## Polling, event streams, and submitting to a long queue; both sides of each ratio
 	@$(SET_UP) bench -m tests.bench.api_speed
 
-bench-queue: ## Batches: 100,000 lines read and run to their end, whole songs [PARTS="reading end songs" ITEMS= SONGS= ENGINE=]
+bench-queue: ## Batches: read 100,000 lines, run them to the end, separate whole songs [PARTS="reading end songs" ITEMS= SONGS= ENGINE=]
 	@$(SET_UP) bench -m tests.bench.queue $(PARTS)
 
 COMPILE = .venv-test/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
-lock: ## Lock requirements/*.in anew; the narrower ones agree with the widest
+lock: ## Lock requirements/*.in again; all locks have the same versions
 	@$(SET_UP) test
 	cd requirements && ../$(COMPILE) bench.in -o bench.txt
 	cd requirements && for name in dev stack worker api storage build; do ../$(COMPILE) -c bench.txt $$name.in -o $$name.txt; done
+	cd requirements && ../$(COMPILE) -c bench.txt models.in -o models.txt --no-emit-package numpy
 
-clean: ## Remove what was made here, except jobs and stems
-	rm -rf .venv .venv-test .venv-bench build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+clean: ## Remove environments, builds and caches; jobs and stems stay
+	rm -rf .venv .venv-models .venv-test .venv-bench build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

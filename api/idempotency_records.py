@@ -16,7 +16,7 @@ from shared.settings import Settings
 
 KEEP_SECONDS = 24 * 3600
 """How long a record is kept. Raising it makes later repetitions safe; a record takes about 0.4 kB. The hours over which
-an owner's records are counted (lua/lib/transitions.lua) must match."""
+an owner's records are counted (lua/lib/record_bytes.lua) must match."""
 
 LEASE_SECONDS = 20.0
 """The lease of a request on its key. Lowering it lets a repetition proceed sooner after a crash."""
@@ -50,30 +50,38 @@ class IdempotencyStore:
         self._scripts = Scripts(client, settings.redis_prefix)
         self._admission = Admission(settings, client)
 
-    def reserve(self, name: str, owner: str, token: str, resource_id: str) -> Held | Answered | None:
+    def reserve_key(self, name: str, owner: str, token: str, resource_id: str) -> Held | Answered | None:
         """Take an owner's key, or renew the token's lease on it; return None while another request holds it.
 
         Raises RecordsQuotaError if the owner may not have another record.
         """
-        times = (int(LEASE_SECONDS * 1000), KEEP_SECONDS * 1000)
         outcome, *rest = self._scripts.run(
-            "idempotency/reserve", name, token, resource_id, *times, owner, self._admission.repetition_limit()
+            "idempotency/reserve",
+            name=name,
+            token=token,
+            new_id=resource_id,
+            lease_ms=int(LEASE_SECONDS * 1000),
+            keep_ms=KEEP_SECONDS * 1000,
+            owner=owner,
+            max_owner_record_bytes=self._admission.repetition_limit(),
         )
-        self._admission.demand(outcome)
+        self._admission.raise_if_refused(outcome)
         if outcome == "answered":
             fingerprint, made, whole = rest
             status, _, made_id = made.partition(" ")
             return Answered(fingerprint, int(status or 0), made_id, whole)
         return Held(*rest) if outcome == "held" else None
 
-    def seal(self, name: str, fingerprint: str) -> bool:
+    def record_request(self, name: str, fingerprint: str) -> bool:
         """Store what a key's request asks for; return False if the key was used with a different request."""
-        return bool(self._scripts.run("idempotency/seal", name, fingerprint))
+        return bool(self._scripts.run("idempotency/seal", name=name, fingerprint=fingerprint))
 
-    def answer(self, name: str, status: int, made_id: str) -> None:
+    def record_answer(self, name: str, status: int, made_id: str) -> None:
         """Store how a key's request was answered."""
-        self._scripts.run("idempotency/store_answer", name, f"{status} {made_id}", KEEP_SECONDS * 1000)
+        self._scripts.run(
+            "idempotency/store_answer", name=name, made=f"{status} {made_id}", keep_ms=KEEP_SECONDS * 1000
+        )
 
-    def release(self, name: str, owner: str, token: str, *, forget: bool) -> None:
+    def release_key(self, name: str, owner: str, token: str, *, forget: bool) -> None:
         """Release a key without an answer; `forget` the request if it had no effect, so that it can be corrected."""
-        self._scripts.run("idempotency/release", name, token, int(forget), owner)
+        self._scripts.run("idempotency/release", name=name, token=token, forget=forget, owner=owner)

@@ -33,18 +33,18 @@ IDLE_SECONDS = 10.0
 
 
 class Follower:
-    """One waiter. `ended` is true once the server is stopping, when all waiting must end."""
+    """One waiter. `is_server_stopping` is true once the server is stopping, when all waiting must end."""
 
     def __init__(self, changes: JobChanges) -> None:
         self._changes = changes
         self._woken = threading.Event()
 
     @property
-    def ended(self) -> bool:
+    def is_server_stopping(self) -> bool:
         """Whether the server is stopping."""
-        return self._changes.ended
+        return self._changes.is_server_stopping
 
-    def wait(self, seconds: float) -> None:
+    def wait_for_change(self, seconds: float) -> None:
         """Return when the job may have changed, or after a few seconds."""
         self._woken.wait(max(0.0, min(seconds, self._changes.patience_seconds)))
         self._woken.clear()
@@ -58,7 +58,7 @@ class JobChanges:
     """The waiters of one process, at most `max_followers`."""
 
     def __init__(self, settings: Settings, *, max_followers: int) -> None:
-        self.ended = False
+        self.is_server_stopping = False
         self._settings = settings
         self._max_followers = max_followers
         self._stopping: Callable[[], bool] = lambda: False
@@ -113,14 +113,14 @@ class JobChanges:
                 with client.pubsub(ignore_subscribe_messages=True) as subscription:  # type: ignore[no-untyped-call]
                     subscription.subscribe(f"{self._settings.redis_prefix}changes")
                     self._is_subscribed = True
-                    trouble.over()
+                    trouble.clear()
                     # Changes until now were missed.
                     self._wake(None)
                     if self._receive(subscription):
                         return
             except redis.RedisError as error:
                 self._is_subscribed = False
-                if trouble.is_news():
+                if trouble.should_log():
                     log.warning("job changes polled, no Redis subscription", error=type(error).__name__)
                 time.sleep(POLLING_SECONDS)
             except Exception:
@@ -143,7 +143,7 @@ class JobChanges:
 
     def _is_over(self, *, idle: bool) -> bool:
         if self._stopping():
-            self.ended = True
+            self.is_server_stopping = True
             self._wake(None)
             return True
         with self._lock:

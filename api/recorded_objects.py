@@ -50,7 +50,7 @@ class RecordedObjects:
         except SourceMissingError:
             return self._open_moved(wanted, byte_range)
 
-    def check(self, wanted: Recorded) -> None:
+    def require_unchanged(self, wanted: Recorded) -> None:
         """Raise OutputGoneError unless the object exists and is the recorded one."""
         with self._lock:
             etag = self._moved.get(wanted, wanted.etag)

@@ -79,11 +79,12 @@ def extension_of(name: str) -> str:
 @dataclass(frozen=True)
 class Format:
     """An output format. A lossy format has no `bit_depths`; a lossless one has no `bitrates_kbps` (lowest, default,
-    highest). No `sample_rates_hz` means any rate."""
+    highest). No `sample_rates_hz` means any rate. The page shows `title`."""
 
     name: FormatName
     extension: str
     content_type: str
+    title: str
     bit_depths: tuple[int, ...] = ()
     default_bit_depth: int | None = None
     bitrates_kbps: tuple[int, int, int] | None = None
@@ -100,30 +101,59 @@ AAC_RATES_HZ = (7_350, *MPEG_RATES_HZ, 64_000, 88_200, 96_000)
 FORMATS: Mapping[str, Format] = {
     f.name: f
     for f in (
-        Format("wav", "wav", "audio/wav", bit_depths=(16, 24, 32), default_bit_depth=24),
-        Format("flac", "flac", "audio/flac", bit_depths=(16, 24), default_bit_depth=24),
+        Format(
+            "wav",
+            "wav",
+            "audio/wav",
+            "WAV, lossless, for any editor",
+            bit_depths=(16, 24, 32),
+            default_bit_depth=24,
+        ),
+        Format(
+            "flac",
+            "flac",
+            "audio/flac",
+            "FLAC, lossless and compact",
+            bit_depths=(16, 24),
+            default_bit_depth=24,
+        ),
         Format(
             "mp3",
             "mp3",
             "audio/mpeg",
+            "MP3, small, plays anywhere",
             bitrates_kbps=(32, 256, 320),
             sample_rates_hz=MPEG_RATES_HZ,
             channel_counts=(1, 2),
         ),
-        Format("ogg", "ogg", "audio/ogg", bitrates_kbps=(48, 224, 480)),
+        Format("ogg", "ogg", "audio/ogg", "Ogg Vorbis, small", bitrates_kbps=(48, 224, 480)),
         Format(
             "opus",
             "opus",
             "audio/ogg",
+            "Opus, smallest",
             bitrates_kbps=(16, 160, 510),
             sample_rates_hz=(48_000,),
             # ffmpeg's encoder swaps the channels of 5.0 and 6.1.
             channel_counts=(1, 2, 3, 4, 6, 8),
             max_kbps_per_channel=256,
         ),
-        Format("m4a", "m4a", "audio/mp4", bitrates_kbps=(32, 256, 512), sample_rates_hz=AAC_RATES_HZ),
+        Format(
+            "m4a",
+            "m4a",
+            "audio/mp4",
+            "M4A (AAC), small",
+            bitrates_kbps=(32, 256, 512),
+            sample_rates_hz=AAC_RATES_HZ,
+        ),
     )
 }
+
+BIT_DEPTH_HELP = "For " + ", ".join(
+    f"{f.name} ({', '.join(map(str, f.bit_depths))})" for f in FORMATS.values() if f.bit_depths
+)
+BITRATE_HELP = "For " + ", ".join(f.name for f in FORMATS.values() if f.bitrates_kbps)
+"""Descriptions of the two options: the formats that have them."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
-"""Where `stemqueue-separate` and `stemqueue-admin` begin: a plain install lacks what they need, and then they say so.
+"""The entry points of `stemqueue-separate` and `stemqueue-admin`.
 
-Uses the standard library only.
+A plain install lacks the packages that these commands need; then they name the extra to install. This module uses the
+standard library only.
 """
 
 from __future__ import annotations

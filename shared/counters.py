@@ -76,7 +76,7 @@ class Counters:
         if not pending:
             return
         try:
-            self._scripts.run("maintenance/add_counts", *(part for counted in pending.items() for part in counted))
+            self._scripts.run("maintenance/add_counts", names=pending.keys(), amounts=pending.values())
         except BaseException:
             with self._lock:
                 self._pending.update(pending)

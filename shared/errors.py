@@ -156,6 +156,9 @@ class ScratchFullError(TransientError):
 
     code = "scratch_full"
 
+    def __init__(self, message: str = "The worker's scratch disk is full.") -> None:
+        super().__init__(message)
+
 
 class WorkersUnavailableError(TransientError):
     """No live worker can confirm that it supports the request."""

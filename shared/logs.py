@@ -29,16 +29,16 @@ REPEAT_SECONDS = 60.0
 """How often a lasting fault is logged: an hour without Redis gives 60 lines, not 3,600."""
 
 _request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
-"""Separate from structlog's context variables, which search all variables at each event."""
+"""Not one of structlog's context variables: structlog would search all variables at each event."""
 
 
 class Trouble:
-    """A fault that a loop meets repeatedly: it is logged at once, and then once a minute until it is over."""
+    """A fault that a loop meets again and again: it is logged at once, and then once a minute until it is over."""
 
     def __init__(self) -> None:
         self._logged_at: float | None = None
 
-    def is_news(self) -> bool:
+    def should_log(self) -> bool:
         """Return whether to log the fault now."""
         now = time.monotonic()
         if self._logged_at is not None and now - self._logged_at < REPEAT_SECONDS:
@@ -46,7 +46,7 @@ class Trouble:
         self._logged_at = now
         return True
 
-    def over(self) -> None:
+    def clear(self) -> None:
         """Record that the fault is over. The next one is logged at once."""
         self._logged_at = None
 
@@ -55,11 +55,11 @@ def configure_logging(settings: Settings, service: str) -> None:
     """Send all logs of the process, also those of libraries, to standard error in the configured format."""
     before: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
-        _of_request,
+        _add_request_id,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
-        _service(service),
+        _add_service(service),
     ]
     structlog.configure(
         processors=[*before, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -71,7 +71,7 @@ def configure_logging(settings: Settings, service: str) -> None:
     if settings.log_format == "json":
         render.append(structlog.processors.JSONRenderer())
     else:
-        render += [_for_people, structlog.dev.ConsoleRenderer(colors=False)]
+        render += [_for_text, structlog.dev.ConsoleRenderer(colors=False)]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=before, processors=render))
     root = logging.getLogger()
@@ -91,13 +91,13 @@ def unbind_request() -> None:
     _request_id.set(None)
 
 
-def _of_request(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def _add_request_id(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     if request_id := _request_id.get():
         event.setdefault("request_id", request_id)
     return event
 
 
-def _service(name: str) -> structlog.typing.Processor:
+def _add_service(name: str) -> structlog.typing.Processor:
     def add(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         event["service"] = name
         return event
@@ -105,7 +105,7 @@ def _service(name: str) -> structlog.typing.Processor:
     return add
 
 
-def _for_people(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def _for_text(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     # The program that shows the logs of several services prints their names itself.
     event.pop("service", None)
     # JSON escapes control characters. In text, a file name with a line break would start a new line.

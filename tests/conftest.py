@@ -8,7 +8,13 @@ import hypothesis
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 # In this order: pytest must meet a module before another that it loads imports it.
-pytest_plugins = ["tests.fixtures.servers", "tests.fixtures.api", "tests.fixtures.batches", "tests.fixtures.audio"]
+pytest_plugins = [
+    "tests.fixtures.servers",
+    "tests.fixtures.api",
+    "tests.fixtures.batches",
+    "tests.fixtures.audio",
+    "tests.fixtures.web_site",
+]
 
 hypothesis.settings.register_profile("here", deadline=None)
 hypothesis.settings.load_profile("here")

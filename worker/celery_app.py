@@ -2,7 +2,7 @@
 
     celery -A worker.celery_app worker --pool threads --without-gossip --without-mingle
 
-What the worker does is in jobs/worker_service.py.
+What the worker does is in service/worker_service.py.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from shared.queue.dispatcher import TASK_NAME, celery_queue
 from shared.redis_client.connection import broker_options
 from shared.settings import read_settings, split_names
 from worker.child.sandbox import child_environment, child_sandbox
-from worker.jobs.consumer_watch import consumer_step
-from worker.jobs.worker_service import WorkerService
 from worker.sandbox import launch
+from worker.service.consumer_watch import consumer_step
+from worker.service.worker_service import WorkerService
 
 # Celery warns workers that run as root, since a pickled message could run any code. Messages here are ids in JSON, and
 # strangers' files are opened in a sandbox without credentials.
@@ -82,7 +82,7 @@ app.conf.update(
 def _prepare(**_: Any) -> None:
     """Create the worker's parts and its list of queues; exit with a message if that is not possible."""
     global service  # noqa: PLW0603 - Celery's signals cannot pass it on
-    _demand_sandbox()
+    _require_sandbox()
     try:
         service = WorkerService(settings, _describe_engines())
     except (OSError, subprocess.SubprocessError, ValueError, SandboxUnavailableError) as error:
@@ -125,19 +125,19 @@ def _describe_engines() -> list[dict[str, Any]]:
     return list(json.loads(printed))
 
 
-def _demand_sandbox() -> None:
+def _require_sandbox() -> None:
     """Exit if the settings require a complete sandbox and this machine has none."""
     holds = launch.protection()
     if settings.require_sandbox and not holds.is_complete:
         raise SystemExit(
-            f"The worker cannot start: REQUIRE_SANDBOX is set, and these are not confined: {holds.open_words}."
+            f"The worker cannot start: REQUIRE_SANDBOX is set, and these are not confined: {holds.gaps_text}."
         )
 
 
 def _log_sandbox() -> None:
     holds = launch.protection()
     if holds.gaps:
-        log.warning("sandbox incomplete", landlock=holds.landlock, seccomp=holds.seccomp, open=holds.open_words)
+        log.warning("sandbox incomplete", landlock=holds.landlock, seccomp=holds.seccomp, open=holds.gaps_text)
     else:
         log.info("sandbox complete", landlock=holds.landlock, seccomp=holds.seccomp)
 

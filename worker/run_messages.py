@@ -45,6 +45,11 @@ class Limits:
     max_scratch_bytes: int = 13_000_000_000
     threads: int = 1
 
+    @classmethod
+    def from_settings(cls, settings: Settings, *, threads: int | None = None) -> Limits:
+        """Return the limits that the settings give a job; `threads` replaces their number of threads."""
+        return cls(settings.max_audio_seconds, settings.max_scratch_bytes, threads or threads_per_job(settings))
+
 
 def threads_per_job(settings: Settings) -> int:
     """Return how many threads a job may use: the setting, or the usable cores divided by the slots."""

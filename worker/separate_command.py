@@ -21,16 +21,16 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from shared.audio_formats import FORMATS
+from shared.audio_formats import BIT_DEPTH_HELP, BITRATE_HELP, FORMATS
 from shared.errors import StemqueueError
-from shared.readable_names import readable_name
+from shared.file_names import readable_name
 from shared.settings import Settings, read_settings, split_names
 from worker.child.sandbox import Prepared
 from worker.engines.errors import EngineError
 from worker.engines.interface import EngineDescription
 from worker.engines.registry import Registry, engines_here
 from worker.pipeline.run import separate_song
-from worker.run_messages import Limits, Outcome, Work, overall_progress, threads_per_job
+from worker.run_messages import Limits, Outcome, Work, overall_progress
 from worker.run_support.process_memory import use_one_heap
 
 BEST_FIRST = ("unet", "repetition")
@@ -45,8 +45,8 @@ BEST_FIRST = ("unet", "repetition")
 @click.option("--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="An engine parameter; repeatable.")
 @click.option("--stems", help="The stems to write, separated by commas; if not given, all.")
 @click.option("--format", "format_name", type=click.Choice(list(FORMATS)), default="flac", show_default=True)
-@click.option("--bit-depth", type=int, help="Bits per sample, for wav (16, 24, 32) and flac (16, 24).")
-@click.option("--bitrate", "bitrate_kbps", type=int, help="kbit/s, for mp3, ogg, opus and m4a.")
+@click.option("--bit-depth", type=int, help=f"Bits per sample. {BIT_DEPTH_HELP}.")
+@click.option("--bitrate", "bitrate_kbps", type=int, help=f"kbit/s. {BITRATE_HELP}.")
 @click.option("--excerpt", metavar="START+LENGTH", help="Separate only a part; both in seconds, as in 90+20.")
 @click.option("--threads", type=click.IntRange(min=1), help="The number of threads; if not given, one for each core.")
 def main(source: Path, out: Path, **options: Any) -> None:
@@ -105,11 +105,7 @@ def _work(source: Path, folder: Path, registry: Registry, settings: Settings, op
         format_options={name: value for name, value in given.items() if value is not None},
         excerpt_start_seconds=start,
         excerpt_duration_seconds=duration,
-        limits=Limits(
-            max_audio_seconds=settings.max_audio_seconds,
-            max_scratch_bytes=settings.max_scratch_bytes,
-            threads=options["threads"] or threads_per_job(settings),
-        ),
+        limits=Limits.from_settings(settings, threads=options["threads"]),
         model_folder=str(settings.model_folder.resolve()),
         extra_engines=split_names(settings.extra_engines),
         ffmpeg_path=settings.ffmpeg_path,

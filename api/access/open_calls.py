@@ -24,18 +24,18 @@ SHORT_BYTES = 32 * 1024
 """Responses up to this size fit into the kernel's buffers, so a client that does not read occupies no thread."""
 
 
-class Place:
-    """One open call. Releasing it twice is harmless."""
+class OpenCall:
+    """One open call. Closing it twice is harmless."""
 
     def __init__(self, calls: OpenCalls, owner: str) -> None:
         self._calls = calls
         self._owner: str | None = owner
 
-    def release(self) -> None:
+    def close(self) -> None:
         """End the call."""
         owner, self._owner = self._owner, None
         if owner is not None:
-            self._calls.release(owner)
+            self._calls.close_call(owner)
 
 
 class OpenCalls:
@@ -49,7 +49,7 @@ class OpenCalls:
         self._open: Counter[str] = Counter()
         self._number = 0
 
-    def take(self, owner: str) -> Place:
+    def open_call(self, owner: str) -> OpenCall:
         """Count a call. Raises TooManyOpenCallsError, ServerBusyError."""
         with self._lock:
             if self._open[owner] >= self.most_of_owner:
@@ -62,9 +62,9 @@ class OpenCalls:
                 )
             self._open[owner] += 1
             self._number += 1
-        return Place(self, owner)
+        return OpenCall(self, owner)
 
-    def release(self, owner: str) -> None:
+    def close_call(self, owner: str) -> None:
         """Stop counting a call."""
         with self._lock:
             self._number -= 1
@@ -72,26 +72,26 @@ class OpenCalls:
             if not self._open[owner]:
                 del self._open[owner]
 
-    def hold(self) -> None:
-        """Count the current request until its response is sent. Raises what `take` raises."""
-        if "place" not in g:
-            g.place = self.take(_owner())
+    def count_request(self) -> None:
+        """Count the current request until its response is sent. Raises what `open_call` raises."""
+        if "open_call" not in g:
+            g.open_call = self.open_call(_owner())
 
     @contextmanager
-    def waiting(self) -> Iterator[bool]:
+    def count_wait(self) -> Iterator[bool]:
         """Count this request while it waits; yields False at the limit."""
-        if "place" in g:
+        if "open_call" in g:
             yield True
             return
         try:
-            place = self.take(_owner())
+            call = self.open_call(_owner())
         except StemqueueError:
             yield False
             return
         try:
             yield True
         finally:
-            place.release()
+            call.close()
 
 
 def register_open_calls(app: Flask, calls: OpenCalls) -> None:
@@ -100,26 +100,26 @@ def register_open_calls(app: Flask, calls: OpenCalls) -> None:
     @app.before_request
     def count_body() -> None:
         if has_body(request.environ):
-            calls.hold()
+            calls.count_request()
 
     @app.after_request
     def count_answer(response: Response) -> Response:
         if request.method == "GET" and _is_long(response):
             try:
-                calls.hold()
+                calls.count_request()
             except StemqueueError as error:
                 response.close()
                 return answer_error(error)
-        if "place" in g and _is_long(response):
+        if "open_call" in g and _is_long(response):
             # Werkzeug does not call on_close for a response with direct_passthrough.
             response.direct_passthrough = False
-            response.call_on_close(g.pop("place").release)
+            response.call_on_close(g.pop("open_call").close)
         return response
 
     @app.teardown_request
     def end_short_call(_: BaseException | None) -> None:
-        if "place" in g:
-            g.pop("place").release()
+        if "open_call" in g:
+            g.pop("open_call").close()
 
 
 def _is_long(response: Response) -> bool:

@@ -67,7 +67,7 @@ class RateLimits:
         with self._locks[hash(key_id) % LOCKS]:
             lot = self._lots.get(key_id)
             if lot is None or time.monotonic() >= lot.until or (not lot.permits and lot.handed_out < self.limit):
-                lot = self._take(key_id)
+                lot = self._take_permits(key_id)
             seconds = max(1, math.ceil(lot.until - time.monotonic()))
             if not lot.permits:
                 raise RateLimitedError(
@@ -76,10 +76,13 @@ class RateLimits:
             lot.permits -= 1
             return Allowance(self.limit - lot.handed_out + lot.permits, seconds)
 
-    def _take(self, key_id: str) -> _Lot:
+    def _take_permits(self, key_id: str) -> _Lot:
         try:
             granted, handed_out, left_ms = self._scripts.run(
-                "access/take_request_permits", key_id, self.limit, max(1, self.limit // LOTS)
+                "access/take_request_permits",
+                key_id=key_id,
+                limit=self.limit,
+                wanted=max(1, self.limit // LOTS),
             )
             lot = _Lot(int(granted), int(handed_out), time.monotonic() + int(left_ms) / 1000)
         except StoreUnavailableError as error:

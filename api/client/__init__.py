@@ -1,4 +1,7 @@
-"""A typed client of the HTTP API, and the command `stemqueue`. Imports of shared only its standard-library modules."""
+"""A typed client of the HTTP API, and the command `stemqueue`.
+
+From `shared` it imports only modules that need nothing but the standard library.
+"""
 
 from __future__ import annotations
 

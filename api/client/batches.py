@@ -1,4 +1,4 @@
-"""The calls on batches, one method each, and their answers as values."""
+"""The API calls about batches, one method each, and their responses as typed values."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any, Self
 from api.client.connection import Connection
 from api.client.models import JobError
 
-PAGE = 200
-"""Items or batches in one answer."""
+PAGE_SIZE = 200
+"""The items or batches in one response."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch as the server told it at one moment."""
+    """A batch's state at the time of a response."""
 
     id: str
     name: str | None
@@ -27,12 +27,12 @@ class Batch:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will happen by itself."""
+        """Whether the batch is ended or canceled."""
         return self.state in {"ended", "canceled"}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Read a batch."""
+        """Parse a batch."""
         return cls(
             id=values["id"],
             name=values.get("name"),
@@ -46,7 +46,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class BatchItem:
-    """One track of a batch; `number` counts from 1 in the manifest's order."""
+    """One track of a batch. `number` is its position in the manifest, from 1."""
 
     number: int
     track: str
@@ -57,7 +57,7 @@ class BatchItem:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Read an item."""
+        """Parse an item."""
         error = values.get("error")
         return cls(
             number=values["number"],
@@ -70,24 +70,24 @@ class BatchItem:
 
 
 class Batches:
-    """Batches of one server; reached as `Client.batches`."""
+    """The batches of one server, as `Client.batches`."""
 
     def __init__(self, server: Connection) -> None:
         self._server = server
 
     def create(self, wanted: Mapping[str, Any], *, key: str) -> Batch:
-        """Have many tracks separated; the same key and wish make one batch, however often they are sent."""
+        """Create a batch. A repeated call with the same key and request returns the same batch."""
         return Batch.from_json(self._server.send("POST", "/v1/batches", wanted, key=key).json())
 
     def read(self, batch_id: str) -> Batch:
-        """Return a batch as it stands."""
+        """Return a batch's current state."""
         return Batch.from_json(self._server.get(f"/v1/batches/{batch_id}").json())
 
     def newest(self, limit: int) -> Iterator[Batch]:
         """Yield batches, newest first."""
         query: dict[str, Any] = {}
         while limit > 0:
-            page = self._server.get("/v1/batches", {**query, "limit": min(limit, PAGE)}).json()
+            page = self._server.get("/v1/batches", {**query, "limit": min(limit, PAGE_SIZE)}).json()
             yield from map(Batch.from_json, page["batches"])
             limit -= len(page["batches"])
             if not page["has_more"]:
@@ -95,8 +95,8 @@ class Batches:
             query["starting_after"] = page["next_starting_after"]
 
     def items(self, batch_id: str, *, starting_after: int = 0) -> Iterator[list[BatchItem]]:
-        """Yield pages of items in the manifest's order, from the one after `starting_after` on."""
-        query: dict[str, Any] = {"limit": PAGE, "starting_after": starting_after or None}
+        """Yield pages of items in the manifest's order, beginning after the item number `starting_after`."""
+        query: dict[str, Any] = {"limit": PAGE_SIZE, "starting_after": starting_after or None}
         while True:
             page = self._server.get(f"/v1/batches/{batch_id}/items", query).json()
             yield [BatchItem.from_json(i) for i in page["items"]]
@@ -105,17 +105,17 @@ class Batches:
             query["starting_after"] = page["next_starting_after"]
 
     def cancel(self, batch_id: str) -> Batch:
-        """End a batch; what is done stays."""
+        """Cancel a batch. Finished tracks keep their stems."""
         return Batch.from_json(self._server.send("POST", f"/v1/batches/{batch_id}/cancel").json())
 
     def retry_failed(self, batch_id: str) -> Batch:
-        """Put a batch's failed tracks back in line."""
+        """Queue a batch's failed and canceled tracks again."""
         return Batch.from_json(self._server.send("POST", f"/v1/batches/{batch_id}/retry-failed").json())
 
     def rerun(self, batch_id: str) -> Batch:
-        """Have the tracks done again that another version of their engine made than the server has now."""
+        """Separate tracks again whose stems were made by another version of their engine than the server has now."""
         return Batch.from_json(self._server.send("POST", f"/v1/batches/{batch_id}/rerun").json())
 
     def report(self, batch_id: str, form: str) -> str:
-        """Return a batch's report, `csv` or `jsonl`: one row an item."""
+        """Return a batch's report in the format `csv` or `jsonl`, one row per item."""
         return self._server.get(f"/v1/batches/{batch_id}/report.{form}").text

@@ -1,7 +1,7 @@
 """The command `stemqueue`: jobs from the shell.
 
-Exit code 0: done; 1: the job failed or the server refused; 2: the command line is wrong; 3: the job had not ended when
-the time was up; 4: no server answers; 5: some tracks of a catalog failed; 130: Ctrl-C. An error is one line on standard
+Exit code 0: done; 1: the job failed or the server refused; 2: the command line is wrong; 3: the job had not ended at
+the timeout; 4: no server answers; 5: some tracks of a catalog failed; 130: Ctrl-C. An error is one line on standard
 error; `--json` prints output for programs.
 """
 
@@ -14,17 +14,18 @@ from typing import Any
 
 import click
 
-from api.client.catalog.commands import INTERRUPTED, catalog
+from api.client.catalog.commands import catalog
+from api.client.catalog.run_command import INTERRUPTED
 from api.client.errors import ApiError, ClientError, ConnectionFailedError
-from api.client.http_client import Client, failure
+from api.client.http_client import Client, job_failure
 from api.client.models import Job
-from api.client.options import printable, wishes
+from api.client.options import PRIORITIES, job_options, printable
 from api.client.progress import JobProgress
 from api.client.terminal import table
 
 
 class Commands(click.Group):
-    """Commands whose errors end in one line, never in a traceback."""
+    """The group of all commands. Expected errors end in one line on standard error, not in a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
@@ -42,14 +43,14 @@ class Commands(click.Group):
         except TimeoutError as error:
             raise StillWaitingError(str(error)) from error
         except BrokenPipeError:
-            # Whoever read our output has enough of it; click ends without a word.
+            # The reader of the output closed the pipe; click exits quietly.
             raise
         except OSError as error:
             raise click.ClickException(f"{error.filename or 'A file'}: {error.strerror or error}") from error
 
 
 class StillWaitingError(click.ClickException):
-    """The time is over."""
+    """The job had not ended before the timeout."""
 
     exit_code = 3
 
@@ -63,8 +64,8 @@ class NoServerError(click.ClickException):
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print the server's whole answer as JSON.")
 
 
-def tell(job: Job, *, as_json: bool) -> None:
-    """Print a job, for people or for programs."""
+def print_job(job: Job, *, as_json: bool) -> None:
+    """Print a job as one line of text or as JSON."""
     click.echo(json.dumps(job.raw, indent=2, ensure_ascii=False) if as_json else describe(job))
 
 
@@ -89,41 +90,41 @@ main.add_command(catalog)
     "--out", type=click.Path(file_okay=False, path_type=Path), help="Output folder; stems/<song's name> by default."
 )
 @click.option("--url", "server", help="URL of the server, instead of that of `stemqueue --url`.")
-@wishes
+@job_options
 @click.pass_context
 def run(ctx: click.Context, /, song: Path, out: Path | None, server: str | None, **wanted: Any) -> None:
     """Separate SONG and write its stems: submit, wait, download."""
     client: Client = ctx.with_resource(Client(server)) if server else ctx.obj
     folder = out or Path("stems") / song.stem
     with JobProgress() as shown:
-        job = client.submit(song, **wanted, on_bytes=shown.uploading)
+        job = client.submit(song, **wanted, on_bytes=shown.show_upload)
         try:
-            job = client.wait(job.id, on_change=shown.job)
+            job = client.wait(job.id, on_change=shown.show_job)
         except KeyboardInterrupt:
-            # Nobody waits for it any more; perhaps it has ended just now.
+            # Nobody waits for the job any more. Cancelling fails if it has just ended.
             with suppress(ClientError):
                 client.cancel(job.id)
             raise
         if job.state != "succeeded":
-            raise failure(job)
-        paths = client.download_job(job, folder, on_bytes=shown.downloading)
+            raise job_failure(job)
+        paths = client.download_job(job, folder, on_bytes=shown.show_download)
     for path in paths:
         click.echo(path)
 
 
 @main.command()
 @click.argument("song", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@wishes
-@click.option("--priority", type=click.Choice(["interactive", "bulk"]), help="bulk: run after interactive jobs.")
+@job_options
+@click.option("--priority", type=click.Choice(PRIORITIES), help="bulk: run after interactive jobs.")
 @click.option("--webhook-url", help="URL to notify when the job ends.")
 @as_json_option
 @click.pass_obj
 def submit(client: Client, /, song: Path, as_json: bool, **wanted: Any) -> None:
     """Submit SONG and print the job's id."""
     with JobProgress() as shown:
-        job = client.submit(song, **wanted, on_bytes=shown.uploading)
+        job = client.submit(song, **wanted, on_bytes=shown.show_upload)
     if as_json:
-        tell(job, as_json=True)
+        print_job(job, as_json=True)
     else:
         click.echo(job.id)
 
@@ -134,7 +135,7 @@ def submit(client: Client, /, song: Path, as_json: bool, **wanted: Any) -> None:
 @click.pass_obj
 def status(client: Client, job_id: str, as_json: bool) -> None:
     """Show the state of a job."""
-    tell(client.job(job_id), as_json=as_json)
+    print_job(client.job(job_id), as_json=as_json)
 
 
 @main.command()
@@ -145,11 +146,11 @@ def status(client: Client, job_id: str, as_json: bool) -> None:
 def wait(client: Client, job_id: str, timeout: float | None, as_json: bool) -> None:
     """Wait until a job has ended; exit code 1 unless it succeeded."""
     with JobProgress() as shown:
-        job = client.wait(job_id, timeout_seconds=timeout, on_change=shown.job)
+        job = client.wait(job_id, timeout_seconds=timeout, on_change=shown.show_job)
     if as_json or job.state == "succeeded":
-        tell(job, as_json=as_json)
+        print_job(job, as_json=as_json)
     if job.state != "succeeded":
-        raise failure(job)
+        raise job_failure(job)
 
 
 @main.command()
@@ -164,7 +165,7 @@ def wait(client: Client, job_id: str, timeout: float | None, as_json: bool) -> N
 def download(client: Client, job_id: str, out: Path) -> None:
     """Write a job's stems, report and spectrogram into a folder."""
     with JobProgress() as shown:
-        paths = client.download_job(client.job(job_id), out, on_bytes=shown.downloading)
+        paths = client.download_job(client.job(job_id), out, on_bytes=shown.show_download)
     for path in paths:
         click.echo(path)
 
@@ -191,7 +192,7 @@ def list_jobs(client: Client, state: str | None, limit: int, as_json: bool) -> N
 @click.pass_obj
 def cancel(client: Client, job_id: str, as_json: bool) -> None:
     """Cancel a queued or running job."""
-    tell(client.cancel(job_id), as_json=as_json)
+    print_job(client.cancel(job_id), as_json=as_json)
 
 
 @main.command()
@@ -200,7 +201,7 @@ def cancel(client: Client, job_id: str, as_json: bool) -> None:
 @click.pass_obj
 def retry(client: Client, job_id: str, as_json: bool) -> None:
     """Queue a failed or canceled job again."""
-    tell(client.retry(job_id), as_json=as_json)
+    print_job(client.retry(job_id), as_json=as_json)
 
 
 @main.command()
@@ -225,7 +226,7 @@ def engines(client: Client, as_json: bool) -> None:
 
 
 def describe(job: Job) -> str:
-    """Return one line on a job."""
+    """Return a job as one line of text."""
     parts = [job.id, job.state]
     if job.state == "running":
         parts += [job.stage or "", f"{job.progress:.0%}"]

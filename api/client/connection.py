@@ -1,6 +1,6 @@
-"""A connection to one server, with retries that do as the server asks.
+"""A connection to one server, which retries as the server asks.
 
-Retries requests that the server deferred and requests that never reached it.
+It retries requests that the server deferred, and requests that did not reach it.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import httpx2
 
 from api.client.errors import ApiError, ClientError, ConnectionFailedError
 
-PUT_OFF = frozenset({429, 502, 503, 504})
-"""Statuses that say: later."""
+DEFERRED = frozenset({429, 502, 503, 504})
+"""The statuses of requests that may succeed later."""
 
-LONGEST_PAUSE_SECONDS = 60.0
-"""However long a server asks to wait, it is asked again after this."""
+MAX_PAUSE_SECONDS = 60.0
+"""The longest pause between two tries, even if the server asks for a longer one."""
 
 FIRST_CONTACT_SECONDS = 10.0
-"""How long a server that never answered is tried; one that did is waited for."""
+"""How long to try to connect to a server that has never answered; after its first answer `patience_seconds` applies."""
 
 KEY_IN_USE = "idempotency_key_in_use"
 
@@ -29,15 +29,15 @@ T = TypeVar("T")
 
 
 class Connection:
-    """Calls to `url`; `patience_seconds` is how long one goes on trying. Raises ClientError for a URL that is none."""
+    """Sends requests to `url`, and retries each for up to `patience_seconds`. Raises ClientError for an invalid URL."""
 
     def __init__(self, url: str, *, api_key: str | None, patience_seconds: float, timeout_seconds: float) -> None:
-        _check(url, api_key)
+        _check_address(url, api_key)
         self.url = url
         self.patience_seconds = patience_seconds
         self._has_answered = False
         self.trouble: str | None = None
-        """Why a call is tried again, at the moment; one sentence."""
+        """The error because of which a request is being retried, one sentence; None after an answer."""
         self.http = httpx2.Client(
             base_url=url,
             headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
@@ -51,35 +51,35 @@ class Connection:
     def get(
         self, path: str, query: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None
     ) -> httpx2.Response:
-        """Read something; what the query leaves None is not asked for."""
+        """Send a GET request, without the query members that are None."""
         given = {name: value for name, value in (query or {}).items() if value is not None}
-        return self.tried(lambda: self.http.get(path, params=given, headers=headers), repeatable=True)
+        return self.send_with_retries(lambda: self.http.get(path, params=given, headers=headers), repeatable=True)
 
     def send(self, method: str, path: str, body: object = None, *, key: str | None = None) -> httpx2.Response:
-        """Change something; with an idempotency key it can be sent again whatever became of it."""
+        """Send a request that changes something. With an idempotency key it is retried in all cases."""
         headers = {"Idempotency-Key": key} if key else {}
-        return self.tried(
+        return self.send_with_retries(
             lambda: self.http.request(method, path, json=body, headers=headers), repeatable=key is not None
         )
 
-    def read(self, response: httpx2.Response, parse: Callable[[Any], T]) -> T:
-        """Return what an answer says. Raises ClientError when it is none of ours."""
+    def parse_json(self, response: httpx2.Response, parse: Callable[[Any], T]) -> T:
+        """Parse the JSON of a response. Raises ClientError if it is not a response of stemqueue."""
         try:
             return parse(response.json())
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ClientError(f"The server at {self.url} is not a stemqueue server.") from error
 
-    def tried(self, send: Callable[[], httpx2.Response], *, repeatable: bool) -> httpx2.Response:
-        """Make a call until it is answered.
+    def send_with_retries(self, send: Callable[[], httpx2.Response], *, repeatable: bool) -> httpx2.Response:
+        """Send a request until it is answered, for up to `patience_seconds`.
 
-        A call that changes something is repeated only if it cannot have been served: the server put it off, or
+        A request that is not `repeatable` is sent again only if it certainly had no effect: the server deferred it, or
         there was no connection. Raises ApiError, ConnectionFailedError.
         """
         begun, tries = time.monotonic(), 0
         deadline = begun + self.patience_seconds
         while True:
             tries += 1
-            pause = min(5.0, 0.25 * 2**tries) * random.uniform(0.7, 1.3)  # noqa: S311 - jitter is no secret
+            pause = min(5.0, 0.25 * 2**tries) * random.uniform(0.7, 1.3)  # noqa: S311 - not a secret
             try:
                 response = send()
             except httpx2.TransportError as error:
@@ -95,22 +95,22 @@ class Connection:
                     self.trouble = None
                     return response
                 pause = retry_after_seconds(response) or pause
-                put_off = response.status_code in PUT_OFF or _problem(response).get("code") == KEY_IN_USE
-                if not put_off or time.monotonic() + pause > deadline:
+                is_deferred = response.status_code in DEFERRED or _problem(response).get("code") == KEY_IN_USE
+                if not is_deferred or time.monotonic() + pause > deadline:
                     raise ApiError(response.status_code, _problem(response))
                 self.trouble = ApiError(response.status_code, _problem(response)).detail
             time.sleep(pause)
 
 
 def retry_after_seconds(response: httpx2.Response) -> float | None:
-    """Return how long the server asks to wait, within bounds."""
+    """Return the response's Retry-After, at most MAX_PAUSE_SECONDS; None if there is none."""
     try:
-        return min(LONGEST_PAUSE_SECONDS, max(0.1, float(response.headers["Retry-After"])))
+        return min(MAX_PAUSE_SECONDS, max(0.1, float(response.headers["Retry-After"])))
     except (KeyError, ValueError):
         return None
 
 
-def _check(url: str, api_key: str | None) -> None:
+def _check_address(url: str, api_key: str | None) -> None:
     try:
         parts = httpx2.URL(url)
     except httpx2.InvalidURL as error:

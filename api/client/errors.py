@@ -1,10 +1,10 @@
-"""What can go wrong between a client and the server; each error is one sentence for the person who asked.
+"""The errors of the client. Each message is one sentence for the user.
 
 ClientError
-|-- ConnectionFailedError   no server, or none that answers
+|-- ConnectionFailedError   no server answers
 |-- ApiError                the server refused; carries its status, code and request id
 |-- JobFailedError          the job ended without stems
-`-- DownloadError           what came is not what the server promised
+`-- DownloadError           a downloaded file is incomplete or damaged
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 
 class ClientError(Exception):
-    """Something that has a name went wrong."""
+    """The base class of the client's errors."""
 
 
 class ConnectionFailedError(ClientError):
@@ -34,7 +34,7 @@ class ApiError(ClientError):
 
 
 class JobFailedError(ClientError):
-    """The job failed or was canceled; `code` is the job's."""
+    """The job failed or was canceled. `code` is the job's error code."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)

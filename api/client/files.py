@@ -1,4 +1,4 @@
-"""Files on their way: told of while they are read, checked before they are there."""
+"""Reads files for uploads and writes downloads, with progress; downloads are verified before they appear."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from api.client.errors import DownloadError
 from api.client.models import OutputFile
 
 OnBytes = Callable[[int, int], None]
-"""Called with the bytes done and the bytes in all."""
+"""Called with the bytes transferred so far and the total."""
 
 CHUNK_BYTES = 256 * 1024
 
 
-def watched(file: IO[bytes], size_bytes: int, on_bytes: OnBytes | None) -> IO[bytes]:
-    """Return the file as one that tells how far it has been read."""
-    return cast("IO[bytes]", _Watched(file, size_bytes, on_bytes))
+def with_progress(file: IO[bytes], size_bytes: int, on_bytes: OnBytes | None) -> IO[bytes]:
+    """Return a file object that calls `on_bytes` at each read."""
+    return cast("IO[bytes]", _FileWithProgress(file, size_bytes, on_bytes))
 
 
-class _Watched:
+class _FileWithProgress:
     def __init__(self, file: IO[bytes], size_bytes: int, on_bytes: OnBytes | None) -> None:
         self._file, self._size_bytes, self._on_bytes, self._done = file, size_bytes, on_bytes, 0
 
@@ -50,12 +50,12 @@ class _Watched:
         return self._file.fileno()
 
 
-def save(
+def save_output(
     response: httpx2.Response, output: OutputFile, path: Path, on_bytes: OnBytes | None, partial_folder: Path
 ) -> None:
-    """Write a streamed answer to a file, which is there whole or not at all. Raises DownloadError, OSError.
+    """Write a streamed response to a file, which appears complete or not at all. Raises DownloadError, OSError.
 
-    Until then it lies in `partial_folder`, on the same disk.
+    The incomplete file is in `partial_folder`, which must be on the same disk.
     """
     digest, done = hashlib.sha256(), 0
     partial = partial_folder / f".{secrets.token_hex(8)}.part"
@@ -68,7 +68,7 @@ def save(
                 if on_bytes:
                     on_bytes(done, output.size_bytes)
             file.flush()
-            # A crash of the machine must not leave the name without the content.
+            # After a crash of the machine, a file must not exist without its content.
             os.fsync(file.fileno())
         if digest.hexdigest() != output.sha256:
             raise DownloadError(f"{output.filename} arrived damaged: its SHA-256 differs.")

@@ -1,6 +1,6 @@
-"""The calls of the API, one method each.
+"""The API calls about jobs, uploads and the server, one method each.
 
-What is tried again is connection.py's matter, how files are sent and checked files.py's.
+connection.py decides what is retried; files.py sends and verifies files.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ import httpx2
 from api.client.batches import Batches
 from api.client.connection import Connection, retry_after_seconds
 from api.client.errors import JobFailedError
-from api.client.files import OnBytes, save, watched
+from api.client.files import OnBytes, save_output, with_progress
 from api.client.models import Engine, Excerpt, Job, OutputFile
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 
-LONGEST_WAIT_SECONDS = 45
-"""How long the server is asked to hold an answer back; below the time after which a silent server counts as gone."""
+MAX_WAIT_SECONDS = 45
+"""How long the server is asked to delay a response; less than the timeout of a silent connection."""
 
 APPLIED = "Preference-Applied"
 
 
 class Client:
-    """A connection to one server; close it, or use it in a `with`.
+    """A client of one server. Close it, or use it in a `with` statement.
 
-    `patience_seconds` is how long a call goes on trying while the server puts it off or is not there.
+    `patience_seconds` is how long a call is retried while the server defers it or cannot be reached.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Client:
 
     @property
     def patience_seconds(self) -> float:
-        """How long a call goes on trying."""
+        """How long a call is retried."""
         return self._server.patience_seconds
 
     @patience_seconds.setter
@@ -64,7 +64,7 @@ class Client:
 
     @property
     def trouble(self) -> str | None:
-        """Why a call is tried again at the moment; None while the server answers."""
+        """The error because of which a call is being retried; None while the server answers."""
         return self._server.trouble
 
     def __enter__(self) -> Self:
@@ -96,9 +96,9 @@ class Client:
         webhook_url: str | None = None,
         on_bytes: OnBytes | None = None,
     ) -> Job:
-        """Upload a file and put its separation in line; tried again without making a second job.
+        """Upload a file and create a job for it. Retries never create a second job.
 
-        Raises ApiError, ConnectionFailedError, OSError.
+        `on_bytes` is called with the bytes sent and the total. Raises ApiError, ConnectionFailedError, OSError.
         """
         wanted = {
             "engine": engine,
@@ -120,15 +120,15 @@ class Client:
 
             def send() -> httpx2.Response:
                 file.seek(0)
-                body = watched(file, path.stat().st_size, on_bytes)
+                body = with_progress(file, path.stat().st_size, on_bytes)
                 return self._server.http.post("/v1/jobs", data=fields, files={"file": (path.name, body)}, headers=key)
 
-            return self._server.read(self._server.tried(send, repeatable=True), Job.from_json)
+            return self._server.parse_json(self._server.send_with_retries(send, repeatable=True), Job.from_json)
 
     def upload(
         self, path: Path, *, filename: str | None = None, key: str | None = None, on_bytes: OnBytes | None = None
     ) -> str:
-        """Send a file for jobs to name; return the upload's id, which is the same again for the same key and content.
+        """Upload a file that jobs can refer to; return the upload's id. A repeated key and content return the same id.
 
         Raises ApiError, ConnectionFailedError, OSError.
         """
@@ -139,40 +139,42 @@ class Client:
 
             def send() -> httpx2.Response:
                 if path.stat().st_size != size_bytes:
-                    raise OSError(errno.EAGAIN, "it changes while it is sent", str(path))
+                    raise OSError(errno.EAGAIN, "the file changed while it was being uploaded", str(path))
                 file.seek(0)
-                # Bytes of a name that are no UTF-8 become a mark.
+                # Invalid UTF-8 in the name becomes U+FFFD.
                 name = {"filename": filename or os.fsencode(path.name).decode(errors="replace")}
-                body = watched(file, size_bytes, on_bytes)
+                body = with_progress(file, size_bytes, on_bytes)
                 return self._server.http.post("/v1/uploads", params=name, content=body, headers=headers)
 
-            return self._server.read(self._server.tried(send, repeatable=True), lambda told: str(told["upload_id"]))
+            return self._server.parse_json(
+                self._server.send_with_retries(send, repeatable=True), lambda answer: str(answer["upload_id"])
+            )
 
     def job(self, job_id: str) -> Job:
         """Return a job's current state."""
-        return self._server.read(self._server.get(f"/v1/jobs/{job_id}"), Job.from_json)
+        return self._server.parse_json(self._server.get(f"/v1/jobs/{job_id}"), Job.from_json)
 
     def jobs(self, *, state: str | None = None, limit: int | None = None) -> Iterator[Job]:
         """Yield jobs, newest first."""
         query: dict[str, Any] = {"state": state, "limit": min(limit or 100, 100)}
         while True:
             answer = self._server.get("/v1/jobs", query)
-            page, following = self._server.read(answer, _page)
+            page, next_starting_after = self._server.parse_json(answer, _parse_page)
             for job in page:
                 if limit == 0:
                     return
                 yield job
                 limit = None if limit is None else limit - 1
-            if following is None or limit == 0:
+            if next_starting_after is None or limit == 0:
                 return
-            query["starting_after"] = following
+            query["starting_after"] = next_starting_after
 
     def wait(
         self, job_id: str, *, timeout_seconds: float | None = None, on_change: Callable[[Job], None] | None = None
     ) -> Job:
-        """Return the job once it has ended; `on_change` is told of each change until then. Raises TimeoutError.
+        """Return the job when it has ended; call `on_change` at each change until then. Raises TimeoutError.
 
-        The server holds its answers back meanwhile; one that cannot is asked again when it says.
+        The server delays its responses until the job changes. If it cannot, the job is polled as Retry-After says.
         """
         deadline = math.inf if timeout_seconds is None else time.monotonic() + timeout_seconds
         job: Job | None = None
@@ -180,7 +182,7 @@ class Client:
         while True:
             response = self._server.get(f"/v1/jobs/{job_id}", headers=headers)
             if response.status_code != httpx2.codes.NOT_MODIFIED:
-                job = self._server.read(response, Job.from_json)
+                job = self._server.parse_json(response, Job.from_json)
                 if on_change:
                     on_change(job)
                 if job.ended:
@@ -190,17 +192,17 @@ class Client:
                 raise TimeoutError(f"The job is still {job.state if job else 'there'} after {timeout_seconds:.0f} s.")
             if headers and APPLIED not in response.headers:
                 time.sleep(min(left, retry_after_seconds(response) or 1.0))
-            headers = {"Prefer": f"wait={math.ceil(min(left, LONGEST_WAIT_SECONDS))}"}
+            headers = {"Prefer": f"wait={math.ceil(min(left, MAX_WAIT_SECONDS))}"}
             if on_change and "ETag" in response.headers:
                 headers["If-None-Match"] = response.headers["ETag"]
 
     def cancel(self, job_id: str) -> Job:
         """Cancel a queued or running job."""
-        return self._server.read(self._server.send("POST", f"/v1/jobs/{job_id}/cancel"), Job.from_json)
+        return self._server.parse_json(self._server.send("POST", f"/v1/jobs/{job_id}/cancel"), Job.from_json)
 
     def retry(self, job_id: str) -> Job:
         """Queue a failed or canceled job again."""
-        return self._server.read(self._server.send("POST", f"/v1/jobs/{job_id}/retry"), Job.from_json)
+        return self._server.parse_json(self._server.send("POST", f"/v1/jobs/{job_id}/retry"), Job.from_json)
 
     def delete(self, job_id: str) -> None:
         """Delete a finished job and its stems."""
@@ -208,7 +210,7 @@ class Client:
 
     def engines(self) -> list[Engine]:
         """Return the engines that the server has now."""
-        return self._server.read(
+        return self._server.parse_json(
             self._server.get("/v1/engines"),
             lambda answer: [Engine.from_json(e, default=answer["default_engine"]) for e in answer["engines"]],
         )
@@ -216,26 +218,26 @@ class Client:
     def download(
         self, output: OutputFile, path: Path, *, on_bytes: OnBytes | None = None, partial_folder: Path | None = None
     ) -> Path:
-        """Write an output to a file, which is there whole or not at all. Raises DownloadError.
+        """Download an output to a file, which appears complete or not at all. Raises DownloadError.
 
-        Until then it lies in `partial_folder`, on the same disk; the file's own otherwise.
+        The incomplete file is in `partial_folder`, which must be on the same disk; by default in the file's own folder.
         """
 
         def fetch() -> httpx2.Response:
             with self._server.http.stream("GET", output.url, follow_redirects=True) as response:
                 if response.status_code == httpx2.codes.OK:
-                    save(response, output, path, on_bytes, partial_folder or path.parent)
+                    save_output(response, output, path, on_bytes, partial_folder or path.parent)
                 else:
                     response.read()
             return response
 
-        self._server.tried(fetch, repeatable=True)
+        self._server.send_with_retries(fetch, repeatable=True)
         return path
 
     def download_job(self, job: Job, folder: Path, *, on_bytes: OnBytes | None = None) -> list[Path]:
-        """Write a job's stems, its report and its spectrogram into a folder. Raises JobFailedError, DownloadError."""
+        """Download a job's stems, report and spectrogram into a folder. Raises JobFailedError, DownloadError."""
         if job.state != "succeeded":
-            raise failure(job)
+            raise job_failure(job)
         pictures = [p for p in job.pictures if p.name == "spectrogram"]
         wanted = [*job.stems, *([job.report] if job.report else []), *pictures]
         total, done = sum(o.size_bytes for o in wanted), 0
@@ -244,23 +246,23 @@ class Client:
         for output in wanted:
             before = done
 
-            def told(now: int, _: int, before: int = before) -> None:
+            def on_file_bytes(now: int, _: int, before: int = before) -> None:
                 if on_bytes:
                     on_bytes(before + now, total)
 
-            paths.append(self.download(output, folder / Path(output.filename).name, on_bytes=told))
+            paths.append(self.download(output, folder / Path(output.filename).name, on_bytes=on_file_bytes))
             done += output.size_bytes
         return paths
 
 
-def _page(answer: Mapping[str, Any]) -> tuple[list[Job], str | None]:
-    """Return the jobs of a page, and where the next one begins."""
-    following = answer["next_starting_after"] if answer["has_more"] else None
-    return [Job.from_json(values) for values in answer["jobs"]], following
+def _parse_page(answer: Mapping[str, Any]) -> tuple[list[Job], str | None]:
+    """Return the jobs of a page, and `starting_after` of the next page."""
+    next_starting_after = answer["next_starting_after"] if answer["has_more"] else None
+    return [Job.from_json(values) for values in answer["jobs"]], next_starting_after
 
 
-def failure(job: Job) -> JobFailedError:
-    """Return the error that says why a job has no stems."""
+def job_failure(job: Job) -> JobFailedError:
+    """Return the error of a job that has no stems."""
     if job.error:
         return JobFailedError(job.error.code, job.error.message)
     return JobFailedError(f"job_{job.state}", f"The job is {job.state}.")

@@ -1,4 +1,4 @@
-"""The server's answers as values. Fields that a newer server adds are passed over; `raw` holds everything."""
+"""The server's responses as typed values. Unknown fields of newer servers are ignored; `raw` contains all fields."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ENDED = frozenset({"succeeded", "failed", "canceled"})
 
 @dataclass(frozen=True)
 class OutputFile:
-    """One file that a job made. `url` is a path of the API."""
+    """One output file of a job. `url` is a path of the API."""
 
     name: str
     url: str
@@ -23,7 +23,7 @@ class OutputFile:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> OutputFile:
-        """Read one of a job's outputs."""
+        """Parse one of a job's outputs."""
         return cls(**{name: values[name] for name in cls.__dataclass_fields__})
 
 
@@ -37,7 +37,7 @@ class JobError:
 
 @dataclass(frozen=True)
 class Job:
-    """A job as the server told it at one moment."""
+    """A job's state at the time of a response."""
 
     id: str
     state: str
@@ -58,12 +58,12 @@ class Job:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will happen by itself."""
+        """Whether the job is succeeded, failed or canceled."""
         return self.state in ENDED
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Job:
-        """Read a job."""
+        """Parse a job."""
         error, report = values["error"], values["report"]
         return cls(
             id=values["id"],
@@ -99,7 +99,7 @@ class Engine:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], *, default: str) -> Engine:
-        """Read an engine."""
+        """Parse an engine."""
         return cls(
             name=values["name"],
             title=values["title"],
@@ -113,12 +113,12 @@ class Engine:
 
 @dataclass(frozen=True)
 class Excerpt:
-    """A part of a track; without a duration it goes to the end."""
+    """A part of a track; without a duration it extends to the end."""
 
     start_seconds: float = 0.0
     duration_seconds: float | None = None
 
     @classmethod
     def parse(cls, text: str) -> Excerpt:
-        """Read `90+20`: 20 s from 1:30 on; `90+` to the end. Raises ValueError."""
+        """Parse `90+20` (20 s from 1:30 on) or `90+` (to the end). Raises ValueError."""
         return cls(*read_excerpt(text))

@@ -1,4 +1,4 @@
-"""Options that several commands have, and what keeps their output fit for a terminal."""
+"""Options and output that several commands share."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ import click
 from api.client.models import Excerpt
 from shared.audio_formats import FORMATS
 
+PRIORITIES = ("interactive", "bulk")
+"""The priorities of jobs; a test compares them with the server's."""
+
 
 class ExcerptType(click.ParamType[Excerpt]):
-    """`90+20`."""
+    """The type of `--excerpt`, such as `90+20`."""
 
     name = "START+SECONDS"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Excerpt:
-        """Read the option's value."""
+        """Parse the option's value."""
         if isinstance(value, Excerpt):
             return value
         try:
@@ -25,8 +28,8 @@ class ExcerptType(click.ParamType[Excerpt]):
             self.fail(str(error), param, ctx)
 
 
-def wishes(command: Any) -> Any:
-    """Add the options that say what a job should do."""
+def job_options(command: Any) -> Any:
+    """Add the options of a job to a command."""
     for option in reversed(
         (
             click.option("--engine", help="Engine that separates; see `stemqueue engines`."),
@@ -40,5 +43,5 @@ def wishes(command: Any) -> Any:
 
 
 def printable(text: str) -> str:
-    """Return text that cannot steer a terminal."""
+    """Return the text without control characters, which could change the terminal."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -1,4 +1,4 @@
-"""Shows a job's progress on standard error: a bar with stage and time left; without a terminal, lines of text."""
+"""Shows a job's progress on standard error: on a terminal a bar with stage and time left, otherwise lines of text."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ STAGES = {
 
 
 class JobProgress:
-    """One bar from the upload to the last download; it fills anew for each of the three."""
+    """A progress bar, first for the upload, then for the job, then for the downloads."""
 
     def __init__(self) -> None:
         self._line = StatusLine()
-        self._said = ""
+        self._last_text = ""
 
     def __enter__(self) -> Self:
         return self
@@ -36,12 +36,12 @@ class JobProgress:
     ) -> None:
         self._line.close()
 
-    def uploading(self, done_bytes: int, total_bytes: int) -> None:
-        """Show how far the upload is."""
+    def show_upload(self, done_bytes: int, total_bytes: int) -> None:
+        """Show the progress of the upload."""
         self._show("uploading", done_bytes / max(1, total_bytes))
 
-    def job(self, job: Job) -> None:
-        """Show how far the job is."""
+    def show_job(self, job: Job) -> None:
+        """Show the progress of the job."""
         if job.state == "queued":
             text = f"waiting, position {job.queue_position}" if job.queue_position else "waiting"
         else:
@@ -50,20 +50,20 @@ class JobProgress:
             text += f" (attempt {job.attempt})"
         self._show(text, job.progress, None if job.ended else job.eta_seconds)
 
-    def downloading(self, done_bytes: int, total_bytes: int) -> None:
-        """Show how far the downloads are."""
+    def show_download(self, done_bytes: int, total_bytes: int) -> None:
+        """Show the progress of the downloads."""
         self._show("downloading", done_bytes / max(1, total_bytes))
 
     def _show(self, text: str, fraction: float, left_seconds: float | None = None) -> None:
         left = "" if left_seconds is None else f"{clock(left_seconds)} left"
-        is_new, self._said = text != self._said, text
+        is_new, self._last_text = text != self._last_text, text
         self._line.show(f"{text:<28} {bar(fraction, 24)} {fraction:4.0%} {left}", at_once=is_new)
         if is_new and not self._line.is_live:
             click.echo(" ".join(part for part in (text, left) if part), err=True)
 
 
 def clock(seconds: float) -> str:
-    """Return a time as people write it."""
+    """Return a duration as h:mm:ss or m:ss."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

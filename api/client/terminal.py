@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import click
 
 REFRESH_SECONDS = 0.1
-"""The shortest time between two drawings; a terminal over a slow connection shows no more."""
+"""The shortest time between two updates, for terminals over slow connections."""
 
 
 def is_terminal() -> bool:
@@ -20,9 +20,9 @@ def is_terminal() -> bool:
 
 def columns() -> int:
     """Return the width of the terminal."""
-    told = os.environ.get("COLUMNS", "")
-    if told.isdecimal() and int(told) > 0:
-        return int(told)
+    setting = os.environ.get("COLUMNS", "")
+    if setting.isdecimal() and int(setting) > 0:
+        return int(setting)
     try:
         return os.get_terminal_size(sys.stderr.fileno()).columns or 80
     except (ValueError, OSError):
@@ -53,7 +53,7 @@ class StatusLine:
         self._next_at = 0.0
 
     def show(self, text: str, *, at_once: bool = False) -> None:
-        """Draw the text, cut to the terminal's width; soon after another text only if `at_once`."""
+        """Draw the text, cut to the terminal's width. Updates within REFRESH_SECONDS are skipped unless `at_once`."""
         now = time.monotonic()
         if not self.is_live or text == self._shown or (now < self._next_at and not at_once):
             return

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from shared.batches.export_names import check_template
 from shared.batches.model import ItemState
 from shared.errors import RequestInvalidError
+from shared.jobs.model import Priority
 from shared.jobs.options import Identifier, ItemOptions, StoredObject, Strict
 from shared.redis_client.pagination import CURSOR
 
@@ -23,7 +24,7 @@ class ManifestWish(Strict):
     s3: StoredObject | None = Field(None, description="An object in a bucket that this server allows")
 
     @model_validator(mode="after")
-    def _is_one(self) -> Self:
+    def _has_one_source(self) -> Self:
         if (self.upload_id is None) == (self.s3 is None):
             raise ValueError("must have exactly one of upload_id and s3")
         return self
@@ -71,14 +72,14 @@ class BatchSubmission(Strict):
     prefix: PrefixWish | None = None
     defaults: ItemOptions = Field(ItemOptions(), description="Options of items that do not set their own")
     name: str | None = Field(None, min_length=1, max_length=200, description="Returned with the batch")
-    priority: Literal["interactive", "bulk"] = Field("bulk", description="`interactive` if somebody waits for the jobs")
+    priority: Priority = Field("bulk", description="`interactive` if somebody waits for the jobs")
     export: ExportWish | None = None
     webhook_url: str | None = Field(
         None, max_length=2048, description="Notified when the batch ends, if this server sends webhooks"
     )
 
     @model_validator(mode="after")
-    def _is_one(self) -> Self:
+    def _has_one_source(self) -> Self:
         if sum(place is not None for place in (self.items, self.manifest, self.prefix)) != 1:
             raise ValueError("must have exactly one of items, manifest and prefix")
         return self

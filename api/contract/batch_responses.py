@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import Field
 from pydantic_core import to_json
 
-from api.contract.resource import Resource, utc_datetime
+from api.contract.resource import Resource, batch_path, utc_datetime
 from shared.batches.export_names import export_keys
 from shared.batches.item_status import ItemStatus
 from shared.batches.model import Batch, BatchState, ItemState, job_id_of
@@ -233,11 +233,6 @@ def _exported(batch: Batch, standing: ItemStatus) -> list[str]:
 def _cell(value: object) -> object:
     # Spreadsheets read text that begins like this as a formula, and clients choose the names of tracks.
     return f"'{value}" if isinstance(value, str) and value[:1] in set("=+-@\t\r") else value
-
-
-def batch_path(batch_id: str, root: str) -> str:
-    """Return the path of a batch."""
-    return f"{root}/v1/batches/{batch_id}"
 
 
 def _links(base: str, batch: Batch) -> dict[str, str | None]:

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from api.contract.job_responses import JobResource
-from api.contract.resource import utc_datetime
+from api.contract.resource import job_path, utc_datetime
 from shared.fifo_cache import FifoCache
 from shared.jobs.model import STORAGE_ETAG, TERMINAL, Job, JobState, Output
 
@@ -103,11 +103,6 @@ def etag_of(job: Job) -> str:
     """
     waits = "-w" if job.waiting_because else ""
     return f"{job.id[:8]}-{job.state[0]}{job.version}-{job.queue_position or 0}{waits}"
-
-
-def job_path(job_id: str, root: str) -> str:
-    """Return the path of a job."""
-    return f"{root}/v1/jobs/{job_id}"
 
 
 def _links(job: Job, base: str) -> dict[str, str]:

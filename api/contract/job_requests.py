@@ -7,7 +7,7 @@ shared/queue/engine_catalog.py.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, JsonValue
 from werkzeug.datastructures import MultiDict
@@ -15,7 +15,7 @@ from werkzeug.datastructures import MultiDict
 from api.contract.errors import BodyMalformedError
 from shared.audio_formats import FormatName
 from shared.errors import FieldsInvalidError
-from shared.jobs.model import JobState
+from shared.jobs.model import JobState, Priority
 from shared.jobs.options import (
     Excerpt,
     Identifier,
@@ -77,7 +77,7 @@ class JobForm(Strict):
     excerpt: Excerpt | None = None
     excerpt_start_seconds: Seconds | None = Field(None, description="Instead of `excerpt`")
     excerpt_duration_seconds: Seconds | None = Field(None, description="Instead of `excerpt`")
-    priority: Literal["interactive", "bulk"] | None = None
+    priority: Priority | None = None
     no_cache: bool | None = None
     metadata: dict[str, JsonValue] | None = None
     webhook_url: str | None = None

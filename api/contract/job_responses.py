@@ -11,7 +11,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from api.contract.resource import OpenResource, Resource
-from shared.jobs.model import JobState
+from api.contract.webhook_messages import JOB_EVENTS
+from shared.jobs.model import JobState, Priority
 from shared.jobs.options import Excerpt
 
 
@@ -86,7 +87,7 @@ class JobResource(Resource):
     format: str
     format_options: dict[str, int]
     excerpt: Excerpt | None
-    priority: Literal["interactive", "bulk"]
+    priority: Priority
     source: SourceResource
     stems: list[StemResource]
     pictures: list[OutputResource]
@@ -114,7 +115,7 @@ class DeliveryResource(Resource):
     """One attempt to deliver a webhook."""
 
     message_id: str = Field(description="The `webhook-id` header, the same in each attempt")
-    type: str = Field(description="job.succeeded, job.failed or job.canceled")
+    type: str = Field(description=f"The event: {', '.join(JOB_EVENTS)}")
     attempt: int
     at: datetime
     milliseconds: int

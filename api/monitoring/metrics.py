@@ -83,7 +83,7 @@ class DeploymentCollector(Collector):
             f"{PREFIX}batch_items", "Items of batches that have not ended, by state", labels=["state"]
         )
         age = GaugeMetricFamily(f"{PREFIX}batch_oldest_age_seconds", "Age of the oldest batch that has not ended")
-        live = self._batches.read_many(self._batches.live_ids())
+        live = self._batches.read_batches(self._batches.feeding.live_ids())
         for state in ItemState:
             items.add_metric([state], sum(batch.counts[state] for batch in live))
         now = time.time()

@@ -43,7 +43,7 @@ class Readiness:
         """Return the error of each unavailable dependency by its name; empty if all are available."""
         deadline = time.monotonic() + CHECK_SECONDS
         found = {}
-        for name, future in {name: self._start(name) for name in self._checks}.items():
+        for name, future in {name: self._start_check(name) for name in self._checks}.items():
             try:
                 future.result(max(0.0, deadline - time.monotonic()))
             except FutureTimeoutError:
@@ -52,7 +52,7 @@ class Readiness:
                 found[name] = error.message
         return found
 
-    def _start(self, name: str) -> Future[None]:
+    def _start_check(self, name: str) -> Future[None]:
         with self._lock:
             running = self._running.get(name)
             if running is None or running.done():
@@ -91,7 +91,7 @@ class StorageCheck:
 
 def _check_redis(store: JobStore) -> None:
     store.ping()
-    store.demand_memory()
+    store.require_free_memory()
 
 
 def _check_workers(registry: WorkerRegistry) -> None:

@@ -16,7 +16,6 @@ from api.contract.batch_responses import (
     ItemResource,
     batch_document,
     batch_json,
-    batch_path,
     etag_of,
     item_document,
     report_csv,
@@ -25,6 +24,7 @@ from api.contract.batch_responses import (
 from api.contract.errors import MediaTypeUnsupportedError
 from api.contract.job_requests import parse_json, query_values
 from api.contract.openapi import Operation, describes
+from api.contract.resource import batch_path
 from api.request_bodies.body_stream import read_small_body
 from api.routes.idempotency import Exchange, repeatable
 from api.routes.ownership import find_batch, listed_owner, sender
@@ -67,10 +67,10 @@ def submit(exchange: Exchange) -> Response:
     affect the others.
     """
     values = _body()
-    exchange.seal({"json": values})
+    exchange.record_request({"json": values})
     wanted = validate(BatchSubmission, values)
     batch_id = batch_id_from(exchange.resource_id)
-    batch = services().batch_submitter.submit(sender(), wanted, batch_id=batch_id)
+    batch = services().batch_submitter.submit_batch(sender(), wanted, batch_id=batch_id)
     exchange.made_id = batch.id
     return _accepted_response(batch, 202)
 
@@ -134,7 +134,7 @@ def list_batches() -> Response:
         raise FieldsInvalidError(
             [{"field": "starting_after", "message": "names a batch that no longer exists"}]
         ) from error
-    batches = services().batches.read_many(ids)
+    batches = services().batches.read_batches(ids)
     page = BatchListResource(
         batches=[BatchResource.model_validate(batch_document(b, request.script_root)) for b in batches],
         has_more=more,
@@ -157,7 +157,7 @@ def list_items(batch_id: str) -> Response:
     """List a batch's items in the order of its manifest."""
     batch = find_batch(batch_id)
     query = validate(ItemListQuery, query_values(request.args))
-    items, more = services().items.page(batch, limit=query.limit, after=query.starting_after, state=query.state)
+    items, more = services().items.read_page(batch, limit=query.limit, after=query.starting_after, state=query.state)
     page = ItemListResource(
         items=[ItemResource.model_validate(item_document(batch, s, request.script_root)) for s in items],
         has_more=more,
@@ -193,7 +193,7 @@ def changes(path: str, summary: str) -> Callable[[Callable[[Batch], Batch]], Cal
         @repeatable(lambda batch_id, status: _batch_response(find_batch(batch_id), status))
         @wraps(change)
         def view(exchange: Exchange, batch_id: str) -> Response:
-            exchange.seal({})
+            exchange.record_request({})
             exchange.made_id = batch_id
             return _batch_response(change(find_batch(batch_id)), 202)
 
@@ -206,7 +206,7 @@ def changes(path: str, summary: str) -> Callable[[Callable[[Batch], Batch]], Cal
 def cancel(batch: Batch) -> Batch:
     """Cancel the waiting, queued and running items; finished items stay as they are."""
     canceled = services().batch_changes.cancel(batch.id)
-    services().submission.dispatch()
+    services().submission.dispatch_jobs()
     return canceled
 
 
@@ -223,7 +223,7 @@ def rerun(batch: Batch) -> Batch:
     The response is immediate: workers look for these items (`rerun_checked` is their progress), and each found item
     goes back to `waiting`. An item keeps its stems until the new ones are ready. 409 if there are no such items.
     """
-    return services().batch_submitter.rerun(batch)
+    return services().batch_submitter.rerun_batch(batch)
 
 
 @blueprint.delete("/<batch_id>")
@@ -231,7 +231,7 @@ def rerun(batch: Batch) -> Batch:
 def delete(batch_id: str) -> Response:
     """Delete an ended batch with all its jobs; their stored objects are removed within minutes."""
     find_batch(batch_id)
-    services().batch_submitter.delete(batch_id)
+    services().batch_submitter.delete_batch(batch_id)
     return Response(status=204)
 
 
@@ -242,7 +242,7 @@ def _report(
     content_type: str,
 ) -> Response:
     batch = find_batch(batch_id)
-    rows = write_rows(batch, services().items.all(batch), request.script_root)
+    rows = write_rows(batch, services().items.iterate(batch), request.script_root)
     # Read before the response starts, so that unavailable storage can still be answered with an error status.
     first = next(rows, b"")
     response = Response(itertools.chain([first], rows), content_type=content_type)

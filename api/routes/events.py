@@ -59,7 +59,7 @@ def _stream(
 ) -> Iterator[str]:
     deadline, sent, silent_since = time.monotonic() + STREAM_SECONDS, "", time.monotonic()
     yield "retry: 2000\n\n"
-    while time.monotonic() < deadline and not follower.ended:
+    while time.monotonic() < deadline and not follower.is_server_stopping:
         try:
             job = items.read_job(job_id)
             check_key()
@@ -78,4 +78,4 @@ def _stream(
             silent_since = now
         if has_ended(job):
             return
-        follower.wait(min(deadline - now, HEARTBEAT_SECONDS))
+        follower.wait_for_change(min(deadline - now, HEARTBEAT_SECONDS))

@@ -75,17 +75,17 @@ class Exchange:
         self._kept = False
         self._renew_at = time.monotonic() + LEASE_SECONDS / 4
         if key is not None:
-            self._reserve(key)
+            self._reserve_key(key)
 
     def renewing(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
         """Yield the blocks of a body, and renew the lease of the key meanwhile."""
         for block in blocks:
             if self._name and not self.replays and time.monotonic() > self._renew_at:
                 self._renew_at = time.monotonic() + LEASE_SECONDS / 4
-                self._store.reserve(self._name, caller().owner, self._token, self.resource_id)
+                self._store.reserve_key(self._name, caller().owner, self._token, self.resource_id)
             yield block
 
-    def seal(self, asked: Mapping[str, Any]) -> None:
+    def record_request(self, asked: Mapping[str, Any]) -> None:
         """Record what the request asks for. Call it before anything takes effect.
 
         Raises KeyReusedError if the key was used with another request, AnsweredBeforeError if this request was answered
@@ -97,7 +97,7 @@ class Exchange:
         wanted = json.dumps([request.method, request.full_path, asked], sort_keys=True)
         fingerprint = hashlib.sha256(wanted.encode()).hexdigest()
         if self._answered is None:
-            same = self._store.seal(self._name, fingerprint)
+            same = self._store.record_request(self._name, fingerprint)
         else:
             same = self._answered.fingerprint == fingerprint
         if not same:
@@ -105,32 +105,32 @@ class Exchange:
         if self._answered is not None:
             raise AnsweredBeforeError(self._answered)
 
-    def keep(self, response: Response) -> None:
+    def record_response(self, response: Response) -> None:
         """Store the response's status and id. The request took effect, so a failure to store them is not an error."""
         if self._name is None or self._kept:
             return
         self._kept = True
         try:
-            self._store.answer(self._name, response.status_code, self.made_id or self.resource_id)
+            self._store.record_answer(self._name, response.status_code, self.made_id or self.resource_id)
         except StoreUnavailableError as error:
             log.warning("idempotency answer not stored", error=error.message)
 
-    def release(self, *, forget: bool) -> None:
+    def release_key(self, *, forget: bool) -> None:
         """Release the key of a request that failed; `forget` it if the request certainly had no effect."""
         if self._name is None or self.replays:
             return
         try:
-            self._store.release(self._name, caller().owner, self._token, forget=forget)
+            self._store.release_key(self._name, caller().owner, self._token, forget=forget)
         except StoreUnavailableError as error:
             log.warning("idempotency key not released before its lease ends", error=error.message)
 
-    def _reserve(self, key: str) -> None:
+    def _reserve_key(self, key: str) -> None:
         if not key.isascii() or not key.isprintable() or not 0 < len(key) <= MAX_KEY_CHARACTERS:
             message = f"must be 1 to {MAX_KEY_CHARACTERS} printable ASCII characters"
             raise FieldsInvalidError([{"field": HEADER, "message": message}])
         # Hashed, since a client's key may be long, and may be a secret.
         name = hashlib.sha256(f"{caller().owner} {key}".encode()).hexdigest()
-        reserved = self._store.reserve(name, caller().owner, self._token, self.resource_id)
+        reserved = self._store.reserve_key(name, caller().owner, self._token, self.resource_id)
         if reserved is None:
             raise KeyInUseError("A request with this Idempotency-Key is still in progress. Try again shortly.")
         self._name = name
@@ -153,12 +153,12 @@ def repeatable(answer_again: AnswerAgain) -> Callable[[Callable[..., Response]],
                 return _answer_again(before.answered, answer_again)
             except StemqueueError as error:
                 # After an outage the request may have taken effect; and a reused key belongs to another request.
-                exchange.release(forget=not isinstance(error, TransientError | KeyReusedError))
+                exchange.release_key(forget=not isinstance(error, TransientError | KeyReusedError))
                 raise
             except BaseException:
-                exchange.release(forget=False)
+                exchange.release_key(forget=False)
                 raise
-            exchange.keep(response)
+            exchange.record_response(response)
             return response
 
         return served

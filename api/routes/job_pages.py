@@ -34,7 +34,7 @@ def _page_of_all(query: JobListQuery) -> Page:
             ids, more = store.list_ids(owner, limit=size, before=cursor)
         except JobNotFoundError as error:
             raise _cursor_error() from error
-        jobs = store.read_many(ids)
+        jobs = store.read_jobs(ids)
         for job in jobs:
             if query.state in {None, job.state}:
                 if len(found) == query.limit:
@@ -55,7 +55,7 @@ def _page_of_batch(query: JobListQuery, batch: Batch) -> Page:
         if of != batch.id:
             raise _cursor_error()
     state = None if query.state is None else ItemState(query.state.value)
-    for standing in items.all(batch, state=state, after=after):
+    for standing in items.iterate(batch, state=state, after=after):
         if not standing.has_job:
             continue
         if len(found) == query.limit:

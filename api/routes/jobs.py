@@ -5,10 +5,11 @@ from __future__ import annotations
 from flask import Blueprint, Response, request
 
 from api.contract.errors import MediaTypeUnsupportedError
-from api.contract.job_json import etag_of, job_json, job_path, job_resource
+from api.contract.job_json import etag_of, job_json, job_resource
 from api.contract.job_requests import JobForm, JobListQuery, JobSubmission, form_options, parse_json, query_values
 from api.contract.job_responses import DeliveriesResource, DeliveryResource, JobListResource, JobResource
 from api.contract.openapi import Operation, describes
+from api.contract.resource import job_path
 from api.request_bodies.body_stream import MAX_FORM_BYTES, DigestOnly, body_blocks, read_small_body
 from api.request_bodies.multipart_form import receive_form
 from api.routes.idempotency import Exchange, repeatable
@@ -93,7 +94,7 @@ def _submit_form(exchange: Exchange) -> Job:
     )
     assert form.stored is not None  # noqa: S101 - receive_form raises if there is no file
     try:
-        exchange.seal({"fields": form.fields, "filename": form.filename, "sha256": form.stored.sha256})
+        exchange.record_request({"fields": form.fields, "filename": form.filename, "sha256": form.stored.sha256})
         options = form_options(form.fields)
     except StemqueueError:
         submission.discard_upload(form.stored)
@@ -106,7 +107,7 @@ def _submit_json(exchange: Exchange) -> Job:
     if request.mimetype != "application/json":
         raise MediaTypeUnsupportedError("The Content-Type of a job must be multipart/form-data or application/json.")
     values = parse_json(read_small_body(request.environ))
-    exchange.seal({"json": values})
+    exchange.record_request({"json": values})
     wanted = validate(JobSubmission, values)
     submission, source, job_id = services().submission, wanted.source, exchange.resource_id
     if source.s3:
@@ -167,7 +168,7 @@ def list_jobs() -> Response:
 def delete(job_id: str) -> Response:
     """Delete an ended job with its stems, and its mixture unless other jobs use it."""
     check_not_in_batch(find_job(job_id), "deleted")
-    services().submission.delete(job_id)
+    services().submission.delete_job(job_id)
     return Response(status=204)
 
 
@@ -176,13 +177,13 @@ def delete(job_id: str) -> Response:
 @repeatable(lambda job_id, status: _job_response(find_job(job_id), status))
 def cancel(exchange: Exchange, job_id: str) -> Response:
     """Cancel a queued or running job; a running job stops within seconds."""
-    exchange.seal({})
+    exchange.record_request({})
     exchange.made_id = job_id
     job = find_job(job_id)
     if has_ended(job):
         raise IllegalTransitionError(f"The job has ended ({job.state}) and cannot be canceled.")
     job = services().store.cancel(job_id)
-    services().submission.dispatch()
+    services().submission.dispatch_jobs()
     return _job_response(job)
 
 
@@ -191,11 +192,11 @@ def cancel(exchange: Exchange, job_id: str) -> Response:
 @repeatable(lambda job_id, status: _job_response(find_job(job_id), status))
 def retry(exchange: Exchange, job_id: str) -> Response:
     """Put a failed or canceled job back in the queue."""
-    exchange.seal({})
+    exchange.record_request({})
     exchange.made_id = job_id
     check_not_in_batch(find_job(job_id), "retried")
     job = services().store.retry(job_id)
-    services().submission.dispatch()
+    services().submission.dispatch_jobs()
     return _job_response(job, 202)
 
 
@@ -204,7 +205,7 @@ def retry(exchange: Exchange, job_id: str) -> Response:
 def deliveries(job_id: str) -> Response:
     """List the attempts to deliver the job's webhooks."""
     find_job(job_id)
-    entries = [DeliveryResource.model_validate(e) for e in services().deliveries.log(job_id)]
+    entries = [DeliveryResource.model_validate(e) for e in services().deliveries.read_attempts(job_id)]
     return Response(DeliveriesResource(deliveries=entries).model_dump_json(), content_type="application/json")
 
 

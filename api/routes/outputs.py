@@ -108,12 +108,12 @@ def read_archive(job_id: str) -> Response:
     recorded = services().recorded
     # Checked before the response starts, so that a missing object is an error status and not a truncated archive.
     for output in outputs:
-        recorded.check(_recorded(output))
+        recorded.require_unchanged(_recorded(output))
     if request.method == "HEAD":
         # An empty iterator and not an empty body: Flask would send Content-Length 0, and the length is not known.
         response.response = iter(())
     else:
-        services().open_calls.hold()
+        services().open_calls.count_request()
         entries = [Entry(o.filename, o.size_bytes, partial(recorded.open, _recorded(o))) for o in outputs]
         response.response = zip_chunks(entries, datetime.fromtimestamp(job.finished_at, UTC))
     return response
@@ -150,7 +150,7 @@ def _send(wanted: Recorded, *, filename: str, content_type: str, size_bytes: int
     if services().settings.s3_public_endpoint_url:
         # Checked now, since nothing checks the object when the link is followed. A link to one version of the object
         # would need a bucket with versioning.
-        recorded.check(wanted)
+        recorded.require_unchanged(wanted)
         link = services().storage.signed_url(
             wanted.key, filename=filename, content_type=content_type, seconds=LINK_SECONDS, bucket=wanted.bucket
         )
@@ -172,10 +172,10 @@ def _send(wanted: Recorded, *, filename: str, content_type: str, size_bytes: int
     if span:
         response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size_bytes}"
     if request.method == "HEAD":
-        recorded.check(wanted)
+        recorded.require_unchanged(wanted)
     else:
         # Before the request to storage, so that a refusal costs little.
-        services().open_calls.hold()
+        services().open_calls.count_request()
         opened = recorded.open(wanted, f"bytes={start}-{stop - 1}")
         response.response = opened.chunks()
         response.call_on_close(opened.body.close)

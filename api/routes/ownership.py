@@ -50,7 +50,7 @@ def find_batch(batch_id: str) -> Batch:
     """
     if not ID.fullmatch(batch_id) or not is_batch_id(batch_id):
         raise BatchNotFoundError("There is no such batch.")
-    batch = services().batches.read(batch_id)
+    batch = services().batches.read_batch(batch_id)
     if not caller().may_see(batch.request.owner):
         raise BatchNotFoundError("There is no such batch.")
     return batch

@@ -43,13 +43,13 @@ def wait_until(job: Job, seconds: float, reached: Callable[[Job], bool]) -> tupl
     revoked).
     """
     deadline = time.monotonic() + seconds
-    with services().open_calls.waiting() as has_place, services().changes.follow(job.id) as follower:
+    with services().open_calls.count_wait() as has_place, services().changes.follow(job.id) as follower:
         if not has_place or follower is None:
             return job, False
         while True:
             job = services().items.read_job(job.id)
             check_key()
             left = deadline - time.monotonic()
-            if reached(job) or left <= 0 or follower.ended:
+            if reached(job) or left <= 0 or follower.is_server_stopping:
                 return job, True
-            follower.wait(left)
+            follower.wait_for_change(left)

@@ -20,13 +20,13 @@ blueprint = Blueprint("server", __name__)
 def engines() -> Response:
     """Return the engines of live workers with their presets and parameters, and the server's formats and limits."""
     catalog, settings = services().catalog, services().settings
-    found, waiting = catalog.descriptions(), catalog.waiting()
+    found, waiting = catalog.descriptions(), catalog.engines_without_storage()
     resource = EnginesResource(
         engines=[
             EngineResource.model_validate({**d, "waiting_for": "storage" if name in waiting else None})
             for name, d in found.items()
         ],
-        default_engine=catalog.default(found),
+        default_engine=catalog.default_engine(found),
         formats=[
             FormatResource(
                 name=f.name,

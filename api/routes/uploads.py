@@ -64,7 +64,7 @@ def upload(exchange: Exchange) -> Response:
     sink = DigestOnly() if exchange.replays else submission.open_upload(upload_id, takes_text=may_be_manifest(filename))
     stored = store_body(exchange.renewing(blocks), sink)
     try:
-        exchange.seal({"sha256": stored.sha256})
+        exchange.record_request({"sha256": stored.sha256})
     except StemqueueError:
         submission.discard_upload(stored)
         raise
@@ -84,7 +84,7 @@ def _direct_upload(exchange: Exchange) -> Response:
             "Send the file itself as the body: this server's storage has no public address."
         )
     values = parse_json(read_small_body(request.environ))
-    exchange.seal({"json": values})
+    exchange.record_request({"json": values})
     wanted = validate(UploadWish, values)
     filename = clean_filename(wanted.filename)
     upload_id = services().submission.record_direct_upload(sender(), filename, wanted.size_bytes)

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from shared.errors import StorageUnavailableError
+from shared.file_names import UNSAFE_CHARACTERS
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -45,17 +46,17 @@ def zip_chunks(entries: Iterable[Entry], changed_at: datetime) -> Iterator[bytes
             with archive.open(header, "w") as file, closing(entry.open().chunks()) as chunks:
                 for chunk in chunks:
                     written += file.write(chunk)
-                    yield outlet.take()
+                    yield outlet.take_written()
             if written != entry.size_bytes:
                 raise StorageUnavailableError("The storage closed a download before its end.")
-            yield outlet.take()
-    yield outlet.take()
+            yield outlet.take_written()
+    yield outlet.take_written()
 
 
 def safe_name(name: str) -> str:
     """Return a file name without folders and without a leading dot, so that it unpacks into the chosen folder."""
     base = name.replace("\\", "/").rsplit("/", 1)[-1].lstrip(".")
-    return "".join(c for c in base if c.isprintable() and c not in '<>:"|?*') or "file"
+    return "".join(c for c in base if c.isprintable() and c not in UNSAFE_CHARACTERS) or "file"
 
 
 class _Outlet(io.RawIOBase):
@@ -72,7 +73,7 @@ class _Outlet(io.RawIOBase):
         self._written += block
         return len(self._written) - before
 
-    def take(self) -> bytes:
+    def take_written(self) -> bytes:
         """Return what was written since the last call."""
         taken = bytes(self._written)
         self._written.clear()

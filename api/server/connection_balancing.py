@@ -41,7 +41,7 @@ class ConnectionCounts:
         """Set the number of connections of a process."""
         self._slots[process % SLOTS] = connections + 1
 
-    def leave(self, process: int) -> None:
+    def remove_process(self, process: int) -> None:
         """Mark a process as accepting no more connections."""
         self._slots[process % SLOTS] = 0
 
@@ -89,7 +89,7 @@ class BalancedWorker(ConnectionWorker):
         """Start or stop accepting connections; accepting stays off while it is paused."""
         super().set_accept_enabled(enabled and not self._is_paused())
         if not self.alive and self._is_serving:
-            self._close()
+            self._accept_rest_and_close()
 
     def accept(self, listener: Any) -> None:
         """Accept a connection, or pause so that another process can."""
@@ -117,10 +117,10 @@ class BalancedWorker(ConnectionWorker):
         self._paused_until = None
         return False
 
-    def _close(self) -> None:
+    def _accept_rest_and_close(self) -> None:
         """Accept the connections that wait, since perhaps no other process will, and close the listeners."""
         self._is_serving = False
-        self.counts.leave(self.age)
+        self.counts.remove_process(self.age)
         for listener in self.sockets:
             taken = -1
             while taken != (taken := self._connections):

@@ -79,7 +79,7 @@ class ConnectionWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no t
             return
         self.nr_conns += 1
         connection = PacedSocket(client, self.least_rate)
-        self._wait(TConn(self.cfg, connection, address, listener.getsockname()), _Wait(_after(HEAD_SECONDS)))
+        self._wait_for_input(TConn(self.cfg, connection, address, listener.getsockname()), _Wait(_after(HEAD_SECONDS)))
 
     def handle(self, conn: Any) -> Any:
         """Handle a request with a complete head, or refuse a head that is too large. Runs in a thread."""
@@ -88,7 +88,7 @@ class ConnectionWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no t
             too_large = errors.LimitRequestHeaders("") if b"\r\n" in head else errors.LimitRequestLine(len(head))
             self.handle_error(None, conn.sock, conn.client, too_large)
             return False
-        conn.sock.begin()
+        conn.sock.reset_credit()
         return super().handle(conn)
 
     def finish_request(self, conn: Any, fs: Any) -> None:
@@ -96,15 +96,15 @@ class ConnectionWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no t
         if not fs.cancelled() and not fs.exception() and fs.result():
             # What the client sent before its response is already in the parser's buffer.
             wait = _Wait(_after(self.cfg.keepalive), bytearray(conn.parser.unreader.take_buffered()))
-            self._wait(conn, wait)
+            self._wait_for_input(conn, wait)
             return
         try:
             conn.sock.shutdown(socket.SHUT_WR)
         except OSError:
             # The client disconnected, or gunicorn closed the connection during the response.
-            self._end(conn)
+            self._close_connection(conn)
             return
-        self._wait(conn, _Wait(_after(LINGER_SECONDS), discards=LINGER_BYTES))
+        self._wait_for_input(conn, _Wait(_after(LINGER_SECONDS), discards=LINGER_BYTES))
 
     def murder_keepalived(self, force: bool = False) -> None:
         """Close connections whose deadline has passed; all of them if `force`."""
@@ -113,7 +113,7 @@ class ConnectionWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no t
             return
         self._next_check = now + CHECK_SECONDS
         for conn in [conn for conn, wait in self._waiting.items() if force or now > wait.deadline]:
-            self._give_up(conn)
+            self._drop_waiting(conn)
 
     def _cap_keepalive(self, deadline: float) -> None:
         for wait in self._waiting.values():
@@ -122,17 +122,17 @@ class ConnectionWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no t
     def _keepalive_after(self, conn: Any, keepalive: bool) -> bool:
         if not keepalive:
             return False
-        conn.sock.begin(REST_SECONDS)
+        conn.sock.reset_credit(REST_SECONDS)
         return bool(conn.parser.finish_body(deadline=_after(REST_SECONDS)))
 
-    def _wait(self, conn: Any, wait: _Wait) -> None:
+    def _wait_for_input(self, conn: Any, wait: _Wait) -> None:
         if not self.alive:
             wait.deadline = min(wait.deadline, _after(STOP_KEEPALIVE_LINGER))
         try:
             self.poller.register(conn.sock, EVENT_READ, partial(self._on_readable, conn, wait))
         except (OSError, ValueError):
             # The socket was closed meanwhile, or the kernel cannot watch more. Other connections must not be affected.
-            self._end(conn)
+            self._close_connection(conn)
             return
         self._waiting[conn] = wait
         if wait.head:
@@ -143,17 +143,17 @@ class ConnectionWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no t
             # It was closed to make room by an earlier event of the same round.
             return
         try:
-            piece = conn.sock.take(HEAD_BYTES if wait.discards is None else 8 * HEAD_BYTES)
+            piece = conn.sock.recv_available(HEAD_BYTES if wait.discards is None else 8 * HEAD_BYTES)
         except BlockingIOError:
             return
         except OSError:
             piece = b""
         if not piece:
-            self._give_up(conn)
+            self._drop_waiting(conn)
         elif wait.discards is not None:
             wait.discards -= len(piece)
             if wait.discards < 0:
-                self._give_up(conn)
+                self._drop_waiting(conn)
         else:
             if not wait.head:
                 wait.deadline = _after(HEAD_SECONDS)
@@ -167,7 +167,7 @@ class ConnectionWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no t
         conn.head_is_complete = b"\r\n\r\n" in wait.head
         if not conn.head_is_complete and len(wait.head) < HEAD_BYTES:
             return
-        self._forget(conn)
+        self._stop_waiting(conn)
         conn.init()
         conn.parser.unreader.unread(bytes(wait.head))
         self.enqueue_req(conn)
@@ -175,17 +175,17 @@ class ConnectionWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no t
     def _make_room(self) -> None:
         if self._waiting:
             # The table is in order of waiting, longest first.
-            self._give_up(next(iter(self._waiting)))
+            self._drop_waiting(next(iter(self._waiting)))
 
-    def _give_up(self, conn: Any) -> None:
-        self._forget(conn)
-        self._end(conn)
+    def _drop_waiting(self, conn: Any) -> None:
+        self._stop_waiting(conn)
+        self._close_connection(conn)
 
-    def _forget(self, conn: Any) -> None:
+    def _stop_waiting(self, conn: Any) -> None:
         del self._waiting[conn]
         self.poller.unregister(conn.sock)
 
-    def _end(self, conn: Any) -> None:
+    def _close_connection(self, conn: Any) -> None:
         self.nr_conns -= 1
         conn.close()
 

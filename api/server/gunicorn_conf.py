@@ -54,7 +54,7 @@ def post_worker_init(worker: Any) -> None:
     """End waits when the process is told to stop, so that clients reconnect to another; start sending webhooks."""
     services = worker.wsgi.extensions[EXTENSION]
     services.changes.end_when(lambda: not worker.alive)
-    services.webhooks.start(lambda: not worker.alive)
+    services.webhooks.start_threads(lambda: not worker.alive)
     # Imported modules stay for ever, so exempt them from garbage collection.
     gc.collect()
     gc.freeze()
@@ -62,7 +62,7 @@ def post_worker_init(worker: Any) -> None:
 
 def child_exit(_: Any, worker: Any) -> None:
     """Remove a process that was killed from the balancing of connections."""
-    BalancedWorker.counts.leave(worker.age)
+    BalancedWorker.counts.remove_process(worker.age)
 
 
 class StructuredLogger(Logger):  # type: ignore[misc]  # gunicorn has no types

@@ -31,11 +31,11 @@ class PacedSocket(socket.socket):
         self._credit = GRACE_SECONDS
         self.close_after_answer: Callable[[], None] = lambda: None
 
-    def begin(self, seconds: float = GRACE_SECONDS) -> None:
+    def reset_credit(self, seconds: float = GRACE_SECONDS) -> None:
         """Reset the credit, as at the start of each request."""
         self._credit = seconds
 
-    def take(self, size: int) -> bytes:
+    def recv_available(self, size: int) -> bytes:
         """Return bytes that have arrived. Raises BlockingIOError if there are none."""
         return super().recv(size, socket.MSG_DONTWAIT)
 

@@ -1,19 +1,13 @@
-"""Checks the places that clients name against the settings: source buckets, export buckets, webhook URLs.
+"""Checks export buckets and webhook URLs against the settings.
 
-Workers check the source buckets of a manifest's lines (shared/batches/item_parser.py).
+shared/jobs/source_buckets.py checks source buckets, also for the lines of manifests.
 """
 
 from __future__ import annotations
 
 from api.outgoing_http.exchange import check_url
-from shared.errors import ExportRefusedError, FieldsInvalidError, SourceRefusedError
+from shared.errors import ExportRefusedError, FieldsInvalidError
 from shared.settings import Settings, split_names
-
-
-def check_source_bucket(settings: Settings, bucket: str) -> None:
-    """Raise SourceRefusedError unless S3_SOURCE_BUCKETS names the bucket."""
-    if bucket not in split_names(settings.s3_source_buckets):
-        raise SourceRefusedError("This server does not read from that bucket; S3_SOURCE_BUCKETS does not name it.")
 
 
 def check_export_bucket(settings: Settings, bucket: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 
 from api.contract.batch_requests import BatchSubmission, ManifestWish
-from api.submission.allowed_places import check_export_bucket, check_source_bucket, check_webhook_url
+from api.submission.allowed_places import check_export_bucket, check_webhook_url
 from api.submission.job_submission import Sender
 from shared.batches.actions import BatchActions
 from shared.batches.manifest_format import MAX_LINE_BYTES, read_lines
@@ -22,6 +22,7 @@ from shared.batches.model import Batch, BatchRequest, Export, Manifest
 from shared.batches.store import BatchStore
 from shared.batches.stored_items import LINES, document_key, manifest_key
 from shared.errors import FieldsInvalidError, ManifestInvalidError
+from shared.jobs.source_buckets import check_source_bucket
 from shared.jobs.uploads import UploadStore
 from shared.queue.engine_catalog import EngineCatalog
 from shared.settings import Settings
@@ -42,14 +43,14 @@ class BatchSubmitter:
     storage: ObjectStorage
     catalog: EngineCatalog
 
-    def submit(self, sender: Sender, wanted: BatchSubmission, *, batch_id: str) -> Batch:
+    def submit_batch(self, sender: Sender, wanted: BatchSubmission, *, batch_id: str) -> Batch:
         """Accept a batch.
 
         Raises FieldsInvalidError, WorkersUnavailableError, SourceRefusedError, ExportRefusedError, SourceMissingError,
         ManifestInvalidError, RecordsQuotaError, StoreFullError.
         """
         self.check_options(wanted)
-        self.batches.demand_room(sender.owner)
+        self.batches.require_record_room(sender.owner)
         manifest = (
             self._store_list(wanted.items, batch_id) if wanted.items is not None else self.find_manifest(sender, wanted)
         )
@@ -83,7 +84,7 @@ class BatchSubmitter:
         stored = self.storage.put_bytes(content, manifest_key(batch_id), LINES)
         return Manifest(None, stored.key, "jsonl", stored.size_bytes, stored.etag)
 
-    def rerun(self, batch: Batch) -> Batch:
+    def rerun_batch(self, batch: Batch) -> Batch:
         """Run the items again whose stems were made by another version of their engine than workers have now.
 
         Workers look for these items. Raises BatchStateError if it is known that there are none.
@@ -91,7 +92,7 @@ class BatchSubmitter:
         now = {name: str(description["version"]) for name, description in self.catalog.descriptions().items()}
         return self.changes.rerun(batch.id, now)
 
-    def delete(self, batch_id: str) -> None:
+    def delete_batch(self, batch_id: str) -> None:
         """Delete an ended batch. Raises BatchNotFoundError, BatchStateError."""
         self.changes.delete(batch_id)
 
@@ -100,7 +101,7 @@ class BatchSubmitter:
             check_source_bucket(self.settings, place.s3.bucket)
             bucket, key, filename = place.s3.bucket, place.s3.key, place.s3.key
         else:
-            fields = self.uploads.read(place.upload_id or "", sender.owner)
+            fields = self.uploads.read_upload(place.upload_id or "", sender.owner)
             bucket, key, filename = self.storage.bucket, fields["key"], fields["filename"]
         size_bytes, etag = self.prompt_storage.head(key, bucket=bucket)
         form = wanted.manifest_format or ("csv" if filename.lower().endswith((".csv", ".csv.txt")) else "jsonl")
@@ -121,14 +122,8 @@ class BatchSubmitter:
 
         Raises FieldsInvalidError, WorkersUnavailableError, ExportRefusedError.
         """
-        options = wanted.defaults
         try:
-            self.catalog.choose(
-                engine=options.engine,
-                preset=options.preset,
-                parameters=options.parameters,
-                stems=tuple(options.stems) if options.stems else None,
-            )
+            self.catalog.choose(wanted.defaults)
         except FieldsInvalidError as error:
             raise FieldsInvalidError([_prefixed("defaults", e) for e in error.errors]) from error
         if wanted.export:

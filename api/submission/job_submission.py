@@ -11,7 +11,7 @@ import structlog
 
 from api.request_bodies.body_stream import Sink, check_size, store_body
 from api.request_bodies.content_check import AudioSink
-from api.submission.allowed_places import check_source_bucket, check_webhook_url
+from api.submission.allowed_places import check_webhook_url
 from api.submission.url_download import open_url
 from shared.errors import (
     AudioEmptyError,
@@ -21,14 +21,17 @@ from shared.errors import (
     StoreUnavailableError,
     TransientError,
 )
+from shared.jobs.deletion import delete_job_objects
 from shared.jobs.model import Job, JobRequest, Source
 from shared.jobs.options import JobOptions, clean_filename
+from shared.jobs.source_buckets import check_source_bucket
 from shared.jobs.store import JobStore, new_id
 from shared.jobs.uploads import UploadStore
 from shared.queue.dispatcher import JobQueue
 from shared.queue.engine_catalog import EngineCatalog
 from shared.settings import Settings
-from shared.storage.object_storage import ObjectStorage, job_prefix, upload_key
+from shared.storage.object_keys import upload_key
+from shared.storage.object_storage import ObjectStorage
 from shared.storage.upload_stream import Stored
 
 log = structlog.get_logger(__name__)
@@ -74,7 +77,7 @@ class JobSubmitter:
         Raises QuotaExceededError, StoreFullError.
         """
         self._store.ping()
-        self._uploads.demand_room(sender.owner, size_bytes)
+        self._uploads.require_upload_room(sender.owner, size_bytes)
         self._prompt_storage.ping()
 
     def open_upload(self, upload_id: str, *, takes_text: bool = False) -> Sink:
@@ -102,7 +105,7 @@ class JobSubmitter:
         """
         source = _source(upload_id, filename, stored)
         try:
-            request = self._request(sender, options, source)
+            request = self._job_request(sender, options, source)
             self._record_upload(sender, source, implicit=True)
         except StemqueueError:
             self.discard_upload(stored)
@@ -120,7 +123,7 @@ class JobSubmitter:
 
     def submit_upload(self, sender: Sender, options: JobOptions, upload_id: str, *, job_id: str) -> Job:
         """Create a job on an upload of the sender. Raises SourceMissingError and what `submit_stored` raises."""
-        fields = self._uploads.read(upload_id, sender.owner)
+        fields = self._uploads.read_upload(upload_id, sender.owner)
         size_bytes, etag = int(fields["size_bytes"]), fields["etag"]
         if not etag:
             # A direct upload. Its form may still replace the object until it expires; the job is tied to the object
@@ -134,7 +137,7 @@ class JobSubmitter:
             etag=etag,
             upload_id=upload_id,
         )
-        return self._enqueue(self._request(sender, options, source), job_id)
+        return self._enqueue(self._job_request(sender, options, source), job_id)
 
     def submit_object(self, sender: Sender, options: JobOptions, bucket: str, key: str, *, job_id: str) -> Job:
         """Create a job on the current version of an object in an allowed bucket; it is not deleted with the job.
@@ -147,7 +150,7 @@ class JobSubmitter:
         if not size_bytes:
             raise AudioEmptyError("The object is empty.")
         source = Source(key, clean_filename(key), size_bytes, etag=etag, bucket=bucket)
-        return self._enqueue(self._request(sender, options, source), job_id)
+        return self._enqueue(self._job_request(sender, options, source), job_id)
 
     def submit_url(self, sender: Sender, options: JobOptions, url: str, *, job_id: str) -> Job:
         """Fetch a URL and create a job with it as its mixture.
@@ -165,7 +168,7 @@ class JobSubmitter:
 
     def read_upload(self, sender: Sender, upload_id: str) -> dict[str, str]:
         """Return the record of an upload of the sender. Raises SourceMissingError."""
-        return self._uploads.read(upload_id, sender.owner)
+        return self._uploads.read_upload(upload_id, sender.owner)
 
     def signed_form(self, upload_id: str, size_bytes: int) -> tuple[str, dict[str, str]]:
         """Return the address and fields of a form with which a client sends a file straight to storage."""
@@ -193,19 +196,16 @@ class JobSubmitter:
         except StemqueueError as error:
             log.warning("upload left for garbage collection", key=stored.key, error=error.message)
 
-    def delete(self, job_id: str) -> None:
+    def delete_job(self, job_id: str) -> None:
         """Delete an ended job and its objects. Raises JobNotFoundError, IllegalTransitionError."""
         deletion = self._store.delete(job_id)
         try:
-            self._storage.delete_below(job_prefix(job_id))
-            if deletion.source_key:
-                self._storage.delete([deletion.source_key])
-            self._store.deletion_done(deletion)
+            delete_job_objects(self._store, self._storage, deletion)
         except TransientError as error:
             # The record is deleted and a tombstone is left, with which the garbage collector deletes the objects.
             log.warning("job objects left for garbage collection", job=job_id, error=error.message)
 
-    def dispatch(self) -> None:
+    def dispatch_jobs(self) -> None:
         """Publish waiting jobs to Celery. If that fails, workers do it within their next tick."""
         try:
             self._queue.dispatch()
@@ -214,32 +214,19 @@ class JobSubmitter:
 
     def _enqueue(self, request: JobRequest, job_id: str) -> Job:
         job = self._store.submit(request, job_id=job_id)
-        self.dispatch()
+        self.dispatch_jobs()
         log.info("job accepted", job=job.id, engine=request.engine, size_bytes=request.source.size_bytes)
         return job
 
-    def _request(self, sender: Sender, options: JobOptions, source: Source) -> JobRequest:
-        stems = tuple(options.stems) if options.stems else None
-        choice = self._catalog.choose(
-            engine=options.engine, preset=options.preset, parameters=options.parameters, stems=stems
-        )
-        excerpt = options.excerpt
+    def _job_request(self, sender: Sender, options: JobOptions, source: Source) -> JobRequest:
+        choice = self._catalog.choose(options)
         return JobRequest(
+            **options.request_members(engine=choice.engine, preset=choice.preset),
             source=source,
-            engine=choice.engine,
-            preset=choice.preset,
-            parameters=options.parameters,
-            stems=stems,
-            format=options.format,
-            format_options=options.format_options.model_dump(exclude_none=True),
-            excerpt_start_seconds=excerpt.start_seconds if excerpt else None,
-            excerpt_duration_seconds=excerpt.duration_seconds if excerpt else None,
             priority=options.priority,
             owner=sender.owner,
-            metadata=options.metadata,
             webhook_url=check_webhook_url(self._settings, options.webhook_url),
             request_id=sender.request_id,
-            no_cache=options.no_cache,
         )
 
     def _record_upload(self, sender: Sender, source: Source, *, implicit: bool) -> None:

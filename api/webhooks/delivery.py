@@ -11,28 +11,23 @@ import base64
 import binascii
 import hashlib
 import hmac
-import json
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any
 
 import structlog
 
-from api.contract.batch_responses import batch_path
 from api.contract.errors import UrlFetchError, UrlRefusedError
-from api.contract.job_json import job_path
+from api.contract.webhook_messages import batch_message, job_message
 from api.outgoing_http.exchange import exchange
 from api.webhooks.delivery_slots import DeliverySlots
 from api.webhooks.outbox import Message, WebhookStore
 from shared.batches.item_status import BatchItems
-from shared.batches.model import Batch, ItemState
 from shared.batches.store import BatchStore
 from shared.errors import BatchNotFoundError, JobNotFoundError, TransientError
-from shared.jobs.model import Job
 from shared.logs import Trouble
 from shared.settings import Settings, split_names
 
@@ -74,43 +69,45 @@ class Webhooks:
         """Whether this server sends webhooks."""
         return bool(self._secrets)
 
-    def start(self, stopping: Callable[[], bool]) -> None:
+    def start_threads(self, stopping: Callable[[], bool]) -> None:
         """Start the delivery threads of this process; they end when it stops."""
         if self.are_sent:
             for number in range(THREADS):
-                threading.Thread(target=self._work, args=(stopping,), name=f"webhooks-{number}", daemon=True).start()
+                threading.Thread(
+                    target=self._deliver_messages, args=(stopping,), name=f"webhooks-{number}", daemon=True
+                ).start()
 
     def deliver_one(self) -> bool:
         """Attempt to deliver one due message; return False if there is none. Raises StoreUnavailableError."""
         with self._taking:
-            message = self._take()
+            message = self._take_message()
         if message is None:
             return False
         self._deliver(message)
         return True
 
-    def _take(self) -> Message | None:
-        busy = self._slots.busy()
-        message = self._messages.take(busy_owners=busy.owners, busy_hosts=busy.hosts)
+    def _take_message(self) -> Message | None:
+        busy = self._slots.find_busy()
+        message = self._messages.take_due_message(busy_owners=busy.owners, busy_hosts=busy.hosts)
         if message is not None:
-            self._slots.hold(message.owner, message.host)
+            self._slots.start_delivery(message.owner, message.host)
         return message
 
     def _deliver(self, message: Message) -> None:
         try:
             self._attempt(message)
         finally:
-            self._slots.release(message.owner, message.host)
+            self._slots.end_delivery(message.owner, message.host)
 
     def _attempt(self, message: Message) -> None:
         try:
             url, body = self._content(message)
         except (JobNotFoundError, BatchNotFoundError):
-            self._messages.settle(message, {}, retry_in_seconds=None)
+            self._messages.record_attempt(message, {}, retry_in_seconds=None)
             return
         begun = time.monotonic()
-        status, fault = self._send(message, url, body)
-        outcome, pause = self._judge(message, status)
+        status, fault = self._post(message, url, body)
+        outcome, pause = self._outcome(message, status)
         entry = {
             "message_id": message.id,
             "type": message.type,
@@ -122,13 +119,13 @@ class Webhooks:
             "outcome": outcome,
             "next_attempt_in_seconds": None if pause is None else round(pause, 1),
         }
-        self._messages.settle(message, entry, retry_in_seconds=pause)
+        self._messages.record_attempt(message, entry, retry_in_seconds=pause)
         log.info("webhook attempt", job=message.job_id, attempt=message.tries + 1, status=status, outcome=outcome)
 
-    def _work(self, stopping: Callable[[], bool]) -> None:
+    def _deliver_messages(self, stopping: Callable[[], bool]) -> None:
         while not stopping():
             with self._taking:
-                message = self._next(stopping)
+                message = self._wait_for_message(stopping)
             if message is None:
                 return
             try:
@@ -140,30 +137,31 @@ class Webhooks:
                 )
                 time.sleep(POLL_SECONDS)
 
-    def _next(self, stopping: Callable[[], bool]) -> Message | None:
+    def _wait_for_message(self, stopping: Callable[[], bool]) -> Message | None:
         """Wait for a message that may be delivered; return None when the process stops."""
         while not stopping():
             try:
-                message = self._take()
-                self._trouble.over()
+                message = self._take_message()
+                self._trouble.clear()
                 if message is not None:
                     return message
             except TransientError as error:
-                if self._trouble.is_news():
+                if self._trouble.should_log():
                     log.warning("webhooks delayed, Redis or storage unavailable", error=error.message)
             except Exception:
                 log.exception("webhook delivery failed")
-            self._slots.wait(POLL_SECONDS)
+            self._slots.wait_for_end(POLL_SECONDS)
         return None
 
     def _content(self, message: Message) -> tuple[str, bytes]:
+        root = self._settings.api_public_path
         if message.type.startswith("batch."):
-            batch = self._batches.read(message.job_id)
-            return batch.request.webhook_url or "", batch_payload(message, batch, self._settings.api_public_path)
+            batch = self._batches.read_batch(message.job_id)
+            return batch.request.webhook_url or "", batch_message(message.type, message.at, batch, root)
         job = self._items.read_job(message.job_id)
-        return job.request.webhook_url or "", payload(message, job, self._settings.api_public_path)
+        return job.request.webhook_url or "", job_message(message.type, message.at, job, root)
 
-    def _send(self, message: Message, url: str, body: bytes) -> tuple[int | None, str | None]:
+    def _post(self, message: Message, url: str, body: bytes) -> tuple[int | None, str | None]:
         now = int(time.time())
         headers = {
             "Content-Type": "application/json",
@@ -178,7 +176,7 @@ class Webhooks:
         except (UrlRefusedError, UrlFetchError) as error:
             return None, error.message
 
-    def _judge(self, message: Message, status: int | None) -> tuple[str, float | None]:
+    def _outcome(self, message: Message, status: int | None) -> tuple[str, float | None]:
         if status is not None and 200 <= status < 300:
             return "delivered", None
         if status == HTTPStatus.GONE:
@@ -187,36 +185,6 @@ class Webhooks:
             return "given_up", None
         # Jitter, so that messages that failed together are not retried together.
         return "failed", self._pauses[message.tries] * random.uniform(0.8, 1.2)  # noqa: S311 - not a secret
-
-
-def payload(message: Message, job: Job, root: str) -> bytes:
-    """Return the body of a job's webhook."""
-    data: dict[str, Any] = {
-        "id": job.id,
-        "state": message.type.removeprefix("job."),
-        "error": job.error,
-        "metadata": job.request.metadata,
-        "url": job_path(job.id, root),
-    }
-    return _body(message, data)
-
-
-def batch_payload(message: Message, batch: Batch, root: str) -> bytes:
-    """Return the body of a batch's webhook."""
-    data = {
-        "id": batch.id,
-        "name": batch.request.name,
-        "state": batch.state,
-        "total": batch.total,
-        "counts": {state.value: batch.counts[state] for state in ItemState},
-        "url": batch_path(batch.id, root),
-    }
-    return _body(message, data)
-
-
-def _body(message: Message, data: Mapping[str, Any]) -> bytes:
-    content = {"type": message.type, "timestamp": datetime.fromtimestamp(message.at, UTC).isoformat(), "data": data}
-    return json.dumps(content, separators=(",", ":")).encode()
 
 
 def sign(secrets: Sequence[bytes], message_id: str, timestamp: int, body: bytes) -> str:

@@ -16,7 +16,7 @@ class Busy:
 
 
 class DeliverySlots:
-    """Limits concurrent deliveries per owner and per host. Call `busy` before `hold`."""
+    """Limits concurrent deliveries per owner and per host. Call `find_busy` before `start_delivery`."""
 
     def __init__(self, max_per_owner: int, max_per_host: int) -> None:
         self._max_per_owner, self._max_per_host = max_per_owner, max_per_host
@@ -25,7 +25,7 @@ class DeliverySlots:
         self._lock = threading.Lock()
         self._released = threading.Event()
 
-    def busy(self) -> Busy:
+    def find_busy(self) -> Busy:
         """Return the owners and hosts whose deliveries have to wait."""
         with self._lock:
             self._released.clear()
@@ -34,13 +34,13 @@ class DeliverySlots:
                 [host for host, held in self._hosts.items() if held >= self._max_per_host],
             )
 
-    def hold(self, owner: str, host: str) -> None:
+    def start_delivery(self, owner: str, host: str) -> None:
         """Count a delivery that starts."""
         with self._lock:
             self._owners[owner] += 1
             self._hosts[host] += 1
 
-    def release(self, owner: str, host: str) -> None:
+    def end_delivery(self, owner: str, host: str) -> None:
         """Stop counting a delivery that has finished."""
         with self._lock:
             for counts, name in ((self._owners, owner), (self._hosts, host)):
@@ -49,6 +49,6 @@ class DeliverySlots:
                     del counts[name]
             self._released.set()
 
-    def wait(self, seconds: float) -> None:
-        """Wait until a delivery finishes after the last call of `busy`, at most `seconds`."""
+    def wait_for_end(self, seconds: float) -> None:
+        """Wait until a delivery finishes after the last call of `find_busy`, at most `seconds`."""
         self._released.wait(seconds)

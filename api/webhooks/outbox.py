@@ -54,27 +54,41 @@ class WebhookStore:
         self._redis = client or connect(settings)
         self._prefix = settings.redis_prefix
         self._scripts = Scripts(self._redis, settings.redis_prefix)
-        self._keep_ms = int(settings.retention_days * 86_400_000)
+        self._keep_ms = settings.retention_ms
 
-    def take(self, *, busy_owners: Collection[str] = (), busy_hosts: Collection[str] = ()) -> Message | None:
+    def take_due_message(
+        self, *, busy_owners: Collection[str] = (), busy_hosts: Collection[str] = ()
+    ) -> Message | None:
         """Take a due message whose owner and host are not busy; None if there is none."""
-        busy = json.dumps(list(busy_owners)), json.dumps(list(busy_hosts))
         while True:
-            taken = self._scripts.run("webhooks/take_due", int(LEASE_SECONDS * 1000), MAX_SCHEDULED, MAX_OWNERS, *busy)
+            taken = self._scripts.run(
+                "webhooks/take_due",
+                lease_ms=int(LEASE_SECONDS * 1000),
+                max_scheduled=MAX_SCHEDULED,
+                max_owners=MAX_OWNERS,
+                busy_owners=busy_owners,
+                busy_hosts=busy_hosts,
+            )
             if not isinstance(taken, int):
                 message, job_id, kind, at_ms, tries, owner, host = taken
                 return Message(message, job_id, kind, int(at_ms) / 1000, int(tries), owner, host)
             if taken < MAX_SCHEDULED:
                 return None
 
-    def settle(self, message: Message, entry: Mapping[str, Any], *, retry_in_seconds: float | None) -> None:
+    def record_attempt(self, message: Message, entry: Mapping[str, Any], *, retry_in_seconds: float | None) -> None:
         """Record an attempt and schedule the next; with None it was the last."""
         pause_ms = -1 if retry_in_seconds is None else int(retry_in_seconds * 1000)
         self._scripts.run(
-            "webhooks/settle", message.id, message.job_id, json.dumps(entry), pause_ms, self._keep_ms, MAX_ENTRIES
+            "webhooks/settle",
+            message_id=message.id,
+            record_id=message.job_id,
+            entry=json.dumps(entry),
+            pause_ms=pause_ms,
+            keep_ms=self._keep_ms,
+            max_entries=MAX_ENTRIES,
         )
 
-    def log(self, job_id: str) -> list[dict[str, Any]]:
+    def read_attempts(self, job_id: str) -> list[dict[str, Any]]:
         """Return the logged attempts of a job's webhooks, oldest first."""
         entries = cast("list[str]", guarded(lambda: self._redis.lrange(f"{self._prefix}deliveries:{job_id}", 0, -1)))
         return [json.loads(entry) for entry in entries]

@@ -1,4 +1,4 @@
-"""How the stack's log looks: each line with the name of the program that wrote it, in colour on a terminal."""
+"""Writes the log lines of all services, each with the name of its service, in colour on a terminal."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class Console:
         self._lock = Lock()
         self._is_terminal = stream.isatty()
 
-    def write(self, name: str, line: str) -> None:
-        """Write a line of the program `name`; without a word if nobody reads any more."""
+    def write_line(self, name: str, line: str) -> None:
+        """Write a line of the service `name`; do nothing if the stream is closed."""
         prefix = f"{name:{_WIDTH}} |"
         if self._is_terminal:
             prefix = f"\033[{_COLOURS.get(name, 0)}m{prefix}\033[0m"
-        # A programs's output must be read on when the terminal is gone, or it would block.
+        # If the terminal is gone, the services' output must still be read, or they would block.
         with self._lock, suppress(OSError, ValueError):
             self._stream.write(f"{prefix} {line}\n")
             self._stream.flush()

@@ -1,7 +1,7 @@
-"""`make run SONG=…`: one song through the stack with the client that users have.
+"""`make run SONG=…`: separates one song with `stemqueue run`.
 
-A stack of this clone that runs already is used; else one is started, with its log in a file, and stopped again.
-Make hands its variables over in the environment, since a name may hold anything.
+It uses this clone's stack if one is running. Otherwise it starts a stack, with the log in a file, and stops it at the
+end. Make passes its variables in the environment, because a file name may contain any character.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from signal import SIGTERM
 
 from deploy.local.console import Console
 from deploy.local.private_files import make_private_folder
-from deploy.local.processes import ServiceStartError, dying_with_us
+from deploy.local.processes import ServiceStartError, killed_with_parent
 from deploy.local.service_plan import PortTakenError
 from deploy.local.stack import Stack, run_stack, stack_settings
 from deploy.local.stack_lock import AlreadyRunningError
 
-# How long the client may take to cancel its job when it is told to stop.
-_FAREWELL_SECONDS = 5.0
+# How long the client may take to cancel its job after a Ctrl-C.
+_CANCEL_SECONDS = 5.0
 
 
 def client_command(url: str) -> list[str]:
-    """Return the client's command line for the song and the options that make was given."""
+    """Return the client's command line for the song and options in the environment."""
     song = os.environ["SONG"]
     out = os.environ.get("OUT") or str(Path("stems") / Path(song).stem)
     command = [sys.executable, "-m", "api.client", "run", f"--url={url}", f"--out={out}"]
@@ -35,15 +35,15 @@ def client_command(url: str) -> list[str]:
 
 
 def run_client(stack: Stack) -> int:
-    """Run the client beside the stack, which is looked after meanwhile, and return its exit code."""
+    """Run the client, supervise the stack meanwhile, and return the client's exit code."""
     if stack.stopping.is_set():
         return 1
-    # In our process group: a Ctrl-C reaches it as well.
-    with subprocess.Popen(dying_with_us(client_command(stack.url))) as client:
+    # It is in our process group, so a Ctrl-C reaches it too.
+    with subprocess.Popen(killed_with_parent(client_command(stack.url))) as client:
         while client.poll() is None and not stack.stopping.wait(0.1):
-            stack.look_after()
+            stack.restart_ended()
         try:
-            return client.wait(_FAREWELL_SECONDS)
+            return client.wait(_CANCEL_SECONDS)
         except subprocess.TimeoutExpired:
             client.send_signal(SIGTERM)
             return client.wait()
@@ -59,7 +59,7 @@ def _main() -> int | str:
     log_file = make_private_folder(settings.state_folder / "log") / "stack.log"
 
     def announce() -> None:
-        first = "" if (settings.model_folder / "unet").is_dir() else "; this once it takes some 20 s longer"
+        first = "" if (settings.model_folder / "unet").is_dir() else "; the first start takes about 20 s longer"
         print(f"starting the servers (log: {os.path.relpath(log_file)}){first}", file=sys.stderr, flush=True)
 
     try:

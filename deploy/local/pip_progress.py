@@ -1,6 +1,6 @@
 """Runs pip or uv, and shows their progress in one line instead of hundreds.
 
-bootstrap.py uses it before anything is installed, so it has the standard library only.
+bootstrap.py uses it before anything is installed, so it uses the standard library only.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import time
 from collections.abc import Sequence
 from threading import Thread
 
-# Between two lines where there is no terminal, in which one line is written again and again.
+# The time between two lines of progress if the output is not a terminal.
 _SECONDS_BETWEEN_LINES = 10.0
 
 
 def run_pip(command: Sequence[str], what: str) -> str | None:
-    """Run the command and return None, or its last words if it failed."""
+    """Run the command. Return None, or its error message if it failed."""
     output: list[str] = []
     begin = time.monotonic()
     with subprocess.Popen(
@@ -27,7 +27,7 @@ def run_pip(command: Sequence[str], what: str) -> str | None:
         stderr=subprocess.STDOUT,
         text=True,
     ) as process:
-        reader = Thread(target=_read, args=(process, output), daemon=True)
+        reader = Thread(target=_collect_lines, args=(process, output), daemon=True)
         reader.start()
         _show_until_it_ends(reader, output, what)
         reader.join()
@@ -36,11 +36,11 @@ def run_pip(command: Sequence[str], what: str) -> str | None:
         print(f"{end}  {what}: done in {time.monotonic() - begin:.0f} s", flush=True)
         return None
     print(end, end="", flush=True)
-    errors = [line for line in output if line.lower().startswith("error:")] or output[-1:] or ["it said nothing"]
+    errors = [line for line in output if line.lower().startswith("error:")] or output[-1:] or ["it printed no message"]
     return re.sub("^error:", "", errors[0], flags=re.IGNORECASE).strip()
 
 
-def _read(process: subprocess.Popen[str], output: list[str]) -> None:
+def _collect_lines(process: subprocess.Popen[str], output: list[str]) -> None:
     assert process.stdout is not None  # noqa: S101 - asked for above
     for line in process.stdout:
         output.append(line.rstrip())
@@ -60,7 +60,7 @@ def _show_until_it_ends(reader: Thread, output: list[str], what: str) -> None:
 
 
 def _stage(output: Sequence[str]) -> str:
-    """Return what the installer is doing, by its own lines."""
+    """Return what the installer is doing, from its output."""
     for line in reversed(output):
         if line.startswith("Installing collected packages:"):
             return f"installing {line.count(',') + 1} packages"

@@ -1,4 +1,4 @@
-"""Files and folders that only their owner may read, and the credentials made once in one of them."""
+"""Creates files and folders that only their owner can read, and keeps the servers' credentials in such a file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Credentials:
-    """What the embedded servers ask of their clients."""
+    """The passwords and keys of the embedded servers."""
 
     redis_password: str
     storage_admin_access_key_id: str
@@ -21,7 +21,7 @@ class Credentials:
 
     @classmethod
     def random(cls) -> Credentials:
-        """Make new ones; each secret holds 192 random bits."""
+        """Return new credentials; each secret has 192 random bits."""
         return cls(
             redis_password=secrets.token_hex(24),
             storage_admin_access_key_id="admin" + secrets.token_hex(8),
@@ -32,14 +32,14 @@ class Credentials:
 
 
 def make_private_folder(folder: Path) -> Path:
-    """Create the folder if need be, closed to everyone else, and return it."""
+    """Create the folder if it does not exist, set its mode to 0700, and return it."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
     return folder
 
 
 def write_private_file(file: Path, text: str) -> None:
-    """Replace the file at one stroke; at no moment can anybody else read it."""
+    """Replace the file atomically. Other users can never read it, not even while it is written."""
     new = file.with_name(f".{file.name}.new")
     new.unlink(missing_ok=True)
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -49,7 +49,7 @@ def write_private_file(file: Path, text: str) -> None:
 
 
 def load_or_make_credentials(file: Path) -> Credentials:
-    """Read the credentials of an earlier run, or make them once."""
+    """Return the credentials in the file; create them if it does not exist."""
     if not file.exists():
         write_private_file(file, dumps(asdict(Credentials.random()), indent=2) + "\n")
     return Credentials(**loads(file.read_text(encoding="utf-8")))

@@ -1,8 +1,8 @@
-"""A service is a program to run, with the question that tells when it answers; here one is started and stopped.
+"""Starts, watches and stops services: programs with a check of whether they answer.
 
-Each runs in a session of its own, so that a Ctrl-C in the terminal reaches the supervisor alone and the order
-of stopping is ours; and each dies with the supervisor, however that dies. What a service prints goes line by
-line to a function. Knows nothing of what the services are.
+Each service runs in a session of its own, so that a Ctrl-C in the terminal reaches only the supervisor, which stops the
+services in order. The kernel kills the services if the supervisor dies. The output of a service goes line by line to a
+function. service_plan.py says which services there are.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from pathlib import Path
 from threading import Thread
 
 _DIE_WITH_PARENT = str(Path(__file__).with_name("die_with_parent.py"))
-_POLL_SECONDS = 0.1  # between two looks at a service that starts; a look is one local connection
+_POLL_SECONDS = 0.1  # between two checks of a service that is starting; a check is one local connection
 
 
 @dataclass(frozen=True)
 class Service:
-    """A program, and how to tell that it answers.
+    """A program, and a check of whether it answers.
 
-    `command` starts with an absolute path; `environment` is all that the program gets.
-    `start_seconds` is how long it may take to answer, `stop_seconds` how long from SIGTERM to SIGKILL.
-    `is_noise` tells which of its lines nobody wants to read.
+    `command` begins with an absolute path; `environment` is the complete environment of the program. `start_seconds`
+    is how long it may take to answer, `stop_seconds` the time between SIGTERM and SIGKILL. Lines for which `is_noise`
+    is true are not logged.
     """
 
     name: str
@@ -41,22 +41,22 @@ class Service:
     is_noise: Callable[[str], bool] = lambda _: False
 
 
-def dying_with_us(command: Sequence[str]) -> list[str]:
-    """Return the command such that the kernel kills it when this thread's process dies."""
+def killed_with_parent(command: Sequence[str]) -> list[str]:
+    """Return a command that runs the given one, and is killed by the kernel when the calling thread ends."""
     return [sys.executable, "-I", "-S", _DIE_WITH_PARENT, str(os.getpid()), *command]
 
 
 class ServiceStartError(Exception):
-    """A service ended, or did not answer in time; the message says which, in one sentence."""
+    """A service ended while it was starting, or did not answer in time; the message is one sentence."""
 
 
 class RunningService:
-    """One run of a service, from its start until its process group is gone."""
+    """One run of a service: its process and the process group that it leads."""
 
     def __init__(self, service: Service, on_line: Callable[[str], None]) -> None:
         self.service = service
         self._process = subprocess.Popen(
-            dying_with_us(service.command),
+            killed_with_parent(service.command),
             cwd=service.folder,
             env=dict(service.environment),
             stdin=subprocess.DEVNULL,
@@ -64,26 +64,29 @@ class RunningService:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        # A daemon, since a grandchild that outlives the group's kill could hold the pipe open.
-        self._reader = Thread(target=self._read, args=(on_line,), name=f"log-{service.name}", daemon=True)
+        # A daemon thread, since a grandchild that survives the group's kill could keep the pipe open.
+        self._reader = Thread(target=self._forward_lines, args=(on_line,), name=f"log-{service.name}", daemon=True)
         self._reader.start()
 
     @property
     def pid(self) -> int:
-        """The process id, which is also the group's."""
+        """The id of the process, and of its group."""
         return self._process.pid
 
     @property
     def exit_code(self) -> int | None:
-        """None while it runs; negative for a signal."""
+        """The exit code; None while the process runs, negative if a signal ended it."""
         return self._process.poll()
 
     def wait_until_it_answers(self, should_stop: Callable[[], bool] = lambda: False) -> None:
-        """Return once it answers or `should_stop` says so; raise ServiceStartError if it ends or is too late."""
+        """Return when the service answers, or when `should_stop` returns true.
+
+        Raises ServiceStartError if the service ends or does not answer in time.
+        """
         deadline = time.monotonic() + self.service.start_seconds
         while not should_stop():
             if (exit_code := self.exit_code) is not None:
-                self._reader.join(timeout=1)  # its last words say why
+                self._reader.join(timeout=1)  # so that its last lines are logged
                 raise ServiceStartError(f"{self.service.name} exited with code {exit_code} while starting")
             if self.service.answers():
                 return
@@ -93,7 +96,7 @@ class RunningService:
             time.sleep(_POLL_SECONDS)
 
     def stop(self) -> None:
-        """Ask the program to end, then kill what is left of its group."""
+        """Send SIGTERM, wait up to `stop_seconds`, then kill the process group."""
         if self.exit_code is None:
             self._process.terminate()
             with suppress(subprocess.TimeoutExpired):
@@ -102,12 +105,12 @@ class RunningService:
         self._reader.join(timeout=1)
 
     def kill(self) -> None:
-        """End the whole group at once, whatever it does."""
+        """Kill the process group at once."""
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
-    def _read(self, on_line: Callable[[str], None]) -> None:
+    def _forward_lines(self, on_line: Callable[[str], None]) -> None:
         assert self._process.stdout is not None  # noqa: S101 - asked for above
         with self._process.stdout as lines:
             for line in lines:

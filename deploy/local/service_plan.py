@@ -1,6 +1,6 @@
-"""Plans the stack for the given settings: which programs start, in which order, with which environment.
+"""Decides for the given settings which services start, in which order, with which environment.
 
-A server that the settings name is used instead of starting one.
+If the settings name a Redis or a storage, that one is used and none is started.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from urllib.request import ProxyHandler, build_opener
 
 from deploy.local.private_files import Credentials, load_or_make_credentials, make_private_folder
 from deploy.local.processes import Service
-from deploy.local.seaweedfs import PORT_OFFSETS, seaweedfs_service, sockets_of_others, storage_url
-from deploy.local.valkey import valkey_service, valkey_url
+from deploy.local.servers.seaweedfs import PORT_OFFSETS, seaweedfs_service, sockets_of_others, storage_url
+from deploy.local.servers.valkey import valkey_service, valkey_url
 from shared.settings import Settings, split_names
 
-# Any of these means that an external storage is used.
+# If one of these is set, an external storage is used.
 _STORAGE_SETTINGS = {"s3_endpoint_url", "s3_access_key_id", "s3_secret_access_key", "s3_region"}
 
-# After kill -9 the API's processes notice within a second that their parent is gone; until then they keep their port.
+# After kill -9 the API's processes need up to a second to notice that their parent is gone. They keep the port so long.
 _PORT_PATIENCE_SECONDS = 3.0
 
 API_COMMAND = ("-m", "gunicorn", "--config", "python:api.server.gunicorn_conf", "api.wsgi:app")
@@ -46,7 +46,7 @@ def api_url(settings: Settings) -> str:
 
 
 def plan_servers(settings: Settings) -> tuple[list[Service], dict[str, str]]:
-    """Return the servers to start, and the settings by which our programs reach them.
+    """Return the servers to start, and the settings with which the API and the worker reach them.
 
     Raises PortTakenError.
     """
@@ -54,11 +54,11 @@ def plan_servers(settings: Settings) -> tuple[list[Service], dict[str, str]]:
     credentials = load_or_make_credentials(settings.state_folder / "credentials.json")
     servers: list[Service] = []
     if _has_own_valkey(settings):
-        _check_port("VALKEY_PORT", settings.valkey_port)
+        _require_free_port("VALKEY_PORT", settings.valkey_port)
         folder = settings.state_folder / "valkey"
         servers.append(valkey_service(folder=folder, port=settings.valkey_port, password=credentials.redis_password))
     if _has_own_storage(settings):
-        _check_port("STORAGE_PORT", settings.storage_port, PORT_OFFSETS)
+        _require_free_port("STORAGE_PORT", settings.storage_port, PORT_OFFSETS)
         if others := sockets_of_others(settings.storage_port):
             raise PortTakenError(f"{others[0]} belongs to another user; set STORAGE_PORT to another port")
         servers.append(
@@ -72,23 +72,23 @@ def plan_servers(settings: Settings) -> tuple[list[Service], dict[str, str]]:
                 export_buckets=split_names(settings.export_buckets),
             )
         )
-    return servers, ways_to_servers(settings, credentials)
+    return servers, server_settings(settings, credentials)
 
 
-def ways_to_servers(settings: Settings, credentials: Credentials) -> dict[str, str]:
-    """Return the addresses and credentials of the servers that are started here, as settings."""
-    told: dict[str, str] = {}
+def server_settings(settings: Settings, credentials: Credentials) -> dict[str, str]:
+    """Return the addresses and credentials of the servers that are started here, as environment variables."""
+    variables: dict[str, str] = {}
     if _has_own_valkey(settings):
-        told["REDIS_URL"] = valkey_url(port=settings.valkey_port, password=credentials.redis_password)
+        variables["REDIS_URL"] = valkey_url(port=settings.valkey_port, password=credentials.redis_password)
     if _has_own_storage(settings):
-        told["S3_ENDPOINT_URL"] = storage_url(port=settings.storage_port)
-        told["S3_ACCESS_KEY_ID"] = credentials.storage_access_key_id
-        told["S3_SECRET_ACCESS_KEY"] = credentials.storage_secret_access_key
-    return told
+        variables["S3_ENDPOINT_URL"] = storage_url(port=settings.storage_port)
+        variables["S3_ACCESS_KEY_ID"] = credentials.storage_access_key_id
+        variables["S3_SECRET_ACCESS_KEY"] = credentials.storage_secret_access_key
+    return variables
 
 
 def _room_for_one_owner(state_folder: Path) -> int:
-    """Return the bytes of the disk that one owner may fill: four fifths of what the storage has and what is free."""
+    """Return the bytes that one owner may store: four fifths of the storage's current size and the free disk space."""
     state_folder.mkdir(parents=True, exist_ok=True)
     used = sum(path.stat().st_size for path in (state_folder / "storage").rglob("*") if path.is_file())
     return (used + shutil.disk_usage(state_folder).free) * 4 // 5
@@ -102,15 +102,15 @@ def _has_own_storage(settings: Settings) -> bool:
     return not _STORAGE_SETTINGS & settings.model_fields_set
 
 
-def plan_programs(settings: Settings, told: dict[str, str]) -> list[Service]:
-    """Return the API and the worker.
+def plan_programs(settings: Settings, server_variables: dict[str, str]) -> list[Service]:
+    """Return the services of the API and the worker.
 
     Raises PortTakenError.
     """
-    _check_port("API_PORT", settings.api_port, host=settings.api_host)
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1", **told}
+    _require_free_port("API_PORT", settings.api_port, host=settings.api_host)
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", **server_variables}
     if "log_format" not in settings.model_fields_set:
-        environment["LOG_FORMAT"] = "text"  # people read it here
+        environment["LOG_FORMAT"] = "text"  # for people who read it in a terminal
     if _has_own_storage(settings) and "max_stored_bytes_per_owner" not in settings.model_fields_set:
         environment["MAX_STORED_BYTES_PER_OWNER"] = str(_room_for_one_owner(settings.state_folder))
     ready_url = f"{api_url(settings)}/readyz"
@@ -120,18 +120,18 @@ def plan_programs(settings: Settings, told: dict[str, str]) -> list[Service]:
             command=(sys.executable, *API_COMMAND),
             folder=Path.cwd(),
             environment=environment,
-            answers=lambda: _answers(ready_url),
+            answers=lambda: _is_ready(ready_url),
             start_seconds=120,
-            stop_seconds=8,  # event streams would stay open for ever
+            stop_seconds=8,  # open event streams would delay the stop without end
         ),
         Service(
             name="worker",
             command=(sys.executable, *WORKER_COMMAND, *WORKER_OPTIONS),
             folder=Path.cwd(),
             environment=environment,
-            answers=lambda: True,  # the API's /readyz tells when a worker has come
+            answers=lambda: True,  # the API's /readyz says when a worker is available
             start_seconds=120,
-            stop_seconds=8,  # it hands its jobs back within 5
+            stop_seconds=8,  # it returns its jobs to the queue within 5
         ),
     ]
 
@@ -139,7 +139,7 @@ def plan_programs(settings: Settings, told: dict[str, str]) -> list[Service]:
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
     """Return whether a server could listen on the TCP port now."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        # As the servers do: a former run's connections in TIME_WAIT do not matter.
+        # As the servers do: connections of an earlier run in TIME_WAIT do not block the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -148,8 +148,8 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
     return True
 
 
-def _check_port(setting: str, port: int, offsets: Sequence[int] = (0,), host: str = "127.0.0.1") -> None:
-    """Wait a moment for ports to become free.
+def _require_free_port(setting: str, port: int, offsets: Sequence[int] = (0,), host: str = "127.0.0.1") -> None:
+    """Check that the ports are free; wait up to _PORT_PATIENCE_SECONDS for them.
 
     Raises PortTakenError.
     """
@@ -163,7 +163,7 @@ def _check_port(setting: str, port: int, offsets: Sequence[int] = (0,), host: st
         time.sleep(0.1)
 
 
-def _answers(url: str) -> bool:
+def _is_ready(url: str) -> bool:
     try:
         with build_opener(ProxyHandler({})).open(url, timeout=2) as response:
             return bool(response.status == 200)

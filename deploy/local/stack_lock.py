@@ -1,4 +1,7 @@
-"""One stack a clone: a lock that the kernel frees when its holder dies, and in it the URL of the one that runs."""
+"""Allows one running stack per clone, with a file lock that the kernel releases when its holder dies.
+
+The lock file contains the URL of the running stack.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +17,18 @@ _NAME = "stack.lock"
 
 
 class AlreadyRunningError(Exception):
-    """A stack of this clone runs already; `url` is its address."""
+    """A stack of this clone is already running at `url`."""
 
     def __init__(self, url: str) -> None:
-        super().__init__(f"a stack of this clone runs already at {url}")
+        super().__init__(f"a stack of this clone is already running at {url}")
         self.url = url
 
 
 @contextmanager
 def hold_stack_lock(state_folder: Path, url: str) -> Iterator[None]:
-    """Be the one stack of this clone, and say where.
+    """Hold the lock, and write the URL into it.
 
-    Raises AlreadyRunningError; ServiceStartError where the folder cannot be had.
+    Raises AlreadyRunningError, or ServiceStartError if the state folder cannot be used.
     """
     try:
         lock = (make_private_folder(state_folder) / _NAME).open("a+", encoding="utf-8")

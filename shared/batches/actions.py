@@ -37,12 +37,12 @@ class BatchActions:
         jobs_at_once: int = JOBS_AT_ONCE,
     ) -> None:
         self._scripts = Scripts(client or connect(settings), settings.redis_prefix)
-        self._retention_ms = int(settings.retention_days * 86_400_000)
+        self._retention_ms = settings.retention_ms
         self._letters_at_once, self._jobs_at_once = letters_at_once, jobs_at_once
 
     def cancel(self, batch_id: str) -> Batch:
         """Cancel all items that wait, are queued or run. Raises BatchNotFoundError, BatchStateError."""
-        before, record = self._scripts.run("batches/begin_cancel", batch_id)
+        before, record = self._scripts.run("batches/begin_cancel", batch_id=batch_id)
         # A cancel that another process began and did not finish is finished here.
         if not _is_canceling(record):
             _check_state(before, {BatchState.READING, BatchState.RUNNING}, "canceled")
@@ -68,7 +68,11 @@ class BatchActions:
         more = True
         while more:
             told, record = self._scripts.run(
-                "batches/advance_change", batch_id, self._letters_at_once, self._jobs_at_once, self._retention_ms
+                "batches/advance_change",
+                batch_id=batch_id,
+                letters_at_once=self._letters_at_once,
+                jobs_at_once=self._jobs_at_once,
+                retention_ms=self._retention_ms,
             )
             more = bool(int(told))
         if not record:
@@ -80,16 +84,16 @@ class BatchActions:
 
         Raises BatchNotFoundError, BatchStateError.
         """
-        before = self._scripts.run("batches/delete", batch_id)
+        before = self._scripts.run("batches/delete", batch_id=batch_id)
         if before == "canceling":
             self.finish_change(batch_id)
-            before = self._scripts.run("batches/delete", batch_id)
+            before = self._scripts.run("batches/delete", batch_id=batch_id)
         _check_state(before, {BatchState.ENDED, BatchState.CANCELED}, "deleted")
         self.forget_jobs(batch_id)
 
     def forget_jobs(self, batch_id: str) -> None:
         """Delete the records of a deleted batch's ended jobs, in parts."""
-        while int(self._scripts.run("batches/forget_jobs", batch_id, self._jobs_at_once)):
+        while int(self._scripts.run("batches/forget_jobs", batch_id=batch_id, max_jobs=self._jobs_at_once)):
             pass
 
     def advance_rerun(self, batch: Batch, *, next_number: int, outdated: Mapping[int, str]) -> bool:
@@ -99,15 +103,25 @@ class BatchActions:
         faster.
         """
         assert batch.rerun  # noqa: S101 - the caller checks it
-        flat = [part for number, made in sorted(outdated.items()) for part in (number, made)]
-        told = (batch.rerun.versions_json, batch.rerun.next_number, next_number)
-        return bool(self._scripts.run("batches/advance_rerun", batch.id, *told, self._retention_ms, *flat))
+        numbers = sorted(outdated)
+        return bool(
+            self._scripts.run(
+                "batches/advance_rerun",
+                batch_id=batch.id,
+                versions=batch.rerun.versions_json,
+                first_number=batch.rerun.next_number,
+                next_number=next_number,
+                retention_ms=self._retention_ms,
+                numbers=numbers,
+                made_by=[outdated[number] for number in numbers],
+            )
+        )
 
     def _begin_retry_or_rerun(self, batch_id: str, versions_json: str) -> Batch:
-        begun, record = self._scripts.run("batches/begin_retry_or_rerun", batch_id, versions_json)
+        begun, record = self._scripts.run("batches/begin_retry_or_rerun", batch_id=batch_id, versions=versions_json)
         if begun == "canceling":
             self.finish_change(batch_id)
-            begun, record = self._scripts.run("batches/begin_retry_or_rerun", batch_id, versions_json)
+            begun, record = self._scripts.run("batches/begin_retry_or_rerun", batch_id=batch_id, versions=versions_json)
         if not record:
             raise BatchNotFoundError("There is no such batch.")
         if begun != "yes":

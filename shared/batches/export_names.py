@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -15,6 +14,7 @@ from shared.audio_formats import FORMATS
 from shared.batches.model import Export
 from shared.batches.stored_items import StoredItem
 from shared.errors import RequestInvalidError
+from shared.file_names import UNSAFE_CHARACTERS, visible_name
 
 FIELDS = ("track", "number", "stem", "format")
 
@@ -26,9 +26,6 @@ MAX_KEY_BYTES = 1024
 MARK_BYTES = 8
 """Bytes of the digest that marks a name as taken. If two digests were equal by chance, a track would get its number
 appended without need."""
-
-UNSAFE = frozenset('\\:*?"<>|')
-"""Characters that some file systems refuse in names."""
 
 
 def check_template(template: str) -> str:
@@ -105,7 +102,5 @@ def _mark(export: Export, item: StoredItem) -> str | None:
 
 
 def _clean(part: str) -> str:
-    # Category C: control, format (which can reverse text), surrogate and unassigned characters.
-    kept = (c for c in unicodedata.normalize("NFC", part) if unicodedata.category(c)[0] != "C")
     # Strip dots and blanks: `..` leaves the folder, `.name` is hidden, and some systems drop them at the end.
-    return "".join("_" if c in UNSAFE else c for c in kept).strip(". ")
+    return "".join("_" if c in UNSAFE_CHARACTERS else c for c in visible_name(part)).strip(". ")

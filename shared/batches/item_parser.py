@@ -21,9 +21,10 @@ from shared.batches.model import BatchRequest, Manifest
 from shared.batches.stored_items import StoredItem
 from shared.errors import FieldsInvalidError, SourceMissingError, SourceRefusedError, StemqueueError, TransientError
 from shared.jobs.options import ItemOptions, SourceWish, clean_filename, group_parts, validate
+from shared.jobs.source_buckets import check_source_bucket
 from shared.jobs.uploads import UploadStore
 from shared.queue.engine_catalog import Choice, EngineCatalog
-from shared.settings import Settings, split_names
+from shared.settings import Settings
 from shared.storage.object_storage import ObjectStorage
 
 IDENTIFIER = re.compile("[0-9a-f]{32}")
@@ -45,12 +46,12 @@ class ItemParser:
         self._uploads = uploads
         self._catalog = catalog
         self._batch = request
-        self._buckets = split_names(settings.s3_source_buckets)
+        self._settings = settings
         self._choices: dict[str, Choice | StemqueueError] = {}
 
     def parse(self, lines: Sequence[ManifestLine], first_number: int) -> list[StoredItem]:
         """Return the items of some lines, numbered from `first_number`. Raises StoreUnavailableError."""
-        uploads = self._look_up(lines)
+        uploads = self._read_uploads(lines)
         return [self._item(line, first_number + i, uploads) for i, line in enumerate(lines)]
 
     def _item(self, line: ManifestLine, number: int, uploads: Mapping[str, Mapping[str, str]]) -> StoredItem:
@@ -72,8 +73,7 @@ class ItemParser:
         if wish.url:
             raise SourceRefusedError("A batch does not download URLs. Upload the file, or put it into storage.")
         if wish.s3:
-            if wish.s3.bucket not in self._buckets:
-                raise SourceRefusedError("This server does not accept mixtures from that bucket.")
+            check_source_bucket(self._settings, wish.s3.bucket)
             return {"key": wish.s3.key, "filename": clean_filename(wish.s3.key), "bucket": wish.s3.bucket}
         fields = uploads.get(wish.upload_id or "")
         if fields is None or fields.get("owner") != self._batch.owner:
@@ -89,20 +89,9 @@ class ItemParser:
         return {name: value for name, value in source.items() if value != ""}
 
     def _request(self, wish: ItemWish) -> dict[str, Any]:
-        choice, excerpt = self._choice(wish), wish.excerpt
-        request = {
-            "engine": choice.engine,
-            "preset": choice.preset,
-            "parameters": wish.parameters,
-            "stems": wish.stems,
-            "format": wish.format,
-            "format_options": wish.format_options.model_dump(exclude_none=True),
-            "excerpt_start_seconds": excerpt.start_seconds if excerpt else None,
-            "excerpt_duration_seconds": excerpt.duration_seconds if excerpt else None,
-            "metadata": wish.metadata,
-            "no_cache": wish.no_cache,
-        }
-        return {name: value for name, value in request.items() if value not in (None, {}, False)}
+        choice = self._choice(wish)
+        members = wish.request_members(engine=choice.engine, preset=choice.preset)
+        return {name: value for name, value in members.items() if value not in (None, {}, False)}
 
     def _choice(self, wish: ItemWish) -> Choice:
         # Most items of a batch have the same options, so each combination is checked once.
@@ -110,12 +99,7 @@ class ItemParser:
         wanted = json.dumps([wish.engine, wish.preset, wish.parameters, wish.stems], sort_keys=True)
         if wanted not in known:
             try:
-                known[wanted] = self._catalog.choose(
-                    engine=wish.engine,
-                    preset=wish.preset,
-                    parameters=wish.parameters,
-                    stems=tuple(wish.stems) if wish.stems else None,
-                )
+                known[wanted] = self._catalog.choose(wish)
             except FieldsInvalidError as error:
                 known[wanted] = error
         choice = known[wanted]
@@ -123,14 +107,14 @@ class ItemParser:
             raise choice
         return choice
 
-    def _look_up(self, lines: Sequence[ManifestLine]) -> dict[str, dict[str, str]]:
+    def _read_uploads(self, lines: Sequence[ManifestLine]) -> dict[str, dict[str, str]]:
         named = []
         for line in lines:
             source = (line.values or {}).get("source")
             upload_id = source.get("upload_id") if isinstance(source, dict) else None
             if isinstance(upload_id, str) and IDENTIFIER.fullmatch(upload_id):
                 named.append(upload_id)
-        return self._uploads.read_many(named) if named else {}
+        return self._uploads.read_uploads(named) if named else {}
 
 
 def with_defaults(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:

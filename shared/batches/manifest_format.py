@@ -60,28 +60,21 @@ def read_lines(
     """
     for raw, end in _split(blocks, offset):
         number += 1
-        text = error = None
-        if raw is None:
-            error = f"The line is longer than {MAX_LINE_BYTES:,} bytes."
-        else:
-            try:
-                text = _decode(raw, is_first=end - len(raw) <= 1, any_bytes=has_paths and form == "csv")
-            except UnicodeDecodeError:
-                error = "The line is not UTF-8."
+        text, error = _decode(raw, end, any_bytes=has_paths and form == "csv")
         if text is not None and not text.strip():
             continue
         if form == "csv" and header is None:
             if text is None:
                 raise ManifestInvalidError(f"The manifest's header cannot be read. {error}")
             header = read_header(text, has_paths=has_paths)
-        elif text is None:
-            yield ManifestLine(number, end, error=error)
-        else:
+            continue
+        values = None
+        if text is not None:
             try:
-                values = _json_values(text) if form == "jsonl" or header is None else _csv_values(text, header)
-                yield ManifestLine(number, end, values=values)
+                values = _csv_values(text, header) if form == "csv" and header else _json_values(text)
             except LineError as refused:
-                yield ManifestLine(number, end, error=str(refused))
+                error = str(refused)
+        yield ManifestLine(number, end, values=values, error=error)
 
 
 def read_header(text: str, *, has_paths: bool = False) -> Header:
@@ -107,9 +100,17 @@ def read_header(text: str, *, has_paths: bool = False) -> Header:
     return Header(tuple(names), delimiter)
 
 
-def _decode(raw: bytes, *, is_first: bool, any_bytes: bool) -> str:
-    errors = "surrogateescape" if any_bytes else "strict"
-    return raw.decode("utf-8-sig" if is_first else "utf-8", errors).strip("\r\n")
+def _decode(raw: bytes | None, end: int, *, any_bytes: bool) -> tuple[str | None, str | None]:
+    """Return a line's text, or None and what is wrong with the line. `raw` and `end` come from `_split`."""
+    if raw is None:
+        return None, f"The line is longer than {MAX_LINE_BYTES:,} bytes."
+    # Only the manifest's first line may begin with a byte order mark.
+    is_first = end - len(raw) <= 1
+    try:
+        text = raw.decode("utf-8-sig" if is_first else "utf-8", "surrogateescape" if any_bytes else "strict")
+    except UnicodeDecodeError:
+        return None, "The line is not UTF-8."
+    return text.strip("\r\n"), None
 
 
 def _is_text(text: str) -> bool:

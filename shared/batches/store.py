@@ -1,16 +1,19 @@
-"""Creates, reads and changes batches' records in Redis: a hash, a letter for each item, and results not yet in storage.
+"""Creates, reads and restores batches' records in Redis.
 
-Each change is one Lua script. The scripts that change a job's state also change the counts of its batch.
+A record is a hash, a letter for each item, and the results that are not in storage yet. Each change is one Lua script;
+the scripts that change a job's state also change the counts of its batch. feeding.py changes the records while a batch
+is processed, actions.py changes whole batches for clients.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import cast
 
 import redis
 
+from shared.batches.feeding import BatchFeeding
 from shared.batches.model import Batch, BatchRequest, ItemState, batch_of
 from shared.errors import BatchNotFoundError, SourceMissingError
 from shared.fifo_cache import FifoCache
@@ -25,9 +28,9 @@ CACHED_BATCHES = 1_000
 
 
 class BatchStore:
-    """The batches' records. Every method may raise StoreUnavailableError.
+    """The batches' records. `feeding` changes them while their items are read and processed.
 
-    Methods that return a batch may raise RecordTooNewError.
+    Every method may raise StoreUnavailableError; those that return a batch, RecordTooNewError.
     """
 
     def __init__(self, settings: Settings, client: redis.Redis | None = None) -> None:
@@ -35,14 +38,12 @@ class BatchStore:
         self._prefix = settings.redis_prefix
         self._scripts = Scripts(self._redis, settings.redis_prefix)
         self._known = FifoCache[str, Batch](CACHED_BATCHES)
-        self._retention_ms = int(settings.retention_days * 86_400_000)
         self._admission = Admission(settings, self._redis)
+        self.feeding = BatchFeeding(settings, self._redis)
 
-    # Clients
-
-    def demand_room(self, owner: str) -> None:
+    def require_record_room(self, owner: str) -> None:
         """Raise RecordsQuotaError or StoreFullError if a new batch of the owner would be refused."""
-        self._admission.demand_room(owner)
+        self._admission.require_record_room(owner)
 
     def create(self, batch_id: str, request: BatchRequest) -> Batch:
         """Accept a batch. If a batch with this id was accepted before, return that batch.
@@ -52,25 +53,25 @@ class BatchStore:
         """
         answer, *record = self._scripts.run(
             "batches/create",
-            batch_id,
-            request.owner,
-            request.to_json(),
-            request.manifest.upload_id,
-            int(bool(request.export)),
-            *self._admission.record_limits(),
+            batch_id=batch_id,
+            owner=request.owner,
+            request=request.to_json(),
+            upload_id=request.manifest.upload_id,
+            exports=request.export is not None,
+            **self._admission.record_limits(),
         )
-        self._admission.demand(answer)
+        self._admission.raise_if_refused(answer)
         if answer == "upload_gone":
             raise SourceMissingError("The upload no longer exists. Upload the manifest again.")
         return batch_from_flat(batch_id, record[0])
 
-    def read(self, batch_id: str) -> Batch:
+    def read_batch(self, batch_id: str) -> Batch:
         """Return the batch, in one call to Redis. Raises BatchNotFoundError.
 
         If this process has cached the record's present version, Redis does not send the record again.
         """
         known = self._known.get(batch_id)
-        record = self._scripts.run("batches/read", batch_id, known and known.version)
+        record = self._scripts.run("batches/read", batch_id=batch_id, known_version=known and known.version)
         if record is None:
             self._known.forget(batch_id)
             raise BatchNotFoundError("There is no such batch.")
@@ -87,7 +88,7 @@ class BatchStore:
             raise BatchNotFoundError("starting_after names a batch that no longer exists.")
         return found
 
-    def read_many(self, batch_ids: Iterable[str]) -> list[Batch]:
+    def read_batches(self, batch_ids: Iterable[str]) -> list[Batch]:
         """Return the batches that still exist, in the given order."""
         ids = list(batch_ids)
         pipeline = self._redis.pipeline(transaction=False)
@@ -96,12 +97,12 @@ class BatchStore:
         records = cast("list[Mapping[str, str]]", guarded(pipeline.execute))
         return [Batch.from_record(i, r) for i, r in zip(ids, records, strict=True) if r]
 
-    def letters(self, batch_id: str, numbers: range) -> str:
+    def read_letters(self, batch_id: str, numbers: range) -> str:
         """Return the letters of a range of items; fewer if the batch has fewer."""
         key = f"{self._prefix}batch:{batch_id}:states"
         return cast(str, guarded(lambda: self._redis.getrange(key, numbers.start - 1, numbers.stop - 2)))
 
-    def results(self, batch_id: str, numbers: Sequence[int]) -> dict[int, str]:
+    def read_pending_results(self, batch_id: str, numbers: Sequence[int]) -> dict[int, str]:
         """Return the items' results that are not in storage yet."""
         if not numbers:
             return {}
@@ -125,122 +126,9 @@ class BatchStore:
     def holds_job(self, job_id: str) -> bool:
         """Return whether a job belongs to an existing batch, according to its id."""
         batch_id, number = batch_of(job_id)
-        return number > 0 and bool(self.letters(batch_id, range(number, number + 1)))
+        return number > 0 and bool(self.read_letters(batch_id, range(number, number + 1)))
 
-    # Batch feeders
-
-    def live_ids(self) -> list[str]:
-        """Return the batches that still have background work."""
-        key = f"{self._prefix}batches:live"
-        return cast("list[str]", guarded(lambda: self._redis.zrange(key, 0, -1)))
-
-    def lock(self, batch_id: str, holder: str, seconds: float) -> bool:
-        """Take or renew the lock on a batch for some seconds, or release it (0); False if another holder has it."""
-        return bool(self._scripts.run("batches/lock", batch_id, holder, int(seconds * 1000)))
-
-    def append_items(
-        self,
-        batch: Batch,
-        *,
-        cursor: str,
-        letters: str,
-        uploads: Sequence[str],
-        is_last: bool,
-        marks: Sequence[str] = (),
-        error: Mapping[str, Any] | None = None,
-    ) -> bool:
-        """Add the items that were read after `batch.cursor`, and the marks of their export names.
-
-        Returns False if another feeder was faster. Raises RecordsQuotaError, StoreFullError.
-        """
-        answer = self._scripts.run(
-            "batches/append_items",
-            batch.id,
-            batch.cursor,
-            cursor,
-            letters,
-            int(is_last),
-            json.dumps(error) if error else None,
-            self._retention_ms,
-            *(self._admission.record_limits() if letters else (0, 0)),
-            len(uploads),
-            *uploads,
-            *marks,
-        )
-        self._admission.demand(answer)
-        return bool(answer == "ok")
-
-    def taken_marks(self, batch: Batch, marks: Sequence[str]) -> list[bool] | None:
-        """Return which marks belong to items before `batch.cursor`; None if another feeder has read further since."""
-        is_there, *taken = self._scripts.run("batches/taken_names", batch.id, batch.cursor, *marks)
-        return [bool(int(t)) for t in taken] if int(is_there) else None
-
-    def next_numbers(self, batch_id: str, window: int) -> list[int]:
-        """Return the next items to create jobs for, so that `window` jobs of the batch are queued or running."""
-        return [int(n) for n in self._scripts.run("batches/next_items", batch_id, window)]
-
-    def end_item(self, batch_id: str, number: int, result: str) -> None:
-        """End a waiting item for which no job can be created."""
-        self._scripts.run("batches/end_item", batch_id, number, result, self._retention_ms)
-
-    def ended_numbers(self, batch_id: str, limit: int) -> list[int]:
-        """Return items whose jobs have ended and still have records in Redis."""
-        key = f"{self._prefix}batch:{batch_id}:ended"
-        found = cast("list[str]", guarded(lambda: self._redis.srandmember(key, limit)))
-        return sorted(int(n) for n in found)
-
-    def compact(
-        self,
-        batch_id: str,
-        number: int,
-        *,
-        job_version: int,
-        result: str,
-        letter: str,
-        audio_seconds: float,
-        stored_bytes: int,
-        unneeded_bytes: int,
-        upload_id: str | None,
-        made_by: str,
-    ) -> bool:
-        """Replace an ended job's record by its item's result; False if the job changed in the meantime.
-
-        `audio_seconds` and `stored_bytes` are the differences from the item's earlier result; `unneeded_bytes` is
-        the size of outputs that the item no longer needs.
-        """
-        answer = self._scripts.run(
-            "batches/compact_job",
-            batch_id,
-            number,
-            job_version,
-            result,
-            letter,
-            int(audio_seconds * 1000),
-            stored_bytes,
-            unneeded_bytes,
-            upload_id,
-            made_by,
-            self._retention_ms,
-        )
-        return bool(answer)
-
-    def pending_results(self, batch_id: str) -> list[int]:
-        """Return the items whose results are only in Redis."""
-        key = f"{self._prefix}batch:{batch_id}:results"
-        return sorted(int(n) for n in cast("list[str]", guarded(lambda: self._redis.hkeys(key))))
-
-    def forget_stored_results(
-        self, batch_id: str, chunk: int, *, before: str | None, version: str, results: Mapping[int, str]
-    ) -> bool:
-        """Delete results that are now in storage in this version; False if another version was first."""
-        flat = [part for number, result in results.items() for part in (number, result)]
-        return bool(self._scripts.run("batches/results_stored", batch_id, chunk, before, version, *flat))
-
-    def mark_idle(self, batch_id: str) -> bool:
-        """Remove a batch from the live batches if it has no background work left."""
-        return bool(self._scripts.run("batches/mark_idle", batch_id))
-
-    # Garbage collection and rebuild
+    # The methods below serve garbage collection and the restoring of lost records.
 
     def expired_ids(self, limit: int) -> list[str]:
         """Return ended batches whose retention period is over."""
@@ -251,7 +139,7 @@ class BatchStore:
     def release_uploads(self, batch_id: str, uploads: Sequence[str]) -> None:
         """Record that a batch that is being deleted no longer needs these uploads."""
         if uploads:
-            self._scripts.run("batches/release_uploads", batch_id, *uploads)
+            self._scripts.run("uploads/release_from_batch", batch_id=batch_id, uploads=uploads)
 
     def put_result(self, batch_id: str, number: int, result: str) -> None:
         """Store an item's result for a batch that is being restored."""
@@ -266,7 +154,7 @@ class BatchStore:
     def hold_uploads(self, batch_id: str, uploads: Sequence[str]) -> None:
         """Record that a batch that is being restored needs these uploads."""
         if uploads:
-            self._scripts.run("batches/hold_uploads", batch_id, *uploads)
+            self._scripts.run("uploads/hold_for_batch", batch_id=batch_id, uploads=uploads)
 
     def put_marks(self, batch_id: str, marks: Sequence[str]) -> None:
         """Store the marks of export names for a batch that is being restored."""
@@ -289,17 +177,17 @@ class BatchStore:
         """Restore a batch's record; False if there is a record already."""
         answer = self._scripts.run(
             "batches/restore",
-            batch_id,
-            request.owner,
-            request.to_json(),
-            letters,
-            cursor,
-            int(audio_seconds * 1000),
-            stored_bytes,
-            int(bool(request.export)),
-            fence,
-            json.dumps(counts),
-            json.dumps(made),
+            batch_id=batch_id,
+            owner=request.owner,
+            request=request.to_json(),
+            letters=letters,
+            cursor=cursor,
+            audio_ms=int(audio_seconds * 1000),
+            output_bytes=stored_bytes,
+            exports=request.export is not None,
+            fence=fence,
+            counts=json.dumps(counts),
+            made=json.dumps(made),
         )
         return bool(answer)
 

@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Any
 
 from shared.batches.model import numbers_of
-from shared.jobs.model import Job, JobState
+from shared.jobs.model import Job, JobState, separated_seconds
 from shared.storage.object_storage import ObjectStorage
 from shared.stored_records import read_members
 
@@ -69,6 +69,11 @@ class Result:
     error_code: str | None = None
     error_message: str | None = None
 
+    @property
+    def separated_seconds(self) -> float:
+        """How many seconds of audio were separated; 0 without stems."""
+        return (self.duration_seconds or 0.0) if self.stems else 0.0
+
     def to_text(self) -> str:
         """Return the values as a JSON list, in the order of the fields. New fields must come last."""
         values = [getattr(self, f.name) for f in fields(self)]
@@ -90,7 +95,7 @@ class Result:
         return cls(
             attempts=job.attempt,
             fence=job.fence if succeeded else 0,
-            duration_seconds=_audio_seconds(job) or probed.get("duration_seconds"),
+            duration_seconds=separated_seconds(job.outputs) or probed.get("duration_seconds"),
             seconds=(report.get("seconds") or {}).get("total"),
             input_sha256=job.request.source.sha256 or probed.get("sha256"),
             engine_version=report.get("engine_version"),
@@ -134,13 +139,13 @@ class BatchObjects:
         content = b"".join(item.to_line() for item in items)
         self._storage.put_bytes(content, items_key(batch_id, chunk), LINES)
 
-    def items(self, batch_id: str, chunk: int, numbers: Sequence[int]) -> list[StoredItem]:
+    def read_items(self, batch_id: str, chunk: int, numbers: Sequence[int]) -> list[StoredItem]:
         """Return some of a chunk's items, in order. Stored items never change, so they are cached."""
         lines = self._lines(items_key(batch_id, chunk))
         first = numbers_of(chunk).start
         return [read_members(StoredItem, json.loads(lines[n - first])) for n in numbers]
 
-    def all_items(self, batch_id: str, chunk: int) -> list[StoredItem]:
+    def read_all_items(self, batch_id: str, chunk: int) -> list[StoredItem]:
         """Return all of a chunk's items."""
         return [read_members(StoredItem, json.loads(line)) for line in self._read_lines(items_key(batch_id, chunk))]
 
@@ -149,15 +154,10 @@ class BatchObjects:
         content = b"".join(f"{number} {text}\n".encode() for number, text in sorted(results.items()))
         self._storage.put_bytes(content, results_key(batch_id, chunk, version), LINES)
 
-    def results(self, batch_id: str, chunk: int, version: str) -> dict[int, str]:
+    def read_results(self, batch_id: str, chunk: int, version: str) -> dict[int, str]:
         """Return a version of a chunk's results, as text."""
         pairs = (line.decode().partition(" ") for line in self._lines(results_key(batch_id, chunk, version)))
         return {int(number): text for number, _, text in pairs}
 
     def _read_lines(self, key: str) -> tuple[bytes, ...]:
         return tuple(b"".join(self._storage.open(key).chunks()).splitlines())
-
-
-def _audio_seconds(job: Job) -> float | None:
-    """Return the seconds of audio that were separated: the length of the longest stem."""
-    return max((float(o.details.get("duration_seconds", 0.0)) for o in job.outputs if o.kind == "stem"), default=None)

@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
+from shared.jobs.claims import Claim
 from shared.jobs.model import Job, JobState, Output
-from shared.jobs.store import Claim
-from shared.storage.object_storage import ObjectStorage, output_key
+from shared.storage.object_keys import output_key
+from shared.storage.object_storage import ObjectStorage
 from shared.stored_records import SCHEMA_VERSION, check_schema
 
 FILENAME = "job.json"

@@ -1,6 +1,6 @@
-"""Estimates a job before it starts: which jobs take alike, and how long the audio may be.
+"""Estimates a job before it starts: how long its audio is, and which earlier jobs took comparable time.
 
-The length is estimated from the file's size alone. The Lua scripts correct the estimates by what finished jobs show.
+The length is estimated from the file's size alone. The Lua scripts correct the estimates with figures of finished jobs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from shared.jobs.model import JobRequest
 
 
 def kind_of(request: JobRequest) -> str:
-    """Return a name that jobs with the same engine, preset and parameters share: they take alike for the same audio."""
+    """Return an id of the engine, preset and parameters. Jobs with the same id take equally long for equal audio."""
     asked = json.dumps([request.preset, dict(request.parameters)], sort_keys=True)
     return f"{request.engine}:{hashlib.sha256(asked.encode()).hexdigest()[:12]}"
 

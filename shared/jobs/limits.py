@@ -5,6 +5,8 @@ The Lua scripts compare the counts with the limits, because they must do so in t
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 import redis
 
 from shared.errors import (
@@ -23,53 +25,72 @@ from shared.settings import Settings
 OWNER_FULL_PAUSE_SECONDS = 15
 """The Retry-After of an owner who has reached the limit of queued jobs."""
 
-
 NO_ROOM_PAUSE_SECONDS = 600
 """The Retry-After of an owner whose quota in storage or Redis is used up. Space becomes free when jobs are deleted or
 expire, and that moment cannot be predicted."""
 
 
+class RecordLimits(TypedDict):
+    """Arguments of scripts that write a new record: bytes of Redis for records. 0 means no limit."""
+
+    max_owner_record_bytes: int
+    max_record_bytes: int
+
+
+class JobLimits(RecordLimits):
+    """Arguments of scripts that queue a job. 0 means no limit, but `max_queued` is always one."""
+
+    max_queued: int
+    max_owner_queued: int
+    max_owner_audio_ms: int
+    max_owner_stored_bytes: int
+
+
+NO_RECORD_LIMITS: RecordLimits = {"max_owner_record_bytes": 0, "max_record_bytes": 0}
+
+
 class Admission:
-    """The limits in the form that the scripts take, and the errors for their answers."""
+    """Gives the Lua scripts their limits, and raises an error if a script's answer is a refusal."""
 
     def __init__(self, settings: Settings, client: redis.Redis) -> None:
         self._settings = settings
         self._redis = client
-        self.max_queued_jobs = settings.max_queued_jobs
         self._memory = RedisMemory(client)
         self._scripts = Scripts(client, settings.redis_prefix)
 
-    def job_limits(self) -> tuple[int, ...]:
-        """Return an owner's limits: queued jobs, ms of audio per day, bytes in storage; then `record_limits`."""
+    def job_limits(self) -> JobLimits:
+        """Return the limits on new jobs. Raises StoreFullError if Redis is too full for new records."""
         settings = self._settings
-        audio_ms = int(settings.max_audio_seconds_per_day * 1000)
-        return (
-            *(settings.max_queued_jobs_per_owner, audio_ms, settings.max_stored_bytes_per_owner),
-            *self.record_limits(),
-        )
+        return {
+            "max_queued": settings.max_queued_jobs,
+            "max_owner_queued": settings.max_queued_jobs_per_owner,
+            "max_owner_audio_ms": int(settings.max_audio_seconds_per_day * 1000),
+            "max_owner_stored_bytes": settings.max_stored_bytes_per_owner,
+            **self.record_limits(),
+        }
 
-    def record_limits(self) -> tuple[int, int]:
-        """Return how many bytes of Redis the records of one owner may take, and those of all owners; 0: no limit.
-
-        Raises StoreFullError if Redis is too full for new records.
-        """
-        self._memory.demand_room()
-        max_bytes = self._memory.filling().max_bytes
-        return int(self._settings.max_redis_share_per_owner * max_bytes), int(ADMITTING_SHARE * max_bytes)
+    def record_limits(self) -> RecordLimits:
+        """Return the limits on all new records. Raises StoreFullError if Redis is too full for new records."""
+        self._memory.require_free_memory()
+        max_bytes = self._memory.memory_use().max_bytes
+        return {
+            "max_owner_record_bytes": int(self._settings.max_redis_share_per_owner * max_bytes),
+            "max_record_bytes": int(ADMITTING_SHARE * max_bytes),
+        }
 
     def repetition_limit(self) -> int:
         """Return how many bytes of Redis an owner's records may take before Idempotency-Keys are no longer kept."""
-        return int(self._settings.max_redis_share_per_owner * self._memory.filling().max_bytes)
+        return int(self._settings.max_redis_share_per_owner * self._memory.memory_use().max_bytes)
 
-    def demand_room(self, owner: str) -> None:
+    def require_record_room(self, owner: str) -> None:
         """Raise StoreFullError or RecordsQuotaError if a new record of this owner would be refused."""
-        self.demand(self._scripts.run("jobs/record_room", owner, *self.record_limits()))
+        self.raise_if_refused(self._scripts.run("jobs/record_room", owner=owner, **self.record_limits()))
 
-    def demand_memory(self) -> None:
+    def require_free_memory(self) -> None:
         """Raise StoreFullError if a new record of any owner would be refused."""
-        self._memory.demand_room()
+        self._memory.require_free_memory()
 
-    def demand(self, answer: str, step_ms: str = "0", *_: str) -> None:
+    def raise_if_refused(self, answer: str, step_ms: str = "0", *_: str) -> None:
         """Raise QueueFullError, StoreFullError or a QuotaExceededError if the script's answer names a limit.
 
         `step_ms` comes with a full queue: the milliseconds until the next place becomes free.

@@ -7,11 +7,11 @@ describes who writes which field of the record.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal, get_args
 
 from shared.stored_records import check_schema, read_members
 
@@ -52,8 +52,10 @@ TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
 
 TERMINAL = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELED})
 
-PRIORITIES = ("interactive", "bulk")
+Priority = Literal["interactive", "bulk"]
 """A person waits for an interactive job; a bulk job is one of many."""
+
+PRIORITIES: tuple[Priority, ...] = get_args(Priority)
 
 STAGES = ("fetch", "probe", "decode", "separate", "encode", "illustrate", "upload")
 """The stages of a running job, in their order."""
@@ -137,6 +139,11 @@ class Output:
         return replace(self, key=key, details={**self.details, STORAGE_ETAG: etag})
 
 
+def separated_seconds(outputs: Iterable[Output]) -> float:
+    """Return how many seconds of audio were separated: the length of the longest stem; 0 without stems."""
+    return max((float(o.details.get("duration_seconds", 0.0)) for o in outputs if o.kind == "stem"), default=0.0)
+
+
 @dataclass(frozen=True)
 class Job:
     """A job's record as it was at one moment. Times are seconds since 1970 by Redis's clock.
@@ -169,8 +176,8 @@ class Job:
     """Why the job waits for storage; None if it does not."""
     cached: bool = False
     batch_id: str | None = None
-    contents: tuple[str, ...] = ()
-    """The keys of its result in the result cache; a lookup uses the first."""
+    cache_keys: tuple[str, ...] = ()
+    """Under which keys the result cache has its result; a lookup uses the first."""
 
     def output(self, kind: str, name: str) -> Output | None:
         """Return the output of this kind and name, or None."""
@@ -212,7 +219,7 @@ class Job:
             attempt_errors=tuple(json.loads(e) for e in (record.get("attempt_errors") or "").splitlines()),
             cached=record.get("cached") == "1",
             batch_id=record.get("batch") or None,
-            contents=tuple((record.get("content") or "").split()),
+            cache_keys=tuple((record.get("content") or "").split()),
         )
 
     @classmethod

@@ -8,9 +8,8 @@ from __future__ import annotations
 import json
 import math
 import re
-import unicodedata
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -23,8 +22,10 @@ from pydantic import (
     model_validator,
 )
 
-from shared.audio_formats import FormatName, check_options
+from shared.audio_formats import BIT_DEPTH_HELP, BITRATE_HELP, FormatName, check_options
 from shared.errors import FieldsInvalidError, RequestInvalidError
+from shared.file_names import visible_name
+from shared.jobs.model import Priority
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -84,8 +85,8 @@ class Excerpt(Strict):
 class FormatOptions(Strict):
     """How the stems are encoded. The format decides which of the two applies."""
 
-    bit_depth: int | None = Field(None, description="For WAV (16, 24, 32) and FLAC (16, 24)")
-    bitrate_kbps: int | None = Field(None, description="For mp3, ogg, opus and m4a")
+    bit_depth: int | None = Field(None, description=BIT_DEPTH_HELP)
+    bitrate_kbps: int | None = Field(None, description=BITRATE_HELP)
 
 
 class ItemOptions(Strict):
@@ -100,6 +101,22 @@ class ItemOptions(Strict):
     excerpt: Excerpt | None = Field(None, description="The part of the track to separate; null: all of it")
     no_cache: bool = Field(False, description="Separate again, even if an earlier job of yours has the same result")
     metadata: dict[str, JsonValue] = Field({}, description="Any JSON of the client, returned with the job")
+
+    def request_members(self, *, engine: str, preset: str | None) -> dict[str, Any]:
+        """Return the members of a JobRequest that these options determine, with the chosen engine and preset."""
+        excerpt = self.excerpt
+        return {
+            "engine": engine,
+            "preset": preset,
+            "parameters": self.parameters,
+            "stems": tuple(self.stems) if self.stems else None,
+            "format": self.format,
+            "format_options": self.format_options.model_dump(exclude_none=True),
+            "excerpt_start_seconds": excerpt.start_seconds if excerpt else None,
+            "excerpt_duration_seconds": excerpt.duration_seconds if excerpt else None,
+            "metadata": self.metadata,
+            "no_cache": self.no_cache,
+        }
 
     @field_validator("metadata")
     @classmethod
@@ -120,9 +137,7 @@ class ItemOptions(Strict):
 class JobOptions(ItemOptions):
     """The options of a job."""
 
-    priority: Literal["interactive", "bulk"] = Field(
-        "interactive", description="interactive: a person waits for the job; bulk: one of many"
-    )
+    priority: Priority = Field("interactive", description="interactive: a person waits for the job; bulk: one of many")
     webhook_url: str | None = Field(
         None, max_length=2048, description="Receives a webhook when the job ends, if this server sends webhooks"
     )
@@ -172,8 +187,7 @@ def group_parts(values: Mapping[str, Any]) -> dict[str, Any]:
 def clean_filename(name: str) -> str:
     """Return a file name that can be shown and sent in a header: no path, no control characters, limited length."""
     base = name.replace("\\", "/").rsplit("/", 1)[-1]
-    # Category C: control, format (which can reverse text), surrogate and unassigned characters.
-    shown = "".join(c for c in unicodedata.normalize("NFC", base) if unicodedata.category(c)[0] != "C").strip()
+    shown = visible_name(base).strip()
     if len(shown) > MAX_FILENAME_CHARACTERS:
         stem, dot, extension = shown.rpartition(".")
         keep = MAX_FILENAME_CHARACTERS - len(extension) - 1

@@ -33,26 +33,33 @@ class UploadStore:
         Raises StorageQuotaError, RecordsQuotaError, StoreFullError.
         """
         flat = [part for field in fields.items() for part in field]
-        limits = (self._max_bytes, *self._admission.record_limits())
-        answer = self._scripts.run("uploads/add", upload_id, fields["owner"], fields["size_bytes"], *limits, *flat)
-        self._admission.demand(answer)
+        answer = self._scripts.run(
+            "uploads/add",
+            upload_id=upload_id,
+            owner=fields["owner"],
+            size_bytes=fields["size_bytes"],
+            max_owner_stored_bytes=self._max_bytes,
+            fields=flat,
+            **self._admission.record_limits(),
+        )
+        self._admission.raise_if_refused(answer)
 
-    def demand_room(self, owner: str, size_bytes: int) -> None:
+    def require_upload_room(self, owner: str, size_bytes: int) -> None:
         """Raise as `add` does if an upload of this size would be refused, before the client sends it."""
-        self._admission.demand_room(owner)
+        self._admission.require_record_room(owner)
         if self._max_bytes:
             stored = guarded(lambda: self._redis.hget(f"{self._prefix}usage:{owner}", "bytes"))
             if int(cast("str | None", stored) or 0) + size_bytes > self._max_bytes:
-                self._admission.demand("no_room")
+                self._admission.raise_if_refused("no_room")
 
-    def read(self, upload_id: str, owner: str) -> dict[str, str]:
+    def read_upload(self, upload_id: str, owner: str) -> dict[str, str]:
         """Return the fields of an owner's upload. Raises SourceMissingError, also for another owner's upload."""
         fields = cast("dict[str, str]", guarded(lambda: self._redis.hgetall(f"{self._prefix}upload:{upload_id}")))
         if fields.get("owner") != owner:
             raise SourceMissingError("There is no such upload.")
         return fields
 
-    def read_many(self, upload_ids: Sequence[str]) -> dict[str, dict[str, str]]:
+    def read_uploads(self, upload_ids: Sequence[str]) -> dict[str, dict[str, str]]:
         """Return the fields of the uploads that exist, of any owner."""
         pipeline = self._redis.pipeline(transaction=False)
         for upload_id in upload_ids:
@@ -62,13 +69,13 @@ class UploadStore:
 
     def drop(self, upload_id: str) -> None:
         """Delete the record of an upload that no job uses and whose object was deleted."""
-        self._scripts.run("uploads/drop", upload_id)
+        self._scripts.run("uploads/drop", upload_id=upload_id)
 
     def take_abandoned(self, age_seconds: float) -> list[str]:
         """Delete the records of uploads that no job used for `age_seconds`; return the keys of their objects."""
-        return cast("list[str]", self._scripts.run("uploads/take_abandoned", int(age_seconds * 1000)))
+        return cast("list[str]", self._scripts.run("uploads/take_abandoned", age_ms=int(age_seconds * 1000)))
 
-    def known(self, upload_ids: Sequence[str]) -> set[str]:
+    def recorded_ids(self, upload_ids: Sequence[str]) -> set[str]:
         """Return the uploads that have a record."""
         pipeline = self._redis.pipeline(transaction=False)
         for upload_id in upload_ids:

@@ -114,7 +114,7 @@ def rebuild_records(settings: Settings) -> None:
     for _, was_restored in rebuild_jobs(store, storage, batches.holds_job):
         restored += was_restored
         known += not was_restored
-    Collector(settings, storage).adopt()
+    Collector(settings, storage).adopt_storage_instance()
     click.echo(f"{restored} jobs restored, {known} already in Redis")
 
 

@@ -21,9 +21,6 @@ from shared.jobs.store import JobStore
 from shared.storage.object_storage import ObjectStorage
 from shared.storage.server_clock import storage_seconds
 
-DELETE_AT_ONCE = 1000
-"""Keys that are kept in memory while a batch's objects are deleted."""
-
 
 @dataclass(frozen=True)
 class BatchGarbage:
@@ -45,7 +42,7 @@ class BatchGarbage:
         items = BatchItems(self.store, self.batches, self.storage)
         kept: dict[str, set[int]] = {}
         for (batch_id, chunk), numbers in by_chunk.items():
-            for number, fences in items.fences(batch_id, chunk, numbers).items():
+            for number, fences in items.needed_fences(batch_id, chunk, numbers).items():
                 kept[job_id_of(batch_id, number)] = fences
         return kept
 
@@ -54,8 +51,8 @@ class BatchGarbage:
         self.changes.forget_jobs(batch_id)
         for uploads in self._uploads(batch_id):
             self.batches.release_uploads(batch_id, uploads)
-        self._remove_below(f"jobs/{batch_id[:STEM_CHARACTERS]}")
-        self._remove_below(f"{FOLDER}{batch_id}/")
+        self.storage.delete_below(f"jobs/{batch_id[:STEM_CHARACTERS]}")
+        self.storage.delete_below(f"{FOLDER}{batch_id}/")
 
     def remove_stray(self) -> int:
         """Delete old objects of batches without a record, and results that newer versions replaced."""
@@ -84,15 +81,6 @@ class BatchGarbage:
             lines = b"".join(self.storage.open(key).chunks()).splitlines()
             sources = (json.loads(line).get("source") or {} for line in lines)
             yield [s["upload_id"] for s in sources if s.get("upload_id")]
-
-    def _remove_below(self, prefix: str) -> None:
-        keys: list[str] = []
-        for key, _, _ in self.storage.list_keys(prefix):
-            keys.append(key)
-            if len(keys) == DELETE_AT_ONCE:
-                self.storage.delete(keys)
-                keys = []
-        self.storage.delete(keys)
 
 
 def _is_stray(path: list[str], versions: dict[str, str] | None) -> bool:

@@ -44,7 +44,7 @@ class RestoredBatch:
             self.made[made_by(str((item.request or {}).get("engine")), result.engine_version)] += 1
         self.stored_bytes += result.stored_bytes
         self.fence = max(self.fence, result.fence)
-        self.audio_seconds += (result.duration_seconds or 0.0) if result.stems else 0.0
+        self.audio_seconds += result.separated_seconds
 
     def counts(self) -> dict[ItemState, int]:
         """Return the number of items in each state."""
@@ -76,11 +76,11 @@ class BatchRebuild:
         self._batches.put_versions(batch_id, versions)
         restored = RestoredBatch()
         for chunk in range(len(self._chunks(batch_id))):
-            items = self._objects.all_items(batch_id, chunk)
+            items = self._objects.read_all_items(batch_id, chunk)
             self._hold_uploads(batch_id, items)
             if request.export:
                 self._batches.put_marks(batch_id, marks_of(request.export, items))
-            stored = self._objects.results(batch_id, chunk, versions[chunk]) if chunk in versions else {}
+            stored = self._objects.read_results(batch_id, chunk, versions[chunk]) if chunk in versions else {}
             for item in items:
                 restored.add(item, self._result_of(batch_id, item, stored))
             restored.cursor = items[-1].cursor or ""

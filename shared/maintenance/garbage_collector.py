@@ -6,6 +6,7 @@ does not cause the deletion of everything in storage.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
@@ -24,6 +25,7 @@ from shared.errors import (
     SourceMissingError,
 )
 from shared.jobs.archive import FILENAME
+from shared.jobs.deletion import delete_job_objects
 from shared.jobs.model import Job, JobState
 from shared.jobs.store import Deletion, JobStore, new_id
 from shared.jobs.uploads import UploadStore
@@ -31,17 +33,18 @@ from shared.maintenance.batch_garbage import BatchGarbage
 from shared.redis_client.connection import connect, guarded
 from shared.redis_client.scripts import Scripts
 from shared.settings import Settings
-from shared.storage.object_storage import ObjectStorage, job_prefix
+from shared.storage.object_keys import split_output_key
+from shared.storage.object_storage import ObjectStorage
 from shared.storage.server_clock import storage_seconds
 
 log = structlog.get_logger(__name__)
 
 INSTANCE_KEY = "instance"
 
-BATCH = 500
+OBJECTS_AT_ONCE = 500
 """Objects whose records are read in one call. Raising it blocks Redis for longer."""
 
-LISTED = 100
+RECORDS_AT_ONCE = 100
 """Jobs, batches and deletions that are read in one call; a run continues until there are no more."""
 
 
@@ -86,18 +89,18 @@ class Collector:
         done = Collection()
         done.expired_batches = self._expire_batches()
         done.deletions_finished = self._finish_deletions()
-        done.expired_jobs = self._expire()
-        done.uploads = self._abandoned_uploads()
-        knows_storage = self.introduce()
-        done.outputs = self._outputs(knows_storage)
+        done.expired_jobs = self._expire_jobs()
+        done.uploads = self._delete_abandoned_uploads()
+        knows_storage = self.match_instances()
+        done.outputs = self._delete_garbage_outputs(knows_storage)
         if knows_storage:
             done.outputs += self._batch_garbage.remove_stray()
-            done.uploads += self._unrecorded_uploads()
+            done.uploads += self._delete_unrecorded_uploads()
             age = self._settings.upload_abandoned_seconds
             done.multipart_uploads = self._storage.abort_uploads_begun_before(storage_seconds() - age)
         return done
 
-    def introduce(self) -> bool:
+    def match_instances(self) -> bool:
         """Return whether Redis and storage have the same instance id. If both are new, give them one.
 
         If only the storage has an id, Redis lost its data: run `stemqueue-admin rebuild`.
@@ -117,12 +120,12 @@ class Collector:
             log.error("redis and storage do not match: run stemqueue-admin rebuild", storage=found, redis=known)
         return known == found
 
-    def adopt(self) -> None:
+    def adopt_storage_instance(self) -> None:
         """Give Redis the storage's instance id, after the records were rebuilt."""
         try:
             found = b"".join(self._storage.open(INSTANCE_KEY).chunks()).decode()
         except SourceMissingError:
-            self.introduce()
+            self.match_instances()
         else:
             self._set_instance(found)
 
@@ -130,16 +133,14 @@ class Collector:
         """Delete the objects of a job or batch whose record was deleted."""
         if is_batch_id(deletion.job_id):
             self._batch_garbage.remove(deletion.job_id)
+            self._store.deletion_done(deletion)
         else:
-            self._storage.delete_below(job_prefix(deletion.job_id))
-            if deletion.source_key:
-                self._storage.delete([deletion.source_key])
-        self._store.deletion_done(deletion)
+            delete_job_objects(self._store, self._storage, deletion)
 
     def _take_turn(self) -> bool:
         """Return whether it is time to collect and no other worker has begun. The turn expires by itself."""
         every_ms = max(1, int(self._settings.collect_seconds * 1000))
-        return bool(self._scripts.run("maintenance/collector_turn", every_ms))
+        return bool(self._scripts.run("maintenance/collector_turn", turn_ms=every_ms))
 
     def _known_instance(self) -> str | None:
         return cast("str | None", guarded(lambda: self._redis.get(self._instance_key)))
@@ -149,15 +150,15 @@ class Collector:
 
     def _finish_deletions(self) -> int:
         finished = 0
-        while pending := self._store.deletions_pending(LISTED):
+        while pending := self._store.deletions_pending(RECORDS_AT_ONCE):
             for deletion in pending:
                 self.remove(deletion)
             finished += len(pending)
         return finished
 
-    def _expire(self) -> int:
+    def _expire_jobs(self) -> int:
         expired = 0
-        while removed := sum(map(self._expire_job, self._store.expired_ids(LISTED))):
+        while removed := sum(map(self._expire_job, self._store.expired_ids(RECORDS_AT_ONCE))):
             expired += removed
         return expired
 
@@ -171,7 +172,7 @@ class Collector:
 
     def _expire_batches(self) -> int:
         expired = 0
-        while removed := sum(map(self._expire_batch, self._batches.expired_ids(LISTED))):
+        while removed := sum(map(self._expire_batch, self._batches.expired_ids(RECORDS_AT_ONCE))):
             expired += removed
         return expired
 
@@ -183,22 +184,22 @@ class Collector:
             return False
         return True
 
-    def _abandoned_uploads(self) -> int:
+    def _delete_abandoned_uploads(self) -> int:
         removed = 0
         while keys := self._uploads.take_abandoned(self._settings.upload_abandoned_seconds):
             self._storage.delete(keys)
             removed += len(keys)
         return removed
 
-    def _outputs(self, knows_storage: bool) -> int:
+    def _delete_garbage_outputs(self, knows_storage: bool) -> int:
         removed = 0
-        for batch in _batches(self._storage.list_keys("jobs/")):
-            ids = {key.split("/")[1] for key, _ in batch}
-            jobs = {j.id: j for j in self._store.read_many(sorted(ids))}
+        for objects in _in_groups(self._storage.list_keys("jobs/")):
+            ids = {key.split("/")[1] for key, _ in objects}
+            jobs = {j.id: j for j in self._store.read_jobs(sorted(ids))}
             kept = self._batch_garbage.kept_fences([i for i in ids if i not in jobs or jobs[i].batch_id])
             garbage = [
                 key
-                for key, changed_at in batch
+                for key, changed_at in objects
                 if not _is_kept(key, kept) and self._is_garbage(key, changed_at, jobs, knows_storage=knows_storage)
             ]
             self._storage.delete(garbage)
@@ -206,7 +207,7 @@ class Collector:
         return removed
 
     def _is_garbage(self, key: str, changed_at: float, jobs: dict[str, Job], *, knows_storage: bool) -> bool:
-        _, job_id, fence, filename = [*key.split("/", 3), "", "", ""][:4]
+        job_id, fence, filename = split_output_key(key)
         job = jobs.get(job_id)
         if job is None:
             # Perhaps the last upload of a stalled worker, after the job was deleted. Delete it when it is old.
@@ -215,12 +216,12 @@ class Collector:
             return False
         return key not in {o.key for o in job.outputs}
 
-    def _unrecorded_uploads(self) -> int:
+    def _delete_unrecorded_uploads(self) -> int:
         removed = 0
         before = storage_seconds() - self._settings.upload_abandoned_seconds
-        for batch in _batches(self._storage.list_keys("uploads/")):
-            old = [key for key, changed_at in batch if changed_at < before]
-            known = self._uploads.known([key.removeprefix("uploads/") for key in old])
+        for objects in _in_groups(self._storage.list_keys("uploads/")):
+            old = [key for key, changed_at in objects if changed_at < before]
+            known = self._uploads.recorded_ids([key.removeprefix("uploads/") for key in old])
             garbage = [key for key in old if key.removeprefix("uploads/") not in known]
             self._storage.delete(garbage)
             removed += len(garbage)
@@ -228,16 +229,11 @@ class Collector:
 
 
 def _is_kept(key: str, kept: Mapping[str, set[int]]) -> bool:
-    _, job_id, fence, _ = [*key.split("/", 3), "", "", ""][:4]
+    job_id, fence, _ = split_output_key(key)
     return fence.isdigit() and int(fence) in kept.get(job_id, set())
 
 
-def _batches(listing: Iterator[tuple[str, int, float]]) -> Iterator[list[tuple[str, float]]]:
-    batch: list[tuple[str, float]] = []
-    for key, _, changed_at in listing:
-        batch.append((key, changed_at))
-        if len(batch) == BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+def _in_groups(listing: Iterator[tuple[str, int, float]]) -> Iterator[list[tuple[str, float]]]:
+    """Yield keys and modification times, OBJECTS_AT_ONCE at a time."""
+    while objects := [(key, changed_at) for key, _, changed_at in itertools.islice(listing, OBJECTS_AT_ONCE)]:
+        yield objects

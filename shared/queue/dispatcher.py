@@ -94,17 +94,17 @@ class JobQueue:
         Called when a job is submitted or ends, and at intervals. If this process dies before it has sent the messages,
         `rescue` publishes them again.
         """
-        alive_ms = int(self._settings.worker_alive_seconds * 1000)
-        return self._send(self._scripts.run("queue/dispatch", alive_ms))
+        alive_ms = self._settings.worker_alive_ms
+        return self._send(self._scripts.run("queue/dispatch", alive_ms=alive_ms))
 
     def pass_on(self, job_id: str, worker_id: str) -> bool:
         """Publish a received message again if this worker has no free slot for the job and another has one."""
-        alive_ms = int(self._settings.worker_alive_seconds * 1000)
-        return self._send(self._scripts.run("queue/pass_on", job_id, worker_id, alive_ms)) > 0
+        alive_ms = self._settings.worker_alive_ms
+        return self._send(self._scripts.run("queue/pass_on", job_id=job_id, worker_id=worker_id, alive_ms=alive_ms)) > 0
 
     def put_back(self, job_id: str) -> bool:
         """Return a published job to its place in the queue, because the worker cannot claim it now."""
-        return bool(self._scripts.run("queue/put_back", job_id))
+        return bool(self._scripts.run("queue/put_back", job_id=job_id))
 
     def rescue(self, *, with_leases: bool = True) -> Rescue:
         """Return jobs with expired leases and due retries to the queue, and publish unclaimed messages again.
@@ -113,12 +113,12 @@ class JobQueue:
         """
         answer = self._scripts.run(
             "queue/rescue",
-            int(self._settings.unclaimed_seconds * 1000),
-            self._settings.max_losses,
-            int(self._settings.retention_days * 86_400_000),
-            int(self._settings.lease_seconds * 1000),
-            int(self._settings.worker_alive_seconds * 1000),
-            int(with_leases),
+            unclaimed_ms=int(self._settings.unclaimed_seconds * 1000),
+            max_losses=self._settings.max_losses,
+            retention_ms=self._settings.retention_ms,
+            lease_ms=self._settings.lease_ms,
+            alive_ms=self._settings.worker_alive_ms,
+            with_leases=with_leases,
         )
         leases, given_up, due, uncharged = map(int, answer[:4])
         rescue = Rescue(leases, given_up, due, uncharged, len(answer[4:]) // 3)
@@ -127,7 +127,7 @@ class JobQueue:
 
     def pause(self, engine: str) -> None:
         """Stop publishing an engine's queued jobs. Running jobs continue."""
-        self._scripts.run("queue/pause", engine)
+        self._scripts.run("queue/pause", engine=engine)
 
     def drain(self, engine: str) -> None:
         """Refuse new jobs for an engine. Queued jobs are still processed."""
@@ -152,7 +152,7 @@ class JobQueue:
         lengths = []
         for engine in sorted(engines):
             for priority in PRIORITIES:
-                waiting, oldest_ms = self._scripts.run("queue/queue_length", engine, priority)
+                waiting, oldest_ms = self._scripts.run("queue/queue_length", engine=engine, priority=priority)
                 age = max(0.0, (now_ms - int(oldest_ms)) / 1000) if int(waiting) else 0.0
                 lengths.append(QueueLength(engine, priority, int(waiting), age, engine in paused, engine in draining))
         return lengths

@@ -5,11 +5,12 @@ The API imports no engine. It knows an engine only from the description that wor
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from shared.errors import FieldsInvalidError, WorkersUnavailableError
+from shared.jobs.options import ItemOptions
 from shared.queue.dispatcher import JobQueue
 from shared.queue.worker_registry import WorkerRegistry
 from shared.settings import Settings
@@ -39,33 +40,27 @@ class EngineCatalog:
         found = {d["name"]: d for worker in self._workers.live_workers() for d in worker.descriptions}
         return dict(sorted(found.items()))
 
-    def waiting(self) -> set[str]:
+    def engines_without_storage(self) -> set[str]:
         """Return the engines whose live workers are all waiting for storage."""
         workers = self._workers.live_workers()
         served = {engine for worker in workers if not worker.fault for engine in worker.engines}
         return {engine for worker in workers for engine in worker.engines} - served
 
-    def default(self, descriptions: Mapping[str, Any]) -> str:
+    def default_engine(self, descriptions: Mapping[str, Any]) -> str:
         """Return the engine for jobs that do not name one."""
         return self._settings.default_engine or (PREFERRED if PREFERRED in descriptions else FALLBACK)
 
-    def choose(
-        self,
-        *,
-        engine: str | None,
-        preset: str | None,
-        parameters: Mapping[str, Any],
-        stems: tuple[str, ...] | None,
-    ) -> Choice:
+    def choose(self, options: ItemOptions) -> Choice:
         """Return the engine and preset of a new job.
 
         Raises FieldsInvalidError if no live worker supports the request, and WorkersUnavailableError if no worker is
         live to check it.
         """
+        engine, preset = options.engine, options.preset
         descriptions = self.descriptions()
         if not descriptions:
             return self._choose_without_workers(engine, preset)
-        name = engine or self.default(descriptions)
+        name = engine or self.default_engine(descriptions)
         if name not in descriptions:
             if engine is None:
                 # No live worker has the operator's default engine: its jobs wait for one.
@@ -74,8 +69,8 @@ class EngineCatalog:
         description = descriptions[name]
         errors = [
             *_check_preset(description, preset),
-            *_check_parameters(description, parameters),
-            *_check_stems(description, stems),
+            *_check_parameters(description, options.parameters),
+            *_check_stems(description, options.stems or ()),
         ]
         if errors:
             raise FieldsInvalidError(errors)
@@ -83,12 +78,12 @@ class EngineCatalog:
 
     def _choose_without_workers(self, engine: str | None, preset: str | None) -> Choice:
         # Jobs may wait for workers that start later, but only for an engine that is known to exist.
-        known = {self.default({}), PREFERRED, FALLBACK, *(line.engine for line in self._queue.queue_lengths())}
+        known = {self.default_engine({}), PREFERRED, FALLBACK, *(line.engine for line in self._queue.queue_lengths())}
         if engine is not None and engine not in known:
             raise WorkersUnavailableError(
                 f"No worker is running, so the engine {engine!r} cannot be checked. Try again later."
             )
-        return Choice(engine or self.default({}), preset)
+        return Choice(engine or self.default_engine({}), preset)
 
 
 def _check_preset(description: Mapping[str, Any], preset: str | None) -> list[dict[str, Any]]:
@@ -96,8 +91,8 @@ def _check_preset(description: Mapping[str, Any], preset: str | None) -> list[di
     return [] if preset is None or preset in names else [_unknown("preset", preset, names)]
 
 
-def _check_stems(description: Mapping[str, Any], stems: tuple[str, ...] | None) -> list[dict[str, Any]]:
-    return [_unknown("stems", s, list(description["stems"])) for s in stems or () if s not in description["stems"]]
+def _check_stems(description: Mapping[str, Any], stems: Sequence[str]) -> list[dict[str, Any]]:
+    return [_unknown("stems", s, list(description["stems"])) for s in stems if s not in description["stems"]]
 
 
 def _check_parameters(description: Mapping[str, Any], parameters: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -28,7 +28,7 @@ class QueueStatistics:
         pipeline.hmget(f"{self._prefix}work:{engine}", ["n", "y", "drift"])
         (pace_ms, made), (jobs, work_ms, drift) = guarded(pipeline.execute)
         # A plain average would long be distorted by a first job that had to load its model
-        # (lua/lib/work_statistics.lua).
+        # (lua/lib/estimates/work_statistics.lua).
         seconds = float(drift or 1) * float(work_ms) / float(jobs) / 1000 if jobs else int(pace_ms or 0) / 1000
         return round(seconds, 3) or None, int(made) if made else None
 

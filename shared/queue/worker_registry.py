@@ -48,15 +48,15 @@ class WorkerRegistry:
         """
         self._scripts.run(
             "queue/worker_heartbeat",
-            worker.id,
-            worker.slots,
-            ",".join(worker.engines),
-            json.dumps(worker.descriptions),
-            worker.kept_slots,
-            worker.fault,
-            int(was_away),
-            worker.landlock,
-            int(worker.seccomp),
+            worker_id=worker.id,
+            slots=worker.slots,
+            engines=",".join(worker.engines),
+            descriptions=json.dumps(worker.descriptions),
+            kept_slots=worker.kept_slots,
+            fault=worker.fault,
+            was_away=was_away,
+            landlock=worker.landlock,
+            seccomp=worker.seccomp,
         )
 
     def remove(self, worker_id: str) -> None:

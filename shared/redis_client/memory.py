@@ -23,12 +23,12 @@ log = structlog.get_logger(__name__)
 ADMITTING_SHARE = 0.9
 """The share of `maxmemory` at which new records are refused. Lowering it enlarges the reserve for accepted jobs."""
 
-LOOK_SECONDS = 1.0
+MEASUREMENT_SECONDS = 1.0
 """How long a measurement is used. Raising it queries Redis less often, and notices a full Redis later."""
 
 
 @dataclass(frozen=True)
-class Filling:
+class MemoryUse:
     """The bytes that Redis uses, and its `maxmemory`; 0 if it has no limit or does not report it."""
 
     used_bytes: int = 0
@@ -46,41 +46,41 @@ class RedisMemory:
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
         self._lock = threading.Lock()
-        self._known, self._until = Filling(), 0.0
+        self._known, self._until = MemoryUse(), 0.0
         self._is_reported = True
 
-    def filling(self) -> Filling:
+    def memory_use(self) -> MemoryUse:
         """Return how full Redis is; the measurement is about a second old at most."""
         # Only one thread measures. If Redis hangs, the others use the last measurement instead of waiting.
         if self._is_reported and time.monotonic() >= self._until and self._lock.acquire(blocking=False):
             try:
-                self._known = self._look()
-                self._until = time.monotonic() + LOOK_SECONDS
+                self._known = self._measure()
+                self._until = time.monotonic() + MEASUREMENT_SECONDS
             finally:
                 self._lock.release()
         return self._known
 
-    def demand_room(self) -> None:
+    def require_free_memory(self) -> None:
         """Raise StoreFullError if new records must be refused."""
-        filling = self.filling()
-        if filling.is_full:
+        use = self.memory_use()
+        if use.is_full:
             raise StoreFullError(
-                f"Redis uses {filling.used_bytes / filling.max_bytes:.0%} of its maxmemory, "
-                f"{filling.max_bytes:,} bytes. New records are refused from {ADMITTING_SHARE:.0%} on."
+                f"Redis uses {use.used_bytes / use.max_bytes:.0%} of its maxmemory, "
+                f"{use.max_bytes:,} bytes. New records are refused from {ADMITTING_SHARE:.0%} on."
             )
 
-    def _look(self) -> Filling:
-        told = guarded(self._ask)
-        if told is None:
+    def _measure(self) -> MemoryUse:
+        info = guarded(self._read_info)
+        if info is None:
             # The limits on memory are then not enforced; all others are.
             log.warning("redis memory unknown: allow its user to run INFO")
             self._is_reported = False
-            return Filling()
+            return MemoryUse()
         # Redis compares the same way: it does not count buffers of its append-only file.
-        used = int(told.get("used_memory", 0)) - int(told.get("mem_not_counted_for_evict", 0))
-        return Filling(used, int(told.get("maxmemory", 0)))
+        used = int(info.get("used_memory", 0)) - int(info.get("mem_not_counted_for_evict", 0))
+        return MemoryUse(used, int(info.get("maxmemory", 0)))
 
-    def _ask(self) -> dict[str, Any] | None:
+    def _read_info(self) -> dict[str, Any] | None:
         try:
             return self._redis.info("memory")
         except NoPermissionError:

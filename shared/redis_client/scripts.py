@@ -1,37 +1,25 @@
-"""Loads and runs the Lua scripts in the folder lua/.
+"""Runs the Lua scripts in the folder lua/ by their names, with arguments by name.
 
-Each script is put together from the parts of lua/lib/ that it needs and its own file. The scripts in ADMITTING are
-refused when Redis has reached its `maxmemory`; all others may pass the limit.
+A script's head declares its arguments; lua/README.md shows the form. The loader reads the declarations, replaces the
+script's `-- include` lines by the libraries, and begins the script with a local variable for each argument.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from typing import Any
 
 import redis
-from redis.commands.core import Script
+from redis.commands.core import Script as RegisteredScript
 from redis.exceptions import NoScriptError
 
 from shared.redis_client.connection import guarded
-
-COMMON_PARTS = ("lib/keys", "lib/transitions")
-"""The parts that precede a script, in this order."""
-
-RECORD_PARTS = ("lib/work_statistics", "lib/time_left", "lib/job_reply")
-
-PARTS: Mapping[str, tuple[str, ...]] = {
-    "jobs/read": ("lib/keys", "lib/unchanged_reply", *RECORD_PARTS),
-    "batches/read": ("lib/keys",),
-    **dict.fromkeys(("jobs/renew_lease", "jobs/succeed"), (*COMMON_PARTS, "lib/work_statistics")),
-    **dict.fromkeys(("queue/pass_on", "jobs/better_elsewhere"), (*COMMON_PARTS, "lib/free_slots")),
-    **dict.fromkeys(("jobs/submit", "jobs/cancel", "jobs/retry"), (*COMMON_PARTS, *RECORD_PARTS)),
-    **dict.fromkeys(("webhooks/take_due", "webhooks/settle"), (*COMMON_PARTS, "lib/webhook_queue")),
-}
-"""The parts of scripts that need more or fewer of them. Each run defines all functions of its parts anew, so parts
-that a script does not need would slow it down."""
 
 ADMITTING = frozenset(
     {
@@ -39,7 +27,7 @@ ADMITTING = frozenset(
         "jobs/retry",
         "uploads/add",
         "batches/create",
-        "batches/append_items",
+        "batch_items/append",
         "batches/begin_retry_or_rerun",
         "batches/restore",
         "jobs/restore",
@@ -50,25 +38,54 @@ continue or end accepted work, which frees memory; they may exceed the limit, an
 
 ALLOW_OOM = "#!lua flags=allow-oom\n"
 
+KINDS = {
+    "text": "ARGV[{}]",
+    "number": "tonumber(ARGV[{}])",
+    "flag": "ARGV[{}] == '1'",
+    "list": "cjson.decode(ARGV[{}])",
+}
+"""The kinds of arguments, and how the script reads each. A list arrives as a table of texts."""
+
+ARGUMENTS = re.compile(r"^-- Arguments:\n((?:--   .*\n)+)", re.MULTILINE)
+ARGUMENT = re.compile(rf"--   (?P<name>[a-z]\w*): (?P<kind>{'|'.join(KINDS)})(?:, .+)?")
+INCLUDE = re.compile(r"^-- include (\S+)\n", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Script:
+    """A script as Redis gets it, and the kinds of its arguments by name, in the order in which they are sent."""
+
+    name: str
+    text: str
+    arguments: Mapping[str, str]
+
+    def values(self, given: Mapping[str, object]) -> list[str]:
+        """Return the arguments as they are sent. Raises TypeError unless exactly the declared ones are given."""
+        if given.keys() != self.arguments.keys():
+            missing, unknown = self.arguments.keys() - given.keys(), given.keys() - self.arguments.keys()
+            raise TypeError(f"{self.name}.lua: missing arguments {sorted(missing)}, unknown {sorted(unknown)}")
+        return [_encode(kind, given[name]) for name, kind in self.arguments.items()]
+
 
 class Scripts:
-    """Runs the Lua scripts by their names, such as `jobs/claim`."""
+    """Runs the Lua scripts by their names, such as `attempts/claim`."""
 
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._client = client
         self._prefix = prefix
-        self._registered: dict[str, Script] = {}
+        self._registered: dict[str, RegisteredScript] = {}
 
-    def run(self, name: str, *args: object) -> Any:
-        """Run the script `name` with the arguments; None is sent as an empty string.
+    def run(self, name: str, /, **arguments: object) -> Any:
+        """Run the script `name` with the arguments that it declares; None is sent as an empty string.
 
-        Raises StoreUnavailableError, StoreFullError.
+        Raises StoreUnavailableError, StoreFullError; TypeError if an argument is missing or unknown.
         """
-        script = self._registered.get(name)
-        if script is None:
-            script = self._registered[name] = self._client.register_script(_source(name))
-        values = ["" if a is None else str(a) for a in args]
-        return guarded(lambda: self._evaluate(script, values))
+        script = load(name)
+        values = script.values(arguments)
+        registered = self._registered.get(name)
+        if registered is None:
+            registered = self._registered[name] = self._client.register_script(script.text)
+        return guarded(lambda: self._evaluate(registered, values))
 
     def is_new_server(self) -> bool:
         """Return whether Redis was restarted or failed over since any process of this deployment last asked.
@@ -83,7 +100,7 @@ class Scripts:
             guarded(lambda: self._client.script_load(marker))
         return not is_known
 
-    def _evaluate(self, script: Script, values: list[str]) -> Any:
+    def _evaluate(self, script: RegisteredScript, values: list[str]) -> Any:
         try:
             # `evalsha` does the same with more overhead, which polls would notice.
             return self._client.execute_command("EVALSHA", script.sha, 1, self._prefix, *values)  # type: ignore[no-untyped-call]
@@ -92,8 +109,50 @@ class Scripts:
             return script(keys=[self._prefix], args=values)
 
 
-def _source(name: str) -> str:
-    folder = resources.files("shared.redis_client") / "lua"
-    parts = (*PARTS.get(name, COMMON_PARTS), name)
-    text = "".join((folder / f"{part}.lua").read_text() for part in parts)
-    return text if name in ADMITTING else ALLOW_OOM + text
+@cache
+def load(name: str) -> Script:
+    """Return a script with its libraries, by its path below lua/ without `.lua`."""
+    source = _read(name)
+    arguments = declared_arguments(name, source)
+    values = (KINDS[kind].format(position) for position, kind in enumerate(arguments.values(), 1))
+    assignment = f"local {', '.join(arguments)} = {', '.join(values)}\n"
+    flags = "" if name in ADMITTING else ALLOW_OOM
+    return Script(name, flags + assignment + _with_libraries(source, set()), arguments)
+
+
+def declared_arguments(name: str, source: str) -> dict[str, str]:
+    """Return the kinds of the arguments that a script declares, by name. Raises ValueError if its head is malformed."""
+    block = ARGUMENTS.search(source)
+    if block is None:
+        raise ValueError(f"{name}.lua declares no arguments")
+    arguments: dict[str, str] = {}
+    for line in block[1].splitlines():
+        argument = ARGUMENT.fullmatch(line)
+        if argument is None or argument["name"] in arguments:
+            raise ValueError(f"{name}.lua: this line declares no argument: {line}")
+        arguments[argument["name"]] = argument["kind"]
+    return arguments
+
+
+def _with_libraries(source: str, included: set[str]) -> str:
+    """Replace the `-- include` lines by the libraries, which may include others. Each is included once."""
+
+    def library(line: re.Match[str]) -> str:
+        if line[1] in included:
+            return ""
+        included.add(line[1])
+        return _with_libraries(_read(line[1]), included)
+
+    return INCLUDE.sub(library, source)
+
+
+def _read(name: str) -> str:
+    return (resources.files("shared.redis_client") / "lua" / f"{name}.lua").read_text()
+
+
+def _encode(kind: str, value: object) -> str:
+    if kind == "flag":
+        return "1" if value else "0"
+    if kind == "list":
+        return json.dumps([str(element) for element in value], ensure_ascii=False)  # type: ignore[attr-defined]
+    return "" if value is None else str(value)

@@ -1,14 +1,9 @@
-"""Reads and writes objects in S3-compatible storage, and defines the layout of their keys.
-
-uploads/<upload id>           the mixture as it was sent
-jobs/<job id>/<fence>/<file>  an output of one attempt; garbage unless the job's record lists it
-batches/<batch id>/…          a batch's items and results (stored_items.py)
-instance                      an id that is also in Redis, and shows that both belong together
-"""
+"""Reads and writes objects in S3-compatible storage. object_keys.py has the layout of their keys."""
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import urllib.parse
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +14,7 @@ from shared.errors import ScratchFullError, SourceMissingError, StorageUnavailab
 from shared.settings import Settings
 from shared.storage.connection import connect_storage, storage_faults
 from shared.storage.deletion import Deletions
+from shared.storage.object_keys import PROBE_KEY
 from shared.storage.upload_stream import PART_BYTES, Stored, UploadStream
 
 if TYPE_CHECKING:
@@ -30,6 +26,9 @@ CHUNK_BYTES = 256 * 1024
 
 MAX_COPY_BYTES = 5_000_000_000
 """The largest object that S3 copies in one call."""
+
+DELETE_AT_ONCE = 1000
+"""Objects that S3 deletes in one call. No more keys than these are kept in memory."""
 
 
 class Body(Protocol):
@@ -70,26 +69,6 @@ class Opened:
             return self.body.read(CHUNK_BYTES)
 
 
-def upload_key(upload_id: str) -> str:
-    """Return the key of an upload."""
-    return f"uploads/{upload_id}"
-
-
-def output_key(job_id: str, fence: int, filename: str) -> str:
-    """Return the key of an attempt's output; the fence distinguishes attempts."""
-    return f"jobs/{job_id}/{fence}/{filename}"
-
-
-PROBE_KEY = output_key("probe", 0, "probe")
-"""The key of `try_out`'s object. It is among the outputs, because the credentials may allow nothing else, and because
-garbage collection removes stray objects there."""
-
-
-def job_prefix(job_id: str) -> str:
-    """Return the prefix of the outputs of all attempts of a job."""
-    return f"jobs/{job_id}/"
-
-
 class ObjectStorage:
     """One bucket. Every method may raise StorageUnavailableError; the time of each call is limited.
 
@@ -113,6 +92,14 @@ class ObjectStorage:
                 self._client.head_bucket(Bucket=bucket or self.bucket)
         except SourceMissingError as error:
             raise StorageUnavailableError("The bucket does not exist.") from error
+
+    def is_answering(self, bucket: str | None = None) -> bool:
+        """Return whether the bucket exists and answers."""
+        try:
+            self.ping(bucket)
+        except StorageUnavailableError:
+            return False
+        return True
 
     def try_out(self) -> None:
         """Store, read and delete a small object. Raises StorageUnavailableError unless all of this works."""
@@ -276,24 +263,26 @@ class ObjectStorage:
         """Abort multipart uploads that began before `moment` (seconds since 1970); return their number."""
         aborted = 0
         with storage_faults():
-            for page in self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket):
-                for upload in page.get("Uploads", []):
-                    if upload["Initiated"].timestamp() < moment:
-                        self._client.abort_multipart_upload(
-                            Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"]
-                        )
-                        aborted += 1
+            pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket)
+            for upload in itertools.chain.from_iterable(page.get("Uploads", []) for page in pages):
+                if upload["Initiated"].timestamp() < moment:
+                    key, upload_id = upload["Key"], upload["UploadId"]
+                    self._client.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload_id)
+                    aborted += 1
         return aborted
 
     def delete_below(self, prefix: str) -> int:
-        """Delete all objects below a prefix; return their number."""
-        keys = [key for key, _, _ in self.list_keys(prefix)]
-        self.delete(keys)
-        return len(keys)
+        """Delete all objects below a prefix, DELETE_AT_ONCE at a time; return their number."""
+        keys = (key for key, _, _ in self.list_keys(prefix))
+        deleted = 0
+        while some := list(itertools.islice(keys, DELETE_AT_ONCE)):
+            self.delete(some)
+            deleted += len(some)
+        return deleted
 
 
 def _write(file: BinaryIO, chunk: bytes) -> None:
     try:
         file.write(chunk)
     except OSError as error:
-        raise ScratchFullError("The worker's scratch disk is full.") from error
+        raise ScratchFullError from error

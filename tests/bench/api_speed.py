@@ -27,8 +27,8 @@ import psutil
 
 from deploy.local.processes import RunningService, Service
 from shared.api_keys import ApiKeys
+from shared.jobs.claims import Claim
 from shared.jobs.model import JobRequest, Source
-from shared.jobs.store import Claim
 from shared.settings import Settings
 from tests.bench.api_spread import spread
 from tests.bench.load import load
@@ -200,7 +200,7 @@ def moving(worker: StandIn, claim: Claim) -> Iterator[None]:
         progress = 0.4
         while not over.wait(BEAT_SECONDS):
             progress += 0.0001
-            worker.store.beat(claim, stage="separate", progress=progress)
+            worker.store.claims.renew(claim, stage="separate", progress=progress)
 
     with beside(beat):
         yield
@@ -261,7 +261,7 @@ def main() -> None:
             running, done = (servers.stand_in.store.submit(request).id for _ in range(2))
             servers.stand_in.queue.dispatch()
             claim = servers.stand_in.claim(running)
-            servers.stand_in.store.beat(claim, stage="separate", progress=0.4)
+            servers.stand_in.store.claims.renew(claim, stage="separate", progress=0.4)
             servers.stand_in.succeed(done)
             if sys.argv[1:] == ["spread"]:
                 spread(servers, running)

@@ -81,13 +81,13 @@ class StandInWorker:
         feeding.start()
         try:
             with ThreadPoolExecutor(THREADS) as threads:
-                while self.feeder.batches.read(batch_id).state in {"reading", "running"}:
+                while self.feeder.batches.read_batch(batch_id).state in {"reading", "running"}:
                     self.beat()
                     list(threads.map(self._do, self.stand_in.published_ids()))
         finally:
             over.set()
             feeding.join()
-        while self.feeder.batches.live_ids():
+        while self.feeder.batches.feeding.live_ids():
             self.feeder.run_round()
         return time.monotonic() - begun
 
@@ -99,14 +99,14 @@ class StandInWorker:
     def _do(self, job_id: str) -> None:
         claim, number = self.stand_in.claim(job_id), int(job_id[-8:], 16)
         if number % ONE_FAILS_OF == 0 and self.version == "1":
-            self.stand_in.store.fail(claim, SUFFERED, retry_in_seconds=None)
+            self.stand_in.store.claims.fail(claim, SUFFERED, retry_in_seconds=None)
             return
-        self.stand_in.store.succeed(
+        self.stand_in.store.claims.succeed(
             claim,
             outputs=[],
             probed={"duration_seconds": 215.25, "sha256": job_id + job_id, "channels": 2, "sample_rate_hz": 44_100},
             report={"engine_version": self.version, "seconds": {"total": 31.5}},
-            contents=[f"{number:032x}"],
+            cache_keys=[f"{number:032x}"],
         )
 
 
@@ -172,9 +172,9 @@ def _do_again(deployment: Deployment, worker: StandInWorker, batch_id: str, item
     with worker.alive():
         _post(deployment, f"{path}/rerun", 0)
         begun = time.monotonic()
-        while worker.feeder.batches.read(batch_id).rerun:
+        while worker.feeder.batches.read_batch(batch_id).rerun:
             worker.feeder.run_round()
-        assert worker.feeder.batches.read(batch_id).counts["waiting"] > 0
+        assert worker.feeder.batches.read_batch(batch_id).counts["waiting"] > 0
         print(f"looked through for what another version made in {time.monotonic() - begun:.1f} s")
     _post(deployment, f"{path}/cancel", 0)
 

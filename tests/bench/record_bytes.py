@@ -1,4 +1,4 @@
-"""What records take in Redis, beside the estimate of lua/lib/transitions.lua, and how much one key can use.
+"""What records take in Redis, beside the estimate of lua/lib/record_bytes.lua, and how much one key can use.
 
     python -m tests.bench.record_bytes
 
@@ -55,7 +55,7 @@ class Bench:
         """Put a job in line, claim it and commit a usual result."""
         job_id = self.job()
         self.redis.zadd("sq:published:e", {job_id: 1})
-        claim = self.store.claim(job_id, "w")
+        claim = self.store.claims.take(job_id, "w")
         assert claim
         levels = {"duration_seconds": 241.5, "peak_db": -3.01, "loudness_lufs": -14.23, "channels": 2}
         stems = ("vocals", "accompaniment")
@@ -73,8 +73,8 @@ class Bench:
             "bit_rate": 320_000,
         }
         report = {"engine_version": "1", "seconds": {str(n): 1.234 for n in range(12)}, "notes": ["x" * 300]}
-        contents = [NOISE.randbytes(32).hex()]
-        assert self.store.succeed(claim, outputs=outputs, probed=probed, report=report, contents=contents)
+        cache_keys = [NOISE.randbytes(32).hex()]
+        assert self.store.claims.succeed(claim, outputs=outputs, probed=probed, report=report, cache_keys=cache_keys)
 
     def upload(self) -> None:
         """Record an upload."""
@@ -97,9 +97,9 @@ class Bench:
     def repetition(self) -> None:
         """Remember a request under an Idempotency-Key."""
         name = hashlib.sha256(new_id().encode()).hexdigest()
-        self.repetitions.reserve(name, "local", new_id()[:16], new_id())
-        self.repetitions.seal(name, NOISE.randbytes(32).hex())
-        self.repetitions.answer(name, 202, new_id())
+        self.repetitions.reserve_key(name, "local", new_id()[:16], new_id())
+        self.repetitions.record_request(name, NOISE.randbytes(32).hex())
+        self.repetitions.record_answer(name, 202, new_id())
 
     def measured(self, what: str, make: Callable[[], object]) -> None:
         """Print what one of a kind takes, and what it is reckoned to take."""

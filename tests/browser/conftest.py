@@ -21,8 +21,8 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from deploy.local.private_files import load_or_make_credentials
-from deploy.local.seaweedfs import PORT_OFFSETS
-from deploy.local.valkey import valkey_url
+from deploy.local.servers.seaweedfs import PORT_OFFSETS
+from deploy.local.servers.valkey import valkey_url
 from shared.settings import Settings
 from tests.browser.songs import song_with_a_voice
 from tests.fixtures.audio import write_wav

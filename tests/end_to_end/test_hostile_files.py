@@ -84,7 +84,7 @@ class Bench:
 
         def ended() -> bool:
             self._look_at_memory()
-            return all(job.state in TERMINAL for job in self.deployment.store.read_many(ids))
+            return all(job.state in TERMINAL for job in self.deployment.store.read_jobs(ids))
 
         wait_until(ended, 90 + 4 * len(paths), f"{len(paths)} files to end")
         return [self._end(name, answer) for name, answer in answers]
@@ -174,7 +174,7 @@ def _check_end(deployment: Deployment, end: End) -> None:
     if end.code:
         assert not end.job["error"]["retryable"], end
         assert "\n" not in end.job["error"]["message"], end
-    for output in deployment.store.read(end.job["id"]).outputs:
+    for output in deployment.store.read_job(end.job["id"]).outputs:
         content = b"".join(deployment.storage.open(output.key).chunks())
         if output.kind == "stem":
             samples, _ = soundfile.read(io.BytesIO(content), always_2d=True)

@@ -19,7 +19,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from deploy.local.seaweedfs import PORT_OFFSETS
+from deploy.local.servers.seaweedfs import PORT_OFFSETS
 from tests.fixtures.ports import find_free
 from tests.fixtures.servers import StorageServer, ValkeyServer
 
@@ -146,7 +146,7 @@ def test_a_fresh_clone_becomes_a_running_stack_that_heals_and_leaves_nothing(clo
         with clone.make() as second:
             _, errors = second.communicate(timeout=60)
         assert second.returncode
-        assert f"runs already at {clone.url}" in errors
+        assert f"is already running at {clone.url}" in errors
 
         os.kill(clone.process("valkey-server"), signal.SIGKILL)
         wait_for(lambda: not is_ready(clone))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from deploy.local.seaweedfs import PORT_OFFSETS
+from deploy.local.servers.seaweedfs import PORT_OFFSETS
 from tests.fixtures import lonely_network
 from tests.fixtures.audio import make_song, write_wav
 from tests.fixtures.ports import find_free

@@ -19,7 +19,7 @@ import httpx2
 import psutil
 
 from deploy.local.processes import RunningService, Service
-from deploy.local.seaweedfs import storage_url
+from deploy.local.servers.seaweedfs import storage_url
 from shared.jobs.store import JobStore
 from shared.queue.dispatcher import JobQueue
 from shared.queue.statistics import QueueStatistics

@@ -111,7 +111,7 @@ def _check_batch(deployment: Deployment, batch_id: str) -> None:
     for item in items:
         if item["state"] == "succeeded":
             _check_outputs(deployment, deployment.job(item["job_id"]))
-    wait_until(lambda: not BatchStore(deployment.settings).live_ids(), 10, "results to be in storage")
+    wait_until(lambda: not BatchStore(deployment.settings).feeding.live_ids(), 10, "results to be in storage")
 
 
 def _listed_by_batches(deployment: Deployment) -> set[str]:
@@ -129,7 +129,7 @@ def _listed_by_batches(deployment: Deployment) -> set[str]:
 
 def _check_no_garbage(deployment: Deployment) -> None:
     listed = _listed_by_batches(deployment)
-    for job in deployment.store.read_many(deployment.accepted):
+    for job in deployment.store.read_jobs(deployment.accepted):
         listed |= {o.key for o in job.outputs} | {job.request.source.key, f"jobs/{job.id}/{job.fence}/job.json"}
     found = {key for key, _, _ in deployment.storage.list_keys("")}
     strays = {key for key in found - listed if not key.startswith("catalog/")}

@@ -173,7 +173,7 @@ class Soak:
 def longest_recovery_seconds(soak: Soak) -> float:
     """Return the longest time from a fault to the next commit."""
     commits = sorted(
-        job.finished_at for job in soak.deployment.store.read_many(soak.deployment.accepted) if job.finished_at
+        job.finished_at for job in soak.deployment.store.read_jobs(soak.deployment.accepted) if job.finished_at
     )
     waits = [min((c - f for c in commits if c > f), default=0.0) for f in soak.fault_at]
     return max(waits, default=0.0)

@@ -47,7 +47,7 @@ def test_an_interactive_job_overtakes_a_long_line_of_bulk(deploy: Callable[..., 
     # A simulation: the engine only sleeps, so that 10,000 jobs need not be songs.
     deployment = deploy(workers=1)
     first = deployment.submit(song, engine="slow", parameters='{"seconds": 0.5}', priority="bulk")
-    request = deployment.store.read(first).request
+    request = deployment.store.read_job(first).request
     for _ in range(10_000):
         deployment.store.submit(replace(request, parameters={"seconds": 3.0}), job_id=new_id())
     deployment.queue.dispatch()

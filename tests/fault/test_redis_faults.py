@@ -165,7 +165,7 @@ def test_a_publication_that_never_happened_is_made_up_for(deploy: Callable[..., 
     deployment.queue.pause("slow")
     lost = deployment.submit(song, engine="slow", parameters='{"seconds": 0.5}')
     deployment.store._redis.srem("sq:paused", "slow")
-    deployment.queue._scripts.run("queue/dispatch", 30_000, 4)
+    deployment.queue._scripts.run("queue/dispatch", alive_ms=30_000)
     deployment.until(lost, "succeeded", seconds=30)
     check(deployment)
 

@@ -45,7 +45,7 @@ def runs(deployment: Deployment, job_id: str) -> int:
 def assert_uncharged(deployment: Deployment, job: dict[str, Any]) -> None:
     assert (job["state"], job["attempt"], job["attempt_errors"], job["error"]) == ("succeeded", 1, [], None), job
     assert job["waiting_for"] is None
-    (record,) = deployment.store.read_many([job["id"]])
+    (record,) = deployment.store.read_jobs([job["id"]])
     assert record.losses == 0
 
 
@@ -181,7 +181,7 @@ def many_songs(tmp_path: Path) -> list[Path]:
 def test_one_object_that_cannot_be_read_holds_up_no_other_job(deployment: Deployment, many_songs: list[Path]) -> None:
     deployment.queue.pause("slow")
     poisoned = deployment.submit(many_songs[0], **SLOW)
-    key = deployment.store.read(poisoned).request.source.key.encode()
+    key = deployment.store.read_job(poisoned).request.source.key.encode()
     deployment.storage_proxy.refuses = lambda request: request.startswith(b"GET ") and key in request
     others = [deployment.submit(song, **SLOW) for song in many_songs[1:]]
     begun = time.monotonic()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local.processes import RunningService
-from deploy.local.seaweedfs import storage_url
+from deploy.local.servers.seaweedfs import storage_url
 from shared.jobs.model import JobState
 from tests.fault.deployment import Deployment, wait_until
 from tests.fault.invariants import check
@@ -86,7 +86,7 @@ def test_a_worker_that_is_cut_off_loses_its_job_to_another_and_cannot_commit_lat
     assert job["attempt"] == 2
     assert [e["code"] for e in job["attempt_errors"]] == ["worker_lost"]
     # Long done with its own run, and with nobody to tell it to.
-    waits = "storage unavailable: a result is kept" if storage_too else "end of an attempt not taken yet"
+    waits = "storage unavailable: a result is kept" if storage_too else "attempt's end not recorded yet"
     wait_until(lambda: any(waits in line for line in deployment.lines), 60, "the late commit")
     assert cut_off.job_folders()
     cut_off.come_back()
@@ -109,7 +109,7 @@ def test_a_worker_needs_neither_the_api_nor_a_folder_of_anybody_elses(
     job_id = deployment.submit(song, **SLOW)
     assert deployment.api
     deployment.api.kill()
-    wait_until(lambda: deployment.store.read(job_id).state == JobState.SUCCEEDED, 60, "the job to be done")
+    wait_until(lambda: deployment.store.read_job(job_id).state == JobState.SUCCEEDED, 60, "the job to be done")
     assert not deployment.scratch_folder.exists(), "all its files lie in its own folder"
     wait_until(lambda: not machine.job_folders(), 10, "its scratch to be cleaned")
     deployment.start_api()

@@ -21,7 +21,7 @@ import pytest
 import redis
 import soundfile
 
-from deploy.local.seaweedfs import PORT_OFFSETS
+from deploy.local.servers.seaweedfs import PORT_OFFSETS
 from tests.fixtures.compose import ROOT, ComposeService, read_compose
 from tests.fixtures.compose_here import here, make_env_file, on_this_machine
 from tests.fixtures.containers import Container, image_environment

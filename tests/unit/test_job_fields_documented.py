@@ -16,8 +16,8 @@ TABLE = re.compile(r"<!-- fields -->\n(.*?)<!-- end of fields -->", re.DOTALL)
 
 # Where the names of fields begin among a call's arguments, and how far apart they are.
 WRITES = {"HSET": (2, 2), "HINCRBY": (2, 3), "HDEL": (2, 1)}
-HELPERS = {"set": 1, "move": 3, "settle": 4}
-# `announce` gets the key of a job or of a batch.
+HELPERS = {"set_job_fields": 1, "move_job": 3, "end_job": 4, "end_claim": 1}
+# `create_webhook_message` gets the key of a job or of a batch.
 RECORDS = ("key('job',", "record")
 NAME = re.compile(r"'(\w+)'")
 
@@ -65,7 +65,7 @@ def written() -> Mapping[str, set[str]]:
     for path in SCRIPTS.rglob("*.lua"):
         script = str(path.relative_to(SCRIPTS).with_suffix(""))
         text = re.sub(r"--[^\n]*", "", path.read_text())
-        for field in fields_written(text, writes_records=script == "lib/transitions"):
+        for field in fields_written(text, writes_records=script == "lib/webhooks/messages"):
             found[field].add(script)
     return found
 

@@ -79,3 +79,13 @@ def test_a_folder_imports_only_what_its_readme_says(folder: str) -> None:
     foreign = {name for name in imported(ROOT / folder) if within(name, set(PACKAGES)) and not within(name, {own})}
     assert sorted(name for name in foreign if not within(name, may)) == []
     assert sorted(name for name in foreign if within(name, may_not - may)) == []
+
+
+MAX_FILES = 12
+"""A folder with more source files is split by concept. `__init__.py` does not count."""
+
+
+@pytest.mark.parametrize("folder", [name for name in folders_of_code() if name.startswith(("api", "deploy"))])
+def test_a_folder_has_at_most_a_dozen_source_files(folder: str) -> None:
+    files = sorted(path.name for path in (ROOT / folder).glob("*.py") if path.name != "__init__.py")
+    assert len(files) <= MAX_FILES, files

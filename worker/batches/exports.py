@@ -64,7 +64,7 @@ class BatchExports:
         return error
 
     def _copy_stems(self, export: Export, batch: Batch, job: Job, number: int) -> None:
-        (item,) = self.objects.items(batch.id, chunk_of(number), [number])
+        (item,) = self.objects.read_items(batch.id, chunk_of(number), [number])
         stems = {o.name: o for o in job.outputs if o.kind == "stem"}
         for name, key in export_keys(export, item, list(stems)).items():
             stem = stems[name]
@@ -77,17 +77,12 @@ class BatchExports:
         """
         retry = self._retries.setdefault(job.id, ExportRetry())
         retry.tries += 1
-        retry.refusals += isinstance(error, StorageUnavailableError) and error.is_refusal and self._answers(bucket)
+        retry.refusals += (
+            isinstance(error, StorageUnavailableError) and error.is_refusal and self.storage.is_answering(bucket)
+        )
         if not isinstance(error, TransientError) or retry.refusals >= EXPORT_TRIES:
             return True
         pause = min(2.0 ** (retry.tries - 1), LONGEST_EXPORT_PAUSE_SECONDS)
         retry.next_at = time.monotonic() + pause
         log.warning("export postponed", job=job.id, error=error.message, seconds=pause)
         return False
-
-    def _answers(self, bucket: str) -> bool:
-        try:
-            self.storage.ping(bucket)
-        except StorageUnavailableError:
-            return False
-        return True

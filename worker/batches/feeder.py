@@ -92,30 +92,35 @@ class BatchFeeder:
 
         Raises StoreUnavailableError.
         """
-        more, live = False, self.batches.live_ids()
+        more, live = False, self.batches.feeding.live_ids()
         for batch_id in self._troubles.keys() - set(live):
             del self._troubles[batch_id]
         for batch_id in live:
             if self.stopping.is_set():
                 return False
-            if not self.batches.lock(batch_id, self.name, self._lock_seconds):
-                continue
-            try:
-                more |= self._advance_batch(batch_id)
-            except BatchNotFoundError:
-                continue
-            except StemqueueError as error:
-                # A fault of one batch, such as an unavailable bucket, must not stop the others.
-                if self._troubles.setdefault(batch_id, Trouble()).is_news():
-                    log.warning("batch postponed", batch=batch_id, error=error.message)
-            else:
-                self._troubles.pop(batch_id, None)
-            finally:
-                self.batches.lock(batch_id, self.name, 0)
+            if self.batches.feeding.lock(batch_id, self.name, self._lock_seconds):
+                more |= self._advance_locked_batch(batch_id)
         return more
 
+    def _advance_locked_batch(self, batch_id: str) -> bool:
+        """Do one turn of work for a batch, release its lock, and return whether more can be done at once."""
+        try:
+            more = self._advance_batch(batch_id)
+        except BatchNotFoundError:
+            return False
+        except StemqueueError as error:
+            # A fault of one batch, such as an unavailable bucket, must not stop the others.
+            if self._troubles.setdefault(batch_id, Trouble()).should_log():
+                log.warning("batch postponed", batch=batch_id, error=error.message)
+            return False
+        else:
+            self._troubles.pop(batch_id, None)
+            return more
+        finally:
+            self.batches.feeding.lock(batch_id, self.name, 0)
+
     def _advance_batch(self, batch_id: str) -> bool:
-        batch = self.batches.read(batch_id)
+        batch = self.batches.read_batch(batch_id)
         if batch.is_changing:
             # The process that began the change has died.
             batch = self.changes.finish_change(batch_id)
@@ -129,9 +134,9 @@ class BatchFeeder:
         fed = self._feed_jobs(batch)
         more_to_compact = self.results.compact_jobs(batch)
         self.results.flush_results(batch_id)
-        batch = self.batches.read(batch_id)
+        batch = self.batches.read_batch(batch_id)
         if batch.state in {BatchState.ENDED, BatchState.CANCELED}:
-            self.batches.mark_idle(batch_id)
+            self.batches.feeding.mark_idle(batch_id)
         return batch.state is BatchState.READING or more_to_check or more_to_compact or fed > 0
 
     def _read_manifest(self, batch: Batch) -> None:
@@ -141,15 +146,15 @@ class BatchFeeder:
 
     def _keep_lock(self, batch_id: str) -> bool:
         """Renew the lock; return False if another worker has it or this one stops."""
-        return not self.stopping.is_set() and self.batches.lock(batch_id, self.name, self._lock_seconds)
+        return not self.stopping.is_set() and self.batches.feeding.lock(batch_id, self.name, self._lock_seconds)
 
     def _feed_jobs(self, batch: Batch) -> int:
         """Create jobs of the next items; return how many."""
         fed = 0
         slots = sum(worker.slots for worker in self.workers.live_workers())
-        numbers = self.batches.next_numbers(batch.id, max(MIN_WINDOW, FEED_AHEAD * slots))
+        numbers = self.batches.feeding.next_numbers(batch.id, max(MIN_WINDOW, FEED_AHEAD * slots))
         for chunk, members in in_chunks(numbers).items():
-            for item in self.objects.items(batch.id, chunk, members):
+            for item in self.objects.read_items(batch.id, chunk, members):
                 if self.stopping.is_set():
                     return 0
                 fed += self._create_job(batch, item)
@@ -164,7 +169,7 @@ class BatchFeeder:
             self.store.submit(request, job_id=job_id_of(batch.id, item.number), batch_id=batch.id)
         except InputError as error:
             result = Result(error_code=error.code, error_message=error.message)
-            self.batches.end_item(batch.id, item.number, result.to_text())
+            self.batches.feeding.end_item(batch.id, item.number, result.to_text())
         except IllegalTransitionError:
             # The item was canceled meanwhile.
             return False
@@ -199,7 +204,7 @@ class BatchFeeder:
             size_bytes, etag = self.storage.head(key, bucket=bucket)
         except (StorageUnavailableError, SourceMissingError) as error:
             # If the whole bucket is unavailable or missing, the object may still be there: the batch waits.
-            self._demand_bucket(bucket)
+            self._require_bucket(bucket)
             if isinstance(error, SourceMissingError):
                 raise
             # Only this object is unavailable: its job will try again, and show the reason.
@@ -211,7 +216,7 @@ class BatchFeeder:
             raise SourceTooLargeError(f"The object is larger than this server's limit of {limit:,} bytes.")
         return {"size_bytes": size_bytes, "etag": etag}
 
-    def _demand_bucket(self, bucket: str | None) -> None:
+    def _require_bucket(self, bucket: str | None) -> None:
         """Raise StorageUnavailableError if a bucket does not answer; a refusal counts as an answer."""
         try:
             self.storage.ping(bucket)

@@ -51,14 +51,14 @@ class ManifestReader:
     catalog: EngineCatalog
 
     def read_chunks(self, batch: Batch, chunks: int, proceed: Callable[[], bool]) -> None:
-        """Read up to so many further chunks, as long as `proceed` returns True."""
-        reader = ItemParser(self.settings, self.uploads, self.catalog, batch.request)
+        """Read at most `chunks` further chunks, as long as `proceed` returns True."""
+        parser = ItemParser(self.settings, self.uploads, self.catalog, batch.request)
         try:
             lines = self._lines(batch)
             for _ in range(chunks):
-                if not self._read_chunk(batch, reader, lines):
+                if not self._read_chunk(batch, parser, lines):
                     return
-                batch = self.batches.read(batch.id)
+                batch = self.batches.read_batch(batch.id)
                 if batch.is_read or not proceed():
                     return
         except (InputError, RecordsQuotaError) as error:
@@ -66,13 +66,15 @@ class ManifestReader:
             # that were read.
             log.warning("manifest cannot be read", batch=batch.id, error=error.message)
             reported = {"code": error.code, "message": error.message}
-            self.batches.append_items(batch, cursor=batch.cursor, letters="", uploads=[], is_last=True, error=reported)
+            self.batches.feeding.append_items(
+                batch, cursor=batch.cursor, letters="", uploads=[], is_last=True, error=reported
+            )
 
-    def _read_chunk(self, batch: Batch, reader: ItemParser, lines: Iterator[Place]) -> bool:
+    def _read_chunk(self, batch: Batch, parser: ItemParser, lines: Iterator[Place]) -> bool:
         taken = list(itertools.islice(lines, CHUNK_ITEMS))
         is_last = len(taken) < CHUNK_ITEMS or taken[-1][0] is None
         cursor = taken[-1][1] if taken else batch.cursor
-        items = reader.parse([line for line, _ in taken if line], batch.total + 1)
+        items = parser.parse([line for line, _ in taken if line], batch.total + 1)
         if batch.total + len(items) > MAX_ITEMS:
             raise ManifestInvalidError(f"The manifest has more than {MAX_ITEMS:,} lines.")
         marks: list[str] = []
@@ -86,7 +88,7 @@ class ManifestReader:
         if items:
             items[-1] = replace(items[-1], cursor=cursor)
             BatchObjects(self.storage).write_items(batch.id, batch.total // CHUNK_ITEMS, items)
-        return self.batches.append_items(
+        return self.batches.feeding.append_items(
             batch,
             cursor=cursor,
             letters="".join("i" if item.error else "w" for item in items),
@@ -96,7 +98,7 @@ class ManifestReader:
         )
 
     def _are_marks_taken(self, batch: Batch, marks: Sequence[str]) -> list[bool]:
-        taken = self.batches.taken_marks(batch, marks) if marks else []
+        taken = self.batches.feeding.taken_marks(batch, marks) if marks else []
         if taken is None:
             raise ChunkAlreadyReadError
         return taken

@@ -39,19 +39,19 @@ class BatchReruns:
             next_number = (chunk + 1) * CHUNK_ITEMS + 1
             if not self.changes.advance_rerun(batch, next_number=next_number, outdated=outdated):
                 return False
-            batch = self.batches.read(batch.id)
+            batch = self.batches.read_batch(batch.id)
         return batch.rerun is not None
 
     def _find_outdated(self, batch: Batch, chunk: int, versions: Mapping[str, str]) -> dict[int, str]:
         """Return the numbers of items that another version made, each with the engine and version that made it."""
         found = {}
-        for standing in self.items.read_chunk(batch, chunk, state=ItemState.SUCCEEDED):
-            engine, version = str((standing.item.request or {}).get("engine")), standing.result.engine_version
+        for status in self.items.read_chunk(batch, chunk, state=ItemState.SUCCEEDED):
+            engine, version = str((status.item.request or {}).get("engine")), status.result.engine_version
             if engine in versions and versions[engine] != version:
-                found[standing.item.number] = made_by(engine, version)
+                found[status.item.number] = made_by(engine, version)
         return found
 
     def _compacted_numbers(self, batch_id: str, chunk: int) -> set[int]:
         """Return the items without a job record that must still become a result: their letters are lower case."""
-        letters = self.batches.letters(batch_id, numbers_of(chunk))
+        letters = self.batches.read_letters(batch_id, numbers_of(chunk))
         return {numbers_of(chunk).start + i for i, letter in enumerate(letters) if letter == letter.lower()}

@@ -56,22 +56,22 @@ class BatchResults:
 
     def compact_jobs(self, batch: Batch) -> bool:
         """Replace records of ended jobs by results; return whether more can be replaced at once."""
-        numbers = self.batches.ended_numbers(batch.id, COMPACT_AT_ONCE)
+        numbers = self.batches.feeding.ended_numbers(batch.id, COMPACT_AT_ONCE)
         earlier = self._earlier_results(batch, numbers)
         done = 0
-        for job in self.store.read_many([job_id_of(batch.id, n) for n in numbers]):
+        for job in self.store.read_jobs([job_id_of(batch.id, n) for n in numbers]):
             number = int(job.id[-8:], 16)
             done += self._compact_job(batch, job, number, earlier.get(number, Result()))
         return len(numbers) == COMPACT_AT_ONCE and done > 0
 
     def flush_results(self, batch_id: str) -> None:
         """Move the results of complete chunks to storage, once there are enough of them or the batch has ended."""
-        pending = self.batches.pending_results(batch_id)
-        state = self.batches.read(batch_id).state
+        pending = self.batches.feeding.pending_result_numbers(batch_id)
+        state = self.batches.read_batch(batch_id).state
         if len(pending) < FLUSH_AT and state in {BatchState.READING, BatchState.RUNNING}:
             return
         for chunk, numbers in in_chunks(pending).items():
-            letters = self.batches.letters(batch_id, numbers_of(chunk))
+            letters = self.batches.read_letters(batch_id, numbers_of(chunk))
             if set(letters) <= FINAL_LETTERS:
                 self._flush_chunk(batch_id, chunk, numbers)
 
@@ -82,7 +82,7 @@ class BatchResults:
         items = BatchItems(self.store, self.batches, self.storage)
         found: dict[int, Result] = {}
         for chunk, members in in_chunks(numbers).items():
-            found.update(items.results(batch.id, chunk, members))
+            found.update(items.read_results(batch.id, chunk, members))
         return {n: result for n, result in found.items() if result.stems}
 
     def _compact_job(self, batch: Batch, job: Job, number: int, earlier: Result) -> bool:
@@ -92,13 +92,13 @@ class BatchResults:
         except ExportPostponedError:
             return False
         result = end.result
-        return self.batches.compact(
+        return self.batches.feeding.compact(
             batch.id,
             number,
             job_version=job.version,
             result=result.to_text(),
             letter=end.letter,
-            audio_seconds=_audio_seconds(result) - _audio_seconds(earlier),
+            audio_seconds=result.separated_seconds - earlier.separated_seconds,
             stored_bytes=result.stored_bytes - earlier.stored_bytes,
             unneeded_bytes=end.unneeded_bytes,
             upload_id=job.request.source.upload_id,
@@ -122,13 +122,13 @@ class BatchResults:
         return ItemEnd(result, letter, unneeded_bytes=earlier.stored_bytes)
 
     def _flush_chunk(self, batch_id: str, chunk: int, numbers: list[int]) -> None:
-        results = self.batches.results(batch_id, numbers)
+        results = self.batches.read_pending_results(batch_id, numbers)
         before = self.batches.chunk_version(batch_id, chunk)
-        known = self.objects.results(batch_id, chunk, before) if before else {}
+        known = self.objects.read_results(batch_id, chunk, before) if before else {}
         version = new_id()[:8]
         self.objects.write_results(batch_id, chunk, version, {**known, **results})
         if (
-            self.batches.forget_stored_results(batch_id, chunk, before=before, version=version, results=results)
+            self.batches.feeding.forget_stored_results(batch_id, chunk, before=before, version=version, results=results)
             and before
         ):
             self.storage.delete([results_key(batch_id, chunk, before)])
@@ -140,7 +140,3 @@ def in_chunks(numbers: list[int]) -> dict[int, list[int]]:
     for number in numbers:
         found.setdefault(chunk_of(number), []).append(number)
     return found
-
-
-def _audio_seconds(result: Result) -> float:
-    return (result.duration_seconds or 0.0) if result.stems else 0.0

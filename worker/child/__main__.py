@@ -14,7 +14,6 @@ kills it when its parent ends (process.py starts it that way).
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import sys
@@ -27,6 +26,7 @@ from shared.errors import OutOfMemoryError, ScratchFullError, SeparationFailedEr
 from worker.engines.errors import EngineError
 from worker.run_messages import Work, overall_progress
 from worker.run_support.process_memory import give_memory_back, use_one_heap
+from worker.run_support.workspace import is_disk_full
 
 PROGRESS_PAUSE_SECONDS = 0.2
 """The shortest time between two progress events. Lowering it floods the pipe, raising it makes the progress jump."""
@@ -35,7 +35,7 @@ SendEvent = Callable[[Mapping[str, Any]], None]
 
 
 def main() -> None:
-    """Do the work that comes until the pipe is closed."""
+    """Run separations until the pipe is closed."""
     use_one_heap()
     send_event = _take_over_stdout()
     # Only now is the pipe safe from what these imports may print.
@@ -86,8 +86,8 @@ def _run_work(  # noqa: PLR0911 - one return for each kind of error
     except MemoryError:
         return _error(OutOfMemoryError.code, "The worker ran out of memory.", retryable=True)
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-            return _error(ScratchFullError.code, "The worker's scratch disk is full.", retryable=True)
+        if is_disk_full(error):
+            return _error(ScratchFullError.code, ScratchFullError().message, retryable=True)
         return _internal_error()
     except Exception:  # noqa: BLE001 - the supervisor gets the error, the log the traceback
         return _internal_error()

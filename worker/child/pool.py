@@ -37,7 +37,7 @@ class Ticket:
     is_interactive: bool
 
 
-class Children:
+class ChildPool:
     """As many children as the worker has slots. They start on first use, or all at once by `warm`.
 
     A child reads and writes a job's files in `jobs_folder` only.

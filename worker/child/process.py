@@ -1,4 +1,4 @@
-"""The supervisor's side of a child process: starts it, sends it work, reads its events, measures its memory, ends it.
+"""The worker's side of a child process: starts it, sends it work, reads its events, measures its memory, ends it.
 
 A child gets none of the worker's credentials and no more threads than its share. It leads a process group of its own,
 so that everything it started ends with it. It runs in a sandbox (sandbox.py) from its first instruction.
@@ -7,7 +7,6 @@ so that everything it started ends with it. It runs in a sandbox (sandbox.py) fr
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import selectors
@@ -27,6 +26,7 @@ import structlog
 from shared.errors import ScratchFullError
 from worker.child.sandbox import Prepared, child_environment, child_sandbox
 from worker.run_messages import Work
+from worker.run_support.workspace import is_disk_full
 from worker.sandbox import launch
 
 log = structlog.get_logger(__name__)
@@ -160,8 +160,8 @@ def _make_folders(scratch_folder: Path) -> Path:
             (scratch_folder / name).mkdir(parents=True, exist_ok=True)
         return Path(tempfile.mkdtemp(dir=scratch_folder / CHILDREN))
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise ScratchFullError("The worker's scratch disk is full.") from error
+        if is_disk_full(error):
+            raise ScratchFullError from error
         raise
 
 

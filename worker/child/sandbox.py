@@ -124,7 +124,7 @@ def _python_folders() -> Iterator[tuple[str, Path]]:
     private = [Path.cwd(), Path(os.environ.get("HOME", "/"))]
     for entry in _search_path():
         folder = Path(entry).absolute()
-        # A working folder may hold keys of servers, a home anything. There Python may list names, and read only what
+        # The working folder and the home folder may hold secrets. There Python may list names, and read only what
         # `_module_paths` returns.
         is_private = any(path.is_relative_to(folder) for path in private)
         yield "list" if is_private else "read", folder

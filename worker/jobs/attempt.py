@@ -15,17 +15,18 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from shared.errors import OutOfMemoryError, SeparationFailedError, SeparationTimeoutError
+from shared.errors import OutOfMemoryError, ResourceError, SeparationFailedError, SeparationTimeoutError
+from shared.jobs.claims import Claim, Course
 from shared.jobs.model import Output
-from shared.jobs.store import Claim, Course
 from shared.settings import Settings, split_names
-from shared.storage.object_storage import ObjectStorage, output_key
-from worker.child.pool import Children
+from shared.storage.object_keys import output_key
+from shared.storage.object_storage import ObjectStorage
+from worker.child.pool import ChildPool
 from worker.child.process import ChildGoneError, ChildProcess
 from worker.jobs.heartbeat import Heartbeat
 from worker.jobs.memory_limit import MemoryLimit
 from worker.jobs.oom_kills import oom_kills
-from worker.run_messages import STAGE_SHARES, Limits, Outcome, ProducedFile, Work, overall_progress, threads_per_job
+from worker.run_messages import STAGE_SHARES, Limits, Outcome, ProducedFile, Work, overall_progress
 
 LISTEN_SECONDS = 0.1
 """How long a run waits for an event of its child before it checks the time, the memory and the claim again."""
@@ -75,7 +76,7 @@ class Attempt:
     """One run of one job; `folder` is its scratch folder, which the caller removes.
 
     `busy_seconds` is how long it held a child; `input_sha256` is the hash of the mixture, once it is fetched;
-    `contents` are the names of its result in the result cache; `has_stored` tells whether storage may hold outputs of
+    `cache_keys` are the keys of its result in the result cache; `has_stored` tells whether storage may hold outputs of
     this run.
     """
 
@@ -95,9 +96,9 @@ class Attempt:
         self._stored: dict[str, Output] = {}
         self.has_stored = False
         self.input_sha256: str | None = None
-        self.contents: Sequence[str] = ()
+        self.cache_keys: Sequence[str] = ()
 
-    def check(self) -> None:
+    def check_may_continue(self) -> None:
         """Raise if the run must end now: the claim is lost, the worker stops, or the time is used up."""
         if self.heartbeat.lost.is_set():
             raise ClaimLostError
@@ -112,7 +113,7 @@ class Attempt:
         self._output_folder.mkdir(parents=True)
 
         def on_bytes(done: int) -> None:
-            self.check()
+            self.check_may_continue()
             self.heartbeat.report("fetch", FETCHED * done / max(1, source.size_bytes))
 
         digest = hashlib.sha256()
@@ -126,7 +127,7 @@ class Attempt:
         self.input_sha256 = digest.hexdigest()
         return self.input_sha256
 
-    def separate(self, children: Children) -> Outcome:
+    def separate(self, children: ChildPool) -> Outcome:
         """Separate the mixture in a child, which is killed if the run must end early."""
         priority = self.claim.job.request.priority
         with children.lend(priority, check=self._check_while_waiting) as child:
@@ -146,7 +147,7 @@ class Attempt:
         return outcome
 
     def _check_while_waiting(self) -> None:
-        self.check()
+        self.check_may_continue()
         if self.heartbeat.better_elsewhere:
             raise BetterElsewhereError
 
@@ -184,14 +185,9 @@ class Attempt:
             try:
                 event = child.read_event(LISTEN_SECONDS)
             except ChildGoneError as gone:
-                if gone.return_code == -signal.SIGKILL and oom_kills() > killed_before:
-                    raise OutOfMemoryError(
-                        "The kernel killed the separation because the machine ran out of memory."
-                    ) from gone
-                message = f"The separation process ended unexpectedly (exit status {gone.return_code})."
-                raise SeparationFailedError(message) from gone
-            self.check()
-            memory.check()
+                raise _error_of(gone, was_oom=oom_kills() > killed_before) from gone
+            self.check_may_continue()
+            memory.check_limit()
             if event and (outcome := self._handle_event(event)):
                 self._deadline = float("inf")
                 return outcome
@@ -213,7 +209,7 @@ class Attempt:
 
     def _store(self, storage: ObjectStorage, file: ProducedFile) -> None:
         key = output_key(self.claim.job.id, self.claim.fence, file.filename)
-        stored = storage.put_file(self._output_folder / file.filename, key, file.content_type, self.check)
+        stored = storage.put_file(self._output_folder / file.filename, key, file.content_type, self.check_may_continue)
         if (stored.size_bytes, stored.sha256) != (file.size_bytes, file.sha256):
             raise SeparationFailedError("An output changed on the scratch disk before it was stored.")
         self._stored[file.filename] = Output(
@@ -242,12 +238,15 @@ class Attempt:
             format_options=request.format_options,
             excerpt_start_seconds=request.excerpt_start_seconds,
             excerpt_duration_seconds=request.excerpt_duration_seconds,
-            limits=Limits(
-                max_audio_seconds=settings.max_audio_seconds,
-                max_scratch_bytes=settings.max_scratch_bytes,
-                threads=threads_per_job(settings),
-            ),
+            limits=Limits.from_settings(settings),
             model_folder=str(settings.model_folder.resolve()),
             ffmpeg_path=settings.ffmpeg_path,
             extra_engines=split_names(settings.extra_engines),
         )
+
+
+def _error_of(gone: ChildGoneError, *, was_oom: bool) -> ResourceError:
+    """Return the job's error for a child that ended. `was_oom`: the kernel has killed a process for memory."""
+    if was_oom and gone.return_code == -signal.SIGKILL:
+        return OutOfMemoryError("The kernel killed the separation because the machine ran out of memory.")
+    return SeparationFailedError(f"The separation process ended unexpectedly (exit status {gone.return_code}).")

@@ -17,11 +17,13 @@ import structlog
 from shared.counters import Counters
 from shared.errors import StemqueueError, StoreUnavailableError
 from shared.jobs.archive import write_document
-from shared.jobs.model import JobState, Output
-from shared.jobs.store import Claim, Course, JobStore
+from shared.jobs.claims import Claim, Course
+from shared.jobs.model import JobState, Output, separated_seconds
+from shared.jobs.store import JobStore
 from shared.logs import Trouble
 from shared.settings import Settings
-from shared.storage.object_storage import ObjectStorage, job_prefix
+from shared.storage.object_keys import job_prefix
+from shared.storage.object_storage import ObjectStorage
 from worker.jobs.attempt import Attempt
 from worker.jobs.retry_policy import retry_pause_seconds
 from worker.jobs.storage_watch import StorageWatch
@@ -74,17 +76,17 @@ class AttemptEnd:
                 self.storage, claim, JobState.SUCCEEDED, outputs=outputs, probed=probed, report=report, cached=cached
             )
 
-        self.watch.insist(store_document, attempt.check)
+        self.watch.repeat_until_served(store_document, attempt.check_may_continue)
         taken = self._persist(
-            lambda: self.store.succeed(
+            lambda: self.store.claims.succeed(
                 claim,
                 outputs=outputs,
                 probed=probed,
                 report=report,
                 busy_seconds=attempt.busy_seconds,
                 course=course,
-                audio_seconds=_audio_seconds(outputs),
-                contents=attempt.contents,
+                audio_seconds=separated_seconds(outputs),
+                cache_keys=attempt.cache_keys,
                 cached=cached,
             )
         )
@@ -97,8 +99,8 @@ class AttemptEnd:
 
         With a `reason` why the storage does not serve this job, the job waits before it is published again.
         """
-        # Before anything else: a stopping worker has little time, and Redis may be stopping too.
-        taken = self._persist(lambda: self.store.hand_back(attempt.claim, reason=reason))
+        # This comes first: a stopping worker has little time, and Redis may be stopping too.
+        taken = self._persist(lambda: self.store.claims.hand_back(attempt.claim, reason=reason))
         if not taken:
             return self._refused(attempt, taken)
         self._discard_outputs(attempt)
@@ -112,7 +114,7 @@ class AttemptEnd:
         error = {"code": code, "message": message, "retryable": retryable, "attempt": job.attempt}
         if pause is None:
             self._store_failure(attempt.claim, error)
-        taken = self._persist(lambda: self.store.fail(attempt.claim, error, retry_in_seconds=pause))
+        taken = self._persist(lambda: self.store.claims.fail(attempt.claim, error, retry_in_seconds=pause))
         if not taken:
             return self._refused(attempt, taken)
         if pause is None:
@@ -136,28 +138,28 @@ class AttemptEnd:
             log.warning("failure not written to storage", error=storage_error.message)
 
     def _persist(self, write: Callable[[], bool]) -> bool | None:
-        """Write the end of an attempt and wait for Redis if it is away; a stopping worker waits a short time only.
+        """Record the end of an attempt. Waits for an unavailable Redis; a stopping worker waits only for a short time.
 
-        None means that nobody knows whether Redis has it. Then nothing may be discarded, and the rescuer decides.
+        Returns None if it is unknown whether Redis has the end. Then nothing may be discarded, and the rescuer decides.
         """
         trouble, give_up_at = Trouble(), float("inf")
         while True:
             try:
                 return write()
             except StoreUnavailableError as error:
-                if trouble.is_news():
-                    log.warning("end of an attempt not taken yet", error=error.message)
+                if trouble.should_log():
+                    log.warning("attempt's end not recorded yet: redis unavailable", error=error.message)
                 if self.stopping.is_set():
                     give_up_at = min(give_up_at, time.monotonic() + STOP_PATIENCE_SECONDS)
                     time.sleep(0.2)
                 else:
                     self.stopping.wait(1.0)
                 if time.monotonic() > give_up_at:
-                    log.warning("end of an attempt not written: redis is away", error=error.message)
+                    log.warning("attempt's end not recorded: redis unavailable", error=error.message)
                     return None
 
     def _discard_outputs(self, attempt: Attempt) -> None:
-        """Delete what this attempt stored; what cannot be deleted now is left for the garbage collector."""
+        """Delete the outputs that this attempt stored. The garbage collector deletes what cannot be deleted now."""
         if not attempt.has_stored or self.watch.fault:
             return
         claim = attempt.claim
@@ -165,8 +167,3 @@ class AttemptEnd:
             self.storage.delete_below(f"{job_prefix(claim.job.id)}{claim.fence}/")
         except StemqueueError as error:
             log.warning("outputs left for the garbage collector", error=error.message)
-
-
-def _audio_seconds(outputs: Sequence[Output]) -> float:
-    """Return the length of the longest stem."""
-    return max((float(o.details.get("duration_seconds", 0.0)) for o in outputs if o.kind == "stem"), default=0.0)

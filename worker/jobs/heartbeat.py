@@ -1,7 +1,7 @@
 """Renews the lease of a claim while its job runs, and notices when the claim is lost.
 
-It runs in a thread of its own, so that a slow transfer cannot cost the lease. While Redis is away the job goes on: the
-next heartbeat that Redis answers tells whether the claim was lost, and the fence guards the commit.
+It runs in a thread of its own, so that a slow transfer cannot cost the lease. While Redis is unavailable the job
+continues: the next heartbeat that Redis answers tells whether the claim was lost, and the fence guards the commit.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Any
 import structlog
 
 from shared.errors import StoreUnavailableError
-from shared.jobs.store import Claim, JobStore
+from shared.jobs.claims import Claim
+from shared.jobs.store import JobStore
 from shared.logs import Trouble
 
 log = structlog.get_logger(__name__)
@@ -58,13 +59,15 @@ class Heartbeat:
         trouble = Trouble()
         while not self._stopped.wait(self._every_seconds):
             try:
-                held = self._store.beat(self._claim, stage=self._stage, progress=self._progress, probed=self._probed)
-                self.better_elsewhere = self._stage == "fetch" and self._store.is_better_elsewhere(self._claim)
+                held = self._store.claims.renew(
+                    self._claim, stage=self._stage, progress=self._progress, probed=self._probed
+                )
+                self.better_elsewhere = self._stage == "fetch" and self._store.claims.is_better_elsewhere(self._claim)
             except StoreUnavailableError as error:
-                if trouble.is_news():
+                if trouble.should_log():
                     log.warning("heartbeat not sent: redis unavailable", job=self._claim.job.id, error=error.message)
                 continue
-            trouble.over()
+            trouble.clear()
             if not held:
                 self.lost.set()
                 return

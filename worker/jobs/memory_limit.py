@@ -21,7 +21,7 @@ class MemoryLimit:
         self._next_reading_at = 0.0
         self._readings_over = 0
 
-    def check(self) -> None:
+    def check_limit(self) -> None:
         """Raise OutOfMemoryError if two readings in a row exceeded the limit."""
         if time.monotonic() < self._next_reading_at:
             return

@@ -1,8 +1,8 @@
 """The result cache: a job that asks for what an earlier job of its owner made gets copies of that job's outputs.
 
-Results are identified by names: digests of everything that determines them. Redis knows which job made, or is making,
-the result with a name; the scripts that end a job record its names there and release the jobs that waited for it.
-Copies lie under the new job's own fence, so either job can be deleted. The storage makes them; no worker reads them.
+A cache key is a digest of everything that determines a result. Redis knows which job made, or is making, the result
+with a key. The scripts that end a job record its keys there, and release the jobs that waited for it. Copies are stored
+under the new job's own fence, so either job can be deleted. The storage makes them; no worker reads them.
 """
 
 from __future__ import annotations
@@ -18,20 +18,22 @@ import structlog
 
 from shared.batches.item_status import BatchItems
 from shared.errors import JobNotFoundError, SourceMissingError, StorageUnavailableError
+from shared.jobs.claims import Claim
 from shared.jobs.model import Job, JobState, Output
-from shared.jobs.store import Claim, JobStore
+from shared.jobs.store import JobStore
 from shared.redis_client.scripts import Scripts
-from shared.storage.object_storage import MAX_COPY_BYTES, ObjectStorage, output_key
+from shared.storage.object_keys import output_key
+from shared.storage.object_storage import MAX_COPY_BYTES, ObjectStorage
 
 log = structlog.get_logger(__name__)
 
-NAME_CHARACTERS = 32
-"""Length of a result's name in hexadecimal digits: 128 bits. Kept short, since Redis holds one for each kept job."""
+KEY_CHARACTERS = 32
+"""Length of a cache key in hexadecimal digits: 128 bits. Kept short, since Redis holds one for each kept job."""
 
 
 @dataclass(frozen=True)
 class Reservation:
-    """What a claim has to do for a result.
+    """What the job of a claim has to do.
 
     `answer` is `go` (make it), `known` (job `known_job_id` has made it), `waits` (another job is making it; the claim
     has been returned to the queue until that job ends) or `lost` (the claim is no longer held).
@@ -51,8 +53,8 @@ class ResultCache:
     storage: ObjectStorage
     engines: Sequence[Mapping[str, Any]]
 
-    def contents_of(self, job: Job, sha256: str | None = None) -> tuple[str, ...]:
-        """Return the names of the job's result; only the first is looked up, all are recorded when the job succeeds.
+    def cache_keys_of(self, job: Job, sha256: str | None = None) -> tuple[str, ...]:
+        """Return the cache keys of the job's result. Only the first is looked up; a success is recorded under all.
 
         Empty if they cannot be computed: if the mixture has not been hashed and `sha256` is not given.
         """
@@ -71,14 +73,16 @@ class ResultCache:
             "format": [request.format, request.format_options],
             "excerpt": [request.excerpt_start_seconds, request.excerpt_duration_seconds],
         }
-        # The file name becomes the stems' title if the audio has no title tag, so it is part of the first name. Items
+        # The file name becomes the stems' title if the audio has no title tag, so it is part of the first key. Items
         # of a batch ignore it: in a catalog the same audio is the same track, whatever its files are called.
-        name = _digest(asked)
-        return (name,) if job.batch_id else (_digest({**asked, "filename": request.source.filename}), name)
+        key = _digest(asked)
+        return (key,) if job.batch_id else (_digest({**asked, "filename": request.source.filename}), key)
 
-    def reserve(self, claim: Claim, contents: Sequence[str]) -> Reservation:
-        """Ask to make the result with these names; only the first is looked up. Raises StoreUnavailableError."""
-        answer, *job_id = self.scripts.run("jobs/reserve_result", claim.job.id, claim.fence, *contents)
+    def reserve(self, claim: Claim, cache_keys: Sequence[str]) -> Reservation:
+        """Reserve the result with these cache keys for the claim. Raises StoreUnavailableError."""
+        answer, *job_id = self.scripts.run(
+            "attempts/reserve_result", job_id=claim.job.id, fence=claim.fence, digests=cache_keys
+        )
         return Reservation(answer, job_id[0] if job_id else None)
 
     def find_earlier_job(self, job_id: str, job: Job) -> Job | None:
@@ -86,14 +90,14 @@ class ResultCache:
 
         Raises StoreUnavailableError, StorageUnavailableError.
         """
-        earlier = self.items.earlier_job(job_id) if job_id == job.id else self._read_job(job_id)
+        earlier = self.items.read_earlier_job(job_id) if job_id == job.id else self._read_job(job_id)
         if earlier is None or earlier.state is not JobState.SUCCEEDED:
             return None
         return None if any(o.size_bytes > MAX_COPY_BYTES for o in earlier.outputs) else earlier
 
     def _read_job(self, job_id: str) -> Job | None:
         try:
-            return next(iter(self.store.read_many([job_id])), None) or self.items.read_job(job_id)
+            return next(iter(self.store.read_jobs([job_id])), None) or self.items.read_job(job_id)
         except JobNotFoundError:
             return None
 
@@ -116,4 +120,4 @@ class ResultCache:
 
 
 def _digest(asked: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:NAME_CHARACTERS]
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:KEY_CHARACTERS]

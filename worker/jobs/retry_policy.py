@@ -12,7 +12,7 @@ from shared.jobs.model import Job
 from shared.settings import Settings
 
 WORKER_LOST = "worker_lost"
-"""The error code of a loss. The rescuer counts losses, separately (`Job.losses`); they are no errors of an attempt."""
+"""The error code of a loss. The rescuer counts losses separately (`Job.losses`), not as errors of an attempt."""
 
 
 def retry_pause_seconds(job: Job, code: str, *, retryable: bool, settings: Settings) -> float | None:

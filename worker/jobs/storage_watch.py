@@ -22,17 +22,17 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 JOBS_IN_A_ROW = 3
-"""After so many different jobs in a row that the storage did not serve, the worker pauses although the probe works: the
-storage is half broken. A single job that fails again and again does not count. Raising it makes workers claim more
-jobs that such a storage does not serve."""
+"""After storage errors of this many different jobs in a row, the worker pauses although the probe works: the storage is
+partly broken. A single job that fails again and again does not count. Raising it makes workers claim more jobs that
+such a storage does not serve."""
 
 LONGEST_PAUSE_SECONDS = 20.0
-"""The longest pause for a half-broken storage. Raising it delays jobs once the storage is in order again."""
+"""The longest pause for a partly broken storage. Raising it delays jobs once the storage is in order again."""
 
 LONGEST_PROBE_PAUSE_SECONDS = 3.0
 """The longest pause between two probes of an unavailable storage. Raising it delays jobs after an outage."""
 
-LOOK_SECONDS = 0.2
+CHECK_SECONDS = 0.2
 """How often a thread that waits for the storage calls its `check`."""
 
 LONGEST_RETRY_PAUSE_SECONDS = 60.0
@@ -40,7 +40,7 @@ LONGEST_RETRY_PAUSE_SECONDS = 60.0
 
 
 class StorageWatch:
-    """One for each worker process. `run` occupies a thread of its own; the rest may be called from any thread."""
+    """One for each worker process. `run_probes` occupies a thread of its own; any thread may call the other methods."""
 
     def __init__(self, storage: ObjectStorage, stopping: threading.Event, on_change: Callable[[], None]) -> None:
         self._storage = storage
@@ -55,8 +55,8 @@ class StorageWatch:
         """What is wrong with the storage; None while it is available."""
         return self._fault
 
-    def failed(self, error: StorageUnavailableError, job_id: str | None = None) -> bool:
-        """Note that a call failed; return whether the storage as a whole is unavailable.
+    def report_failure(self, error: StorageUnavailableError, job_id: str | None = None) -> bool:
+        """Record that a call failed; return whether the storage as a whole is unavailable.
 
         `job_id`: the job that was not served, if it needed the bucket of uploads and outputs, which all jobs need.
         """
@@ -70,19 +70,19 @@ class StorageWatch:
                 self._set_fault(found or error.message)
         return found is not None
 
-    def worked(self) -> None:
-        """Note that the storage has served a job."""
+    def report_success(self) -> None:
+        """Record that the storage has served a job."""
         with self._changed:
             self._failed_jobs.clear()
 
-    def wait(self, check: Callable[[], None] = lambda: None) -> None:
+    def wait_until_available(self, check: Callable[[], None] = lambda: None) -> None:
         """Return once the storage is available or the worker stops; `check` is called meanwhile and may raise."""
         while self._fault and not self._stopping.is_set():
             with self._changed:
-                self._changed.wait(LOOK_SECONDS)
+                self._changed.wait(CHECK_SECONDS)
             check()
 
-    def insist(self, call: Callable[[], T], check: Callable[[], None]) -> T:
+    def repeat_until_served(self, call: Callable[[], T], check: Callable[[], None]) -> T:
         """Repeat a call until the storage takes it, however long that takes; `check` may raise to stop."""
         pause = 1.0
         while True:
@@ -90,17 +90,17 @@ class StorageWatch:
                 result = call()
             except StorageUnavailableError as error:
                 log.warning("storage unavailable: a result is kept until it can be stored", error=error.message)
-                is_away = self.failed(error)
-                self.wait(check)
+                is_away = self.report_failure(error)
+                self.wait_until_available(check)
                 check()
                 if not is_away:
                     _sleep(pause, check)
                     pause = min(2 * pause, LONGEST_RETRY_PAUSE_SECONDS)
             else:
-                self.worked()
+                self.report_success()
                 return result
 
-    def run(self) -> None:
+    def run_probes(self) -> None:
         """Probe the storage during outages, until the worker stops."""
         while not self._stopping.is_set():
             with self._changed:
@@ -139,5 +139,5 @@ class StorageWatch:
 def _sleep(seconds: float, check: Callable[[], None]) -> None:
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:
-        time.sleep(min(LOOK_SECONDS, left))
+        time.sleep(min(CHECK_SECONDS, left))
         check()

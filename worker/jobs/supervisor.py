@@ -17,11 +17,12 @@ import structlog
 
 from shared.counters import Counters
 from shared.errors import SeparationFailedError, StemqueueError, StorageUnavailableError, StoreUnavailableError
+from shared.jobs.claims import Claim
 from shared.jobs.model import Job
-from shared.jobs.store import Claim, JobStore
+from shared.jobs.store import JobStore
 from shared.settings import Settings
 from shared.storage.object_storage import ObjectStorage
-from worker.child.pool import Children
+from worker.child.pool import ChildPool
 from worker.jobs.attempt import Attempt, AttemptFailedError, BetterElsewhereError, ClaimLostError, WorkerStoppingError
 from worker.jobs.attempt_end import EXPECTED, SUCCEEDED, WAITS_FOR_SAME, AttemptEnd
 from worker.jobs.heartbeat import Heartbeat
@@ -39,7 +40,7 @@ class Supervisor:
     settings: Settings
     store: JobStore
     storage: ObjectStorage
-    children: Children
+    children: ChildPool
     counters: Counters
     stopping: Event
     scratch_folder: Path
@@ -87,29 +88,29 @@ class Supervisor:
 
     def _answer_job(self, attempt: Attempt) -> str:
         job = attempt.claim.job
-        contents = job.contents or self.result_cache.contents_of(job)
-        if (outcome := self._answer_from_cache(attempt, contents)) is not None:
+        cache_keys = job.cache_keys or self.result_cache.cache_keys_of(job)
+        if (outcome := self._answer_from_cache(attempt, cache_keys)) is not None:
             return outcome
         sha256 = attempt.fetch(self.storage)
         if not job.request.source.bucket:
-            self.watch.worked()
-        if not contents:
-            # The mixture's hash, which the names need, is known only now.
-            contents = self.result_cache.contents_of(job, sha256)
-            if (outcome := self._answer_from_cache(attempt, contents)) is not None:
+            self.watch.report_success()
+        if not cache_keys:
+            # The mixture's hash, which the cache keys need, is known only now.
+            cache_keys = self.result_cache.cache_keys_of(job, sha256)
+            if (outcome := self._answer_from_cache(attempt, cache_keys)) is not None:
                 return outcome
         return self._succeed(attempt, attempt.separate(self.children))
 
-    def _answer_from_cache(self, attempt: Attempt, contents: Sequence[str]) -> str | None:
+    def _answer_from_cache(self, attempt: Attempt, cache_keys: Sequence[str]) -> str | None:
         """Return the outcome if an earlier job has made, or is making, the same result; None if this job must make it.
 
         Copies of the earlier outputs are committed. If the earlier job still runs, this job waits for it in Redis.
         """
-        attempt.contents = contents
+        attempt.cache_keys = cache_keys
         claim = attempt.claim
-        if not contents or claim.job.request.no_cache:
+        if not cache_keys or claim.job.request.no_cache:
             return None
-        reservation = self.result_cache.reserve(claim, contents)
+        reservation = self.result_cache.reserve(claim, cache_keys)
         if reservation.answer == "waits":
             return WAITS_FOR_SAME
         if reservation.answer == "lost":
@@ -120,7 +121,7 @@ class Supervisor:
         if earlier is None:
             return None
         attempt.has_stored = True
-        outputs = self.result_cache.copy_outputs(earlier, claim, attempt.check)
+        outputs = self.result_cache.copy_outputs(earlier, claim, attempt.check_may_continue)
         if outputs is None:
             return None
         log.info("answered from an earlier job", earlier=earlier.id)
@@ -128,7 +129,9 @@ class Supervisor:
 
     def _succeed(self, attempt: Attempt, outcome: Outcome) -> str:
         # A separation may have taken an hour: its result is kept until the storage takes it.
-        outputs = self.watch.insist(lambda: attempt.upload(self.storage, outcome), attempt.check)
+        outputs = self.watch.repeat_until_served(
+            lambda: attempt.upload(self.storage, outcome), attempt.check_may_continue
+        )
         course = attempt.course(outcome)
         end = self._end.succeed(attempt, outputs, outcome.source, outcome.report, course=course)
         if end == SUCCEEDED:
@@ -136,27 +139,20 @@ class Supervisor:
         return end
 
     def _end_without_storage(self, attempt: Attempt, error: StorageUnavailableError) -> str:
-        """Hand the job back uncharged, unless a bucket of somebody else's answers and refuses its mixture.
+        """Hand the job back uncharged. Only if a bucket of S3_SOURCE_BUCKETS refuses the mixture, the attempt fails.
 
         An object that cannot be read is not its job's fault: a storage that has lost a part of its disks still serves
-        the other objects. Such a job waits longer each time, and shows why. A refusal by another bucket is final: after
-        some retries the job fails, since the object would be refused tomorrow too.
+        the other objects. Such a job waits longer each time, and shows why. A refusal by a source bucket is final:
+        after some retries the job fails, since the object would be refused tomorrow too.
         """
         bucket = attempt.claim.job.request.source.bucket
         self.counters.add("faults_total", part="storage")
         log.warning("storage does not serve the job", error=error.message)
-        if self.watch.failed(error, attempt.claim.job.id if bucket is None else None):
+        if self.watch.report_failure(error, attempt.claim.job.id if bucket is None else None):
             return self._end.hand_back(attempt)
-        if bucket and error.is_refusal and self._answers(bucket):
+        if bucket and error.is_refusal and self.storage.is_answering(bucket):
             return self._end.fail(attempt, error.code, error.message, retryable=True)
         return self._end.hand_back(attempt, error.message)
-
-    def _answers(self, bucket: str) -> bool:
-        try:
-            self.storage.ping(bucket)
-        except StorageUnavailableError:
-            return False
-        return True
 
     def _count_separation(self, job: Job, outcome: Outcome) -> None:
         seconds: Mapping[str, float] = outcome.report.get("seconds", {})

@@ -7,10 +7,10 @@ There are three ways to run things in parallel in the worker. All of them stay w
 
 - `TaskPool` (here): a list of independent tasks, and the caller needs all results before it continues.
 - `run_in_order` of `worker/engines/unet/dependent_tasks.py`: an endless sequence of tasks that depend on earlier ones,
-and the caller takes results in order while later tasks already run. It is part of an engine, and engines import nothing
-  of the pipeline.
+  and the caller takes results in order while later tasks already run. It is part of an engine, and engines import
+  nothing of the pipeline.
 - `ThreadPoolExecutor.map` of the standard library: equal pieces of one array operation, while the caller only waits, as
-  in `worker/engines/repetition/engine.py`.
+  in `worker/engines/repetition/separation.py`.
 """
 
 from __future__ import annotations

@@ -31,19 +31,23 @@ class Workspace:
         return max(0, self.max_bytes - self.used_bytes())
 
 
+def is_disk_full(error: OSError) -> bool:
+    """Return whether a call failed for lack of disk space: a full disk or quota, or the limit on the size of a file."""
+    return error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
 @contextmanager
 def open_workspace(folder: Path, *, max_bytes: int) -> Iterator[Workspace]:
     """Create the folder, and remove it with everything in it when the context ends.
 
-    Raises ScratchFullError instead of any `ENOSPC`, `EDQUOT` or `EFBIG` from within.
+    Raises ScratchFullError instead of an OSError from within that means a full disk.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         yield Workspace(folder, max_bytes=max_bytes)
     except OSError as error:
-        # EFBIG means that a file exceeds the process's limit on file sizes: the same shortage under another name.
-        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-            raise ScratchFullError("The worker's scratch disk is full.") from error
+        if is_disk_full(error):
+            raise ScratchFullError from error
         raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -48,15 +48,15 @@ def version() -> int:
         return 0
 
 
-def restrict(allowed: list[tuple[str, str]], demanded_version: int) -> None:
+def restrict(allowed: list[tuple[str, str]], required_version: int) -> None:
     """Allow these pairs of an access and a path, and nothing else, to this process and to all that it starts.
 
     It applies to the calling thread only, so call it while there is no other. Raises OSError if a step fails or if the
-    kernel's interface is older than demanded.
+    kernel's interface is older than required.
     """
     found = version()
-    if found < demanded_version:
-        raise OSError(f"Landlock has version {found}, but had {demanded_version} when the worker started")
+    if found < required_version:
+        raise OSError(f"Landlock has version {found}, but had {required_version} when the worker started")
     taken = sum(rights for since, rights in RIGHTS_SINCE.items() if found >= since)
     asked = struct.pack("=QQQ", taken, ALL_TCP_SINCE_4, ALL_SCOPES_SINCE_6)
     n_bytes = ctypes.c_size_t(24 if found >= 6 else 16 if found >= 4 else 8)

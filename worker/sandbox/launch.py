@@ -49,14 +49,14 @@ class Protection:
         return tuple(gap for gap, is_open in possible if is_open)
 
     @property
-    def open_words(self) -> str:
+    def gaps_text(self) -> str:
         """Return the gaps as one line of text."""
         return "; ".join(self.gaps)
 
 
 @lru_cache(maxsize=1)
 def protection() -> Protection:
-    """Ask the kernel, once. Every later start demands what was there at the first call."""
+    """Return what the kernel offers, as found at the first call. Later starts require all of that."""
     return Protection(landlock=landlock.version(), seccomp=seccomp.is_available())
 
 

@@ -47,7 +47,7 @@ REFUSED: Numbers = {
     "sched_setattr": (314, 274),
     "migrate_pages": (256, 238),
     "move_pages": (279, 239),
-    # What a file has beside its content. Landlock leaves it free, and the worker's files could be opened to others.
+    # Metadata of files. Landlock does not restrict it, so a process could make the worker's files readable for others.
     "chmod": (90, None),
     "fchmod": (91, 52),
     "fchmodat": (268, 53),
@@ -66,7 +66,7 @@ REFUSED: Numbers = {
     "removexattr": (197, 14),
     "lremovexattr": (198, 15),
     "fremovexattr": (199, 16),
-    # Nor does Landlock keep a process from being told what happens in folders that it cannot list.
+    # Landlock does not prevent a process from watching folders that it cannot list.
     "inotify_add_watch": (254, 27),
     # System V IPC and message queues, which any process of the same user can open.
     "shmget": (29, 194),

@@ -1,6 +1,7 @@
-"""Threads for what waits on the network; what comes of it is dealt with in the thread that asked.
+"""Threads for calls that wait for the network. Results are handled in the thread that started the calls.
 
-The threads are daemons, which `concurrent.futures` does not offer: a run that is stopped does not wait for an upload.
+The threads are daemons, which `concurrent.futures` does not offer, so a run that is stopped does not wait for an
+upload.
 """
 
 from __future__ import annotations
@@ -14,60 +15,62 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-class Results:
-    """What background work came to, in the order it ended."""
+class FinishedCalls:
+    """The results of background calls, in the order in which the calls ended."""
 
     def __init__(self) -> None:
-        self._ended: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._handlers: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
 
-    def put(self, call: Callable[[], None]) -> None:
-        """Have a call made by `settle`."""
-        self._ended.put(call)
+    def add_handler(self, handler: Callable[[], None]) -> None:
+        """Add a handler, which `handle_all` calls."""
+        self._handlers.put(handler)
 
-    def settle(self, wait_seconds: float) -> None:
-        """Deal with what has ended; wait so long for the first of it."""
+    def handle_all(self, wait_seconds: float) -> None:
+        """Handle the calls that have ended; wait up to `wait_seconds` for the first."""
         try:
-            self._ended.get(timeout=max(0.0, wait_seconds))()
+            self._handlers.get(timeout=max(0.0, wait_seconds))()
             while True:
-                self._ended.get_nowait()()
+                self._handlers.get_nowait()()
         except queue.Empty:
             return
 
 
-class Background:
-    """Some threads; `busy` counts the calls that are not dealt with yet."""
+class BackgroundCalls:
+    """A thread pool. `pending` counts the calls whose results are not handled yet."""
 
-    def __init__(self, threads: int, results: Results) -> None:
+    def __init__(self, threads: int, finished: FinishedCalls) -> None:
         self.threads = threads
-        self.busy = 0
-        self._results = results
+        self.pending = 0
+        self._finished = finished
         self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         for number in range(threads):
-            threading.Thread(target=self._run, name=f"background-{number}", daemon=True).start()
+            threading.Thread(target=self._make_calls, name=f"background-{number}", daemon=True).start()
 
     @property
     def has_room(self) -> bool:
-        """Whether another call would begin about now."""
-        return self.busy < 2 * self.threads
+        """Whether another call would begin soon."""
+        return self.pending < 2 * self.threads
 
-    def do(self, call: Callable[[], T], then: Callable[[T], None], or_else: Callable[[Exception], None]) -> None:
-        """Make a call in the background; `then` or `or_else` is called by `Results.settle`."""
-        self.busy += 1
+    def start_call(
+        self, call: Callable[[], T], on_result: Callable[[T], None], on_error: Callable[[Exception], None]
+    ) -> None:
+        """Make a call in a thread. `FinishedCalls.handle_all` then calls `on_result` or `on_error`."""
+        self.pending += 1
 
-        def made() -> None:
+        def make_call() -> None:
             try:
-                outcome = partial(then, call())
-            except Exception as error:  # noqa: BLE001 - it is handed on
-                outcome = partial(or_else, error)
+                handler = partial(on_result, call())
+            except Exception as error:  # noqa: BLE001 - passed on to on_error
+                handler = partial(on_error, error)
 
-            def settled() -> None:
-                self.busy -= 1
-                outcome()
+            def handle() -> None:
+                self.pending -= 1
+                handler()
 
-            self._results.put(settled)
+            self._finished.add_handler(handle)
 
-        self._calls.put(made)
+        self._calls.put(make_call)
 
-    def _run(self) -> None:
+    def _make_calls(self) -> None:
         while True:
             self._calls.get()()

@@ -1,4 +1,4 @@
-"""What becomes of the batches: their counts are read often, their items only where something has happened."""
+"""Polls the batches of a run: their counts often, their items only after the counts changed."""
 
 from __future__ import annotations
 
@@ -11,159 +11,159 @@ from typing import Any
 import httpx2
 
 from api.client.batches import Batch, BatchItem
-from api.client.catalog.background_calls import Background, Results
+from api.client.catalog.background_calls import BackgroundCalls, FinishedCalls
 from api.client.catalog.run_state import ENDED, Row, RunState
 from api.client.errors import ApiError
 from api.client.http_client import Client
 from shared.audio_names import without_audio_extension
 
-SECONDS_A_BATCH, LONGEST_SECONDS = 1.0, 30.0
-"""How often all batches are looked at: so many seconds for each, up to a limit."""
+SECONDS_PER_BATCH, MAX_POLL_SECONDS = 1.0, 30.0
+"""The time between two polls of a batch: so many seconds for each open batch, up to a maximum."""
 
-MOST_ITEMS = 5000
-"""Read in one look; the next look goes on from there."""
+MAX_ITEMS_PER_POLL = 5000
+"""The items that one poll reads; the next poll continues after them."""
 
-MOST_UPLOADS = 3
-"""How often a file is sent again because the server has it no longer."""
+MAX_UPLOADS = 3
+"""How often a file is uploaded again because the server no longer has it."""
 
-KEPT = ("attempts", "duration_seconds", "seconds", "real_time_factor", "input_sha256", "outputs")
-"""What of an item is written down once it has ended."""
+DETAIL_FIELDS = ("attempts", "duration_seconds", "seconds", "real_time_factor", "input_sha256", "outputs")
+"""The fields of an ended item that the state keeps."""
 
 
 @dataclass(frozen=True)
-class Look:
-    """What one look at a batch showed; `whole` when nothing that may have changed was left out."""
+class PolledBatch:
+    """The result of one poll. `is_complete` is false if more items may have changed than were read."""
 
     batch: Batch
     items: list[BatchItem]
-    whole: bool
+    is_complete: bool
 
 
-class Following:
-    """Brings what the server tells into the state; `running` is how many tracks are worked on now."""
+class BatchPoller:
+    """Records in the run's state what the server says of its batches."""
 
-    def __init__(self, client: Client, state: RunState, results: Results) -> None:
+    def __init__(self, client: Client, state: RunState, finished: FinishedCalls) -> None:
         self._client, self._state = client, state
-        self._background = Background(1, results)
-        self._due: dict[int, float] = {}
-        self._seen: dict[int, Mapping[str, int]] = {}
+        self._calls = BackgroundCalls(1, finished)
+        self._next_poll_at: dict[int, float] = {}
+        self._seen_counts: dict[int, Mapping[str, int]] = {}
         self._batches: dict[int, Batch] = {}
         self.must_upload_again = False
 
     @property
-    def running(self) -> int:
-        """How many tracks are worked on."""
+    def running_tracks(self) -> int:
+        """How many tracks are being separated."""
         return sum(b.counts.get("running", 0) for b in self._batches.values())
 
     @property
-    def expected(self) -> int:
-        """How many tracks there are below a prefix that are not known here by name yet."""
-        return sum(max(0, b.total - self._known(n)) for n, b in self._batches.items() if not b.ended)
+    def unlisted_tracks(self) -> int:
+        """How many tracks of a prefix the server has counted but not yet listed here."""
+        return sum(max(0, b.total - self._state.batch_size(n)) for n, b in self._batches.items() if not b.ended)
 
     @property
-    def over(self) -> bool:
-        """Whether all batches have ended, and all their items are known."""
-        return not self._background.busy and not self._state.batches("NOT ended")
+    def is_done(self) -> bool:
+        """Whether all batches have ended and all their items are recorded."""
+        return not self._calls.pending and not self._state.find_batches("NOT ended")
 
-    def feed(self) -> None:
-        """Look at the batch whose turn it is."""
-        if self._background.busy:
+    def poll_next_batch(self) -> None:
+        """Poll the first batch that is due, unless a poll is in progress."""
+        if self._calls.pending:
             return
         now = time.monotonic()
-        for row in self._state.batches("id IS NOT NULL AND NOT ended"):
-            if now >= self._due.get(row["number"], 0.0):
-                self._start(row)
+        for row in self._state.find_batches("id IS NOT NULL AND NOT ended"):
+            if now >= self._next_poll_at.get(row["number"], 0.0):
+                self._start_poll(row)
                 return
 
-    def _start(self, row: Row) -> None:
+    def _start_poll(self, row: Row) -> None:
         number, batch_id = row["number"], row["id"]
-        low, seen = self._state.low_water(number), self._seen.get(number)
-        waiting = len(self._state.batches("id IS NOT NULL AND NOT ended"))
-        self._due[number] = time.monotonic() + min(LONGEST_SECONDS, SECONDS_A_BATCH * waiting)
+        settled, seen = self._state.last_settled_number(number), self._seen_counts.get(number)
+        open_batches = len(self._state.find_batches("id IS NOT NULL AND NOT ended"))
+        self._next_poll_at[number] = time.monotonic() + min(MAX_POLL_SECONDS, SECONDS_PER_BATCH * open_batches)
 
-        def looked(look: Look) -> None:
-            self._take(number, look)
+        def on_result(polled: PolledBatch) -> None:
+            self._record_poll(number, polled)
 
-        def failed(error: Exception) -> None:
+        def on_error(error: Exception) -> None:
             if not isinstance(error, ApiError) or error.status not in {httpx2.codes.NOT_FOUND, httpx2.codes.GONE}:
                 raise error
-            self._begin_again(number)
-            self._give_up(number, "batch_gone", "The server knows its batch no longer.")
+            self._resubmit_unfinished(number)
+            self._fail_unfinished(number, "batch_gone", "The server no longer has the batch of this track.")
 
-        self._background.do(lambda: self._look(batch_id, low, seen), looked, failed)
+        self._calls.start_call(lambda: self._poll(batch_id, settled, seen), on_result, on_error)
 
-    def _look(self, batch_id: str, low: int, seen: Mapping[str, int] | None) -> Look:
+    def _poll(self, batch_id: str, starting_after: int, seen: Mapping[str, int] | None) -> PolledBatch:
         batch = self._client.batches.read(batch_id)
         if batch.counts == seen and not batch.ended:
-            return Look(batch, [], whole=True)
+            return PolledBatch(batch, [], is_complete=True)
         items: list[BatchItem] = []
-        for page in self._client.batches.items(batch_id, starting_after=low):
+        for page in self._client.batches.items(batch_id, starting_after=starting_after):
             items += page
             if not batch.ended and page and all(item.state == "waiting" for item in page):
-                # They are begun in order: what comes after these waits too.
+                # Items are started in order, so all later ones wait too.
                 break
-            if len(items) >= MOST_ITEMS:
-                return Look(batch, items, whole=False)
-        return Look(batch, items, whole=True)
+            if len(items) >= MAX_ITEMS_PER_POLL:
+                return PolledBatch(batch, items, is_complete=False)
+        return PolledBatch(batch, items, is_complete=True)
 
-    def _take(self, number: int, look: Look) -> None:
-        self._batches[number] = look.batch
-        self._state.found(number, {item.number: _track(item.track) for item in look.items})
-        places = [item.number for item in look.items]
-        known = self._state.items(
+    def _record_poll(self, number: int, polled: PolledBatch) -> None:
+        self._batches[number] = polled.batch
+        self._state.add_listed_items(number, {item.number: _track_name(item.track) for item in polled.items})
+        item_numbers = [item.number for item in polled.items]
+        sent = self._state.find_items(
             "batch = ? AND state = 'sent' AND batch_number BETWEEN ? AND ?",
             number,
-            min(places, default=0),
-            max(places, default=-1),
+            min(item_numbers, default=0),
+            max(item_numbers, default=-1),
         )
-        rows = {row["batch_number"]: row for row in known}
-        ended = [i for i in look.items if i.state in ENDED and i.number in rows]
-        self._state.change_many((rows[i.number]["number"], self._end(rows[i.number], i)) for i in ended)
-        if not look.whole:
-            self._due[number] = 0.0
+        rows = {row["batch_number"]: row for row in sent}
+        ended = [i for i in polled.items if i.state in ENDED and i.number in rows]
+        self._state.change_items((rows[i.number]["number"], self._end_of_item(rows[i.number], i)) for i in ended)
+        if not polled.is_complete:
+            self._next_poll_at[number] = 0.0
             return
-        self._seen[number] = look.batch.counts
-        if look.batch.ended:
-            self._give_up(number, "item_missing", "The batch has ended, and tells nothing of this track.")
+        self._seen_counts[number] = polled.batch.counts
+        if polled.batch.ended:
+            self._fail_unfinished(number, "item_missing", "The batch has ended and does not list this track.")
 
-    def _end(self, row: Row, item: BatchItem) -> Mapping[str, object]:
+    def _end_of_item(self, row: Row, item: BatchItem) -> Mapping[str, object]:
+        """Return the fields of an item that has ended, or of one that must be uploaded again."""
         error = item.error
-        if error and error.code == "source_missing" and (row["path"] or row["url"]) and row["uploads"] < MOST_UPLOADS:
-            # Uploads that no batch took within a day are removed.
+        is_ours = bool(row["path"] or row["url"])
+        if error and error.code == "source_missing" and is_ours and row["uploads"] < MAX_UPLOADS:
+            # The server deletes uploads that no batch has used for a day.
             self.must_upload_again = True
-            return _from_the_start(row)
+            return _unsent_fields(row)
         return {
             "state": item.state,
             "job_id": item.job_id,
             "code": error.code if error else None,
             "message": error.message if error else None,
-            "detail": json.dumps({name: item.raw.get(name) for name in KEPT}),
+            "detail": json.dumps({name: item.raw.get(name) for name in DETAIL_FIELDS}),
         }
 
-    def _begin_again(self, number: int) -> None:
-        """Take up what a batch had not done that the server has forgotten."""
-        left = self._state.items("batch = ? AND state = 'sent' AND uploads < ?", number, MOST_UPLOADS)
-        again = [row for row in left if row["path"] or row["url"] or row["source"]]
-        self._state.change_many((row["number"], _from_the_start(row)) for row in again)
-        self.must_upload_again = self.must_upload_again or bool(again)
+    def _resubmit_unfinished(self, number: int) -> None:
+        """Mark the unfinished items of a batch that the server has deleted to be sent again."""
+        unfinished = self._state.find_items("batch = ? AND state = 'sent' AND uploads < ?", number, MAX_UPLOADS)
+        sendable = [row for row in unfinished if row["path"] or row["url"] or row["source"]]
+        self._state.change_items((row["number"], _unsent_fields(row)) for row in sendable)
+        self.must_upload_again = self.must_upload_again or bool(sendable)
 
-    def _give_up(self, number: int, code: str, message: str) -> None:
-        left = self._state.items("batch = ? AND state = 'sent'", number)
-        end: Mapping[str, Any] = {"state": "failed", "code": code, "message": message}
-        self._state.change_many((row["number"], end) for row in left)
+    def _fail_unfinished(self, number: int, code: str, message: str) -> None:
+        """Fail the items of a batch that are still unfinished, and close the batch."""
+        unfinished = self._state.find_items("batch = ? AND state = 'sent'", number)
+        failure: Mapping[str, Any] = {"state": "failed", "code": code, "message": message}
+        self._state.change_items((row["number"], failure) for row in unfinished)
         self._state.change_batch(number, ended=1)
         self._batches.pop(number, None)
 
-    def _known(self, number: int) -> int:
-        return self._state.size_of(number)
 
-
-def _from_the_start(row: Row) -> Mapping[str, object]:
-    """Return the fields of an item that has not been sent; a file goes up anew."""
+def _unsent_fields(row: Row) -> Mapping[str, object]:
+    """Return the fields of an item that is to be sent again; a file or URL is uploaded again first."""
     state = "new" if row["path"] or row["url"] else "ready"
     return {"state": state, "uploads": row["uploads"] + 1, "batch": None, "batch_number": None}
 
 
-def _track(track: str) -> str:
-    """Return what an object below a prefix is called: its key without the ending."""
+def _track_name(track: str) -> str:
+    """Return the name of a track below a prefix: its key without the file extension."""
     return without_audio_extension(track)

@@ -1,4 +1,4 @@
-"""Shows a run's progress on standard error: one bar, or a line now and then if it is no terminal."""
+"""Shows a run's progress on standard error: a bar on a terminal, otherwise a line every few seconds."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from api.client.progress import clock
 from api.client.terminal import StatusLine, bar, columns
 
 LINE_SECONDS = 10.0
-"""The least time between two lines."""
+"""The shortest time between two lines."""
 
 FULL_COLUMNS = 100
-"""What the whole text and its bar take. On a narrower terminal the text is shorter, the most important part first."""
+"""The width of the full text with its bar. A narrower terminal shows a shorter text, the most important part first."""
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How far a run is. `done` tracks are separated, and their stems are here where they should be."""
+class RunProgress:
+    """How many tracks of a run are in each state. `done` ones are separated and, if wanted, downloaded."""
 
     total: int
     uploading: int
@@ -31,19 +31,19 @@ class Standing:
     failed: int
 
     @property
-    def over(self) -> int:
-        """Tracks that nothing more is done for."""
+    def ended(self) -> int:
+        """The number of tracks that need no more work."""
         return self.done + self.failed
 
 
 class RunDisplay:
-    """The one bar of a run."""
+    """The progress line of a run."""
 
     def __init__(self) -> None:
         self._line = StatusLine()
-        self._begun = time.monotonic()
-        self._over_before: int | None = None
-        self._said, self._say_at = "", 0.0
+        self._began_at = time.monotonic()
+        self._ended_before: int | None = None
+        self._last_text, self._next_line_at = "", 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -53,46 +53,46 @@ class RunDisplay:
     ) -> None:
         self._line.close(keep=True)
 
-    def show(self, standing: Standing, trouble: str | None = None) -> None:
-        """Show how far the run is, or why it is not getting on."""
-        if self._over_before is None:
-            self._over_before = standing.over
-        text = self._text(standing)
+    def show(self, progress: RunProgress, trouble: str | None = None) -> None:
+        """Show the progress, or the error because of which requests are being retried."""
+        if self._ended_before is None:
+            self._ended_before = progress.ended
+        text = self._text(progress)
         if trouble:
-            text = f"{standing.done} of {standing.total} done; trying again: {trouble}"
-        drawn = "" if self._is_narrow() else bar(standing.over / max(1, standing.total), 12) + " "
+            text = f"{progress.done} of {progress.total} done; trying again: {trouble}"
+        drawn = "" if self._is_narrow() else bar(progress.ended / max(1, progress.total), 12) + " "
         self._line.show(drawn + printable(text), at_once=True)
         now = time.monotonic()
-        if not self._line.is_live and text != self._said and now >= self._say_at:
+        if not self._line.is_live and text != self._last_text and now >= self._next_line_at:
             click.echo(text, err=True)
-            self._said, self._say_at = text, now + LINE_SECONDS
+            self._last_text, self._next_line_at = text, now + LINE_SECONDS
 
     @property
     def elapsed_seconds(self) -> float:
-        """How long this run, or this part of it, has lasted."""
-        return time.monotonic() - self._begun
+        """The time since this run started or was resumed."""
+        return time.monotonic() - self._began_at
 
-    def songs_an_hour(self, standing: Standing) -> float:
-        """Return the pace since the start; what was over before counts for nothing."""
-        return 3600 * (standing.over - (self._over_before or 0)) / max(1.0, self.elapsed_seconds)
+    def songs_an_hour(self, progress: RunProgress) -> float:
+        """Return the speed since the start, without tracks that had ended before a resume."""
+        return 3600 * (progress.ended - (self._ended_before or 0)) / max(1.0, self.elapsed_seconds)
 
     def _is_narrow(self) -> bool:
         return self._line.is_live and columns() < FULL_COLUMNS
 
-    def _text(self, standing: Standing) -> str:
-        pace = self.songs_an_hour(standing)
-        left = f"{clock((standing.total - standing.over) / pace * 3600)} left" if pace else ""
+    def _text(self, progress: RunProgress) -> str:
+        speed = self.songs_an_hour(progress)
+        left = f"{clock((progress.total - progress.ended) / speed * 3600)} left" if speed else ""
         if self._is_narrow():
-            short = [f"{standing.done}/{standing.total} done", f"{standing.failed} failed" if standing.failed else ""]
-            short += [left, f"{standing.running} running", f"{pace:.0f}/h" if pace else ""]
+            short = [f"{progress.done}/{progress.total} done", f"{progress.failed} failed" if progress.failed else ""]
+            short += [left, f"{progress.running} running", f"{speed:.0f}/h" if speed else ""]
             return ", ".join(part for part in short if part)
         parts = [
-            f"{standing.done} of {standing.total} done",
-            f"{standing.running} running",
-            f"{standing.failed} failed",
+            f"{progress.done} of {progress.total} done",
+            f"{progress.running} running",
+            f"{progress.failed} failed",
         ]
-        if standing.uploading:
-            parts.append(f"{standing.uploading} to upload")
-        if pace:
-            parts += [f"{pace:.0f} songs an hour", left]
+        if progress.uploading:
+            parts.append(f"{progress.uploading} to upload")
+        if speed:
+            parts += [f"{speed:.0f} songs an hour", left]
         return ", ".join(parts)

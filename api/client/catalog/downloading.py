@@ -1,4 +1,4 @@
-"""Downloads stems as their tracks end. Each file is checked, and appears complete or not at all."""
+"""Downloads the stems of finished tracks. Each file is verified, and appears complete or not at all."""
 
 from __future__ import annotations
 
@@ -9,100 +9,100 @@ from pathlib import Path
 
 import httpx2
 
-from api.client.catalog.background_calls import Background, Results
+from api.client.catalog.background_calls import BackgroundCalls, FinishedCalls
 from api.client.catalog.run_state import Row, RunState
 from api.client.errors import ApiError, DownloadError
 from api.client.http_client import Client
 from api.client.models import OutputFile
 
-FATAL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
-"""Faults of the disk that the next track would meet as well."""
+DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+"""Errors of the disk that the next track would meet too. They stop the run."""
 
 FILES = "files"
-"""The member of an item's detail that names the fetched files."""
+"""The member of an item's detail that lists the downloaded files."""
 
 GONE = frozenset({httpx2.codes.NOT_FOUND, httpx2.codes.GONE})
 
-TRIES = 3
-"""How often a file that arrives damaged is fetched."""
+MAX_TRIES = 3
+"""How often a file that arrives damaged is downloaded."""
 
 
-class Fetching:
-    """Stems on their way to the output folder."""
+class StemDownloads:
+    """Downloads stems into the output folder, several at a time."""
 
-    def __init__(self, client: Client, state: RunState, results: Results, *, out: Path, threads: int) -> None:
+    def __init__(self, client: Client, state: RunState, finished: FinishedCalls, *, out: Path, threads: int) -> None:
         self._client, self._state, self._out = client, state, out
-        self._background = Background(threads, results)
-        self._under_way: set[int] = set()
+        self._calls = BackgroundCalls(threads, finished)
+        self._in_progress: set[int] = set()
 
-    def feed(self) -> None:
+    def start_downloads(self) -> None:
         """Start as many downloads as there is room for."""
-        if not self._background.has_room:
+        if not self._calls.has_room:
             return
-        room = 2 * self._background.threads - self._background.busy
-        rows = self._state.items("state = 'succeeded' AND NOT fetched", limit=room + len(self._under_way))
-        for row in [r for r in rows if r["number"] not in self._under_way][:room]:
-            self._start(row)
+        room = 2 * self._calls.threads - self._calls.pending
+        rows = self._state.find_items("state = 'succeeded' AND NOT fetched", limit=room + len(self._in_progress))
+        for row in [r for r in rows if r["number"] not in self._in_progress][:room]:
+            self._start_download(row)
 
     @property
-    def over(self) -> bool:
-        """Whether all stems are here."""
-        return not self._background.busy and not self._state.items("state = 'succeeded' AND NOT fetched", limit=1)
+    def is_done(self) -> bool:
+        """Whether the stems of all succeeded tracks are downloaded."""
+        return not self._calls.pending and not self._state.find_items("state = 'succeeded' AND NOT fetched", limit=1)
 
-    def look_again(self) -> None:
-        """Have stems fetched again that were here and are not any more."""
-        for row in self._state.items("state = 'succeeded' AND fetched"):
-            if not all((self._out / path).is_file() for path in fetched_files(row)):
-                self._state.change(row["number"], fetched=0)
+    def find_deleted_files(self) -> None:
+        """Mark tracks to be downloaded again whose files were deleted since."""
+        for row in self._state.find_items("state = 'succeeded' AND fetched"):
+            if not all((self._out / path).is_file() for path in downloaded_files(row)):
+                self._state.change_item(row["number"], fetched=0)
 
-    def _start(self, row: Row) -> None:
+    def _start_download(self, row: Row) -> None:
         number = row["number"]
-        self._under_way.add(number)
+        self._in_progress.add(number)
 
-        def done(files: list[Path]) -> None:
-            self._under_way.discard(number)
+        def on_result(files: list[Path]) -> None:
+            self._in_progress.discard(number)
             detail = {**json.loads(row["detail"] or "{}"), FILES: [path.as_posix() for path in files]}
-            self._state.change(number, fetched=1, detail=json.dumps(detail))
+            self._state.change_item(number, fetched=1, detail=json.dumps(detail))
 
-        def failed(error: Exception) -> None:
-            self._under_way.discard(number)
-            self._state.change(number, state="failed", **_fault(error))
+        def on_error(error: Exception) -> None:
+            self._in_progress.discard(number)
+            self._state.change_item(number, state="failed", **_track_error(error))
 
-        self._background.do(lambda: self._fetch(row["job_id"], Path(row["folder"])), done, failed)
+        self._calls.start_call(lambda: self._download_stems(row["job_id"], Path(row["folder"])), on_result, on_error)
 
-    def _fetch(self, job_id: str, folder: Path) -> list[Path]:
-        """Write a job's stems; return their places below the output folder."""
+    def _download_stems(self, job_id: str, folder: Path) -> list[Path]:
+        """Download a job's stems; return their paths below the output folder."""
         files = []
         for stem in self._client.job(job_id).stems:
-            # A server's word is not taken for where a file goes.
+            # A server must not choose the folder that a file is written to.
             path = folder / (Path(stem.filename).name.lstrip(".") or "stem")
             (self._out / path).parent.mkdir(parents=True, exist_ok=True)
-            self._download(stem, self._out / path)
+            self._download_stem(stem, self._out / path)
             files.append(path)
         return files
 
-    def _download(self, stem: OutputFile, path: Path) -> None:
-        for left in reversed(range(TRIES)):
+    def _download_stem(self, stem: OutputFile, path: Path) -> None:
+        for tries_left in reversed(range(MAX_TRIES)):
             try:
                 self._client.download(stem, path, partial_folder=self._state.partial)
             except DownloadError:
-                if not left:
+                if not tries_left:
                     raise
             else:
                 return
 
 
-def fetched_files(row: Row) -> list[str]:
-    """Return where a track's stems are below the output folder, if they are there."""
+def downloaded_files(row: Row) -> list[str]:
+    """Return the paths of a track's stems below the output folder; empty if they are not downloaded."""
     return list(json.loads(row["detail"] or "{}").get(FILES, ())) if row["fetched"] else []
 
 
-def _fault(error: Exception) -> Mapping[str, str]:
-    """Return what is wrong with one track's stems; raise what is wrong with more than that."""
+def _track_error(error: Exception) -> Mapping[str, str]:
+    """Return code and message of an error that concerns one track; raise an error that concerns the run."""
     if isinstance(error, DownloadError):
         return {"code": "download_damaged", "message": str(error)}
     if isinstance(error, ApiError) and error.status in GONE:
         return {"code": "outputs_gone", "message": error.detail}
-    if isinstance(error, OSError) and error.errno not in FATAL:
+    if isinstance(error, OSError) and error.errno not in DISK_ERRORS:
         return {"code": "file_unwritable", "message": error.strerror or str(error)}
     raise error

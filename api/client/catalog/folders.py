@@ -1,7 +1,7 @@
-"""What a track's folder is called: a path below the output folder, whatever the track is called.
+"""Names the output folders of tracks.
 
-Never touches the disk. A name never leaves its folder, is one that every usual file system takes, and
-belongs to one track, even where capital letters do not count.
+A name never leads out of the output folder, is valid on all common file systems, and is unique even where file names
+are case-insensitive. This module does not access the disk.
 """
 
 from __future__ import annotations
@@ -11,42 +11,41 @@ import unicodedata
 from collections.abc import Iterable
 
 from shared.audio_formats import FORMATS
+from shared.file_names import UNSAFE_CHARACTERS
 
 MAX_PART_BYTES = 140
-"""Encrypted file systems take no more; the others take 255."""
+"""The limit of encrypted file systems (eCryptfs); others allow 255."""
 
 MAX_PATH_BYTES = 1000
-"""Leaves room for the output folder before it."""
-
-REFUSED = frozenset('<>:"\\|?*')
-"""Not to be had in names on Windows' file systems, memory cards and shares of such."""
+"""Leaves room for the path of the output folder."""
 
 RESERVED = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))})
+"""Names of devices on Windows."""
 
 FILE_SUFFIXES = (*(f".{f.extension}" for f in FORMATS.values()), ".csv")
-"""How the files written here end. No folder does, so none takes the place of a file."""
+"""The extensions of the files that a run writes. No folder name ends in one, so a folder never blocks a file."""
 
 
 class FolderNames:
-    """Gives each track a folder of its own; `taken` are those that were given before."""
+    """Gives each track a folder of its own. `taken` are the names that are already used."""
 
     def __init__(self, taken: Iterable[str] = ()) -> None:
-        self._taken = {_alike(name) for name in taken}
+        self._taken = {_comparable(name) for name in taken}
         self._next: dict[str, int] = {}
 
-    def take(self, track: str) -> str:
-        """Return a folder for a track, numbered where the name is taken."""
+    def name_for(self, track: str) -> str:
+        """Return the folder name for a new track, with a number if the name is already used."""
         wanted = folder_name(track)
-        name, key = wanted, _alike(wanted)
-        while _alike(name) in self._taken:
+        name, key = wanted, _comparable(wanted)
+        while _comparable(name) in self._taken:
             self._next[key] = self._next.get(key, 1) + 1
             name = f"{wanted} ({self._next[key]})"
-        self._taken.add(_alike(name))
+        self._taken.add(_comparable(name))
         return name
 
 
 def folder_name(track: str) -> str:
-    """Return a relative path for a track; its slashes make folders."""
+    """Return a relative path for a track. Slashes in its name separate folders."""
     parts = [_part(part) for part in track.split("/") if part.strip()]
     if len("/".join(parts).encode()) > MAX_PATH_BYTES:
         parts = [_shortened("_".join(parts))]
@@ -55,9 +54,11 @@ def folder_name(track: str) -> str:
 
 def _part(name: str) -> str:
     name = unicodedata.normalize("NFC", name)
-    name = "".join(" " if c.isspace() else c if c.isprintable() and c not in REFUSED else "_" for c in name).strip()
+    name = "".join(
+        " " if c.isspace() else c if c.isprintable() and c not in UNSAFE_CHARACTERS else "_" for c in name
+    ).strip()
     if name.startswith("."):
-        # Neither the folder above nor a hidden one, as ours is.
+        # Not `..`, and not a hidden folder such as the state folder.
         name = "_" + name[1:]
     name = name.rstrip(". ") or "_"
     if name.lower().endswith(FILE_SUFFIXES) or name.lower().partition(".")[0] in RESERVED:
@@ -72,5 +73,5 @@ def _shortened(name: str) -> str:
     return name.encode()[: MAX_PART_BYTES - 9].decode(errors="ignore").rstrip(". ") + "~" + mark
 
 
-def _alike(name: str) -> str:
+def _comparable(name: str) -> str:
     return unicodedata.normalize("NFC", name.casefold())

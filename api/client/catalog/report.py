@@ -1,4 +1,4 @@
-"""What a run tells in the end: `report.csv` with a row for each track, and a summary."""
+"""Writes `report.csv`, with a row for each track of a run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from api.client.catalog.downloading import fetched_files
+from api.client.catalog.downloading import downloaded_files
 from api.client.catalog.run_state import Row, RunState
 
 COLUMNS = (
@@ -21,12 +21,12 @@ NAME = "report.csv"
 
 
 def write_report(state: RunState, out: Path) -> Path:
-    """Write `report.csv`, whole or not at all, in the order of the catalog; return its path."""
+    """Write `report.csv` in the catalog's order, complete or not at all; return its path."""
     path, partial = out / NAME, state.folder / NAME
     with partial.open("w", encoding="utf-8", newline="") as file:
         rows = csv.DictWriter(file, COLUMNS)
         rows.writeheader()
-        rows.writerows({name: _cell(value) for name, value in report_row(row).items()} for row in state.each())
+        rows.writerows({name: _cell(value) for name, value in report_row(row).items()} for row in state.iterate_items())
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
@@ -34,9 +34,9 @@ def write_report(state: RunState, out: Path) -> Path:
 
 
 def report_row(row: Row) -> Mapping[str, Any]:
-    """Return what is told of a track; `outputs` are paths below the output folder, or where the server has them."""
+    """Return the report's row for an item. `outputs` are paths below the output folder, or else URLs of the server."""
     detail = json.loads(row["detail"] or "{}")
-    outputs = fetched_files(row) or [output["url"] for output in detail.get("outputs") or ()]
+    outputs = downloaded_files(row) or [output["url"] for output in detail.get("outputs") or ()]
     return {
         **{name: row[name] for name in ("number", "line", "track", "folder", "state", "job_id")},
         "error_code": row["code"],
@@ -47,5 +47,5 @@ def report_row(row: Row) -> Mapping[str, Any]:
 
 
 def _cell(value: object) -> object:
-    # A spreadsheet takes text that begins so for a formula, and strangers name songs.
+    # Spreadsheets run a text that begins with one of these as a formula, and track names come from strangers.
     return f"'{value}" if isinstance(value, str) and value[:1] in {"=", "+", "-", "@", "\t", "\r"} else value

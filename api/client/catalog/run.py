@@ -1,7 +1,7 @@
-"""A run: uploads, batches and downloads side by side, until every track has ended and its stems are here.
+"""Runs a catalog: uploads, batches and downloads at the same time, until every track has ended and its stems are here.
 
-The loop runs in one thread, the only one that touches the state; background threads only wait for the network.
-However the run ends, the state records what was done, and the next run continues from there.
+The loop runs in one thread, the only one that uses the state; background threads only wait for the network. However
+the run ends, the state records what was done, and the next run continues from there.
 """
 
 from __future__ import annotations
@@ -11,33 +11,37 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from api.client.catalog.background_calls import Results
-from api.client.catalog.batch_progress import Following
-from api.client.catalog.display import RunDisplay, Standing
-from api.client.catalog.downloading import Fetching
+from api.client.catalog.background_calls import FinishedCalls
+from api.client.catalog.batch_progress import BatchPoller
+from api.client.catalog.display import RunDisplay, RunProgress
+from api.client.catalog.downloading import StemDownloads
 from api.client.catalog.report import write_report
 from api.client.catalog.run_state import RunState
-from api.client.catalog.sources import Source, no_songs
-from api.client.catalog.uploading import Submission, Uploads
+from api.client.catalog.tracks.sources import CatalogSource, no_songs_error
+from api.client.catalog.uploading import BatchCreation, FileUploads
 from api.client.errors import ClientError
 from api.client.http_client import Client
 
 TICK_SECONDS = 0.25
-"""How long the loop waits for something to happen before it looks at the clock."""
+"""How long the loop waits for a background call to end before it looks at the clock again."""
 
 PATIENCE_SECONDS = 600.0
-"""How long a run tries while the server is away or puts it off: restarts and full queues pass."""
+"""How long requests are retried while the server is unreachable or overloaded, so that a run survives restarts and full
+queues."""
+
+RUN_OPTIONS = "wish"
+"""The name under which the state keeps the options of a run."""
 
 
 class OtherRunError(ClientError):
-    """The output folder holds a run that was asked for otherwise."""
+    """The output folder contains a run with another source or other options."""
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What a run is asked for. `batch` is what each of its batches is asked for, but for the tracks."""
+class RunOptions:
+    """The options of a run. `batch` is the request for each of its batches, without the tracks."""
 
-    source: Source
+    source: CatalogSource
     out: Path
     batch: Mapping[str, Any]
     download: bool = True
@@ -45,116 +49,119 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Ending:
-    """How a run ended."""
+class RunSummary:
+    """The result of a run. `failures` are track, code and message of the first failed tracks."""
 
-    standing: Standing
+    progress: RunProgress
     seconds: float
     songs_an_hour: float
     report: Path
     failures: tuple[tuple[str, str, str], ...]
-    """Track, code and sentence of the first that failed."""
 
 
-def begin(state: RunState, wish: Wish, *, resume: bool) -> Wish:
-    """Take up the tracks; return what the run is asked for, which is what it was begun with.
+def begin_run(state: RunState, options: RunOptions, *, resume: bool) -> RunOptions:
+    """Record the tracks of a new or resumed run. Return its options: for a resumed run those that it began with.
 
     Raises OtherRunError, SourceError, OSError.
     """
-    before = state.told("wish")
-    if before and not state.has_sent() and (not resume or before["source"] != wish.source.location):
-        # Refused before anything of it came to the server, for a mistyped bucket or engine.
-        state.forget()
+    before = state.value(RUN_OPTIONS)
+    if before and not state.has_sent() and (not resume or before["source"] != options.source.location):
+        # The server has received nothing of the earlier run, for example because an engine's name was mistyped.
+        state.clear()
         before = None
     if before is not None:
         if not resume:
-            raise OtherRunError(f"{wish.out} already contains a run; --resume continues it.")
-        if before["source"] != wish.source.location:
-            raise OtherRunError(f"{wish.out} contains a run of {before['source']}.")
-        if _is_part(wish.batch, before["batch"]):
-            wish = replace(wish, batch=before["batch"])
-        elif state.batches():
-            raise OtherRunError(f"{wish.out} contains a run that was started with other options.")
-    state.add(wish.source.items(besides=wish.out))
-    if not wish.source.prefix and not state.counts():
-        raise no_songs(wish.source.location)
-    # What never came to be asked of the server may be mended.
-    state.tell(wish={"source": wish.source.location, "batch": wish.batch})
-    return wish
+            raise OtherRunError(f"{options.out} already contains a run; --resume continues it.")
+        if before["source"] != options.source.location:
+            raise OtherRunError(f"{options.out} contains a run of {before['source']}.")
+        if _is_part_of(options.batch, before["batch"]):
+            options = replace(options, batch=before["batch"])
+        elif state.find_batches():
+            raise OtherRunError(f"{options.out} contains a run that was started with other options.")
+    state.add_items(options.source.tracks(besides=options.out))
+    if not options.source.prefix and not state.count_by_state():
+        raise no_songs_error(options.source.location)
+    # If no batch exists yet, the user may still change the options.
+    state.set_values({RUN_OPTIONS: {"source": options.source.location, "batch": options.batch}})
+    return options
 
 
-def _is_part(asked: Mapping[str, Any], of: Mapping[str, Any]) -> bool:
-    """Return whether all that is asked for was asked for before; what is left out is as it was."""
+def _is_part_of(asked: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
+    """Return whether every option that is given now had the same value before. Options that are left out stay."""
     return all(
-        _is_part(value, of.get(name, {})) if isinstance(value, dict) else of.get(name) == value
+        _is_part_of(value, before.get(name, {})) if isinstance(value, dict) else before.get(name) == value
         for name, value in asked.items()
     )
 
 
 class CatalogRun:
-    """One run, from `begin` on."""
+    """One run, after `begin_run`."""
 
-    def __init__(self, client: Client, state: RunState, wish: Wish, display: RunDisplay) -> None:
-        results = self._results = Results()
-        self._client, self._state, self._wish, self._display = client, state, wish, display
-        self._uploads = Uploads(client, state, results, threads=wish.threads)
-        self._submission = Submission(client, state, results, wish.batch)
-        if wish.source.prefix:
-            bucket, prefix = wish.source.prefix
-            self._submission.prefix = {"bucket": bucket, "prefix": prefix}
-        self._following = Following(client, state, results)
-        self._fetching = Fetching(client, state, results, out=wish.out, threads=wish.threads) if wish.download else None
+    def __init__(self, client: Client, state: RunState, options: RunOptions, display: RunDisplay) -> None:
+        finished = self._finished = FinishedCalls()
+        self._client, self._state, self._options, self._display = client, state, options, display
+        self._uploads = FileUploads(client, state, finished, threads=options.threads)
+        self._batches = BatchCreation(client, state, finished, options.batch)
+        if options.source.prefix:
+            bucket, prefix = options.source.prefix
+            self._batches.prefix = {"bucket": bucket, "prefix": prefix}
+        self._poller = BatchPoller(client, state, finished)
+        self._downloads = (
+            StemDownloads(client, state, finished, out=options.out, threads=options.threads)
+            if options.download
+            else None
+        )
 
-    def work(self) -> None:
-        """Go on until all is done."""
-        if self._fetching:
-            self._fetching.look_again()
+    def run_to_end(self) -> None:
+        """Return when every track has ended and its stems are downloaded."""
+        if self._downloads:
+            self._downloads.find_deleted_files()
         while True:
-            self._feed()
-            self._display.show(self.standing(), self._client.trouble)
-            if self._over():
+            self._start_calls()
+            self._display.show(self.progress(), self._client.trouble)
+            if self._is_done():
                 return
-            self._results.settle(TICK_SECONDS)
+            self._finished.handle_all(TICK_SECONDS)
 
-    def ending(self) -> Ending:
-        """Write the report, and return how it ended."""
-        standing = self.standing()
-        failed = self._state.items("state IN ('failed', 'canceled', 'invalid')", limit=10)
-        return Ending(
-            standing=standing,
+    def summary(self) -> RunSummary:
+        """Write the report and return the result."""
+        progress = self.progress()
+        failed = self._state.find_items("state IN ('failed', 'canceled', 'invalid')", limit=10)
+        return RunSummary(
+            progress=progress,
             seconds=self._display.elapsed_seconds,
-            songs_an_hour=self._display.songs_an_hour(standing),
-            report=write_report(self._state, self._wish.out),
+            songs_an_hour=self._display.songs_an_hour(progress),
+            report=write_report(self._state, self._options.out),
             failures=tuple((r["track"], r["code"] or r["state"], r["message"] or "") for r in failed),
         )
 
-    def standing(self) -> Standing:
-        """Return how far the run is."""
-        counts = self._state.counts()
-        fetched, sent = counts.pop("fetched", 0), sum(counts.values())
-        return Standing(
-            total=sent + self._following.expected,
+    def progress(self) -> RunProgress:
+        """Return how many tracks are in each state."""
+        counts = self._state.count_by_state()
+        downloaded, listed = counts.pop("fetched", 0), sum(counts.values())
+        return RunProgress(
+            total=listed + self._poller.unlisted_tracks,
             uploading=counts.get("new", 0),
-            running=self._following.running,
-            done=fetched if self._fetching else counts.get("succeeded", 0),
+            running=self._poller.running_tracks,
+            done=downloaded if self._downloads else counts.get("succeeded", 0),
             failed=sum(counts.get(state, 0) for state in ("failed", "canceled", "invalid")),
         )
 
-    def _feed(self) -> None:
-        if self._following.must_upload_again and self._uploads.over:
-            self._following.must_upload_again = False
-            self._uploads.again()
-        self._uploads.feed()
-        self._submission.feed(uploads_over=self._uploads.over)
-        self._following.feed()
-        if self._fetching:
-            self._fetching.feed()
+    def _start_calls(self) -> None:
+        if self._poller.must_upload_again and self._uploads.is_done:
+            self._poller.must_upload_again = False
+            self._uploads.start_over()
+        self._uploads.start_uploads()
+        self._batches.create_next_batch(uploads_done=self._uploads.is_done)
+        self._poller.poll_next_batch()
+        if self._downloads:
+            self._downloads.start_downloads()
 
-    def _over(self) -> bool:
+    def _is_done(self) -> bool:
         return (
-            self._uploads.over
-            and self._submission.over
-            and self._following.over
-            and not self._following.must_upload_again
-            and (self._fetching is None or self._fetching.over)
+            self._uploads.is_done
+            and self._batches.is_done
+            and self._poller.is_done
+            and not self._poller.must_upload_again
+            and (self._downloads is None or self._downloads.is_done)
         )

@@ -1,10 +1,10 @@
-"""How far a run is: a small database in the output folder that outlives the run, however it ends.
+"""The state of a run: a SQLite database in the output folder, from which an interrupted run is resumed.
 
-Only one run at a time writes it. Each change is one transaction: after a kill the file is
-as it was before or after it. What a lost change costs is one request with the same idempotency key.
+Only one run at a time writes it. Each change is one transaction, so a killed run leaves a consistent state. If the last
+change is lost, the request before it is sent again with the same idempotency key.
 
-An item is `new` (a file to upload), `ready` (the server has or finds its mixture), `sent` (in a batch), or has ended:
-`succeeded`, `failed`, `canceled`, `invalid`.
+The state of an item is `new` (a file to upload), `ready` (the server can read its mixture), `sent` (in a batch), or
+final: `succeeded`, `failed`, `canceled`, `invalid`.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from api.client.catalog.folders import FolderNames
-from api.client.catalog.items import Item
-from api.client.catalog.sources import STATE_FOLDER
+from api.client.catalog.tracks.items import CatalogItem
+from api.client.catalog.tracks.sources import STATE_FOLDER
 from api.client.errors import ClientError
 
 ENDED = ("succeeded", "failed", "canceled", "invalid")
@@ -43,28 +43,28 @@ Row = sqlite3.Row
 
 
 class RunBusyError(ClientError):
-    """Another run is active in the folder."""
+    """Another run is active in the output folder."""
 
 
 class NoRunError(ClientError):
-    """There is no run in the folder."""
+    """The output folder contains no run."""
 
 
 class RunState:
-    """The state below an output folder; `writes` claims it for one run."""
+    """The state in an output folder. With `writes` it is locked for one run."""
 
     def __init__(self, out: Path, *, writes: bool) -> None:
         self.folder = out / STATE_FOLDER
         self._lock: sqlite3.Connection | None = None
         if writes:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = _claimed(self.folder / "lock.sqlite3")
+            self._lock = _lock_file(self.folder / "lock.sqlite3")
         elif not self.folder.is_dir():
             raise NoRunError(f"{out} does not contain a run of `stemqueue catalog`.")
         self._database = sqlite3.connect(self.folder / "state.sqlite3", timeout=30, isolation_level=None)
         self._database.row_factory = sqlite3.Row
         self.partial = self.folder / "partial"
-        """For files that are not whole yet; what an earlier run left there is gone."""
+        """The folder of incomplete files; it is emptied at the start of a run."""
         if writes:
             shutil.rmtree(self.partial, ignore_errors=True)
             self.partial.mkdir()
@@ -81,27 +81,27 @@ class RunState:
 
     # The run
 
-    def told(self, name: str) -> Any:
-        """Return what was written down of the run; None if nothing was."""
+    def value(self, name: str) -> Any:
+        """Return a stored value of the run, or None."""
         row = self._database.execute("SELECT value FROM run WHERE name = ?", (name,)).fetchone()
         return json.loads(row["value"]) if row else None
 
-    def tell(self, **values: object) -> None:
-        """Write something down of the run."""
+    def set_values(self, values: Mapping[str, object]) -> None:
+        """Store values of the run, which must be JSON."""
         with self._database:
             self._database.execute("BEGIN")
             for name, value in values.items():
                 self._database.execute("INSERT OR REPLACE INTO run VALUES (?, ?)", (name, json.dumps(value)))
 
     @property
-    def id(self) -> str:
-        """A name that is this run's alone."""
-        if self.told("id") is None:
-            self.tell(id=secrets.token_hex(8))
-        return str(self.told("id"))
+    def run_id(self) -> str:
+        """A random id of this run."""
+        if self.value("id") is None:
+            self.set_values({"id": secrets.token_hex(8)})
+        return str(self.value("id"))
 
-    def forget(self) -> None:
-        """Be as if there had been no run; for one that found nothing to do."""
+    def clear(self) -> None:
+        """Delete everything that is stored of the run."""
         with self._database:
             self._database.execute("BEGIN")
             for table in ("run", "batches", "items"):
@@ -109,14 +109,14 @@ class RunState:
         self._names = FolderNames([])
 
     def has_sent(self) -> bool:
-        """Return whether the server has anything of the run."""
+        """Return whether the server has an upload or a batch of the run."""
         uploaded = "(path IS NOT NULL OR url IS NOT NULL) AND source IS NOT NULL"
-        return bool(self.batches() or self.items(uploaded, limit=1))
+        return bool(self.find_batches() or self.find_items(uploaded, limit=1))
 
     # Items
 
-    def add(self, items: Iterable[Item]) -> int:
-        """Take up the tracks that are not known yet; return how many."""
+    def add_items(self, items: Iterable[CatalogItem]) -> int:
+        """Add the items that are not stored yet; return their number."""
         known = {row["ident"] for row in self._query("SELECT ident FROM items")}
         added = 0
         with self._database:
@@ -127,12 +127,11 @@ class RunState:
                     self._insert(item)
         return added
 
-    def found(self, batch: int, tracks: Mapping[int, str]) -> None:
-        """Take up the tracks, by their numbers, that the server found below a prefix, unless they are known."""
+    def add_listed_items(self, batch: int, tracks: Mapping[int, str]) -> None:
+        """Add the tracks that the server found below a prefix, by their numbers in the batch, unless stored."""
         first, last = min(tracks, default=0), max(tracks, default=-1)
-        known = {
-            row["batch_number"] for row in self.items("batch = ? AND batch_number BETWEEN ? AND ?", batch, first, last)
-        }
+        rows = self.find_items("batch = ? AND batch_number BETWEEN ? AND ?", batch, first, last)
+        known = {row["batch_number"] for row in rows}
         with self._database:
             self._database.execute("BEGIN")
             for number in sorted(tracks.keys() - known):
@@ -140,32 +139,32 @@ class RunState:
                 self._database.execute(
                     "INSERT INTO items (ident, track, folder, state, batch, batch_number)"
                     " VALUES (?, ?, ?, 'sent', ?, ?)",
-                    (f"{batch}/{number}", track, self._names.take(track), batch, number),
+                    (f"{batch}/{number}", track, self._names.name_for(track), batch, number),
                 )
 
-    def change(self, number: int, **values: object) -> None:
+    def change_item(self, number: int, **values: object) -> None:
         """Change fields of an item."""
         columns = ", ".join(f"{name} = ?" for name in values)
         self._database.execute(f"UPDATE items SET {columns} WHERE number = ?", (*values.values(), number))  # noqa: S608
 
-    def change_many(self, changes: Iterable[tuple[int, Mapping[str, object]]]) -> None:
-        """Change fields of many items, all or none."""
+    def change_items(self, changes: Iterable[tuple[int, Mapping[str, object]]]) -> None:
+        """Change fields of many items in one transaction."""
         with self._database:
             self._database.execute("BEGIN")
             for number, values in changes:
-                self.change(number, **values)
+                self.change_item(number, **values)
 
-    def items(self, where: str = "1", *values: object, limit: int = -1) -> list[Row]:
-        """Return items in order; `where` is SQL."""
+    def find_items(self, where: str = "1", *values: object, limit: int = -1) -> list[Row]:
+        """Return items in the catalog's order; `where` is an SQL condition with `values` as its parameters."""
         return list(self._query(f"SELECT * FROM items WHERE {where} ORDER BY number LIMIT {limit}", *values))  # noqa: S608
 
-    def each(self) -> Iterator[Row]:
-        """Yield all items in order, without holding them all."""
+    def iterate_items(self) -> Iterator[Row]:
+        """Yield all items in the catalog's order, without loading them all."""
         with closing(self._query("SELECT * FROM items ORDER BY number")) as rows:
             yield from rows
 
-    def counts(self) -> dict[str, int]:
-        """Return how many items are in each state; `fetched` counts the succeeded ones whose stems are here."""
+    def count_by_state(self) -> dict[str, int]:
+        """Return the number of items in each state; `fetched` counts succeeded ones whose stems are downloaded."""
         rows = self._query("SELECT state, count(*) AS n, sum(fetched) AS fetched FROM items GROUP BY state")
         counts: dict[str, int] = {}
         for row in rows:
@@ -176,17 +175,17 @@ class RunState:
     # Batches
 
     def open_batch(self, items: Iterable[int], key: str) -> int:
-        """Put items into a batch that is about to be made, and return its number."""
+        """Put items into a new batch that will be created on the server; return its number here."""
         with self._database:
             self._database.execute("BEGIN")
             batch = self._database.execute("INSERT INTO batches (key) VALUES (?)", (key,)).lastrowid
             for place, number in enumerate(items, 1):
-                self.change(number, state="sent", batch=batch, batch_number=place)
-        assert batch is not None  # noqa: S101 - a row was written
+                self.change_item(number, state="sent", batch=batch, batch_number=place)
+        assert batch is not None  # noqa: S101 - a row was inserted
         return batch
 
     def drop_batch(self, number: int) -> None:
-        """Take a batch back that was not made."""
+        """Delete a batch that the server did not create; its items become ready again."""
         with self._database:
             self._database.execute("BEGIN")
             self._database.execute(
@@ -195,7 +194,7 @@ class RunState:
             self._database.execute("DELETE FROM batches WHERE number = ?", (number,))
 
     def reopen_batch(self, number: int) -> None:
-        """Have the server asked again what becomes of a batch's failed items."""
+        """Poll a batch again, after its failed items were retried."""
         with self._database:
             self._database.execute("BEGIN")
             self._database.execute(
@@ -206,13 +205,13 @@ class RunState:
             self.change_batch(number, ended=0)
 
     def reopen_files(self) -> None:
-        """Have the files uploaded that could not be."""
+        """Upload files again whose upload failed."""
         self._database.execute(
             "UPDATE items SET state = 'new', code = NULL, message = NULL WHERE batch IS NULL AND state = 'failed'"
         )
 
-    def size_of(self, batch: int) -> int:
-        """Return how many items of a batch are known."""
+    def batch_size(self, batch: int) -> int:
+        """Return the number of a batch's items that are stored."""
         row = self._one("SELECT count(*) AS n FROM items WHERE batch = ?", batch)
         return int(row["n"]) if row else 0
 
@@ -221,21 +220,19 @@ class RunState:
         columns = ", ".join(f"{name} = ?" for name in values)
         self._database.execute(f"UPDATE batches SET {columns} WHERE number = ?", (*values.values(), number))  # noqa: S608
 
-    def batches(self, where: str = "1") -> list[Row]:
-        """Return batches in order; `where` is SQL."""
+    def find_batches(self, where: str = "1") -> list[Row]:
+        """Return batches in the order of their creation; `where` is an SQL condition."""
         return list(self._query(f"SELECT * FROM batches WHERE {where} ORDER BY number"))  # noqa: S608
 
-    def low_water(self, batch: int) -> int:
-        """Return after which of a batch's numbers something may still happen."""
+    def last_settled_number(self, batch: int) -> int:
+        """Return the number in a batch up to which all items have ended."""
         first = self._one("SELECT min(batch_number) AS n FROM items WHERE batch = ? AND state = 'sent'", batch)
         last = self._one("SELECT max(batch_number) AS n FROM items WHERE batch = ?", batch)
         if first and first["n"] is not None:
             return int(first["n"]) - 1
         return int(last["n"]) if last and last["n"] is not None else 0
 
-    # Inner
-
-    def _insert(self, item: Item) -> None:
+    def _insert(self, item: CatalogItem) -> None:
         state = "invalid" if item.error else "new" if item.path or item.url else "ready"
         self._database.execute(
             "INSERT INTO items (ident, track, folder, line, path, url, source, options, state, code, message)"
@@ -243,7 +240,7 @@ class RunState:
             (
                 item.ident,
                 item.track,
-                self._names.take(item.track),
+                self._names.name_for(item.track),
                 item.line,
                 os.fsencode(item.path) if item.path else None,
                 item.url,
@@ -263,8 +260,8 @@ class RunState:
         return row
 
 
-def _claimed(path: Path) -> sqlite3.Connection:
-    """Hold a lock that ends with the process, however that ends; a database's is one on every system."""
+def _lock_file(path: Path) -> sqlite3.Connection:
+    """Take a lock that ends with the process. A database lock works on every operating system."""
     lock = sqlite3.connect(path, timeout=0, isolation_level=None)
     try:
         lock.execute("BEGIN EXCLUSIVE")

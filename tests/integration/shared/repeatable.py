@@ -1,4 +1,4 @@
-"""What makes a run of a model repeatable: hypothesis compares runs that begin alike, and fails where they differ.
+"""Makes the run of a model repeatable: hypothesis compares runs that begin alike, and fails if they differ.
 
 Ids count up instead of being random, since equal times are sorted by ids; no two steps fall into one millisecond of
 Redis's clock; and nothing runs out on a machine that is busy.
@@ -17,14 +17,14 @@ from shared.settings import Settings
 
 
 class Silent:
-    """Stands in for Celery's producer: messages are hints, and here none of them arrives by itself."""
+    """STAND-IN for Celery's producer: it sends no message, since messages are only hints."""
 
     def send_task(self, *_: Any, **__: Any) -> None:
-        """Take the message and forget it."""
+        """Drop the message."""
 
 
 class Ids:
-    """Ids as long as real ones, each above those before it, and none within another."""
+    """Ids of the real length, in ascending order; none contains another."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count(1)
@@ -35,7 +35,7 @@ class Ids:
 
 
 def patient_settings(redis_url: str, *, max_losses: int) -> Settings:
-    """Return settings under which time decides nothing."""
+    """Return settings with which nothing depends on the time."""
     return Settings(
         redis_url=redis_url,
         redis_prefix="model:",
@@ -55,7 +55,7 @@ def await_next_millisecond(client: redis.Redis) -> None:
 
 
 def runs(max_examples: int) -> run_settings:
-    """Return how often a model is run; no run is remembered, since what it found depends on the servers' time too."""
+    """Return how often a model is run. No run is saved, since its result also depends on the servers' time."""
     return run_settings(
         max_examples=max_examples,
         stateful_step_count=40,

@@ -5,7 +5,7 @@ from typing import Any, get_args
 import click
 import pytest
 
-from api.client.catalog.commands import run as catalog_run
+from api.client.catalog.run_command import run_catalog
 from api.contract.job_requests import JobForm
 from shared.audio_formats import FORMATS, FormatName, check_options, resolve
 from shared.errors import AudioUnsupportedError, RequestInvalidError
@@ -70,7 +70,7 @@ def test_the_type_names_every_format() -> None:
 
 
 def test_client_and_api_offer_every_output_format() -> None:
-    options = {option.name: option for option in catalog_run.params}
+    options = {option.name: option for option in run_catalog.params}
     choices = options["format"].type
     assert isinstance(choices, click.Choice)
     assert tuple(choices.choices) == tuple(FORMATS)

@@ -1,4 +1,4 @@
-"""What a mapping of recent values holds, and what it lets go."""
+"""Which values a FIFO cache keeps, and which it removes."""
 
 from __future__ import annotations
 

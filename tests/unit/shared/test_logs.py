@@ -1,4 +1,4 @@
-"""Log lines are one line each, in one form, whoever writes them."""
+"""Each log event is one line in one format, whichever library writes it."""
 
 from __future__ import annotations
 
@@ -70,9 +70,9 @@ def test_a_trouble_that_lasts_is_told_once_a_minute_and_another_at_once(monkeypa
     trouble = logs.Trouble()
     told = []
     for _ in range(3600):
-        told.append(trouble.is_news())
+        told.append(trouble.should_log())
         now[0] += 1
     assert told[0]
     assert sum(told) == 60
-    trouble.over()
-    assert trouble.is_news()
+    trouble.clear()
+    assert trouble.should_log()

@@ -1,4 +1,4 @@
-"""What REDIS_URL may say, what Celery is told of it, and what an error about it keeps to itself."""
+"""Which forms REDIS_URL may have, which URL Celery gets, and that errors never show the password."""
 
 from __future__ import annotations
 

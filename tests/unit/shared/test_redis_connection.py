@@ -1,4 +1,4 @@
-"""A client of Redis has a connection for every thread of the API that asks at the same moment."""
+"""A Redis client has a connection for every thread of the API that calls Redis at the same moment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with a setting is said when a program starts, in a line each, and never repeats what was set."""
+"""At its start a program prints a line for each setting that is wrong, without the value that was set."""
 
 from __future__ import annotations
 

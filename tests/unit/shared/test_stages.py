@@ -9,8 +9,9 @@ import pytest
 import redis
 
 from api.client import progress
+from shared.jobs.claims import Claim
 from shared.jobs.model import STAGES, Job, JobRequest, JobState, Source
-from shared.jobs.store import Claim, JobStore
+from shared.jobs.store import JobStore
 from shared.settings import Settings
 from worker.run_messages import STAGE_SHARES
 
@@ -29,4 +30,4 @@ def test_a_stage_that_is_not_listed_is_refused() -> None:
     store = JobStore(Settings(), redis.Redis())
     job = Job("a", JobState.RUNNING, JobRequest(Source("x", "x.wav", 1), "e"), version=1, created_at=0.0)
     with pytest.raises(ValueError, match="'mixing'"):
-        store.beat(Claim(job, 1), stage="mixing", progress=0.5)
+        store.claims.renew(Claim(job, 1), stage="mixing", progress=0.5)

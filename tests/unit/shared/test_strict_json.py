@@ -1,4 +1,4 @@
-"""JSON that could not be told again is none."""
+"""JSON that could not be serialised again is refused."""
 
 from __future__ import annotations
 

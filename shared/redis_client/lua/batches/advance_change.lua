@@ -1,80 +1,95 @@
--- One part of a change to all of a batch, if one is under way: its items' cancel, or the retry of those that failed.
--- Any number may do parts of the same change at once. -> {1 where there is more to do, or 0; the record as a flat list}
-local id, letters_at_once, jobs_at_once, retention_ms = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local record, states = key('batch', id), key('batch', id, 'states')
-local change = redis.call('HMGET', record, 'canceling', 'retrying')
-local cancels, at = change[1], tonumber(change[1] or change[2] or nil)
-if not at then return {0, redis.call('HGETALL', record)} end
+-- Applies the next part of a change to a whole batch, if one is recorded: its cancel, or the retry of items that
+-- failed or were canceled. Several processes may apply parts of the same change.
+-- Arguments:
+--   batch_id: text
+--   letters_at_once: number, of items that one part looks at
+--   jobs_at_once: number, of jobs that one part ends or deletes; a job takes far longer than a letter
+--   retention_ms: number, how long an ended job or batch is kept
+-- Returns: {1 if there is more to do or 0, the batch's record as a flat list}
+-- include lib/clock
+-- include lib/batches/end
+-- include lib/jobs/end
 
--- The next letters, no more of them than hold so many jobs, and where in them these are: a letter costs little, a job
--- does not.
-local function next_part(jobs_are)
-  local part, places = redis.call('GETRANGE', states, int(at - 1), int(at + letters_at_once - 2)), {}
-  local place = string.find(part, jobs_are)
+local record, states = key('batch', batch_id), key('batch', batch_id, 'states')
+local canceling, retrying = unpack(redis.call('HMGET', record, 'canceling', 'retrying'))
+local first = tonumber(canceling or retrying or nil) -- the number of the first item of this part
+if not first then return {0, redis.call('HGETALL', record)} end
+
+-- Returns the letters of this part, and the numbers of the items among them whose jobs must be changed: their letters
+-- match `job_letters`. The part ends with the last job that it may change.
+local function next_part(job_letters)
+  local letters = redis.call('GETRANGE', states, int(first - 1), int(first + letters_at_once - 2))
+  local numbers = {}
+  local place = string.find(letters, job_letters)
   while place do
-    places[#places + 1] = place
-    if #places == jobs_at_once then return string.sub(part, 1, place), places end
-    place = string.find(part, jobs_are, place + 1)
+    numbers[#numbers + 1] = first + place - 1
+    if #numbers == jobs_at_once then return string.sub(letters, 1, place), numbers end
+    place = string.find(letters, job_letters, place + 1)
   end
-  return part, places
+  return letters, numbers
 end
-local function put(part) redis.call('SETRANGE', states, int(at - 1), part) end
 
+local function put_letters(letters) redis.call('SETRANGE', states, int(first - 1), letters) end
+
+-- Counts items that leave or enter an ended state, in the batch and among all jobs.
+local function count_ended_items(state, by)
+  count_items(batch_id, state, by)
+  redis.call('HINCRBY', key('count'), state, int(by))
+end
+
+-- Cancels the items of this part. Returns how many letters it has.
 local function cancel_part()
-  local part, places = next_part('q')
-  local letters, waiting = string.gsub(part, 'w', 'c')
-  -- What was to be done again is what it was before; since another version made it, nobody counts it under this one.
+  local part, numbers = next_part('q')
+  local letters, canceled = string.gsub(part, 'w', 'c')
+  -- An item that waits for a rerun has a result, and keeps it. Another version made that result, so it is not counted
+  -- as made by the version that the batch names now.
   local kept
   letters, kept = string.gsub(letters, 'r', 's')
-  if waiting + kept > 0 then
-    put(letters)
-    count_item(id, 'waiting', -waiting - kept)
-    for name, number in pairs({canceled = waiting, succeeded = kept}) do
-      count_item(id, name, number)
-      redis.call('HINCRBY', key('count'), name, int(number))
-    end
+  if canceled + kept > 0 then
+    put_letters(letters)
+    count_items(batch_id, 'waiting', -canceled - kept)
+    count_ended_items('canceled', canceled)
+    count_ended_items('succeeded', kept)
   end
-  for _, place in ipairs(places) do
-    local job = job_of(id, at + place - 1)
-    leave_line(job)
-    settle(job, get(job, 'state')[1], 'canceled', retention_ms, 'fence', '0')
+  for _, number in ipairs(numbers) do
+    local job_id = item_job_id(batch_id, number)
+    leave_queue(job_id)
+    end_job(job_id, job_fields(job_id, 'state'), 'canceled', retention_ms, 'fence', '0')
   end
   return #part
 end
 
+-- Makes failed and canceled items of this part wait again. Returns how many letters it has.
 local function retry_part()
-  local part, places = next_part('[FC]')
-  for _, place in ipairs(places) do
-    forget_job(job_of(id, at + place - 1))
-    redis.call('SREM', key('batch', id, 'ended'), int(at + place - 1))
+  local part, numbers = next_part('[FC]')
+  for _, number in ipairs(numbers) do
+    delete_job_record(item_job_id(batch_id, number))
+    redis.call('SREM', key('batch', batch_id, 'ended'), int(number))
   end
-  local first, moved = string.find(part, '[fcFC]'), 0
-  local letters = part
-  for pattern, name in pairs({['[fF]'] = 'failed', ['[cC]'] = 'canceled'}) do
-    local number
-    letters, number = string.gsub(letters, pattern, 'w')
-    moved = moved + number
-    count_item(id, name, -number)
-    redis.call('HINCRBY', key('count'), name, int(-number))
-  end
-  if moved > 0 then
-    put(letters)
-    count_item(id, 'waiting', moved)
-    redis.call('HSET', record, 'next', int(math.min(at + first - 1, batch_number(id, 'next'))))
+  local letters, failed = string.gsub(part, '[fF]', 'w')
+  local canceled
+  letters, canceled = string.gsub(letters, '[cC]', 'w')
+  count_ended_items('failed', -failed)
+  count_ended_items('canceled', -canceled)
+  if failed + canceled > 0 then
+    put_letters(letters)
+    count_items(batch_id, 'waiting', failed + canceled)
+    local first_waiting = first + string.find(part, '[fcFC]') - 1
+    redis.call('HSET', record, 'next', int(math.min(first_waiting, batch_number(batch_id, 'next'))))
   end
   return #part
 end
 
-at = at + (cancels and cancel_part() or retry_part())
-local field, more = cancels and 'canceling' or 'retrying', at <= redis.call('STRLEN', states)
-if more then
-  redis.call('HSET', record, field, int(at))
-else
-  redis.call('HDEL', record, field)
-  if cancels then
-    end_batch(id, 'canceled', retention_ms, now_ms())
-  else
-    end_batch_if_done(id, retention_ms, now_ms())
-  end
+local next_number = first + (canceling and cancel_part() or retry_part())
+local field = canceling and 'canceling' or 'retrying'
+if next_number <= redis.call('STRLEN', states) then
+  redis.call('HSET', record, field, int(next_number))
+  return {1, redis.call('HGETALL', record)}
 end
-return {more and 1 or 0, redis.call('HGETALL', record)}
+redis.call('HDEL', record, field)
+if canceling then
+  end_batch(batch_id, 'canceled', retention_ms, now_ms())
+else
+  end_batch_if_done(batch_id, retention_ms, now_ms())
+end
+return {0, redis.call('HGETALL', record)}

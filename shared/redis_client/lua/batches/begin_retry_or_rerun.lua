@@ -1,30 +1,43 @@
--- Begin to have items of a batch done again: those that failed or were canceled (advance_change.lua goes through them), or, where
--- versions of engines are named, those that others made (the feeder looks for them: advance_rerun.lua). A batch that had
--- ended goes on at once. -> {yes | none | canceling | '' where there is no such batch, the record as a flat list}
-local id, versions = ARGV[1], ARGV[2]
-local record = key('batch', id)
-local flat = redis.call('HGETALL', record)
-if #flat == 0 then return {'', {}} end
-if redis.call('HEXISTS', record, 'canceling') == 1 then return {'canceling', flat} end
+-- Begins a retry or a rerun of a batch. A retry runs failed and canceled items again; advance_change.lua goes through
+-- the items. A rerun runs items again that other versions made; the feeder looks for them and calls advance_rerun.lua.
+-- A batch that had ended continues at once.
+-- Arguments:
+--   batch_id: text
+--   versions: text, '' for a retry; for a rerun the versions of the engines as JSON
+-- Returns: {'yes', 'none' if there is no such item, 'canceling' or '' if there is no such batch; the batch's record as
+--  a flat list}
+-- include lib/clock
+-- include lib/record_bytes
+-- include lib/batches/items
+-- include lib/webhooks/messages
+
+local record = key('batch', batch_id)
+local fields = redis.call('HGETALL', record)
+if #fields == 0 then return {'', {}} end
+if redis.call('HEXISTS', record, 'canceling') == 1 then return {'canceling', fields} end
+
+-- Returns how many succeeded items were made by versions other than these, without those of engines that no longer
+-- exist.
+local function number_outdated()
+  local number, current = batch_number(batch_id, 'n_succeeded'), cjson.decode(versions)
+  for i = 1, #fields, 2 do
+    local engine, version = string.match(fields[i], '^made_(.-)@(.*)$')
+    if engine and (not current[engine] or current[engine] == version) then number = number - fields[i + 1] end
+  end
+  return number
+end
 
 local number
 if versions == '' then
-  number = batch_number(id, 'n_failed') + batch_number(id, 'n_canceled')
+  number = batch_number(batch_id, 'n_failed') + batch_number(batch_id, 'n_canceled')
 else
-  -- All that succeeded, but for what these versions made, and engines that nobody has now.
-  number = batch_number(id, 'n_succeeded')
-  local now = cjson.decode(versions)
-  for i = 1, #flat, 2 do
-    local engine, version = string.match(flat[i], '^made_(.-)@(.*)$')
-    if engine and (not now[engine] or now[engine] == version) then number = number - flat[i + 1] end
-  end
+  number = number_outdated()
 end
-if number <= 0 then return {'none', flat} end
+if number <= 0 then return {'none', fields} end
 
--- From here on results may replace others.
-redis.call('HSET', record, 'rerun', 1)
--- It will have another end to tell.
-if names_webhook(redis.call('HGET', record, 'request')) then charge_batch(id, WEBHOOK_BYTES) end
+redis.call('HSET', record, 'rerun', 1) -- from now on a result may replace an earlier one
+-- The batch will have another end, with another message.
+if names_webhook(redis.call('HGET', record, 'request')) then charge_batch(batch_id, WEBHOOK_BYTES) end
 if versions == '' then
   redis.call('HSET', record, 'retrying', 1)
 else
@@ -34,6 +47,6 @@ local is_read = redis.call('HGET', record, 'read') == '1'
 redis.call('HSET', record, 'state', is_read and 'running' or 'reading')
 redis.call('HDEL', record, 'ended_ms', 'expires_ms')
 redis.call('HINCRBY', record, 'version', 1)
-redis.call('ZREM', key('batches', 'settled'), id)
-redis.call('ZADD', key('batches', 'live'), int(now_ms()), id)
+redis.call('ZREM', key('batches', 'settled'), batch_id)
+redis.call('ZADD', key('batches', 'live'), int(now_ms()), batch_id)
 return {'yes', redis.call('HGETALL', record)}

@@ -1,22 +1,31 @@
--- Accept a batch; its manifest is read later. Said twice it is the same batch again.
--- -> {ok | exists, the record as a flat list} or {upload_gone | records_full | memory_full}
-local id, owner, request, upload, exports = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local max_owner_bytes, max_bytes = tonumber(ARGV[6]), tonumber(ARGV[7])
-local record = key('batch', id)
+-- Accepts a batch. Its manifest is read later. A second call with the same id returns the same batch.
+-- Arguments:
+--   batch_id: text
+--   owner: text
+--   request: text, as JSON
+--   upload_id: text, the manifest; '' if it is in another bucket
+--   exports: flag, whether the stems are copied to another bucket
+--   max_owner_record_bytes: number, of Redis for the records of one owner; 0: no limit
+--   max_record_bytes: number, of Redis for all records; 0: no limit
+-- Returns: {'ok' or 'exists', the batch's record as a flat list}, {'upload_gone'}, {'records_full'} or {'memory_full'}
+-- include lib/clock
+-- include lib/record_bytes
+-- include lib/uploads
+-- include lib/webhooks/messages
+
+local record = key('batch', batch_id)
 if redis.call('EXISTS', record) == 1 then return {'exists', redis.call('HGETALL', record)} end
-local refused = record_refusal(owner, max_owner_bytes, max_bytes)
+local refused = record_refusal(owner, max_owner_record_bytes, max_record_bytes)
 if refused then return {refused} end
-if upload ~= '' then
-  if redis.call('EXISTS', key('upload', upload)) == 0 then return {'upload_gone'} end
-  redis.call('SADD', key('upload', upload, 'jobs'), id)
-  redis.call('ZREM', key('uploads'), upload)
+if upload_id ~= '' then
+  if not upload_exists(upload_id) then return {'upload_gone'} end
+  use_upload(upload_id, batch_id)
 end
 local now = int(now_ms())
 redis.call('HSET', record, 'schema', 1, 'owner', owner, 'request', request, 'state', 'reading', 'created_ms', now,
-  'cursor', '', 'total', 0, 'next', 1, 'version', now,
-  'exports', exports)
-charge_batch(id, BATCH_BYTES + #request + (names_webhook(request) and WEBHOOK_BYTES or 0))
+  'cursor', '', 'total', 0, 'next', 1, 'version', now, 'exports', exports and '1' or '0')
+charge_batch(batch_id, BATCH_BYTES + #request + (names_webhook(request) and WEBHOOK_BYTES or 0))
 for _, index in ipairs({key('batches'), key('batches', owner), key('batches', 'live')}) do
-  redis.call('ZADD', index, now, id)
+  redis.call('ZADD', index, now, batch_id)
 end
 return {'ok', redis.call('HGETALL', record)}

@@ -1,21 +1,28 @@
--- Forget an ended batch; its objects are the collector's to remove, and jobs that it leaves those of forget_jobs.lua.
--- -> state before or ''
-local id = ARGV[1]
-local record = key('batch', id)
-local batch = redis.call('HMGET', record, 'state', 'owner', 'stored_bytes', 'canceling', 'record_bytes')
-local state, owner = batch[1], batch[2]
-if batch[4] then return 'canceling' end
+-- Deletes the record of an ended batch. The garbage collector deletes its objects, forget_jobs.lua the jobs that it
+-- leaves.
+-- Arguments:
+--   batch_id: text
+-- Returns: state before, '' if there is no such batch, or canceling
+-- include lib/clock
+-- include lib/record_bytes
+-- include lib/stored_bytes
+-- include lib/batches/items
+
+local record = key('batch', batch_id)
+local state, owner, output_bytes, canceling, record_bytes = unpack(
+  redis.call('HMGET', record, 'state', 'owner', 'stored_bytes', 'canceling', 'record_bytes'))
+if canceling then return 'canceling' end
 if not state or state == 'reading' or state == 'running' then return state or '' end
-charge(owner, -(batch[3] or 0))
-charge_records(owner, -(batch[5] or 0))
+charge_stored_bytes(owner, -(output_bytes or 0))
+charge_records(owner, -(record_bytes or 0))
 for _, ended in ipairs({'succeeded', 'failed', 'canceled'}) do
-  redis.call('HINCRBY', key('count'), ended, int(-batch_number(id, 'n_' .. ended)))
+  redis.call('HINCRBY', key('count'), ended, int(-batch_number(batch_id, 'n_' .. ended)))
 end
--- Freed by another thread: of a large batch they would hold up everybody.
-redis.call('UNLINK', record, key('batch', id, 'states'), key('batch', id, 'results'), key('batch', id, 'chunks'),
-  key('batch', id, 'marks'), key('deliveries', id))
+-- UNLINK frees the memory in another thread. DEL of a large batch would block Redis.
+redis.call('UNLINK', record, key('batch', batch_id, 'states'), key('batch', batch_id, 'results'),
+  key('batch', batch_id, 'chunks'), key('batch', batch_id, 'marks'), key('deliveries', batch_id))
 for _, index in ipairs({key('batches'), key('batches', owner), key('batches', 'live'), key('batches', 'settled')}) do
-  redis.call('ZREM', index, id)
+  redis.call('ZREM', index, batch_id)
 end
-redis.call('ZADD', key('deleted'), int(now_ms()), id .. ' ')
+redis.call('ZADD', key('deleted'), int(now_ms()), batch_id .. ' ')
 return state

@@ -1,11 +1,18 @@
--- Forget some of the ended jobs that a deleted batch has left. -> how many there still are
-local id, limit = ARGV[1], tonumber(ARGV[2])
-local ended = key('batch', id, 'ended')
-if redis.call('EXISTS', key('batch', id)) == 1 then return 0 end
-for _, number in ipairs(redis.call('SPOP', ended, limit)) do
-  local job = job_of(id, tonumber(number))
-  local left = get(job, 'owner', 'stored_bytes')
-  if left[1] then charge(left[1], -(left[2] or 0)) end
-  forget_job(job)
+-- Deletes some of the ended jobs that a deleted batch has left.
+-- Arguments:
+--   batch_id: text
+--   max_jobs: text, how many at most
+-- Returns: how many are left
+-- include lib/record_bytes
+-- include lib/stored_bytes
+-- include lib/batches/items
+
+local ended = key('batch', batch_id, 'ended')
+if redis.call('EXISTS', key('batch', batch_id)) == 1 then return 0 end
+for _, number in ipairs(redis.call('SPOP', ended, max_jobs)) do
+  local job_id = item_job_id(batch_id, tonumber(number))
+  local owner, output_bytes = job_fields(job_id, 'owner', 'stored_bytes')
+  if owner then charge_stored_bytes(owner, -(output_bytes or 0)) end
+  delete_job_record(job_id)
 end
 return redis.call('SCARD', ended)

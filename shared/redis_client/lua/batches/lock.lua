@@ -1,5 +1,12 @@
--- Take a batch's lock, or keep it, or (0 ms) let it go; it lets go by itself. -> 1 | 0
-local lock, token, lease_ms = key('lock', 'batch', ARGV[1]), ARGV[2], tonumber(ARGV[3])
+-- Takes a batch's lock, keeps it, or releases it. It is released by itself after the lease.
+-- Arguments:
+--   batch_id: text
+--   token: text, of the caller
+--   lease_ms: number, 0 releases the lock
+-- Returns: 1, or 0 if another process holds the lock
+-- include lib/keys
+
+local lock = key('lock', 'batch', batch_id)
 local holder = redis.call('GET', lock)
 if holder and holder ~= token then return 0 end
 if lease_ms == 0 then

@@ -1,9 +1,16 @@
--- Let go of a key without an answer: for good (nothing was made), or so that the next request can take it over.
-local name, token, forget, owner = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+-- Releases a key without an answer.
+-- Arguments:
+--   name: text, of the key and its owner
+--   token: text, of the request that holds the key
+--   forget: flag, whether the request had no effect; otherwise the next request takes the key over
+--   owner: text
+-- Returns: 1, or 0 if another request holds the key
+-- include lib/record_bytes
+
 if redis.call('HGET', key('idempotency', name), 'token') ~= token then return 0 end
-if forget == '1' then
+if forget then
   redis.call('DEL', key('idempotency', name))
-  charge_repetitions(owner, -REPETITION_BYTES)
+  charge_idempotency(owner, -IDEMPOTENCY_BYTES)
 else
   redis.call('HSET', key('idempotency', name), 'open_until_ms', 0)
 end

@@ -1,5 +1,9 @@
--- Tie a key to what its request asks for. -> 1, or 0 when it is tied to something else
-local name, fingerprint = ARGV[1], ARGV[2]
+-- Ties a key to what its request asks for.
+-- Arguments:
+--   name: text, of the key and its owner
+--   fingerprint: text, of the request
+-- Returns: 1, or 0 if the key is tied to a different request
+-- include lib/keys
+
 redis.call('HSETNX', key('idempotency', name), 'fingerprint', fingerprint)
-if redis.call('HGET', key('idempotency', name), 'fingerprint') ~= fingerprint then return 0 end
-return 1
+return redis.call('HGET', key('idempotency', name), 'fingerprint') == fingerprint and 1 or 0

@@ -1,5 +1,11 @@
--- Keep what a key's request has made, and the status that told of it, for whoever sends it again.
-local name, made, keep_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
+-- Stores what a key's request has made, and the status of its answer, for repetitions of the request.
+-- Arguments:
+--   name: text, of the key and its owner
+--   made: text, the status and the id of what was made
+--   keep_ms: number, how long the record is kept
+-- Returns: 1
+-- include lib/keys
+
 redis.call('HSETNX', key('idempotency', name), 'made', made)
 redis.call('HDEL', key('idempotency', name), 'token', 'open_until_ms')
 redis.call('PEXPIRE', key('idempotency', name), int(keep_ms))

@@ -1,8 +1,15 @@
--- Cancel a job, queued or running; a running claim finds out at its next heartbeat. -> {state before or '', the record}
-local id, retention_ms, alive_ms = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local state = get(id, 'state')[1]
+-- Cancels a queued or running job. The worker of a running one learns of it at its next heartbeat.
+-- Arguments:
+--   job_id: text
+--   retention_ms: number, how long an ended job is kept
+--   alive_ms: number, how long a worker counts as alive after its heartbeat
+-- Returns: {state before, '' if there is no such job; the job's reply}
+-- include lib/jobs/end
+-- include lib/jobs/reply
+
+local state = job_fields(job_id, 'state')
 if state == 'queued' or state == 'running' then
-  leave_line(id)
-  settle(id, state, 'canceled', retention_ms, 'fence', '0')
+  leave_queue(job_id)
+  end_job(job_id, state, 'canceled', retention_ms, 'fence', '0')
 end
-return {state or '', record_of(id, now_ms() - alive_ms)}
+return {state or '', job_reply(job_id, now_ms() - alive_ms)}

@@ -1,36 +1,41 @@
--- Forget an ended job; its objects are the caller's to remove, and the collector's should the caller die.
--- -> {state before, '', or 'batch' of a batch's job, which goes with its batch; key of the source if no other job uses it}
-local id = ARGV[1]
-local job = get(id, 'state', 'owner', 'request', 'stored_bytes', 'content', 'batch')
-local state = job[1]
+-- Deletes the record of an ended job. The caller deletes the objects; if the caller dies, the garbage collector does.
+-- Arguments:
+--   job_id: text
+-- Returns: {state before, '' if there is no such job, 'batch' for a batch's job, which is deleted with its batch; key
+--  of the source if no other job uses it, or ''}
+-- include lib/uploads
+
+local state, owner, request_json, output_bytes, content, batch_id = job_fields(
+  job_id, 'state', 'owner', 'request', 'stored_bytes', 'content', 'batch')
 if not state then return {'', ''} end
-if job[6] then return {'batch', ''} end
+if batch_id then return {'batch', ''} end
 if state == 'queued' or state == 'running' then return {state, ''} end
-local orphan = ''
-local request = cjson.decode(job[3])
-local upload = request.source.upload_id
-if upload and upload ~= cjson.null then
-  redis.call('SREM', key('upload', upload, 'jobs'), id)
-  if redis.call('SCARD', key('upload', upload, 'jobs')) == 0 then
-    if redis.call('HGET', key('upload', upload), 'implicit') == '1' then
-      orphan = request.source.key
-      forget_upload(upload)
-    else
-      redis.call('ZADD', key('uploads'), int(now_ms()), upload)
-    end
+
+-- Ends the job's use of its source. Returns the source's key if the source is to be deleted too, or ''.
+local function release_source()
+  local source = cjson.decode(request_json).source
+  local upload_id = source.upload_id
+  if not upload_id or upload_id == cjson.null then return '' end
+  redis.call('SREM', key('upload', upload_id, 'jobs'), job_id)
+  if redis.call('SCARD', key('upload', upload_id, 'jobs')) > 0 then return '' end
+  if redis.call('HGET', key('upload', upload_id), 'implicit') == '1' then
+    delete_upload_record(upload_id)
+    return source.key
   end
+  redis.call('ZADD', key('uploads'), int(now_ms()), upload_id)
+  return ''
 end
-charge(job[2], -(job[4] or 0))
-for name in string.gmatch(job[5] or '', '%S+') do
-  if redis.call('GET', key('content', name)) == id then redis.call('DEL', key('content', name)) end
+
+local source_key = release_source()
+charge_stored_bytes(owner, -(output_bytes or 0))
+for digest in string.gmatch(content or '', '%S+') do
+  if redis.call('GET', key('content', digest)) == job_id then redis.call('DEL', key('content', digest)) end
 end
-forget_job(id)
-redis.call('DEL', key('deliveries', id))
-redis.call('ZREM', key('jobs'), id)
-redis.call('ZREM', key('jobs', job[2]), id)
-redis.call('ZREM', key('settled'), id)
+delete_job_record(job_id)
+redis.call('DEL', key('deliveries', job_id))
+for _, index in ipairs({key('jobs'), key('jobs', owner), key('settled')}) do redis.call('ZREM', index, job_id) end
 redis.call('HINCRBY', key('count'), state, -1)
--- The tombstone names the source too, so that a deletion cut short can be finished.
-redis.call('ZADD', key('deleted'), int(now_ms()), id .. ' ' .. orphan)
-redis.call('PUBLISH', key('changes'), id)
-return {state, orphan}
+-- The entry names the source too, so that an interrupted deletion can be finished.
+redis.call('ZADD', key('deleted'), int(now_ms()), job_id .. ' ' .. source_key)
+redis.call('PUBLISH', key('changes'), job_id)
+return {state, source_key}

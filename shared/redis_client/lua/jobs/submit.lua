@@ -1,44 +1,74 @@
--- Accept a job: record, line and counters in one step.
--- -> {full, ms until a place is free} or {draining | upload_gone | not_waiting | what refusal says}, or
--- {ok | exists, the record}
--- The record comes at once: an answer that needs a second call could be lost although the job is accepted.
-local id, request, owner, engine, class = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local max_queued, upload = tonumber(ARGV[6]), ARGV[7]
-local limits, alive_ms = {}, tonumber(ARGV[13])
-for i = 8, 12 do limits[#limits + 1] = tonumber(ARGV[i]) end
-local batch = ARGV[14] -- the batch whose item this is, or ''
-local kind, form, guessed_ms, excerpt_ms = ARGV[15], ARGV[16], tonumber(ARGV[17]), tonumber(ARGV[18] ~= '' and ARGV[18] or nil)
-if redis.call('EXISTS', key('job', id)) == 1 then return {'exists', record_of(id, now_ms() - alive_ms)} end
-if batch ~= '' and not is_waiting(item_letter(batch, item_of(id))) then return {'not_waiting'} end
+-- Accepts a job: writes the record, the queue and the counts in one step. It returns the record too, because a second
+-- call could fail although the job was accepted.
+-- Arguments:
+--   job_id: text
+--   request: text, as JSON
+--   owner: text
+--   engine: text
+--   priority: text
+--   max_queued: number, of all owners
+--   upload_id: text, the source; '' if it is in another bucket
+--   max_owner_queued: number, 0: no limit
+--   max_owner_audio_ms: number, of audio per day; 0: no limit
+--   max_owner_stored_bytes: number, 0: no limit
+--   max_owner_record_bytes: number, of Redis for the records of one owner; 0: no limit
+--   max_record_bytes: number, of Redis for all records; 0: no limit
+--   alive_ms: number, how long a worker counts as alive after its heartbeat
+--   batch_id: text, the batch whose item this is, or ''
+--   kind: text, engine with preset and parameters, for estimates
+--   extension: text, of the file's name, for estimates
+--   guessed_ms: number, the length of the audio as estimated from the file's size; 0: unknown
+--   excerpt_ms: number, '' for the whole track
+-- Returns: {'ok' or 'exists', the job's reply}, {'full', ms until the next place is free}, {'draining'},
+--  {'upload_gone'}, {'not_waiting'} if the item needs no job, or {the limit that refuses it (lib/jobs/limits.lua)}
+-- include lib/uploads
+-- include lib/batches/items
+-- include lib/jobs/limits
+-- include lib/jobs/queue
+-- include lib/jobs/reply
+-- include lib/jobs/states
+-- include lib/webhooks/messages
+
+if redis.call('EXISTS', key('job', job_id)) == 1 then return {'exists', job_reply(job_id, now_ms() - alive_ms)} end
+if batch_id ~= '' and not is_waiting(item_letter(batch_id, item_number(job_id))) then return {'not_waiting'} end
 if tonumber(redis.call('HGET', key('count'), 'queued') or 0) >= max_queued then
-  return {'full', int(step_ms(engine, now_ms() - alive_ms))}
+  return {'full', int(next_place_ms(engine, now_ms() - alive_ms))}
 end
 if redis.call('SISMEMBER', key('draining'), engine) == 1 then return {'draining'} end
-local refused = refusal(owner, unpack(limits))
+local refused = job_refusal(owner, max_owner_queued, max_owner_audio_ms, max_owner_stored_bytes,
+  max_owner_record_bytes, max_record_bytes)
 if refused then return {refused} end
-if upload ~= '' then
-  if redis.call('EXISTS', key('upload', upload)) == 0 then return {'upload_gone'} end
-  redis.call('SADD', key('upload', upload, 'jobs'), id)
-  redis.call('ZREM', key('uploads'), upload)
+if upload_id ~= '' then
+  if not upload_exists(upload_id) then return {'upload_gone'} end
+  use_upload(upload_id, job_id)
 end
+
+-- Returns the expected length of the audio, or nil: as another job with this upload has found it, or by the file's
+-- size.
+local function expected_audio_ms()
+  local audio_ms = upload_id ~= '' and tonumber(redis.call('HGET', key('upload', upload_id), 'audio_ms') or nil)
+  if not audio_ms and guessed_ms > 0 then
+    audio_ms = guessed_ms * (redis.call('HGET', key('lengths'), extension) or 1)
+  end
+  if excerpt_ms then audio_ms = math.min(audio_ms or excerpt_ms, excerpt_ms) end
+  return audio_ms
+end
+
 local now = now_ms()
-redis.call('HSET', key('job', id), 'schema', 1, 'request', request, 'owner', owner, 'engine', engine,
-  'class', class, 'created_ms', int(now), 'version', int(now), 'attempt', 0, 'losses', 0, 'progress', 0)
-charge_job(id, JOB_BYTES + #request + (names_webhook(request) and WEBHOOK_BYTES or 0))
--- The length of its audio, before anybody has looked: as another job found it, or as the file's size lets guess.
-local audio_ms = upload ~= '' and tonumber(redis.call('HGET', key('upload', upload), 'audio_ms') or nil)
-if not audio_ms and guessed_ms > 0 then audio_ms = guessed_ms * (redis.call('HGET', key('lengths'), form) or 1) end
-if excerpt_ms then audio_ms = math.min(audio_ms or excerpt_ms, excerpt_ms) end
-redis.call('HSET', key('job', id), 'kind', kind, 'form', form, 'guessed_ms', int(guessed_ms))
-if audio_ms then redis.call('HSET', key('job', id), 'audio_ms', int(audio_ms)) end
-if batch ~= '' then
-  redis.call('HSET', key('job', id), 'batch', batch)
-  mark_item(batch, item_of(id), 'q')
-  count_item(batch, 'waiting', -1)
+redis.call('HSET', key('job', job_id), 'schema', 1, 'request', request, 'owner', owner, 'engine', engine,
+  'class', priority, 'created_ms', int(now), 'version', int(now), 'attempt', 0, 'losses', 0, 'progress', 0)
+charge_job(job_id, JOB_BYTES + #request + (names_webhook(request) and WEBHOOK_BYTES or 0))
+local audio_ms = expected_audio_ms()
+redis.call('HSET', key('job', job_id), 'kind', kind, 'form', extension, 'guessed_ms', int(guessed_ms))
+if audio_ms then redis.call('HSET', key('job', job_id), 'audio_ms', int(audio_ms)) end
+if batch_id ~= '' then
+  redis.call('HSET', key('job', job_id), 'batch', batch_id)
+  set_item_letter(batch_id, item_number(job_id), 'q')
+  count_items(batch_id, 'waiting', -1)
 else
-  redis.call('ZADD', key('jobs'), int(now), id)
-  redis.call('ZADD', key('jobs', owner), int(now), id)
+  redis.call('ZADD', key('jobs'), int(now), job_id)
+  redis.call('ZADD', key('jobs', owner), int(now), job_id)
 end
-enter_line(id, now)
-move(id, nil, 'queued')
-return {'ok', record_of(id, now - alive_ms)}
+enter_queue(job_id, now)
+move_job(job_id, nil, 'queued')
+return {'ok', job_reply(job_id, now - alive_ms)}

@@ -1,3 +1,9 @@
--- Add to what processes have counted. ARGV: name and number of each
-for i = 1, #ARGV, 2 do redis.call('HINCRBYFLOAT', key('tally'), ARGV[i], ARGV[i + 1]) end
+-- Adds to the counters of all processes.
+-- Arguments:
+--   names: list
+--   amounts: list, one for each name
+-- Returns: 1
+-- include lib/keys
+
+for i, name in ipairs(names) do redis.call('HINCRBYFLOAT', key('tally'), name, amounts[i]) end
 return 1

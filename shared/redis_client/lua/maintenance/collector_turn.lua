@@ -1,2 +1,7 @@
--- Take the turn to collect, unless somebody has it; it ends by itself. -> 1 | 0
-return redis.call('SET', key('lock', 'collector'), '1', 'NX', 'PX', ARGV[1]) and 1 or 0
+-- Takes the turn to collect garbage, unless another worker has it. The turn expires by itself.
+-- Arguments:
+--   turn_ms: text, how long the turn lasts
+-- Returns: 1 or 0
+-- include lib/keys
+
+return redis.call('SET', key('lock', 'collector'), '1', 'NX', 'PX', turn_ms) and 1 or 0

@@ -1,8 +1,12 @@
--- Stop an engine's queue: what was published and not claimed goes back to the front of its line.
-local engine = ARGV[1]
+-- Stops an engine's queues. Published jobs return to the front of their queues.
+-- Arguments:
+--   engine: text
+-- Returns: 1
+-- include lib/jobs/queue
+
 redis.call('SADD', key('paused'), engine)
-for _, id in ipairs(redis.call('ZRANGE', key('published', engine), 0, -1)) do
-  redis.call('ZREM', key('published', engine), id)
-  enter_line(id, get(id, 'created_ms')[1])
+for _, job_id in ipairs(redis.call('ZRANGE', key('published', engine), 0, -1)) do
+  redis.call('ZREM', key('published', engine), job_id)
+  enter_queue(job_id, job_fields(job_id, 'created_ms'))
 end
 return 1

@@ -1,12 +1,25 @@
--- A worker tells that it lives and what it can do, or what keeps it from that; silence takes its slots out of the
--- reckoning. `was_away`: Redis did not answer it until now, or has just started.
-local worker, slots, engines, descriptions, kept_slots = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local fault, was_away, landlock, seccomp = ARGV[6], ARGV[7] == '1', ARGV[8], ARGV[9]
+-- Records that a worker is alive, what it can do, and what keeps it from it. A worker without heartbeats loses its
+-- slots.
+-- Arguments:
+--   worker_id: text
+--   slots: text, their number
+--   engines: text, separated by commas
+--   descriptions: text, of the engines as JSON
+--   kept_slots: text, the number of slots that bulk jobs may not take
+--   fault: text, '' for none
+--   was_away: flag, whether Redis did not answer this worker until now, or has just started
+--   landlock: text, the version that confines the children
+--   seccomp: flag, whether seccomp confines the children
+-- Returns: 1
+-- include lib/clock
+-- include lib/keys
+
+local FORGOTTEN_AFTER_MS = 3600000
 local now = now_ms()
 if was_away then redis.call('SET', key('away'), int(now)) end
-redis.call('ZADD', key('workers'), int(now), worker)
-redis.call('HSET', key('worker', worker), 'slots', slots, 'kept_slots', kept_slots, 'engines', engines, 'descriptions', descriptions,
-  'fault', fault, 'landlock', landlock, 'seccomp', seccomp)
-redis.call('PEXPIRE', key('worker', worker), 3600000)
-redis.call('ZREMRANGEBYSCORE', key('workers'), '-inf', int(now - 3600000))
+redis.call('ZADD', key('workers'), int(now), worker_id)
+redis.call('HSET', key('worker', worker_id), 'slots', slots, 'kept_slots', kept_slots, 'engines', engines,
+  'descriptions', descriptions, 'fault', fault, 'landlock', landlock, 'seccomp', seccomp and '1' or '0')
+redis.call('PEXPIRE', key('worker', worker_id), FORGOTTEN_AFTER_MS)
+redis.call('ZREMRANGEBYSCORE', key('workers'), '-inf', int(now - FORGOTTEN_AFTER_MS))
 return 1

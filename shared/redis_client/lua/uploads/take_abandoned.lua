@@ -1,9 +1,16 @@
--- Forget uploads that no job has used for a while. -> the keys of their objects
-local before = now_ms() - tonumber(ARGV[1])
-local keys = {}
-for _, upload in ipairs(redis.call('ZRANGEBYSCORE', key('uploads'), '-inf', int(before), 'LIMIT', 0, 500)) do
-  keys[#keys + 1] = redis.call('HGET', key('upload', upload), 'key') or ('uploads/' .. upload)
-  forget_upload(upload)
-  redis.call('ZREM', key('uploads'), upload)
+-- Deletes the records of some uploads that nothing has used for long.
+-- Arguments:
+--   age_ms: number
+-- Returns: the keys of their objects
+-- include lib/uploads
+
+local MAX_UPLOADS = 500 -- in one run, so that it does not block Redis for long
+local object_keys = {}
+local unused_since = int(now_ms() - age_ms)
+local abandoned = redis.call('ZRANGEBYSCORE', key('uploads'), '-inf', unused_since, 'LIMIT', 0, MAX_UPLOADS)
+for _, upload_id in ipairs(abandoned) do
+  object_keys[#object_keys + 1] = redis.call('HGET', key('upload', upload_id), 'key') or ('uploads/' .. upload_id)
+  delete_upload_record(upload_id)
+  redis.call('ZREM', key('uploads'), upload_id)
 end
-return keys
+return object_keys

@@ -1,4 +1,4 @@
-"""Who may: API keys, their scopes, and what belongs to whom."""
+"""API keys, their scopes, and the owners of jobs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def keys(settings: Settings) -> ApiKeys:
 
 @pytest.fixture
 def locked(settings: Settings) -> FlaskClient:
-    """The application where every call needs a key."""
+    """The application with keys required for every call."""
     return create_app(settings.model_copy(update={"api_keys_required": True})).test_client()
 
 
@@ -217,12 +217,12 @@ def test_the_document_tells_which_scope_a_call_needs(web: FlaskClient) -> None:
 
 
 REVOKED_SECONDS = 5.0
-"""After this a revoked key is told nothing more."""
+"""After this time a revoked key gets no more data."""
 
 
 @pytest.fixture
 def opened(settings: Settings, keys: ApiKeys) -> tuple[str, dict[str, str]]:
-    """A key for what is made without one: its id, and the headers to send it by."""
+    """A key of the owner `local`: its id, and the headers that send it."""
     del settings
     key, text = keys.create(owner="local", scopes=["read", "submit"])
     return key.id, {"Authorization": f"Bearer {text}"}

@@ -1,4 +1,4 @@
-"""No web page can use a keyless API, and no answer leaves without its headers."""
+"""No web page can use an API without keys, and every response has the security headers."""
 
 from __future__ import annotations
 

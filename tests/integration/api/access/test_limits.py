@@ -1,4 +1,4 @@
-"""How much one key may ask, and how much one owner may have."""
+"""The limits of one key and of one owner."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def client(settings: Settings, **changes: Any) -> FlaskClient:
 
 @pytest.fixture
 def minute() -> None:
-    """Have no minute end within a test: the next count would begin."""
+    """Prevent that a minute ends during a test, since the count begins anew."""
     if (passed := time.time() % 60) > 52:
         time.sleep(60.1 - passed)
 
@@ -127,8 +127,8 @@ def test_of_uploads_that_come_at_once_only_those_stay_that_there_is_room_for(
     settings: Settings, stand_in: StandIn
 ) -> None:
     web = client(settings, max_stored_bytes_per_owner=100)
-    room = web.application.extensions["stemqueue"].store
-    room.demand_room = lambda *_: None  # both were let in before either was stored
+    uploads = web.application.extensions["stemqueue"].submission._uploads
+    uploads.require_upload_room = lambda *_: None  # both were let in before either was stored
     assert web.post("/v1/uploads", data=b"x" * 60).status_code == 201
     refused = web.post("/v1/uploads", data=b"x" * 60)
     assert (refused.status_code, refused.json["code"]) == (429, "storage_quota_exceeded")
@@ -164,12 +164,12 @@ def test_refused_jobs_leave_the_room_that_their_uploads_took(settings: Settings,
 
 
 def share(stand_in: StandIn, size_bytes: int) -> float:
-    """Return which share of Redis's limit so many bytes are."""
+    """Return the bytes as a share of Redis's limit."""
     return size_bytes / int(stand_in.store._redis.info("memory")["maxmemory"])
 
 
 def reckoned(stand_in: StandIn, owner: str = "local") -> tuple[int, int]:
-    """Return what an owner's records, and all, are reckoned to take in Redis."""
+    """Return the estimated size in Redis of an owner's records, and of all records."""
     redis, prefix = stand_in.store._redis, stand_in.settings.redis_prefix
     return int(redis.hget(f"{prefix}usage:{owner}", "records") or 0), int(redis.get(f"{prefix}records") or 0)
 
@@ -260,7 +260,7 @@ def test_kinds_of_work_that_clients_make_up_are_forgotten_again(stand_in: StandI
     claim = stand_in.claim(stand_in.published_ids()[0])
     assert claim.job.id == job_id
     probed, report = {"duration_seconds": 9.0}, {"seconds": {"total": 1.0}}
-    assert stand_in.store.succeed(claim, outputs=[], probed=probed, report=report, busy_seconds=1.0)
+    assert stand_in.store.claims.succeed(claim, outputs=[], probed=probed, report=report, busy_seconds=1.0)
     assert redis.zcard("sq:kinds") == 500
     assert redis.exists("sq:course:e:0") == 0
 

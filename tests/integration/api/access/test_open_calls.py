@@ -1,4 +1,4 @@
-"""Clients that mean harm, on the wire: none of them keeps the others out, and each is told why it is refused."""
+"""Malicious clients over real connections: none blocks other clients, and each is told why it is refused."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 @contextmanager
 def server(gunicorn: RunningService, *options: str, **environment: str) -> Iterator[RunningService]:
-    """An API with settings and options of gunicorn of its own; its service's name is its address."""
+    """An API with the given settings and gunicorn options; the name of the service is its address."""
     port = find_free()
     url = f"http://127.0.0.1:{port}"
     told = {**gunicorn.service.environment, "API_PORT": str(port), **environment}
@@ -47,7 +47,7 @@ def server(gunicorn: RunningService, *options: str, **environment: str) -> Itera
 
 @pytest.fixture(scope="module")
 def strict(gunicorn: RunningService) -> Iterator[str]:
-    """An API of 8 threads that wants keys, and ends clients below 100 kB/s."""
+    """An API with 8 threads that requires keys and disconnects clients below 100 kB/s."""
     with server(gunicorn, API_KEYS_REQUIRED="true", MIN_CLIENT_BYTES_PER_SECOND="100000") as running:
         yield running.service.name
 
@@ -64,7 +64,7 @@ def dripping_upload(wires: ExitStack, url: str, key: str) -> socket.socket:
 
 
 def first_to_answer(wires: list[socket.socket], number: int) -> list[socket.socket]:
-    """Wait until so many have an answer, and return them."""
+    """Wait until so many clients have a response, and return the responses."""
 
     def answered() -> list[socket.socket]:
         return select.select(wires, [], [], 0)[0]
@@ -73,7 +73,7 @@ def first_to_answer(wires: list[socket.socket], number: int) -> list[socket.sock
 
 
 def ask(wire: socket.socket) -> bytes:
-    """Ask for the health, and return the answer."""
+    """Request /healthz and return the response."""
     wire.sendall(HEALTH)
     answer = b""
     while not answer.endswith(b"}") and (piece := wire.recv(4096)):
@@ -145,7 +145,7 @@ def test_readers_of_one_key_who_do_not_read_leave_threads_for_others(
 
 
 def _still_sends(url: str, key: str, path: str) -> bool:
-    """Tell whether the owner's places are all taken."""
+    """Return whether the owner has reached the limit of open calls."""
     time.sleep(1)
     with httpx2.stream("GET", url + path, headers={"Authorization": f"Bearer {key}"}, timeout=20) as answer:
         return answer.status_code == 429
@@ -215,17 +215,17 @@ def test_a_small_refused_body_keeps_the_connection(api_url: str, stand_in: Stand
 
 def test_places_are_counted_by_owner_and_in_all(settings: Settings) -> None:
     calls = OpenCalls(settings.model_copy(update={"max_open_calls": 3, "max_open_calls_per_owner": 2}))
-    first, _ = calls.take("a"), calls.take("a")
+    first, _ = calls.open_call("a"), calls.open_call("a")
     with pytest.raises(TooManyOpenCallsError):
-        calls.take("a")
-    calls.take("b")
+        calls.open_call("a")
+    calls.open_call("b")
     with pytest.raises(ServerBusyError):
-        calls.take("b")
-    first.release()
-    first.release()
-    calls.take("b")
+        calls.open_call("b")
+    first.close()
+    first.close()
+    calls.open_call("b")
     with pytest.raises(ServerBusyError):
-        calls.take("a")
+        calls.open_call("a")
     few = OpenCalls(settings.model_copy(update={"api_threads": 1}))
     assert (few.most, few.most_of_owner) == (1, 1)
 

@@ -13,8 +13,7 @@ from flask.testing import FlaskClient
 from pydantic import ValidationError
 
 from api.app import create_app
-from api.webhooks.delivery import batch_payload, payload
-from api.webhooks.outbox import Message
+from api.contract.webhook_messages import batch_message, job_message
 from shared.batches.store import BatchStore
 from shared.settings import Settings
 from tests.fixtures.api import StandIn, submit
@@ -79,12 +78,11 @@ def test_every_link_of_a_batch_leads_through_the_path(below: FlaskClient, catalo
 
 
 def test_webhooks_link_through_the_path(below: FlaskClient, stand_in: StandIn, catalog: Catalog) -> None:
-    job = stand_in.store.read(submit(below).json["id"])
-    message = Message("m", job.id, "job.succeeded", 0.0, 0, "local", "host")
-    assert json.loads(payload(message, job, ROOT))["data"]["url"] == f"{ROOT}/v1/jobs/{job.id}"
+    job = stand_in.store.read_job(submit(below).json["id"])
+    assert json.loads(job_message("job.succeeded", 0.0, job, ROOT))["data"]["url"] == f"{ROOT}/v1/jobs/{job.id}"
     made = below.post("/v1/batches", json={"items": [{"source": catalog.put_song("songs/a.flac")}]}).json
-    batch = BatchStore(stand_in.settings).read(made["id"])
-    assert json.loads(batch_payload(message, batch, ROOT))["data"]["url"] == f"{ROOT}/v1/batches/{batch.id}"
+    batch = BatchStore(stand_in.settings).read_batch(made["id"])
+    assert json.loads(batch_message("batch.ended", 0.0, batch, ROOT))["data"]["url"] == f"{ROOT}/v1/batches/{batch.id}"
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -33,11 +33,11 @@ def dies(catalog: Catalog, after: int) -> BatchActions:
     changes = BatchActions(catalog.settings, letters_at_once=4, jobs_at_once=1)
     run, runs = changes._scripts.run, Counter[str]()
 
-    def counted(name: str, *args: object) -> Any:
+    def counted(name: str, **arguments: object) -> Any:
         runs["scripts"] += 1
         if runs["scripts"] > after:
             raise StoreUnavailableError("away")
-        return run(name, *args)
+        return run(name, **arguments)
 
     changes._scripts.run = counted  # type: ignore[method-assign]
     return changes
@@ -75,7 +75,7 @@ def test_a_cancel_that_is_broken_off_anywhere_is_finished_by_whoever_feeds(catal
         items = agree(catalog, batch)
         assert not items.keys() & {"waiting", "queued", "running"}
         assert catalog.read(batch)["ended_at"]
-        assert catalog.batches.live_ids() == []
+        assert catalog.batches.feeding.live_ids() == []
         assert catalog.web.post(f"/v1/batches/{batch}/cancel").status_code == 409
         assert catalog.web.post(f"/v1/batches/{batch}/retry-failed").status_code == 202
         catalog.feed()
@@ -120,7 +120,7 @@ def test_jobs_that_a_deleted_batch_leaves_are_forgotten_by_the_collector(catalog
     for job_id in jobs[:2]:
         catalog.stand_in.succeed(job_id)
     catalog.web.post(f"/v1/batches/{batch}/cancel")
-    known = catalog.batches.read(batch)
+    known = catalog.batches.read_batch(batch)
     with pytest.raises(StoreUnavailableError):
         dies(catalog, 1).delete(batch)
     assert catalog.web.get(f"/v1/batches/{batch}").status_code == 404

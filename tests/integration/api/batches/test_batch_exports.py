@@ -61,7 +61,7 @@ def test_names_of_copies_are_told_apart_however_far_apart_their_lines_are(catalo
         export = {"bucket": BUCKET, "template": template}
         batch = catalog.submit(manifest=catalog.put_manifest(text), export=export)
         catalog.feed()
-        last = catalog.feeder.objects.items(batch["id"], 1, [CHUNK_ITEMS + 1])[0]
+        last = catalog.feeder.objects.read_items(batch["id"], 1, [CHUNK_ITEMS + 1])[0]
         assert (last.track, last.export_track) == ("same", named)
         assert not catalog.batches._redis.exists(f"sq:batch:{batch['id']}:marks"), "nothing of it stays in Redis"
 
@@ -77,14 +77,14 @@ def test_names_of_copies_are_remembered_when_redis_is_lost_in_the_middle_of_a_ma
         catalog.storage,
         EngineCatalog(catalog.settings, catalog.stand_in.queue, catalog.stand_in.workers),
     )
-    reader.read_chunks(catalog.batches.read(batch), 1, lambda: False)
+    reader.read_chunks(catalog.batches.read_batch(batch), 1, lambda: False)
     assert catalog.read(batch)["total"] == CHUNK_ITEMS
     catalog.batches._redis.flushall()
     catalog.stand_in.announce()
     assert dict(BatchRebuild(catalog.batches, catalog.storage).restore_all()) == {batch: True}
     catalog.feed()
     assert catalog.read(batch)["total"] == CHUNK_ITEMS + 10
-    last = catalog.feeder.objects.items(batch, 1, [CHUNK_ITEMS + 10])[0]
+    last = catalog.feeder.objects.read_items(batch, 1, [CHUNK_ITEMS + 10])[0]
     assert (last.track, last.export_track) == ("0", f"0 ({CHUNK_ITEMS + 10})")
 
 

@@ -62,7 +62,7 @@ def test_a_rerun_of_many_is_answered_before_anybody_looks_and_survives_who_looks
     catalog.stand_in.queue.pause("repetition")
     batch = catalog.submit(items=items, defaults={"engine": "repetition"})["id"]
     feeder = catalog.feeder
-    feeder._read_manifest(catalog.batches.read(batch))
+    feeder._read_manifest(catalog.batches.read_batch(batch))
     versions = ["1" if n % 7 == 0 or n == 1200 else "2" for n in range(1, 1201)]
     put_results(catalog, batch, versions)
     catalog.stand_in.announce({**ENGINE, "version": "2"})
@@ -71,8 +71,8 @@ def test_a_rerun_of_many_is_answered_before_anybody_looks_and_survives_who_looks
     assert (answer["state"], answer["rerun_checked"], answer["counts"]["succeeded"]) == ("running", 0, 1200)
     assert catalog.web.delete(f"/v1/batches/{batch}").status_code == 409
     steps = iter([True, False])
-    catalog.feeder._reruns.check_chunks(catalog.batches.read(batch), lambda: next(steps))
-    stale = catalog.batches.read(batch)
+    catalog.feeder._reruns.check_chunks(catalog.batches.read_batch(batch), lambda: next(steps))
+    stale = catalog.batches.read_batch(batch)
     assert catalog.read(batch)["rerun_checked"] == 500
     assert catalog.read(batch)["state"] == "running"
     for _ in range(2):
@@ -82,7 +82,7 @@ def test_a_rerun_of_many_is_answered_before_anybody_looks_and_survives_who_looks
     assert done["rerun_checked"] is None
     outdated = [n for n, version in enumerate(versions, 1) if version == "1"]
     assert (done["counts"]["waiting"], done["counts"]["succeeded"]) == (len(outdated), 1200 - len(outdated))
-    letters = catalog.batches.letters(batch, range(1, 1201))
+    letters = catalog.batches.read_letters(batch, range(1, 1201))
     assert [n for n, letter in enumerate(letters, 1) if letter == "r"] == outdated
     assert puts == [key for key, _, _ in catalog.storage.list_keys("batches/")], "results stay until there are others"
     again = catalog.web.post(f"/v1/batches/{batch}/rerun")
@@ -92,7 +92,7 @@ def test_a_rerun_of_many_is_answered_before_anybody_looks_and_survives_who_looks
 def test_a_rerun_that_finds_nothing_ends_the_batch_again(catalog: Catalog) -> None:
     items = [{"source": {"s3": {"bucket": "stems", "key": f"songs/{n}.flac"}}} for n in range(3)]
     batch = catalog.submit(items=items, defaults={"engine": "repetition"})["id"]
-    catalog.feeder._read_manifest(catalog.batches.read(batch))
+    catalog.feeder._read_manifest(catalog.batches.read_batch(batch))
     put_results(catalog, batch, ["1", "1", "1"])
     # Written before there were counts of what made them.
     catalog.batches._redis.hdel(f"sq:batch:{batch}", "made_repetition@1")
@@ -104,7 +104,7 @@ def test_a_rerun_that_finds_nothing_ends_the_batch_again(catalog: Catalog) -> No
 def test_a_cancel_ends_a_rerun_that_still_looks(catalog: Catalog) -> None:
     items = [{"source": {"s3": {"bucket": "stems", "key": f"songs/{n}.flac"}}} for n in range(3)]
     batch = catalog.submit(items=items, defaults={"engine": "repetition"})["id"]
-    catalog.feeder._read_manifest(catalog.batches.read(batch))
+    catalog.feeder._read_manifest(catalog.batches.read_batch(batch))
     put_results(catalog, batch, ["0", "0", "0"])
     assert catalog.web.post(f"/v1/batches/{batch}/rerun").status_code == 202
     canceled = catalog.web.post(f"/v1/batches/{batch}/cancel").json

@@ -42,7 +42,7 @@ def test_a_cancel_ends_all_that_has_not_ended(catalog: Catalog) -> None:
     answer = catalog.web.post(f"/v1/batches/{batch['id']}/cancel")
     assert (answer.status_code, answer.json["state"]) == (202, "canceled")
     assert (answer.json["counts"]["succeeded"], answer.json["counts"]["canceled"]) == (1, 19)
-    assert not catalog.stand_in.store.beat(running, stage="separate", progress=0.5), "the claim is lost"
+    assert not catalog.stand_in.store.claims.renew(running, stage="separate", progress=0.5), "the claim is lost"
     catalog.feed()
     assert catalog.web.post(f"/v1/batches/{batch['id']}/cancel").json["code"] == "batch_state_conflict"
     assert [i["state"] for i in catalog.items(batch["id"])] == ["succeeded"] + ["canceled"] * 19

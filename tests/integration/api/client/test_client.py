@@ -54,7 +54,7 @@ def test_a_song_makes_the_whole_way(client: Client, stand_in: StandIn, song: Pat
     )
     assert job.filename == song.name
     assert sent[-1] == (7000, 7000)
-    request = stand_in.store.read(job.id).request
+    request = stand_in.store.read_job(job.id).request
     assert (request.preset, request.format, dict(request.format_options)) == ("fast", "wav", {"bit_depth": 16})
     assert (request.excerpt_start_seconds, request.excerpt_duration_seconds) == (90, 20)
     seen: list[str] = []

@@ -59,7 +59,7 @@ def test_what_is_put_together_by_hand_is_what_the_model_would_write(web: FlaskCl
     stand_in.queue.dispatch()
     stand_in.fail(failed.json["id"])
     for made in (plain, whole, failed, submit(web)):
-        job = stand_in.store.read(made.json["id"])
+        job = stand_in.store.read_job(made.json["id"])
         assert json.loads(job_json(job, "")) == json.loads(job_resource(job, "").model_dump_json())
 
 

@@ -63,7 +63,7 @@ def receiving() -> Iterator[tuple[str, list[str]]]:
 @contextmanager
 def sending(services: Services) -> Iterator[None]:
     stopped = Event()
-    services.webhooks.start(stopped.is_set)
+    services.webhooks.start_threads(stopped.is_set)
     yield
     stopped.set()
 
@@ -124,7 +124,7 @@ def test_a_try_ends_by_its_deadline(
     with dripping(where) as receiver:
         job_id = ended_job(stand_in, "anna", receiver.url)
         assert services.webhooks.deliver_one()
-    (entry,) = services.deliveries.log(job_id)
+    (entry,) = services.deliveries.read_attempts(job_id)
     assert (entry["status"], entry["outcome"]) == (None, "failed")
     assert 700 <= entry["milliseconds"] < 1000 * ENDED_SECONDS
 
@@ -134,7 +134,7 @@ def test_the_body_of_an_answer_is_not_waited_for(services: Services, stand_in: S
     with dripping(where) as receiver:
         job_id = ended_job(stand_in, "anna", receiver.url)
         assert services.webhooks.deliver_one()
-    (entry,) = services.deliveries.log(job_id)
+    (entry,) = services.deliveries.read_attempts(job_id)
     assert (entry["status"], entry["outcome"]) == (200, "delivered")
     assert entry["milliseconds"] < 1000 * ENDED_SECONDS
 

@@ -199,5 +199,5 @@ def test_a_file_that_looks_like_the_form_around_it_arrives_whole(api_url: str, s
     answer = httpx2.post(
         f"{api_url}/v1/jobs", content=body, headers={"Content-Type": "multipart/form-data; boundary=xy"}, timeout=60
     )
-    source = stand_in.store.read(answer.json()["id"]).request.source
+    source = stand_in.store.read_job(answer.json()["id"]).request.source
     assert stand_in.storage.open(source.key).body.read() == content

@@ -153,14 +153,14 @@ def test_a_key_that_is_held_answers_409_until_its_lease_ends(
     del stand_in
     store = idempotency_records.IdempotencyStore(settings)
     name = idempotency.hashlib.sha256(f"local {KEY['Idempotency-Key']}".encode()).hexdigest()
-    held = store.reserve(name, "local", "another request", "0" * 32)
+    held = store.reserve_key(name, "local", "another request", "0" * 32)
     assert isinstance(held, idempotency_records.Held)
     refused = submit_again(web)
     assert (refused.status_code, refused.json["code"]) == (409, "idempotency_key_in_use")
     assert int(refused.headers["Retry-After"]) > 0
     # The other request's process dies here.
     monkeypatch.setattr(idempotency_records, "LEASE_SECONDS", -1.0)
-    store.reserve(name, "local", "another request", "0" * 32)
+    store.reserve_key(name, "local", "another request", "0" * 32)
     taken_over = submit_again(web)
     assert taken_over.status_code == 202
     assert taken_over.json["id"] == held.resource_id, "both make the same job"
@@ -173,7 +173,7 @@ def test_a_crash_between_doing_and_answering_makes_no_second_job(
         raise StoreUnavailableError("away")
 
     with monkeypatch.context() as patched:
-        patched.setattr(idempotency_records.IdempotencyStore, "answer", die)
+        patched.setattr(idempotency_records.IdempotencyStore, "record_answer", die)
         first = submit_again(web)
     assert first.status_code == 202, "what is done is answered"
     monkeypatch.setattr(idempotency_records, "LEASE_SECONDS", 20.0)

@@ -16,11 +16,11 @@ def test_a_job_is_followed_to_its_end(web: FlaskClient, stand_in: StandIn) -> No
     job_id = path.rsplit("/", 1)[1]
     assert web.get(path).json["queue_position"] == 1
     claim = stand_in.claim(job_id)
-    stand_in.store.beat(claim, stage="separate", progress=0.4)
+    stand_in.store.claims.renew(claim, stage="separate", progress=0.4)
     running = web.get(path)
     assert (running.json["state"], running.json["stage"], running.json["progress"]) == ("running", "separate", 0.4)
     assert "Retry-After" in running.headers
-    stand_in.store.hand_back(claim)
+    stand_in.store.claims.hand_back(claim)
     stand_in.queue.dispatch()
     stand_in.succeed(job_id)
     done = web.get(path)
@@ -78,7 +78,7 @@ def test_delete_removes_stems_and_mixture(web: FlaskClient, stand_in: StandIn) -
 
 
 def test_somebody_elses_job_is_not_found(web: FlaskClient, stand_in: StandIn) -> None:
-    mine = stand_in.store.read(submit(web).json["id"])
+    mine = stand_in.store.read_job(submit(web).json["id"])
     theirs = JobStore(stand_in.settings).submit(replace(mine.request, owner="somebody"))
     for answer in (web.get(f"/v1/jobs/{theirs.id}"), web.post(f"/v1/jobs/{theirs.id}/cancel")):
         assert (answer.status_code, answer.json["code"]) == (404, "job_not_found")

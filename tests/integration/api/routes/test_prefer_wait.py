@@ -160,7 +160,7 @@ def test_a_lost_subscription_is_made_up_for(settings: Settings, web: FlaskClient
         happens(lambda: changes.patience_seconds == SUBSCRIBED_SECONDS)
         for client in stand_in.store._redis.client_list(_type="pubsub"):
             stand_in.store._redis.client_kill(client["addr"])
-        follower.wait(0)
+        follower.wait_for_change(0)
         stand_in.claim(job_id)
         happens(follower._woken.is_set)
 
@@ -181,7 +181,7 @@ def test_a_defect_while_listening_ends_no_waiting(
     with changes.follow(job_id) as follower:
         assert follower
         happens(lambda: bool(broken) and changes.patience_seconds == SUBSCRIBED_SECONDS)
-        follower.wait(0)
+        follower.wait_for_change(0)
         stand_in.claim(job_id)
         happens(follower._woken.is_set)
 

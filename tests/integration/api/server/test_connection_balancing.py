@@ -1,4 +1,4 @@
-"""Two processes of the API share the connections of their clients, and lose none when one hangs, dies or stops."""
+"""Two API processes share the connections, and lose none if one hangs, dies or stops."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REQUEST = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 @contextmanager
 def two_processes(gunicorn: RunningService) -> Iterator[RunningService]:
-    """Run an API of two processes; its service's name is its address."""
+    """Run an API with two processes; the name of the service is its address."""
     port = find_free()
     url = f"http://127.0.0.1:{port}"
     environment = {**gunicorn.service.environment, "API_PORT": str(port), "API_PROCESSES": "2"}
@@ -48,7 +48,7 @@ def pair(gunicorn: RunningService) -> Iterator[RunningService]:
 
 
 def both_take(running: RunningService, stack: ExitStack) -> bool:
-    """Ask over one more connection and tell whether each process holds one."""
+    """Send a request over one more connection; return whether each process has one."""
     wire = stack.enter_context(connect(running.service.name))
     wire.sendall(REQUEST)
     assert wire.recv(4096).startswith(b"HTTP/1.1 200 ")
@@ -149,7 +149,7 @@ def test_the_fewest_are_of_those_that_take_connections() -> None:
     counts.set_count(1, 5)
     counts.set_count(2, 3)
     assert counts.fewest() == 3
-    counts.leave(2)
+    counts.remove_process(2)
     assert counts.fewest() == 5
     counts.set_count(2 + SLOTS, 0)
     assert counts.fewest() == 0

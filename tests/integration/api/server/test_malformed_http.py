@@ -1,4 +1,4 @@
-"""What is no HTTP, or too much of it, never reaches the application, and is answered in the form of all errors."""
+"""Malformed and oversized requests never reach the application, and are answered with problem details."""
 
 from __future__ import annotations
 

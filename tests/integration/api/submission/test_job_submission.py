@@ -1,4 +1,4 @@
-"""How jobs come to be over HTTP, and what is refused, on real servers."""
+"""Submitting jobs over HTTP, and refused submissions, with real servers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_a_submitted_song_is_accepted_stored_and_pinned(web: FlaskClient, stand_
     assert job["source"]["filename"] == "My Song.mp3"
     assert job["source"]["sha256"] == hashlib.sha256(b"bytes of a\0song").hexdigest()
     assert job["metadata"] == {"album": 7}
-    source = stand_in.store.read(job["id"]).request.source
+    source = stand_in.store.read_job(job["id"]).request.source
     assert stand_in.storage.open(source.key, etag=source.etag).body.read() == b"bytes of a\0song"
     assert "My Song" not in source.key
 
@@ -43,7 +43,7 @@ def test_fields_of_the_form_reach_the_job_in_whatever_order(web: FlaskClient, st
         "engine": "",
     }
     job_id = submit(web, **fields).json["id"]
-    request = stand_in.store.read(job_id).request
+    request = stand_in.store.read_job(job_id).request
     assert (request.preset, request.format, dict(request.format_options)) == ("fast", "mp3", {"bitrate_kbps": 320})
     assert dict(request.parameters) == {"neighbours": 30, "margin": 1.5, "window": "hann"}
     assert isinstance(request.parameters["neighbours"], int)

@@ -1,4 +1,4 @@
-"""The scripts that deliver webhooks against a model: each message is in one place, and turns go round."""
+"""The Lua scripts of webhooks against a model: each message is in one place, and owners and hosts take turns."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HOUR_MS = 3_600_000
 
 @dataclass
 class Lines:
-    """The books: which messages are due since when, by owner and host, and who was served when."""
+    """The model: the due messages by owner and host, since when they are due, and when each owner was last served."""
 
     due: dict[tuple[str, str], dict[str, int]] = field(default_factory=dict)
     owner_served: dict[str, int] = field(default_factory=dict)
@@ -57,7 +57,7 @@ class Lines:
 
 
 class Deliveries(RuleBasedStateMachine):
-    """Ends jobs, takes and settles messages, and loses their takers, in any order."""
+    """Ends jobs, takes messages, records attempts and lets leases expire, in any order."""
 
     redis_url = ""
 
@@ -83,10 +83,10 @@ class Deliveries(RuleBasedStateMachine):
         self.tries[f"msg_{job.id}_1"] = 0
 
     @rule(busy_owners=st.sets(st.sampled_from(OWNERS)), busy_hosts=st.sets(st.sampled_from(HOSTS)))
-    def take(self, busy_owners: set[str], busy_hosts: set[str]) -> None:
+    def take_due_message(self, busy_owners: set[str], busy_hosts: set[str]) -> None:
         await_next_millisecond(self.redis)
         expected = self.lines.next(busy_owners, busy_hosts)
-        message = self.store.take(busy_owners=busy_owners, busy_hosts=busy_hosts)
+        message = self.store.take_due_message(busy_owners=busy_owners, busy_hosts=busy_hosts)
         assert (message and (message.id, message.owner, message.host)) == expected
         if message:
             assert message.tries == self.tries[message.id]
@@ -96,7 +96,7 @@ class Deliveries(RuleBasedStateMachine):
     @precondition(lambda self: self.scheduled)
     @rule(data=st.data(), is_old=st.booleans())
     def time_passes(self, data: Any, *, is_old: bool) -> None:
-        """A retry is due, or a lease is over; `is_old`: of a message of a version that knew no lines."""
+        """A retry becomes due, or a lease expires. `is_old`: the message is of a version without queues per owner."""
         message = data.draw(st.sampled_from(sorted(self.scheduled)))
         if is_old:
             self.redis.hdel(f"model:webhook:{message}", "owner", "host")
@@ -105,15 +105,15 @@ class Deliveries(RuleBasedStateMachine):
         self.redis.zadd("model:webhooks", {message: since})
         await_next_millisecond(self.redis)
         # It comes into its line at the next look, which finds everybody busy.
-        assert self.store.take(busy_owners=OWNERS) is None
+        assert self.store.take_due_message(busy_owners=OWNERS) is None
         self.lines.enter(message, *self.scheduled.pop(message), since)
 
     @precondition(lambda self: self.taken)
     @rule(data=st.data(), retry=st.booleans())
-    def settle(self, data: Any, *, retry: bool) -> None:
-        """Also by a taker whose lease is over, and after another that has settled it."""
+    def record_attempt(self, data: Any, *, retry: bool) -> None:
+        """Record an attempt, also after its lease has expired, and after another process recorded one."""
         message = data.draw(st.sampled_from(self.taken))
-        self.store.settle(message, {}, retry_in_seconds=HOUR_MS / 2000 if retry else None)
+        self.store.record_attempt(message, {}, retry_in_seconds=HOUR_MS / 2000 if retry else None)
         if message.id not in self.tries:
             return
         self.lines.leave(message.id, message.owner, message.host)
@@ -150,7 +150,7 @@ def store(valkey_url: str) -> WebhookStore:
 
 
 def test_messages_of_the_version_before_are_delivered(store: WebhookStore) -> None:
-    """They are in `webhooks` alone, and do not say whose they are; some of their jobs are only results by now."""
+    """They are only in `webhooks` and name no owner; some of their jobs are already compacted to results."""
     redis = store._redis
     for number in range(outbox.MAX_SCHEDULED + 10):
         job, message = f"{number:032x}", f"msg_{number:032x}_1"
@@ -162,7 +162,7 @@ def test_messages_of_the_version_before_are_delivered(store: WebhookStore) -> No
     # One that two processes settled had only this.
     redis.hset("model:webhook:msg_lost_1", "tries", 1)
     redis.zadd("model:webhooks", {"msg_lost_1": 0})
-    taken = [store.take() for _ in range(outbox.MAX_SCHEDULED + 11)]
+    taken = [store.take_due_message() for _ in range(outbox.MAX_SCHEDULED + 11)]
     assert taken.pop() is None
     assert len({message.id for message in taken if message}) == outbox.MAX_SCHEDULED + 10
     assert {(m.owner, m.host, m.tries) for m in taken if m} == {("ann", "a.example", 2), ("", "", 2)}
@@ -175,6 +175,6 @@ def test_what_is_due_behind_many_that_may_not_be_taken_is_found(store: WebhookSt
         fields = {"job": "x", "type": "job.failed", "at_ms": 1, "tries": 0, "owner": owner, "host": "a.example"}
         redis.hset(f"model:webhook:{number}", mapping=fields)
         redis.zadd("model:webhooks", {str(number): number})
-    message = store.take(busy_owners=["ann"])
+    message = store.take_due_message(busy_owners=["ann"])
     assert message is not None
     assert message.owner == "ben"

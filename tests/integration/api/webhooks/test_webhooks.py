@@ -1,4 +1,4 @@
-"""Webhooks as Standard Webhooks: signed, tried again, ended by 410, never redirected, logged; to a real receiver."""
+"""Webhooks to a real receiver: signed as Standard Webhooks, retried, ended by 410, never redirected, logged."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SECRETS = [f"whsec_{base64.b64encode(bytes([n]) * 24).decode()}" for n in (1, 2)
 
 @dataclass
 class Receiver:
-    """A client's server: answers with the statuses that it was given, then 204."""
+    """A client's server. It responds with the given statuses, then with 204."""
 
     url: str = ""
     statuses: list[int] = field(default_factory=list)
@@ -77,7 +77,7 @@ def webhooks(web: FlaskClient) -> Webhooks:
 
 
 def deliver_all(web: FlaskClient) -> None:
-    """Deliver until nothing has been due for a while."""
+    """Deliver messages until none has been due for a while."""
     idle_since = time.monotonic()
     while time.monotonic() - idle_since < 0.3:
         if webhooks(web).deliver_one():
@@ -161,8 +161,8 @@ def test_a_delivery_whose_process_died_is_made_by_another(
     monkeypatch.setattr("api.webhooks.outbox.LEASE_SECONDS", 0.1)
     job_id = ended_job(sending, stand_in, receiver.url)
     store = sending.application.extensions[EXTENSION].deliveries
-    assert store.take().job_id == job_id
-    assert store.take() is None, "while one has it no other does"
+    assert store.take_due_message().job_id == job_id
+    assert store.take_due_message() is None, "while one has it no other does"
     time.sleep(0.15)
     deliver_all(sending)
     assert len(receiver.got) == 1

@@ -1,4 +1,4 @@
-"""The embedded servers keep what they were given, and give nothing to those without a key."""
+"""The embedded servers keep their data over a restart, and refuse clients without a key."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 import redis
 from botocore.exceptions import ClientError
 
-from deploy.local.seaweedfs import PORT_OFFSETS
+from deploy.local.servers.seaweedfs import PORT_OFFSETS
 from tests.fixtures.servers import BUCKET, StorageServer, ValkeyServer
 
 

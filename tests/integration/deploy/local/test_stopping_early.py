@@ -1,4 +1,4 @@
-"""Whoever stops a stack that is still being set up need not wait for the networks."""
+"""A stack that is stopped during set-up does not finish building the networks."""
 
 from __future__ import annotations
 

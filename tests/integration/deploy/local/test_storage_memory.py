@@ -1,4 +1,4 @@
-"""Slow downloads do not fill the storage's memory: Compose's limit would end it, and with it every job under way."""
+"""Slow downloads do not fill the storage's memory: at Compose's limit it would be killed, and running jobs with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Another user of the machine gets nothing out of the embedded storage, on any port or socket that its process opens.
+"""Another user of the machine cannot read the embedded storage, on any port or socket that its process opens.
 
 Each attempt is first made with the storage's own certificate and tokens, so that failing without them says something.
 """
@@ -26,8 +26,8 @@ import psutil
 import pytest
 import trustme
 
-from deploy.local.seaweedfs import PORT_OFFSETS
-from deploy.local.storage_security import FOLDER
+from deploy.local.servers.seaweedfs import PORT_OFFSETS
+from deploy.local.servers.storage_security import FOLDER
 from tests.fixtures.servers import BUCKET, StorageServer
 
 NOBODY = 65_534
@@ -53,7 +53,7 @@ def _storage(session_storage: StorageServer) -> StorageServer:
 
 @pytest.fixture(name="secret", autouse=True)
 def _secret(storage: StorageServer) -> Iterator[None]:
-    """An object that must be there, unchanged, when all has been tried."""
+    """An object that must exist unchanged after all attempts."""
     client = storage.client()
     client.put_object(Bucket=BUCKET, Key="secret", Body=SECRET)
     yield
@@ -66,7 +66,7 @@ def security_folder(storage: StorageServer) -> Path:
 
 
 def shell(storage: StorageServer, commands: str, *, home: Path, user: int | None = None, seconds: float = 60) -> str:
-    """Return what `weed shell` prints within some seconds; it waits for ever to be let in."""
+    """Return what `weed shell` prints within some seconds. Without access it waits without end."""
     addresses = [f"-{name}=127.0.0.1:{storage.port + n}" for name, n in (("master", MASTER), ("filer", FILER))]
     # By a descriptor: the other user need not be let into the folders above it.
     with (Path(sysconfig.get_path("scripts")) / "weed").open("rb") as weed:
@@ -116,7 +116,7 @@ def unix_sockets(storage: StorageServer) -> list[Path]:
 
 
 def first_frame(address: int | Path, context: ssl.SSLContext | None) -> bytes:
-    """Return what a server answers to the beginning of a gRPC connection; nothing where it hangs up."""
+    """Return the response to the beginning of a gRPC connection; empty if the server closes it."""
     family = socket.AF_UNIX if isinstance(address, Path) else socket.AF_INET
     with socket.socket(family) as plain:
         plain.settimeout(30)
@@ -158,7 +158,7 @@ def test_its_grpc_ports_and_sockets_ask_for_its_own_certificate(storage: Storage
 
 
 def token(key: str, file_id: str) -> str:
-    """Return what the storage's own parts show to the volume server."""
+    """Return the certificate and token with which the storage's servers connect to the volume server."""
 
     def encoded(value: bytes) -> str:
         return base64.urlsafe_b64encode(value).rstrip(b"=").decode()

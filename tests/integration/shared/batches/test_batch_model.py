@@ -1,4 +1,4 @@
-"""The batches' Lua scripts against a model: whatever order things happen in, counts, letters and jobs agree."""
+"""The batches' Lua scripts against a model: in whatever order things happen, counts, letters and jobs agree."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ from shared.batches.model import BatchRequest, BatchState, ItemState, Manifest, 
 from shared.batches.store import BatchStore
 from shared.batches.stored_items import Result
 from shared.errors import BatchStateError, IllegalTransitionError, JobNotFoundError
+from shared.jobs.claims import Claim
 from shared.jobs.model import JobRequest, JobState, Output, Source
-from shared.jobs.store import Claim, JobStore
+from shared.jobs.store import JobStore
 from shared.queue.dispatcher import JobQueue
 from shared.queue.statistics import QueueStatistics
 from shared.queue.worker_registry import Worker, WorkerRegistry
@@ -91,15 +92,15 @@ class Batches(RuleBasedStateMachine):
         books = self.books.get(batch_id)
         if books is None:
             return
-        batch = self.batches.read(batch_id)
+        batch = self.batches.read_batch(batch_id)
         cursor = f"{len(books.items) + len(letters)} {is_last}"
         if stale:
             # Somebody else was faster: what a slow reader tells is passed over.
-            assert not self.batches.append_items(
+            assert not self.batches.feeding.append_items(
                 _behind(batch), cursor=cursor, letters=letters, uploads=[], is_last=is_last
             )
             return
-        taken = self.batches.append_items(batch, cursor=cursor, letters=letters, uploads=[], is_last=is_last)
+        taken = self.batches.feeding.append_items(batch, cursor=cursor, letters=letters, uploads=[], is_last=is_last)
         assert taken == (books.state is BatchState.READING)
         if taken:
             books.items += [ItemState.WAITING if letter == "w" else ItemState.INVALID for letter in letters]
@@ -115,7 +116,7 @@ class Batches(RuleBasedStateMachine):
         waiting = [n for n, state in enumerate(books.items, 1) if state is ItemState.WAITING]
         under_way = sum(state in {ItemState.QUEUED, ItemState.RUNNING} for state in books.items)
         goes_on = books.state in {BatchState.READING, BatchState.RUNNING}
-        numbers = self.batches.next_numbers(batch_id, WINDOW)
+        numbers = self.batches.feeding.next_numbers(batch_id, WINDOW)
         assert numbers == (waiting[: max(0, WINDOW - under_way)] if goes_on else [])
         for number in numbers:
             request = JobRequest(Source("x", "x.wav", 1), ENGINE, owner="a", priority="bulk")
@@ -132,7 +133,7 @@ class Batches(RuleBasedStateMachine):
         published = sorted(self.redis.zrange(f"model:published:{ENGINE}", 0, -1))
         if n >= len(published):
             return multiple()
-        claim = self.store.claim(published[n], "w")
+        claim = self.store.claims.take(published[n], "w")
         assert claim, "what is published can be claimed"
         self.held[claim.job.id] = claim.fence
         self._move(claim.job.id, ItemState.RUNNING)
@@ -145,13 +146,13 @@ class Batches(RuleBasedStateMachine):
             return
         error = {"code": "storage_unavailable", "message": "away"}
         if end == "succeed":
-            assert self.store.succeed(claim, outputs=[STEM], probed={"duration_seconds": 2.0}, report={})
+            assert self.store.claims.succeed(claim, outputs=[STEM], probed={"duration_seconds": 2.0}, report={})
             state = ItemState.SUCCEEDED
         elif end in {"fail", "retry"}:
-            assert self.store.fail(claim, error, retry_in_seconds=0.0 if end == "retry" else None)
+            assert self.store.claims.fail(claim, error, retry_in_seconds=0.0 if end == "retry" else None)
             state = ItemState.QUEUED if end == "retry" else ItemState.FAILED
         elif end == "hand back":
-            assert self.store.hand_back(claim)
+            assert self.store.claims.hand_back(claim)
             state = ItemState.QUEUED
         else:
             self.redis.zadd("model:running", {job_id: 1})
@@ -183,8 +184,8 @@ class Batches(RuleBasedStateMachine):
         books = self.books.get(batch_id)
         if books is None:
             return
-        numbers = self.batches.ended_numbers(batch_id, 100)
-        for job in self.store.read_many([job_id_of(batch_id, n) for n in numbers]):
+        numbers = self.batches.feeding.ended_numbers(batch_id, 100)
+        for job in self.store.read_jobs([job_id_of(batch_id, n) for n in numbers]):
             number = batch_of(job.id)[1]
             arguments = {
                 "result": Result.of(job).to_text(),
@@ -195,11 +196,11 @@ class Batches(RuleBasedStateMachine):
                 "upload_id": None,
                 "made_by": f"{ENGINE}@1",
             }
-            assert not self.batches.compact(batch_id, number, job_version=job.version - 1, **arguments)  # type: ignore[arg-type]
-            assert self.batches.compact(batch_id, number, job_version=job.version, **arguments)  # type: ignore[arg-type]
-            assert not self.batches.compact(batch_id, number, job_version=job.version, **arguments)  # type: ignore[arg-type]
+            assert not self.batches.feeding.compact(batch_id, number, job_version=job.version - 1, **arguments)  # type: ignore[arg-type]
+            assert self.batches.feeding.compact(batch_id, number, job_version=job.version, **arguments)  # type: ignore[arg-type]
+            assert not self.batches.feeding.compact(batch_id, number, job_version=job.version, **arguments)  # type: ignore[arg-type]
             books.compacted.add(number)
-        assert self.batches.ended_numbers(batch_id, 100) == []
+        assert self.batches.feeding.ended_numbers(batch_id, 100) == []
 
     @rule(batch_id=batch_ids, sure=SELDOM)
     def cancel(self, batch_id: str, sure: bool) -> None:
@@ -247,12 +248,12 @@ class Batches(RuleBasedStateMachine):
     @invariant()
     def records_agree_with_the_books(self) -> None:
         for batch_id, books in self.books.items():
-            batch = self.batches.read(batch_id)
-            assert batch == BatchStore(self.settings, self.redis).read(batch_id), "what is remembered"
+            batch = self.batches.read_batch(batch_id)
+            assert batch == BatchStore(self.settings, self.redis).read_batch(batch_id), "what is remembered"
             assert batch.state is books.state
             assert batch.total == len(books.items)
             assert {s: n for s, n in batch.counts.items() if n} == dict(Counter(books.items))
-            letters = self.batches.letters(batch_id, range(1, len(books.items) + 1)) if books.items else ""
+            letters = self.batches.read_letters(batch_id, range(1, len(books.items) + 1)) if books.items else ""
             assert letters.lower() == "".join(_letter(state) for state in books.items)
 
     @invariant()

@@ -1,4 +1,4 @@
-"""The Lua scripts against a model: whatever order things happen in, record, line and counters agree."""
+"""The Lua scripts against a model: in whatever order things happen, the record, the queues and the counters agree."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from hypothesis.stateful import (
 )
 
 from shared.errors import IllegalTransitionError, JobNotFoundError
+from shared.jobs.claims import Claim
 from shared.jobs.model import TERMINAL, TRANSITIONS, JobRequest, JobState, Output, Source
-from shared.jobs.store import Claim, JobStore
+from shared.jobs.store import JobStore
 from shared.queue.dispatcher import JobQueue
 from shared.queue.statistics import QueueStatistics
 from shared.queue.worker_registry import Worker, WorkerRegistry
@@ -33,7 +34,7 @@ STEM = Output("vocals", "stem", "jobs/x/1/vocals.flac", "vocals.flac", "audio/fl
 
 
 class LifeCycle(RuleBasedStateMachine):
-    """Does what clients, workers and the rescuer do, in any order, and keeps its own books."""
+    """Does what clients, workers and the rescuer do, in any order, and keeps its own account of what must result."""
 
     redis_url = ""
 
@@ -78,7 +79,7 @@ class LifeCycle(RuleBasedStateMachine):
     @rule(target=claims, job=jobs)
     def claim(self, job: str) -> Any:
         published = self.redis.zscore(f"model:published:{ENGINE}", job) is not None
-        claim = self.store.claim(job, "w")
+        claim = self.store.claims.take(job, "w")
         assert (claim is not None) == (published and self.states.get(job) is JobState.QUEUED)
         if claim is None:
             return multiple()
@@ -89,14 +90,14 @@ class LifeCycle(RuleBasedStateMachine):
 
     @rule(claim=claims, progress=st.floats(0, 1))
     def beat(self, claim: Claim, progress: float) -> None:
-        held = self.store.beat(claim, stage="separate", progress=progress)
+        held = self.store.claims.renew(claim, stage="separate", progress=progress)
         assert held == self._holds(claim)
 
     @rule(claim=claims)
     def succeed(self, claim: Claim) -> None:
         if self.succeeded_by.get(claim.job.id) == claim.fence and claim.job.id in self.states:
-            assert self.store.succeed(claim, outputs=[STEM], probed={}, report={}), "said twice it is still true"
-        elif self.store.succeed(claim, outputs=[STEM], probed={}, report={}):
+            assert self.store.claims.succeed(claim, outputs=[STEM], probed={}, report={}), "said twice it is still true"
+        elif self.store.claims.succeed(claim, outputs=[STEM], probed={}, report={}):
             assert self._holds(claim)
             assert claim.job.id not in self.succeeded_by, "committed twice"
             self.succeeded_by[claim.job.id] = claim.fence
@@ -108,8 +109,8 @@ class LifeCycle(RuleBasedStateMachine):
     def fail(self, claim: Claim, again: bool) -> None:
         error = {"code": "storage_unavailable", "message": "away"}
         if self.failed_by.get(claim.job.id) == claim.fence and self.states.get(claim.job.id) is JobState.FAILED:
-            assert self.store.fail(claim, error, retry_in_seconds=None), "said twice it is still true"
-        elif self.store.fail(claim, error, retry_in_seconds=0.0 if again else None):
+            assert self.store.claims.fail(claim, error, retry_in_seconds=None), "said twice it is still true"
+        elif self.store.claims.fail(claim, error, retry_in_seconds=0.0 if again else None):
             assert self._holds(claim)
             self.failed_by[claim.job.id] = claim.fence
             self._move(claim.job.id, JobState.QUEUED if again else JobState.FAILED)
@@ -119,13 +120,13 @@ class LifeCycle(RuleBasedStateMachine):
     @rule(claim=claims, reason=st.sampled_from([None, "The storage refuses (SlowDown)."]))
     def hand_back(self, claim: Claim, reason: str | None) -> None:
         job = claim.job.id
-        before = self.store.read(job).attempt if job in self.states else None
+        before = self.store.read_job(job).attempt if job in self.states else None
         if self.handed_back.get(job) == claim.fence and job in self.states:
-            assert self.store.hand_back(claim, reason=reason), "said twice it is still true"
-            assert self.store.read(job).attempt == before
-        elif self.store.hand_back(claim, reason=reason):
+            assert self.store.claims.hand_back(claim, reason=reason), "said twice it is still true"
+            assert self.store.read_job(job).attempt == before
+        elif self.store.claims.hand_back(claim, reason=reason):
             assert self._holds(claim)
-            assert self.store.read(job).attempt == (before or 0) - 1, "no attempt is charged"
+            assert self.store.read_job(job).attempt == (before or 0) - 1, "no attempt is charged"
             self.handed_back[job] = claim.fence
             self._move(job, JobState.QUEUED)
         else:
@@ -199,8 +200,8 @@ class LifeCycle(RuleBasedStateMachine):
     @invariant()
     def records_agree_with_the_model(self) -> None:
         for job_id, state in self.states.items():
-            job = self.store.read(job_id)
-            unknown = JobStore(self.settings, self.redis).read(job_id)
+            job = self.store.read_job(job_id)
+            unknown = JobStore(self.settings, self.redis).read_job(job_id)
             assert replace(job, eta_seconds=None) == replace(unknown, eta_seconds=None), "what is remembered is true"
             assert job.state is state
             assert job.version >= self.versions.get(job_id, 0)

@@ -1,4 +1,4 @@
-"""Old and new processes share Redis and storage: what a newer one wrote is read, or refused in a sentence."""
+"""Old and new processes share Redis and storage: records of a newer version are read, or refused with a clear error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shared.jobs.model import JobRequest, Source
 from shared.maintenance.batch_rebuild import BatchRebuild
 from shared.maintenance.garbage_collector import Collector
 from shared.maintenance.job_rebuild import rebuild_jobs
-from shared.storage.object_storage import output_key
+from shared.storage.object_keys import output_key
 from tests.fixtures.api import StandIn
 from tests.fixtures.batches import Catalog
 from tests.fixtures.servers import BUCKET
@@ -27,11 +27,11 @@ def test_a_job_of_a_newer_schema_is_refused_and_left_to_newer_workers(stand_in: 
     job = stand_in.store.submit(REQUEST)
     assert stand_in.published_ids() == [job.id]
     stand_in.store._redis.hset(f"sq:job:{job.id}", "schema", "2")
-    assert stand_in.store.claim(job.id, "stand-in") is None
+    assert stand_in.store.claims.take(job.id, "stand-in") is None
     assert stand_in.store._redis.hget(f"sq:job:{job.id}", "state") == "queued", "no attempt was begun"
     for read in (
-        lambda: stand_in.store.read(job.id),
-        lambda: stand_in.store.read_many([job.id]),
+        lambda: stand_in.store.read_job(job.id),
+        lambda: stand_in.store.read_jobs([job.id]),
         lambda: stand_in.store.submit(REQUEST, job_id=job.id),
     ):
         with pytest.raises(RecordTooNewError, match=f"A newer version wrote the record of job {job.id}"):
@@ -53,7 +53,7 @@ def test_a_document_of_a_newer_schema_is_not_rebuilt(stand_in: StandIn) -> None:
         list(rebuild_jobs(stand_in.store, stand_in.storage))
     change_object(stand_in, key, schema=1, **NEWER)
     assert list(rebuild_jobs(stand_in.store, stand_in.storage)) == [(job.id, True)]
-    assert stand_in.store.read(job.id).outputs == done.outputs
+    assert stand_in.store.read_job(job.id).outputs == done.outputs
 
 
 def test_members_that_a_newer_version_adds_keep_no_batch_from_being_worked_off(catalog: Catalog) -> None:
@@ -89,7 +89,7 @@ def test_a_batch_of_a_newer_schema_is_refused(catalog: Catalog) -> None:
     answer = catalog.web.get(f"/v1/batches/{batch}")
     assert (answer.status_code, answer.json["code"]) == (503, "record_too_new")
     with pytest.raises(RecordTooNewError, match=f"record of batch {batch}"):
-        catalog.batches.read_many([batch])
+        catalog.batches.read_batches([batch])
     assert not catalog.feeder.run_round(), "it waits for a newer feeder"
     change_object(catalog.stand_in, f"batches/{batch}/batch.json", schema=2)
     redis.flushall()
@@ -113,6 +113,6 @@ def read_object(stand_in: StandIn, key: str) -> bytes:
 
 
 def change_object(stand_in: StandIn, key: str, **members: Any) -> None:
-    """Give a stored document other or more members."""
+    """Change or add members of a stored document."""
     document = {**json.loads(read_object(stand_in, key)), **members}
     stand_in.storage.put_bytes(json.dumps(document).encode(), key, "application/json")

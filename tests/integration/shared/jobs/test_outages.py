@@ -1,4 +1,4 @@
-"""What an outage of Redis or of the storage does to records: it costs no attempt, and everybody is told."""
+"""An outage of Redis or of the storage costs no job an attempt, and the records show it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from shared.jobs.claims import Claim
 from shared.jobs.model import Job, JobRequest, Source
-from shared.jobs.store import Claim, JobStore
+from shared.jobs.store import JobStore
 from shared.queue.dispatcher import JobQueue
 from shared.queue.worker_registry import Worker
 from shared.settings import Settings
@@ -21,7 +22,7 @@ FAULT = "The storage refuses (SlowDown)."
 
 
 def let_the_lease_run_out(store: JobStore, job_id: str, *, renewed_ms_ago: int) -> None:
-    """Have the last heartbeat be that long ago; leases last a minute."""
+    """Set back the time of the last heartbeat by this many seconds; leases last a minute."""
     seconds, microseconds = store._redis.time()
     now_ms = 1000 * seconds + microseconds // 1000
     store._redis.zadd("sq:running", {job_id: now_ms - renewed_ms_ago + 60_000})
@@ -51,7 +52,7 @@ def test_a_lease_that_was_last_renewed_before_an_outage_is_not_charged(
     beat(stand_in, was_away=True)
     rescue = stand_in.queue.rescue()
     assert (rescue.leases, rescue.uncharged) == (0, 1)
-    after = stand_in.store.read(job.id)
+    after = stand_in.store.read_job(job.id)
     assert (after.state, after.attempt, after.losses, after.attempt_errors) == ("queued", 0, 0, ())
 
 
@@ -63,7 +64,7 @@ def test_a_lease_that_was_renewed_after_the_outage_is_charged(stand_in: StandIn,
     let_the_lease_run_out(stand_in.store, job.id, renewed_ms_ago=61_000)
     rescue = stand_in.queue.rescue()
     assert (rescue.leases, rescue.uncharged) == (1, 0)
-    after = stand_in.store.read(job.id)
+    after = stand_in.store.read_job(job.id)
     assert (after.attempt, after.losses, [e["code"] for e in after.attempt_errors]) == (1, 1, ["worker_lost"])
 
 
@@ -80,20 +81,20 @@ def test_a_server_that_starts_is_noticed_once(valkey: ValkeyServer) -> None:
 def test_a_claim_asked_for_twice_with_one_token_is_one_claim(stand_in: StandIn) -> None:
     job = stand_in.store.submit(REQUEST)
     stand_in.queue.dispatch()
-    first = stand_in.store.claim(job.id, "w", "token")
-    again = stand_in.store.claim(job.id, "w", "token")
+    first = stand_in.store.claims.take(job.id, "w", "token")
+    again = stand_in.store.claims.take(job.id, "w", "token")
     assert first
     assert again
     assert (again.fence, again.job.attempt) == (first.fence, 1)
-    assert stand_in.store.claim(job.id, "w", "another") is None
-    assert stand_in.store.claim(job.id, "w") is None
+    assert stand_in.store.claims.take(job.id, "w", "another") is None
+    assert stand_in.store.claims.take(job.id, "w") is None
 
 
 def test_a_hand_back_said_twice_is_still_true(stand_in: StandIn, begin: Callable[[], Job]) -> None:
     job = begin()
     claim = Claim(job, job.fence)
-    assert [stand_in.store.hand_back(claim), stand_in.store.hand_back(claim)] == [True, True]
-    assert stand_in.store.read(job.id).attempt == 0
+    assert [stand_in.store.claims.hand_back(claim), stand_in.store.claims.hand_back(claim)] == [True, True]
+    assert stand_in.store.read_job(job.id).attempt == 0
 
 
 def test_a_job_whose_object_is_not_served_waits_longer_each_time_and_says_why(stand_in: StandIn) -> None:
@@ -103,9 +104,9 @@ def test_a_job_whose_object_is_not_served_waits_longer_each_time_and_says_why(st
     for _ in range(12):
         stand_in.queue.dispatch()
         claim = stand_in.claim(job_id)
-        assert stand_in.store.read(job_id).waiting_because is None
-        assert stand_in.store.hand_back(claim, reason=FAULT)
-        told = stand_in.store.read(job_id)
+        assert stand_in.store.read_job(job_id).waiting_because is None
+        assert stand_in.store.claims.hand_back(claim, reason=FAULT)
+        told = stand_in.store.read_job(job_id)
         assert (told.state, told.attempt, told.attempt_errors) == ("queued", 0, ())
         assert (told.waiting_because, told.queue_position) == (FAULT, None)
         seconds, _ = redis.time()
@@ -128,12 +129,12 @@ def test_workers_that_wait_for_the_storage_get_nothing_and_jobs_say_so(stand_in:
     assert not stand_in.queue.put_back(first.id)
     assert stand_in.published_ids() == []
     for job in (first, second):
-        told = stand_in.store.read(job.id)
+        told = stand_in.store.read_job(job.id)
         assert (told.waiting_because, told.eta_seconds) == (FAULT, None)
-    assert [stand_in.store.read(i).queue_position for i in (first.id, second.id)] == [1, 2]
+    assert [stand_in.store.read_job(i).queue_position for i in (first.id, second.id)] == [1, 2]
     beat(stand_in)
     assert set(stand_in.published_ids()) == {first.id, second.id}
-    assert stand_in.store.read(second.id).waiting_because is None
+    assert stand_in.store.read_job(second.id).waiting_because is None
 
 
 def test_messages_of_workers_that_wait_are_not_taken_for_lost(stand_in: StandIn) -> None:
@@ -150,10 +151,10 @@ def test_a_result_that_waits_for_the_storage_says_so(stand_in: StandIn, begin: C
     job = begin()
     held = Claim(job, job.fence)
     beat(stand_in, fault=FAULT)
-    stand_in.store.beat(held, stage="separate", progress=0.5)
-    assert stand_in.store.read(job.id).waiting_because is None
-    stand_in.store.beat(held, stage="upload", progress=0.95)
-    assert stand_in.store.read(job.id).waiting_because == FAULT
-    assert stand_in.store.read(job.id).waiting_because == FAULT, "also to whoever knows this version"
+    stand_in.store.claims.renew(held, stage="separate", progress=0.5)
+    assert stand_in.store.read_job(job.id).waiting_because is None
+    stand_in.store.claims.renew(held, stage="upload", progress=0.95)
+    assert stand_in.store.read_job(job.id).waiting_because == FAULT
+    assert stand_in.store.read_job(job.id).waiting_because == FAULT, "also to whoever knows this version"
     beat(stand_in)
-    assert stand_in.store.read(job.id).waiting_because is None
+    assert stand_in.store.read_job(job.id).waiting_because is None

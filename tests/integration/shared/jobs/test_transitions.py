@@ -1,12 +1,12 @@
-"""The table of transitions is what the Lua scripts do: each action is tried on a job in each state."""
+"""The Lua scripts make exactly the transitions of the table: each action is tried on a job in each state."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
 from shared.errors import IllegalTransitionError
+from shared.jobs.claims import Claim
 from shared.jobs.model import TRANSITIONS, JobRequest, JobState, Source
-from shared.jobs.store import Claim
 from shared.queue.worker_registry import Worker
 from tests.fixtures.api import ENGINE, StandIn
 
@@ -21,15 +21,15 @@ def let_the_lease_expire(stand_in: StandIn, claim: Claim) -> None:
 
 def publish_and_claim(stand_in: StandIn, claim: Claim) -> None:
     stand_in.queue.dispatch()
-    stand_in.store.claim(claim.job.id, "another")
+    stand_in.store.claims.take(claim.job.id, "another")
 
 
 ACTIONS: Mapping[str, Callable[[StandIn, Claim], object]] = {
     "claim": publish_and_claim,
-    "succeed": lambda s, c: s.store.succeed(c, outputs=[], probed={}, report={}),
-    "fail": lambda s, c: s.store.fail(c, ERROR, retry_in_seconds=None),
-    "fail and retry": lambda s, c: s.store.fail(c, ERROR, retry_in_seconds=0.0),
-    "hand back": lambda s, c: s.store.hand_back(c),
+    "succeed": lambda s, c: s.store.claims.succeed(c, outputs=[], probed={}, report={}),
+    "fail": lambda s, c: s.store.claims.fail(c, ERROR, retry_in_seconds=None),
+    "fail and retry": lambda s, c: s.store.claims.fail(c, ERROR, retry_in_seconds=0.0),
+    "hand back": lambda s, c: s.store.claims.hand_back(c),
     "cancel": lambda s, c: s.store.cancel(c.job.id),
     "retry": lambda s, c: s.store.retry(c.job.id),
     "lease expires": let_the_lease_expire,
@@ -45,13 +45,13 @@ WAYS_TO: Mapping[JobState, str | None] = {
 
 
 def job_in(stand_in: StandIn, state: JobState) -> Claim:
-    """Return a job in this state, with the last claim of it."""
+    """Return a job in this state, and its last claim."""
     job = stand_in.store.submit(REQUEST)
     stand_in.queue.dispatch()
     claim = stand_in.claim(job.id)
     if (way := WAYS_TO[state]) is not None:
         ACTIONS[way](stand_in, claim)
-    assert stand_in.store.read(job.id).state is state
+    assert stand_in.store.read_job(job.id).state is state
     return claim
 
 
@@ -65,8 +65,8 @@ def test_the_scripts_make_exactly_the_transitions_of_the_table(stand_in: StandIn
             try:
                 action(stand_in, claim)
             except IllegalTransitionError:
-                assert stand_in.store.read(claim.job.id).state is state
-            after = stand_in.store.read(claim.job.id).state
+                assert stand_in.store.read_job(claim.job.id).state is state
+            after = stand_in.store.read_job(claim.job.id).state
             if after is not state:
                 seen[state].add(after)
     assert seen == {state: set(following) for state, following in TRANSITIONS.items()}

@@ -1,4 +1,4 @@
-"""What batches have in storage: nothing of a kept one is collected, all of one that goes is, and Redis may be lost."""
+"""Objects of batches: those of existing batches stay, those of deleted ones go, and Redis may lose its data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.fixtures.batches import Catalog, jsonl
 
 @pytest.fixture
 def impatient(catalog: Catalog) -> Settings:
-    """Settings by which everything without a record is old at once."""
+    """Settings with which everything without a record counts as old."""
     return catalog.settings.model_copy(update={"upload_abandoned_seconds": 0.05})
 
 
@@ -48,8 +48,8 @@ def test_nothing_of_a_kept_batch_is_collected(catalog: Catalog, impatient: Setti
 def test_results_lie_in_storage_once_a_batch_has_ended(catalog: Catalog, impatient: Settings) -> None:
     batch = catalog.submit(items=[{"source": catalog.put_song("catalog/a.flac")}] * 5)
     catalog.work_off(batch["id"])
-    assert catalog.batches.pending_results(batch["id"]) == []
-    assert catalog.batches.live_ids() == []
+    assert catalog.batches.feeding.pending_result_numbers(batch["id"]) == []
+    assert catalog.batches.feeding.live_ids() == []
     before = catalog.items(batch["id"])
     collect(impatient, catalog)
     assert catalog.items(batch["id"]) == before
@@ -106,7 +106,7 @@ def test_a_lost_redis_takes_no_batch_with_it(catalog: Catalog, impatient: Settin
     assert dict(BatchRebuild(catalog.batches, catalog.storage).restore_all()) == {done: False, half: False}
     store, holds = catalog.stand_in.store, catalog.batches.holds_job
     assert list(rebuild_jobs(store, catalog.storage, holds)) == [], "its jobs stay with the batch"
-    Collector(impatient, catalog.storage).adopt()
+    Collector(impatient, catalog.storage).adopt_storage_instance()
     catalog.stand_in.announce()
     catalog.feed()
     assert catalog.read(done)["state"] == "ended"

@@ -1,4 +1,4 @@
-"""Garbage is what no job needs; everything else stays, above all when Redis is lost."""
+"""Only objects that no job needs are deleted, also when Redis has lost its data."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import pytest
 
 from shared.errors import JobNotFoundError
 from shared.jobs.archive import write_document
+from shared.jobs.claims import Claim
 from shared.jobs.model import JobRequest, JobState, Output, Source
-from shared.jobs.store import Claim, JobStore, new_id
+from shared.jobs.store import JobStore, new_id
 from shared.jobs.uploads import UploadStore
 from shared.maintenance import garbage_collector as collector_module
 from shared.maintenance.garbage_collector import Collector
@@ -17,11 +18,12 @@ from shared.maintenance.job_rebuild import rebuild_jobs
 from shared.queue.dispatcher import JobQueue
 from shared.queue.worker_registry import Worker, WorkerRegistry
 from shared.settings import Settings
-from shared.storage.object_storage import ObjectStorage, output_key, upload_key
+from shared.storage.object_keys import output_key, upload_key
+from shared.storage.object_storage import ObjectStorage
 
 
 class World:
-    """Store, queue and storage on real servers, with retention short enough to see it pass."""
+    """Store, queue and storage on real servers, with a retention that ends within the test."""
 
     def __init__(self, settings: Settings, **changes: object) -> None:
         self.settings = settings.model_copy(
@@ -46,7 +48,7 @@ class World:
     def running(self, source: Source | None = None) -> Claim:
         job = self.store.submit(JobRequest(source=source or self.upload(), engine="repetition"))
         self.queue.dispatch()
-        claim = self.store.claim(job.id, "w")
+        claim = self.store.claims.take(job.id, "w")
         assert claim
         return claim
 
@@ -60,7 +62,7 @@ class World:
         write_document(
             self.storage, claim, JobState.SUCCEEDED, outputs=[output], probed={"channels": 2}, report={"a": 1}
         )
-        assert self.store.succeed(claim, outputs=[output], probed={"channels": 2}, report={"a": 1})
+        assert self.store.claims.succeed(claim, outputs=[output], probed={"channels": 2}, report={"a": 1})
         return output
 
     def stored(self) -> set[str]:
@@ -122,11 +124,11 @@ def test_a_job_past_its_retention_goes_with_all_its_objects(settings: Settings) 
     world.collect()
     assert world.stored() == set()
     with pytest.raises(JobNotFoundError):
-        world.store.read(claim.job.id)
+        world.store.read_job(claim.job.id)
 
 
 def test_one_run_removes_however_many_have_expired(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collector_module, "LISTED", 2)
+    monkeypatch.setattr(collector_module, "RECORDS_AT_ONCE", 2)
     world = World(settings, retention_days=0.05 / 86_400)
     for _ in range(5):
         world.succeed(world.running())
@@ -164,13 +166,13 @@ def test_a_lost_redis_takes_nothing_with_it_and_records_are_rebuilt(world: World
     claim = world.running()
     output = world.succeed(claim)
     world.collect()
-    (before,) = world.store.read_many([claim.job.id])
+    (before,) = world.store.read_jobs([claim.job.id])
     world.store._redis.flushall()
     world.collect()
     assert output.key in world.stored(), "an empty Redis is not believed"
     assert list(rebuild_jobs(world.store, world.storage)) == [(claim.job.id, True)]
-    world.collector.adopt()
-    (after,) = world.store.read_many([claim.job.id])
+    world.collector.adopt_storage_instance()
+    (after,) = world.store.read_jobs([claim.job.id])
     assert (after.state, after.outputs, after.report, after.probed) == (
         before.state,
         before.outputs,
@@ -191,9 +193,9 @@ def test_what_an_attempt_stumbled_on_is_rebuilt_with_its_job(world: World) -> No
     claim = world.running()
     error = {"code": "audio_unreadable", "message": "No song.", "retryable": False, "attempt": 1}
     write_document(world.storage, claim, JobState.FAILED, error=error)
-    world.store.fail(claim, error, retry_in_seconds=None)
-    (before,) = world.store.read_many([claim.job.id])
+    world.store.claims.fail(claim, error, retry_in_seconds=None)
+    (before,) = world.store.read_jobs([claim.job.id])
     world.store._redis.flushall()
     assert list(rebuild_jobs(world.store, world.storage)) == [(claim.job.id, True)]
-    (after,) = world.store.read_many([claim.job.id])
+    (after,) = world.store.read_jobs([claim.job.id])
     assert (after.error, after.attempt_errors) == (before.error, (error,))

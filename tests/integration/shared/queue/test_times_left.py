@@ -1,4 +1,4 @@
-"""The time left that is told of jobs of mixed lengths: right within a factor of two, queued and running."""
+"""The estimates of the time left, for jobs of mixed lengths: right within a factor of two, queued and running."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from shared.jobs.claims import Claim
 from shared.jobs.model import JobRequest, Source
-from shared.jobs.store import Claim, JobStore
+from shared.jobs.store import JobStore
 from shared.queue.dispatcher import JobQueue
 from shared.queue.worker_registry import Worker, WorkerRegistry
 from shared.settings import Settings
@@ -22,7 +23,7 @@ BYTES_PER_SECOND = 16_000
 """Of these "MP3s": half of what a guess takes for granted."""
 
 BASE, PER_SECOND = 0.2, 0.02
-"""What a job takes: seconds, and seconds for each second of audio."""
+"""How long a job takes: seconds, and seconds for each second of audio."""
 
 STAGES = (("decode", 0.10, 0.04), ("separate", 0.5, 0.8), ("encode", 0.8, 0.9), ("illustrate", 1.0, 0.95))
 """When a stage ends, in shares of the time, and what progress is then shown: not quite the same."""
@@ -30,7 +31,7 @@ STAGES = (("decode", 0.10, 0.04), ("separate", 0.5, 0.8), ("encode", 0.8, 0.9), 
 
 @dataclass
 class SleepingWorkers:
-    """STAND-IN for workers: their jobs sleep as long as their audio lets expect, and tell their progress meanwhile."""
+    """STAND-IN for workers: their jobs sleep for the time that their audio should take, and report progress."""
 
     settings: Settings
     lengths: dict[str, float]
@@ -46,12 +47,12 @@ class SleepingWorkers:
         self._threads = [threading.Thread(target=self._serve) for _ in range(self.slots + 1)]
 
     def start(self) -> None:
-        """Begin to work."""
+        """Start the threads."""
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
-        """End."""
+        """Stop the threads."""
         self.over.set()
         for thread in self._threads:
             thread.join()
@@ -72,7 +73,7 @@ class SleepingWorkers:
             turns = {
                 i: int(self.store._redis.hget(f"{self.settings.redis_prefix}job:{i}", "turn") or 0) for i in published
             }
-            return self.store.claim(min(turns, key=turns.__getitem__), "w") if turns else None
+            return self.store.claims.take(min(turns, key=turns.__getitem__), "w") if turns else None
 
     def _work(self, claim: Claim) -> None:
         seconds = self.lengths[claim.job.id]
@@ -85,10 +86,10 @@ class SleepingWorkers:
                     stage, progress = name, shown + (at_end - shown) * (done - share) / (ends - share)
                     break
                 share, shown = ends, at_end
-            self.store.beat(claim, stage=stage, progress=progress, probed=probed)
+            self.store.claims.renew(claim, stage=stage, progress=progress, probed=probed)
             time.sleep(0.05)
         course = [(shown, ends) for _, ends, shown in STAGES]
-        self.store.succeed(claim, outputs=[], probed=probed, report={}, busy_seconds=takes, course=course)
+        self.store.claims.succeed(claim, outputs=[], probed=probed, report={}, busy_seconds=takes, course=course)
         self.ended[claim.job.id] = time.monotonic()
 
 
@@ -123,13 +124,13 @@ def test_jobs_of_mixed_lengths_are_told_apart(settings: Settings, slots: int, co
 
 
 def follow(workers: SleepingWorkers, ids: list[str]) -> dict[str, list[tuple[float, float]]]:
-    """Return what was told and what was true, of each state."""
+    """Return the estimates and the true times, for each state."""
     told = list[tuple[str, str, float, float]]()
 
     def look() -> bool:
         for job_id in ids:
             if job_id not in workers.ended:
-                job, now = workers.store.read(job_id), time.monotonic()
+                job, now = workers.store.read_job(job_id), time.monotonic()
                 if job.eta_seconds is not None:
                     told.append((job_id, job.state, now, job.eta_seconds))
         return len(workers.ended) >= len(ids) and all(i in workers.ended for i in ids)

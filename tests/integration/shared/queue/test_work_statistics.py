@@ -1,4 +1,4 @@
-"""What a job usually takes, as a preflight tells it."""
+"""How long a job usually takes, as preflights report it."""
 
 from __future__ import annotations
 
@@ -25,9 +25,11 @@ def test_a_first_job_that_loads_its_model_is_soon_forgotten(
         job_id = new_id()
         store.submit(JobRequest(Source("x", "x.wav", 1), "e", owner="a"), job_id=job_id)
         queue.dispatch()
-        claim = store.claim(job_id, "w")
+        claim = store.claims.take(job_id, "w")
         assert claim
-        assert store.succeed(claim, outputs=[], probed={"duration_seconds": 2.5}, report={}, busy_seconds=seconds)
+        assert store.claims.succeed(
+            claim, outputs=[], probed={"duration_seconds": 2.5}, report={}, busy_seconds=seconds
+        )
     told, _ = statistics.typical_job("e", "flac")
     assert told
     assert least <= told <= most

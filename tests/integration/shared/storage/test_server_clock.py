@@ -1,4 +1,4 @@
-"""A machine whose clock is an hour wrong stores, reads and links as any other: it goes by the storage's clock."""
+"""A machine whose clock is an hour wrong stores, reads and signs as any other: it uses the storage's clock."""
 
 from __future__ import annotations
 

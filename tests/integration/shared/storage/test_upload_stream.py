@@ -1,17 +1,18 @@
-"""An upload to storage that is given up."""
+"""An upload to storage that is aborted."""
 
 from __future__ import annotations
 
 import pytest
 
 from shared.settings import Settings
-from shared.storage.object_storage import ObjectStorage, upload_key
+from shared.storage.object_keys import upload_key
+from shared.storage.object_storage import ObjectStorage
 from shared.storage.upload_stream import PART_BYTES
 from tests.fixtures.servers import StorageServer
 
 
 class GivenUpError(Exception):
-    """Why somebody gave up."""
+    """The error that ends an upload."""
 
 
 def give_up(uploads: ObjectStorage, storage: StorageServer) -> None:

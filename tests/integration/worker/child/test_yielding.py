@@ -1,4 +1,4 @@
-"""A child yields to whatever answers people, beside its own session's processes and beside others'."""
+"""A child leaves the processor to other processes, of its own session and of others."""
 
 from __future__ import annotations
 

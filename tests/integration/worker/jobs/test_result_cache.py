@@ -1,4 +1,4 @@
-"""The same content, once: who is answered from an earlier job's outputs, and who is not."""
+"""Which jobs are answered with copies of an earlier job's outputs, and which are not."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from shared.batches.store import BatchStore
 from shared.batches.stored_items import Result
 from shared.counters import Counters
 from shared.jobs.archive import store_document
+from shared.jobs.claims import Claim
 from shared.jobs.model import Job, JobRequest, JobState, Output, Source
-from shared.jobs.store import Claim, new_id
+from shared.jobs.store import new_id
 from shared.jobs.uploads import UploadStore
 from shared.maintenance.garbage_collector import Collector
 from shared.redis_client.connection import connect
 from shared.redis_client.scripts import Scripts
 from shared.settings import Settings
-from shared.storage.object_storage import output_key, upload_key
+from shared.storage.object_keys import output_key, upload_key
 from tests.fixtures.api import ENGINE, StandIn
-from worker.child.pool import Children
+from worker.child.pool import ChildPool
 from worker.jobs.result_cache import ResultCache
 from worker.jobs.storage_watch import StorageWatch
 from worker.jobs.supervisor import Supervisor
@@ -36,7 +37,7 @@ DETAILS = {"duration_seconds": 2.0}
 
 @dataclass
 class World(StandIn):
-    """A worker that settles jobs by the real supervisor; its children cannot separate, so that only copies succeed."""
+    """A worker with the real supervisor, whose children cannot separate: only copies succeed."""
 
     folder: Path = Path()
 
@@ -56,7 +57,7 @@ class World(StandIn):
             settings=self.settings,
             store=self.store,
             storage=self.storage,
-            children=Children(self.settings, self.folder, counters),
+            children=ChildPool(self.settings, self.folder, counters),
             counters=counters,
             stopping=stopping,
             scratch_folder=self.folder / "jobs",
@@ -75,31 +76,31 @@ class World(StandIn):
         return self.claim(job.id)
 
     def separate(self, claim: Claim) -> Job:
-        """End a job as if it had been separated."""
+        """End a job with outputs, as a separation would."""
         outputs = []
         for name in ("vocals", "accompaniment"):
             key = output_key(claim.job.id, claim.fence, f"{name}.flac")
             stored = self.storage.put_bytes(name.encode() * 100, key, "audio/flac")
             output = Output(name, "stem", key, f"{name}.flac", "audio/flac", stored.size_bytes, stored.sha256, DETAILS)
             outputs.append(output.stored(key, stored.etag))
-        contents = self.earlier.contents_of(claim.job)
-        assert self.store.succeed(
-            claim, outputs=outputs, probed={"channels": 2}, report={"a": 1}, busy_seconds=8.0, contents=contents
+        cache_keys = self.earlier.cache_keys_of(claim.job)
+        assert self.store.claims.succeed(
+            claim, outputs=outputs, probed={"channels": 2}, report={"a": 1}, busy_seconds=8.0, cache_keys=cache_keys
         )
-        return self.store.read_many([claim.job.id])[0]
+        return self.store.read_jobs([claim.job.id])[0]
 
     def settle(self, claim: Claim) -> Job:
-        """Have the supervisor run it; without a mixture in storage, all it can do is copy."""
+        """Run the job in the supervisor. It has no mixture in storage, so it can only be answered with copies."""
         self.supervisor.run_job(claim)
-        return self.store.read_many([claim.job.id])[0]
+        return self.store.read_jobs([claim.job.id])[0]
 
     def find(self, **changes: Any) -> Job | None:
-        """Return the earlier job whose outputs a new one is answered with."""
+        """Return the earlier job whose outputs a new job gets."""
         claim = self.submit(**changes)
-        contents = self.earlier.contents_of(claim.job)
-        if not contents or claim.job.request.no_cache:
+        cache_keys = self.earlier.cache_keys_of(claim.job)
+        if not cache_keys or claim.job.request.no_cache:
             return None
-        known = self.earlier.reserve(claim, contents).known_job_id
+        known = self.earlier.reserve(claim, cache_keys).known_job_id
         return self.earlier.find_earlier_job(known, claim.job) if known else None
 
     def read(self, output: Output) -> bytes:
@@ -207,7 +208,7 @@ def test_copies_cost_neither_the_days_audio_nor_the_engines_pace(world: World) -
 def test_an_item_that_is_done_again_since_its_copies_failed_is_not_separated_again(world: World) -> None:
     batches, batch_id = BatchStore(world.settings), batch_id_from(new_id())
     batch = batches.create(batch_id, BatchRequest(Manifest(None, "x", "jsonl"), "local"))
-    assert batches.append_items(batch, cursor="1", letters="w", uploads=[], is_last=True)
+    assert batches.feeding.append_items(batch, cursor="1", letters="w", uploads=[], is_last=True)
     job_id = job_id_of(batch_id, 1)
     source = Source(upload_key(new_id()), "song.mp3", 4, SHA256, "gone")
     request = JobRequest(source=source, engine="repetition", preset="original")
@@ -221,7 +222,7 @@ def test_an_item_that_is_done_again_since_its_copies_failed_is_not_separated_aga
     first = world.separate(claim)
     store_document(world.storage, first)
     result = replace(Result.of(first), error_code="export_failed", error_message="The bucket is away.")
-    assert batches.compact(
+    assert batches.feeding.compact(
         *(batch_id, 1),
         job_version=first.version,
         result=result.to_text(),

@@ -1,4 +1,4 @@
-"""What a worker survives beside its jobs: a scratch folder that goes, a child that cannot be started."""
+"""A worker survives a scratch folder that disappears and a child that cannot be started."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pytest
 from shared.counters import Counters
 from shared.redis_client.connection import connect
 from shared.settings import Settings
-from worker.child.pool import Children
-from worker.jobs.scratch_folder import ScratchFolder
-from worker.jobs.worker_service import WorkerService
+from worker.child.pool import ChildPool
+from worker.service.scratch_folder import ScratchFolder
+from worker.service.worker_service import WorkerService
 
 PATIENCE_SECONDS = 60
 
@@ -41,7 +41,7 @@ def test_a_worker_whose_scratch_folder_is_gone_goes_on_telling_that_it_lives(ser
         service.workers.remove(service.worker.id)
 
 
-def use_up(children: Children, monkeypatch: pytest.MonkeyPatch, python: str) -> None:
+def use_up(children: ChildPool, monkeypatch: pytest.MonkeyPatch, python: str) -> None:
     with children.lend("interactive", check=lambda: None) as child:
         child.jobs_done += 1
         monkeypatch.setattr(sys, "executable", python)
@@ -51,7 +51,7 @@ def test_a_slot_is_not_lost_with_a_child_that_could_not_be_replaced(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counters = Counters(connect(settings), settings.redis_prefix)
-    children = Children(settings.model_copy(update={"child_jobs": 1}), tmp_path, counters)
+    children = ChildPool(settings.model_copy(update={"child_jobs": 1}), tmp_path, counters)
     try:
         with pytest.raises(OSError, match="nothing-here"):
             use_up(children, monkeypatch, str(tmp_path / "nothing-here"))

@@ -1,4 +1,4 @@
-"""A job's outputs on their way to the storage, some of them together."""
+"""The upload of a job's outputs, several at the same time."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from threading import Event
 import pytest
 
 from shared.errors import SeparationFailedError
+from shared.jobs.claims import Claim
 from shared.jobs.model import JobRequest, Source
-from shared.jobs.store import Claim, new_id
+from shared.jobs.store import new_id
 from shared.jobs.uploads import UploadStore
-from shared.storage.object_storage import job_prefix, upload_key
+from shared.storage.object_keys import job_prefix, upload_key
 from tests.fixtures.api import StandIn
 from worker.jobs.attempt import UPLOADS_AT_ONCE, Attempt, WorkerStoppingError
 from worker.jobs.heartbeat import Heartbeat

@@ -14,9 +14,9 @@ from worker.sandbox import launch
 
 @pytest.fixture
 def targets(tmp_path: Path) -> Iterator[dict[str, Any]]:
-    """Everything that a break-out would look for, there and open to this user."""
+    """Everything that a break-out looks for, in place and readable for this user."""
     if launch.protection().gaps:
-        pytest.skip(f"this machine leaves open: {launch.protection().open_words}")
+        pytest.skip(f"this machine leaves open: {launch.protection().gaps_text}")
     secret, elsewhere, writable = tmp_path / "secret", tmp_path / "elsewhere", tmp_path / "writable"
     secret.write_text("key")
     elsewhere.mkdir()

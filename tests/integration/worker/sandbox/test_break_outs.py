@@ -33,11 +33,11 @@ OPEN_ELSEWHERE = {
         "fork",
     ),
 }
-"""What works without a sandbox, whoever runs the tests."""
+"""Break-outs that work without a sandbox, whoever runs the tests."""
 
 
 def in_ffmpegs_place(at: dict[str, Any]) -> dict[str, str]:
-    """Run the break-out as ffmpeg would be run; Python's own files are the only ones more that it may read."""
+    """Run the break-out as ffmpeg is run. In addition it may read Python's own files."""
     command = [str(Path(sys.executable).resolve()), "-I", "-S", breaking_out.__file__, json.dumps(at)]
     sandbox = ffmpeg._sandbox(command[0], ffmpeg.Confinement(writable_folder=Path(at["writable"])))
     python = [("run", Path(sys.base_prefix)), ("read", Path(breaking_out.__file__))]

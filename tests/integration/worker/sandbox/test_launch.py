@@ -1,4 +1,4 @@
-"""A sandbox that cannot be put on whole is an error, and the program does not run."""
+"""If a sandbox cannot be applied completely, that is an error, and the program does not run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PYTHON = str(Path(sys.executable).resolve())
 @pytest.fixture(autouse=True)
 def _complete() -> None:
     if not launch.protection().is_complete:
-        pytest.skip(f"this machine leaves open: {launch.protection().open_words}")
+        pytest.skip(f"this machine leaves open: {launch.protection().gaps_text}")
 
 
 def sandbox(*allowed: tuple[str, Path]) -> launch.Sandbox:
@@ -49,7 +49,7 @@ def test_a_kernel_that_has_lost_something_since_the_start_is_an_error(
 
 @pytest.mark.parametrize("number", [landlock.CREATE_RULESET, landlock.ADD_RULE, landlock.RESTRICT_SELF, "seccomp"])
 def test_every_call_that_fails_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: int | str) -> None:
-    """A filter of an outer sandbox refuses one call after the other, as a container's might."""
+    """An outer sandbox, such as a container's, refuses the calls one after the other."""
     refused = seccomp.SECCOMP[list(seccomp.ARCHITECTURES).index(os.uname().machine)] if number == "seccomp" else number
     script = tmp_path / "refusing.py"
     root = Path(launch.__file__).parents[2]

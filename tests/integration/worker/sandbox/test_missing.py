@@ -1,4 +1,4 @@
-"""A machine whose kernel lacks a part: it is told, and refused where the setting says so."""
+"""On a machine whose kernel lacks a part of the sandbox, the worker warns, or refuses to start if a setting says so."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_where_it_is_required_the_worker_does_not_start_and_says_what_is_open(
     said, _ = process.communicate(timeout=120)
     assert process.returncode != 0
     assert "The worker cannot start: REQUIRE_SANDBOX is set" in said
-    assert lacking.open_words in said
+    assert lacking.gaps_text in said
 
 
 def test_where_it_is_not_the_worker_starts_and_warns(tmp_path: Path, settings: Settings) -> None:

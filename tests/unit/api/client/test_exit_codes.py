@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from api.client import cli
-from api.client.catalog.commands import SOME_FAILED
+from api.client.catalog.run_command import SOME_FAILED
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Ctrl-C, wherever it comes."""
+"""Ctrl-C ends each command with exit code 130."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is drawn on a terminal."""
+"""The status line, bars and tables of the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A client that sends or reads too slowly is ended; one that pauses now and then is not."""
+"""A client that sends or reads too slowly is disconnected; one that pauses now and then is not."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
 def pair() -> Iterator[tuple[PacedSocket, socket.socket]]:
     ours, theirs = socket.socketpair()
     paced = PacedSocket(ours, RATE)
-    paced.begin(0.6)
+    paced.reset_credit(0.6)
     with paced, theirs:
         theirs.settimeout(10)
         yield paced, theirs
@@ -65,7 +65,7 @@ def test_silence_is_too_little(pair: tuple[PacedSocket, socket.socket]) -> None:
         ours.recv(100)
     with pytest.raises(ClientTooSlowError):
         ours.recv(100)
-    ours.begin(0.05)
+    ours.reset_credit(0.05)
     with pytest.raises(ClientTooSlowError):
         ours.recv(100)
 
@@ -122,6 +122,6 @@ def test_an_answer_arrives_whole(pair: tuple[PacedSocket, socket.socket]) -> Non
 def test_take_waits_for_nothing(pair: tuple[PacedSocket, socket.socket]) -> None:
     ours, theirs = pair
     with pytest.raises(BlockingIOError):
-        ours.take(10)
+        ours.recv_available(10)
     theirs.sendall(b"abc")
-    assert ours.take(10) == b"abc"
+    assert ours.recv_available(10) == b"abc"

@@ -1,4 +1,4 @@
-"""What pip says becomes one line, also when it fails."""
+"""pip's output becomes one line, also if pip fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ports that are taken are told from ports that are free."""
+"""`is_free` distinguishes free ports from ports in use."""
 
 from __future__ import annotations
 

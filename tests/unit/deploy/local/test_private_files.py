@@ -1,4 +1,4 @@
-"""Secrets are made once, and are for their owner alone."""
+"""Secrets are created once, and only their owner can read them."""
 
 from __future__ import annotations
 

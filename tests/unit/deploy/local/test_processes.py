@@ -1,4 +1,4 @@
-"""How services are started and stopped, with small programs in their place."""
+"""Starting and stopping services, with small programs as the services."""
 
 from __future__ import annotations
 

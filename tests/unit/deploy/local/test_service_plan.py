@@ -1,4 +1,4 @@
-"""What is started follows from the settings."""
+"""The settings decide which services start."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from deploy.local.seaweedfs import PORT_OFFSETS
+from deploy.local.servers.seaweedfs import PORT_OFFSETS
 from deploy.local.service_plan import PortTakenError, api_url, plan_programs, plan_servers
 from shared.settings import Settings
 from tests.fixtures.ports import find_free

@@ -1,4 +1,4 @@
-"""One stack a clone, and whoever comes second learns where the first is."""
+"""A clone runs one stack; a second start fails and names the URL of the first."""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from shared.batches.export_names import (
     MAX_KEY_BYTES,
-    UNSAFE,
     check_template,
     export_key,
     export_keys,
@@ -17,6 +16,7 @@ from shared.batches.export_names import (
 from shared.batches.model import Export
 from shared.batches.stored_items import StoredItem
 from shared.errors import RequestInvalidError
+from shared.file_names import UNSAFE_CHARACTERS
 
 TEMPLATES = ("{track}/{stem}.{format}", "{number}-{stem}", "a/../{track}/./{stem}", "/{track}{stem}/")
 
@@ -31,7 +31,7 @@ def test_no_track_leads_out_of_the_prefix(track: str, prefix: str, template: str
         return
     parts = key.split("/")
     assert all(part and part == part.strip(". ") for part in parts)
-    assert not UNSAFE & set(key)
+    assert not UNSAFE_CHARACTERS & set(key)
     assert 0 < len(key.encode()) <= MAX_KEY_BYTES
     assert "vocals" in key
 

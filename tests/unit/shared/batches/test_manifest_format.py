@@ -1,4 +1,4 @@
-"""A manifest's lines: the same however its bytes come, and from wherever reading goes on."""
+"""A manifest has the same lines however its bytes are split, and wherever reading resumes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a run went, as waiting times are told from it."""
+"""The course of a run, from which waiting times are estimated."""
 
 from __future__ import annotations
 

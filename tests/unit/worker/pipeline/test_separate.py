@@ -1,4 +1,4 @@
-"""Which threads work while an engine waits for its next turn."""
+"""Which threads may work between two blocks of an engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The numbers of system calls, beside those of the kernel's headers; and the filter's jumps, for both processors."""
+"""The numbers of system calls are those of the kernel's headers; the filter's jumps are right on both processors."""
 
 from __future__ import annotations
 

@@ -6,10 +6,8 @@ inputs the processor's instruction `vdpbf16ps` multiplies the pair of one pixel 
 and adds the products to that pixel's register. Sixteen independent sums keep the processor busy while it waits for the
 results of earlier instructions: it can start two of these instructions in each cycle.
 
-No compiler produces this instruction from Python code, so a tile is written in LLVM's own instructions (`_TileCode`).
-The rest is plain numba: it computes the addresses and calls a tile (`convolve`, `convolve_to_blocks`).
-
-Everything is in one module because numba decides by the file whether a cached function is still current.
+tile_code.py writes the instructions of a tile. The loops here are plain numba: they compute the addresses and call a
+tile (`convolve`, `convolve_to_blocks`).
 """
 
 from __future__ import annotations
@@ -23,20 +21,14 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from worker.engines.unet.bfloat16.plan import ACCUMULATORS, LANES, TABLE_ROWS
+from worker.engines.unet.bfloat16.tile_code import FOUR_WORDS, I64, SUMS, VECTOR_BYTES, Reads, TileCode
 
-VECTOR_BYTES = 64
+TILE_CODE_SHA256 = "9d692f8aa6f8ae35050812fd548e5568a49ca556089dbcffb5fe09dcda72af6d"
+"""The digest of tile_code.py. numba decides by this file alone whether a cached loop is current, so a change of the
+other file must change this one. A test compares the digest."""
+
 BLOCK = 4
 """Pixels along each side of the blocks that `convolve_to_blocks` writes."""
-
-PIXELS_PER_POINTER = 3
-"""x86 adds one or two steps to an address for free, so only every third pixel needs an address of its own."""
-
-I16, I32, I64, F32 = ir.IntType(16), ir.IntType(32), ir.IntType(64), ir.FloatType()
-SUMS = ir.VectorType(F32, LANES)
-WORDS = ir.VectorType(I32, LANES)
-PAIRS = ir.VectorType(I16, 2 * LANES)
-HALVES = ir.VectorType(I16, LANES)
-FOUR_WORDS = ir.VectorType(I32, 4)
 
 
 class Geometry(NamedTuple):
@@ -58,164 +50,19 @@ class Geometry(NamedTuple):
     target_at: int
 
 
-class _Reads(NamedTuple):
-    """What a tile reads. The fields are LLVM values: 64-bit integers, addresses among them."""
-
-    source: Any
-    """Address of the tile's first input bin in the first row of the source ring."""
-
-    row_offsets: Any
-    """Address of one 64-bit integer for each row of the kernel: what to add to `source` to get to that row."""
-
-    row_taps: Any
-    """Number of rows of the kernel."""
-
-    pairs: Any
-    """Pairs of inputs in each row of the kernel: neighbouring channels, then neighbouring bins."""
-
-    pixel_step: Any
-    """Bytes from the inputs of one pixel to those of the next."""
-
-    weights: Any
-    """Address of the weights, in the order in which the tile reads them (`plan.packed_kernel`)."""
-
-    table: Any
-    """Address of the layer's table (`plan.packed_table`); its first row holds the biases."""
-
-
-class _TileCode:
-    """Writes the instructions of one tile. Addresses are plain 64-bit integers.
-
-    The registers of a tile are a list with an entry for each pixel, which is a list of vectors of 16 output channels.
-    """
-
-    def __init__(self, builder: Any) -> None:
-        self.builder = builder
-
-    def add(self, address: Any, n: int) -> Any:
-        """Return an address plus a constant."""
-        return self.builder.add(address, I64(n)) if n else address
-
-    def add_steps(self, address: Any, step: Any, n: int) -> Any:
-        """Return an address plus `n` times a step that is known only at run time."""
-        return self.builder.add(address, self.builder.mul(step, I64(n)))
-
-    def load(self, address: Any, kind: Any, align: int = 4) -> Any:
-        return self.builder.load(self.builder.inttoptr(address, kind.as_pointer()), align=align)
-
-    def store(self, value: Any, address: Any, align: int) -> None:
-        self.builder.store(value, self.builder.inttoptr(address, value.type.as_pointer()), align=align)
-
-    def broadcast(self, word: Any) -> Any:
-        """Return a vector of 16 copies of a 32-bit word."""
-        undefined = ir.Constant(WORDS, ir.Undefined)
-        first = self.builder.insert_element(undefined, word, I32(0))
-        return self.builder.shuffle_vector(first, undefined, ir.Constant(WORDS, [0] * LANES))
-
-    def maximum(self, x: Any, y: Any) -> Any:
-        return self.builder.select(self.builder.fcmp_ordered(">", x, y), x, y)
-
-    def store_bfloat16(self, x: Any, address: Any, register: int) -> None:
-        """Store a vector as bfloat16, rounded to nearest and ties to even, as `plan.to_bfloat16` does."""
-        b, bits, sixteen = self.builder, self.builder.bitcast(x, WORDS), ir.Constant(WORDS, [16] * LANES)
-        odd = b.and_(b.lshr(bits, sixteen), ir.Constant(WORDS, [1] * LANES))
-        bits = b.add(bits, b.add(odd, ir.Constant(WORDS, [0x7FFF] * LANES)))
-        self.store(b.trunc(b.lshr(bits, sixteen), HALVES), self.add(address, VECTOR_BYTES // 2 * register), 2)
-
-    def loop(self, times: Any, first: Sequence[Any], body: Callable[[Any, list[Any]], list[Any]]) -> list[Any]:
-        """Write a loop that runs at least once, and return the values after its last turn.
-
-        `body(count, values)` writes one turn. It gets the turn's number, from 0, and the values that the turn before it
-        returned; in the first turn these are `first`.
-        """
-        b = self.builder
-        before, turn = b.block, b.append_basic_block("turn")
-        b.branch(turn)
-        b.position_at_end(turn)
-        count, values = b.phi(I64), [b.phi(value.type) for value in first]
-        following = body(count, values)
-        next_count = self.add(count, 1)
-        end_of_turn = b.block  # Not `turn`, if the body has loops of its own.
-        for value, at_first, then in zip([count, *values], [I64(0), *first], [next_count, *following], strict=True):
-            value.add_incoming(at_first, before)
-            value.add_incoming(then, end_of_turn)
-        after = b.append_basic_block("after")
-        b.cbranch(b.icmp_signed("<", next_count, times), turn, after)
-        b.position_at_end(after)
-        return following
-
-    def accumulate(self, reads: _Reads, registers: list[list[Any]]) -> list[list[Any]]:
-        """Add to the registers the products of all inputs and weights: for each row of the kernel, for each pair.
-
-        The weights lie in the order in which they are used, so one address moves on through both loops.
-        """
-        channels = len(registers[0])
-
-        def add_row(row: Any, values: list[Any]) -> list[Any]:
-            pointers = self._pixel_pointers(reads, row, len(registers))
-
-            def add_pair(pair: Any, values: list[Any]) -> list[Any]:
-                weights, *sums = values
-                products = self._add_pair(reads, pair, pointers, weights, _grouped(sums, channels))
-                return [self.add(weights, VECTOR_BYTES * channels), *_flat(products)]
-
-            return self.loop(reads.pairs, values, add_pair)
-
-        _, *sums = self.loop(reads.row_taps, [reads.weights, *_flat(registers)], add_row)
-        return _grouped(sums, channels)
-
-    def _pixel_pointers(self, reads: _Reads, row: Any, n_pixels: int) -> list[Any]:
-        """Return the addresses of the inputs of every third pixel, in one row of the kernel."""
-        offset = self.load(self.builder.add(reads.row_offsets, self.builder.mul(row, I64(8))), I64, align=8)
-        start = self.builder.add(reads.source, offset)
-        return [self.add_steps(start, reads.pixel_step, n) for n in range(0, n_pixels, PIXELS_PER_POINTER)]
-
-    def _add_pair(
-        self, reads: _Reads, pair: Any, pointers: list[Any], weights: Any, registers: list[list[Any]]
-    ) -> list[list[Any]]:
-        """Add to each register the products of one pair of inputs with the weights of 16 output channels."""
-        b = self.builder
-        multiply_add = b.module.declare_intrinsic(
-            "llvm.x86.avx512bf16.dpbf16ps.512", (), ir.FunctionType(SUMS, [SUMS, PAIRS, PAIRS])
-        )
-        vectors = [
-            b.bitcast(self.load(self.add(weights, VECTOR_BYTES * z), WORDS), PAIRS) for z in range(len(registers[0]))
-        ]
-        pair_offset = b.mul(pair, I64(4))
-        offsets = [
-            self.add_steps(pair_offset, reads.pixel_step, n) if n else pair_offset for n in range(PIXELS_PER_POINTER)
-        ]
-        following = []
-        for pixel, sums in enumerate(registers):
-            pointer, offset = divmod(pixel, PIXELS_PER_POINTER)
-            word = self.load(b.add(pointers[pointer], offsets[offset]), I32)
-            inputs = b.bitcast(self.broadcast(word), PAIRS)
-            products = zip(sums, vectors, strict=True)
-            following.append([b.call(multiply_add, [x, weights_of, inputs]) for x, weights_of in products])
-        return following
-
-
-def _flat(registers: list[list[Any]]) -> list[Any]:
-    return [vector for pixel in registers for vector in pixel]
-
-
-def _grouped(vectors: list[Any], channels: int) -> list[list[Any]]:
-    return [vectors[i : i + channels] for i in range(0, len(vectors), channels)]
-
-
 def _make_tile(channels: int, write_results: Callable[..., None]) -> Any:
     """Return a function, callable from numba, that computes a tile's sums and hands them to `write_results`.
 
     `channels` is the number of vectors of output channels per pixel, 1 or 2. The function takes two tuples of 64-bit
-    integers: the fields of `_Reads`, and the places that `write_results` needs.
+    integers: the fields of `Reads`, and the places that `write_results` needs.
     """
 
     @intrinsic
     def tile(_typing: Any, _reads: Any, _places: Any) -> Any:
         def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-            code = _TileCode(builder)
+            code = TileCode(builder)
             values, places = ([builder.extract_value(all_, n) for n in range(all_.type.count)] for all_ in arguments)
-            reads = _Reads(*values)
+            reads = Reads(*values)
             biases = [code.load(code.add(reads.table, VECTOR_BYTES * z), SUMS) for z in range(channels)]
             results = code.accumulate(reads, [biases] * (ACCUMULATORS // channels))
             write_results(code, results, reads.table, places)
@@ -226,7 +73,7 @@ def _make_tile(channels: int, write_results: Callable[..., None]) -> Any:
     return tile
 
 
-def _write_to_rings(code: _TileCode, results: Any, table: Any, places: Sequence[Any]) -> None:
+def _write_to_rings(code: TileCode, results: Any, table: Any, places: Sequence[Any]) -> None:
     """Store a tile's sums in one ring, and what the layer makes of them in another. The address 0 means no ring."""
     b, channels = code.builder, len(results[0])
     sums_at, sums_step, target_at, target_step = places
@@ -246,7 +93,7 @@ def _write_to_rings(code: _TileCode, results: Any, table: Any, places: Sequence[
                 code.store_bfloat16(y, code.add_steps(target_at, target_step, pixel), z)
 
 
-def _write_to_blocks(code: _TileCode, results: Any, _table: Any, places: Sequence[Any]) -> None:
+def _write_to_blocks(code: TileCode, results: Any, _table: Any, places: Sequence[Any]) -> None:
     """Store each vector of sums as a block of 4 x 4 float32 pixels; the vectors of one pixel are separate channels."""
     b = code.builder
     corner, step, channel_step, row_step = places

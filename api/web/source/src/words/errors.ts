@@ -3,7 +3,7 @@
 export const ERROR_WORDS = {
   unreachable: "The server does not answer. It may be restarting.",
   uploadBroken:
-    "The connection was lost during the upload. A proxy may not allow files this large.",
+    "The connection was lost during the upload. A proxy in front of the server may limit its size.",
   fileGone: "This file can no longer be read. It was moved or changed.",
   uploadCanceled: "The upload was canceled.",
   undecodable: "The browser does not decode this format.",
@@ -12,7 +12,7 @@ export const ERROR_WORDS = {
 
 /** Describes an answer that is not stemqueue's own: it comes from a proxy in front of it, or from another server. */
 export function foreignAnswer(status: number): string {
-  const words = FOREIGN_WORDS[status] ?? "This answer comes from a proxy in front of the server.";
+  const words = FOREIGN_WORDS[status] ?? "A proxy in front of the server answered.";
   return `${words} (HTTP ${status})`;
 }
 

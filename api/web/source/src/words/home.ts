@@ -1,6 +1,7 @@
 // What the page says where songs are uploaded: drop zone, options, and uploads in progress.
 
 import type { Engines, Preset } from "../api/types";
+import audioFormats from "../audio_formats.json";
 import { formatBytes, formatPercent, formatSpan, plural } from "./numbers";
 
 export const HOME_WORDS = {
@@ -28,17 +29,10 @@ export const OPTION_WORDS = {
 
 export const trialWords = (seconds: number) => `Try ${seconds} seconds first`;
 
-const FORMAT_WORDS: Record<string, string> = {
-  flac: "FLAC, lossless and compact",
-  wav: "WAV, lossless, for any editor",
-  mp3: "MP3, small, plays anywhere",
-  ogg: "Ogg Vorbis, small",
-  opus: "Opus, smallest",
-  m4a: "M4A (AAC), small",
-};
+const FORMAT_TITLES: Record<string, string> = audioFormats.formats;
 
 export function formatWords(name: string): string {
-  return FORMAT_WORDS[name] ?? name;
+  return FORMAT_TITLES[name] ?? name;
 }
 
 /** Says which files are accepted; `limits` is null until the server has told them. */
@@ -63,7 +57,7 @@ export const UPLOAD_WORDS = {
 /** Says which files of dropped folders are not uploaded; a few are named. */
 export function leftOutWords(paths: readonly string[]): string {
   const more = paths.length > 5 ? ", …" : ".";
-  return `${plural(paths.length, "file")} left out, no audio by name: ${paths.slice(0, 5).join(", ")}${more} Drop one alone to upload it.`;
+  return `${plural(paths.length, "file")} left out, not audio by name: ${paths.slice(0, 5).join(", ")}${more} Drop one alone to upload it.`;
 }
 
 export const uploadLabel = (name: string) => `Upload of ${name}`;

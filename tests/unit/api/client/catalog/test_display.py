@@ -1,12 +1,12 @@
-"""What a run shows: on terminals of any width, and where there is none."""
+"""The progress line of a run on terminals of any width, and without a terminal."""
 
 from __future__ import annotations
 
 import pytest
 
-from api.client.catalog.display import RunDisplay, Standing
+from api.client.catalog.display import RunDisplay, RunProgress
 
-STANDING = Standing(total=100_000, uploading=3, running=4, done=12, failed=2)
+PROGRESS = RunProgress(total=100_000, uploading=3, running=4, done=12, failed=2)
 
 
 @pytest.mark.parametrize("columns", [40, 60, 200])
@@ -16,8 +16,8 @@ def test_a_narrow_terminal_shows_what_matters_most(
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setattr("api.client.terminal.is_terminal", lambda: True)
     with RunDisplay() as display:
-        display.show(Standing(100_000, 3, 4, 2, 0))
-        display.show(STANDING)
+        display.show(RunProgress(100_000, 3, 4, 2, 0))
+        display.show(PROGRESS)
     shown = capsys.readouterr().err
     done, uploading = ("12/100000 done", "") if columns < 100 else ("12 of 100000 done", "3 to upload")
     assert done in shown
@@ -32,7 +32,7 @@ def test_without_a_terminal_lines_tell_and_trouble_too(
 ) -> None:
     monkeypatch.setattr("api.client.terminal.is_terminal", lambda: False)
     with RunDisplay() as display:
-        display.show(STANDING, "No server answers at http://127.0.0.1:1.")
-        display.show(STANDING)
+        display.show(PROGRESS, "No server answers at http://127.0.0.1:1.")
+        display.show(PROGRESS)
     (line,) = capsys.readouterr().err.splitlines()
     assert line == "12 of 100000 done; trying again: No server answers at http://127.0.0.1:1."

@@ -1,4 +1,4 @@
-"""Whatever a track is called, its folder is one that can be made, below the output folder, and its own."""
+"""Whatever its name is, a track gets a valid folder of its own below the output folder."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_long_names_are_cut_and_stay_apart() -> None:
 
 def test_the_same_name_again_gets_a_number_even_where_capitals_do_not_count() -> None:
     names = FolderNames(["song"])
-    assert [names.take(t) for t in ("Song", "SONG", "song (3)", "other")] == [
+    assert [names.name_for(t) for t in ("Song", "SONG", "song (3)", "other")] == [
         "Song (2)",
         "SONG (3)",
         "song (3) (2)",
@@ -75,7 +75,7 @@ def test_the_same_name_again_gets_a_number_even_where_capitals_do_not_count() ->
 @given(st.lists(NAMES, max_size=20))
 def test_every_name_has_a_folder_of_its_own_below_the_output(tracks: list[str]) -> None:
     names = FolderNames()
-    folders = [names.take(t) for t in tracks]
+    folders = [names.name_for(t) for t in tracks]
     assert len({f.casefold() for f in folders}) == len(tracks)
     for folder in folders:
         path = PurePosixPath(folder)

@@ -11,7 +11,7 @@ from tests.unit.worker.engines.array_source import ArraySource
 from worker.engines.errors import InvalidParameterError
 from worker.engines.interface import FloatArray, SeparationEngine
 from worker.engines.repetition import DESCRIPTION, create
-from worker.engines.repetition.engine import BANK_TILES, TILE_FRAMES
+from worker.engines.repetition.track_tiles import BANK_TILES, TILE_FRAMES
 
 SLOW_RATE_HZ = 1000
 """At this rate a frame has 128 samples, so that tracks longer than the bank are quick to separate."""

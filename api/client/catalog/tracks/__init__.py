@@ -1,0 +1,1 @@
+"""Finds the tracks of a catalog: in a folder, a manifest, or below a bucket's prefix."""

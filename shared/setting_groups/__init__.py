@@ -1,0 +1,1 @@
+"""The settings by the part that they configure; shared/settings.py puts them together."""

@@ -1,0 +1,29 @@
+"""The client has its own lists of states and priorities, since it cannot import the server's; they must be equal."""
+
+from __future__ import annotations
+
+import click
+import pytest
+
+from api.client import cli, models
+from api.client.catalog.run_command import run_catalog
+from shared.jobs.model import PRIORITIES, TERMINAL, JobState
+
+
+def choices(command: click.Command, option: str) -> tuple[str, ...]:
+    [found] = [parameter for parameter in command.params if parameter.name == option]
+    assert isinstance(found.type, click.Choice)
+    return tuple(found.type.choices)
+
+
+@pytest.mark.parametrize("command", [cli.submit, run_catalog])
+def test_the_commands_take_the_servers_priorities(command: click.Command) -> None:
+    assert choices(command, "priority") == PRIORITIES
+
+
+def test_jobs_can_be_listed_by_each_state() -> None:
+    assert choices(cli.list_jobs, "state") == tuple(JobState)
+
+
+def test_the_client_knows_which_states_are_final() -> None:
+    assert set(models.ENDED) == TERMINAL

@@ -1,0 +1,1 @@
+"""The worker process: its parts, its background threads and its scratch folder."""
