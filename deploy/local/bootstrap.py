@@ -36,8 +36,8 @@ class Environment:
     """A virtual environment of this clone, and the lock of its packages.
 
     `lock` is installed first. Each of `locks_alone` is installed without dependencies: its packages require others that
-    are not needed. With `is_linked` the environment imports this clone's files (an editable install); otherwise it has an
-    installed copy, as users have, which each set-up renews. `base` names an environment whose packages it uses too.
+    are not needed. With `is_linked` the environment imports this clone's files (an editable install); otherwise it has
+    an installed copy, as users have, which each set-up renews. `base` names an environment whose packages it uses too.
     """
 
     folder: Path
