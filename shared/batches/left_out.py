@@ -35,7 +35,7 @@ class LeftOutObjects:
 
     def to_json(self) -> dict[str, dict[str, Any]]:
         """Return the counts as JSON values, by reason."""
-        return {r.value: {"count": n, "examples": list(self.examples[r])} for r, n in self.counts.items()}
+        return {r.value: {"count": n, "examples": list(self.examples[r])} for r in LeftOut if (n := self.counts.get(r))}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Mapping[str, Any]] | None) -> LeftOutObjects:

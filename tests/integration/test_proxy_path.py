@@ -118,9 +118,8 @@ def test_a_song_makes_the_whole_way_by_the_command(
 @pytest.mark.parametrize("kind", ["removed", "kept"])
 def test_links_and_locations_lead_through_the_proxy(site: Site, kind: str, stand_in: StandIn) -> None:
     with httpx2.Client(base_url=site.url) as client, working(stand_in):
-        answer = client.post(
-            f"{PATHS[kind]}/v1/jobs?", files={"file": ("a.mp3", b"s\0ng")}, headers={"Prefer": "wait=30"}
-        )
+        song = {"file": ("a.mp3", b"s\0ng")}
+        answer = client.post(f"{PATHS[kind]}/v1/jobs", files=song, headers={"Prefer": "wait=30"})
         job = client.get(answer.headers["Location"]).raise_for_status().json()
         assert job["state"] == "succeeded"
         for link in (job["stems"][0]["url"], job["links"]["archive"], job["source"]["url"]):
@@ -135,4 +134,4 @@ def test_a_url_without_the_path_is_told(site: Site, stand_in: StandIn) -> None:
     del stand_in
     done = command(site.url, "engines")
     assert done.exit_code == 1
-    assert "perhaps the URL lacks a path (HTTP 404)" in done.stderr
+    assert "perhaps the URL lacks a path. (HTTP 404)" in done.stderr
