@@ -15,6 +15,7 @@ from api.access.rate_limits import register_rate_limits
 from api.access.security_headers import SecurityHeaders
 from api.contract.problem_details import register_problems
 from api.monitoring.request_log import register_request_log
+from api.public_path import PublicPath
 from api.request_bodies.unread_bodies import register_unread_bodies
 from api.routes import batches, documentation, events, jobs, outputs, server, uploads
 from api.services import install, make_services
@@ -44,6 +45,8 @@ def create_app(settings: Settings) -> Flask:
     register_problems(app)
     register_unread_bodies(app)
     app.wsgi_app = SecurityHeaders(app.wsgi_app, settings)  # type: ignore[method-assign]
+    if settings.api_public_path:
+        app.wsgi_app = PublicPath(app.wsgi_app, settings.api_public_path)  # type: ignore[method-assign]
     for module in (jobs, batches, events, outputs, uploads, server, documentation, web):
         app.register_blueprint(module.blueprint)
     return app

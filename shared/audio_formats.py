@@ -1,4 +1,4 @@
-"""The audio formats: which file names count as audio, and which formats stems can have.
+"""The audio formats: which file names are those of audio, and which formats stems can have.
 
 Both lists stand here alone; API, worker, client and page take them from here. The client imports this module, so it
 uses the standard library only. worker/audio_files/encode.py writes the files.
@@ -15,30 +15,54 @@ from shared.errors import AudioUnsupportedError, RequestInvalidError
 
 INPUT_BYTES_PER_SECOND: Mapping[str, int | None] = {
     # PCM, 16 bit stereo at 44.1 kHz
-    **dict.fromkeys(("wav", "wave", "w64", "rf64", "aif", "aiff", "aifc", "au", "snd", "caf", "voc"), 176_400),
+    **dict.fromkeys(("wav", "wave", "bwf", "w64", "rf64", "aif", "aiff", "aifc", "au", "snd", "caf", "voc"), 176_400),
     # lossless compression
     **dict.fromkeys(("flac", "alac", "ape", "wv", "tta", "tak", "shn"), 105_000),
     # lossy compression at its usual rate
-    **dict.fromkeys(("mp3", "m4a", "mp4"), 30_000),
+    **dict.fromkeys(("mp3", "m4a", "mp4", "f4a"), 30_000),
     **dict.fromkeys(("aac", "mpc"), 24_000),
-    **dict.fromkeys(("ogg", "oga", "wma", "mka"), 20_000),
-    "mp2": 32_000,
-    "mpa": 32_000,
+    **dict.fromkeys(("ogg", "oga", "weba", "wma", "mka"), 20_000),
+    **dict.fromkeys(("mp1", "mp2", "mpa", "m1a", "m2a"), 32_000),
     "m4b": 10_000,
+    "m4r": 30_000,
     "opus": 14_000,
     "spx": 3_000,
     "amr": 1_600,
     # rates that differ too much
-    **dict.fromkeys(("dsf", "dts", "dtshd", "mlp", "thd", "ac3", "ec3", "eac3"), None),
-    **dict.fromkeys(("ra", "rm", "oma", "aa3", "qoa"), None),
+    **dict.fromkeys(("dsf", "dff", "dts", "dtshd", "mlp", "thd", "ac3", "ec3", "eac3"), None),
+    **dict.fromkeys(
+        (
+            "ra",
+            "rm",
+            "rmvb",
+            "oma",
+            "aa3",
+            "qoa",
+            "osq",
+            "qcp",
+            "vqf",
+            "adts",
+            "latm",
+            "loas",
+            "sox",
+            "sf",
+            "iff",
+            "8svx",
+        ),
+        None,
+    ),
     # video with sound; its size says little about its length
-    **dict.fromkeys(("webm", "mkv", "mov", "m4v", "avi", "flv", "asf", "wmv", "mpg", "mpeg", "vob", "m2ts"), None),
-    **dict.fromkeys(("mxf", "3gp", "3g2", "nut"), None),
+    **dict.fromkeys(
+        ("webm", "mkv", "mk3d", "mov", "qt", "qta", "m4v", "avi", "divx", "flv", "f4v", "asf", "wmv", "ogv", "ogx"),
+        None,
+    ),
+    **dict.fromkeys(("mpg", "mpeg", "vob", "ts", "mts", "m2t", "m2ts", "mxf", "gxf", "wtv", "dv"), None),
+    **dict.fromkeys(("3gp", "3g2", "3ga", "nut"), None),
 }
 """The extensions that count as audio, in lower case, and how many bytes a second of a song usually takes.
 
-None: the size of such a file says too little about its length. These are the containers that the worker opens. `ts` is
-missing because most such files are TypeScript; a file with any name can still be uploaded on its own.
+None: the size of such a file says too little about its length. These are the containers that the worker opens. Files
+with other names may be audio too: audio_names.py says which files of a catalog are taken.
 """
 
 INPUT_EXTENSIONS = frozenset(INPUT_BYTES_PER_SECOND)
@@ -50,11 +74,6 @@ FormatName = Literal["wav", "flac", "mp3", "ogg", "opus", "m4a"]
 def extension_of(name: str) -> str:
     """Return the extension of a file's name or an object's key in lower case, without the dot."""
     return PurePosixPath(name).suffix.lower().removeprefix(".")
-
-
-def is_audio_name(name: str) -> bool:
-    """Return whether a file or object with this name counts as audio. Hidden files never do."""
-    return extension_of(name) in INPUT_EXTENSIONS and not PurePosixPath(name).name.startswith(".")
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,11 @@
-"""What names of files, folders and objects must not contain. The client imports this: standard library only."""
+"""What names of files and objects must not contain, and how those that are not UTF-8 are read.
+
+The client imports this: standard library only.
+"""
 
 from __future__ import annotations
 
+import os
 import unicodedata
 
 UNSAFE_CHARACTERS = frozenset('<>:"|?*\\')
@@ -15,3 +19,25 @@ def visible_name(name: str) -> str:
     unassigned characters.
     """
     return "".join(c for c in unicodedata.normalize("NFC", name) if unicodedata.category(c)[0] != "C")
+
+
+def readable_name(name: str) -> str:
+    """Return a file's name or path, as Python has it from the system, as text that UTF-8 and JSON can hold.
+
+    A name that is not UTF-8 is read as Windows-1252, the usual code page of such names, or else as Latin-1.
+    """
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        pass
+    else:
+        return name
+    try:
+        raw = os.fsencode(name)
+    except UnicodeEncodeError:
+        # Not from the system: half a character, which JSON can bring.
+        return name.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    try:
+        return raw.decode("cp1252")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")

@@ -13,7 +13,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,6 +23,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from shared.audio_formats import BIT_DEPTH_HELP, BITRATE_HELP, FORMATS
 from shared.errors import StemqueueError
+from shared.file_names import readable_name
 from shared.settings import Settings, read_settings, split_names
 from worker.child.sandbox import Prepared
 from worker.engines.errors import EngineError
@@ -95,7 +96,7 @@ def _work(source: Path, folder: Path, registry: Registry, settings: Settings, op
         input_path=str(source.resolve()),
         output_folder=str(folder / "out"),
         scratch_folder=str(folder / "scratch"),
-        source_filename=source.name,
+        source_filename=readable_name(source.name),
         engine=engine,
         preset=options["preset"],
         parameters=_parameters(options["parameters"], described),
@@ -138,13 +139,21 @@ def _parameters(given: Sequence[str], engine: EngineDescription | None) -> dict[
 
 @contextmanager
 def _partial_folder(out: Path) -> Iterator[Path]:
-    """Make a folder for the working files beside OUT, on the same disk, and remove it at the end."""
-    out.resolve().parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.resolve().parent))
+    """Make a folder for the working files in OUT, and remove it at the end.
+
+    Only there are they surely on the disk of the results: OUT may be a mount point, and what is beside it read-only. If
+    nothing was made, the folders that were created for OUT are removed too.
+    """
+    created = [folder for folder in (out, *out.parents) if not folder.exists()]
+    out.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=".stemqueue-", suffix=".partial", dir=out.resolve()))
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):
+            for made in created:
+                made.rmdir()
 
 
 @contextmanager
@@ -162,7 +171,6 @@ def _progress_bar(console: Console) -> Iterator[Callable[[str, float], None]]:
 
 def _publish(outcome: Outcome, made: Path, out: Path) -> None:
     """Move the finished files to OUT."""
-    out.mkdir(parents=True, exist_ok=True)
     for file in outcome.outputs:
         (made / file.filename).replace(out / file.filename)
 
@@ -170,7 +178,8 @@ def _publish(outcome: Outcome, made: Path, out: Path) -> None:
 def _print_result(outcome: Outcome, out: Path) -> None:
     for file in outcome.outputs:
         if file.kind == "stem":
-            click.echo(out / file.filename)
+            # As bytes, because the path may have characters that the terminal lacks.
+            click.echo(os.fsencode(out / file.filename))
     for note in outcome.report["notes"]:
         click.echo(f"note: {note}", err=True)
 

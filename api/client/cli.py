@@ -8,6 +8,7 @@ error; `--json` prints output for programs.
 from __future__ import annotations
 
 import json
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import click
 from api.client.catalog.commands import catalog
 from api.client.catalog.run_command import INTERRUPTED
 from api.client.errors import ApiError, ClientError, ConnectionFailedError
+from api.client.files import free_folder
 from api.client.http_client import Client, job_failure
 from api.client.models import Job
 from api.client.options import PRIORITIES, job_options, printable
@@ -87,7 +89,9 @@ main.add_command(catalog)
 @main.command()
 @click.argument("song", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
-    "--out", type=click.Path(file_okay=False, path_type=Path), help="Output folder; stems/<song's name> by default."
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Output folder; stems/<song's name> by default, with a number if that is taken.",
 )
 @click.option("--url", "server", help="URL of the server, instead of that of `stemqueue --url`.")
 @job_options
@@ -95,7 +99,6 @@ main.add_command(catalog)
 def run(ctx: click.Context, /, song: Path, out: Path | None, server: str | None, **wanted: Any) -> None:
     """Separate SONG and write its stems: submit, wait, download."""
     client: Client = ctx.with_resource(Client(server)) if server else ctx.obj
-    folder = out or Path("stems") / song.stem
     with JobProgress() as shown:
         job = client.submit(song, **wanted, on_bytes=shown.show_upload)
         try:
@@ -107,9 +110,9 @@ def run(ctx: click.Context, /, song: Path, out: Path | None, server: str | None,
             raise
         if job.state != "succeeded":
             raise job_failure(job)
-        paths = client.download_job(job, folder, on_bytes=shown.show_download)
+        paths = client.download_job(job, out or free_folder(Path("stems"), song), on_bytes=shown.show_download)
     for path in paths:
-        click.echo(path)
+        click.echo(os.fsencode(path))
 
 
 @main.command()
@@ -167,7 +170,7 @@ def download(client: Client, job_id: str, out: Path) -> None:
     with JobProgress() as shown:
         paths = client.download_job(client.job(job_id), out, on_bytes=shown.show_download)
     for path in paths:
-        click.echo(path)
+        click.echo(os.fsencode(path))
 
 
 @main.command(name="list")

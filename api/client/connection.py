@@ -9,6 +9,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import httpx2
 
@@ -43,6 +44,14 @@ class Connection:
             headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
             timeout=httpx2.Timeout(timeout_seconds, connect=5.0),
         )
+
+    def path_of(self, link: str) -> str:
+        """Return a link from an answer as a path below `url`.
+
+        A server below a path of its host puts that path before its links, if its setting API_PUBLIC_PATH says so.
+        """
+        root = urlsplit(self.url).path.rstrip("/")
+        return link[len(root) :] if root and link.startswith(f"{root}/") else link
 
     def close(self) -> None:
         """Close the connections."""
@@ -91,6 +100,9 @@ class Connection:
                 self.trouble = _describe(self.url, error)
             else:
                 self._has_answered = True
+                if response.has_redirect_location:
+                    # By a proxy. Sending the request on could lose its body, and would send the key elsewhere.
+                    raise ClientError(f"{self.url} leads to {response.headers['Location']}: use that server's URL.")
                 if response.status_code < httpx2.codes.BAD_REQUEST:
                     self.trouble = None
                     return response

@@ -27,10 +27,29 @@ class ApiError(ClientError):
     def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
         self.status = status
         self.code = str(problem.get("code") or f"http_{status}")
-        self.detail = str(problem.get("detail") or problem.get("title") or f"The server answered {status}.")
+        self.detail = str(problem.get("detail") or problem.get("title") or _foreign_answer(status))
         self.request_id: str | None = problem.get("request_id")
         self.errors: Sequence[Mapping[str, Any]] = problem.get("errors") or []
         super().__init__(self.detail)
+
+
+_FOREIGN_ANSWERS = {
+    401: "A proxy in front of the server asks for a password of its own.",
+    403: "A proxy in front of the server refuses access.",
+    404: "There is no stemqueue server at this address; perhaps the URL lacks a path.",
+    408: "The request took longer than a proxy in front of the server allows.",
+    413: "The file is larger than a proxy in front of the server allows. Its operator can raise the limit.",
+    429: "A proxy in front of the server limits the number of requests.",
+    502: "A proxy in front of the server cannot reach it.",
+    503: "A proxy in front of the server cannot reach it.",
+    504: "The server did not answer a proxy in front of it in time.",
+}
+
+
+def _foreign_answer(status: int) -> str:
+    """Return what an answer means that is not stemqueue's own: a proxy's, or that of another server."""
+    words = _FOREIGN_ANSWERS.get(status, "A proxy in front of the server, or another server, answered.")
+    return f"{words} (HTTP {status})"
 
 
 class JobFailedError(ClientError):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO, cast
 
 import httpx2
@@ -18,6 +20,8 @@ OnBytes = Callable[[int, int], None]
 """Called with the bytes transferred so far and the total."""
 
 CHUNK_BYTES = 256 * 1024
+
+MAX_NAME_BYTES = 255
 
 
 def with_progress(file: IO[bytes], size_bytes: int, on_bytes: OnBytes | None) -> IO[bytes]:
@@ -73,5 +77,50 @@ def save_output(
         if digest.hexdigest() != output.sha256:
             raise DownloadError(f"{output.filename} arrived damaged: its SHA-256 differs.")
         partial.replace(path)
+    except OSError as error:
+        # A full disk's error names no file, and nobody knows the incomplete one.
+        error.filename = str(path)
+        raise
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def all_or_none(folder: Path, partial_folder: Path | None = None) -> Iterator[Path]:
+    """Make a folder for files that belong together, and move them all to `folder` at the end.
+
+    After an error `folder` has none of them, and is removed if it was created for them. The incomplete files are in
+    `partial_folder`, which must be on the same disk; by default in `folder` itself, which may be a mount point.
+    """
+    created = [made for made in (folder, *folder.parents) if not made.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    beside = TemporaryDirectory(".partial", ".stemqueue-", partial_folder or folder, ignore_cleanup_errors=True)
+    with ExitStack() as undo:
+        undo.callback(_remove_empty, created)
+        partial = Path(undo.enter_context(beside))
+        try:
+            yield partial
+        except OSError as error:
+            if error.filename and Path(str(error.filename)).parent == partial:
+                error.filename = str(folder / Path(str(error.filename)).name)
+            raise
+        for file in sorted(partial.iterdir()):
+            file.replace(folder / file.name)
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
+
+
+def free_folder(parent: Path, song: Path) -> Path:
+    """Return a folder named after a song that has no files yet: with a number if there is one of another song."""
+    name = song.stem if song.stem.strip(".") else "song"
+    folder, number = parent / name, 1
+    while folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        number += 1
+        ending = f" ({number})"
+        shortened = os.fsdecode(os.fsencode(name)[: MAX_NAME_BYTES - len(ending)])
+        folder = parent / (shortened + ending)
+    return folder

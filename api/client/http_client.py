@@ -21,8 +21,9 @@ import httpx2
 from api.client.batches import Batches
 from api.client.connection import Connection, retry_after_seconds
 from api.client.errors import JobFailedError
-from api.client.files import OnBytes, save_output, with_progress
+from api.client.files import OnBytes, all_or_none, save_output, with_progress
 from api.client.models import Engine, Excerpt, Job, OutputFile
+from shared.file_names import readable_name
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 
@@ -121,7 +122,9 @@ class Client:
             def send() -> httpx2.Response:
                 file.seek(0)
                 body = with_progress(file, path.stat().st_size, on_bytes)
-                return self._server.http.post("/v1/jobs", data=fields, files={"file": (path.name, body)}, headers=key)
+                return self._server.http.post(
+                    "/v1/jobs", data=fields, files={"file": (readable_name(path.name), body)}, headers=key
+                )
 
             return self._server.parse_json(self._server.send_with_retries(send, repeatable=True), Job.from_json)
 
@@ -141,8 +144,7 @@ class Client:
                 if path.stat().st_size != size_bytes:
                     raise OSError(errno.EAGAIN, "the file changed while it was being uploaded", str(path))
                 file.seek(0)
-                # Invalid UTF-8 in the name becomes U+FFFD.
-                name = {"filename": filename or os.fsencode(path.name).decode(errors="replace")}
+                name = {"filename": filename or readable_name(path.name)}
                 body = with_progress(file, size_bytes, on_bytes)
                 return self._server.http.post("/v1/uploads", params=name, content=body, headers=headers)
 
@@ -224,7 +226,7 @@ class Client:
         """
 
         def fetch() -> httpx2.Response:
-            with self._server.http.stream("GET", output.url, follow_redirects=True) as response:
+            with self._server.http.stream("GET", self._server.path_of(output.url), follow_redirects=True) as response:
                 if response.status_code == httpx2.codes.OK:
                     save_output(response, output, path, on_bytes, partial_folder or path.parent)
                 else:
@@ -235,24 +237,27 @@ class Client:
         return path
 
     def download_job(self, job: Job, folder: Path, *, on_bytes: OnBytes | None = None) -> list[Path]:
-        """Download a job's stems, report and spectrogram into a folder. Raises JobFailedError, DownloadError."""
+        """Download a job's stems, report and spectrogram into a folder: all of them, or none after an error.
+
+        Raises JobFailedError, DownloadError, OSError.
+        """
         if job.state != "succeeded":
             raise job_failure(job)
         pictures = [p for p in job.pictures if p.name == "spectrogram"]
         wanted = [*job.stems, *([job.report] if job.report else []), *pictures]
         total, done = sum(o.size_bytes for o in wanted), 0
-        folder.mkdir(parents=True, exist_ok=True)
-        paths = []
-        for output in wanted:
-            before = done
+        names = [Path(output.filename).name for output in wanted]
+        with all_or_none(folder) as partial:
+            for output, name in zip(wanted, names, strict=True):
+                before = done
 
-            def on_file_bytes(now: int, _: int, before: int = before) -> None:
-                if on_bytes:
-                    on_bytes(before + now, total)
+                def on_file_bytes(now: int, _: int, before: int = before) -> None:
+                    if on_bytes:
+                        on_bytes(before + now, total)
 
-            paths.append(self.download(output, folder / Path(output.filename).name, on_bytes=on_file_bytes))
-            done += output.size_bytes
-        return paths
+                self.download(output, partial / name, on_bytes=on_file_bytes)
+                done += output.size_bytes
+        return [folder / name for name in names]
 
 
 def _parse_page(answer: Mapping[str, Any]) -> tuple[list[Job], str | None]:

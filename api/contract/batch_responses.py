@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import Field
 from pydantic_core import to_json
 
-from api.contract.resource import Resource, utc_datetime
+from api.contract.resource import Resource, batch_path, utc_datetime
 from shared.batches.export_names import export_keys
 from shared.batches.item_status import ItemStatus
 from shared.batches.model import Batch, BatchState, ItemState, job_id_of
@@ -48,6 +48,17 @@ class BatchLinksResource(Resource):
     rerun: str | None
 
 
+class LeftOutResource(Resource):
+    """Objects below a batch's prefix that are not taken as songs, for one reason."""
+
+    reason: str = Field(
+        description="`system`: files that an operating system or a file server keeps for itself; `other`: names of "
+        "pictures, texts, archives and the like"
+    )
+    count: int
+    examples: list[str] = Field(description="Keys of the first ones, below the prefix")
+
+
 class BatchResource(Resource):
     """The current state of a batch."""
 
@@ -57,6 +68,9 @@ class BatchResource(Resource):
     priority: str
     total: int = Field(description="Items read so far; complete once the state is no longer `reading`")
     counts: CountsResource
+    left_out: list[LeftOutResource] = Field(
+        description="What was left out of the prefix so far; empty for other batches. Everything else is an item"
+    )
     audio_seconds: float = Field(description="Seconds of audio separated so far")
     error: ItemErrorResource | None = Field(description="Why the rest of the manifest could not be read")
     rerun_checked: int | None = Field(
@@ -119,8 +133,8 @@ REPORT_COLUMNS = (
 )
 
 
-def batch_document(batch: Batch) -> dict[str, Any]:
-    """Return the members of a BatchResource."""
+def batch_document(batch: Batch, root: str) -> dict[str, Any]:
+    """Return the members of a BatchResource. Links begin with `root`, the path below which the API is published."""
     return {
         "id": batch.id,
         "name": batch.request.name,
@@ -128,6 +142,7 @@ def batch_document(batch: Batch) -> dict[str, Any]:
         "priority": batch.request.priority,
         "total": batch.total,
         "counts": {state.value: batch.counts[state] for state in ItemState},
+        "left_out": [{"reason": r, **values} for r, values in batch.left_out.to_json().items()],
         "audio_seconds": round(batch.audio_seconds, 3),
         "error": batch.error,
         "rerun_checked": min(batch.total, batch.rerun.next_number - 1) if batch.rerun else None,
@@ -135,13 +150,13 @@ def batch_document(batch: Batch) -> dict[str, Any]:
         "ended_at": utc_datetime(batch.ended_at),
         "expires_at": utc_datetime(batch.expires_at),
         "webhook_url": batch.request.webhook_url,
-        "links": _links(batch),
+        "links": _links(batch_path(batch.id, root), batch),
     }
 
 
-def batch_json(batch: Batch) -> bytes:
+def batch_json(batch: Batch, root: str) -> bytes:
     """Return a BatchResource as JSON."""
-    return to_json(batch_document(batch))
+    return to_json(batch_document(batch, root))
 
 
 def etag_of(batch: Batch) -> str:
@@ -149,7 +164,7 @@ def etag_of(batch: Batch) -> str:
     return f"{batch.id[:8]}-{batch.version}"
 
 
-def item_document(batch: Batch, standing: ItemStatus) -> dict[str, Any]:
+def item_document(batch: Batch, standing: ItemStatus, root: str) -> dict[str, Any]:
     """Return the members of an ItemResource."""
     item, result = standing.item, standing.result
     job_id = job_id_of(batch.id, item.number) if standing.has_job else None
@@ -172,24 +187,24 @@ def item_document(batch: Batch, standing: ItemStatus) -> dict[str, Any]:
         "engine": (item.request or {}).get("engine"),
         "engine_version": result.engine_version,
         "cached": result.cached,
-        "outputs": [{"name": name, "url": f"/v1/jobs/{job_id}/stems/{name}"} for name in result.stems],
+        "outputs": [{"name": name, "url": f"{root}/v1/jobs/{job_id}/stems/{name}"} for name in result.stems],
         "exported": _exported(batch, standing),
     }
 
 
-def report_jsonl(batch: Batch, standings: Iterable[ItemStatus]) -> Iterator[bytes]:
+def report_jsonl(batch: Batch, standings: Iterable[ItemStatus], root: str) -> Iterator[bytes]:
     """Yield the report's rows as JSON lines."""
     for standing in standings:
-        yield to_json(item_document(batch, standing)) + b"\n"
+        yield to_json(item_document(batch, standing, root)) + b"\n"
 
 
-def report_csv(batch: Batch, standings: Iterable[ItemStatus]) -> Iterator[bytes]:
+def report_csv(batch: Batch, standings: Iterable[ItemStatus], root: str) -> Iterator[bytes]:
     """Yield the report as CSV; several outputs in a cell are separated by spaces."""
     text = io.StringIO()
     writer = csv.DictWriter(text, REPORT_COLUMNS)
     writer.writeheader()
     for standing in standings:
-        members = item_document(batch, standing)
+        members = item_document(batch, standing, root)
         error = members.pop("error") or {}
         outputs = " ".join(output["url"] for output in members.pop("outputs"))
         exported = " ".join(members.pop("exported"))
@@ -220,8 +235,7 @@ def _cell(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value[:1] in set("=+-@\t\r") else value
 
 
-def _links(batch: Batch) -> dict[str, str | None]:
-    base = f"/v1/batches/{batch.id}"
+def _links(base: str, batch: Batch) -> dict[str, str | None]:
     is_active = batch.state in {BatchState.READING, BatchState.RUNNING}
     retries = batch.counts[ItemState.FAILED] + batch.counts[ItemState.CANCELED]
     return {

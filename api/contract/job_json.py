@@ -11,7 +11,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from api.contract.job_responses import JobResource
-from api.contract.resource import utc_datetime
+from api.contract.resource import job_path, utc_datetime
 from shared.fifo_cache import FifoCache
 from shared.jobs.model import STORAGE_ETAG, TERMINAL, Job, JobState, Output
 
@@ -23,28 +23,28 @@ _json_cache = FifoCache[tuple[object, ...], bytes](CACHED_JOBS)
 NOT_MEASURED = {"duration_seconds": None, "peak_db": None, "loudness_lufs": None}
 
 
-def job_resource(job: Job) -> JobResource:
-    """Return a job as a JobResource."""
-    return JobResource.model_validate(job_document(job))
+def job_resource(job: Job, root: str) -> JobResource:
+    """Return a job as a JobResource. Links begin with `root`, the path below which the API is published."""
+    return JobResource.model_validate(job_document(job, root))
 
 
-def job_json(job: Job) -> bytes:
+def job_json(job: Job, root: str) -> bytes:
     """Return a JobResource as JSON.
 
     Most polls find an unchanged job, so the part that comes from its record is serialised once and cached. For speed
     it is not validated against JobResource here; a test does that.
     """
-    key = (job.id, job.state.value, job.version, job.expires_at)
+    key = (root, job.id, job.state.value, job.version, job.expires_at)
     recorded = _json_cache.get(key)
     if recorded is None:
-        recorded = to_json(_record_members(job))
+        recorded = to_json(_record_members(job, root))
         _json_cache.put(key, recorded)
     return recorded[:-1] + b"," + to_json(_queue_members(job))[1:]
 
 
-def job_document(job: Job) -> dict[str, Any]:
+def job_document(job: Job, root: str) -> dict[str, Any]:
     """Return the members of a JobResource."""
-    return {**_record_members(job), **_queue_members(job)}
+    return {**_record_members(job, root), **_queue_members(job)}
 
 
 def _queue_members(job: Job) -> dict[str, Any]:
@@ -57,11 +57,11 @@ def _queue_members(job: Job) -> dict[str, Any]:
     }
 
 
-def _record_members(job: Job) -> dict[str, Any]:
-    request = job.request
+def _record_members(job: Job, root: str) -> dict[str, Any]:
+    request, base = job.request, job_path(job.id, root)
     outputs: dict[str, list[dict[str, Any]]] = {"stem": [], "picture": [], "waveform": [], "report": []}
     for output in job.outputs:
-        outputs[output.kind].append(_output(job, output))
+        outputs[output.kind].append(_output(job, output, base))
     return {
         "id": job.id,
         "state": job.state.value,
@@ -76,7 +76,7 @@ def _record_members(job: Job) -> dict[str, Any]:
         "format_options": request.format_options,
         "excerpt": _excerpt(job),
         "priority": request.priority,
-        "source": _source(job),
+        "source": _source(job, base),
         "stems": outputs["stem"],
         "pictures": outputs["picture"],
         "waveforms": outputs["waveform"],
@@ -92,7 +92,7 @@ def _record_members(job: Job) -> dict[str, Any]:
         "batch_id": job.batch_id,
         "cached": job.cached,
         "metadata": request.metadata,
-        "links": _links(job),
+        "links": _links(job, base),
     }
 
 
@@ -105,15 +105,7 @@ def etag_of(job: Job) -> str:
     return f"{job.id[:8]}-{job.state[0]}{job.version}-{job.queue_position or 0}{waits}"
 
 
-def output_url(job_id: str, output: Output) -> str:
-    """Return the path of an output."""
-    if output.kind == "report":
-        return f"/v1/jobs/{job_id}/report"
-    return f"/v1/jobs/{job_id}/{output.kind}s/{output.name}"
-
-
-def _links(job: Job) -> dict[str, str]:
-    base = f"/v1/jobs/{job.id}"
+def _links(job: Job, base: str) -> dict[str, str]:
     links = {"self": base, "source": f"{base}/source"}
     if job.outputs:
         links["archive"] = f"{base}/archive"
@@ -134,7 +126,7 @@ def _excerpt(job: Job) -> dict[str, float | None] | None:
     return {"start_seconds": start or 0.0, "duration_seconds": duration}
 
 
-def _source(job: Job) -> dict[str, Any]:
+def _source(job: Job, base: str) -> dict[str, Any]:
     source = job.request.source
     return {
         "duration_seconds": None,
@@ -145,15 +137,15 @@ def _source(job: Job) -> dict[str, Any]:
         "size_bytes": source.size_bytes,
         "sha256": source.sha256 or (job.probed or {}).get("sha256"),
         "upload_id": source.upload_id,
-        "url": f"/v1/jobs/{job.id}/source",
+        "url": f"{base}/source",
     }
 
 
-def _output(job: Job, output: Output) -> dict[str, Any]:
+def _output(job: Job, output: Output, base: str) -> dict[str, Any]:
     members = {
         **{name: value for name, value in output.details.items() if name != STORAGE_ETAG},
         "name": output.name,
-        "url": output_url(job.id, output),
+        "url": f"{base}/report" if output.kind == "report" else f"{base}/{output.kind}s/{output.name}",
         "filename": output.filename,
         "content_type": output.content_type,
         "size_bytes": output.size_bytes,

@@ -102,8 +102,11 @@ def describes(operation: Operation) -> Callable[[F], F]:
     return mark
 
 
-def document(app: Flask, version: str) -> dict[str, Any]:
-    """Return the OpenAPI document of the application's routes that have a description."""
+def document(app: Flask, version: str, root: str = "") -> dict[str, Any]:
+    """Return the OpenAPI document of the application's routes that have a description.
+
+    `root` is the path below which the API is published.
+    """
     paths: dict[str, dict[str, Any]] = {}
     models: dict[tuple[type[BaseModel], JsonSchemaMode], None] = {(Problem, "serialization"): None}
     for path, method, arguments, view in _described(app):
@@ -115,6 +118,7 @@ def document(app: Flask, version: str) -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "stemqueue", "version": version, "description": INTRODUCTION},
+        "servers": [{"url": root or "/"}],
         "paths": paths,
         "components": {"schemas": schemas["$defs"], "securitySchemes": {"key": SECURITY_SCHEME}},
     }

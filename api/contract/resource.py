@@ -22,3 +22,13 @@ class OpenResource(Resource):
 def utc_datetime(seconds: float | None) -> datetime | None:
     """Return seconds since 1970 as a UTC date and time; None when the moment is not known (None or 0)."""
     return datetime.fromtimestamp(seconds, UTC) if seconds else None
+
+
+def job_path(job_id: str, root: str) -> str:
+    """Return the path of a job; `root` is the path below which the API is published."""
+    return f"{root}/v1/jobs/{job_id}"
+
+
+def batch_path(batch_id: str, root: str) -> str:
+    """Return the path of a batch; `root` is the path below which the API is published."""
+    return f"{root}/v1/batches/{batch_id}"

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from api.contract.resource import batch_path, job_path
 from shared.batches.model import Batch, ItemState
 from shared.jobs.model import Job, JobState
 
@@ -23,28 +24,28 @@ JOB_EVENTS: Mapping[str, JobState] = {
 BATCH_EVENTS = ("batch.ended",)
 
 
-def job_message(event: str, at: float, job: Job) -> bytes:
-    """Return the body for an event of a job at `at`, in seconds since 1970."""
+def job_message(event: str, at: float, job: Job, root: str) -> bytes:
+    """Return the body for an event of a job at `at`, in seconds since 1970. Links begin with `root`."""
     data: dict[str, Any] = {
         "id": job.id,
         # A newer version of this program may have announced an event that this version does not know.
         "state": JOB_EVENTS.get(event, job.state),
         "error": job.error,
         "metadata": job.request.metadata,
-        "url": f"/v1/jobs/{job.id}",
+        "url": job_path(job.id, root),
     }
     return _body(event, at, data)
 
 
-def batch_message(event: str, at: float, batch: Batch) -> bytes:
-    """Return the body for an event of a batch at `at`, in seconds since 1970."""
+def batch_message(event: str, at: float, batch: Batch, root: str) -> bytes:
+    """Return the body for an event of a batch at `at`, in seconds since 1970. Links begin with `root`."""
     data = {
         "id": batch.id,
         "name": batch.request.name,
         "state": batch.state,
         "total": batch.total,
         "counts": {state.value: batch.counts[state] for state in ItemState},
-        "url": f"/v1/batches/{batch.id}",
+        "url": batch_path(batch.id, root),
     }
     return _body(event, at, data)
 

@@ -1,4 +1,4 @@
-"""Checks within two seconds whether Redis, storage and a worker are available.
+"""Checks within two seconds whether Redis answers and has room, storage keeps an object, and a worker is alive.
 
 At most one thread at a time checks each dependency, however many requests ask.
 """
@@ -11,13 +11,19 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 
-from shared.errors import StemqueueError, StoreUnavailableError
+from shared.errors import StemqueueError, StorageUnavailableError, StoreUnavailableError
 from shared.jobs.store import JobStore
 from shared.queue.worker_registry import WorkerRegistry
 from shared.storage.object_storage import ObjectStorage
 
 CHECK_SECONDS = 1.5
 """The deadline of all checks together; the response is promised within 2 s."""
+
+TRIAL_SECONDS = 60.0
+"""How long a successful trial of the storage counts. Each trial stores an object, which some providers charge for."""
+
+FAILED_TRIAL_SECONDS = 5.0
+"""How long a failed trial counts, so that recovery is seen soon."""
 
 
 class Readiness:
@@ -26,7 +32,7 @@ class Readiness:
     def __init__(self, store: JobStore, workers: WorkerRegistry, storage: ObjectStorage) -> None:
         self._checks: Mapping[str, Callable[[], None]] = {
             "redis": lambda: _check_redis(store),
-            "storage": storage.ping,
+            "storage": StorageCheck(storage).check,
             "workers": lambda: _check_workers(workers),
         }
         self._pool = ThreadPoolExecutor(max_workers=len(self._checks), thread_name_prefix="readiness")
@@ -52,6 +58,35 @@ class Readiness:
             if running is None or running.done():
                 running = self._running[name] = self._pool.submit(self._checks[name])
             return running
+
+
+class StorageCheck:
+    """Asks the storage for the bucket at each check, and from time to time stores, reads and deletes a small object."""
+
+    def __init__(self, storage: ObjectStorage, now: Callable[[], float] = time.monotonic) -> None:
+        self._storage = storage
+        self._now = now
+        self._trial_due = now()
+        self._fault: str | None = None
+
+    def check(self) -> None:
+        """Raise StorageUnavailableError if the bucket does not answer or the last trial failed.
+
+        Not for several threads at once.
+        """
+        self._storage.ping()
+        if self._now() >= self._trial_due:
+            self._fault = self._try_out()
+            self._trial_due = self._now() + (FAILED_TRIAL_SECONDS if self._fault else TRIAL_SECONDS)
+        if self._fault:
+            raise StorageUnavailableError(self._fault)
+
+    def _try_out(self) -> str | None:
+        try:
+            self._storage.try_out()
+        except StorageUnavailableError as error:
+            return error.message
+        return None
 
 
 def _check_redis(store: JobStore) -> None:

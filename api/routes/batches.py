@@ -24,6 +24,7 @@ from api.contract.batch_responses import (
 from api.contract.errors import MediaTypeUnsupportedError
 from api.contract.job_requests import parse_json, query_values
 from api.contract.openapi import Operation, describes
+from api.contract.resource import batch_path
 from api.request_bodies.body_stream import read_small_body
 from api.routes.idempotency import Exchange, repeatable
 from api.routes.ownership import find_batch, listed_owner, sender
@@ -76,7 +77,7 @@ def submit(exchange: Exchange) -> Response:
 
 def _accepted_response(batch: Batch, status: int) -> Response:
     response = _batch_response(batch, status)
-    response.headers["Location"] = f"/v1/batches/{batch.id}"
+    response.headers["Location"] = batch_path(batch.id, request.script_root)
     return response
 
 
@@ -135,7 +136,7 @@ def list_batches() -> Response:
         ) from error
     batches = services().batches.read_batches(ids)
     page = BatchListResource(
-        batches=[BatchResource.model_validate(batch_document(b)) for b in batches],
+        batches=[BatchResource.model_validate(batch_document(b, request.script_root)) for b in batches],
         has_more=more,
         next_starting_after=(cursor_of(batches[-1]) if batches else ids[-1]) if more else None,
     )
@@ -158,7 +159,7 @@ def list_items(batch_id: str) -> Response:
     query = validate(ItemListQuery, query_values(request.args))
     items, more = services().items.read_page(batch, limit=query.limit, after=query.starting_after, state=query.state)
     page = ItemListResource(
-        items=[ItemResource.model_validate(item_document(batch, s)) for s in items],
+        items=[ItemResource.model_validate(item_document(batch, s, request.script_root)) for s in items],
         has_more=more,
         next_starting_after=items[-1].item.number if more else None,
     )
@@ -236,12 +237,12 @@ def delete(batch_id: str) -> Response:
 
 def _report(
     batch_id: str,
-    write_rows: Callable[[Batch, Iterable[ItemStatus]], Iterator[bytes]],
+    write_rows: Callable[[Batch, Iterable[ItemStatus], str], Iterator[bytes]],
     extension: str,
     content_type: str,
 ) -> Response:
     batch = find_batch(batch_id)
-    rows = write_rows(batch, services().items.iterate(batch))
+    rows = write_rows(batch, services().items.iterate(batch), request.script_root)
     # Read before the response starts, so that unavailable storage can still be answered with an error status.
     first = next(rows, b"")
     response = Response(itertools.chain([first], rows), content_type=content_type)
@@ -256,4 +257,4 @@ def _batch_response(batch: Batch, status: int = 200) -> Response:
         headers["Retry-After"] = str(POLL_SECONDS)
     if "If-None-Match" in request.headers and request.method == "GET" and request.if_none_match.contains_weak(tag):
         return Response(status=304, headers=headers)
-    return Response(batch_json(batch), status, headers, content_type="application/json")
+    return Response(batch_json(batch, request.script_root), status, headers, content_type="application/json")

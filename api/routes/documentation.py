@@ -7,8 +7,9 @@ from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 
-from flask import Blueprint, Flask, Response, current_app, render_template, send_from_directory
+from flask import Blueprint, Flask, Response, current_app, render_template, request, send_from_directory
 
+from api import web
 from api.contract.openapi import document
 
 blueprint = Blueprint("documentation", __name__, template_folder="../web/templates")
@@ -19,13 +20,14 @@ SWAGGER = Path(__file__).parents[1] / "web" / "static" / "swagger-ui"
 @blueprint.get("/v1/openapi.json")
 def openapi() -> Response:
     """Return the OpenAPI document."""
-    return Response(_document(current_app._get_current_object()), content_type="application/json")  # type: ignore[attr-defined]
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    return Response(_document(app, request.script_root), content_type="application/json")
 
 
 @blueprint.get("/docs")
 def docs() -> str:
     """Show the document with Swagger UI."""
-    return render_template("docs.html")
+    return render_template("docs.html", base=web.link_base())
 
 
 @blueprint.get("/docs/<path:name>")
@@ -37,8 +39,8 @@ def docs_file(name: str) -> Response:
 
 
 @lru_cache(maxsize=4)
-def _document(app: Flask) -> str:
-    return json.dumps(document(app, _version()), indent=1)
+def _document(app: Flask, root: str) -> str:
+    return json.dumps(document(app, _version(), root), indent=1)
 
 
 def _version() -> str:

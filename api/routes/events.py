@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
 from api.access.authentication import key_check
 from api.contract.errors import KeyInvalidError, StreamsExhaustedError
@@ -46,7 +46,7 @@ def events(job_id: str) -> Response:
     follower = following.__enter__()
     if follower is None:
         raise StreamsExhaustedError("The server cannot open another event stream. Poll the job, or try again later.")
-    stream = _stream(services().items, job_id, follower, key_check())
+    stream = _stream(services().items, job_id, follower, key_check(), request.script_root)
     response = Response(stream, content_type="text/event-stream")
     response.call_on_close(lambda: following.__exit__(None, None, None))
     # Otherwise nginx holds events back until its buffer is full.
@@ -54,7 +54,9 @@ def events(job_id: str) -> Response:
     return response
 
 
-def _stream(items: BatchItems, job_id: str, follower: Follower, check_key: Callable[[], None]) -> Iterator[str]:
+def _stream(
+    items: BatchItems, job_id: str, follower: Follower, check_key: Callable[[], None], root: str
+) -> Iterator[str]:
     deadline, sent, silent_since = time.monotonic() + STREAM_SECONDS, "", time.monotonic()
     yield "retry: 2000\n\n"
     while time.monotonic() < deadline and not follower.is_server_stopping:
@@ -69,7 +71,7 @@ def _stream(items: BatchItems, job_id: str, follower: Follower, check_key: Calla
             return
         tag, now = etag_of(job), time.monotonic()
         if tag != sent:
-            yield f"event: job\nid: {tag}\ndata: {job_json(job).decode()}\n\n"
+            yield f"event: job\nid: {tag}\ndata: {job_json(job, root).decode()}\n\n"
             sent, silent_since = tag, now
         elif now - silent_since >= HEARTBEAT_SECONDS:
             yield ": still here\n\n"

@@ -9,6 +9,7 @@ from api.contract.job_json import etag_of, job_json, job_resource
 from api.contract.job_requests import JobForm, JobListQuery, JobSubmission, form_options, parse_json, query_values
 from api.contract.job_responses import DeliveriesResource, DeliveryResource, JobListResource, JobResource
 from api.contract.openapi import Operation, describes
+from api.contract.resource import job_path
 from api.request_bodies.body_stream import MAX_FORM_BYTES, DigestOnly, body_blocks, read_small_body
 from api.request_bodies.multipart_form import receive_form
 from api.routes.idempotency import Exchange, repeatable
@@ -52,7 +53,7 @@ def submit() -> Response:
 
 def _accepted_response(job: Job, status: int) -> Response:
     response = _job_response(job, status)
-    response.headers["Location"] = f"/v1/jobs/{job.id}"
+    response.headers["Location"] = job_path(job.id, request.script_root)
     return response
 
 
@@ -155,7 +156,9 @@ def list_jobs() -> Response:
     """List jobs, newest first. Jobs of a batch are listed only with `batch`, in the order of its manifest."""
     jobs, cursor = page_of(validate(JobListQuery, query_values(request.args)))
     page = JobListResource(
-        jobs=[job_resource(job) for job in jobs], has_more=cursor is not None, next_starting_after=cursor
+        jobs=[job_resource(job, request.script_root) for job in jobs],
+        has_more=cursor is not None,
+        next_starting_after=cursor,
     )
     return Response(page.model_dump_json(), content_type="application/json")
 
@@ -227,4 +230,4 @@ def _job_response(job: Job, status: int = 200) -> Response:
     is_conditional = "HTTP_IF_NONE_MATCH" in request.environ and request.method in {"GET", "HEAD"}
     if is_conditional and request.if_none_match.contains_weak(tag):
         return Response(status=304, headers=headers)
-    return Response(job_json(job), status, headers, content_type="application/json")
+    return Response(job_json(job, request.script_root), status, headers, content_type="application/json")

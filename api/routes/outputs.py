@@ -22,7 +22,7 @@ from api.contract.openapi import Operation, describes
 from api.recorded_objects import Recorded
 from api.routes.jobs import retry_after_seconds
 from api.routes.ownership import find_job
-from api.routes.zip_archive import Entry, zip_chunks
+from api.routes.zip_archive import Entry, archive_bytes, zip_chunks
 from api.services import services
 from shared.jobs.model import TERMINAL, Job, Output
 
@@ -109,12 +109,13 @@ def read_archive(job_id: str) -> Response:
     # Checked before the response starts, so that a missing object is an error status and not a truncated archive.
     for output in outputs:
         recorded.require_unchanged(_recorded(output))
+    entries = [Entry(o.filename, o.size_bytes, partial(recorded.open, _recorded(o))) for o in outputs]
+    response.content_length = archive_bytes(entries)
     if request.method == "HEAD":
-        # An empty iterator and not an empty body: Flask would send Content-Length 0, and the length is not known.
+        # An empty iterator and not an empty body, for which Flask would send Content-Length 0.
         response.response = iter(())
     else:
         services().open_calls.count_request()
-        entries = [Entry(o.filename, o.size_bytes, partial(recorded.open, _recorded(o))) for o in outputs]
         response.response = zip_chunks(entries, datetime.fromtimestamp(job.finished_at, UTC))
     return response
 
@@ -140,7 +141,7 @@ def _missing_output_response(job: Job, kind: str, name: str) -> Response:
     wanted = job.request.stems
     if job.state in TERMINAL or (kind == "stem" and wanted and name not in wanted):
         raise OutputNotFoundError(f"The job is {job.state} and has no {kind} named {name!r}.")
-    response = Response(job_json(job), status=202, content_type="application/json")
+    response = Response(job_json(job, request.script_root), status=202, content_type="application/json")
     response.headers["Retry-After"] = str(retry_after_seconds(job))
     return response
 

@@ -55,7 +55,11 @@ def health() -> Response:
     Operation("Readiness check", tag="server", answers={200: HealthResource, 503: HealthResource}, open_to_all=True)
 )
 def ready() -> Response:
-    """Return whether Redis, storage and a worker are available, and what is wrong if not. Takes at most two seconds."""
+    """Return whether a job would be taken, and what is wrong if not. Takes at most two seconds.
+
+    Redis must answer and have memory left, the bucket must answer, and a worker must be alive that reaches the storage.
+    At most once a minute (after a failure every 5 s) each API process also stores, reads and deletes a small object.
+    """
     faults = services().readiness.faults()
     resource = HealthResource(status="unavailable" if faults else "ok", faults=faults)
     response = Response(resource.model_dump_json(), content_type="application/json")

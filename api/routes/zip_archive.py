@@ -53,6 +53,25 @@ def zip_chunks(entries: Iterable[Entry], changed_at: datetime) -> Iterator[bytes
     yield outlet.take_written()
 
 
+def archive_bytes(entries: Iterable[Entry]) -> int:
+    """Return the size of the archive that `zip_chunks` makes of these entries.
+
+    Each entry has a local header, its content, a data descriptor and a record in the central directory (APPNOTE.TXT
+    4.3); zipfile takes the ZIP64 forms where a size, an offset or a number does not fit.
+    """
+    offset = directory = count = 0
+    for entry in entries:
+        name = len(safe_name(entry.name).encode())
+        # zipfile leaves 5 % for compression before it decides, although nothing is compressed here.
+        is_large = entry.size_bytes * 1.05 > zipfile.ZIP64_LIMIT
+        wide_values = 2 * (entry.size_bytes > zipfile.ZIP64_LIMIT) + (offset > zipfile.ZIP64_LIMIT)
+        directory += 46 + name + (4 + 8 * wide_values if wide_values else 0)
+        offset += 30 + name + (20 if is_large else 0) + entry.size_bytes + (24 if is_large else 16)
+        count += 1
+    is_zip64 = count > zipfile.ZIP_FILECOUNT_LIMIT or max(offset, directory) > zipfile.ZIP64_LIMIT
+    return offset + directory + (76 if is_zip64 else 0) + 22
+
+
 def safe_name(name: str) -> str:
     """Return a file name without folders and without a leading dot, so that it unpacks into the chosen folder."""
     base = name.replace("\\", "/").rsplit("/", 1)[-1].lstrip(".")

@@ -16,7 +16,7 @@ from api.contract.batch_requests import BatchSubmission
 from api.contract.resource import Resource
 from api.submission.batch_submission import BatchSubmitter
 from api.submission.job_submission import Sender
-from shared.batches.item_parser import ItemParser, prefix_lines
+from shared.batches.item_parser import ItemParser, PrefixLines
 from shared.batches.manifest_format import ManifestLine, read_lines
 from shared.batches.model import BatchRequest, Manifest
 from shared.batches.stored_items import StoredItem
@@ -109,7 +109,7 @@ class Preflight:
             return Manifest(None, "", "jsonl"), listed
         manifest = self.submitter.find_manifest(sender, wanted)
         if manifest.format == "prefix":
-            return manifest, (line for line, _ in prefix_lines(self.storage, manifest))
+            return manifest, iter(PrefixLines(self.storage, manifest))
         blocks = self.storage.open(manifest.key, bucket=manifest.bucket, etag=manifest.etag).chunks()
         return manifest, read_lines(blocks, manifest.format)
 

@@ -7,11 +7,21 @@ the page.
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, render_template, send_from_directory
+from flask import Blueprint, Response, render_template, request, send_from_directory
 
 blueprint = Blueprint("web", __name__, template_folder="templates", static_folder=None)
 
 STATIC = f"{__path__[0]}/static"
+
+
+def link_base() -> str:
+    """Return what links in a document begin with.
+
+    If the setting API_PUBLIC_PATH does not say below which path a proxy publishes the server, links are relative.
+    """
+    if request.script_root:
+        return f"{request.script_root}/"
+    return "../" * (request.path.count("/") - 1) or "./"
 
 
 @blueprint.get("/")
@@ -21,7 +31,7 @@ STATIC = f"{__path__[0]}/static"
 def page(address: str | None = None) -> str:
     """Send the page. Its script reads the URL, so every job and every batch has the same document."""
     del address
-    return render_template("index.html")
+    return render_template("index.html", base=link_base())
 
 
 @blueprint.get("/static/<path:name>")

@@ -154,11 +154,12 @@ class Webhooks:
         return None
 
     def _content(self, message: Message) -> tuple[str, bytes]:
+        root = self._settings.api_public_path
         if message.type.startswith("batch."):
             batch = self._batches.read_batch(message.job_id)
-            return batch.request.webhook_url or "", batch_message(message.type, message.at, batch)
+            return batch.request.webhook_url or "", batch_message(message.type, message.at, batch, root)
         job = self._items.read_job(message.job_id)
-        return job.request.webhook_url or "", job_message(message.type, message.at, job)
+        return job.request.webhook_url or "", job_message(message.type, message.at, job, root)
 
     def _post(self, message: Message, url: str, body: bytes) -> tuple[int | None, str | None]:
         now = int(time.time())

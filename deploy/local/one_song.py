@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 from signal import SIGTERM
 
 from deploy.local.console import Console
@@ -26,9 +25,8 @@ _CANCEL_SECONDS = 5.0
 def client_command(url: str) -> list[str]:
     """Return the client's command line for the song and options in the environment."""
     song = os.environ["SONG"]
-    out = os.environ.get("OUT") or str(Path("stems") / Path(song).stem)
-    command = [sys.executable, "-m", "api.client", "run", f"--url={url}", f"--out={out}"]
-    for option in ("engine", "format", "excerpt"):
+    command = [sys.executable, "-m", "api.client", "run", f"--url={url}"]
+    for option in ("out", "engine", "format", "excerpt"):
         if value := os.environ.get(option.upper()):
             command.append(f"--{option}={value}")
     return [*command, "--", song]

@@ -14,7 +14,8 @@ from typing import Any
 
 from pydantic import Field
 
-from shared.audio_formats import is_audio_name
+from shared.audio_names import left_out_because
+from shared.batches.left_out import LeftOutObjects
 from shared.batches.manifest_format import ManifestLine
 from shared.batches.model import BatchRequest, Manifest
 from shared.batches.stored_items import StoredItem
@@ -133,19 +134,36 @@ def with_defaults(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dic
     return merged
 
 
-def prefix_lines(
-    storage: ObjectStorage, manifest: Manifest, *, after: str = "", number: int = 0
-) -> Iterator[tuple[ManifestLine, str]]:
-    """Yield the audio objects below a prefix as lines of a manifest, each with its key; begin after the key `after`.
+class PrefixLines:
+    """The objects below a prefix as lines of a manifest, and what is left out of it.
 
-    Raises StorageUnavailableError.
+    `cursor` is where reading stands. A reader that is made with it continues there, with the counts until then.
     """
-    bucket, prefix = manifest.bucket or storage.bucket, manifest.key
-    for key, size_bytes, _ in storage.list_objects(bucket, prefix, start_after=after):
-        if size_bytes and is_audio_name(key):
-            number += 1
-            track = key.removeprefix(prefix).lstrip("/") or key
-            yield (
-                ManifestLine(number, 0, values={"track": track, "source": {"s3": {"bucket": bucket, "key": key}}}),
-                key,
-            )
+
+    def __init__(self, storage: ObjectStorage, manifest: Manifest, cursor: Mapping[str, Any] | None = None) -> None:
+        begun = cursor or {}
+        self._storage = storage
+        self._bucket, self._prefix = manifest.bucket or storage.bucket, manifest.key
+        self._after, self._line = str(begun.get("after", "")), int(begun.get("line", 0))
+        self.left_out = LeftOutObjects.from_json(begun.get("left_out"))
+
+    @property
+    def cursor(self) -> dict[str, Any]:
+        """What a later reader begins with, as JSON values."""
+        return {"after": self._after, "line": self._line, "left_out": self.left_out.to_json()}
+
+    def __iter__(self) -> Iterator[ManifestLine]:
+        """Yield the lines. Raises StorageUnavailableError."""
+        bucket = self._bucket
+        for key, size_bytes, _ in self._storage.list_objects(bucket, self._prefix, start_after=self._after):
+            self._after = key
+            if key.endswith("/") and not size_bytes:
+                # Not a file: consoles store such an object for a folder.
+                continue
+            below = key.removeprefix(self._prefix).lstrip("/") or key
+            if reason := left_out_because(below):
+                self.left_out.add(reason, below)
+                continue
+            self._line += 1
+            source = {"s3": {"bucket": bucket, "key": key}}
+            yield ManifestLine(self._line, 0, values={"track": below, "source": source})

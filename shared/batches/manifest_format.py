@@ -7,6 +7,7 @@ the fields mean. A CSV record is one line: a quote that is never closed spoils i
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -84,20 +85,29 @@ def read_header(text: str, *, has_paths: bool = False) -> Header:
     # No column's name contains a separator.
     delimiter = next((d for d in DELIMITERS if d in text), ",")
     try:
-        names = [name.strip() for name in next(csv.reader([text], strict=True, delimiter=delimiter))]
+        names = [_column(name) for name in next(csv.reader([text], strict=True, delimiter=delimiter))]
     except (csv.Error, StopIteration) as error:
         raise ManifestInvalidError("The manifest's header is not valid CSV.") from error
-    if not any(names):
+    while names and not names[-1]:
+        # Spreadsheets write empty columns behind the last one.
+        names.pop()
+    if not names:
         raise ManifestInvalidError("The manifest's header names no columns.")
     columns = COLUMNS | {"path"} if has_paths else COLUMNS
-    unknown = [n for n in names if n not in columns and not n.startswith(GROUPS)]
+    unknown = [n for n in names if n and n not in columns and not n.startswith(GROUPS)]
     if unknown:
         known = ", ".join(sorted(columns))
         message = f"The column {unknown[0][:100]!r} is unknown; there are {known}, metadata.… and parameters.…"
         raise ManifestInvalidError(message)
-    if len(set(names)) < len(names):
+    if len(set(filter(None, names))) < len(list(filter(None, names))):
         raise ManifestInvalidError("The manifest's header names a column twice.")
     return Header(tuple(names), delimiter)
+
+
+def _column(name: str) -> str:
+    """Return a column's name as COLUMNS has it: `Upload ID` is `upload_id`. Members of groups keep their case."""
+    group, dot, member = name.strip().partition(".")
+    return re.sub(r"[ -]+", "_", group.strip().lower()) + dot + member.strip()
 
 
 def _decode(raw: bytes | None, end: int, *, any_bytes: bool) -> tuple[str | None, str | None]:
@@ -168,9 +178,13 @@ def _csv_values(text: str, header: Header) -> dict[str, Any]:
         cells = next(csv.reader([text], strict=True, delimiter=header.delimiter))
     except (csv.Error, StopIteration) as error:
         raise LineError("The line is not valid CSV: a quote is out of place.") from error
+    while len(cells) > len(header.names) and not cells[-1].strip():
+        cells.pop()
     if len(cells) != len(header.names):
         raise LineError(f"The line has {len(cells)} columns, the header has {len(header.names)}.")
     filled = [(name, cell.strip()) for name, cell in zip(header.names, cells, strict=True) if cell.strip()]
+    if any(not name for name, _ in filled):
+        raise LineError("The line has a value in a column without a name.")
     if not all(name in PATHS or _is_text(cell) for name, cell in filled):
         raise LineError("The line is not UTF-8.")
     return item_from_cells(filled)

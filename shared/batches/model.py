@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from shared.batches.left_out import LeftOutObjects
 from shared.stored_records import check_schema, read_members
 
 MAX_ITEMS = 10_000_000
@@ -155,6 +156,12 @@ class Batch:
     ended_at: float | None = None
     expires_at: float | None = None
     error: Mapping[str, Any] | None = None
+
+    @property
+    def left_out(self) -> LeftOutObjects:
+        """What was left out of the batch so far, if it is read from a prefix."""
+        is_prefix = self.request.manifest.format == "prefix"
+        return LeftOutObjects.from_json(json.loads(self.cursor or "{}").get("left_out") if is_prefix else None)
 
     @classmethod
     def from_record(cls, batch_id: str, record: Mapping[str, str]) -> Batch:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+import re
+
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings
 
 
@@ -28,6 +30,11 @@ class ApiSettings(BaseSettings):
         None,
         description="Host name by which a proxy in front publishes the API; if set, requests may call the API by it, "
         "and every call needs an API key",
+    )
+    api_public_path: str = Field(
+        "",
+        description="Path below which a proxy publishes the API, such as `/stems`; links in answers begin with it. The "
+        "proxy may remove it from the paths that it passes on, or leave it there",
     )
     api_keys_required: bool | None = Field(
         None,
@@ -122,3 +129,11 @@ class ApiSettings(BaseSettings):
     default_engine: str | None = Field(
         None, description="Engine of jobs that name none; empty: unet if a live worker has it, otherwise repetition"
     )
+
+    @field_validator("api_public_path")
+    @classmethod
+    def _read_public_path(cls, path: str) -> str:
+        root = "/" + path.strip("/") if path.strip("/") else ""
+        if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", root) or root.split("/")[1:2] == ["v1"]:
+            raise ValueError("it must be a path such as /stems, of letters, digits and . _ ~ -, and not /v1")
+        return root

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings
@@ -51,6 +52,11 @@ class StorageSettings(BaseSettings):
     )
     s3_region: str = Field("us-east-1", description="Region that requests to the storage are signed for")
     s3_bucket: str = Field("stems", description="Bucket for uploads and outputs")
+    s3_addressing_style: Literal["auto", "path", "virtual"] = Field(
+        "auto",
+        description="How URLs name the bucket: `path` (`https://host/bucket/key`) or `virtual` "
+        "(`https://bucket.host/key`); `auto`: `path` if S3_ENDPOINT_URL is set, otherwise as Amazon S3 wants it",
+    )
     s3_access_key_id: str | None = Field(None, description="Access key; empty: boto3 searches in its usual places")
     s3_secret_access_key: str | None = Field(None, description="Secret key", repr=False)
     s3_timeout_seconds: float = Field(

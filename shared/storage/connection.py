@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import boto3
 from botocore.config import Config
@@ -40,7 +40,10 @@ def connect_storage(settings: Settings, endpoint: str | None, *, prompt: bool = 
         aws_secret_access_key=settings.s3_secret_access_key,
         config=Config(
             signature_version="s3v4",
-            s3={"addressing_style": "path" if endpoint else "auto"},
+            s3={"addressing_style": _addressing_style(settings, endpoint)},
+            # Storages that do not know the checksum headers refuse them. We compare sizes and our own SHA-256.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
             connect_timeout=min(2.0, patience_seconds),
             read_timeout=patience_seconds,
             # All attempts; `max_attempts` would count only those after the first.
@@ -50,6 +53,12 @@ def connect_storage(settings: Settings, endpoint: str | None, *, prompt: bool = 
     )
     follow_storage_clock(client)
     return client
+
+
+def _addressing_style(settings: Settings, endpoint: str | None) -> Literal["auto", "path", "virtual"]:
+    if settings.s3_addressing_style == "auto" and endpoint:
+        return "path"
+    return settings.s3_addressing_style
 
 
 @contextmanager

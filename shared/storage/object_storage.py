@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 from shared.errors import ScratchFullError, SourceMissingError, StorageUnavailableError
 from shared.settings import Settings
 from shared.storage.connection import connect_storage, storage_faults
+from shared.storage.deletion import Deletions
 from shared.storage.object_keys import PROBE_KEY
 from shared.storage.upload_stream import PART_BYTES, Stored, UploadStream
 
@@ -77,6 +78,7 @@ class ObjectStorage:
     def __init__(self, settings: Settings, *, prompt: bool = False) -> None:
         self.bucket = settings.s3_bucket
         self._client = connect_storage(settings, settings.s3_endpoint_url, prompt=prompt)
+        self._deletions = Deletions(self._client, self.bucket)
         self._signer = (
             connect_storage(settings, settings.s3_public_endpoint_url, prompt=prompt)
             if settings.s3_public_endpoint_url
@@ -255,10 +257,7 @@ class ObjectStorage:
 
     def delete(self, keys: list[str]) -> None:
         """Delete objects; objects that do not exist are ignored."""
-        with storage_faults():
-            for first in range(0, len(keys), DELETE_AT_ONCE):
-                batch = [{"Key": k} for k in keys[first : first + DELETE_AT_ONCE]]
-                self._client.delete_objects(Bucket=self.bucket, Delete={"Objects": batch, "Quiet": True})  # type: ignore[typeddict-item]
+        self._deletions.delete(keys)
 
     def abort_uploads_begun_before(self, moment: float) -> int:
         """Abort multipart uploads that began before `moment` (seconds since 1970); return their number."""

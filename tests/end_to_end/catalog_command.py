@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import os
 import re
 import subprocess
 import sys
@@ -22,7 +23,7 @@ def make_songs(folder: Path, *names: str) -> list[Path]:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         noise = np.random.default_rng().normal(0, 0.1, (22_050, 2))
-        soundfile.write(path, noise.astype(np.float32), 22_050, format="FLAC")
+        soundfile.write(os.fsencode(path), noise.astype(np.float32), 22_050, format="FLAC")
         paths.append(path)
     return paths
 

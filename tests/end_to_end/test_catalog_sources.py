@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from functools import partial
@@ -25,6 +26,11 @@ def test_a_folder_becomes_stems_beside_the_names_of_its_songs(command: Command, 
         "日本の歌.flac",
         "ü" * 120 + ".flac",
         "a - [b] 'c'.flac",
+        "...Baby One More Time.flac",
+        ".38 Special/Wild-Eyed/Hold On.flac",
+        "Voice/take.qta",
+        "Voice/take",
+        os.fsdecode(b"D\xe9j\xe0 Vu.flac"),
     ]
     songs = make_songs(tmp_path / "songs", *names)
     (tmp_path / "songs" / "no song.mp3").write_text("these are words")
@@ -35,8 +41,14 @@ def test_a_folder_becomes_stems_beside_the_names_of_its_songs(command: Command, 
     before = command.uploads()
     done = command("run", tmp_path / "songs", "--out", out, "--engine", "slow", "--format", "flac")
     assert done.returncode == 5, done.stderr
-    assert "5 of 7 done, 2 failed" in done.stdout
+    assert "10 of 12 done, 2 failed" in done.stdout
+    assert "left out: 1 file, not audio by name: cover.jpg\n" in done.stdout
+    assert "left out: 1 file, kept by an operating system, a file server or a program for itself: ._01 " in done.stdout
     told = rows(out)
+    assert (told["cover.jpg"]["state"], told["cover.jpg"]["error_code"]) == ("left_out", "other")
+    assert told["._01 Song.flac"]["state"] == "left_out"
+    assert (out / "D\xe9j\xe0 Vu/vocals.flac").is_file()
+    assert (out / "_..Baby One More Time/vocals.flac").is_file()
     assert (told["no song"]["state"], told["empty"]["error_code"]) == ("failed", "audio_empty")
     assert told["no song"]["error_code"] == "not_audio"
     assert (out / "Artist/Album/01 Song/vocals.flac").is_file()
@@ -48,7 +60,8 @@ def test_a_folder_becomes_stems_beside_the_names_of_its_songs(command: Command, 
     assert command("run", tmp_path / "songs", "--out", out, "--engine", "slow").returncode == 2
     shutil.rmtree(out / "日本の歌")
     again = command("run", tmp_path / "songs", "--out", out, "--resume", "--json")
-    assert (again.returncode, json.loads(again.stdout)["done"]) == (5, 5), again.stderr
+    assert (again.returncode, json.loads(again.stdout)["done"]) == (5, 10), again.stderr
+    assert json.loads(again.stdout)["left_out"] == {"other": 1, "system": 1}
     assert (out / "日本の歌/vocals.flac").is_file(), "what went missing is fetched again"
     assert command.uploads() == before + len(songs)
 

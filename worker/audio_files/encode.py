@@ -8,6 +8,7 @@ both. The lossy formats are written by an ffmpeg process that reads from a pipe.
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
@@ -102,7 +103,8 @@ class _LosslessEncoder:
     @staticmethod
     def _open(path: str, mode: str, **options: Any) -> Any:
         try:
-            return soundfile.SoundFile(path, mode, **options)
+            # As bytes: soundfile itself refuses paths that are not UTF-8.
+            return soundfile.SoundFile(os.fsencode(path), mode, **options)
         except soundfile.LibsndfileError as error:
             raise ScratchFullError(DISK_FULL) from error
 

@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 
 from shared.batches.export_names import with_distinct_names
-from shared.batches.item_parser import ItemParser, prefix_lines
+from shared.batches.item_parser import ItemParser, PrefixLines
 from shared.batches.manifest_format import Header, ManifestLine, read_header, read_lines
 from shared.batches.model import CHUNK_ITEMS, MAX_ITEMS, Batch
 from shared.batches.store import BatchStore
@@ -30,6 +30,10 @@ from shared.storage.object_storage import ObjectStorage
 log = structlog.get_logger(__name__)
 
 MAX_HEADER_BYTES = 65_536
+
+
+Place = tuple[ManifestLine | None, str]
+"""A line of a manifest, or None at the end of a prefix, and the cursor that follows it."""
 
 
 class ChunkAlreadyReadError(Exception):
@@ -66,9 +70,11 @@ class ManifestReader:
                 batch, cursor=batch.cursor, letters="", uploads=[], is_last=True, error=reported
             )
 
-    def _read_chunk(self, batch: Batch, parser: ItemParser, lines: Iterator[tuple[ManifestLine, str]]) -> bool:
+    def _read_chunk(self, batch: Batch, parser: ItemParser, lines: Iterator[Place]) -> bool:
         taken = list(itertools.islice(lines, CHUNK_ITEMS))
-        items = parser.parse([line for line, _ in taken], batch.total + 1)
+        is_last = len(taken) < CHUNK_ITEMS or taken[-1][0] is None
+        cursor = taken[-1][1] if taken else batch.cursor
+        items = parser.parse([line for line, _ in taken if line], batch.total + 1)
         if batch.total + len(items) > MAX_ITEMS:
             raise ManifestInvalidError(f"The manifest has more than {MAX_ITEMS:,} lines.")
         marks: list[str] = []
@@ -80,14 +86,14 @@ class ManifestReader:
             except ChunkAlreadyReadError:
                 return False
         if items:
-            items[-1] = replace(items[-1], cursor=taken[-1][1])
+            items[-1] = replace(items[-1], cursor=cursor)
             BatchObjects(self.storage).write_items(batch.id, batch.total // CHUNK_ITEMS, items)
         return self.batches.feeding.append_items(
             batch,
-            cursor=taken[-1][1] if taken else batch.cursor,
+            cursor=cursor,
             letters="".join("i" if item.error else "w" for item in items),
             uploads=[upload for item in items if (upload := _upload_id_of(item))],
-            is_last=len(taken) < CHUNK_ITEMS,
+            is_last=is_last,
             marks=marks,
         )
 
@@ -97,14 +103,16 @@ class ManifestReader:
             raise ChunkAlreadyReadError
         return taken
 
-    def _lines(self, batch: Batch) -> Iterator[tuple[ManifestLine, str]]:
-        """Yield the lines after the batch's cursor, each with the cursor that follows it."""
+    def _lines(self, batch: Batch) -> Iterator[Place]:
+        """Yield the lines after the batch's cursor, each with the cursor that follows it; of a prefix also the end."""
         manifest = batch.request.manifest
         cursor: Mapping[str, Any] = json.loads(batch.cursor or "{}")
         if manifest.format == "prefix":
-            after, number = str(cursor.get("after", "")), int(cursor.get("line", 0))
-            for line, key in prefix_lines(self.storage, manifest, after=after, number=number):
-                yield line, json.dumps({"after": key, "line": line.number})
+            below = PrefixLines(self.storage, manifest, cursor)
+            for line in below:
+                yield line, json.dumps(below.cursor)
+            # What is left out after the last song counts too.
+            yield None, json.dumps(below.cursor)
             return
         offset = int(cursor.get("offset", 0))
         if offset >= manifest.size_bytes:

@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any
 
 import httpx2
@@ -16,7 +15,7 @@ from api.client.catalog.background_calls import BackgroundCalls, FinishedCalls
 from api.client.catalog.run_state import ENDED, Row, RunState
 from api.client.errors import ApiError
 from api.client.http_client import Client
-from shared.audio_formats import is_audio_name
+from shared.audio_names import without_audio_extension
 
 SECONDS_PER_BATCH, MAX_POLL_SECONDS = 1.0, 30.0
 """The time between two polls of a batch: so many seconds for each open batch, up to a maximum."""
@@ -167,5 +166,4 @@ def _unsent_fields(row: Row) -> Mapping[str, object]:
 
 def _track_name(track: str) -> str:
     """Return the name of a track below a prefix: its key without the file extension."""
-    path = PurePosixPath(track)
-    return path.with_suffix("").as_posix() if is_audio_name(path.name) else track
+    return without_audio_extension(track)

@@ -12,6 +12,7 @@ import httpx2
 from api.client.catalog.background_calls import BackgroundCalls, FinishedCalls
 from api.client.catalog.run_state import Row, RunState
 from api.client.errors import ApiError, DownloadError
+from api.client.files import all_or_none
 from api.client.http_client import Client
 from api.client.models import OutputFile
 
@@ -73,18 +74,18 @@ class StemDownloads:
     def _download_stems(self, job_id: str, folder: Path) -> list[Path]:
         """Download a job's stems; return their paths below the output folder."""
         files = []
-        for stem in self._client.job(job_id).stems:
-            # A server must not choose the folder that a file is written to.
-            path = folder / (Path(stem.filename).name.lstrip(".") or "stem")
-            (self._out / path).parent.mkdir(parents=True, exist_ok=True)
-            self._download_stem(stem, self._out / path)
-            files.append(path)
+        with all_or_none(self._out / folder, self._state.partial) as partial:
+            for stem in self._client.job(job_id).stems:
+                # A server must not choose the folder that a file is written to.
+                name = Path(stem.filename).name.lstrip(".") or "stem"
+                self._download_stem(stem, partial / name)
+                files.append(folder / name)
         return files
 
     def _download_stem(self, stem: OutputFile, path: Path) -> None:
         for tries_left in reversed(range(MAX_TRIES)):
             try:
-                self._client.download(stem, path, partial_folder=self._state.partial)
+                self._client.download(stem, path)
             except DownloadError:
                 if not tries_left:
                     raise

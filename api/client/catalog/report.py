@@ -1,4 +1,4 @@
-"""Writes `report.csv`, with a row for each track of a run."""
+"""Writes `report.csv`, with a row for each track of a run, and one for each file that was not taken as a song."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from api.client.catalog.downloading import downloaded_files
 from api.client.catalog.run_state import Row, RunState
+from api.client.catalog.tracks.left_out import REASONS, LeftOutPath
 
 COLUMNS = (
     *("number", "line", "track", "folder", "state", "job_id", "error_code", "error_message", "attempts"),
@@ -26,7 +27,8 @@ def write_report(state: RunState, out: Path) -> Path:
     with partial.open("w", encoding="utf-8", newline="") as file:
         rows = csv.DictWriter(file, COLUMNS)
         rows.writeheader()
-        rows.writerows({name: _cell(value) for name, value in report_row(row).items()} for row in state.iterate_items())
+        for row in (*map(report_row, state.iterate_items()), *map(left_out_row, state.left_out())):
+            rows.writerow({name: _cell(value) for name, value in row.items()})
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
@@ -44,6 +46,13 @@ def report_row(row: Row) -> Mapping[str, Any]:
         **{name: detail.get(name) for name in COLUMNS[COLUMNS.index("attempts") : -1]},
         "outputs": "; ".join(outputs),
     }
+
+
+def left_out_row(item: LeftOutPath) -> Mapping[str, Any]:
+    """Return the report's row for something that is not taken as a song."""
+    counted = f"{item.files} files: " if item.files != 1 else ""
+    message = counted + REASONS.get(item.reason, item.reason)
+    return {"track": item.path, "state": "left_out", "error_code": item.reason, "error_message": message}
 
 
 def _cell(value: object) -> object:

@@ -17,6 +17,7 @@ from api.client.catalog.display import RunDisplay, RunProgress
 from api.client.catalog.downloading import StemDownloads
 from api.client.catalog.report import write_report
 from api.client.catalog.run_state import RunState
+from api.client.catalog.tracks.left_out import LeftOutPath, of_batches, summarise
 from api.client.catalog.tracks.sources import CatalogSource, no_songs_error
 from api.client.catalog.uploading import BatchCreation, FileUploads
 from api.client.errors import ClientError
@@ -57,6 +58,8 @@ class RunSummary:
     songs_an_hour: float
     report: Path
     failures: tuple[tuple[str, str, str], ...]
+    left_out: Mapping[str, tuple[int, list[str]]]
+    """For each reason the number of files that were not taken as songs, and a few of their paths."""
 
 
 def begin_run(state: RunState, options: RunOptions, *, resume: bool) -> RunOptions:
@@ -78,7 +81,10 @@ def begin_run(state: RunState, options: RunOptions, *, resume: bool) -> RunOptio
             options = replace(options, batch=before["batch"])
         elif state.find_batches():
             raise OtherRunError(f"{options.out} contains a run that was started with other options.")
-    state.add_items(options.source.tracks(besides=options.out))
+    left_out: list[LeftOutPath] = []
+    state.add_items(options.source.tracks(besides=options.out, left_out=left_out))
+    if not options.source.prefix:
+        state.set_left_out(left_out)
     if not options.source.prefix and not state.count_by_state():
         raise no_songs_error(options.source.location)
     # If no batch exists yet, the user may still change the options.
@@ -126,12 +132,16 @@ class CatalogRun:
     def summary(self) -> RunSummary:
         """Write the report and return the result."""
         progress = self.progress()
+        if self._options.source.prefix:
+            # The server lists a prefix, and each batch of such a run has the whole of it.
+            self._state.set_left_out(of_batches([self._client.batches.read(b).raw for b in self._batch_ids()[-1:]]))
         failed = self._state.find_items("state IN ('failed', 'canceled', 'invalid')", limit=10)
         return RunSummary(
             progress=progress,
             seconds=self._display.elapsed_seconds,
             songs_an_hour=self._display.songs_an_hour(progress),
             report=write_report(self._state, self._options.out),
+            left_out=summarise(self._state.left_out()),
             failures=tuple((r["track"], r["code"] or r["state"], r["message"] or "") for r in failed),
         )
 
@@ -146,6 +156,9 @@ class CatalogRun:
             done=downloaded if self._downloads else counts.get("succeeded", 0),
             failed=sum(counts.get(state, 0) for state in ("failed", "canceled", "invalid")),
         )
+
+    def _batch_ids(self) -> list[str]:
+        return [row["id"] for row in self._state.find_batches("id IS NOT NULL")]
 
     def _start_calls(self) -> None:
         if self._poller.must_upload_again and self._uploads.is_done:

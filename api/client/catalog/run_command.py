@@ -16,6 +16,7 @@ from api.client.catalog.display import RunDisplay
 from api.client.catalog.report import NAME, write_report
 from api.client.catalog.run import PATIENCE_SECONDS, CatalogRun, RunOptions, RunSummary, begin_run
 from api.client.catalog.run_state import RunState
+from api.client.catalog.tracks.left_out import REASONS
 from api.client.catalog.tracks.sources import STATE_FOLDER, find_source, no_songs_error
 from api.client.errors import ApiError, ConnectionFailedError
 from api.client.http_client import Client
@@ -140,6 +141,7 @@ def _print_summary(summary: RunSummary, *, as_json: bool) -> None:
             **asdict(progress),
             "seconds": round(summary.seconds, 3),
             "songs_an_hour": round(summary.songs_an_hour, 3),
+            "left_out": {reason: files for reason, (files, _) in summary.left_out.items()},
             "report": str(summary.report),
         }
         click.echo(json.dumps(members, ensure_ascii=False))
@@ -150,6 +152,9 @@ def _print_summary(summary: RunSummary, *, as_json: bool) -> None:
         click.echo(f"failed: {printable(track)}: {reason} ({code})")
     if progress.failed > len(summary.failures):
         click.echo(f"… and {progress.failed - len(summary.failures)} more: see {NAME}")
+    for reason, (files, paths) in summary.left_out.items():
+        named = printable(", ".join(paths))
+        click.echo(f"left out: {files} {'file' if files == 1 else 'files'}, {REASONS.get(reason, reason)}: {named}")
     click.echo(
         f"{progress.done} of {progress.total} done, {progress.failed} failed, in {clock(summary.seconds)}"
         f" ({summary.songs_an_hour:.0f} songs an hour); {summary.report}"

@@ -21,6 +21,7 @@ from typing import Any, Self
 
 from api.client.catalog.folders import FolderNames
 from api.client.catalog.tracks.items import CatalogItem
+from api.client.catalog.tracks.left_out import LeftOutPath
 from api.client.catalog.tracks.sources import STATE_FOLDER
 from api.client.errors import ClientError
 
@@ -35,6 +36,7 @@ CREATE TABLE IF NOT EXISTS items (
     state TEXT NOT NULL, batch INTEGER, batch_number INTEGER, job_id TEXT, code TEXT, message TEXT,
     detail TEXT, fetched INTEGER DEFAULT 0
 );
+CREATE TABLE IF NOT EXISTS left_out (path TEXT NOT NULL, reason TEXT NOT NULL, files INTEGER NOT NULL);
 CREATE INDEX IF NOT EXISTS by_state ON items (state, fetched, number);
 CREATE UNIQUE INDEX IF NOT EXISTS by_place ON items (batch, batch_number);
 """
@@ -104,7 +106,7 @@ class RunState:
         """Delete everything that is stored of the run."""
         with self._database:
             self._database.execute("BEGIN")
-            for table in ("run", "batches", "items"):
+            for table in ("run", "batches", "items", "left_out"):
                 self._database.execute(f"DELETE FROM {table}")  # noqa: S608
         self._names = FolderNames([])
 
@@ -171,6 +173,19 @@ class RunState:
             counts[row["state"]] = row["n"]
             counts["fetched"] = counts.get("fetched", 0) + (row["fetched"] if row["state"] == "succeeded" else 0)
         return counts
+
+    def set_left_out(self, left_out: Iterable[LeftOutPath]) -> None:
+        """Record what the catalog leaves out, instead of what was recorded before."""
+        with self._database:
+            self._database.execute("BEGIN")
+            self._database.execute("DELETE FROM left_out")
+            rows = ((item.path, item.reason, item.files) for item in left_out)
+            self._database.executemany("INSERT INTO left_out VALUES (?, ?, ?)", rows)
+
+    def left_out(self) -> Iterator[LeftOutPath]:
+        """Yield what the catalog leaves out."""
+        for row in self._query("SELECT path, reason, files FROM left_out ORDER BY rowid"):
+            yield LeftOutPath(row["path"], row["reason"], row["files"])
 
     # Batches
 

@@ -1,4 +1,4 @@
-// Compares src/api/schemas.generated.ts and src/audio_formats.json with the API's code. This needs the Python tests' environment; without it (outside
+// Compares src/api/schemas.generated.ts and ../static/audio_names.json with the API's code. This needs the Python tests' environment; without it (outside
 // CI) only the committed file is there to check against, and `make test` compares the rest.
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";

@@ -1,2 +1,3 @@
 "use strict";
-SwaggerUIBundle({ url: "/v1/openapi.json", dom_id: "#docs", deepLinking: true, validatorUrl: null });
+const address = new URL("../v1/openapi.json", document.currentScript.src).pathname;
+SwaggerUIBundle({ url: address, dom_id: "#docs", deepLinking: true, validatorUrl: null });

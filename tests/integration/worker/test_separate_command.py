@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import soundfile
+from mutagen.flac import FLAC
 
 from tests.fixtures.audio import make_song, write_wav
 
@@ -112,7 +113,7 @@ def test_stopped_halfway_it_leaves_nothing(tmp_path: Path, number: signal.Signal
         stderr=subprocess.PIPE,
         text=True,
     )
-    while not list(tmp_path.glob(".out.*/scratch/mixture.wav")):
+    while not list(tmp_path.glob("out/.stemqueue-*.partial/scratch/mixture.wav")):
         assert process.poll() is None
         time.sleep(0.02)
     process.send_signal(number)
@@ -120,3 +121,74 @@ def test_stopped_halfway_it_leaves_nothing(tmp_path: Path, number: signal.Signal
     assert process.returncode == code
     assert "Traceback" not in errors
     assert {p.name for p in tmp_path.iterdir()} == {"long.wav"}
+
+
+QUICK = ("--engine", "repetition", "--preset", "original")
+
+
+def test_it_writes_into_a_mount_point_and_below_a_read_only_root(tmp_path: Path, song: Path) -> None:
+    """As in a container: the volume may be written to, and nothing beside it."""
+    root = tmp_path / "root"
+    root.mkdir()
+    script = (
+        'mount -t tmpfs tmpfs "$1" && mkdir "$1/out" && mount -t tmpfs -o size=64m tmpfs "$1/out" &&'
+        ' mount -o remount,ro "$1" && shift && "$@" && ls -A "$OUT"'
+    )
+    shell = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh", str(root)]
+    if subprocess.run([*shell[:4], "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no user namespaces here")
+    out = root / "out"
+    own = {**os.environ, "MODEL_FOLDER": "no/such/folder", "OUT": str(out)}
+    done = subprocess.run([*shell, *command(song, out, *QUICK)], capture_output=True, text=True, check=False, env=own)
+    assert done.returncode == 0, done.stderr
+    assert {"vocals.flac", "accompaniment.flac", "report.json"} <= set(done.stdout.splitlines())
+    assert ".partial" not in done.stdout
+
+
+@pytest.mark.parametrize("name", ["a" * 240, "b" * 255, "\N{LATIN SMALL LETTER E WITH ACUTE}" * 120])
+def test_the_folder_may_have_a_name_as_long_as_names_can_be(tmp_path: Path, song: Path, name: str) -> None:
+    done = separate(song, tmp_path / name, *QUICK)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / name / "vocals.flac").exists()
+
+
+def test_a_song_may_have_a_name_as_long_as_names_can_be(tmp_path: Path, song: Path) -> None:
+    long = song.rename(tmp_path / ("c" * 251 + ".wav"))
+    assert separate(long, tmp_path / "out", *QUICK).returncode == 0
+
+
+def test_into_a_folder_that_exists_nothing_else_changes(tmp_path: Path, song: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "mine.txt").touch()
+    assert separate(song, out, "--engine", "magic").returncode == 1
+    assert [p.name for p in out.iterdir()] == ["mine.txt"]
+    assert separate(song, tmp_path / "a/b/c", "--engine", "magic").returncode == 1
+    assert not (tmp_path / "a").exists(), "folders that were made for nothing are removed"
+
+
+@pytest.mark.parametrize(
+    ("name", "title", "options"),
+    [
+        (b"Beyonc\xe9 - D\xe9j\xe0 Vu.wav", "Beyonc\xe9 - D\xe9j\xe0 Vu", ()),
+        (b"\x80uro\x85.wav", "\u20acuro\u2026", ("--format", "mp3")),
+        (b"\xff\x81.wav", "\xff", ("--format", "m4a")),
+    ],
+)
+def test_names_that_are_not_utf_8_are_read_as_windows_1252(
+    tmp_path: Path, song: Path, name: bytes, title: str, options: tuple[str, ...]
+) -> None:
+    odd = song.rename(tmp_path / os.fsdecode(name))
+    out = tmp_path / os.fsdecode(b"stems of \xe9")
+    done = subprocess.run(
+        [*map(os.fsencode, command(odd, out, *QUICK, *options))],
+        capture_output=True,
+        check=False,
+        env={**os.environ, "MODEL_FOLDER": "no/such/folder"},
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    stem = out / f"vocals.{options[-1] if options else 'flac'}"
+    assert done.stdout.splitlines()[0] == os.fsencode(stem)
+    assert json.loads((out / "report.json").read_text())["source"]["filename"].startswith(title)
+    if not options:
+        assert FLAC(stem)["title"][0].startswith(title)

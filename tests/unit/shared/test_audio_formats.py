@@ -1,23 +1,15 @@
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
 import click
 import pytest
 
 from api.client.catalog.run_command import run_catalog
-from api.client.catalog.tracks.sources import find_source
 from api.contract.job_requests import JobForm
-from shared.audio_formats import FORMATS, INPUT_EXTENSIONS, FormatName, check_options, is_audio_name, resolve
-from shared.batches.item_parser import prefix_lines
-from shared.batches.model import Manifest
+from shared.audio_formats import FORMATS, FormatName, check_options, resolve
 from shared.errors import AudioUnsupportedError, RequestInvalidError
 from shared.jobs.options import ItemOptions
-from shared.storage.object_storage import ObjectStorage
-from tests.unit.api.contract.test_page_schemas import AUDIO_FORMATS
 
 
 @pytest.mark.parametrize(
@@ -75,29 +67,6 @@ def test_opus_gets_no_more_bits_than_its_channels_can_take() -> None:
 
 def test_the_type_names_every_format() -> None:
     assert get_args(FormatName) == tuple(FORMATS)
-
-
-@pytest.mark.parametrize("name", ["a.mp3", "A.FLAC", "folder/a b.w64", "a\n.wv", "x.y.ogg"])
-def test_these_names_count_as_audio(name: str) -> None:
-    assert is_audio_name(name)
-
-
-@pytest.mark.parametrize("name", ["a.txt", ".mp3", "folder/._a.mp3", "mp3", "a.mp3/cover.jpg", "a.", ""])
-def test_these_names_do_not(name: str) -> None:
-    assert not is_audio_name(name)
-
-
-@pytest.mark.parametrize("extension", sorted(INPUT_EXTENSIONS))
-def test_each_extension_passes_every_door(extension: str, tmp_path: Path) -> None:
-    (tmp_path / f"song.{extension}").touch()
-    (item,) = find_source(str(tmp_path)).tracks(besides=tmp_path / "out")
-    assert item.track == "song"
-    listing = [(f"p/song.{extension}", 5, None)]
-    storage = cast(ObjectStorage, SimpleNamespace(list_objects=lambda *_, **__: listing))
-    ((line, _),) = prefix_lines(storage, Manifest("b", "p/", "prefix"))
-    assert (line.values or {})["track"] == f"song.{extension}"
-    page = json.loads(AUDIO_FORMATS.read_text())
-    assert extension in page["extensions"]
 
 
 def test_client_and_api_offer_every_output_format() -> None:

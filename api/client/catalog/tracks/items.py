@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from shared.file_names import readable_name
+
 MAX_TRACK_CHARACTERS = 500
 """Longer names are cut. Tracks are identified by their number, not by their name."""
 
@@ -41,6 +43,5 @@ def digest(*parts: object) -> str:
 
 
 def sendable(text: str) -> str:
-    """Return a name that JSON can contain: invalid UTF-8 becomes U+FFFD, and long names are cut."""
-    clean = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return clean[:MAX_TRACK_CHARACTERS]
+    """Return a name that JSON can contain: one that is not UTF-8 is read as Windows-1252, and long names are cut."""
+    return readable_name(text)[:MAX_TRACK_CHARACTERS]

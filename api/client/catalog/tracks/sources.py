@@ -13,7 +13,8 @@ from pathlib import Path
 
 from api.client.catalog.tracks import manifest
 from api.client.catalog.tracks.items import CatalogItem, SourceError, sendable
-from shared.audio_formats import is_audio_name
+from api.client.catalog.tracks.left_out import LINK, SPECIAL, STEMS, LeftOutPath, count_files
+from shared.audio_names import LeftOut, extension, is_system_folder, left_out_because, without_audio_extension
 from shared.batches.manifest_fields import split_s3
 
 STATE_FOLDER = ".stemqueue"
@@ -32,13 +33,13 @@ class CatalogSource:
     manifest: Path | None = None
     prefix: tuple[str, str] | None = None
 
-    def tracks(self, *, besides: Path) -> Iterator[CatalogItem]:
+    def tracks(self, *, besides: Path, left_out: list[LeftOutPath] | None = None) -> Iterator[CatalogItem]:
         """Yield the tracks, except songs below the folder `besides`; none for a prefix, which the server lists.
 
-        Raises SourceError, OSError.
+        What a folder has besides them is added to `left_out`. Raises SourceError, OSError.
         """
         if self.folder:
-            yield from _songs_below(self.folder, besides)
+            yield from _songs_below(self.folder, besides, [] if left_out is None else left_out)
         elif self.manifest:
             yield from manifest.read_manifest(self.manifest)
 
@@ -72,29 +73,41 @@ def find_source(named: str) -> CatalogSource:
     raise SourceError(f"There is no folder, manifest or s3:// address {named!r}.")
 
 
-def _songs_below(folder: Path, besides: Path) -> Iterator[CatalogItem]:
+def _songs_below(folder: Path, besides: Path, left_out: list[LeftOutPath]) -> Iterator[CatalogItem]:
     tracks: Counter[str] = Counter()
     for parent, folders, files in os.walk(folder, onerror=_refuse):
         here = Path(parent)
-        # Skip the output folders of runs: stems are not songs to separate.
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not name.startswith(".")
-            and (here / name).resolve() != besides.resolve()
-            and not (here / name / STATE_FOLDER).is_dir()
-        )
+        # The run's own output is no part of the catalog, so it is not told either.
+        searched = [name for name in sorted(folders) if (here / name).resolve() != besides.resolve()]
+        unsearched = {name: reason for name in searched if (reason := _not_searched_because(here / name))}
+        folders[:] = [name for name in searched if name not in unsearched]
+        for name, reason in unsearched.items():
+            below = sendable((here / name).relative_to(folder).as_posix())
+            inside = count_files(str(here / name)) if reason == LeftOut.SYSTEM else 1
+            left_out.append(LeftOutPath(f"{below}/", reason, inside))
         for name in sorted(files):
             path = here / name
-            # A dangling link is listed, so that it is reported as unreadable. Pipes and sockets are ignored.
-            if not is_audio_name(name) or (path.exists() and not path.is_file()):
+            below_folder = path.relative_to(folder)
+            # A dangling link is listed, so that it is reported as unreadable.
+            is_special = path.exists() and not path.is_file()
+            if reason := SPECIAL if is_special else left_out_because(name):
+                left_out.append(LeftOutPath(sendable(below_folder.as_posix()), reason))
                 continue
-            below = path.relative_to(folder)
-            track = sendable(below.with_suffix("").as_posix())
+            track = sendable(without_audio_extension(below_folder.as_posix()))
             tracks[track] += 1
             # song.flac and song.mp3 are two tracks, so the second name contains the extension.
-            shown = track if tracks[track] == 1 else f"{track} ({path.suffix.removeprefix('.')})"
-            yield CatalogItem(os.fsencode(below).hex(), shown, path=path)
+            shown = track if tracks[track] == 1 else f"{track} ({extension(name) or tracks[track]})"
+            yield CatalogItem(os.fsencode(below_folder).hex(), shown, path=path)
+
+
+def _not_searched_because(folder: Path) -> str | None:
+    """Return why a folder is not searched for songs, or None."""
+    if is_system_folder(folder.name):
+        return LeftOut.SYSTEM
+    if folder.is_symlink():
+        return LINK
+    # Stems are not songs to separate.
+    return STEMS if folder.name == STATE_FOLDER or (folder / STATE_FOLDER).is_dir() else None
 
 
 def _refuse(error: OSError) -> None:

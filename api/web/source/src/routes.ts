@@ -2,6 +2,8 @@
 
 import { signal } from "@preact/signals";
 
+import { at, currentPath } from "./base";
+
 const ROUTE = /^\/(?:(jobs)\/([A-Za-z0-9_-]+)|(batches)(?:\/([A-Za-z0-9_-]+))?)$/;
 
 /** The id of the open job, or null. */
@@ -11,8 +13,9 @@ export const openJob = signal<string | null>(null);
 export const openBatch = signal<string | null>(null);
 
 export const ALL_BATCHES = "all";
-export const BATCHES_PATH = "/batches";
-export const jobPath = (id: string): string => `/jobs/${id}`;
+export const HOME_PATH = at("/");
+export const BATCHES_PATH = at("/batches");
+export const jobPath = (id: string): string => at(`/jobs/${id}`);
 export const batchPath = (id: string): string => `${BATCHES_PATH}/${id}`;
 
 export const isHome = (): boolean => openJob.value === null && openBatch.value === null;
@@ -34,7 +37,7 @@ window.addEventListener("popstate", readAddress);
 readAddress();
 
 function readAddress(): void {
-  const [, jobs, job, batches, batch] = ROUTE.exec(location.pathname) ?? [];
+  const [, jobs, job, batches, batch] = ROUTE.exec(currentPath()) ?? [];
   openJob.value = jobs ? job! : null;
   openBatch.value = batches ? (batch ?? ALL_BATCHES) : null;
 }

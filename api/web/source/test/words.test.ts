@@ -3,6 +3,11 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
+import { below } from "../src/base";
+import type { Job } from "../src/api/types";
+import { readProblem } from "../src/api/client";
+import { leftOutWords } from "../src/words/home";
+import { progressWords } from "../src/words/jobs";
 import { ago, capitalised, formatBytes, formatDb, formatExactTime, formatFrequency, formatPercent, formatSpan, formatTime, plural, spokenTime } from "../src/words/numbers";
 
 /** Checks a function against pairs of an argument and its result. */
@@ -22,4 +27,36 @@ describe("numbers as text", () => {
   it("counts with nouns", () => checkAll((count) => plural(count, "song"), [[0, "0 songs"], [1, "1 song"], [1234, "1,234 songs"]]));
   it("capitals", () => checkAll(capitalised, [["", ""], ["vocals", "Vocals"]]));
   it("times ago", () => checkAll((seconds: number) => ago(new Date(Date.now() - 1000 * seconds).toISOString()), [[5, "just now"], [50, "1 min ago"], [1800, "30 min ago"], [7200, "2 h ago"]]));
+});
+
+describe("answers that are not the server's own", () => {
+  const nginx = (status: number) => readProblem(status, `<html><head><title>${status}</title></head><body>nginx</body></html>`, null).message;
+  it("a file that a proxy does not let through", () => assert.match(nginx(413), /^The file is larger than a proxy .* \(HTTP 413\)$/));
+  it("a server that is too slow for a proxy", () => assert.match(nginx(504), /did not answer a proxy .* \(HTTP 504\)$/));
+  for (const status of [401, 403, 404, 408, 418, 429, 500, 502, 503]) it(`${status}`, () => assert.match(nginx(status), new RegExp(`proxy.*${status}`)));
+  it("the server's own words come first", () => assert.equal(readProblem(413, '{"detail": "Too large.", "code": "upload_too_large"}', null).message, "Too large."));
+});
+
+describe("jobs that wait for the storage", () => {
+  const job = { state: "queued", attempt: 0, queue_position: null, waiting_for: "storage", waiting_because: "It refuses." } as unknown as Job;
+  it("say so", () => assert.match(progressWords(job), /Waiting for the server's storage/));
+  it("also while they run", () => assert.match(progressWords({ ...job, state: "running" }), /Waiting for the server's storage/));
+  it("do not without need", () => assert.equal(progressWords({ ...job, waiting_for: null, waiting_because: null }), "Queued"));
+});
+
+describe("paths", () => {
+  for (const [base, path, expected] of [
+    ["/", "/v1/jobs", "/v1/jobs"],
+    ["/stems/", "/v1/jobs", "/stems/v1/jobs"],
+    ["/stems/", "/stems/v1/jobs", "/stems/v1/jobs"],
+    ["/a/b/", "/", "/a/b/"],
+    ["/stems/", "blob:https://host/1", "blob:https://host/1"],
+  ] as const) {
+    it(`${path} below ${base}`, () => assert.equal(below(base, path), expected));
+  }
+});
+
+describe("files that are left out", () => {
+  it("one", () => assert.match(leftOutWords(["a/cover.jpg"]), /^1 file left out.*: a\/cover\.jpg\. /));
+  it("many", () => assert.match(leftOutWords(Array.from({ length: 7 }, (_, n) => `${n}.txt`)), /^7 files left out.*: 0\.txt, .*4\.txt, … /));
 });

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from shared.batches.model import CHUNK_ITEMS
 from shared.batches.store import BatchStore
 from tests.fixtures.batches import Catalog, jsonl
 from tests.fixtures.servers import BUCKET
@@ -71,12 +72,42 @@ def test_a_table_is_a_manifest_too(catalog: Catalog) -> None:
     assert job["metadata"] == {"label": "L", "isrc": "X1"}
 
 
-def test_a_prefix_stands_for_all_the_audio_below_it(catalog: Catalog) -> None:
-    for key in ("cat/a.flac", "cat/disc 1/b.MP3", "cat/cover.jpg", "cat/.hidden.flac", "catalog-of-others/c.flac"):
-        catalog.put_song(key)
+def test_a_prefix_stands_for_all_that_may_be_audio_below_it_and_the_rest_is_told(catalog: Catalog) -> None:
+    songs = ("...And Justice for All/01 Blackened.flac", ".45.mp3", "a.flac", "disc 1/b.MP3", "take", "voice.qta")
+    for name in (*songs, "cover.jpg", "disc 1/._b.MP3", "disc 1/@eaDir/b.MP3/x.jpg", "z.txt"):
+        catalog.put_song(f"cat/{name}")
+    catalog.put_song("catalog-of-others/c.flac")
+    catalog.storage.put_bytes(b"", "cat/disc 1/", "application/x-directory")
+    catalog.storage.put_bytes(b"", "cat/empty.wav", "audio/wav")
     batch = catalog.submit(prefix={"bucket": BUCKET, "prefix": "cat/"})
     catalog.work_off(batch["id"])
-    assert [i["track"] for i in catalog.items(batch["id"])] == ["a.flac", "disc 1/b.MP3"]
+    assert [i["track"] for i in catalog.items(batch["id"])] == sorted([*songs, "empty.wav"])
+    told = catalog.web.get(f"/v1/batches/{batch['id']}").json
+    assert told["left_out"] == [
+        {"reason": "system", "count": 2, "examples": ["disc 1/._b.MP3", "disc 1/@eaDir/b.MP3/x.jpg"]},
+        {"reason": "other", "count": 2, "examples": ["cover.jpg", "z.txt"]},
+    ]
+    listed = catalog.submit(items=[{"source": catalog.put_song("cat/a.flac")}])
+    assert listed["left_out"] == []
+
+
+def test_a_prefix_without_songs_tells_what_it_has_instead(catalog: Catalog) -> None:
+    catalog.put_song("cat/cover.jpg")
+    batch = catalog.submit(prefix={"bucket": BUCKET, "prefix": "cat/"})
+    catalog.work_off(batch["id"])
+    told = catalog.web.get(f"/v1/batches/{batch['id']}").json
+    assert (told["state"], told["total"], told["left_out"][0]["count"]) == ("ended", 0, 1)
+
+
+def test_what_is_left_out_of_a_long_prefix_is_counted_over_all_chunks(catalog: Catalog) -> None:
+    for number in range(CHUNK_ITEMS + 1):
+        catalog.put_song(f"cat/{number:04}.flac")
+    for number in range(0, CHUNK_ITEMS + 1, 100):
+        catalog.put_song(f"cat/{number:04}.jpg")
+    batch = catalog.submit(prefix={"bucket": BUCKET, "prefix": "cat/"})
+    catalog.feed()
+    told = catalog.web.get(f"/v1/batches/{batch['id']}").json
+    assert (told["total"], told["left_out"][0]["count"]) == (CHUNK_ITEMS + 1, 6)
 
 
 def test_what_is_no_batch_is_refused_at_once(catalog: Catalog) -> None:

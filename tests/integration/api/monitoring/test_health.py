@@ -13,8 +13,13 @@ import pytest
 from flask.testing import FlaskClient
 
 from api.app import create_app
+from api.monitoring.readiness import FAILED_TRIAL_SECONDS, TRIAL_SECONDS, StorageCheck
+from shared.errors import StorageUnavailableError
 from shared.settings import Settings
+from shared.storage.object_storage import ObjectStorage
 from tests.fixtures.api import StandIn, submit
+from tests.fixtures.picky_storage import picky_storage, writes
+from tests.fixtures.ports import find_free
 from tests.fixtures.servers import Server, StorageServer, ValkeyServer
 
 
@@ -103,3 +108,41 @@ def test_a_hung_storage_is_told_within_two_seconds(frail: Settings, storage: Sto
             assert set(web.get("/readyz").json["faults"]) == {"storage"}
         assert web.get(path).status_code == 200
     assert web.get(f"{path}/stems/vocals").status_code == 200
+
+
+def test_a_storage_that_answers_and_keeps_nothing_is_not_ready(settings: Settings) -> None:
+    port = find_free()
+    told = settings.model_copy(update={"s3_endpoint_url": f"http://127.0.0.1:{port}"})
+    with picky_storage(str(settings.s3_endpoint_url), writes, port) as seen:
+        web, worker = create_app(told).test_client(), StandIn(settings)
+        worker.announce()
+        for _ in range(5):
+            ready = web.get("/readyz")
+            assert (ready.status_code, list(ready.json["faults"])) == (503, ["storage"])
+            assert "AccessDenied" in ready.json["faults"]["storage"]
+        assert sum(line.startswith("PUT") for line in seen) == 1, "not at each call"
+
+
+def test_the_storage_is_tried_out_once_a_minute_and_sooner_after_a_failure(settings: Settings) -> None:
+    port, clock = find_free(), [1000.0]
+    told = settings.model_copy(update={"s3_endpoint_url": f"http://127.0.0.1:{port}"})
+    writable = [True]
+    with picky_storage(str(settings.s3_endpoint_url), lambda r: None if writable[0] else writes(r), port) as seen:
+        check = StorageCheck(ObjectStorage(told, prompt=True), lambda: clock[0])
+        trials = lambda: sum(line.startswith("PUT") for line in seen)
+        check.check()
+        writable[0] = False
+        clock[0] += TRIAL_SECONDS - 1
+        check.check()
+        assert trials() == 1
+        clock[0] += 1
+        with pytest.raises(StorageUnavailableError):
+            check.check()
+        writable[0] = True
+        with pytest.raises(StorageUnavailableError):
+            check.check()
+        assert trials() == 2
+        clock[0] += FAILED_TRIAL_SECONDS
+        check.check()
+        assert trials() == 3
+        assert not [key for key, _, _ in ObjectStorage(settings).list_keys("jobs/")], "the trial's object is gone"

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shared.audio_formats import INPUT_EXTENSIONS, extension_of, is_audio_name
+from shared.audio_formats import INPUT_EXTENSIONS, extension_of
 from tests.fixtures.audio import convert, make_song, write_wav
 from tests.fixtures.audio import decode as play
 from tests.integration.worker.audio_files.test_decode import take_in
@@ -117,29 +117,31 @@ def test_other_formats_decode(tmp_path: Path, name: str, options: tuple[str, ...
     assert np.abs(audio.read_samples(0, audio.n_samples)).max() > 0.1
 
 
-OTHER_MEANINGS = {"ts": "TypeScript", "sf": "none of its own", "sox": "none of its own", "latm": "a raw stream"}
-"""Extensions that the worker decodes and the list leaves out, and what such files are otherwise."""
-
-
 @pytest.mark.parametrize("name", [name for name, _ in (*LOSSLESS, *GAPLESS, *OTHERS)])
 def test_what_decodes_counts_as_audio_by_its_name(name: str) -> None:
-    assert is_audio_name(name) != (extension_of(name) in OTHER_MEANINGS)
+    assert extension_of(name) in INPUT_EXTENSIONS
 
 
 DEMUXERS_OF = {
-    **dict.fromkeys(("wav", "wave", "rf64"), "wav"),
+    **dict.fromkeys(("wav", "wave", "bwf", "rf64"), "wav"),
     **dict.fromkeys(("aif", "aiff", "aifc"), "aiff"),
     **dict.fromkeys(("au", "snd"), "au"),
-    **dict.fromkeys(("ogg", "oga", "opus", "spx"), "ogg"),
-    **dict.fromkeys(("mp2", "mpa"), "mp3"),
-    **dict.fromkeys(("m4b", "m4v", "alac"), "mov"),
-    **dict.fromkeys(("mka", "mkv"), "matroska"),
+    **dict.fromkeys(("ogg", "oga", "ogv", "ogx", "opus", "spx"), "ogg"),
+    **dict.fromkeys(("mp1", "mp2", "mpa", "m1a", "m2a"), "mp3"),
+    **dict.fromkeys(("m4b", "m4r", "m4v", "f4a", "f4v", "qt", "qta", "3ga", "alac"), "mov"),
+    **dict.fromkeys(("mka", "mkv", "mk3d"), "matroska"),
     **dict.fromkeys(("wma", "wmv"), "asf"),
     **dict.fromkeys(("mpg", "mpeg", "vob"), "mpeg"),
-    **dict.fromkeys(("ra",), "rm"),
+    **dict.fromkeys(("ra", "rmvb"), "rm"),
     **dict.fromkeys(("aa3",), "oma"),
     "ec3": "eac3",
-    "m2ts": "mpegts",
+    **dict.fromkeys(("ts", "mts", "m2t", "m2ts"), "mpegts"),
+    **dict.fromkeys(("adts",), "aac"),
+    **dict.fromkeys(("latm", "loas"), "loas"),
+    **dict.fromkeys(("dff", "8svx"), "iff"),
+    "divx": "avi",
+    "sf": "ircam",
+    "weba": "webm",
     "thd": "truehd",
 }
 """The demuxer that opens an extension, where it has another name."""

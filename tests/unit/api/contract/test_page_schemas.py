@@ -1,4 +1,4 @@
-"""The page's types of API responses and its list of audio formats are generated from the API's code.
+"""The page's types of API responses, its list of formats and its lists of file names come from the API's code.
 
 python -m tests.unit.api.contract.test_page_schemas            writes both files; then run `npm run build`
 python -m tests.unit.api.contract.test_page_schemas --check    fails if a file is out of date
@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from api.app import create_app
-from shared.audio_formats import FORMATS, INPUT_EXTENSIONS
+from shared.audio_formats import FORMATS
+from shared.audio_names import OTHER_EXTENSIONS, SYSTEM_FILES, SYSTEM_FOLDERS
 from shared.settings import Settings
 
 SOURCE = Path(__file__).parents[4] / "api" / "web" / "source" / "src"
 GENERATED = SOURCE / "api" / "schemas.generated.ts"
 AUDIO_FORMATS = SOURCE / "audio_formats.json"
+AUDIO_NAMES = SOURCE.parents[1] / "static" / "audio_names.json"
 COMMAND = "python -m tests.unit.api.contract.test_page_schemas"
 
 ROOTS = ("JobListResource", "BatchListResource", "ItemListResource", "EnginesResource", "UploadResource")
@@ -45,9 +47,14 @@ def typescript(schemas: Mapping[str, Schema]) -> str:
 
 
 def audio_formats() -> str:
-    """Return the extensions that count as audio, and the titles of the output formats, for the page."""
-    formats = {f.name: f.title for f in FORMATS.values()}
-    return json.dumps({"extensions": sorted(INPUT_EXTENSIONS), "formats": formats}, indent=2) + "\n"
+    """Return the titles of the output formats, for the page."""
+    return json.dumps({"formats": {f.name: f.title for f in FORMATS.values()}}, indent=2) + "\n"
+
+
+def audio_names() -> str:
+    """Return the lists by which the page decides which files of a dropped folder may be audio."""
+    lists = {"systemFolders": SYSTEM_FOLDERS, "systemFiles": SYSTEM_FILES, "otherExtensions": OTHER_EXTENSIONS}
+    return json.dumps({name: sorted(values) for name, values in lists.items()}, indent=1) + "\n"
 
 
 def references(node: Any) -> set[str]:
@@ -95,8 +102,9 @@ def test_the_pages_types_are_those_of_the_document() -> None:
     assert GENERATED.read_text() == typescript(api_schemas()), f"`{COMMAND}` writes them anew; then `npm run check`"
 
 
-def test_the_page_has_the_same_audio_formats_as_the_server() -> None:
+def test_the_page_has_the_same_lists_as_the_server() -> None:
     assert AUDIO_FORMATS.read_text() == audio_formats(), f"`{COMMAND}` writes it anew; then `npm run build`"
+    assert AUDIO_NAMES.read_text() == audio_names(), f"`{COMMAND}` writes it anew"
 
 
 def test_a_field_that_is_renamed_in_the_api_is_renamed_in_the_types() -> None:
@@ -110,7 +118,8 @@ def test_a_field_that_is_renamed_in_the_api_is_renamed_in_the_types() -> None:
 
 
 if __name__ == "__main__":
-    for file, current in ((GENERATED, typescript(api_schemas())), (AUDIO_FORMATS, audio_formats())):
+    files = {GENERATED: typescript(api_schemas()), AUDIO_FORMATS: audio_formats(), AUDIO_NAMES: audio_names()}
+    for file, current in files.items():
         if "--check" not in sys.argv:
             file.write_text(current)
         elif file.read_text() != current:

@@ -27,12 +27,12 @@ def test_the_scripts_announce_the_events_that_are_listed() -> None:
 
 
 def test_a_message_has_the_state_of_its_event_not_a_later_one() -> None:
-    message = json.loads(job_message("job.failed", 0.0, a_job(JobState.QUEUED)))
+    message = json.loads(job_message("job.failed", 0.0, a_job(JobState.QUEUED), ""))
     assert (message["type"], message["data"]["state"]) == ("job.failed", "failed")
 
 
 def test_an_unknown_event_of_a_newer_version_is_sent_with_the_jobs_state() -> None:
-    message = json.loads(job_message("job.paused", 0.0, a_job(JobState.RUNNING)))
+    message = json.loads(job_message("job.paused", 0.0, a_job(JobState.RUNNING), ""))
     assert (message["type"], message["data"]["state"]) == ("job.paused", "running")
 
 

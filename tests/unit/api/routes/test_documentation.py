@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from importlib import metadata
+from urllib.parse import urljoin
 
 import pytest
 
@@ -14,7 +15,7 @@ from shared.settings import Settings
 def test_the_page_loads_only_files_that_this_server_has() -> None:
     client = create_app(Settings()).test_client()
     page = client.get("/docs")
-    loaded = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    loaded = [urljoin("/docs", link) for link in re.findall(r'(?:src|href)="([^"]+)"', page.text)]
     assert {"/docs/js/swagger-ui-bundle.js", "/docs/css/swagger-ui.css"} <= set(loaded)
     assert [path for path in loaded if client.get(path).status_code != 200] == []
 

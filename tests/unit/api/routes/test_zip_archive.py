@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from api.routes.zip_archive import Entry, safe_name, zip_chunks
+from api.routes.zip_archive import Entry, archive_bytes, safe_name, zip_chunks
 from shared.errors import StorageUnavailableError
 from shared.storage.object_storage import Opened
 
@@ -49,3 +49,18 @@ def test_an_object_that_ends_early_breaks_the_archive_off() -> None:
 )
 def test_names_unpack_where_they_should(name: str, safe: str) -> None:
     assert safe_name(name) == safe
+
+
+@pytest.mark.parametrize("limit", [zipfile.ZIP64_LIMIT, 1000, 100])
+@pytest.mark.parametrize("sizes", [[], [0], [5, 0, 7], [96, 100, 101], [953, 1000, 1001], [400] * 9])
+def test_the_size_is_known_before(monkeypatch: pytest.MonkeyPatch, limit: int, sizes: list[int]) -> None:
+    """A low limit stands for files and archives of more than 2 GB."""
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", limit)
+    entries = [entry(f"../.{n} \u00c4rger: vocals.flac", bytes(size)) for n, size in enumerate(sizes)]
+    assert archive_bytes(entries) == len(b"".join(zip_chunks(entries, MOMENT)))
+
+
+def test_the_size_of_many_entries_is_known_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 3)
+    entries = [entry(f"{n}.flac", b"a") for n in range(5)]
+    assert archive_bytes(entries) == len(b"".join(zip_chunks(entries, MOMENT)))

@@ -160,3 +160,45 @@ def test_only_a_client_may_name_files_and_their_names_may_be_any_bytes() -> None
     first, second = read_lines([content], "csv", has_paths=True)
     assert first.values == {"path": "caf\udce9.mp3", "engine": "unet"}
     assert second.error == "The line is not UTF-8."
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "track,upload_id,,\na,b,,\n",
+        "track,upload_id,,\na,b\n",
+        "track,upload_id\na,b,, ,\n",
+        "track;upload_id;;\na;b;;\n",
+        "Track,UPLOAD_ID\na,b\n",
+        "\ufeffTrack,Upload ID, \na,b,\n",
+        "track,,Upload-Id\na,,b\n",
+    ],
+)
+def test_tables_as_spreadsheets_write_them_are_read(content: str) -> None:
+    (line,) = read_lines([content.encode()], "csv")
+    assert line.error is None
+    assert line.values == {"track": "a", "source": {"upload_id": "b"}}
+
+
+@pytest.mark.parametrize("name", ["metadata.ISRC", "Metadata.ISRC", " METADATA. ISRC "])
+def test_members_of_groups_keep_their_case(name: str) -> None:
+    (line,) = read_lines([f"upload_id,{name}\nb,x\n".encode()], "csv")
+    assert (line.values or {})["metadata"] == {"ISRC": "x"}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("track,upload_id,\na,b,c\n", "3 columns, the header has 2"),
+        ("track,,upload_id\na,x,b\n", "column without a name"),
+        ("track,upload_id\na\n", "1 columns, the header has 2"),
+    ],
+)
+def test_values_that_belong_to_no_column_are_told(content: str, words: str) -> None:
+    (line,) = read_lines([content.encode()], "csv")
+    assert words in (line.error or "")
+
+
+def test_a_column_that_is_there_twice_in_another_case_is_refused() -> None:
+    with pytest.raises(ManifestInvalidError, match="twice"):
+        read_header("Track,track,upload_id")

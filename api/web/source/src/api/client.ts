@@ -2,7 +2,8 @@
 
 import { signal } from "@preact/signals";
 
-import { ERROR_WORDS, fieldError, unexpectedStatus } from "../words/errors";
+import { at } from "../base";
+import { ERROR_WORDS, fieldError, foreignAnswer } from "../words/errors";
 import { askForKey, key } from "./key";
 
 /** When the server stopped answering, in milliseconds since 1970; null while it answers. */
@@ -58,7 +59,7 @@ export async function postJson<T>(path: string, body?: unknown, headers: Record<
 
 async function send(path: string, init: RequestInit): Promise<Response> {
   try {
-    const response = await fetch(path, { ...init, headers: { ...authorization(), ...init.headers } });
+    const response = await fetch(at(path), { ...init, headers: { ...authorization(), ...init.headers } });
     noteAnswer();
     return response;
   } catch (error) {
@@ -79,11 +80,14 @@ function noteAnswer(): void {
   server.dispatchEvent(new Event("back"));
 }
 
+/** Whether the server answers at all. */
+export const answers = (): Promise<boolean> => fetch(at("/healthz")).then(() => true, () => false);
+
 async function checkUntilBack(): Promise<void> {
   awaySince.value = Date.now();
   while (awaySince.value !== null) {
     await new Promise((resolve) => window.setTimeout(resolve, CHECK_MILLISECONDS));
-    await fetch("/healthz").then(noteAnswer, () => undefined);
+    if (await answers()) noteAnswer();
   }
 }
 
@@ -106,5 +110,5 @@ export function readProblem(status: number, body: string, retryAfter: string | n
   } catch {
     // Not JSON.
   }
-  return new Problem(status, "unexpected", unexpectedStatus(status), seconds);
+  return new Problem(status, "unexpected", foreignAnswer(status), seconds);
 }

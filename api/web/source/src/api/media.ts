@@ -1,11 +1,12 @@
 // URLs for pictures and downloads, which the browser fetches by itself, without the API key.
 
+import { at } from "../base";
 import { request } from "./client";
 import { key } from "./key";
 
 /** Returns a URL that works without a key: the server's own or, if a key is in use, that of a copy in the browser. */
 export async function openAddress(url: string): Promise<string> {
-  if (!key.value) return url;
+  if (!key.value) return at(url);
   return URL.createObjectURL(await (await request(url)).blob());
 }
 

@@ -23,6 +23,7 @@ export interface BatchResource {
   priority: string;
   total: number;
   counts: CountsResource;
+  left_out: LeftOutResource[];
   audio_seconds: number;
   error: ItemErrorResource | null;
   rerun_checked: number | null;
@@ -162,6 +163,12 @@ export interface JobResource {
 }
 
 export type JobState = "queued" | "running" | "succeeded" | "failed" | "canceled";
+
+export interface LeftOutResource {
+  reason: string;
+  count: number;
+  examples: string[];
+}
 
 export interface OutputResource {
   name: string;

@@ -1,7 +1,8 @@
 // Uploads a file with progress. It uses XMLHttpRequest because fetch does not report upload progress.
 
+import { at } from "../base";
 import { ERROR_WORDS } from "../words/errors";
-import { authorization, noteNoAnswer, Problem, readProblem } from "./client";
+import { answers, authorization, noteNoAnswer, Problem, readProblem } from "./client";
 import { askForKey } from "./key";
 import type { Upload } from "./types";
 
@@ -20,7 +21,7 @@ export async function upload(file: File, onProgress: (fraction: number) => void,
 function send(file: File, onProgress: (fraction: number) => void, signal: AbortSignal): Promise<Upload> {
   return new Promise((resolve, reject) => {
     const xhr = new XMLHttpRequest();
-    xhr.open("POST", `/v1/uploads?filename=${encodeURIComponent(file.name)}`);
+    xhr.open("POST", at(`/v1/uploads?filename=${encodeURIComponent(file.name)}`));
     xhr.setRequestHeader("Content-Type", "application/octet-stream");
     for (const [name, value] of Object.entries(authorization())) xhr.setRequestHeader(name, value);
     xhr.upload.onprogress = (event) => event.lengthComputable && onProgress(event.loaded / event.total);
@@ -39,6 +40,5 @@ function send(file: File, onProgress: (fraction: number) => void, signal: AbortS
 async function explainFailure(file: File): Promise<Error> {
   const isThere = await file.slice(0, 1).arrayBuffer().then(() => true, () => false);
   if (!isThere) return new Error(ERROR_WORDS.fileGone);
-  const answers = await fetch("/healthz").then(() => true, () => false);
-  return answers ? new Problem(0, "broken", ERROR_WORDS.uploadBroken) : noteNoAnswer();
+  return (await answers()) ? new Problem(0, "broken", ERROR_WORDS.uploadBroken) : noteNoAnswer();
 }

@@ -2,7 +2,8 @@
 
 import { signal } from "@preact/signals";
 
-import { looksLikeAudio } from "./files";
+import { loadAudioNames, mayBeAudio } from "./audio_names";
+import { leftOut } from "./uploads";
 
 /** Whether files are being dragged over the page. */
 export const hovering = signal(false);
@@ -28,24 +29,32 @@ export function takeDrops(onFiles: (files: Iterable<File>) => void, stop: AbortS
   });
 }
 
-/** Returns the dropped files, and the songs in dropped folders at any depth, sorted by name. */
+/** Returns the dropped files, and those in dropped folders that may be songs, sorted by name. Says which are left out. */
 async function filesIn(data: DataTransfer): Promise<File[]> {
   // Both must be read now: after the event they are gone.
   const files = [...data.files];
   const entries = [...data.items].map((item) => item.webkitGetAsEntry()).filter((entry) => entry !== null);
+  leftOut.value = [];
   if (!entries.some((entry) => entry.isDirectory)) return files;
-  const found = (await Promise.all(entries.map(filesOf))).flat();
-  const songs = found.filter(({ isLoose, file }) => isLoose || looksLikeAudio(file));
-  // If there is no song, each file is refused with a message, which is better than silence.
-  return (songs.length ? songs : found).map(({ file }) => file);
+  const [names, found] = await Promise.all([loadAudioNames(), Promise.all(entries.map((entry) => filesOf(entry)))]);
+  const isTaken = ({ path, isLoose }: Found) => isLoose || !names || mayBeAudio(path, names);
+  leftOut.value = found.flat().filter((file) => !isTaken(file)).map(({ path }) => path);
+  return found.flat().filter(isTaken).map(({ file }) => file);
+}
 
-  async function filesOf(entry: FileSystemEntry): Promise<{ isLoose: boolean; file: File }[]> {
-    const isLoose = entries.includes(entry);
-    if (isFile(entry)) return [{ isLoose, file: await new Promise<File>((resolve, reject) => entry.file(resolve, reject)) }];
-    const inside = (await listFolder(entry as FileSystemDirectoryEntry)).filter(({ name }) => !name.startsWith("."));
-    inside.sort((a, b) => a.name.localeCompare(b.name, undefined, { numeric: true }));
-    return (await Promise.all(inside.map(filesOf))).flat();
-  }
+/** A dropped file; a loose one was not in a folder. */
+interface Found {
+  path: string;
+  isLoose: boolean;
+  file: File;
+}
+
+async function filesOf(entry: FileSystemEntry, folder = ""): Promise<Found[]> {
+  const path = folder + entry.name;
+  if (isFile(entry)) return [{ path, isLoose: !folder, file: await new Promise<File>((resolve, reject) => entry.file(resolve, reject)) }];
+  const inside = await listFolder(entry as FileSystemDirectoryEntry);
+  inside.sort((a, b) => a.name.localeCompare(b.name, undefined, { numeric: true }));
+  return (await Promise.all(inside.map((inner) => filesOf(inner, `${path}/`)))).flat();
 }
 
 function isFile(entry: FileSystemEntry): entry is FileSystemFileEntry {

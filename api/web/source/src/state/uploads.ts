@@ -8,7 +8,6 @@ import { upload } from "../api/upload";
 import { tooLarge, UPLOAD_WORDS } from "../words/home";
 import { engines } from "./engines";
 import { putJob } from "./library";
-import { looksLikeAudio } from "./files";
 import { chooseExcerpt, requestFields } from "./options";
 
 const AT_ONCE = 2;
@@ -22,6 +21,9 @@ export interface PendingUpload {
   readonly fraction: number;
   readonly message: string | null;
 }
+
+/** The paths of files in dropped folders that were not taken, of the last drop. */
+export const leftOut = signal<readonly string[]>([]);
 
 export const uploads = signal<readonly PendingUpload[]>([]);
 
@@ -71,7 +73,6 @@ function refusalOf(file: File): string | null {
   if (file.size === 0) return UPLOAD_WORDS.empty;
   const limit = engines.value?.max_upload_bytes;
   if (limit && file.size > limit) return tooLarge(file.size, limit);
-  if (!looksLikeAudio(file)) return UPLOAD_WORDS.notAudio;
   return null;
 }
 

@@ -2,9 +2,10 @@
 
 import { useEffect } from "preact/hooks";
 
+import { at } from "../base";
 import { awaySince } from "../api/client";
 import { forgetKey, key } from "../api/key";
-import { followLink, go, isHome, openBatch, openJob } from "../routes";
+import { followLink, go, HOME_PATH, isHome, openBatch, openJob } from "../routes";
 import { hovering, takeDrops } from "../state/dropping";
 import { fault } from "../state/library";
 import { Batches } from "./batches/batches";
@@ -28,7 +29,7 @@ export function Page() {
   useEffect(() => {
     const stop = new AbortController();
     const receive = (files: Iterable<File>) => {
-      go("/");
+      go(HOME_PATH);
       uploadFiles(files);
     };
     takeDrops(receive, stop.signal);
@@ -37,13 +38,13 @@ export function Page() {
   return (
     <div class={atHome ? "shell at-home" : "shell at-job"}>
       <header class="top">
-        <a class="brand" href="/" onClick={followLink}>
-          <img src="/static/icon.svg" alt="" width="28" height="28" />
+        <a class="brand" href={HOME_PATH} onClick={followLink}>
+          <img src={at("/static/icon.svg")} alt="" width="28" height="28" />
           {PAGE_WORDS.name}
         </a>
         <nav aria-label={PAGE_WORDS.navigation} class="button-row">
           {!atHome && (
-            <a class="button small" href="/" onClick={followLink}>
+            <a class="button small" href={HOME_PATH} onClick={followLink}>
               <Icon name="plus" /> {PAGE_WORDS.newSong}
             </a>
           )}
@@ -52,7 +53,7 @@ export function Page() {
               <Icon name="key" /> {PAGE_WORDS.forgetKey}
             </button>
           )}
-          <a class="quiet-link" href="/docs">
+          <a class="quiet-link" href={at("/docs")}>
             {PAGE_WORDS.api}
           </a>
         </nav>

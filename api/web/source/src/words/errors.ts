@@ -2,14 +2,28 @@
 
 export const ERROR_WORDS = {
   unreachable: "The server does not answer. It may be restarting.",
-  uploadBroken: "The connection was lost during the upload.",
+  uploadBroken:
+    "The connection was lost during the upload. A proxy in front of the server may limit its size.",
   fileGone: "This file can no longer be read. It was moved or changed.",
   uploadCanceled: "The upload was canceled.",
   undecodable: "The browser does not decode this format.",
   tooLongToDecode: "The file is too long to be decoded whole, and its format cannot be cut into segments.",
 };
 
-export const unexpectedStatus = (status: number) => `The server answered with ${status}.`;
+/** Describes an answer that is not stemqueue's own: it comes from a proxy in front of it, or from another server. */
+export function foreignAnswer(status: number): string {
+  const words = FOREIGN_WORDS[status] ?? "A proxy in front of the server answered.";
+  return `${words} (HTTP ${status})`;
+}
+
+const UNREACHED = "A proxy in front of the server cannot reach it. Try again.";
+
+const FOREIGN_WORDS: Record<number, string> = {
+  413: "The file is larger than a proxy in front of the server allows.",
+  502: UNREACHED,
+  503: UNREACHED,
+  504: "The server did not answer a proxy in front of it in time. Try again.",
+};
 
 /** Describes what is wrong with a field of a request. */
 export function fieldError({ field, message }: { field?: string; message?: string }): string {

@@ -2,7 +2,7 @@
 
 import type { Engines, Preset } from "../api/types";
 import audioFormats from "../audio_formats.json";
-import { formatBytes, formatPercent, formatSpan } from "./numbers";
+import { formatBytes, formatPercent, formatSpan, plural } from "./numbers";
 
 export const HOME_WORDS = {
   title: "Separate a song",
@@ -52,8 +52,13 @@ export const UPLOAD_WORDS = {
   checking: "Checking",
   retry: "Try again",
   empty: "This file is empty.",
-  notAudio: "This does not look like audio. Choose a song, or a video with sound.",
 };
+
+/** Says which files of dropped folders are not uploaded; a few are named. */
+export function leftOutWords(paths: readonly string[]): string {
+  const more = paths.length > 5 ? ", …" : ".";
+  return `${plural(paths.length, "file")} left out, not audio by name: ${paths.slice(0, 5).join(", ")}${more} Drop one alone to upload it.`;
+}
 
 export const uploadLabel = (name: string) => `Upload of ${name}`;
 export const dismissLabel = (name: string) => `Dismiss ${name}`;

@@ -54,8 +54,12 @@ export const STAGES: readonly (readonly [name: string, words: string])[] = [
   ["upload", "Storing the stems"],
 ];
 
+/** Why a job does not go on while the storage is away. */
+const WAITING_WORDS = "Waiting for the server's storage";
+
 /** Describes how far a job is, in one line. */
 export function progressWords(job: Job): string {
+  if (job.waiting_for === "storage") return WAITING_WORDS;
   if (job.state === "queued") {
     if (job.attempt > 0) return "Waiting for a retry";
     return job.queue_position ? `Number ${formatCount(job.queue_position)} in the queue` : STATE_WORDS.queued;

@@ -14,6 +14,7 @@ export const PLAYER_WORDS = {
   compare: "Compare with the original song (o)",
   stemsForOriginal: "This browser cannot play the original's format, so you hear all stems together, which sound the same.",
   originalUnplayable: "This browser cannot play the original's format.",
+  soundOff: "The browser keeps the sound off.",
 };
 
 /** Adds a keyboard shortcut to a tooltip. */

@@ -3,6 +3,7 @@
 
 import { signal } from "@preact/signals";
 
+import { PLAYER_WORDS } from "../../words/studio";
 import type { Track } from "./track";
 
 /** The length of a piece. Shorter pieces cost work; longer ones delay changes of the loop. */
@@ -19,6 +20,9 @@ const LEAD_SECONDS = 0.1;
 
 /** Fades this short keep starts and stops from clicking. */
 const FADE_SECONDS = 0.01;
+
+/** How long the browser may take to start the sound, before the play button says that it did not. */
+const RESUME_SECONDS = 3;
 
 const SHORTEST_WAIT_SECONDS = 0.02;
 
@@ -44,6 +48,8 @@ export class Transport {
   private pieces: Piece[] = [];
   private head = 0;
   private run = 0;
+  /** Whether the sound of the present run has started. */
+  private started = false;
 
   constructor(
     readonly context: AudioContext,
@@ -51,6 +57,10 @@ export class Transport {
   ) {
     this.master = context.createGain();
     this.master.connect(context.destination);
+    // The browser stops the sound by itself, for example during a call, or when the loudspeaker is unplugged.
+    context.addEventListener("statechange", () => {
+      if (this.started && context.state !== "running") this.pause();
+    });
   }
 
   /** Returns which of the song's samples leaves the speakers now. */
@@ -113,6 +123,7 @@ export class Transport {
 
   private silence(): void {
     this.run++;
+    this.started = false;
     this.waiting.value = false;
     this.pieces = [];
     const now = this.context.currentTime;
@@ -123,7 +134,12 @@ export class Transport {
 
   private async keepPlaying(run: number): Promise<void> {
     try {
-      await this.context.resume();
+      if (!(await this.resume())) {
+        if (run === this.run) throw new Error(PLAYER_WORDS.soundOff);
+        return;
+      }
+      if (run !== this.run) return;
+      this.started = true;
       for (let next = this.pieceAt(this.head); next; next = this.pieceAt(this.after(next))) {
         if (!(await this.playPiece(next, run))) return;
       }
@@ -134,6 +150,13 @@ export class Transport {
     }
     if (run !== this.run) return;
     this.pause();
+  }
+
+  /** Starts the context; returns false if the browser keeps it silent, which the promise of `resume` never tells. */
+  private async resume(): Promise<boolean> {
+    const late = new Promise<void>((resolve) => window.setTimeout(resolve, 1000 * RESUME_SECONDS));
+    await Promise.race([this.context.resume(), late]);
+    return this.context.state === "running";
   }
 
   /** Schedules a piece as soon as its samples are decoded; returns false if playback was stopped meanwhile. */

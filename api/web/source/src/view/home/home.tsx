@@ -48,7 +48,7 @@ function DropZone() {
       <p class="drop-words">{over ? HOME_WORDS.release : HOME_WORDS.drop}</p>
       <label class="button primary">
         {HOME_WORDS.choose}
-        <input class="unseen" type="file" multiple accept="audio/*,video/*" onChange={choose} />
+        <input class="unseen" type="file" multiple onChange={choose} />
       </label>
       <p class="quiet">
         {acceptedWords(limits)}

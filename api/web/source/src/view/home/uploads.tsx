@@ -2,8 +2,8 @@
 
 import { useEffect } from "preact/hooks";
 
-import { dismiss, tryAgain, uploads, type PendingUpload } from "../../state/uploads";
-import { cancelUploadLabel, dismissLabel, UPLOAD_WORDS, uploadLabel, uploadProgress } from "../../words/home";
+import { dismiss, leftOut, tryAgain, uploads, type PendingUpload } from "../../state/uploads";
+import { cancelUploadLabel, dismissLabel, leftOutWords, UPLOAD_WORDS, uploadLabel, uploadProgress } from "../../words/home";
 import { Icon } from "../icons";
 
 export function Uploads() {
@@ -14,10 +14,11 @@ export function Uploads() {
     window.addEventListener("beforeunload", warn);
     return () => window.removeEventListener("beforeunload", warn);
   }, [busy]);
-  if (uploads.value.length === 0) return null;
+  if (uploads.value.length === 0 && leftOut.value.length === 0) return null;
   return (
     <section class="uploads" aria-labelledby="uploads-title">
       <h2 id="uploads-title">{busy || uploads.value.some((s) => s.stage === "submitting") ? UPLOAD_WORDS.uploading : UPLOAD_WORDS.failed}</h2>
+      {leftOut.value.length > 0 && <p class="upload-note" role="status">{leftOutWords(leftOut.value)}</p>}
       <ul>
         {uploads.value.map((upload) => (
           <UploadRow key={upload.id} upload={upload} />

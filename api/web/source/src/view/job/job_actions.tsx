@@ -5,7 +5,7 @@ import { useSignal } from "@preact/signals";
 import { postJson, request } from "../../api/client";
 import { download } from "../../api/media";
 import { isActive, type Job } from "../../api/types";
-import { go, jobPath } from "../../routes";
+import { go, HOME_PATH, jobPath } from "../../routes";
 import { engines } from "../../state/engines";
 import { putJob, removeJob } from "../../state/library";
 import { submit } from "../../state/uploads";
@@ -24,7 +24,7 @@ export function JobActions({ job }: { job: Job }) {
     run(async () => {
       await request(path, { method: "DELETE" });
       removeJob(job.id);
-      go("/");
+      go(HOME_PATH);
     });
   return (
     <div class="job-actions">

@@ -6,7 +6,7 @@ import { useEffect, useMemo } from "preact/hooks";
 import { Problem } from "../../api/client";
 import { isActive, type Job } from "../../api/types";
 import { watchJob } from "../../api/watch";
-import { followLink } from "../../routes";
+import { followLink, HOME_PATH } from "../../routes";
 import { keepInAddress } from "../../state/address";
 import { engineTitle } from "../../state/engines";
 import { jobs, putJob } from "../../state/library";
@@ -88,7 +88,7 @@ function Absent({ problem }: { problem: Problem | null }) {
 
 function BackLink() {
   return (
-    <a class="back" href="/" onClick={followLink}>
+    <a class="back" href={HOME_PATH} onClick={followLink}>
       <Icon name="back" /> {JOB_WORDS.back}
     </a>
   );

@@ -12,9 +12,10 @@ export function Progress({ job }: { job: Job }) {
       <Parting apart={running ? job.progress : 0} />
       <h2 id="progress-title">{running ? JOB_WORDS.running : JOB_WORDS.queued}</h2>
       <p class="progress-words" role="status">
-        {running ? formatPercent(job.progress) : progressWords(job)}
+        {running && !job.waiting_for ? formatPercent(job.progress) : progressWords(job)}
         <span class="quiet"> {timeLeftWords(job)}</span>
       </p>
+      {job.waiting_because && <p class="quiet">{job.waiting_because}</p>}
       <progress class="big" max={1} value={running ? job.progress : 0} aria-label={JOB_WORDS.progressLabel} />
       <Stages stage={running ? job.stage : null} />
       {job.attempt > 1 && <p class="quiet">{attemptWords(job.attempt)}</p>}

@@ -4,6 +4,7 @@ import type { Signal } from "@preact/signals";
 import { useCallback, useEffect, useState } from "preact/hooks";
 
 import { closeAddress, closeLater, openAddress } from "../../api/media";
+import { at } from "../../base";
 import type { Picture } from "../../api/types";
 import type { Span, Studio } from "../../state/studio";
 import { formatFrequency } from "../../words/numbers";
@@ -57,7 +58,7 @@ function FigureLink({ figure }: { figure: Picture }) {
     });
   };
   return (
-    <a class="figure-link" href={figure.url} target="_blank" rel="noopener" onClick={open}>
+    <a class="figure-link" href={at(figure.url)} target="_blank" rel="noopener" onClick={open}>
       {SPECTROGRAM_WORDS.open}
     </a>
   );
