@@ -83,7 +83,7 @@ class MdxNetwork:
 
 
 def check_parameters(parameters: object) -> None:
-    """Raise ValueError or TypeError, with a reason, unless these are the parameters of an MDX-Net that can be run here."""
+    """Raise ValueError or TypeError, with a reason, unless these are possible parameters of an MDX-Net."""
     if not isinstance(parameters, dict):
         raise TypeError("the parameters must be a JSON object")
     for name in ("n_fft", "hop_length", "dim_f", "dim_t"):
