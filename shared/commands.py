@@ -1,4 +1,4 @@
-"""Where `stemqueue-separate` and `stemqueue-admin` begin: a plain install lacks what they need, and then they say so.
+"""Where the commands begin that a plain install lacks packages for; then they say so.
 
 Uses the standard library only.
 """
@@ -19,6 +19,11 @@ def separate() -> None:
 def admin() -> None:
     """Run `stemqueue-admin`."""
     _run("stemqueue-admin", "shared.maintenance.admin_command", extra="api")
+
+
+def models() -> None:
+    """Run `stemqueue-models`."""
+    _run("stemqueue-models", "worker.model_setup.catalog.command", extra="models")
 
 
 def _run(name: str, module: str, *, extra: str) -> None:

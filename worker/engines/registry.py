@@ -81,6 +81,16 @@ def _networks(model_folder: Path | None) -> Iterator[RegisteredEngine]:
             yield RegisteredEngine(description, partial(family.create, model_folder=folder))
 
 
+def describe_folder(folder: Path) -> EngineDescription:
+    """Return the description of the engine in a model folder. Raises EngineUnavailableError if it cannot run here."""
+    return _family_of(folder).describe(folder)
+
+
+def engine_in_folder(folder: Path) -> SeparationEngine:
+    """Return the engine in a model folder, with its default preset. Raises EngineUnavailableError."""
+    return _family_of(folder).create(None, {}, model_folder=folder)
+
+
 def _family_of(folder: Path) -> ModelFamily:
     name = read_document(folder)["family"]
     if not isinstance(name, str) or name not in FAMILIES:
