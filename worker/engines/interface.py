@@ -81,8 +81,8 @@ class EngineDescription:
     `version` changes whenever the same input gives different stems. `context_seconds` is how far around an excerpt
     the engine reads, to separate the excerpt as it would within the song. `passes` is how often it reads the source.
     `precision` is the numeric format in which it computes on this machine; stems of one version differ slightly
-    between precisions. `real_time_factor` is how many seconds of stereo it separates in one second on this machine, with
-    one or two processors. `memory_bytes` is what it allocates at most for a stereo track of four minutes at 44.1 kHz.
+    between precisions. `real_time_factor` is how many seconds of stereo it separates in one second on this machine,
+    with one or two processors. `memory_bytes` is what it allocates at most for four minutes of stereo at 44.1 kHz.
 
     `author` and `licence` tell whose it is and under which licence, in the author's words, which stand at
     `licence_source`. `scores_from` names the songs of the presets' scores.

@@ -32,7 +32,7 @@ BUILDERS: Mapping[str, tuple[str, str]] = {
 """For each family the function that builds its models. Such a module imports onnx, which takes a second."""
 
 AskLicence = Callable[[str, str, str | None], None]
-"""Has the user accept the licence of a model: its title, the words, and where they stand. Raises ModelSetupError if not."""
+"""Has the user accept a licence: the model's title, the words, and where they stand. Raises ModelSetupError if not."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ def add_known_model(
 ) -> Added:
     """Add a model of the table to MODEL_FOLDER, from its addresses or from files that were brought by hand.
 
-    Raises ModelSetupError with one sentence, OSError if MODEL_FOLDER cannot be written; then nothing has changed, except
-    that a broken download can be continued.
+    Raises ModelSetupError with one sentence, OSError if MODEL_FOLDER cannot be written; then nothing has changed,
+    except that a broken download can be continued.
     """
     if model.must_accept:
         ask(model.title, model.licence, model.licence_source)
@@ -127,7 +127,7 @@ def _builder(family: str) -> Callable[..., Any]:
         return cast(Callable[..., Any], getattr(importlib.import_module(module), function))
     except ModuleNotFoundError as error:
         raise ModelSetupError(
-            f"Building needs the package {error.name}, which the extra 'models' installs: pip install 'stemqueue[models]'."
+            f"Building needs the package {error.name}; the extra 'models' brings it: pip install 'stemqueue[models]'."
         ) from error
 
 

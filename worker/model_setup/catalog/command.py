@@ -201,9 +201,9 @@ def _print_sound(name: str, found: SoundCheck) -> bool | None:
         click.echo(f"{name} has no stem that the excerpt knows, so its sound cannot be judged.")
     elif found.has_passed:
         click.echo(
-            f"Each stem is at least {LOWEST_GAIN_DB:g} dB better than the mixture, which random or mixed-up weights never "
-            "reach. More cannot be said: the excerpt is synthesised, and only unet has been run here with its publisher's "
-            "weights."
+            f"Each stem is at least {LOWEST_GAIN_DB:g} dB better than the mixture, which random weights and "
+            "swapped stems never reach. More cannot be said: the excerpt is synthesised, and of the networks only unet has been run "
+            "here with its publisher's weights."
         )
     return found.has_passed
 

@@ -32,8 +32,8 @@ class Checked:
         if self.by == "sha256":
             return None
         return (
-            f"No SHA-256 of {self.path.name} could be confirmed; the MD5 of its last {TAIL_BYTES:,} bytes is the published "
-            f"one. The SHA-256 seen is {self.sha256}."
+            f"No SHA-256 of {self.path.name} could be confirmed; the MD5 of its last {TAIL_BYTES:,} bytes is the "
+            f"published one. The SHA-256 seen is {self.sha256}."
         )
 
 

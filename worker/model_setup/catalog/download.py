@@ -63,7 +63,7 @@ def download(
             start = _start_of(response, have, size_bytes)
             with part.open("r+b" if start else "wb") as file:
                 file.seek(start)
-                _copy(response, file, start, size_bytes, on_bytes, slowest_seconds)
+                _copy(response, file, (start, size_bytes), on_bytes, slowest_seconds)
     except urllib.error.HTTPError as error:
         with error:
             if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
@@ -100,14 +100,16 @@ def _start_of(response: http.client.HTTPResponse, have: int, size_bytes: int) ->
 def _copy(
     response: http.client.HTTPResponse,
     file: IO[bytes],
-    start: int,
-    size_bytes: int,
+    sizes: tuple[int, int],
     on_bytes: OnBytes,
     slowest_seconds: float,
 ) -> None:
+    """Write an answer from the first of two sizes on until the file has the second. Raises DownloadError."""
+    start, size_bytes = sizes
     have, counted, since = start, start, time.monotonic()
     while block := response.read1(BLOCK_BYTES):
         if have + len(block) > size_bytes:
+            file.truncate(0)
             raise DownloadError(f"it sent more than {size_bytes:,} bytes")
         file.write(block)
         have += len(block)
@@ -126,7 +128,7 @@ class _SafeRedirects(urllib.request.HTTPRedirectHandler):
     max_redirections = MAX_REDIRECTS
     max_repeats = 2
 
-    def redirect_request(
+    def redirect_request(  # noqa: PLR0917 - as in the standard library
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
     ) -> urllib.request.Request | None:
         target = urljoin(req.full_url, newurl)

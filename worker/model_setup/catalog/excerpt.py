@@ -1,15 +1,18 @@
 """A synthesised excerpt with known stems, for `check --sound`. Nobody's song, so that it may be shipped.
 
-It has what networks look for: a voice with formants, vibrato and breaths between its phrases, drums, a bass, and chords.
+It has what networks look for: a voice with formants, vibrato and rests between its phrases, drums, a bass, and chords.
 It is no music, and figures for it are not comparable with those for songs.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.signal import lfilter
 
 from worker.engines.interface import FloatArray
+
+Signal = NDArray[np.float64]
 
 SAMPLE_RATE_HZ = 44_100
 SECONDS = 16
@@ -55,12 +58,12 @@ def make_excerpt() -> Excerpt:
             "vocals": _to_stereo(_voice(t, rng), 0.0, 0.20),
             "drums": _to_stereo(_drums(t, rng), 0.1, 0.16),
             "bass": _to_stereo(_bass(t), 0.0, 0.14),
-            "other": _to_stereo(_chords(t, 1.0), -0.5, 0.09) + _to_stereo(_chords(t, 1.004), 0.5, 0.09),
+            "other": np.add(_to_stereo(_chords(t, 1.0), -0.5, 0.09), _to_stereo(_chords(t, 1.004), 0.5, 0.09)),
         }
     )
 
 
-def _voice(t: FloatArray, rng: np.random.Generator) -> FloatArray:
+def _voice(t: Signal, rng: np.random.Generator) -> Signal:
     """Return pulses of a gliding pitch through the formants of a vowel for each note, with breath noise."""
     note = (t / (2 * BEAT_SECONDS)).astype(int)
     pitch = np.array(MELODY_HZ)[note % len(MELODY_HZ)]
@@ -77,10 +80,10 @@ def _voice(t: FloatArray, rng: np.random.Generator) -> FloatArray:
             filtered = lfilter([1 - radius], [1, -2 * radius * np.cos(angle), radius**2], filtered)
         y += filtered * _smooth(note % len(FORMANTS_HZ) == number)
     # Three notes, then a rest.
-    return y * _smooth(note % 4 != 3)
+    return np.asarray(y * _smooth(note % 4 != 3))
 
 
-def _drums(t: FloatArray, rng: np.random.Generator) -> FloatArray:
+def _drums(t: Signal, rng: np.random.Generator) -> Signal:
     noise = rng.standard_normal(len(t))
     hiss = np.diff(noise, prepend=0.0)
     beat = t % BEAT_SECONDS
@@ -88,18 +91,18 @@ def _drums(t: FloatArray, rng: np.random.Generator) -> FloatArray:
     kick = np.sin(2 * np.pi * (55 * beat + 6 * (1 - np.exp(-beat / 0.03)))) * np.exp(-beat / 0.12) * is_even
     snare = (noise + 2 * np.sin(2 * np.pi * 190 * beat)) * np.exp(-beat / 0.07) * ~is_even
     hat = hiss * np.exp(-(t % (BEAT_SECONDS / 2)) / 0.02)
-    y: FloatArray = 1.5 * kick + 0.4 * snare + 0.25 * hat
+    y: Signal = 1.5 * kick + 0.4 * snare + 0.25 * hat
     return y
 
 
-def _bass(t: FloatArray) -> FloatArray:
+def _bass(t: Signal) -> Signal:
     root = np.array([chord[0] / 4 for chord in CHORDS_HZ])[(t / (4 * BEAT_SECONDS)).astype(int) % len(CHORDS_HZ)]
     phase = np.cumsum(root) / SAMPLE_RATE_HZ
     y = sum(np.sin(2 * np.pi * n * phase) / n**1.5 for n in range(1, 7))
     return np.asarray(y * (0.3 + 0.7 * np.exp(-(t % BEAT_SECONDS) / 0.25)))
 
 
-def _chords(t: FloatArray, detune: float) -> FloatArray:
+def _chords(t: Signal, detune: float) -> Signal:
     number = (t / (4 * BEAT_SECONDS)).astype(int) % len(CHORDS_HZ)
     y = np.zeros(len(t))
     for voice in range(3):
@@ -109,13 +112,13 @@ def _chords(t: FloatArray, detune: float) -> FloatArray:
     return y
 
 
-def _smooth(switch: FloatArray) -> FloatArray:
+def _smooth(switch: NDArray[np.bool_]) -> Signal:
     """Return a switch that takes 20 ms."""
     n = int(0.02 * SAMPLE_RATE_HZ)
     return np.asarray(np.convolve(switch.astype(float), np.hanning(n) / np.hanning(n).sum(), mode="same"))
 
 
-def _to_stereo(y: FloatArray, pan: float, level: float) -> FloatArray:
+def _to_stereo(y: Signal, pan: float, level: float) -> FloatArray:
     """Return a sound at an RMS level, somewhere between left (-1) and right (1)."""
     y = level * y / np.sqrt(np.mean(np.square(y)))
     return np.stack([(1 - pan) * y, (1 + pan) * y]).astype(np.float32)

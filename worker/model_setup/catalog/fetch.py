@@ -18,7 +18,7 @@ from worker.model_setup.catalog.known_models import Edition, KnownModel, Publish
 from worker.model_setup.errors import ModelSetupError
 
 ROOM = 4.0
-"""How much of the disk must be free, as a multiple of the files: they may be in half precision, and what is built is not."""
+"""How much of the disk must be free, as a multiple of the files: what is built of half precision is in single."""
 
 MAX_FILE_BYTES = 1_000_000_000
 """The largest file that is taken by hand."""

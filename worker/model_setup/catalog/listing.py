@@ -34,6 +34,7 @@ class Line:
     title: str
     family: str
     author: str
+    summary: str
     stems: tuple[str, ...]
     size_bytes: int | None
     scores: Mapping[str, float]
@@ -77,30 +78,37 @@ def print_table(lines: list[Line], console: Console) -> None:
             "" if line.peak_bytes is None else f"{line.peak_bytes / 1e6:.0f} MB",
         )
     console.print(table)
+    console.print()
     for line in lines:
         _print_more(line, console)
-    known = [line.name for line in lines if not line.run_with_published_weights]
-    if known:
-        console.print(f"\n{', '.join(known)}: {NOT_RUN}.", soft_wrap=True, highlight=False)
-    console.print(
-        "vocals: published SDR in dB. a minute takes: processor seconds for a minute of song; `here` where set-up "
-        "measured them on this machine. Add one: stemqueue-models add NAME",
-        soft_wrap=True,
-        highlight=False,
+    licences: dict[str, list[str]] = {}
+    for line in lines:
+        licences.setdefault(f"{line.licence} {line.licence_source}".strip(), []).append(line.name)
+    for licence, names in licences.items():
+        if licence:
+            _say(f"\nLicence of {', '.join(names)}: {licence}", console)
+    not_run = [line.name for line in lines if not line.run_with_published_weights]
+    if not_run:
+        _say(f"\n{', '.join(not_run)}: {NOT_RUN}.", console)
+    _say(
+        "\nColumns. here: whether it is in MODEL_FOLDER. vocals: published SDR. a minute takes: processor seconds for a "
+        "minute of song; `here` where set-up measured them on this machine. memory: of the process, at the peak.\n"
+        "Add one: stemqueue-models add NAME",
+        console,
     )
 
 
 def _print_more(line: Line, console: Console) -> None:
-    def say(text: str) -> None:
-        console.print(f"  {text}", soft_wrap=True, highlight=False, markup=False)
-
-    console.print(f"\n{line.name}: {line.title}, {line.author or 'author not known'}", highlight=False, markup=False)
+    _say(f"{line.name}: {line.title}{f', {line.author}' if line.author else ''}. {line.summary}", console)
     if line.problem:
-        say(line.problem)
+        _say(f"  {line.problem}", console)
     if line.scores:
         values = ", ".join(f"{name.removesuffix('_sdr_db')} {value:.2f}" for name, value in line.scores.items())
-        say(f"Published SDR: {values} dB on {line.scores_from or 'the songs that its README names'}.")
-    say(f"Licence: {line.licence} {line.licence_source}".rstrip())
+        _say(f"  Published SDR: {values} dB on {line.scores_from or 'the songs that its README names'}.", console)
+
+
+def _say(text: str, console: Console) -> None:
+    console.print(text, soft_wrap=True, highlight=False, markup=False)
 
 
 def _known_line(model: KnownModel, folder: Path) -> Line:
@@ -110,6 +118,7 @@ def _known_line(model: KnownModel, folder: Path) -> Line:
         title=model.title,
         family=model.family,
         author=model.author,
+        summary=model.summary,
         stems=model.stems,
         size_bytes=model.editions[0].size_bytes,
         scores=model.scores,
@@ -134,6 +143,7 @@ def _other_line(name: str, folder: Path) -> Line:
         title=description.title if description else name,
         family=_family(folder / name),
         author=description.author if description else "",
+        summary=description.summary if description else "",
         stems=description.stems if description else (),
         size_bytes=None,
         scores=description.presets[0].scores if description else {},
