@@ -71,7 +71,9 @@ class _Builder:
         x = self._block(x, channels, bins)
         for skip in reversed(skips):
             weight = self._weight(channels, channels - growth, 2, 2, fan=channels)
-            x = self._node("ConvTranspose", x, weight, self._bias(channels - growth), kernel_shape=[2, 2], strides=[2, 2])
+            x = self._node(
+                "ConvTranspose", x, weight, self._bias(channels - growth), kernel_shape=[2, 2], strides=[2, 2]
+            )
             x = self._node("Mul", self._node("Relu", x), skip)
             channels, bins = channels - growth, bins * 2
             x = self._block(x, channels, bins)

@@ -80,4 +80,4 @@ def _stems(stem: object) -> tuple[tuple[str, str], str]:
     name = OTHER_NAMES.get(stem, stem)
     if name in STEMS:
         return STEMS, name
-    return (name, "other"), name
+    return (name, "other" if name != "other" else "rest"), name

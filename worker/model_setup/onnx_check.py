@@ -7,7 +7,7 @@ hold a graph of its own, or make its output much larger than its inputs. The siz
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import onnx
@@ -40,7 +40,12 @@ MAX_DIMENSIONS = 8
 OPSETS = range(7, 29)
 HIGHEST_IR_VERSION = 14
 
-ELEMENT_BYTES = {TensorProto.FLOAT: 4, TensorProto.FLOAT16: 2, TensorProto.INT64: 8, TensorProto.INT32: 4}
+ELEMENT_BYTES: Mapping[int, int] = {
+    TensorProto.FLOAT: 4,
+    TensorProto.FLOAT16: 2,
+    TensorProto.INT64: 8,
+    TensorProto.INT32: 4,
+}
 """The types that weights may have, and the bytes of an element."""
 
 PLAIN_ATTRIBUTES = frozenset({AttributeProto.FLOAT, AttributeProto.INT, AttributeProto.INTS, AttributeProto.FLOATS})
@@ -78,7 +83,7 @@ def _checked(data: bytes, shape: Sequence[int]) -> bytes:
         _check_tensor(tensor)
     _fix_shapes(graph, shape)
     _check_inferred_shapes(model, shape)
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())
 
 
 def _parse(data: bytes) -> onnx.ModelProto:

@@ -42,7 +42,10 @@ class Measured:
 
 
 def measure_engine(engine: SeparationEngine, *, seconds: float = SECONDS) -> Measured:
-    """Let an engine separate some seconds of noise, and measure it. Raises ModelSetupError if the stems are not finite."""
+    """Let an engine separate some seconds of noise, and measure it.
+
+    Raises ModelSetupError if the stems are not finite.
+    """
     noise, threads = _Noise(round(seconds * _Noise.sample_rate_hz)), min(2, os.cpu_count() or 1)
     give_memory_back()
     reset_peak_memory()
