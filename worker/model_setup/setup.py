@@ -13,8 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from worker.engines.errors import EngineUnavailableError
-from worker.engines.unet.machine import describe_machine
-from worker.engines.unet.model_manifest import ModelManifest, read_manifest, sha256_of, verify_files, write_manifest
+from worker.engines.machine import describe_machine
+from worker.engines.model_folder import sha256_of, verify_files
+from worker.engines.unet.model_manifest import ModelManifest, read_manifest, write_manifest
 from worker.engines.unet.network import RUNTIMES
 from worker.model_setup import spleeter
 from worker.model_setup.speed import measure_real_time_factor
@@ -69,7 +70,7 @@ def _is_current(folder: Path, precision: str) -> bool:
     """Return whether the folder holds, undamaged, what `build_model` would make with this requested precision."""
     try:
         found = read_manifest(folder)
-        verify_files(folder, found)
+        verify_files(folder, found.files)
         expected = spleeter.make_manifest(
             files=found.files,
             requested_precision=precision,

@@ -8,10 +8,10 @@ from typing import Any
 
 from worker.engines.errors import EngineError, InvalidParameterError
 from worker.engines.interface import AudioSource, EngineDescription, FloatArray, Preset, Progress
+from worker.engines.rates import SETTLING_SECONDS
 from worker.engines.unet.chunk_grid import ChunkGrid
 from worker.engines.unet.model_manifest import ModelManifest, read_manifest
 from worker.engines.unet.network import Model, check_machine, load_model
-from worker.engines.unet.rates import SETTLING_SECONDS
 from worker.engines.unet.separation import Separation
 
 DEFAULT_PRESET = "standard"

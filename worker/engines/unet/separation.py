@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from worker.engines.interface import AudioSource, FloatArray, Progress
+from worker.engines.rates import SETTLING_SECONDS, ModelRateReader, RatePair, SourceRateWriter
 from worker.engines.unet.chunk_grid import ChunkGrid
 from worker.engines.unet.chunks import Chunk, ChunkMasker
 from worker.engines.unet.dependent_tasks import DependentTask, run_in_order
 from worker.engines.unet.model_manifest import ModelManifest
 from worker.engines.unet.network import Model
-from worker.engines.unet.rates import SETTLING_SECONDS, ModelRateReader, RatePair, SourceRateWriter
 
 
 class Separation:

@@ -6,7 +6,8 @@ from importlib import metadata
 
 import pytest
 
-from worker.engines.unet.model_manifest import read_manifest, verify_files
+from worker.engines.model_folder import verify_files
+from worker.engines.unet.model_manifest import read_manifest
 from worker.model_setup import spleeter
 from worker.model_setup.__main__ import main
 from worker.model_setup.errors import WeightsMissingError

@@ -11,6 +11,7 @@ import pytest
 import soundfile
 
 from worker.engines.errors import EngineUnavailableError
+from worker.engines.machine import BFLOAT16_INSTRUCTIONS, has_instructions
 from worker.engines.unet import create, describe
 from worker.engines.unet.bfloat16.plan import (
     GAINS,
@@ -24,7 +25,6 @@ from worker.engines.unet.bfloat16.plan import (
     to_bfloat16,
     write_plan,
 )
-from worker.engines.unet.machine import BFLOAT16_INSTRUCTIONS, has_instructions
 from worker.engines.unet.model_manifest import read_manifest
 from worker.engines.unet.network import load_model
 
