@@ -1,7 +1,7 @@
 """The arguments of an HT-Demucs network, as its file gives them, checked before anything is built from them.
 
-The names are those of the reference implementation (`demucs.htdemucs.HTDemucs`). Arguments that change only the training
-are ignored, as are names that the reference does not know either: the reference ignores them too.
+The names are those of the reference implementation (`demucs.htdemucs.HTDemucs`). Arguments that change only the
+training are ignored, as are names that the reference does not know either: the reference ignores them too.
 """
 
 from __future__ import annotations

@@ -58,9 +58,9 @@ def build_graph(arguments: HTDemucsArguments, weights: Weights, stems: Sequence[
     for index in range(arguments.depth):
         level = arguments.depth - 1 - index
         x = add(g, x, skips.pop().name)
-        x = _decoder(g, arguments, weights, f"decoder.{index}", x, arguments.layer_bins[level])
+        x = _decoder(g, arguments, weights, f"decoder.{index}", x, rows=arguments.layer_bins[level])
         xt = add(g, xt, skips_t.pop().name)
-        xt = _decoder(g, arguments, weights, f"tdecoder.{index}", xt, arguments.layer_samples[level])
+        xt = _decoder(g, arguments, weights, f"tdecoder.{index}", xt, rows=arguments.layer_samples[level])
     g.output(x.name, "spectra")
     g.output(g.reshaped(xt.name, samples, xt.channels), "waveforms")
     inputs = {"spectrum": (frames, BINS, 2 * AUDIO_CHANNELS), "waveform": (samples, AUDIO_CHANNELS)}
@@ -76,7 +76,7 @@ def _encoder(g: GraphBuilder, arguments: HTDemucsArguments, weights: Weights, na
 
 
 def _decoder(
-    g: GraphBuilder, arguments: HTDemucsArguments, weights: Weights, name: str, x: Tensor, rows: int
+    g: GraphBuilder, arguments: HTDemucsArguments, weights: Weights, name: str, x: Tensor, *, rows: int
 ) -> Tensor:
     x = gated_in_context(g, x, weights, f"{name}.rewrite")
     if arguments.dconv_mode & 2:

@@ -73,12 +73,12 @@ class GraphBuilder:
         return self.node("Gemm", x, *constants)
 
     def model(self, inputs: Mapping[str, Sequence[int]], outputs: Mapping[str, Sequence[int]]) -> onnx.ModelProto:
-        """Return the model. Each output is the last node's that was added by `output`."""
-        values = [
+        """Return the model. `inputs` and `outputs` map names to shapes; `output` has said which tensors come out."""
+        given, made = (
             [helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape)) for name, shape in group.items()]
             for group in (inputs, outputs)
-        ]
-        graph = helper.make_graph(self._nodes, "htdemucs", *values, self._constants)
+        )
+        graph = helper.make_graph(self._nodes, "htdemucs", given, made, self._constants)
         opsets = [helper.make_opsetid("", 20), helper.make_opsetid(MICROSOFT, 1)]
         return helper.make_model(graph, opset_imports=opsets, ir_version=9)
 

@@ -31,7 +31,7 @@ def residual_branch(g: GraphBuilder, x: Tensor, weights: Weights, name: str, dep
     time, rows = (x.rows, 1) if x.outer == 1 else (x.outer, x.rows)
     y = g.reshaped(x.name, -1, x.channels)
     for layer in range(depth):
-        branch = _Branch(g, weights, f"{name}.layers.{layer}", time, rows, x.channels)
+        branch = _Branch(g, weights, f"{name}.layers.{layer}", time=time, rows=rows, channels=x.channels)
         y = g.node("Add", y, branch.output(y, 2**layer))
     return x.named(g.reshaped(y, x.outer, x.rows, x.channels))
 
@@ -39,7 +39,7 @@ def residual_branch(g: GraphBuilder, x: Tensor, weights: Weights, name: str, dep
 class _Branch:
     """One layer of the branch. Shapes in comments: t times, f rows, h hidden channels, c channels."""
 
-    def __init__(self, g: GraphBuilder, weights: Weights, name: str, time: int, rows: int, channels: int) -> None:
+    def __init__(self, g: GraphBuilder, weights: Weights, name: str, *, time: int, rows: int, channels: int) -> None:
         self._g, self._time, self._rows, self._channels = g, time, rows, channels
         double = {
             part: weights[f"{name}.{part}"].astype(np.float64)
