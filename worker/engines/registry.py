@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from worker.engines import mdx, repetition, unet
+from worker.engines import htdemucs, mdx, repetition, unet
 from worker.engines.errors import EngineUnavailableError
 from worker.engines.interface import EngineDescription, SeparationEngine
 from worker.engines.model_folder import MANIFEST_NAME, read_document
@@ -49,7 +49,7 @@ class ModelFamily(Protocol):
         """Return a folder's engine. Raises EngineUnavailableError or InvalidParameterError."""
 
 
-FAMILIES: Mapping[str, ModelFamily] = {"mask": unet, "mdx": mdx}
+FAMILIES: Mapping[str, ModelFamily] = {"mask": unet, "mdx": mdx, "htdemucs": htdemucs}
 """The package for each `family` that a manifest may name."""
 
 
