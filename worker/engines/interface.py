@@ -85,6 +85,10 @@ def derived_stems(stems: tuple[str, ...]) -> tuple[str, ...]:
     return (ACCOMPANIMENT,) if VOCALS in stems and ACCOMPANIMENT not in stems else ()
 
 
+TYPICAL_TRACK = {"sample_rate_hz": 44_100, "channels": 2, "n_samples": 4 * 60 * 44_100}
+"""The track for which a description tells the memory: four minutes of stereo."""
+
+
 @dataclass(frozen=True)
 class EngineDescription:
     """Everything that clients and the API may know of an engine. Plain data: `dataclasses.asdict` gives JSON.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,12 @@ def verify_files(folder: Path, files: Mapping[str, str]) -> None:
             raise EngineUnavailableError(f"The model in {folder} lacks {name}; set it up again.") from error
         if found != digest:
             raise EngineUnavailableError(f"{name} in {folder} is damaged; remove the folder and set it up again.")
+
+
+def size_of_files(folder: Path, names: Iterable[str]) -> int:
+    """Return the bytes of the files that are there; `verify_files` finds those that are missing."""
+    paths = [folder / Path(name).name for name in names]
+    return sum(path.stat().st_size for path in paths if path.is_file())
 
 
 def sha256_of(path: Path) -> str:

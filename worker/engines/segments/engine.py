@@ -7,10 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from worker.engines.errors import EngineError, EngineUnavailableError, InvalidParameterError
-from worker.engines.interface import AudioSource, EngineDescription, FloatArray, Parameter, Preset, Progress
+from worker.engines.interface import (
+    TYPICAL_TRACK,
+    AudioSource,
+    EngineDescription,
+    FloatArray,
+    Parameter,
+    Preset,
+    Progress,
+)
 from worker.engines.level import level_of
 from worker.engines.machine import describe_machine
-from worker.engines.model_folder import verify_files
+from worker.engines.model_folder import size_of_files, verify_files
 from worker.engines.rates import SETTLING_SECONDS
 from worker.engines.segments.family import SegmentFamily, SegmentNetwork
 from worker.engines.segments.manifest import SegmentManifest, read_segment_manifest
@@ -36,7 +44,7 @@ def describe_model(folder: Path, family: SegmentFamily) -> EngineDescription:
 
     Raises EngineUnavailableError if there is no valid model, or if it was built for another machine.
     """
-    return _description(_usable_manifest(folder, family), family)
+    return SegmentEngine(folder, _usable_manifest(folder, family), family, fill_rest=False).description
 
 
 def create_engine(
@@ -79,7 +87,7 @@ class SegmentEngine:
     @property
     def description(self) -> EngineDescription:
         """The description of the engine for clients."""
-        return _description(self._manifest, self._family)
+        return _description(self._manifest, self._family, self.peak_bytes(**TYPICAL_TRACK))
 
     @property
     def stems(self) -> tuple[str, ...]:
@@ -96,7 +104,7 @@ class SegmentEngine:
 
     def peak_bytes(self, *, sample_rate_hz: int, channels: int, n_samples: int) -> int:  # noqa: ARG002
         """Return an upper bound of the memory that `separate` allocates, in bytes, networks included."""
-        weights = sum((self._folder / name).stat().st_size for name in self._manifest.files)
+        weights = size_of_files(self._folder, self._manifest.files)
         ratio = max(1.0, sample_rate_hz / self._manifest.sample_rate_hz)
         samples = int(self._family.grid(self._manifest).segment_samples * ratio)
         return weights + self._manifest.activation_bytes + SAMPLE_BYTES * (len(self.stems) + 1) * channels * samples
@@ -181,7 +189,7 @@ def _parameters(manifest: SegmentManifest) -> tuple[Parameter, ...]:
     return (Parameter("remainder", "choice", text, choices=("none", REST_STEM)),)
 
 
-def _description(manifest: SegmentManifest, family: SegmentFamily) -> EngineDescription:
+def _description(manifest: SegmentManifest, family: SegmentFamily, memory_bytes: int) -> EngineDescription:
     seconds = 2 * family.grid(manifest).segment_samples / manifest.sample_rate_hz
     return EngineDescription(
         name=manifest.name,
@@ -197,6 +205,10 @@ def _description(manifest: SegmentManifest, family: SegmentFamily) -> EngineDesc
         context_seconds=seconds + 5 + 4 * SETTLING_SECONDS,
         precision=manifest.precision,
         real_time_factor=manifest.real_time_factor,
+        author=manifest.origin.get("author", ""),
+        licence_source=manifest.origin.get("licence_source", ""),
+        scores_from=manifest.scores_from,
+        memory_bytes=memory_bytes,
     )
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from worker.engines.errors import EngineError, InvalidParameterError
-from worker.engines.interface import AudioSource, EngineDescription, FloatArray, Preset, Progress
+from worker.engines.interface import TYPICAL_TRACK, AudioSource, EngineDescription, FloatArray, Preset, Progress
 from worker.engines.level import gain_to_peak, level_of
+from worker.engines.model_folder import size_of_files
 from worker.engines.rates import SETTLING_SECONDS
 from worker.engines.unet.chunk_grid import ChunkGrid
 from worker.engines.unet.model_manifest import ModelManifest, read_manifest
@@ -32,7 +33,7 @@ def describe(model_folder: Path) -> EngineDescription:
 
     Raises EngineUnavailableError if there is no model, or if it was built for another machine.
     """
-    return _description(_usable_manifest(model_folder))
+    return MaskEngine(model_folder, _usable_manifest(model_folder)).description
 
 
 def create(preset: str | None, parameters: Mapping[str, Any], *, model_folder: Path) -> MaskEngine:
@@ -72,7 +73,7 @@ class MaskEngine:
     @property
     def description(self) -> EngineDescription:
         """The description of the engine for clients."""
-        return _description(self._manifest)
+        return _description(self._manifest, self.peak_bytes(**TYPICAL_TRACK))
 
     @property
     def stems(self) -> tuple[str, ...]:
@@ -95,7 +96,7 @@ class MaskEngine:
     def peak_bytes(self, *, sample_rate_hz: int, channels: int, n_samples: int) -> int:  # noqa: ARG002
         """Return an upper bound of the memory that `separate` allocates on two threads, in bytes, networks included."""
         manifest, grid = self._manifest, ChunkGrid.from_manifest(self._manifest)
-        weights = sum((self._folder / name).stat().st_size for name in manifest.files)
+        weights = size_of_files(self._folder, manifest.files)
         activations = 2 * ACTIVATION_BYTES * manifest.chunk_frames * manifest.bins
         ratio = max(1.0, sample_rate_hz / manifest.sample_rate_hz)
         per_channel = SAMPLE_BYTES * len(manifest.stems) * int(grid.chunk_samples * ratio)
@@ -172,7 +173,7 @@ def _usable_manifest(model_folder: Path) -> ModelManifest:
     return manifest
 
 
-def _description(manifest: ModelManifest) -> EngineDescription:
+def _description(manifest: ModelManifest, memory_bytes: int) -> EngineDescription:
     grid = ChunkGrid.from_manifest(manifest)
     frames = max(manifest.settling_frames, manifest.delay_frames) + 2 * manifest.chunk_frames
     network_seconds = (frames * grid.hop_length + 2 * grid.n_fft) / manifest.sample_rate_hz
@@ -190,6 +191,10 @@ def _description(manifest: ModelManifest) -> EngineDescription:
         context_seconds=network_seconds + resampling_seconds,
         precision=manifest.precision,
         real_time_factor=manifest.real_time_factor,
+        author=manifest.origin.get("author", ""),
+        licence_source=manifest.origin.get("licence_source", ""),
+        scores_from=manifest.origin.get("scores_from", ""),
+        memory_bytes=memory_bytes,
     )
 
 

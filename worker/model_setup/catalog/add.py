@@ -141,7 +141,7 @@ def _entry_of(model: KnownModel, fetched: Fetched) -> ModelEntry:
         name=model.name,
         title=model.title,
         summary=model.summary,
-        licence=f"{model.licence} {model.licence_source}",
+        licence=model.licence,
         # Other weights are another version: their stems differ.
         version=f"{BUILD}-{fetched.files[0].sha256[:12]}",
         scores=model.scores,

@@ -202,8 +202,8 @@ def _print_sound(name: str, found: SoundCheck) -> bool | None:
     elif found.has_passed:
         click.echo(
             f"Each stem is at least {LOWEST_GAIN_DB:g} dB better than the mixture, which random weights and "
-            "swapped stems never reach. More cannot be said: the excerpt is synthesised, and of the networks only unet has been run "
-            "here with its publisher's weights."
+            "swapped stems never reach. More cannot be said: the excerpt is synthesised, and of the networks only unet "
+            "has been run here with its publisher's weights."
         )
     return found.has_passed
 

@@ -69,7 +69,7 @@ def download(
             if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
                 part.unlink(missing_ok=True)
         if 300 <= error.code < 400:
-            raise DownloadError("it redirects in a circle, or too often") from error
+            raise DownloadError("it redirects in a circle, too often, or out of the web") from error
         raise DownloadError(f"it answers {error.code} {error.reason}") from error
     except urllib.error.URLError as error:
         raise DownloadError(

@@ -91,8 +91,8 @@ def print_table(lines: list[Line], console: Console) -> None:
     if not_run:
         _say(f"\n{', '.join(not_run)}: {NOT_RUN}.", console)
     _say(
-        "\nColumns. here: whether it is in MODEL_FOLDER. vocals: published SDR. a minute takes: processor seconds for a "
-        "minute of song; `here` where set-up measured them on this machine. memory: of the process, at the peak.\n"
+        "\nColumns. here: whether it is in MODEL_FOLDER. vocals: published SDR. a minute takes: processor seconds for "
+        "a minute of song; `here` where set-up measured them on this machine. memory: of the process, at the peak.\n"
         "Add one: stemqueue-models add NAME",
         console,
     )

@@ -33,7 +33,7 @@ def server(network: bytes) -> Iterator[ModelServer]:
         yield server
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "models"
     monkeypatch.setenv("MODEL_FOLDER", str(folder))
@@ -80,13 +80,19 @@ def write_table(tmp_path: Path, network: bytes) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def run(folder: Path) -> Callable[..., Result]:
+def run() -> Callable[..., Result]:
     """Return a function that runs `stemqueue-models` with a table."""
 
     def run_command(table: Path, *arguments: str | Path) -> Result:
         return CliRunner().invoke(main, ["--table", str(table), *map(str, arguments)])
 
     return run_command
+
+
+@pytest.fixture
+def add(run: Callable[..., Result], write_table: Callable[..., Path]) -> Callable[..., Result]:
+    """Return a function that adds the model from these addresses."""
+    return lambda *addresses: run(write_table(*addresses), "add", "tiny", "--accept-licence")
 
 
 def lines_of_failure(result: Result) -> list[str]:

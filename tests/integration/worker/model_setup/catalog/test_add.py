@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -31,13 +29,17 @@ def test_a_model_is_downloaded_built_listed_checked_and_removed(run, server, fol
     engine = engines_here(model_folder=folder)["tiny"].description
     assert (engine.stems, engine.scores_from, engine.author) == (("vocals", "accompaniment"), "no songs", "Nobody")
     assert engine.presets[0].scores == {"vocals_sdr_db": 1.5}
-    assert engine.licence == "Free, says its author." and engine.licence_source == "https://example.org/licence"
+    assert engine.licence == "Free, says its author."
+    assert engine.licence_source == "https://example.org/licence"
     manifest = json.loads((folder / "tiny" / "manifest.json").read_text())
     assert hashlib.sha256(network).hexdigest() in manifest["origin"][FILE]
     line = json.loads(run(table, "list", "--json").stdout)["models"][0]
-    assert line["state"] == "ready" and line["run_with_published_weights"] is False
+    assert line["state"] == "ready"
+    assert line["run_with_published_weights"] is False
     told = run(table, "list").stdout
-    assert "tiny" in told and "Free, says its author." in told and "not run here with the publisher's weights" in told
+    assert "tiny" in told
+    assert "Free, says its author." in told
+    assert "not run here with the publisher's weights" in told
     checked = run(table, "check", "tiny")
     assert checked.exit_code == 0, checked.output
     assert run(table, "remove", "tiny").exit_code == 0
@@ -53,7 +55,7 @@ def test_what_was_added_separates_into_stems_that_sum_to_the_song(run, server, f
     np.testing.assert_allclose(stems.sum(0), excerpt.mixture[:, :20_000], atol=1e-6)
 
 
-def test_random_weights_do_not_pass_the_check_of_sound(run, server, folder, write_table):
+def test_random_weights_do_not_pass_the_check_of_sound(run, server, write_table):
     table = write_table(f"{server.url}/good/{FILE}")
     run(table, "add", "tiny", "--accept-licence")
     checked = run(table, "check", "tiny", "--sound")
@@ -70,7 +72,8 @@ def test_a_broken_connection_is_continued_at_the_next_address(run, server, write
 
 def test_a_broken_download_is_continued_by_the_next_command(run, server, folder, write_table):
     failed = run(write_table(f"{server.url}/cut/{FILE}"), "add", "tiny", "--accept-licence")
-    assert failed.exit_code == 1 and "the next add continues it" in failed.stderr
+    assert failed.exit_code == 1
+    assert "the next add continues it" in failed.stderr
     assert (folder / ".weights" / "tiny" / FILE).stat().st_size == CUT_AFTER
     assert run(write_table(f"{server.url}/good/{FILE}"), "add", "tiny", "--accept-licence").exit_code == 0
     assert server.requests[-1] == (f"/good/{FILE}", f"bytes={CUT_AFTER}-")
@@ -105,8 +108,10 @@ def test_a_weak_digest_is_told_with_the_one_that_was_seen(run, server, write_tab
 
 def test_without_a_terminal_the_licence_must_be_accepted_on_the_command_line(run, server, folder, write_table):
     refused = run(write_table(f"{server.url}/good/{FILE}"), "add", "tiny")
-    assert refused.exit_code == 1 and "--accept-licence" in refused.stderr
-    assert server.requests == [] and not folder.exists()
+    assert refused.exit_code == 1
+    assert "--accept-licence" in refused.stderr
+    assert server.requests == []
+    assert not folder.exists()
     free = write_table(f"{server.url}/good/{FILE}", must_accept=False)
     assert run(free, "add", "tiny").exit_code == 0
 
@@ -119,9 +124,11 @@ def test_files_by_hand(run, folder, write_table, tmp_path, network):
     assert "tiny" in engines_here(model_folder=folder)
     file.write_bytes(tiny_network(seed=1).SerializeToString())
     other = run(table, "add", "tiny", "--file", file, "--accept-licence")
-    assert other.exit_code == 1 and "not the published tiny.onnx" in other.stderr
+    assert other.exit_code == 1
+    assert "not the published tiny.onnx" in other.stderr
     unknown = run(table, "add", "--file", file, "--accept-licence")
-    assert unknown.exit_code == 1 and "--parameters" in unknown.stderr
+    assert unknown.exit_code == 1
+    assert "--parameters" in unknown.stderr
 
 
 def test_an_unknown_mdx_file_with_its_parameters(run, folder, write_table, tmp_path, network):
@@ -145,7 +152,7 @@ def test_an_unknown_mdx_file_with_its_parameters(run, folder, write_table, tmp_p
     assert run(table, "check", "my_model").exit_code == 0  # The one from before is still there.
 
 
-def test_two_adds_at_once(run, server, folder, write_table):
+def test_two_adds_at_once(run, server, write_table):
     table = write_table(f"{server.url}/slow/{FILE}")
     command = [sys.executable, "-m", "worker.model_setup.catalog", "--table", str(table), "add", "tiny"]
     with subprocess.Popen([*command, "--accept-licence"], stderr=subprocess.PIPE) as first:
@@ -153,7 +160,8 @@ def test_two_adds_at_once(run, server, folder, write_table):
         second = run(table, "add", "tiny", "--accept-licence")
         first.send_signal(signal.SIGTERM)
         first.communicate()
-    assert second.exit_code == 1 and "Another stemqueue-models is at work" in second.stderr
+    assert second.exit_code == 1
+    assert "Another stemqueue-models is at work" in second.stderr
     assert first.returncode == 128 + signal.SIGTERM
 
 
@@ -186,12 +194,19 @@ def test_a_damaged_model_is_found(run, server, folder, write_table):
     (network_file,) = (folder / "tiny").glob("*.onnx")
     network_file.write_bytes(network_file.read_bytes()[:-1])
     checked = run(table, "check", "tiny")
-    assert checked.exit_code == 1 and len(lines_of_failure(checked)) == 1
+    assert checked.exit_code == 1
+    assert len(lines_of_failure(checked)) == 1
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [("add",), ("add", "--family", "mdx"), ("add", "tiny", "--file", "/nothing"), ("add", "tiny", "--nonsense"), ("nothing",)],
+    [
+        ("add",),
+        ("add", "--family", "mdx"),
+        ("add", "tiny", "--file", "/nothing"),
+        ("add", "tiny", "--nonsense"),
+        ("nothing",),
+    ],
 )
 def test_a_wrong_command_line(run, folder, write_table, arguments):
     assert run(write_table("https://127.0.0.1:9/nothing"), *arguments).exit_code == 2
@@ -203,8 +218,9 @@ def test_a_name_that_is_not_known(run, folder, write_table, name):
     table = write_table("https://127.0.0.1:9/nothing")
     for command in ("add", "check", "remove"):
         result = run(table, command, name)
-        assert result.exit_code in {1, 2} and "Traceback" not in result.output
-        assert not folder.exists() or os.listdir(folder) == []
+        assert result.exit_code in {1, 2}
+        assert "Traceback" not in result.output
+        assert not folder.exists() or list(folder.iterdir()) == []
 
 
 def _wait_for(condition, seconds: float = 60) -> None:

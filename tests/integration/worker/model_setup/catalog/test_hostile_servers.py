@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import trustme
@@ -22,20 +23,22 @@ from worker.model_setup.catalog import download, fetch
         ("endless", "sent more than"),
         ("swapped", "not the published file"),
         ("short", "not"),
-        ("file", "no address of the web"),
+        ("file", "out of the web"),
     ],
 )
-def test_a_bad_server(run, server, folder, write_table, manner, words):
-    result = run(write_table(f"{server.url}/{manner}/{FILE}"), "add", "tiny", "--accept-licence")
+def test_a_bad_server(add, server, folder, manner, words):
+    result = add(f"{server.url}/{manner}/{FILE}")
     assert result.exit_code == 1
     (line,) = lines_of_failure(result)
-    assert words in line and line.endswith(".")
+    assert words in line
+    assert line.endswith(".")
     assert [path for path in folder.rglob("*") if path.is_file() and path.stat().st_size] == []
 
 
-def test_no_address_answers(run, folder, write_table):
-    result = run(write_table("http://127.0.0.1:9/a", "http://127.0.0.1:9/b"), "add", "tiny", "--accept-licence")
-    assert result.exit_code == 1 and len(lines_of_failure(result)) == 1
+def test_no_address_answers(add, folder):
+    result = add("http://127.0.0.1:9/a", "http://127.0.0.1:9/b")
+    assert result.exit_code == 1
+    assert len(lines_of_failure(result)) == 1
     assert list(folder.iterdir()) == []
 
 
@@ -53,34 +56,40 @@ def test_a_slow_server(server, tmp_path, network, manner, words):
         )
 
 
-def test_a_full_disk(run, server, folder, write_table, monkeypatch):
+def test_a_full_disk(add, server, folder, monkeypatch):
     def full(*_: object, **__: object) -> bool:
         (folder / ".weights" / "tiny" / FILE).write_bytes(b"some")
         raise OSError(errno.ENOSPC, "No space left on device")
 
     # STAND-IN for a disk that is full: a test cannot fill one.
     monkeypatch.setattr(fetch, "download", full)
-    result = run(write_table(f"{server.url}/good/{FILE}"), "add", "tiny", "--accept-licence")
-    assert result.exit_code == 1 and "No space left on device" in lines_of_failure(result)[0]
+    result = add(f"{server.url}/good/{FILE}")
+    assert result.exit_code == 1
+    assert "No space left on device" in lines_of_failure(result)[0]
     assert list(folder.iterdir()) == []
 
 
-def test_too_little_room_is_told_before_the_download(run, server, folder, write_table, monkeypatch):
-    monkeypatch.setattr(fetch.shutil, "disk_usage", lambda _: (1, 1, 10))
-    result = run(write_table(f"{server.url}/good/{FILE}"), "add", "tiny", "--accept-licence")
-    assert result.exit_code == 1 and "are needed" in lines_of_failure(result)[0]
-    assert server.requests == [] and list(folder.iterdir()) == []
+def test_too_little_room_is_told_before_the_download(add, server, folder, monkeypatch):
+    monkeypatch.setattr(fetch.shutil, "disk_usage", lambda _: SimpleNamespace(free=10))
+    result = add(f"{server.url}/good/{FILE}")
+    assert result.exit_code == 1
+    assert "are needed" in lines_of_failure(result)[0]
+    assert server.requests == []
+    assert list(folder.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_written(run, server, folder, write_table):
+def test_a_folder_that_cannot_be_written(add, server, folder):
     folder.write_text("a file")
-    result = run(write_table(f"{server.url}/good/{FILE}"), "add", "tiny", "--accept-licence")
-    assert result.exit_code == 1 and len(lines_of_failure(result)) == 1
+    result = add(f"{server.url}/good/{FILE}")
+    assert result.exit_code == 1
+    assert len(lines_of_failure(result)) == 1
 
 
 def test_a_hostile_file_by_hand(run, folder, write_table, tmp_path):
     file, parameters = tmp_path / "evil.onnx", tmp_path / "p.json"
-    parameters.write_text('{"n_fft": 256, "hop_length": 64, "dim_f": 96, "dim_t": 33, "stem": "vocals", "compensate": 1}')
+    parameters.write_text(
+        '{"n_fft": 256, "hop_length": 64, "dim_f": 96, "dim_t": 33, "stem": "vocals", "compensate": 1}'
+    )
     good = tiny_network().SerializeToString()
     for content in (b"", good[:-200], b"\x80\x04cposix\nsystem\n", bytes(1000), b"PK\x03\x04../../evil"):
         file.write_bytes(content)
@@ -90,7 +99,8 @@ def test_a_hostile_file_by_hand(run, folder, write_table, tmp_path):
             "--accept-licence",
         )
         assert result.exit_code == 1, content[:20]
-        assert len(lines_of_failure(result)) == 1 and "Traceback" not in result.output
+        assert len(lines_of_failure(result)) == 1
+        assert "Traceback" not in result.output
         assert list(folder.iterdir()) == []
 
 
@@ -106,29 +116,30 @@ def certificate(tmp_path: Path) -> tuple[Path, Path, Path]:
     return files
 
 
-def test_certificates_are_checked(run, folder, write_table, certificate, network, monkeypatch):
+def test_certificates_are_checked(add, certificate, network, monkeypatch):
     authority, *own = certificate
     with serve_models((own[0], own[1])) as server:
         server.files[FILE] = network
-        table = write_table(f"{server.url}/good/{FILE}")
-        refused = run(table, "add", "tiny", "--accept-licence")
-        assert refused.exit_code == 1 and "certificate" in lines_of_failure(refused)[0].lower()
+        refused = add(f"{server.url}/good/{FILE}")
+        assert refused.exit_code == 1
+        assert "certificate" in lines_of_failure(refused)[0].lower()
         monkeypatch.setenv("SSL_CERT_FILE", str(authority))
-        assert run(table, "add", "tiny", "--accept-licence").exit_code == 0
+        assert add(f"{server.url}/good/{FILE}").exit_code == 0
 
 
-def test_no_redirect_leads_from_https_to_http(run, server, folder, write_table, certificate, monkeypatch):
+def test_no_redirect_leads_from_https_to_http(add, server, certificate, monkeypatch):
     authority, *own = certificate
     monkeypatch.setenv("SSL_CERT_FILE", str(authority))
     with serve_models((own[0], own[1])) as secure:
         secure.redirect_to = f"{server.url}/good/{FILE}"
-        result = run(write_table(f"{secure.url}/elsewhere/{FILE}"), "add", "tiny", "--accept-licence")
-    assert result.exit_code == 1 and "without TLS" in lines_of_failure(result)[0]
+        result = add(f"{secure.url}/elsewhere/{FILE}")
+    assert result.exit_code == 1
+    assert "without TLS" in lines_of_failure(result)[0]
     assert server.requests == []
 
 
-def test_a_redirect_keeps_the_range(run, server, folder, write_table):
-    run(write_table(f"{server.url}/cut/{FILE}"), "add", "tiny", "--accept-licence")
+def test_a_redirect_keeps_the_range(add, server):
+    add(f"{server.url}/cut/{FILE}")
     server.redirect_to = f"{server.url}/good/{FILE}"
-    assert run(write_table(f"{server.url}/elsewhere/{FILE}"), "add", "tiny", "--accept-licence").exit_code == 0
+    assert add(f"{server.url}/elsewhere/{FILE}").exit_code == 0
     assert server.requests[-1][1] == "bytes=1000-"
