@@ -1,0 +1,81 @@
+"""A worker offers a model that is added while it runs, and no longer one that is removed; it is not restarted."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from flask.testing import FlaskClient
+
+from shared.settings import Settings
+from tests.fixtures.api import submit
+from tests.fixtures.audio import make_song, write_wav
+from tests.fixtures.tiny_mdx import make_tiny_mdx_model
+from tests.integration.worker.jobs.conftest import Start, wait_until
+from worker.child.engine_descriptions import models_state
+from worker.jobs.engine_watch import EngineWatch
+
+
+def test_a_running_worker_takes_jobs_for_a_model_that_was_added(
+    start: Start, settings: Settings, web: FlaskClient, tmp_path: Path
+) -> None:
+    process = start("nothing", 600, settings.redis_url)
+    wait_until(lambda: engines(web) == {"repetition"}, "the worker's first heartbeat")
+    make_tiny_mdx_model(tmp_path / "built")
+    (tmp_path / "built").rename(tmp_path / "models" / "tiny-mdx")
+    wait_until(lambda: engines(web) == {"repetition", "tiny-mdx"}, "the new engine")
+    song = write_wav(tmp_path / "song.wav", make_song(seconds=1.0)).read_bytes()
+    for priority in ("interactive", "bulk"):
+        job = submit(web, song, "song.wav", engine="tiny-mdx", priority=priority).get_json()
+        wait_until(lambda job=job: state(web, job["id"]) in {"succeeded", "failed"}, "the end of the job")
+        assert state(web, job["id"]) == "succeeded"
+    (tmp_path / "models" / "tiny-mdx").rename(tmp_path / "gone")
+    wait_until(lambda: engines(web) == {"repetition"}, "the end of the engine")
+    job = submit(web, song, "song.wav", engine="repetition").get_json()
+    wait_until(lambda: state(web, job["id"]) != "queued", "the start of another engine's job")
+    assert process.poll() is None
+
+
+def test_a_model_that_appears_while_the_engines_are_described_is_noticed_later(settings: Settings) -> None:
+    made = make_tiny_mdx_model(settings.model_folder / "first")
+    described: list[int] = []
+
+    def describe(_: Settings) -> list[dict[str, str]]:
+        described.append(1)
+        if len(described) == 1:
+            make_tiny_mdx_model(settings.model_folder / "second")
+        return [{"name": "engine"}]
+
+    watch = EngineWatch(settings, [], frozenset(), threading.Event(), on_change=lambda: None, describe=describe)
+    for _ in range(4):
+        watch.look()
+    assert len(described) == 2
+    assert models_state(made.parent) != frozenset()
+
+
+def test_a_failed_description_is_tried_again_and_changes_nothing(settings: Settings) -> None:
+    make_tiny_mdx_model(settings.model_folder / "tiny")
+    failures = [OSError("busy"), ValueError("no JSON")]
+
+    def describe(_: Settings) -> list[dict[str, str]]:
+        if failures:
+            raise failures.pop()
+        return [{"name": "tiny"}]
+
+    changes: list[int] = []
+    watch = EngineWatch(
+        settings, [{"name": "old"}], frozenset(), threading.Event(), lambda: changes.append(1), describe
+    )
+    watch.look()
+    watch.look()
+    assert (watch.names, changes) == (("old",), [])
+    watch.look()
+    assert (watch.names, changes) == (("tiny",), [1])
+
+
+def engines(web: FlaskClient) -> set[str]:
+    return {engine["name"] for engine in web.get("/v1/engines").get_json()["engines"]}
+
+
+def state(web: FlaskClient, job_id: str) -> str:
+    return str(web.get(f"/v1/jobs/{job_id}").get_json()["state"])
