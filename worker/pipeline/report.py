@@ -75,6 +75,12 @@ def _make_report(findings: RunFindings) -> dict[str, Any]:
         "excerpt": None if _is_whole(work) else _describe_excerpt(track, description.context_seconds),
         "engine": description.name,
         "engine_version": description.version,
+        "model": {
+            "title": description.title,
+            "author": description.author,
+            "licence": description.licence,
+            "licence_source": description.licence_source,
+        },
         "preset": work.preset or description.default_preset,
         "parameters": _used_parameters(findings),
         "format": {

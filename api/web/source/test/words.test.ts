@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
 import { ago, capitalised, formatBytes, formatDb, formatExactTime, formatFrequency, formatPercent, formatSpan, formatTime, plural, spokenTime } from "../src/words/numbers";
+import { engineFacts } from "../src/words/home";
 
 /** Checks a function against pairs of an argument and its result. */
 function checkAll<T>(format: (value: T) => string, cases: [T, string][]): void {
@@ -22,4 +23,22 @@ describe("numbers as text", () => {
   it("counts with nouns", () => checkAll((count) => plural(count, "song"), [[0, "0 songs"], [1, "1 song"], [1234, "1,234 songs"]]));
   it("capitals", () => checkAll(capitalised, [["", ""], ["vocals", "Vocals"]]));
   it("times ago", () => checkAll((seconds: number) => ago(new Date(Date.now() - 1000 * seconds).toISOString()), [[5, "just now"], [50, "1 min ago"], [1800, "30 min ago"], [7200, "2 h ago"]]));
+});
+
+describe("facts about an engine", () => {
+  const engine = {
+    name: "m", version: "1", title: "M", summary: "", stems: ["vocals"], derived_stems: [], presets: [], default_preset: "standard",
+    parameters: [], author: "Nobody", licence: "Free.", licence_source: "", scores_from: "ten songs", real_time_factor: 2,
+    memory_bytes: 700e6, waiting_for: null,
+  };
+  const preset = { name: "standard", description: "", parameters: {}, scores: { vocals_sdr_db: 8.24 }, min_seconds: 0, max_seconds: null };
+  it("all of them", () =>
+    assert.deepEqual(engineFacts(engine, preset), [
+      "SDR: vocals 8.2 dB, on ten songs.",
+      "A song of four minutes takes about 2 min and 700 MB of memory here.",
+      "By Nobody.",
+      "Licence: Free.",
+    ]));
+  it("of an engine that tells none", () =>
+    assert.deepEqual(engineFacts({ ...engine, author: "", licence: "", real_time_factor: null, memory_bytes: null }, undefined), []));
 });

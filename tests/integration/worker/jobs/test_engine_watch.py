@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 from flask.testing import FlaskClient
 
@@ -20,19 +21,27 @@ def test_a_running_worker_takes_jobs_for_a_model_that_was_added(
     start: Start, settings: Settings, web: FlaskClient, tmp_path: Path
 ) -> None:
     process = start("nothing", 600, settings.redis_url)
-    wait_until(lambda: engines(web) == {"repetition"}, "the worker's first heartbeat")
-    make_tiny_mdx_model(tmp_path / "built")
-    (tmp_path / "built").rename(tmp_path / "models" / "tiny-mdx")
-    wait_until(lambda: engines(web) == {"repetition", "tiny-mdx"}, "the new engine")
+    wait_until(lambda: set(engines(web)) == {"repetition"}, "the worker's first heartbeat")
+    add_model(tmp_path, "tiny-mdx", origin={"author": "Nobody", "licence_source": "https://example.org"})
+    add_model(tmp_path, "slow", name="slow", real_time_factor=1e-5)
+    wait_until(lambda: set(engines(web)) == {"repetition", "tiny-mdx", "slow"}, "the new engines")
+    told = engines(web)["tiny-mdx"]
+    assert (told["author"], told["licence_source"]) == ("Nobody", "https://example.org")
+    assert told["memory_bytes"] > 0
     song = write_wav(tmp_path / "song.wav", make_song(seconds=1.0)).read_bytes()
     for priority in ("interactive", "bulk"):
-        job = submit(web, song, "song.wav", engine="tiny-mdx", priority=priority).get_json()
-        wait_until(lambda job=job: state(web, job["id"]) in {"succeeded", "failed"}, "the end of the job")
-        assert state(web, job["id"]) == "succeeded"
+        job = run_job(web, song, engine="tiny-mdx", priority=priority)
+        assert job["state"] == "succeeded", job["error"]
+        assert job["report"]["model"]["author"] == "Nobody"
+        assert job["report"]["model"]["licence"] == told["licence"]
+    # What would take hours is refused before anything is decoded.
+    refused = run_job(web, song, engine="slow")
+    assert refused["error"]["code"] == "timed_out"
+    assert "The engine slow would need at least" in refused["error"]["message"]
     (tmp_path / "models" / "tiny-mdx").rename(tmp_path / "gone")
-    wait_until(lambda: engines(web) == {"repetition"}, "the end of the engine")
+    wait_until(lambda: set(engines(web)) == {"repetition", "slow"}, "the end of the engine")
     job = submit(web, song, "song.wav", engine="repetition").get_json()
-    wait_until(lambda: state(web, job["id"]) != "queued", "the start of another engine's job")
+    wait_until(lambda: read(web, job["id"])["state"] != "queued", "the start of another engine's job")
     assert process.poll() is None
 
 
@@ -73,9 +82,20 @@ def test_a_failed_description_is_tried_again_and_changes_nothing(settings: Setti
     assert (watch.names, changes) == (("tiny",), [1])
 
 
-def engines(web: FlaskClient) -> set[str]:
-    return {engine["name"] for engine in web.get("/v1/engines").get_json()["engines"]}
+def add_model(tmp_path: Path, folder: str, **changes: Any) -> None:
+    """Put a model into MODEL_FOLDER as set-up does: complete, by one rename."""
+    make_tiny_mdx_model(tmp_path / f"built-{folder}", **changes).rename(tmp_path / "models" / folder)
 
 
-def state(web: FlaskClient, job_id: str) -> str:
-    return str(web.get(f"/v1/jobs/{job_id}").get_json()["state"])
+def engines(web: FlaskClient) -> dict[str, Any]:
+    return {engine["name"]: engine for engine in web.get("/v1/engines").get_json()["engines"]}
+
+
+def run_job(web: FlaskClient, song: bytes, **options: str) -> dict[str, Any]:
+    job_id = submit(web, song, "song.wav", **options).get_json()["id"]
+    wait_until(lambda: read(web, job_id)["state"] in {"succeeded", "failed"}, "the end of the job")
+    return read(web, job_id)
+
+
+def read(web: FlaskClient, job_id: str) -> dict[str, Any]:
+    return dict(web.get(f"/v1/jobs/{job_id}").get_json())
