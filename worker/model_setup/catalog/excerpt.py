@@ -55,10 +55,10 @@ def make_excerpt() -> Excerpt:
     t = np.arange(Excerpt.n_samples) / SAMPLE_RATE_HZ
     return Excerpt(
         {
-            "vocals": _to_stereo(_voice(t, rng), 0.0, 0.20),
-            "drums": _to_stereo(_drums(t, rng), 0.1, 0.16),
-            "bass": _to_stereo(_bass(t), 0.0, 0.14),
-            "other": np.add(_to_stereo(_chords(t, 1.0), -0.5, 0.09), _to_stereo(_chords(t, 1.004), 0.5, 0.09)),
+            "vocals": _to_stereo(_voice(t, rng), 0.0, 0.080),
+            "drums": _to_stereo(_drums(t, rng), 0.1, 0.064),
+            "bass": _to_stereo(_bass(t), 0.0, 0.056),
+            "other": np.add(_to_stereo(_chords(t, 1.0), -0.5, 0.036), _to_stereo(_chords(t, 1.004), 0.5, 0.036)),
         }
     )
 

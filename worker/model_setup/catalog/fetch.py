@@ -26,7 +26,7 @@ MAX_FILE_BYTES = 1_000_000_000
 OnProgress = Callable[[str, int, int], None]
 """Called with a file's name, how many bytes of it there are, and how many it has."""
 
-Say = Callable[[str], None]
+Say = Callable[[str], object]
 """Prints a sentence for the person at the terminal."""
 
 

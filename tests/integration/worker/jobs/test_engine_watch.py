@@ -32,8 +32,8 @@ def test_a_running_worker_takes_jobs_for_a_model_that_was_added(
     for priority in ("interactive", "bulk"):
         job = run_job(web, song, engine="tiny-mdx", priority=priority)
         assert job["state"] == "succeeded", job["error"]
-        assert job["report"]["model"]["author"] == "Nobody"
-        assert job["report"]["model"]["licence"] == told["licence"]
+        model = web.get(f"/v1/jobs/{job['id']}/report").get_json()["model"]
+        assert (model["author"], model["licence"]) == ("Nobody", told["licence"])
     # What would take hours is refused before anything is decoded.
     refused = run_job(web, song, engine="slow")
     assert refused["error"]["code"] == "timed_out"
@@ -73,7 +73,12 @@ def test_a_failed_description_is_tried_again_and_changes_nothing(settings: Setti
 
     changes: list[int] = []
     watch = EngineWatch(
-        settings, [{"name": "old"}], frozenset(), threading.Event(), lambda: changes.append(1), describe
+        settings,
+        [{"name": "old"}],
+        frozenset(),
+        threading.Event(),
+        on_change=lambda: changes.append(1),
+        describe=describe,
     )
     watch.look()
     watch.look()

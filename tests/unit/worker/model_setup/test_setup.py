@@ -10,6 +10,7 @@ from worker.engines.model_folder import verify_files
 from worker.engines.unet.model_manifest import read_manifest
 from worker.model_setup import spleeter
 from worker.model_setup.__main__ import main
+from worker.model_setup.catalog.check import LOWEST_GAIN_DB, check_sound
 from worker.model_setup.errors import WeightsMissingError
 from worker.model_setup.setup import set_up
 from worker.model_setup.weights import find_weights
@@ -37,6 +38,12 @@ def test_a_second_set_up_builds_nothing(cache, capsys):
     assert main(["--cache", str(cache)]) == 0
     assert capsys.readouterr().out == f"{cache / 'unet'} is ready\n"
     assert (cache / "unet").stat().st_ino == before
+
+
+def test_the_right_weights_pass_the_check_of_sound_by_far(cache):
+    found = check_sound(cache, "unet")
+    assert found.has_passed
+    assert min(found.sdr_db[stem] - found.mixture_sdr_db[stem] for stem in found.sdr_db) > 4 * LOWEST_GAIN_DB
 
 
 def test_a_damaged_model_is_rebuilt(cache):
