@@ -1,8 +1,8 @@
 """HT-Demucs at full size against the reference implementation, side by side: the same samples, and at what cost.
 
-The weights are random (the cost does not depend on them) and stirred, in the publisher's file format. The reference needs
-torch, so it runs in an environment of its own, which `REFERENCE_PYTHON` names; `htdemucs_reference.py` says how to make
-it. Without it only the engine is measured.
+The weights are random (the cost does not depend on them) and stirred, in the publisher's file format. The reference
+needs torch, so it runs in an environment of its own, which `REFERENCE_PYTHON` names; `htdemucs_reference.py` says how
+to make it. Without it only the engine is measured.
 
     python -m tests.bench.htdemucs_full_size engine FOLDER STEMS.npy SECONDS [START]
     REFERENCE_PYTHON -m tests.bench.htdemucs_full_size reference NETWORK.th STEMS.npy SECONDS

@@ -1,12 +1,13 @@
 """Development only, needs torch: runs tiny networks through the reference implementation and stores what comes out.
 
-    python3 -m venv /tmp/reference && /tmp/reference/bin/pip install torch demucs==4.1.0 numpy scipy onnx onnxruntime soxr
-    /tmp/reference/bin/python -m tests.bench.htdemucs_reference
+    python3 -m venv REFERENCE
+    REFERENCE/bin/pip install torch demucs==4.1.0 onnx onnxruntime scipy soxr
+    REFERENCE/bin/python -m tests.bench.htdemucs_reference
 
 This writes `tests/fixtures/htdemucs/`: `reference.npz` with some samples of one segment and of short songs for each
-network of `tests/fixtures/tiny_htdemucs.py`, and `by_torch.th` and `by_safetensors.safetensors`, the smallest network as
-the publisher's own tools write it. The tests of CI compare these with the engine. Inputs and weights come from seeds,
-so only outputs are stored.
+network of `tests/fixtures/tiny_htdemucs.py`, and `by_torch.th` and `by_safetensors.safetensors`, the smallest network
+as the publisher's own tools write it. The tests of CI compare these with the engine. Inputs and weights come from
+seeds, so only outputs are stored.
 """
 
 from __future__ import annotations
