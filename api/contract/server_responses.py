@@ -39,6 +39,7 @@ class EngineResource(OpenResource):
     title: str
     summary: str
     stems: list[str]
+    derived_stems: list[str] = Field([], description="Further stems that a job gets only if it asks for them")
     presets: list[PresetResource]
     default_preset: str
     parameters: list[ParameterResource]

@@ -74,10 +74,23 @@ class Preset:
     max_seconds: float | None = None
 
 
+VOCALS, ACCOMPANIMENT = "vocals", "accompaniment"
+
+
+def derived_stems(stems: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the stems that the pipeline can make from those of an engine, beside them.
+
+    These are the accompaniment, the song less the vocals, where the engine has vocals and no accompaniment.
+    """
+    return (ACCOMPANIMENT,) if VOCALS in stems and ACCOMPANIMENT not in stems else ()
+
+
 @dataclass(frozen=True)
 class EngineDescription:
     """Everything that clients and the API may know of an engine. Plain data: `dataclasses.asdict` gives JSON.
 
+    `derived_stems` follow from `stems`. A job gets them only if it asks for them, and they do not count for the
+    residual.
     `version` changes whenever the same input gives different stems. `context_seconds` is how far around an excerpt
     the engine reads, to separate the excerpt as it would within the song. `passes` is how often it reads the source.
     `precision` is the numeric format in which it computes on this machine; stems of one version differ slightly
@@ -97,6 +110,11 @@ class EngineDescription:
     context_seconds: float = 0.0
     precision: str = "float32"
     real_time_factor: float | None = None
+    derived_stems: tuple[str, ...] = field(init=False, default=())
+
+    def __post_init__(self) -> None:
+        """Fill in `derived_stems`."""
+        object.__setattr__(self, "derived_stems", derived_stems(self.stems))
 
 
 class SeparationEngine(Protocol):
@@ -179,3 +197,15 @@ class WorksAhead(Protocol):
     @property
     def works_ahead(self) -> bool:
         """True."""
+
+
+@runtime_checkable
+class UsesLevel(Protocol):
+    """An engine whose stems may depend on the level of the whole song (`worker.engines.level`).
+
+    For an excerpt the pipeline decodes the whole song for such an engine, so the excerpt has the samples of the whole.
+    """
+
+    @property
+    def uses_level(self) -> bool:
+        """Whether they do."""

@@ -15,6 +15,9 @@ import numpy as np
 
 from worker.engines.interface import AudioSource, FloatArray
 
+QUIETEST_PEAK = 1e-5
+"""A song with a lower peak (-100 dB) is fed as if it had this one: what it holds is rounding, not music."""
+
 READ_SAMPLES = 1 << 18
 """How many samples are read at once for measuring. It bounds the memory."""
 
@@ -55,10 +58,11 @@ class LevelMeter:
         if block.size == 0:
             return
         self._peak = max(self._peak, float(block.max()), -float(block.min()))
-        middle = block.mean(axis=0, dtype=np.float64)
+        # Sums of float32 are exact enough within a block, and take a fraction of the time.
+        middle = block.sum(axis=0)
         self._n += middle.size
-        self._sum += float(middle.sum())
-        self._squares += float(np.dot(middle, middle))
+        self._sum += float(middle.sum(dtype=np.float64)) / len(block)
+        self._squares += float(np.dot(middle, middle)) / len(block) ** 2
 
     def level(self) -> SongLevel:
         """Return the level of all blocks so far."""
@@ -78,3 +82,12 @@ def level_of(source: AudioSource) -> SongLevel:
     for start in range(0, source.n_samples, READ_SAMPLES):
         meter.add_block(source.read_samples(start, min(source.n_samples, start + READ_SAMPLES)))
     return meter.level()
+
+
+def gain_to_peak(level: SongLevel, peak: float) -> float:
+    """Return what brings the song's largest sample to `peak`; 1 for silence.
+
+    Songs are mastered to a peak. So this undoes any change of level since then, which a measure of loudness would not:
+    masters differ in loudness by 10 dB.
+    """
+    return peak / max(level.peak, QUIETEST_PEAK) if level.peak else 1.0

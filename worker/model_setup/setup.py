@@ -15,10 +15,11 @@ from pathlib import Path
 from worker.engines.errors import EngineUnavailableError
 from worker.engines.machine import describe_machine
 from worker.engines.model_folder import sha256_of, verify_files
+from worker.engines.unet import create
 from worker.engines.unet.model_manifest import ModelManifest, read_manifest, write_manifest
 from worker.engines.unet.network import RUNTIMES
 from worker.model_setup import spleeter
-from worker.model_setup.speed import measure_real_time_factor
+from worker.model_setup.speed import measure_engine
 from worker.model_setup.weights import find_weights
 
 
@@ -61,7 +62,9 @@ def build_model(folder: Path, precision: str) -> ModelManifest:
         built_for=describe_machine(tuple(RUNTIMES)),
     )
     write_manifest(folder, manifest)
-    manifest = replace(manifest, real_time_factor=measure_real_time_factor(folder))
+    manifest = replace(
+        manifest, real_time_factor=measure_engine(create(None, {}, model_folder=folder)).real_time_factor
+    )
     write_manifest(folder, manifest)
     return manifest
 

@@ -72,7 +72,7 @@ def _make_report(findings: RunFindings) -> dict[str, Any]:
     total_seconds = sum(findings.seconds.values())
     return {
         "source": _describe_source(findings),
-        "excerpt": None if _is_whole(work) else _describe_excerpt(track),
+        "excerpt": None if _is_whole(work) else _describe_excerpt(track, description.context_seconds),
         "engine": description.name,
         "engine_version": description.version,
         "preset": work.preset or description.default_preset,
@@ -100,13 +100,15 @@ def _is_whole(work: Work) -> bool:
     return work.excerpt_start_seconds is None and work.excerpt_duration_seconds is None
 
 
-def _describe_excerpt(track: Track) -> dict[str, float]:
+def _describe_excerpt(track: Track, context_seconds: float) -> dict[str, float]:
+    """Return where the excerpt lies, and how much of the song around it the engine could read."""
     rate = track.audio.sample_rate_hz
+    before, after = track.start / rate, (track.audio.n_samples - track.stop) / rate
     return {
         "start_seconds": round((track.audio.first_sample + track.start) / rate, 6),
         "duration_seconds": round(track.duration_seconds, 6),
-        "context_seconds_before": round(track.start / rate, 6),
-        "context_seconds_after": round((track.audio.n_samples - track.stop) / rate, 6),
+        "context_seconds_before": round(min(before, context_seconds), 6),
+        "context_seconds_after": round(min(after, context_seconds), 6),
     }
 
 

@@ -17,18 +17,20 @@ from pathlib import Path
 from typing import Any
 
 from shared.audio_formats import Encoding, resolve
+from shared.errors import AudioTooLongError
 from worker.audio_files.decode import decode_file
+from worker.audio_files.decoded_audio import DecodedAudio
 from worker.audio_files.excerpt import Track, cut_excerpt
 from worker.audio_files.probe import Probe, probe_file
 from worker.audio_files.stem_files import StemBlock, StemFiles
 from worker.audio_files.tags import Tags, read_tags, write_tags
-from worker.engines.interface import FloatArray, Preparable
+from worker.engines.interface import FloatArray, Preparable, UsesLevel
 from worker.engines.registry import Registry, engines_here
 from worker.measurements.measure import TrackMeters
 from worker.measurements.pictures import draw_pictures, prepare_frame
 from worker.pipeline.plan import RunPlan, make_plan
 from worker.pipeline.report import RunFindings, write_report
-from worker.pipeline.separate import pool_between_blocks, select_stems, separate_and_measure, stem_blocks
+from worker.pipeline.separate import pool_between_blocks, separate_and_measure, wanted_blocks
 from worker.pipeline.stem_buffer import StemBuffer
 from worker.run_messages import Outcome, ProducedFile, ReportProgress, Work, describe_file
 from worker.run_support.process_memory import freeze_loaded_objects, give_memory_back, reset_peak_memory
@@ -131,18 +133,28 @@ class _Run:
     def _decode(self, found: Probe) -> Track:
         excerpt, engine = self._plan.excerpt, self._plan.engine
         excerpt.check_starts_before(found.walked_seconds)
-        span = excerpt.span_seconds(context_seconds=engine.description.context_seconds)
-        audio = decode_file(
+        span = None if excerpt.is_whole else excerpt.span_seconds(context_seconds=engine.description.context_seconds)
+        if span is not None and isinstance(engine, UsesLevel) and engine.uses_level:
+            try:
+                audio = self._decode_span(found, None)
+            except AudioTooLongError:
+                # The whole song does not fit the disk. So the level is that of this part.
+                audio = self._decode_span(found, span)
+        else:
+            audio = self._decode_span(found, span)
+        engine.check_track(sample_rate_hz=audio.sample_rate_hz, channels=audio.channels, n_samples=audio.n_samples)
+        return cut_excerpt(audio, excerpt)
+
+    def _decode_span(self, found: Probe, span_seconds: tuple[float, float | None] | None) -> DecodedAudio:
+        return decode_file(
             Path(self._work.input_path),
             found,
             workspace=self._workspace,
             ffmpeg_path=self._work.ffmpeg_path,
             max_seconds=self._work.limits.max_audio_seconds,
-            span_seconds=None if excerpt.is_whole else span,
+            span_seconds=span_seconds,
             progress=self._clock.report_fraction,
         )
-        engine.check_track(sample_rate_hz=audio.sample_rate_hz, channels=audio.channels, n_samples=audio.n_samples)
-        return cut_excerpt(audio, excerpt)
 
     def _prepare(self, found: Probe) -> Tags | None:
         """Do what needs no samples; return the tags of the source."""
@@ -194,10 +206,9 @@ class _Run:
         return StemBuffer(self._workspace.path(STEM_BUFFER_NAME))
 
     def _separate_again(self, track: Track) -> Iterator[FloatArray]:
-        for _, stems in stem_blocks(
-            self._plan.engine, track, threads=self._work.limits.threads, progress=_ignore_progress
-        ):
-            yield select_stems(stems, list(self._plan.wanted))
+        return wanted_blocks(
+            self._plan.engine, track, wanted=list(self._plan.wanted), threads=self._work.limits.threads
+        )
 
     def _encode(
         self, track: Track, encoding: Encoding, blocks: Iterator[StemBlock], *, gain: float, pool: TaskPool
@@ -258,7 +269,3 @@ class _Run:
             for name, path in encoded.paths.items()
         ]
         return files, notes
-
-
-def _ignore_progress(_fraction: float) -> None:
-    """Do nothing: the second separation is part of encoding, which reports its own progress."""

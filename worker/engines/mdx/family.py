@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from worker.engines.interface import FloatArray, Progress
-from worker.engines.level import SongLevel
+from worker.engines.level import SongLevel, gain_to_peak
 from worker.engines.mdx.spectrum import LOWEST_BIN, ChunkSpectrum
-from worker.engines.segments.family import Feed, feed_at_peak
+from worker.engines.segments.family import Feed
 from worker.engines.segments.grid import SegmentGrid, hann_weights
 from worker.engines.segments.manifest import SegmentManifest
 from worker.engines.segments.onnx_graph import OnnxGraph
@@ -55,7 +55,7 @@ class MdxFamily:
 
     def feed(self, level: SongLevel) -> Feed:
         """Return the feed for a song: its peak becomes that of the networks' tools."""
-        return feed_at_peak(level, PEAK)
+        return Feed(gain=gain_to_peak(level, PEAK))
 
     def load(self, folder: Path, manifest: SegmentManifest, threads: int) -> MdxNetwork:
         """Load the network. Raises EngineUnavailableError."""
@@ -83,7 +83,7 @@ class MdxNetwork:
 
 
 def check_parameters(parameters: object) -> None:
-    """Raise ValueError or TypeError, with a reason, unless these are the parameters of an MDX-Net that can be run here."""
+    """Raise ValueError or TypeError, with a reason, unless these are possible parameters of an MDX-Net."""
     if not isinstance(parameters, dict):
         raise TypeError("the parameters must be a JSON object")
     for name in ("n_fft", "hop_length", "dim_f", "dim_t"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -145,9 +144,9 @@ class SegmentEngine:
         wanted = range(start, source.n_samples if stop is None else stop)
         self.check_track(sample_rate_hz=source.sample_rate_hz, channels=source.channels, n_samples=source.n_samples)
         if wanted:
-            manifest = replace(self._manifest, remainder=REST_STEM) if self._fill_rest else self._manifest
-            feed = self._family.feed(level_of(source))
-            model = LoadedModel(manifest, self._family.grid(manifest), self._loaded_network(threads))
+            manifest, feed = self._manifest, self._family.feed(level_of(source))
+            rest = REST_STEM if self._fill_rest else manifest.remainder
+            model = LoadedModel(manifest, self._family.grid(manifest), self._loaded_network(threads), rest)
             yield from SegmentSeparation(model, feed, source, wanted).separate_blocks(progress or _ignore_progress)
 
     def _loaded_network(self, threads: int) -> SegmentNetwork:

@@ -11,9 +11,6 @@ from worker.engines.level import SongLevel
 from worker.engines.segments.grid import SegmentGrid
 from worker.engines.segments.manifest import SegmentManifest
 
-QUIETEST_PEAK = 1e-5
-"""A song with a lower peak (-100 dB) is fed as if it had this one: what it holds is rounding, not music."""
-
 
 @dataclass(frozen=True)
 class Feed:
@@ -68,9 +65,3 @@ class SegmentFamily(Protocol):
 
         The threads must not change a bit of the result. Raises EngineUnavailableError.
         """
-
-
-def feed_at_peak(level: SongLevel, peak: float) -> Feed:
-    """Return the feed that brings the song's largest sample to `peak`. Songs are mastered to a peak, so this undoes
-    any change of level since."""
-    return Feed(gain=peak / max(level.peak, QUIETEST_PEAK)) if level.peak else Feed()

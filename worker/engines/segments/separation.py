@@ -22,11 +22,12 @@ from worker.engines.segments.overlap import OverlapSum
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model that is ready to separate."""
+    """A model that is ready to separate. `rest` is the stem that is the mixture less the others, if there is one."""
 
     manifest: SegmentManifest
     grid: SegmentGrid
     network: SegmentNetwork
+    rest: str | None
 
 
 class SegmentSeparation:
@@ -48,6 +49,7 @@ class SegmentSeparation:
         self._manifest = model.manifest
         self._grid = model.grid
         self._network = model.network
+        self._rest = model.rest
         self._feed = feed
         self._source = source
         self._wanted = wanted
@@ -85,14 +87,15 @@ class SegmentSeparation:
             )
 
     def _with_remainder(self, estimated: FloatArray, start: int) -> FloatArray:
-        """Return all stems in their order. The remainder is the mixture less the estimated stems."""
-        manifest = self._manifest
-        if manifest.remainder is None:
+        """Return all stems in their order. The rest is the mixture less the other stems."""
+        if self._rest is None:
             return estimated
-        stems = np.empty((len(manifest.stems), *estimated.shape[1:]), np.float32)
-        remainder = manifest.stems.index(manifest.remainder)
-        stems[np.arange(len(stems)) != remainder] = estimated
-        stems[remainder] = self._source.read_samples(start, start + estimated.shape[-1])
-        for stem in estimated:
-            stems[remainder] -= stem
+        names, of_network = self._manifest.stems, self._manifest.estimated_stems
+        stems = np.empty((len(names), *estimated.shape[1:]), np.float32)
+        stems[[names.index(stem) for stem in of_network]] = estimated
+        rest = names.index(self._rest)
+        stems[rest] = self._source.read_samples(start, start + estimated.shape[-1])
+        for number in range(len(names)):
+            if number != rest:
+                stems[rest] -= stems[number]
         return stems

@@ -8,6 +8,7 @@ from typing import Any
 
 from worker.engines.errors import EngineError, InvalidParameterError
 from worker.engines.interface import AudioSource, EngineDescription, FloatArray, Preset, Progress
+from worker.engines.level import gain_to_peak, level_of
 from worker.engines.rates import SETTLING_SECONDS
 from worker.engines.unet.chunk_grid import ChunkGrid
 from worker.engines.unet.model_manifest import ModelManifest, read_manifest
@@ -56,6 +57,9 @@ class MaskEngine:
 
     Tracks with another sample rate than the networks' are resampled. Only the masked stems pass through the resampler;
     the remainder is computed at the track's own rate, so it keeps what lies above the networks' range.
+
+    With a `fed_peak` in the manifest, the networks read each track as if it had this peak. So the stems of a quiet
+    track are those of a loud one, only quiet.
     """
 
     works_ahead = True
@@ -74,6 +78,11 @@ class MaskEngine:
     def stems(self) -> tuple[str, ...]:
         """The names of the stems, in the order in which `separate` yields them."""
         return self._manifest.stems
+
+    @property
+    def uses_level(self) -> bool:
+        """Whether the stems depend on the level of the whole song."""
+        return self._manifest.fed_peak is not None
 
     def check_track(self, *, sample_rate_hz: int, channels: int, n_samples: int) -> None:  # noqa: ARG002
         """Raise an EngineError if the rate is below `LOWEST_RATE_HZ`; every other track can be separated."""
@@ -119,7 +128,7 @@ class MaskEngine:
         Parameters
         ----------
         source
-            The mixture.
+            The mixture. If it does not know the level of the song, it is the whole song, and is measured first.
         start, stop
             The range in samples; by default the whole track.
         threads
@@ -146,7 +155,9 @@ class MaskEngine:
         wanted = range(start, source.n_samples if stop is None else stop)
         self.check_track(sample_rate_hz=source.sample_rate_hz, channels=source.channels, n_samples=source.n_samples)
         if wanted:
-            separation = Separation(self._manifest, self._loaded_model(), source, wanted)
+            peak = self._manifest.fed_peak
+            gain = 1.0 if peak is None else gain_to_peak(level_of(source), peak)
+            separation = Separation(self._manifest, self._loaded_model(), source, wanted, gain=gain)
             yield from separation.separate_blocks(threads, progress or _ignore_progress)
 
     def _loaded_model(self) -> Model:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -38,6 +39,9 @@ class ModelManifest:
     Spleeter). Above `bins` the mask fades out up to `taper_end_hz`. The stem `remainder`, if there is one, is the
     mixture minus the other stems.
 
+    Level. If there is a `fed_peak`, the magnitudes are those of the track with this peak, whatever its own peak is.
+    Else they are those of the track at its own level.
+
     Files. `files` maps file names to their SHA-256. `networks` are those of the stems, in order, for the package
     `runtime`, which computes in `precision`. `built_for` identifies the machine that the files were made for; `origin`
     says where the weights come from. `scores` are medians in dB; `real_time_factor` was measured at set-up.
@@ -66,6 +70,7 @@ class ModelManifest:
     files: Mapping[str, str]
     mask_exponent: float = 2.0
     mask_own_gain: float = 0.0
+    fed_peak: float | None = None
     precision: str = "float32"
     scores: Mapping[str, float] = field(default_factory=dict)
     real_time_factor: float | None = None
@@ -117,6 +122,8 @@ def _check_values(manifest: ModelManifest) -> None:
     if manifest.delay_frames % manifest.chunk_frames or manifest.chunk_frames < 1:
         raise ValueError("delay_frames must be a multiple of chunk_frames")
     _check_mask_rule(manifest)
+    if manifest.fed_peak is not None and not 0 < manifest.fed_peak < math.inf:
+        raise ValueError("fed_peak must be positive")
     if not manifest.masked_stems or manifest.channels < 1:
         raise ValueError("there must be at least one masked stem and one channel")
     if len(manifest.networks) != len(manifest.stems):
