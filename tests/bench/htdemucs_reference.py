@@ -1,7 +1,7 @@
 """Development only, needs torch: runs tiny networks through the reference implementation and stores what comes out.
 
     python3 -m venv REFERENCE
-    REFERENCE/bin/pip install torch demucs==4.1.0 onnx onnxruntime scipy soxr
+    REFERENCE/bin/pip install torch demucs==4.1.0 onnx onnxruntime psutil scipy soxr
     REFERENCE/bin/python -m tests.bench.htdemucs_reference
 
 This writes `tests/fixtures/htdemucs/`: `reference.npz` with some samples of one segment and of short songs for each
@@ -28,6 +28,9 @@ STEP = 29
 SONGS: Mapping[str, tuple[float, float]] = {"long": (3.2, 1.0), "quiet": (1.3, 0.01), "short": (0.3, 1.0)}
 """The songs, in segments and with their level: several segments, one at -40 dB, and one shorter than a segment."""
 
+OFFSET = 0.02
+"""The mean of a song, times its level. Outside the song the network sees zeros, not this offset."""
+
 SMALLEST: Mapping[str, Any] = {
     "sources": ["drums", "vocals"],
     "channels": 8,
@@ -48,7 +51,7 @@ def segment_samples(arguments: Mapping[str, Any]) -> int:
 def song_of(arguments: Mapping[str, Any], name: str) -> np.ndarray:
     """Return one of `SONGS` for a network, shape (2, n), float32."""
     segments, level = SONGS[name]
-    return noise_song(int(segments * segment_samples(arguments)), seed=1) * np.float32(level)
+    return (noise_song(int(segments * segment_samples(arguments)), seed=1) + np.float32(OFFSET)) * np.float32(level)
 
 
 def reference_model(arguments: Mapping[str, Any], weights: Mapping[str, np.ndarray]) -> Any:
