@@ -9,7 +9,14 @@ from worker.engines.segments.family import Feed, SegmentNetwork
 
 
 def separate_channels(
-    network: SegmentNetwork, y: FloatArray, *, width: int, n_stems: int, feed: Feed, progress: Progress
+    network: SegmentNetwork,
+    y: FloatArray,
+    *,
+    inside: slice,
+    width: int,
+    n_stems: int,
+    feed: Feed,
+    progress: Progress,
 ) -> FloatArray:
     """Return the estimated stems of a segment.
 
@@ -23,6 +30,8 @@ def separate_channels(
         The loaded network.
     y : ndarray, shape (channels, n), float32
         The segment of the song, at the song's level.
+    inside
+        The samples that lie inside the song. The others stay 0 for the network, whatever the feed's offset.
     width
         How many channels the network takes.
     n_stems
@@ -48,8 +57,9 @@ def separate_channels(
 
             present = len(group)
             fed = np.concatenate([group, *[group[-1:]] * (width - present)]) if present < width else group
-            fed = (fed - np.float32(feed.offset)) * np.float32(feed.gain)
-            out = network.separate_segment(fed, tell)
+            level = np.zeros_like(fed)
+            level[:, inside] = (fed[:, inside] - np.float32(feed.offset)) * np.float32(feed.gain)
+            out = network.separate_segment(level, tell)
             part = stems[:, first : first + present]
             part[:, : present - 1] = out[:, : present - 1]
             part[:, present - 1] = out[:, present - 1 :].mean(axis=1)

@@ -78,8 +78,15 @@ class SegmentSeparation:
             def tell(fraction: float, done: int = number - numbers.start) -> None:
                 progress((done + fraction) / len(numbers))
 
+            inside = slice(max(0, -segment.first), min(self._grid.segment_samples, n_samples - segment.first))
             result = separate_channels(
-                self._network, y, width=self._manifest.channels, n_stems=n_stems, feed=self._feed, progress=tell
+                self._network,
+                y,
+                inside=inside,
+                width=self._manifest.channels,
+                n_stems=n_stems,
+                feed=self._feed,
+                progress=tell,
             )
             overlap.add(segment, result)
             yield overlap.take(

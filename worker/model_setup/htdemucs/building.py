@@ -66,7 +66,7 @@ def build_htdemucs(files: Sequence[Path], entry: ModelEntry, folder: Path) -> Se
         scores_from=entry.scores_from,
         origin={**entry.origin, "graph": GRAPH},
     )
-    return finish_model(folder, manifest)
+    return finish_model(folder, manifest, FAMILY)
 
 
 def stem_order(arguments: HTDemucsArguments) -> tuple[str, ...]:

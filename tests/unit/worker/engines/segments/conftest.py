@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from tests.fixtures.four_quarters import make_quarters_model, quarters_engine
+from tests.fixtures.tiny_htdemucs import copy_tiny_htdemucs_model
 from tests.fixtures.tiny_mdx import make_tiny_mdx_model
 from tests.unit.worker.engines.array_source import ArraySource
-from worker.engines import mdx
+from worker.engines import htdemucs, mdx
 from worker.engines.interface import FloatArray, SeparationEngine
 
 ENGINES: dict[str, Callable[[Path], SeparationEngine]] = {
+    "htdemucs": lambda folder: htdemucs.create(None, {}, model_folder=copy_tiny_htdemucs_model(folder)),
     "mdx": lambda folder: mdx.create(None, {}, model_folder=make_tiny_mdx_model(folder)),
     "quarters": lambda folder: quarters_engine(make_quarters_model(folder)),
 }
