@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from worker.engines.model_folder import MANIFEST_NAME
+from worker.model_setup.catalog.known_models import NAME
 from worker.model_setup.errors import ModelSetupError
 
 WEIGHTS = ".weights"
@@ -76,8 +77,7 @@ def remove_model(folder: Path, name: str) -> None:
     Raises ModelSetupError if there is nothing of this name.
     """
     target, weights = folder / name, folder / WEIGHTS / name
-    is_there = (target / MANIFEST_NAME).is_file()
-    if name not in {target.name, weights.name} or not (is_there or weights.is_dir()):
+    if not NAME.fullmatch(name) or not ((target / MANIFEST_NAME).is_file() or weights.is_dir()):
         raise ModelSetupError(f"There is no model {name!r} in {folder}.")
     with tempfile.TemporaryDirectory(prefix=BUILDING, dir=folder, ignore_cleanup_errors=True) as scratch:
         for path in (target, weights):

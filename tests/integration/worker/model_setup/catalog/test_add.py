@@ -188,6 +188,15 @@ def test_a_killed_build_is_cleared_away(run, server, folder, write_table):
     assert not leftover.exists()
 
 
+def test_only_models_can_be_removed(run, server, folder, write_table):
+    table = write_table(f"{server.url}/good/{FILE}")
+    run(table, "add", "tiny", "--accept-licence")
+    before = sorted(folder.parent.rglob("*"))
+    for name in ("..", ".", "../models", ".weights", "tiny/", "tiny/..", str(folder / "tiny")):
+        assert run(table, "remove", name).exit_code == 1, name
+    assert sorted(folder.parent.rglob("*")) == before
+
+
 def test_a_damaged_model_is_found(run, server, folder, write_table):
     table = write_table(f"{server.url}/good/{FILE}")
     run(table, "add", "tiny", "--accept-licence")
