@@ -51,6 +51,7 @@ def add_known_model(
     Raises ModelSetupError with one sentence, OSError if MODEL_FOLDER cannot be written; then nothing has changed,
     except that a broken download can be continued.
     """
+    _builder(model.family)  # Before a download that would be in vain.
     if model.must_accept:
         ask(model.title, model.licence, model.licence_source)
     with locked_folder(folder), weights_folder(folder, model.name) as weights:
@@ -71,6 +72,7 @@ def add_unknown_model(
     if family != "mdx":
         raise ModelSetupError("Only --family mdx takes files that are not in the table.")
     check_name(name)
+    _builder(family)
     parameters = read_parameters(parameters_file)
     ask(name, UNKNOWN_LICENCE, None)
     with locked_folder(folder), weights_folder(folder, name) as weights:
@@ -127,7 +129,8 @@ def _builder(family: str) -> Callable[..., Any]:
         return cast(Callable[..., Any], getattr(importlib.import_module(module), function))
     except ModuleNotFoundError as error:
         raise ModelSetupError(
-            f"Building needs the package {error.name}; the extra 'models' brings it: pip install 'stemqueue[models]'."
+            f"Building needs the package {error.name}, which is in an environment of its own: `make models` in a "
+            "clone, or pip install 'stemqueue[models]'."
         ) from error
 
 

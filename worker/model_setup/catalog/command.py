@@ -188,7 +188,9 @@ def _print_added(added: Added, folder: Path) -> None:
     manifest = added.manifest
     for note in added.notes:
         click.echo(f"note: {note}", err=True)
-    speed = f"; a minute of song takes {60 / manifest.real_time_factor:.3g} s here" if manifest.real_time_factor else ""
+    speed = ""
+    if manifest.real_time_factor:
+        speed = f"; a minute of song takes {60 / manifest.real_time_factor:.2g} s here with two processors"
     click.echo(
         f"{manifest.name} is ready in {folder / manifest.name}{speed}. Running workers offer it within a minute."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,7 +28,8 @@ READY, ABSENT, UNUSABLE = "ready", "absent", "unusable"
 class Line:
     """A model of the list. `state` is `ready`, `absent` or `unusable`, and `problem` says why it is unusable.
 
-    `measured_seconds_per_minute` is what set-up measured on this machine; None where the model is not ready.
+    Seconds are processor seconds for a minute of song; `measured_seconds_per_minute` are those that set-up measured on this
+    machine, None where the model is not ready.
     """
 
     name: str
@@ -184,9 +186,10 @@ def _state(description: EngineDescription | None, problem: str | None) -> str:
 
 
 def _measured(description: EngineDescription | None) -> float | None:
+    """Return the processor seconds for a minute of song, as set-up measured them with one or two processors."""
     if description is None or not description.real_time_factor:
         return None
-    return round(60 / description.real_time_factor, 1)
+    return round(60 * min(2, os.cpu_count() or 1) / description.real_time_factor, 1)
 
 
 def _score(value: float | None) -> str:
