@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,12 +20,14 @@ from shared.errors import (
     AudioTooLongError,
     AudioTooShortError,
     AudioUnreadableError,
+    AudioUnsupportedError,
     ScratchFullError,
     SeparationFailedError,
 )
 from worker.audio_files import ffmpeg
 from worker.audio_files.decoded_audio import DecodedAudio, read_wav_header, repair_samples
-from worker.audio_files.probe import Probe, check_shape
+from worker.audio_files.probe import MAX_CHANNELS, MAX_SAMPLE_RATE_HZ, Probe, check_shape
+from worker.audio_files.timeline import FRAME_TIME_FORMAT, read_timeline
 from worker.run_support.workspace import Workspace
 
 # Wall time for the decoder: a fixed part, and a part for each second of audio. (The slowest known codec runs 60 times
@@ -55,6 +58,10 @@ BROKE_OFF = "Error during demuxing"
 TRUST_THE_PACKETS = ("-flags2", "+skip_manual")
 
 DECODED_NAME = "mixture.wav"
+FRAME_TIMES_NAME = "mixture.times"
+
+# The header may name half of the true sample rate (SBR) and half of the channels (parametric stereo).
+UNDECLARED_TIMES = 4
 
 
 def decode_file(
@@ -67,40 +74,50 @@ def decode_file(
     span_seconds: tuple[float, float | None] | None = None,
     progress: Callable[[float], None],
 ) -> DecodedAudio:
-    """Decode the first audio stream, or only the part from `span_seconds[0]` to `span_seconds[1]`.
+    """Decode the chosen audio stream, or only the part from `span_seconds[0]` to `span_seconds[1]` of its timeline.
 
     Raises AudioEmptyError, AudioUnreadableError, AudioUnsupportedError, AudioTooLongError or ScratchFullError, and
     SeparationFailedError if the machine is too busy.
     """
     target = workspace.path(DECODED_NAME)
-    first_sample, end_sample = _in_samples(span_seconds or (0.0, None), found.sample_rate_hz or 0)
-    complaints = _run_decoder(
+    rate = found.decoded_rate_hz or 0
+    first_sample, end_sample = _in_samples(span_seconds or (0.0, None), rate)
+    run = _DecoderRun(
         path,
-        target,
-        found=found,
-        trim=None if span_seconds is None else (first_sample, end_sample),
+        found,
         workspace=workspace,
+        trim=None if span_seconds is None else (first_sample, end_sample or sys.maxsize),
         ffmpeg_path=ffmpeg_path,
         max_seconds=max_seconds,
-        progress=progress,
     )
-    sample_rate_hz, channels, offset_bytes = read_wav_header(target)
-    check_shape(sample_rate_hz=sample_rate_hz, channels=channels)
-    n_samples = (target.stat().st_size - offset_bytes) // (4 * channels)
-    _check_length(n_samples, sample_rate_hz, is_excerpt=first_sample > 0, max_seconds=max_seconds)
+    complaints = run.decode(target, progress)
+    header = read_wav_header(target)
+    check_shape(sample_rate_hz=header.sample_rate_hz, channels=header.channels)
+    n_decoded = (target.stat().st_size - header.offset_bytes) // (4 * header.channels)
+    _check_length(n_decoded, header.sample_rate_hz, is_excerpt=first_sample > 0, max_seconds=max_seconds)
+    timeline = read_timeline(
+        workspace.path(FRAME_TIMES_NAME),
+        n_decoded=n_decoded,
+        sample_rate_hz=header.sample_rate_hz,
+        begin=first_sample,
+        max_samples=int(min(max_seconds * header.sample_rate_hz, workspace.max_bytes / (4 * header.channels))),
+    )
+    workspace.path(FRAME_TIMES_NAME).unlink()
     stores_floats = found.codec.startswith("pcm_f") or found.codec == "wavpack"
     bound = MAX_ABSOLUTE_SAMPLE if stores_floats else MAX_ABSOLUTE_SAMPLE_CODED
-    repaired = repair_samples(target, offset_bytes, n_samples * channels, bound=bound)
+    repaired = repair_samples(target, header.offset_bytes, n_decoded * header.channels, bound=bound)
     return DecodedAudio(
         target,
-        sample_rate_hz,
-        channels,
-        n_samples,
-        offset_bytes,
+        header.sample_rate_hz,
+        header.channels,
+        timeline.n_samples,
+        header.offset_bytes,
         first_sample,
         repaired_samples=repaired,
         lost_packets=complaints.lost_packets,
         broke_off=complaints.broke_off,
+        timeline=timeline,
+        channel_mask=header.channel_mask,
     )
 
 
@@ -126,58 +143,93 @@ class DecoderComplaints:
     broke_off: bool
 
 
-def _run_decoder(
-    path: Path,
-    target: Path,
-    *,
-    found: Probe,
-    trim: tuple[int, int | None] | None,
-    workspace: Workspace,
-    ffmpeg_path: str | None,
-    max_seconds: float,
-    progress: Callable[[float], None],
-) -> DecoderComplaints:
-    """Let ffmpeg write the samples into `target`, within limits of time and size; return its complaints."""
-    expected_seconds = min(found.expected_seconds or max_seconds, max_seconds)
-    limit_seconds = DECODE_SECONDS_BASE + expected_seconds * DECODE_SECONDS_PER_AUDIO_SECOND
-    log_path = workspace.path("decode.log")
-    decoder_options = TRUST_THE_PACKETS if (found.container, found.codec) == ("caf", "alac") else ()
-    with path.open("rb") as source, target.open("wb") as output, log_path.open("wb") as log:
-        process = ffmpeg.start(
-            [
-                *("-v", "error", *decoder_options, *ffmpeg.untrusted_input(), "-map", "0:a:0", "-vn", "-sn", "-dn"),
-                *("-map_metadata", "-1", "-fflags", "+bitexact", "-t", f"{max_seconds + 1:.3f}"),
-                *(*_trim_filter(trim), "-c:a", "pcm_f32le", "-f", "wav", "pipe:1"),
-            ],
-            ffmpeg_path=ffmpeg_path,
-            confinement=ffmpeg.Confinement(cpu_seconds=int(limit_seconds) + 1, file_bytes=workspace.free_bytes()),
-            stdin=source,
-            stdout=output,
-            stderr=log,
-        )
-        try:
-            _wait_for_decoder(process, target, found=found, seconds=limit_seconds, progress=progress)
-        finally:
-            process.kill()
-            process.wait()
-    return _read_complaints(process.returncode, log_path, target)
+class _DecoderRun:
+    """One run of ffmpeg that decodes a file, within limits of time and size. `trim`: the samples to keep, None: all."""
+
+    def __init__(
+        self,
+        path: Path,
+        found: Probe,
+        *,
+        workspace: Workspace,
+        trim: tuple[int, int] | None,
+        ffmpeg_path: str | None,
+        max_seconds: float,
+    ) -> None:
+        self._path = path
+        self._found = found
+        self._workspace = workspace
+        self._trim = trim
+        self._ffmpeg_path = ffmpeg_path
+        expected_seconds = min(found.expected_seconds or max_seconds, max_seconds)
+        self._limit_seconds = DECODE_SECONDS_BASE + expected_seconds * DECODE_SECONDS_PER_AUDIO_SECOND
+        # The limit is one of size, because times in the file may be false.
+        known = (found.decoded_rate_hz or MAX_SAMPLE_RATE_HZ) * (found.channels or MAX_CHANNELS)
+        self._most_bytes = int(4 * known * UNDECLARED_TIMES * (max_seconds + 1))
+
+    def decode(self, target: Path, progress: Callable[[float], None]) -> DecoderComplaints:
+        """Write the samples into `target`, and the times of the frames beside it; return ffmpeg's complaints."""
+        log_path, times_path = self._workspace.path("decode.log"), self._workspace.path(FRAME_TIMES_NAME)
+        with (
+            self._path.open("rb") as source,
+            target.open("wb") as output,
+            log_path.open("wb") as log,
+            times_path.open("wb") as times,
+        ):
+            process = ffmpeg.start(
+                self._arguments(times.fileno()),
+                ffmpeg_path=self._ffmpeg_path,
+                confinement=ffmpeg.Confinement(
+                    cpu_seconds=int(self._limit_seconds) + 1, file_bytes=self._workspace.free_bytes()
+                ),
+                stdin=source,
+                stdout=output,
+                stderr=log,
+                further=[times.fileno()],
+            )
+            try:
+                _wait_for_decoder(process, target, found=self._found, seconds=self._limit_seconds, progress=progress)
+            finally:
+                process.kill()
+                process.wait()
+        complaints = _read_complaints(process.returncode, log_path, target, self._found)
+        if target.stat().st_size >= self._most_bytes:
+            raise AudioTooLongError("The audio is longer than the limit.")
+        return complaints
+
+    def _arguments(self, times_descriptor: int) -> Sequence[str]:
+        found = self._found
+        options = TRUST_THE_PACKETS if (found.container, found.codec) == ("caf", "alac") else ()
+        return [
+            *("-v", "error", *options, *ffmpeg.untrusted_input(found.opening), *self._filters(), "-vn", "-sn", "-dn"),
+            *("-map_metadata", "-1", "-fflags", "+bitexact", "-fs", str(self._most_bytes)),
+            *("-stats_enc_pre:a:0", f"pipe:{times_descriptor}", "-stats_enc_pre_fmt:a:0", FRAME_TIME_FORMAT),
+            *("-c:a", "pcm_f32le", "-f", "wav", "pipe:1"),
+        ]
+
+    def _filters(self) -> Sequence[str]:
+        """Return the options that choose and join streams, convert the sample rate, and keep only a part.
+
+        The part is cut by the times of decoded samples. Seeking would be faster but not exact: it lands on packets, and
+        decoders need a few packets before they are right.
+        """
+        found, indexes = self._found, self._found.stream_indexes
+        filters = []
+        if len(indexes) == 2:
+            filters.append("join=inputs=2:channel_layout=stereo:map=0.0-FL|1.0-FR")
+        if found.decoded_rate_hz and found.decoded_rate_hz != found.sample_rate_hz:
+            filters.append(f"aresample={found.decoded_rate_hz}")
+        if self._trim:
+            filters.append(f"atrim=start_pts={self._trim[0]}:end_pts={self._trim[1]}")
+        if len(indexes) == 1:
+            return ("-map", f"0:{indexes[0]}", *(("-af", ",".join(filters)) if filters else ()))
+        inputs = "".join(f"[0:{index}]" for index in indexes)
+        return ("-filter_complex", f"{inputs}{','.join(filters)}[joined]", "-map", "[joined]")
 
 
 def _in_samples(span_seconds: tuple[float, float | None], rate: int) -> tuple[int, int | None]:
     start, stop = span_seconds
     return round(start * rate), None if stop is None else round(stop * rate)
-
-
-def _trim_filter(trim: tuple[int, int | None] | None) -> Sequence[str]:
-    """Return the options that keep only these samples.
-
-    The filter counts decoded samples. Seeking would be faster but not exact: it lands on packets, and decoders need a
-    few packets before they are right.
-    """
-    if trim is None:
-        return ()
-    end = "" if trim[1] is None else f":end_sample={trim[1]}"
-    return ("-af", f"atrim=start_sample={trim[0]}{end}")
 
 
 def _wait_for_decoder(
@@ -192,7 +244,7 @@ def _wait_for_decoder(
 
     Raises AudioUnreadableError after this many seconds, or SeparationFailedError if the machine was too busy meanwhile.
     """
-    expected_bytes = 4 * (found.channels or 2) * (found.expected_seconds or 0.0) * (found.sample_rate_hz or 0)
+    expected_bytes = 4 * (found.channels or 2) * (found.expected_seconds or 0.0) * (found.decoded_rate_hz or 0)
     deadline = time.monotonic() + seconds
     while True:
         if ffmpeg.wait(process, seconds=0.2):
@@ -206,7 +258,7 @@ def _wait_for_decoder(
             progress(min(0.99, target.stat().st_size / expected_bytes))
 
 
-def _read_complaints(returncode: int, log_path: Path, target: Path) -> DecoderComplaints:
+def _read_complaints(returncode: int, log_path: Path, target: Path, found: Probe) -> DecoderComplaints:
     """Return what the decoder complained about, or raise the error that it ended with.
 
     A damaged file may end in an error and still give minutes of music. Then the report says what is missing.
@@ -218,6 +270,8 @@ def _read_complaints(returncode: int, log_path: Path, target: Path) -> DecoderCo
         raise AudioTooLongError("The decoded audio has more bytes than one job may use.")
     if "No space left on device" in text:
         raise ScratchFullError("The worker's scratch disk is full.")
+    if target.stat().st_size == 0 and not found.streams[found.audio_stream - 1].can_decode:
+        raise AudioUnsupportedError(f"The codec of the audio ({found.codec}) is not supported.")
     if target.stat().st_size == 0:
         raise AudioUnreadableError("The audio cannot be decoded.")
     return DecoderComplaints(sum(text.count(words) for words in PACKET_LOST), BROKE_OFF in text)

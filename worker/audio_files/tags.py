@@ -67,7 +67,7 @@ def write_tags(work: Work, tags: Tags | None, stems: Mapping[str, Path]) -> Sequ
 
 def read_tags(work: Work, found: Probe, workspace: Workspace) -> Tags | None:
     """Return the tags that the probe has written. If it was cut short, or there is a cover, read them separately."""
-    if found.cover_stream is not None or found.walked_seconds is None:
+    if found.pictures or found.walked_seconds is None:
         return _read_separately(work, found, workspace)
     return Tags(parse_ffmetadata(walked_tags_path(workspace).read_bytes().decode("utf-8", "replace")))
 
@@ -76,16 +76,16 @@ def _read_separately(work: Work, found: Probe, workspace: Workspace) -> Tags | N
     """Let ffmpeg write the tags of container and stream as text, and the cover unchanged; None if it takes too long."""
     text_path, cover_path = workspace.path("tags.txt"), workspace.path("cover")
     cover: Sequence[str] = ()
-    if found.cover_stream is not None:
+    if found.pictures:
         cover = (
-            *("-map", f"0:{found.cover_stream}", "-c", "copy", "-frames:v", "1"),
+            *("-map", f"0:{found.pictures[0].index}", "-c", "copy", "-frames:v", "1"),
             *("-f", "image2pipe", f"file:{cover_path}"),
         )
     with Path(work.input_path).open("rb") as source, text_path.open("wb") as text:
         process = ffmpeg.start(
             [
-                *("-v", "quiet", "-y", *ffmpeg.untrusted_input(), "-f", "ffmetadata", "pipe:1"),
-                *("-map_metadata", "0:s:a:0", "-f", "ffmetadata", "pipe:1", *cover),
+                *("-v", "quiet", "-y", *ffmpeg.untrusted_input(found.opening), "-f", "ffmetadata", "pipe:1"),
+                *("-map_metadata", f"0:s:{found.stream_indexes[0]}", "-f", "ffmetadata", "pipe:1", *cover),
             ],
             ffmpeg_path=work.ffmpeg_path,
             confinement=ffmpeg.Confinement(
