@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.audio_formats import Encoding
+from worker.audio_files.channel_layouts import LayoutChange
 from worker.audio_files.decoded_audio import DecodedAudio
 from worker.audio_files.excerpt import Track
 from worker.audio_files.probe import Probe
@@ -41,6 +42,7 @@ class RunFindings:
     probe: Probe
     track: Track
     encoding: Encoding
+    layout: LayoutChange
     mixture: Levels
     stems: Mapping[str, Levels]
     residual_db: float | None
@@ -253,8 +255,11 @@ def _notes_on_stems(findings: RunFindings) -> Iterator[str]:
         yield f"All stems were made {reduction_db:.2f} dB quieter, because the loudest one would have clipped."
     if encoding.sample_rate_hz != audio.sample_rate_hz:
         yield f"{encoding.format.name} does not support {audio.sample_rate_hz} Hz: the stems were resampled."
-    if encoding.channels != audio.channels:
-        yield f"{encoding.format.name} does not support {audio.channels} channels: the stems were mixed down."
+    if findings.layout.is_folded:
+        yield (
+            f"{encoding.format.name} does not support this layout of {audio.channels} loudspeakers: "
+            f"the stems were mixed down to {encoding.channels} channels."
+        )
 
 
 @lru_cache(maxsize=1)

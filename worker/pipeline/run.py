@@ -17,11 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from shared.audio_formats import Encoding, resolve
+from worker.audio_files.channel_layouts import LayoutChange, change_layout, source_layout
 from worker.audio_files.decode import decode_file
 from worker.audio_files.excerpt import Track, cut_excerpt
 from worker.audio_files.probe import Probe, probe_file
 from worker.audio_files.stem_files import StemBlock, StemFiles
-from worker.audio_files.tags import Tags, read_tags, write_tags
+from worker.audio_files.tags.fields import Tags
+from worker.audio_files.tags.reading import read_tags
+from worker.audio_files.tags.writing import write_tags
 from worker.engines.interface import FloatArray, Preparable
 from worker.engines.registry import Registry, engines_here
 from worker.measurements.measure import TrackMeters
@@ -96,6 +99,7 @@ class EncodedStems:
 
     paths: Mapping[str, Path]
     encoding: Encoding
+    layout: LayoutChange
     meters: TrackMeters
     gain: float
 
@@ -160,11 +164,12 @@ class _Run:
         is separated twice instead. A 32-bit WAV needs no gain, but goes the same way.
         """
         audio = track.audio
+        layout = change_layout(self._work.format, source_layout(audio.channel_mask, audio.channels))
         encoding = resolve(
             self._work.format,
             self._work.format_options,
             sample_rate_hz=audio.sample_rate_hz,
-            channels=audio.channels,
+            channels=layout.channels,
         )
         pool = pool_between_blocks(self._plan.engine, self._pool)
         with self._open_stem_buffer(track) as buffer:
@@ -181,10 +186,10 @@ class _Run:
             gain = 1.0 if encoding.holds_any_level or meters.peak <= 1 else LOUDEST_PEAK / meters.peak
             with self._clock.stage("encode"):
                 if buffer:
-                    paths = self._encode(track, encoding, buffer.read_blocks(), gain=gain, pool=self._pool)
+                    paths = self._encode(track, encoding, layout, buffer.read_blocks(), gain=gain, pool=self._pool)
                 else:
-                    paths = self._encode(track, encoding, self._separate_again(track), gain=gain, pool=pool)
-        return EncodedStems(paths, encoding, meters, gain)
+                    paths = self._encode(track, encoding, layout, self._separate_again(track), gain=gain, pool=pool)
+        return EncodedStems(paths, encoding, layout, meters, gain)
 
     def _open_stem_buffer(self, track: Track) -> AbstractContextManager[StemBuffer | None]:
         """Return a buffer for the stems, or None if they do not fit into the job's share of the scratch disk."""
@@ -200,7 +205,14 @@ class _Run:
             yield select_stems(stems, list(self._plan.wanted))
 
     def _encode(
-        self, track: Track, encoding: Encoding, blocks: Iterator[StemBlock], *, gain: float, pool: TaskPool
+        self,
+        track: Track,
+        encoding: Encoding,
+        layout: LayoutChange,
+        blocks: Iterator[StemBlock],
+        *,
+        gain: float,
+        pool: TaskPool,
     ) -> Mapping[str, Path]:
         n_written = 0
         with StemFiles(
@@ -208,7 +220,7 @@ class _Run:
             list(self._plan.wanted.values()),
             encoding,
             source_rate_hz=track.audio.sample_rate_hz,
-            source_channels=track.audio.channels,
+            layout=layout,
             n_samples=track.n_samples,
             pool=pool,
             ffmpeg_path=self._work.ffmpeg_path,
@@ -241,6 +253,7 @@ class _Run:
             probe=found,
             track=track,
             encoding=encoded.encoding,
+            layout=encoded.layout,
             mixture=meters.mixture.levels(),
             stems={name: meters.stems[index].levels(encoded.gain) for index, name in wanted.items()},
             residual_db=meters.residual.relative_db(),
