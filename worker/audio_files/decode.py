@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from shared.errors import (
 from worker.audio_files import ffmpeg
 from worker.audio_files.decoded_audio import DecodedAudio, read_wav_header, repair_samples
 from worker.audio_files.probe import MAX_CHANNELS, MAX_SAMPLE_RATE_HZ, Probe, check_shape
-from worker.audio_files.timeline import FRAME_TIME_FORMAT, read_timeline
+from worker.audio_files.timeline import FRAME_TIME_FORMAT, MIN_STEP_SECONDS, first_frame_time, read_timeline
 from worker.run_support.workspace import Workspace
 
 # Wall time for the decoder: a fixed part, and a part for each second of audio. (The slowest known codec runs 60 times
@@ -86,10 +85,11 @@ def decode_file(
         path,
         found,
         workspace=workspace,
-        trim=None if span_seconds is None else (first_sample, end_sample or sys.maxsize),
+        trim=None if span_seconds is None else (first_sample, end_sample),
         ffmpeg_path=ffmpeg_path,
         max_seconds=max_seconds,
     )
+    run.find_shift(target)
     complaints = run.decode(target, progress)
     header = read_wav_header(target)
     check_shape(sample_rate_hz=header.sample_rate_hz, channels=header.channels)
@@ -99,7 +99,7 @@ def decode_file(
         workspace.path(FRAME_TIMES_NAME),
         n_decoded=n_decoded,
         sample_rate_hz=header.sample_rate_hz,
-        begin=first_sample,
+        begin=first_sample - run.shift,
         max_samples=int(min(max_seconds * header.sample_rate_hz, workspace.max_bytes / (4 * header.channels))),
     )
     workspace.path(FRAME_TIMES_NAME).unlink()
@@ -110,7 +110,7 @@ def decode_file(
         target,
         header.sample_rate_hz,
         header.channels,
-        timeline.n_samples,
+        timeline.n_samples if end_sample is None else min(timeline.n_samples, end_sample - first_sample),
         header.offset_bytes,
         first_sample,
         repaired_samples=repaired,
@@ -118,6 +118,9 @@ def decode_file(
         broke_off=complaints.broke_off,
         timeline=timeline,
         channel_mask=header.channel_mask,
+        rate_ratio=header.sample_rate_hz / found.sample_rate_hz
+        if found.decoded_rate_hz != found.sample_rate_hz and found.sample_rate_hz
+        else 1.0,
     )
 
 
@@ -133,6 +136,10 @@ def _check_length(n_samples: int, sample_rate_hz: int, *, is_excerpt: bool, max_
         )
     if n_samples > max_seconds * sample_rate_hz:
         raise AudioTooLongError(f"The audio is longer than the limit of {max_seconds:,.0f} s.")
+
+
+# The first sample of a part, and the one after its last; None: up to the end.
+Span = tuple[int, int | None]
 
 
 @dataclass(frozen=True)
@@ -152,7 +159,7 @@ class _DecoderRun:
         found: Probe,
         *,
         workspace: Workspace,
-        trim: tuple[int, int] | None,
+        trim: Span | None,
         ffmpeg_path: str | None,
         max_seconds: float,
     ) -> None:
@@ -160,6 +167,7 @@ class _DecoderRun:
         self._found = found
         self._workspace = workspace
         self._trim = trim
+        self.shift = 0
         self._ffmpeg_path = ffmpeg_path
         expected_seconds = min(found.expected_seconds or max_seconds, max_seconds)
         self._limit_seconds = DECODE_SECONDS_BASE + expected_seconds * DECODE_SECONDS_PER_AUDIO_SECOND
@@ -167,8 +175,30 @@ class _DecoderRun:
         known = (found.decoded_rate_hz or MAX_SAMPLE_RATE_HZ) * (found.channels or MAX_CHANNELS)
         self._most_bytes = int(4 * known * UNDECLARED_TIMES * (max_seconds + 1))
 
+    def find_shift(self, target: Path) -> None:
+        """Find out by how many samples ffmpeg's times are too early, if the audio begins later than the file.
+
+        Of some containers it counts from the start of the file, of others from that of the streams that it decodes.
+        """
+        rate = self._found.decoded_rate_hz or 0
+        late = round(self._found.late_seconds * rate)
+        if late < MIN_STEP_SECONDS * rate or not rate:
+            return
+        self._run(target, lambda _: None, "-frames:a", "1", trim=None)
+        first = first_frame_time(self._workspace.path(FRAME_TIMES_NAME))
+        if first is not None and first < late / 2:
+            self.shift = late
+
     def decode(self, target: Path, progress: Callable[[float], None]) -> DecoderComplaints:
         """Write the samples into `target`, and the times of the frames beside it; return ffmpeg's complaints."""
+        returncode = self._run(target, progress, trim=self._trim)
+        complaints = _read_complaints(returncode, self._workspace.path("decode.log"), target, self._found)
+        if target.stat().st_size >= self._most_bytes:
+            raise AudioTooLongError("The audio is longer than the limit.")
+        return complaints
+
+    def _run(self, target: Path, progress: Callable[[float], None], *options: str, trim: Span | None) -> int:
+        """Run ffmpeg with these options for the output; return its exit code."""
         log_path, times_path = self._workspace.path("decode.log"), self._workspace.path(FRAME_TIMES_NAME)
         with (
             self._path.open("rb") as source,
@@ -177,7 +207,7 @@ class _DecoderRun:
             times_path.open("wb") as times,
         ):
             process = ffmpeg.start(
-                self._arguments(times.fileno()),
+                [*self._arguments(times.fileno(), trim), *options, "-c:a", "pcm_f32le", "-f", "wav", "pipe:1"],
                 ffmpeg_path=self._ffmpeg_path,
                 confinement=ffmpeg.Confinement(
                     cpu_seconds=int(self._limit_seconds) + 1, file_bytes=self._workspace.free_bytes()
@@ -192,22 +222,27 @@ class _DecoderRun:
             finally:
                 process.kill()
                 process.wait()
-        complaints = _read_complaints(process.returncode, log_path, target, self._found)
-        if target.stat().st_size >= self._most_bytes:
-            raise AudioTooLongError("The audio is longer than the limit.")
-        return complaints
+        return process.returncode
 
-    def _arguments(self, times_descriptor: int) -> Sequence[str]:
+    def _arguments(self, times_descriptor: int, trim: Span | None) -> Sequence[str]:
         found = self._found
         options = TRUST_THE_PACKETS if (found.container, found.codec) == ("caf", "alac") else ()
         return [
-            *("-v", "error", *options, *ffmpeg.untrusted_input(found.opening), *self._filters(), "-vn", "-sn", "-dn"),
+            *(
+                "-v",
+                "error",
+                *options,
+                *ffmpeg.untrusted_input(found.opening),
+                *self._filters(trim),
+                "-vn",
+                "-sn",
+                "-dn",
+            ),
             *("-map_metadata", "-1", "-fflags", "+bitexact", "-fs", str(self._most_bytes)),
             *("-stats_enc_pre:a:0", f"pipe:{times_descriptor}", "-stats_enc_pre_fmt:a:0", FRAME_TIME_FORMAT),
-            *("-c:a", "pcm_f32le", "-f", "wav", "pipe:1"),
         ]
 
-    def _filters(self) -> Sequence[str]:
+    def _filters(self, trim: Span | None) -> Sequence[str]:
         """Return the options that choose and join streams, convert the sample rate, and keep only a part.
 
         The part is cut by the times of decoded samples. Seeking would be faster but not exact: it lands on packets, and
@@ -215,12 +250,16 @@ class _DecoderRun:
         """
         found, indexes = self._found, self._found.stream_indexes
         filters = []
-        if len(indexes) == 2:
+        if len(indexes) > 1:
             filters.append("join=inputs=2:channel_layout=stereo:map=0.0-FL|1.0-FR")
         if found.decoded_rate_hz and found.decoded_rate_hz != found.sample_rate_hz:
             filters.append(f"aresample={found.decoded_rate_hz}")
-        if self._trim:
-            filters.append(f"atrim=start_pts={self._trim[0]}:end_pts={self._trim[1]}")
+        if trim:
+            start, end = trim
+            # After a gap, times may be some samples off: what is too much is cut off later.
+            margin = round(MIN_STEP_SECONDS * (found.decoded_rate_hz or 0))
+            stop = "" if end is None else f":end_pts={end - self.shift + margin}"
+            filters.append(f"atrim=start_pts={start - self.shift}{stop}")
         if len(indexes) == 1:
             return ("-map", f"0:{indexes[0]}", *(("-af", ",".join(filters)) if filters else ()))
         inputs = "".join(f"[0:{index}]" for index in indexes)

@@ -28,7 +28,8 @@ class DecodedAudio:
     samples that were not finite or far out of range, and are now 0. `lost_packets` counts packets that could not be
     decoded, up to some hundreds. `broke_off` means that the source continues, but the rest cannot be read. `timeline`
     says where the samples of the file belong; None: they follow each other without gaps. `channel_mask` names the
-    loudspeakers of the channels as WAV does; 0 if they are not known.
+    loudspeakers of the channels as WAV does; 0 if they are not known. `rate_ratio` is the rate of the samples divided
+    by that of the source, below 1 if the decoder has converted it.
     """
 
     path: Path
@@ -42,6 +43,7 @@ class DecodedAudio:
     broke_off: bool = False
     timeline: Timeline | None = None
     channel_mask: int = 0
+    rate_ratio: float = 1.0
 
     @property
     def duration_seconds(self) -> float:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 import subprocess
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +86,7 @@ class Probe:
     declared_seconds: float | None
     walked_seconds: float | None
     has_video: bool
+    file_start_seconds: float
     streams: tuple[AudioStream, ...]
     audio_stream: int
     joined_stream: int | None
@@ -119,6 +120,17 @@ class Probe:
         numbers = (self.audio_stream, self.joined_stream)
         return tuple(self.streams[number - 1].index for number in numbers if number is not None)
 
+    @property
+    def late_seconds(self) -> float:
+        """Return how much later than the file its chosen audio begins, by its header."""
+        start = self.streams[self.audio_stream - 1].start_seconds
+        return 0.0 if start is None else max(0.0, start - self.file_start_seconds)
+
+    @property
+    def end_seconds(self) -> float | None:
+        """Return where the audio ends at the latest, if the walk got that far."""
+        return None if self.walked_seconds is None else self.walked_seconds + self.late_seconds
+
     def to_json(self) -> dict[str, Any]:
         """Return plain values for the report."""
         values = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in NOT_REPORTED}
@@ -131,7 +143,7 @@ class Probe:
         }
 
 
-NOT_REPORTED = {"streams", "opening", "pictures"}
+NOT_REPORTED = {"streams", "opening", "pictures", "has_video", "file_start_seconds"}
 MAX_REPORTED_STREAMS = 32
 
 
@@ -182,6 +194,8 @@ def probe_file(
     if choice.stream is not logged.audio[0]:
         walk = walker.walk(choice.stream.index)
     seconds = _length(walker, walk, logged.declared_seconds, choice, max_seconds=max_seconds)
+    if logged.has_video and choice.stream.start_seconds is not None:
+        logged = replace(logged, start_seconds=min(logged.start_seconds, walker.picture_start(choice.stream)))
     found = _make_probe(walk, logged, choice, walker.opening, walked_seconds=seconds)
     _refuse_unsupported(found)
     expected_bytes = 4 * (found.expected_seconds or 0.0) * (found.decoded_rate_hz or 0) * (found.channels or 1)
@@ -260,14 +274,39 @@ class _Walker:
                 further=[tags.fileno()],
             )
 
+    def picture_start(self, audio: AudioStream) -> float:
+        """Return the time of the first packet of video, if that is earlier than the audio's start, else that start.
+
+        ffmpeg has no decoders of video here, so it may not know where video begins.
+        """
+        start = audio.start_seconds or 0.0
+        lines = self._packet_lines("-copyts", "-map", "0:v:0", "-frames:v", "1")
+        first = re.search(rb"#tb 0: (\d+)/(\d+)\n(?:#.*\n)*0, *-?\d+, *(-?\d+),", b"".join(lines))
+        return start if first is None else min(start, int(first[3]) * int(first[1]) / int(first[2]))
+
     def sound_seconds(self, stream_index: int, *, enough: float) -> float:
         """Return how much sound the packets hold, without pauses between them. Stops counting above `enough`."""
         total, previous, timebase = 0.0, 0, 1.0
+        for line in self._packet_lines("-map", f"0:{stream_index}"):
+            if line.startswith(b"#tb 0:"):
+                numerator, denominator = line.split(b":")[1].split(b"/")
+                timebase = int(numerator) / int(denominator)
+            elif not line.startswith(b"#"):
+                # Stream, decoding time, time, duration, bytes, checksum.
+                _, at, _, duration = (int(n) for n in line.split(b",")[:4])
+                total += min(timebase * (duration or max(0, at - previous)), LONGEST_PACKET_SECONDS)
+                previous = at
+            if total > enough:
+                break
+        return total
+
+    def _packet_lines(self, *options: str) -> Iterator[bytes]:
+        """Yield a line for each packet, for at most PROBE_SECONDS."""
         deadline = time.monotonic() + PROBE_SECONDS
         with self._path.open("rb") as source:
             process = ffmpeg.start(
                 [
-                    *("-v", "error", *ffmpeg.untrusted_input(self.opening), "-map", f"0:{stream_index}"),
+                    *("-v", "quiet", *ffmpeg.untrusted_input(self.opening), *options),
                     *("-c", "copy", "-map_metadata", "-1", "-f", "framecrc", "pipe:1"),
                 ],
                 ffmpeg_path=self._ffmpeg_path,
@@ -277,20 +316,12 @@ class _Walker:
             )
             try:
                 for line in process.stdout or ():
-                    if line.startswith(b"#tb 0:"):
-                        numerator, denominator = line.split(b":")[1].split(b"/")
-                        timebase = int(numerator) / int(denominator)
-                    elif not line.startswith(b"#"):
-                        # Stream, decoding time, time, duration, bytes, checksum.
-                        _, at, _, duration, *_ = (int(n) for n in line.split(b",")[:4])
-                        total += min(timebase * (duration or max(0, at - previous)), LONGEST_PACKET_SECONDS)
-                        previous = at
-                    if total > enough or time.monotonic() > deadline:
-                        break
+                    yield line
+                    if time.monotonic() > deadline:
+                        return
             finally:
                 process.kill()
                 process.communicate()
-        return total
 
     def _run(self, *outputs: str, further: Sequence[int]) -> Walk:
         log_path, progress_path = self._workspace.path("probe.log"), self._workspace.path("probe.progress")
@@ -354,6 +385,7 @@ def _make_probe(
         declared_seconds=logged.declared_seconds if opening.end_bytes is None else None,
         walked_seconds=walked_seconds,
         has_video=logged.has_video,
+        file_start_seconds=logged.start_seconds,
         streams=tuple(logged.audio),
         audio_stream=choice.number,
         joined_stream=choice.right_number,

@@ -88,6 +88,13 @@ def read_timeline(path: Path, *, n_decoded: int, sample_rate_hz: int, begin: int
     return Timeline(n_decoded, tuple(kept), tuple(gap for gap in found if gap not in kept))
 
 
+def first_frame_time(path: Path) -> int | None:
+    """Return the time of the first frame in ffmpeg's list, in samples; None if there is no frame."""
+    with path.open("rb") as file:
+        times, _ = _parse(file.read(READ_BYTES))
+    return int(times[0]) if times.size else None
+
+
 def _find_gaps(path: Path, *, sample_rate_hz: int, begin: int) -> Sequence[Gap]:
     least_step, least_gap = MIN_STEP_SECONDS * sample_rate_hz, MIN_GAP_SECONDS * sample_rate_hz
     gaps: list[Gap] = []

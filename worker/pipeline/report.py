@@ -209,8 +209,8 @@ def _is_complete(findings: RunFindings) -> bool:
 
 def _walk_agrees(findings: RunFindings) -> bool:
     """Return whether the packets end where the samples do."""
-    walked = findings.probe.walked_seconds
-    return walked is not None and abs(walked - findings.track.audio.duration_seconds) < SHORT_SECONDS
+    end = findings.probe.end_seconds
+    return end is not None and end - SHORT_SECONDS < findings.track.audio.duration_seconds + findings.probe.late_seconds
 
 
 def _notes_on_timeline(audio: DecodedAudio) -> Iterator[str]:

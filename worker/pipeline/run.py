@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.audio_formats import Encoding, resolve
+from worker.audio_files.broadcast_chunks import keep_broadcast_chunks
 from worker.audio_files.channel_layouts import LayoutChange, change_layout, source_layout
 from worker.audio_files.decode import decode_file
 from worker.audio_files.excerpt import Track, cut_excerpt
@@ -122,6 +123,7 @@ class _Run:
                 workspace=self._workspace,
                 ffmpeg_path=self._work.ffmpeg_path,
                 max_seconds=self._work.limits.max_audio_seconds,
+                audio_stream=self._work.audio_stream,
             )
             self._plan.refuse_too_long(found)
         return found
@@ -134,7 +136,7 @@ class _Run:
 
     def _decode(self, found: Probe) -> Track:
         excerpt, engine = self._plan.excerpt, self._plan.engine
-        excerpt.check_starts_before(found.walked_seconds)
+        excerpt.check_starts_before(found.end_seconds)
         span = excerpt.span_seconds(context_seconds=engine.description.context_seconds)
         audio = decode_file(
             Path(self._work.input_path),
@@ -240,7 +242,7 @@ class _Run:
         with self._clock.stage("illustrate"):
             pictures, (stem_files, notes) = self._pool.run_pair(
                 partial(draw_pictures, encoded.meters.mixture, stems, track, folder),
-                partial(self._write_tags, encoded, tags),
+                partial(self._write_tags, track, encoded, tags),
             )
         return pictures, stem_files, notes
 
@@ -262,8 +264,17 @@ class _Run:
             seconds=self._clock.seconds,
         )
 
-    def _write_tags(self, encoded: EncodedStems, tags: Tags | None) -> tuple[Sequence[ProducedFile], Sequence[str]]:
+    def _write_tags(
+        self, track: Track, encoded: EncodedStems, tags: Tags | None
+    ) -> tuple[Sequence[ProducedFile], Sequence[str]]:
         """Write the tags into the stems' files, which are then complete; return the files and notes on failures."""
+        if self._work.format == "wav":
+            keep_broadcast_chunks(
+                Path(self._work.input_path),
+                encoded.paths.values(),
+                rate_ratio=track.audio.rate_ratio,
+                start_sample=track.audio.first_sample + track.start,
+            )
         notes = write_tags(self._work, tags, encoded.paths)
         content_type = encoded.encoding.format.content_type
         files = [
