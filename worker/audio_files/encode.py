@@ -34,7 +34,7 @@ MAX_WAV_BYTES = (1 << 32) - (1 << 16)
 # How long an encoder may take to finish after the last samples.
 FINISH_SECONDS = 120.0
 
-DISK_FULL = "The stems cannot be written: the disk is full."
+DISK_FULL = "{} cannot be written: the disk is full."
 
 SUBTYPES = {16: "PCM_16", 24: "PCM_24", 32: "FLOAT"}
 
@@ -110,7 +110,7 @@ class _LosslessEncoder:
         try:
             return soundfile.SoundFile(path, mode, **options)
         except soundfile.LibsndfileError as error:
-            raise ScratchFullError(DISK_FULL) from error
+            raise ScratchFullError(DISK_FULL.format(Path(path).name)) from error
 
     def write_block(self, block: FloatArray) -> None:
         """Append samples of shape (channels, n), one second at a time."""
@@ -120,7 +120,7 @@ class _LosslessEncoder:
             try:
                 self._file.write(samples)
             except soundfile.LibsndfileError as error:
-                raise ScratchFullError(DISK_FULL) from error
+                raise ScratchFullError(DISK_FULL.format(self._path.name)) from error
 
     def _quantize(self, samples: FloatArray) -> NDArray[Any]:
         """Return what libsndfile stores bit by bit: floats, or integers in the highest bits."""
@@ -188,6 +188,7 @@ class _LossyEncoder:
         layout: LayoutChange,
         ffmpeg_path: str | None,
     ) -> None:
+        self._path = path
         self._name = encoding.format.name
         self._log_path = path.with_name(path.name + ".log")
         with self._log_path.open("wb") as log:
@@ -241,7 +242,7 @@ class _LossyEncoder:
             text = log.read(1 << 16).decode("utf-8", "replace").strip()
         self.abort()
         if "No space left on device" in text or "File too large" in text:
-            raise ScratchFullError(DISK_FULL)
+            raise ScratchFullError(DISK_FULL.format(self._path.name))
         raise SeparationFailedError(f"The {self._name} encoder failed: {text[:200] or 'no message'}")
 
 

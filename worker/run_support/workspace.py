@@ -43,7 +43,10 @@ def open_workspace(folder: Path, *, max_bytes: int) -> Iterator[Workspace]:
     except OSError as error:
         # EFBIG means that a file exceeds the process's limit on file sizes: the same shortage under another name.
         if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-            raise ScratchFullError("The worker's scratch disk is full.") from error
+            # The name alone: clients see this, and the worker's folders are none of their business.
+            name = Path(error.filename).name if isinstance(error.filename, str) else ""
+            writing = f" {name} cannot be written." if name else ""
+            raise ScratchFullError(f"The worker's scratch disk is full.{writing}") from error
         raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -6,6 +6,7 @@ Tags are an extra: if they cannot be read or written, the report has a note, and
 from __future__ import annotations
 
 import base64
+import errno
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from mutagen.oggopus import OggOpus
 from mutagen.oggvorbis import OggVorbis
 from mutagen.wave import WAVE
 
+from shared.errors import ScratchFullError
 from worker.audio_files.tags.fields import CoverPicture, Tags, clean
 from worker.run_messages import Work
 
@@ -85,9 +87,18 @@ def write_tags(work: Work, tags: Tags | None, stems: Mapping[str, Path]) -> Sequ
         fields = {**tags.fields, "title": (f"{title} ({name})",)}
         try:
             _write_file_tags(path, work.format, Tags(fields, tags.pictures))
-        except (MutagenError, OSError, ValueError):
+        except (MutagenError, OSError, ValueError) as error:
+            _refuse_full_disk(error, path)
             notes.append(f"The tags could not be written into {path.name}.")
     return notes
+
+
+def _refuse_full_disk(error: Exception, path: Path) -> None:
+    """Raise ScratchFullError if the disk is full: the stem may have been moved in part, so it is no result."""
+    # mutagen wraps errors of the system into its own.
+    for cause in (error, error.__cause__, error.__context__, *error.args):
+        if isinstance(cause, OSError) and cause.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+            raise ScratchFullError(f"{path.name} cannot be written: the disk is full.") from error
 
 
 def _write_file_tags(path: Path, format_name: str, tags: Tags) -> None:

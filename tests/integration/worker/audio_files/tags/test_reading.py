@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import signal
 import struct
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +16,7 @@ from mutagen.flac import FLAC, Picture
 from mutagen.mp3 import MP3
 from mutagen.mp4 import MP4
 
+from shared.errors import ScratchFullError
 from tests.fixtures.audio import convert, make_song, write_wav
 from worker.audio_files.probe import Probe, probe_file
 from worker.audio_files.tags.fields import MAX_PICTURE_BYTES, CoverPicture, Tags
@@ -266,3 +269,19 @@ def test_a_tag_that_unpacks_to_gigabytes_does_no_harm(tmp_path: Path, workspace:
     path = plain(tmp_path, "song.mp3", "-map_metadata", "-1", "-id3v2_version", "0")
     path.write_bytes(head + body + path.read_bytes())
     assert read(path, workspace).fields["title"] == ("Song",)
+
+
+@pytest.mark.parametrize("stem_format", ["wav", "flac", "mp3", "ogg", "opus", "m4a"])
+def test_a_disk_that_fills_up_while_tags_are_written_leaves_no_broken_stem(tmp_path: Path, stem_format: str) -> None:
+    """A stem whose samples were moved in part would be delivered as if only its tags were missing."""
+    stem = plain(tmp_path, f"stem.{stem_format}", *(("-c:a", "libvorbis") if stem_format == "ogg" else ()))
+    tags = Tags(FIELDS, (CoverPicture(b"\xff\xd8\xff" + bytes(4 << 20)),))
+    limit, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2 << 20, hard))
+    try:
+        with pytest.raises(ScratchFullError, match=rf"stem\.{stem_format} cannot be written"):
+            write_tags(work_for(stem, stem_format), tags, {"vocals": stem})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+        signal.signal(signal.SIGXFSZ, ignored)
