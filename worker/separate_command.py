@@ -47,6 +47,11 @@ BEST_FIRST = ("unet", "repetition")
 @click.option("--bit-depth", type=int, help="Bits per sample, for wav (16, 24, 32) and flac (16, 24).")
 @click.option("--bitrate", "bitrate_kbps", type=int, help="kbit/s, for mp3, ogg, opus and m4a.")
 @click.option("--excerpt", metavar="START+LENGTH", help="Separate only a part; both in seconds, as in 90+20.")
+@click.option(
+    "--audio-stream",
+    type=click.IntRange(min=1),
+    help="The audio stream, counted from 1; if not given, the default one.",
+)
 @click.option("--threads", type=click.IntRange(min=1), help="The number of threads; if not given, one for each core.")
 def main(source: Path, out: Path, **options: Any) -> None:
     """Separate the song INPUT into stems; write the stems, a report and pictures to the folder OUT."""
@@ -104,6 +109,7 @@ def _work(source: Path, folder: Path, registry: Registry, settings: Settings, op
         format_options={name: value for name, value in given.items() if value is not None},
         excerpt_start_seconds=start,
         excerpt_duration_seconds=duration,
+        audio_stream=options["audio_stream"],
         limits=Limits(
             max_audio_seconds=settings.max_audio_seconds,
             max_scratch_bytes=settings.max_scratch_bytes,

@@ -234,6 +234,7 @@ class JobSubmitter:
             format_options=options.format_options.model_dump(exclude_none=True),
             excerpt_start_seconds=excerpt.start_seconds if excerpt else None,
             excerpt_duration_seconds=excerpt.duration_seconds if excerpt else None,
+            audio_stream=options.audio_stream,
             priority=options.priority,
             owner=sender.owner,
             metadata=options.metadata,

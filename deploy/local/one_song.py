@@ -28,8 +28,8 @@ def client_command(url: str) -> list[str]:
     song = os.environ["SONG"]
     out = os.environ.get("OUT") or str(Path("stems") / Path(song).stem)
     command = [sys.executable, "-m", "api.client", "run", f"--url={url}", f"--out={out}"]
-    for option in ("engine", "format", "excerpt"):
-        if value := os.environ.get(option.upper()):
+    for option in ("engine", "format", "excerpt", "audio-stream"):
+        if value := os.environ.get(option.upper().replace("-", "_")):
             command.append(f"--{option}={value}")
     return [*command, "--", song]
 

@@ -98,6 +98,7 @@ class ItemParser:
             "format_options": wish.format_options.model_dump(exclude_none=True),
             "excerpt_start_seconds": excerpt.start_seconds if excerpt else None,
             "excerpt_duration_seconds": excerpt.duration_seconds if excerpt else None,
+            "audio_stream": wish.audio_stream,
             "metadata": wish.metadata,
             "no_cache": wish.no_cache,
         }

@@ -63,6 +63,7 @@ def _not_boolean(value: object) -> object:
 
 
 Parameter = Annotated[int | float | str, BeforeValidator(_plain)]
+StreamNumber = Annotated[int, BeforeValidator(_not_boolean), Field(ge=1, le=1000)]
 Seconds = Annotated[float, BeforeValidator(_not_boolean), Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 
 
@@ -98,6 +99,9 @@ class ItemOptions(Strict):
     format: FormatName = Field("flac", description="How stems are encoded")
     format_options: FormatOptions = Field(FormatOptions(), description="Bit depth or bitrate")
     excerpt: Excerpt | None = Field(None, description="The part of the track to separate; null: all of it")
+    audio_stream: StreamNumber | None = Field(
+        None, description="Which audio stream of the file, counted from 1; null: the one that a player would choose"
+    )
     no_cache: bool = Field(False, description="Separate again, even if an earlier job of yours has the same result")
     metadata: dict[str, JsonValue] = Field({}, description="Any JSON of the client, returned with the job")
 

@@ -242,6 +242,7 @@ class Attempt:
             format_options=request.format_options,
             excerpt_start_seconds=request.excerpt_start_seconds,
             excerpt_duration_seconds=request.excerpt_duration_seconds,
+            audio_stream=request.audio_stream,
             limits=Limits(
                 max_audio_seconds=settings.max_audio_seconds,
                 max_scratch_bytes=settings.max_scratch_bytes,

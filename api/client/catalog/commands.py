@@ -213,7 +213,7 @@ def _retried(client: Client, batch_id: str) -> Batch:
 def _batch(location: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
     """Return what each batch is asked for."""
     excerpt, stems = wanted["excerpt"], wanted["stems"]
-    defaults = {name: wanted[name] for name in ("engine", "preset", "format") if wanted[name]}
+    defaults = {name: wanted[name] for name in ("engine", "preset", "format", "audio_stream") if wanted[name]}
     if excerpt:
         defaults["excerpt"] = {name: value for name, value in vars(excerpt).items() if value is not None}
     if stems:
