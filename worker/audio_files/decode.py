@@ -169,7 +169,7 @@ class _DecoderRun:
         self._trim = trim
         self.shift = 0
         self._ffmpeg_path = ffmpeg_path
-        expected_seconds = min(found.expected_seconds or max_seconds, max_seconds)
+        expected_seconds = min(found.longest_seconds or max_seconds, max_seconds)
         self._limit_seconds = DECODE_SECONDS_BASE + expected_seconds * DECODE_SECONDS_PER_AUDIO_SECOND
         # The limit is one of size, because times in the file may be false.
         known = (found.decoded_rate_hz or MAX_SAMPLE_RATE_HZ) * (found.channels or MAX_CHANNELS)
@@ -182,11 +182,15 @@ class _DecoderRun:
         """
         rate = self._found.decoded_rate_hz or 0
         late = round(self._found.late_seconds * rate)
-        if late < MIN_STEP_SECONDS * rate or not rate:
+        is_late = late >= MIN_STEP_SECONDS * rate
+        # WMA gives nothing for its first packets; that is no pause.
+        if not rate or not (is_late or self._found.container == "asf"):
             return
         self._run(target, lambda _: None, "-frames:a", "1", trim=None)
         first = first_frame_time(self._workspace.path(FRAME_TIMES_NAME))
-        if first is not None and first < late / 2:
+        if first is not None and not is_late:
+            self.shift = -first
+        elif first is not None and first < late / 2:
             self.shift = late
 
     def decode(self, target: Path, progress: Callable[[float], None]) -> DecoderComplaints:

@@ -72,9 +72,10 @@ class Probe:
     """What a file claims; None for claims that it does not make.
 
     `declared_seconds` is the length in the header, unless that is a guess from the bitrate. `walked_seconds` is where
-    the last packet ends, if the walk got that far. `sample_rate_hz` is that of the file; DSD counts in bits.
-    `audio_stream` is the number of the chosen stream, `joined_stream` that of the right channel if two mono streams are
-    joined; both count the audio streams from 1. `pictures` are the attached pictures, the front cover first.
+    the last packet ends, if the walk got that far; `longest_seconds` is the longest claim. `sample_rate_hz` is that of
+    the file; DSD counts in bits. `audio_stream` is the number of the chosen stream, `joined_stream` that of the right
+    channel if two mono streams are joined; both count the audio streams from 1. `pictures` are the attached pictures,
+    the front cover first.
     """
 
     container: str
@@ -85,6 +86,7 @@ class Probe:
     bitrate_kbps: int | None
     declared_seconds: float | None
     walked_seconds: float | None
+    longest_seconds: float | None
     has_video: bool
     file_start_seconds: float
     streams: tuple[AudioStream, ...]
@@ -143,7 +145,7 @@ class Probe:
         }
 
 
-NOT_REPORTED = {"streams", "opening", "pictures", "has_video", "file_start_seconds"}
+NOT_REPORTED = {"streams", "opening", "pictures", "has_video", "file_start_seconds", "longest_seconds"}
 MAX_REPORTED_STREAMS = 32
 
 
@@ -384,6 +386,7 @@ def _make_probe(
         # The header counts the samples that it knows of.
         declared_seconds=logged.declared_seconds if opening.end_bytes is None else None,
         walked_seconds=walked_seconds,
+        longest_seconds=max((s for s in (logged.declared_seconds, walk.seconds) if s is not None), default=None),
         has_video=logged.has_video,
         file_start_seconds=logged.start_seconds,
         streams=tuple(logged.audio),
