@@ -59,6 +59,9 @@ TRUST_THE_PACKETS = ("-flags2", "+skip_manual")
 DECODED_NAME = "mixture.wav"
 FRAME_TIMES_NAME = "mixture.times"
 
+# Containers of recordings, whose times may have gaps also without video.
+MAY_HAVE_GAPS = ("matroska", "mov", "mpegts", "mpeg", "nut", "flv", "mxf")
+
 # The header may name half of the true sample rate (SBR) and half of the channels (parametric stereo).
 UNDECLARED_TIMES = 4
 
@@ -247,11 +250,7 @@ class _DecoderRun:
         ]
 
     def _filters(self, trim: Span | None) -> Sequence[str]:
-        """Return the options that choose and join streams, convert the sample rate, and keep only a part.
-
-        The part is cut by the times of decoded samples. Seeking would be faster but not exact: it lands on packets, and
-        decoders need a few packets before they are right.
-        """
+        """Return the options that choose and join streams, convert the sample rate, and keep only a part."""
         found, indexes = self._found, self._found.stream_indexes
         filters = []
         if len(indexes) > 1:
@@ -259,15 +258,25 @@ class _DecoderRun:
         if found.decoded_rate_hz and found.decoded_rate_hz != found.sample_rate_hz:
             filters.append(f"aresample={found.decoded_rate_hz}")
         if trim:
-            start, end = trim
-            # After a gap, times may be some samples off: what is too much is cut off later.
-            margin = round(MIN_STEP_SECONDS * (found.decoded_rate_hz or 0))
-            stop = "" if end is None else f":end_pts={end - self.shift + margin}"
-            filters.append(f"atrim=start_pts={start - self.shift}{stop}")
+            filters.append(self._trim_filter(*trim))
         if len(indexes) == 1:
             return ("-map", f"0:{indexes[0]}", *(("-af", ",".join(filters)) if filters else ()))
         inputs = "".join(f"[0:{index}]" for index in indexes)
         return ("-filter_complex", f"{inputs}{','.join(filters)}[joined]", "-map", "[joined]")
+
+    def _trim_filter(self, start: int, end: int | None) -> str:
+        """Return the filter that keeps a part. Seeking would be faster but not exact: it lands on packets.
+
+        Films and recordings may have gaps, so their parts are cut by time. Of other files samples are counted, which is
+        exact; the times of Vorbis, for example, differ from the count by some milliseconds here and there.
+        """
+        found = self._found
+        if not (found.has_video or found.container.startswith(MAY_HAVE_GAPS)):
+            return f"atrim=start_sample={start}" + ("" if end is None else f":end_sample={end}")
+        # After a gap, times may be some samples off: what is too much is cut off later.
+        margin = round(MIN_STEP_SECONDS * (found.decoded_rate_hz or 0))
+        stop = "" if end is None else f":end_pts={end - self.shift + margin}"
+        return f"atrim=start_pts={start - self.shift}{stop}"
 
 
 def _in_samples(span_seconds: tuple[float, float | None], rate: int) -> tuple[int, int | None]:

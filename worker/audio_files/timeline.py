@@ -22,6 +22,9 @@ MIN_STEP_SECONDS = 0.010
 # Within the audio, gaps are filled once they amount to this much. Capture devices have jitter of some milliseconds.
 MIN_GAP_SECONDS = 0.050
 
+# So many frames in a row must be late to show a gap.
+FRAMES_TO_BELIEVE = 3
+
 # How much of the list of frames is parsed at once.
 READ_BYTES = 1 << 20
 
@@ -110,8 +113,10 @@ def _find_gaps(path: Path, *, sample_rate_hz: int, begin: int) -> Sequence[Gap]:
             ends = times + lengths
             steps = times - np.concatenate(([last_end], ends[:-1]))
             starts = decoded + np.concatenate(([0], np.cumsum(lengths)[:-1]))
+            offsets = times - starts
             for index in np.flatnonzero((steps >= least_step) | (steps <= -sample_rate_hz)):
-                lag = int(times[index] - starts[index]) - shift
+                # Where Vorbis changes its block size, the time of a single frame is off.
+                lag = int(offsets[index : index + FRAMES_TO_BELIEVE].min()) - shift
                 if steps[index] < 0:
                     # Times begin again, as where two recordings follow each other in one file.
                     shift += lag

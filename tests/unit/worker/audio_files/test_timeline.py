@@ -31,8 +31,10 @@ def timeline(folder: Path, frames: Sequence[tuple[int, int]], *, begin: int = 0,
         # Jitter that comes back, and a clock that runs a little fast.
         ([(0, 100), (130, 100), (200, 100), (300, 100)], []),
         ([(n * 101, 100) for n in range(200)], []),
+        # Vorbis, where it changes its block size at a low sample rate.
+        ([(0, 100), (156, 72), (172, 16), (188, 100), (288, 100)], []),
         # Many small gaps are filled as soon as they amount to something.
-        ([(0, 100), (120, 100), (240, 100), (360, 100)], [Gap(300, 60)]),
+        ([(0, 100), (120, 100), (240, 100), (360, 100), (460, 100)], [Gap(300, 60)]),
         # Times begin again: two recordings in one file. A gap in the second is still found.
         ([(0, 5000), (0, 100), (2100, 100)], [Gap(5100, 2000)]),
         # A time that is far off for one frame only.
