@@ -20,7 +20,8 @@ override OUT := $(value OUT)
 override ENGINE := $(value ENGINE)
 override FORMAT := $(value FORMAT)
 override EXCERPT := $(value EXCERPT)
-export SONG OUT ENGINE FORMAT EXCERPT ITEMS SONGS
+override AUDIO_STREAM := $(value AUDIO_STREAM)
+export SONG OUT ENGINE FORMAT EXCERPT AUDIO_STREAM ITEMS SONGS
 
 .PHONY: which-python help run admin models test lint test-fault-quick test-fault soak page-check bench bench-api bench-queue lock clean
 .DEFAULT_GOAL := help
@@ -28,7 +29,7 @@ export SONG OUT ENGINE FORMAT EXCERPT ITEMS SONGS
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 20
 
-run: ## Start the whole stack; with SONG=… [OUT=… ENGINE=… FORMAT=… EXCERPT=90+20] separate one song and exit
+run: ## Start the whole stack; with SONG=… [OUT=… ENGINE=… FORMAT=… EXCERPT=90+20 AUDIO_STREAM=2] separate one song and exit
 	@exec $(SET_UP) run -m $(if $(SONG),deploy.local.one_song,deploy.local.stack)
 
 admin: ## Inspect or operate the running stack: DO="status", DO="keys create", DO="--help"

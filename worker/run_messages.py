@@ -65,7 +65,8 @@ class Work:
     `input_path` may have any name; `source_filename` is the name that the owner gave the file. `output_folder` receives
     the files that the outcome lists; `scratch_folder` is emptied at the end. `extra_engines` names modules of the
     operator with further engines. If `stems` is None, all stems of the engine are made. `format_options` holds
-    `bit_depth` or `bitrate_kbps`.
+    `bit_depth` or `bitrate_kbps`. `audio_stream` is the number of the audio stream to separate, counted from 1; None:
+    the one that a player would choose.
     """
 
     input_path: str
@@ -80,6 +81,7 @@ class Work:
     format_options: Mapping[str, Any] = field(default_factory=dict)
     excerpt_start_seconds: float | None = None
     excerpt_duration_seconds: float | None = None
+    audio_stream: int | None = None
     limits: Limits = field(default_factory=Limits)
     model_folder: str | None = None
     extra_engines: tuple[str, ...] = ()

@@ -48,6 +48,11 @@ BEST_FIRST = ("unet", "repetition")
 @click.option("--bit-depth", type=int, help=f"Bits per sample. {BIT_DEPTH_HELP}.")
 @click.option("--bitrate", "bitrate_kbps", type=int, help=f"kbit/s. {BITRATE_HELP}.")
 @click.option("--excerpt", metavar="START+LENGTH", help="Separate only a part; both in seconds, as in 90+20.")
+@click.option(
+    "--audio-stream",
+    type=click.IntRange(min=1),
+    help="The audio stream, counted from 1; if not given, the default one.",
+)
 @click.option("--threads", type=click.IntRange(min=1), help="The number of threads; if not given, one for each core.")
 def main(source: Path, out: Path, **options: Any) -> None:
     """Separate the song INPUT into stems; write the stems, a report and pictures to the folder OUT."""
@@ -105,6 +110,7 @@ def _work(source: Path, folder: Path, registry: Registry, settings: Settings, op
         format_options={name: value for name, value in given.items() if value is not None},
         excerpt_start_seconds=start,
         excerpt_duration_seconds=duration,
+        audio_stream=options["audio_stream"],
         limits=Limits.from_settings(settings, threads=options["threads"]),
         model_folder=str(settings.model_folder.resolve()),
         extra_engines=split_names(settings.extra_engines),

@@ -36,6 +36,11 @@ def job_options(command: Any) -> Any:
             click.option("--preset", help="Preset of the engine."),
             click.option("--format", type=click.Choice(list(FORMATS)), help="Format of the stems; flac by default."),
             click.option("--excerpt", type=ExcerptType(), help="Part to separate: 90+20 is 20 s from 1:30 on."),
+            click.option(
+                "--audio-stream",
+                type=click.IntRange(min=1),
+                help="Audio stream of the file, counted from 1; the default stream if not given.",
+            ),
         )
     ):
         command = option(command)

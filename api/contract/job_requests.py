@@ -24,6 +24,7 @@ from shared.jobs.options import (
     Parameter,
     Seconds,
     SourceWish,
+    StreamNumber,
     Strict,
     group_parts,
     validate,
@@ -77,6 +78,7 @@ class JobForm(Strict):
     excerpt: Excerpt | None = None
     excerpt_start_seconds: Seconds | None = Field(None, description="Instead of `excerpt`")
     excerpt_duration_seconds: Seconds | None = Field(None, description="Instead of `excerpt`")
+    audio_stream: StreamNumber | None = None
     priority: Priority | None = None
     no_cache: bool | None = None
     metadata: dict[str, JsonValue] | None = None

@@ -16,7 +16,7 @@ from shared.strict_json import read_json
 ITEM_FIELDS = frozenset(
     {
         *("track", "source", "engine", "preset", "parameters", "stems", "format", "no_cache", "metadata"),
-        *("format_options", "bit_depth", "bitrate_kbps"),
+        *("format_options", "bit_depth", "bitrate_kbps", "audio_stream"),
         *("excerpt", "excerpt_start_seconds", "excerpt_duration_seconds"),
     }
 )
@@ -30,14 +30,14 @@ EXCERPT = ("start_seconds", "duration_seconds")
 COLUMNS = frozenset(
     {
         *("track", "engine", "preset", "parameters", "stems", "format", "no_cache", "metadata"),
-        *("bit_depth", "bitrate_kbps", "excerpt", *EXCERPT, *PLACES),
+        *("bit_depth", "bitrate_kbps", "audio_stream", "excerpt", *EXCERPT, *PLACES),
     }
 )
 
 GROUPS = ("metadata.", "parameters.")
 """Prefixes of columns that hold one member of these fields."""
 
-_NUMBER_COLUMNS = frozenset({"bit_depth", "bitrate_kbps", *EXCERPT})
+_NUMBER_COLUMNS = frozenset({"bit_depth", "bitrate_kbps", "audio_stream", *EXCERPT})
 
 _TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 

@@ -87,6 +87,7 @@ class JobRequest:
     format_options: Mapping[str, Any] = field(default_factory=dict)
     excerpt_start_seconds: float | None = None
     excerpt_duration_seconds: float | None = None
+    audio_stream: int | None = None
     priority: str = "interactive"
     owner: str = "local"
     metadata: Mapping[str, Any] = field(default_factory=dict)

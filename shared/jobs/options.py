@@ -64,6 +64,7 @@ def _not_boolean(value: object) -> object:
 
 
 Parameter = Annotated[int | float | str, BeforeValidator(_plain)]
+StreamNumber = Annotated[int, BeforeValidator(_not_boolean), Field(ge=1, le=1000)]
 Seconds = Annotated[float, BeforeValidator(_not_boolean), Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 
 
@@ -99,6 +100,9 @@ class ItemOptions(Strict):
     format: FormatName = Field("flac", description="How stems are encoded")
     format_options: FormatOptions = Field(FormatOptions(), description="Bit depth or bitrate")
     excerpt: Excerpt | None = Field(None, description="The part of the track to separate; null: all of it")
+    audio_stream: StreamNumber | None = Field(
+        None, description="Which audio stream of the file, counted from 1; null: the one that a player would choose"
+    )
     no_cache: bool = Field(False, description="Separate again, even if an earlier job of yours has the same result")
     metadata: dict[str, JsonValue] = Field({}, description="Any JSON of the client, returned with the job")
 
@@ -114,6 +118,7 @@ class ItemOptions(Strict):
             "format_options": self.format_options.model_dump(exclude_none=True),
             "excerpt_start_seconds": excerpt.start_seconds if excerpt else None,
             "excerpt_duration_seconds": excerpt.duration_seconds if excerpt else None,
+            "audio_stream": self.audio_stream,
             "metadata": self.metadata,
             "no_cache": self.no_cache,
         }

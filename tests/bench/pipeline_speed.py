@@ -20,6 +20,7 @@ import numpy as np
 from shared.audio_formats import resolve
 from tests.bench.repetition_songs import AUDIO, post_by_librosa, read
 from tests.bench.warm_child import Measured, WarmChild, warm_child
+from worker.audio_files.channel_layouts import change_layout, source_layout
 from worker.audio_files.decode import DecodedAudio, decode_file
 from worker.audio_files.probe import probe_file
 from worker.audio_files.stem_files import StemFiles
@@ -151,7 +152,7 @@ def _floor(song: Path) -> Cost:
                 ("vocals", "accompaniment"),
                 encoding,
                 source_rate_hz=audio.sample_rate_hz,
-                source_channels=audio.channels,
+                layout=change_layout("flac", source_layout(audio.channel_mask, audio.channels)),
                 n_samples=audio.n_samples,
                 pool=task_pool,
                 ffmpeg_path=None,

@@ -19,12 +19,14 @@ from shared.errors import (
     AudioTooLongError,
     AudioTooShortError,
     AudioUnreadableError,
+    AudioUnsupportedError,
     ScratchFullError,
     SeparationFailedError,
 )
 from worker.audio_files import ffmpeg
 from worker.audio_files.decoded_audio import DecodedAudio, read_wav_header, repair_samples
-from worker.audio_files.probe import Probe, check_shape
+from worker.audio_files.probe import MAX_CHANNELS, MAX_SAMPLE_RATE_HZ, Probe, check_shape
+from worker.audio_files.timeline import FRAME_TIME_FORMAT, MIN_STEP_SECONDS, first_frame_time, read_timeline
 from worker.run_support.workspace import Workspace
 
 # Wall time for the decoder: a fixed part, and a part for each second of audio. (The slowest known codec runs 60 times
@@ -55,6 +57,13 @@ BROKE_OFF = "Error during demuxing"
 TRUST_THE_PACKETS = ("-flags2", "+skip_manual")
 
 DECODED_NAME = "mixture.wav"
+FRAME_TIMES_NAME = "mixture.times"
+
+# Containers of recordings, whose times may have gaps also without video.
+MAY_HAVE_GAPS = ("matroska", "mov", "mpegts", "mpeg", "nut", "flv", "mxf")
+
+# The header may name half of the true sample rate (SBR) and half of the channels (parametric stereo).
+UNDECLARED_TIMES = 4
 
 
 def decode_file(
@@ -67,41 +76,55 @@ def decode_file(
     span_seconds: tuple[float, float | None] | None = None,
     progress: Callable[[float], None],
 ) -> DecodedAudio:
-    """Decode the first audio stream, or only the part from `span_seconds[0]` to `span_seconds[1]`.
+    """Decode the chosen audio stream, or only the part from `span_seconds[0]` to `span_seconds[1]` of its timeline.
 
     Raises AudioEmptyError, AudioUnreadableError, AudioUnsupportedError, AudioTooLongError or ScratchFullError, and
     SeparationFailedError if the machine is too busy.
     """
     target = workspace.path(DECODED_NAME)
-    first_sample, end_sample = _in_samples(span_seconds or (0.0, None), found.sample_rate_hz or 0)
-    complaints = _run_decoder(
+    rate = found.decoded_rate_hz or 0
+    first_sample, end_sample = _in_samples(span_seconds or (0.0, None), rate)
+    run = _DecoderRun(
         path,
-        target,
-        found=found,
-        trim=None if span_seconds is None else (first_sample, end_sample),
+        found,
         workspace=workspace,
+        trim=None if span_seconds is None else (first_sample, end_sample),
         ffmpeg_path=ffmpeg_path,
         max_seconds=max_seconds,
-        progress=progress,
     )
-    sample_rate_hz, channels, offset_bytes = read_wav_header(target)
-    check_shape(sample_rate_hz=sample_rate_hz, channels=channels)
-    n_samples = (target.stat().st_size - offset_bytes) // (4 * channels)
-    _check_length(n_samples, sample_rate_hz, is_excerpt=first_sample > 0, max_seconds=max_seconds)
+    run.find_shift(target)
+    complaints = run.decode(target, progress)
+    header = read_wav_header(target)
+    check_shape(sample_rate_hz=header.sample_rate_hz, channels=header.channels)
+    n_decoded = (target.stat().st_size - header.offset_bytes) // (4 * header.channels)
+    _check_length(n_decoded, header.sample_rate_hz, is_excerpt=first_sample > 0, max_seconds=max_seconds)
+    timeline = read_timeline(
+        workspace.path(FRAME_TIMES_NAME),
+        n_decoded=n_decoded,
+        sample_rate_hz=header.sample_rate_hz,
+        begin=first_sample - run.shift,
+        max_samples=int(min(max_seconds * header.sample_rate_hz, workspace.max_bytes / (4 * header.channels))),
+    )
+    workspace.path(FRAME_TIMES_NAME).unlink()
     stores_floats = found.codec.startswith("pcm_f") or found.codec == "wavpack"
     bound = MAX_ABSOLUTE_SAMPLE if stores_floats else MAX_ABSOLUTE_SAMPLE_CODED
-    repaired, level = repair_samples(target, offset_bytes, n_samples, channels, bound=bound)
+    repaired, level = repair_samples(target, header.offset_bytes, n_decoded, header.channels, bound=bound)
     return DecodedAudio(
         target,
-        sample_rate_hz,
-        channels,
-        n_samples,
-        offset_bytes,
+        header.sample_rate_hz,
+        header.channels,
+        timeline.n_samples if end_sample is None else min(timeline.n_samples, end_sample - first_sample),
+        header.offset_bytes,
         first_sample,
         repaired_samples=repaired,
         lost_packets=complaints.lost_packets,
         broke_off=complaints.broke_off,
         song_level=level,
+        timeline=timeline,
+        channel_mask=header.channel_mask,
+        rate_ratio=header.sample_rate_hz / found.sample_rate_hz
+        if found.decoded_rate_hz != found.sample_rate_hz and found.sample_rate_hz
+        else 1.0,
     )
 
 
@@ -119,6 +142,10 @@ def _check_length(n_samples: int, sample_rate_hz: int, *, is_excerpt: bool, max_
         raise AudioTooLongError(f"The audio is longer than the limit of {max_seconds:,.0f} s.")
 
 
+# The first sample of a part, and the one after its last; None: up to the end.
+Span = tuple[int, int | None]
+
+
 @dataclass(frozen=True)
 class DecoderComplaints:
     """What the decoder logged about the file: packets that it could not decode, and whether it had to stop early."""
@@ -127,58 +154,135 @@ class DecoderComplaints:
     broke_off: bool
 
 
-def _run_decoder(
-    path: Path,
-    target: Path,
-    *,
-    found: Probe,
-    trim: tuple[int, int | None] | None,
-    workspace: Workspace,
-    ffmpeg_path: str | None,
-    max_seconds: float,
-    progress: Callable[[float], None],
-) -> DecoderComplaints:
-    """Let ffmpeg write the samples into `target`, within limits of time and size; return its complaints."""
-    expected_seconds = min(found.expected_seconds or max_seconds, max_seconds)
-    limit_seconds = DECODE_SECONDS_BASE + expected_seconds * DECODE_SECONDS_PER_AUDIO_SECOND
-    log_path = workspace.path("decode.log")
-    decoder_options = TRUST_THE_PACKETS if (found.container, found.codec) == ("caf", "alac") else ()
-    with path.open("rb") as source, target.open("wb") as output, log_path.open("wb") as log:
-        process = ffmpeg.start(
-            [
-                *("-v", "error", *decoder_options, *ffmpeg.untrusted_input(), "-map", "0:a:0", "-vn", "-sn", "-dn"),
-                *("-map_metadata", "-1", "-fflags", "+bitexact", "-t", f"{max_seconds + 1:.3f}"),
-                *(*_trim_filter(trim), "-c:a", "pcm_f32le", "-f", "wav", "pipe:1"),
-            ],
-            ffmpeg_path=ffmpeg_path,
-            confinement=ffmpeg.Confinement(cpu_seconds=int(limit_seconds) + 1, file_bytes=workspace.free_bytes()),
-            stdin=source,
-            stdout=output,
-            stderr=log,
-        )
-        try:
-            _wait_for_decoder(process, target, found=found, seconds=limit_seconds, progress=progress)
-        finally:
-            process.kill()
-            process.wait()
-    return _read_complaints(process.returncode, log_path, target)
+class _DecoderRun:
+    """One run of ffmpeg that decodes a file, within limits of time and size. `trim`: the samples to keep, None: all."""
+
+    def __init__(
+        self,
+        path: Path,
+        found: Probe,
+        *,
+        workspace: Workspace,
+        trim: Span | None,
+        ffmpeg_path: str | None,
+        max_seconds: float,
+    ) -> None:
+        self._path = path
+        self._found = found
+        self._workspace = workspace
+        self._trim = trim
+        self.shift = 0
+        self._ffmpeg_path = ffmpeg_path
+        expected_seconds = min(found.longest_seconds or max_seconds, max_seconds)
+        self._limit_seconds = DECODE_SECONDS_BASE + expected_seconds * DECODE_SECONDS_PER_AUDIO_SECOND
+        # The limit is one of size, because times in the file may be false.
+        known = (found.decoded_rate_hz or MAX_SAMPLE_RATE_HZ) * (found.channels or MAX_CHANNELS)
+        self._most_bytes = int(4 * known * UNDECLARED_TIMES * (max_seconds + 1))
+
+    def find_shift(self, target: Path) -> None:
+        """Find out by how many samples ffmpeg's times are too early, if the audio begins later than the file.
+
+        Of some containers it counts from the start of the file, of others from that of the streams that it decodes.
+        """
+        rate = self._found.decoded_rate_hz or 0
+        late = round(self._found.late_seconds * rate)
+        is_late = late >= MIN_STEP_SECONDS * rate
+        # WMA gives nothing for its first packets; that is no pause.
+        if not rate or not (is_late or self._found.container == "asf"):
+            return
+        self._run(target, lambda _: None, "-frames:a", "1", trim=None)
+        first = first_frame_time(self._workspace.path(FRAME_TIMES_NAME))
+        if first is not None and not is_late:
+            self.shift = -first
+        elif first is not None and first < late / 2:
+            self.shift = late
+
+    def decode(self, target: Path, progress: Callable[[float], None]) -> DecoderComplaints:
+        """Write the samples into `target`, and the times of the frames beside it; return ffmpeg's complaints."""
+        returncode = self._run(target, progress, trim=self._trim)
+        complaints = _read_complaints(returncode, self._workspace.path("decode.log"), target, self._found)
+        if target.stat().st_size >= self._most_bytes:
+            raise AudioTooLongError("The audio is longer than the limit.")
+        return complaints
+
+    def _run(self, target: Path, progress: Callable[[float], None], *options: str, trim: Span | None) -> int:
+        """Run ffmpeg with these options for the output; return its exit code."""
+        log_path, times_path = self._workspace.path("decode.log"), self._workspace.path(FRAME_TIMES_NAME)
+        with (
+            self._path.open("rb") as source,
+            target.open("wb") as output,
+            log_path.open("wb") as log,
+            times_path.open("wb") as times,
+        ):
+            process = ffmpeg.start(
+                [*self._arguments(times.fileno(), trim), *options, "-c:a", "pcm_f32le", "-f", "wav", "pipe:1"],
+                ffmpeg_path=self._ffmpeg_path,
+                confinement=ffmpeg.Confinement(
+                    cpu_seconds=int(self._limit_seconds) + 1, file_bytes=self._workspace.free_bytes()
+                ),
+                stdin=source,
+                stdout=output,
+                stderr=log,
+                further=[times.fileno()],
+            )
+            try:
+                _wait_for_decoder(process, target, found=self._found, seconds=self._limit_seconds, progress=progress)
+            finally:
+                process.kill()
+                process.wait()
+        return process.returncode
+
+    def _arguments(self, times_descriptor: int, trim: Span | None) -> Sequence[str]:
+        found = self._found
+        options = TRUST_THE_PACKETS if (found.container, found.codec) == ("caf", "alac") else ()
+        return [
+            *(
+                "-v",
+                "error",
+                *options,
+                *ffmpeg.untrusted_input(found.opening),
+                *self._filters(trim),
+                "-vn",
+                "-sn",
+                "-dn",
+            ),
+            *("-map_metadata", "-1", "-fflags", "+bitexact", "-fs", str(self._most_bytes)),
+            *("-stats_enc_pre:a:0", f"pipe:{times_descriptor}", "-stats_enc_pre_fmt:a:0", FRAME_TIME_FORMAT),
+        ]
+
+    def _filters(self, trim: Span | None) -> Sequence[str]:
+        """Return the options that choose and join streams, convert the sample rate, and keep only a part."""
+        found, indexes = self._found, self._found.stream_indexes
+        filters = []
+        if len(indexes) > 1:
+            filters.append("join=inputs=2:channel_layout=stereo:map=0.0-FL|1.0-FR")
+        if found.decoded_rate_hz and found.decoded_rate_hz != found.sample_rate_hz:
+            filters.append(f"aresample={found.decoded_rate_hz}")
+        if trim:
+            filters.append(self._trim_filter(*trim))
+        if len(indexes) == 1:
+            return ("-map", f"0:{indexes[0]}", *(("-af", ",".join(filters)) if filters else ()))
+        inputs = "".join(f"[0:{index}]" for index in indexes)
+        return ("-filter_complex", f"{inputs}{','.join(filters)}[joined]", "-map", "[joined]")
+
+    def _trim_filter(self, start: int, end: int | None) -> str:
+        """Return the filter that keeps a part. Seeking would be faster but not exact: it lands on packets.
+
+        Films and recordings may have gaps, so their parts are cut by time. Of other files samples are counted, which is
+        exact; the times of Vorbis, for example, differ from the count by some milliseconds here and there.
+        """
+        found = self._found
+        if not (found.has_video or found.container.startswith(MAY_HAVE_GAPS)):
+            return f"atrim=start_sample={start}" + ("" if end is None else f":end_sample={end}")
+        # After a gap, times may be some samples off: what is too much is cut off later.
+        margin = round(MIN_STEP_SECONDS * (found.decoded_rate_hz or 0))
+        stop = "" if end is None else f":end_pts={end - self.shift + margin}"
+        return f"atrim=start_pts={start - self.shift}{stop}"
 
 
 def _in_samples(span_seconds: tuple[float, float | None], rate: int) -> tuple[int, int | None]:
     start, stop = span_seconds
     return round(start * rate), None if stop is None else round(stop * rate)
-
-
-def _trim_filter(trim: tuple[int, int | None] | None) -> Sequence[str]:
-    """Return the options that keep only these samples.
-
-    The filter counts decoded samples. Seeking would be faster but not exact: it lands on packets, and decoders need a
-    few packets before they are right.
-    """
-    if trim is None:
-        return ()
-    end = "" if trim[1] is None else f":end_sample={trim[1]}"
-    return ("-af", f"atrim=start_sample={trim[0]}{end}")
 
 
 def _wait_for_decoder(
@@ -193,7 +297,7 @@ def _wait_for_decoder(
 
     Raises AudioUnreadableError after this many seconds, or SeparationFailedError if the machine was too busy meanwhile.
     """
-    expected_bytes = 4 * (found.channels or 2) * (found.expected_seconds or 0.0) * (found.sample_rate_hz or 0)
+    expected_bytes = 4 * (found.channels or 2) * (found.expected_seconds or 0.0) * (found.decoded_rate_hz or 0)
     deadline = time.monotonic() + seconds
     while True:
         if ffmpeg.wait(process, seconds=0.2):
@@ -207,7 +311,7 @@ def _wait_for_decoder(
             progress(min(0.99, target.stat().st_size / expected_bytes))
 
 
-def _read_complaints(returncode: int, log_path: Path, target: Path) -> DecoderComplaints:
+def _read_complaints(returncode: int, log_path: Path, target: Path, found: Probe) -> DecoderComplaints:
     """Return what the decoder complained about, or raise the error that it ended with.
 
     A damaged file may end in an error and still give minutes of music. Then the report says what is missing.
@@ -219,6 +323,8 @@ def _read_complaints(returncode: int, log_path: Path, target: Path) -> DecoderCo
         raise AudioTooLongError("The decoded audio has more bytes than one job may use.")
     if "No space left on device" in text:
         raise ScratchFullError("The worker's scratch disk is full.")
+    if target.stat().st_size == 0 and not found.streams[found.audio_stream - 1].can_decode:
+        raise AudioUnsupportedError(f"The codec of the audio ({found.codec}) is not supported.")
     if target.stat().st_size == 0:
         raise AudioUnreadableError("The audio cannot be decoded.")
     return DecoderComplaints(sum(text.count(words) for words in PACKET_LOST), BROKE_OFF in text)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from shared.errors import AudioUnreadableError
+from worker.audio_files.timeline import Timeline
 from worker.engines.interface import FloatArray
 from worker.engines.level import LevelMeter, SongLevel
 
@@ -28,7 +29,9 @@ class DecodedAudio:
     `first_sample` is where the file begins in the track; it is above 0 only for an excerpt. `repaired_samples` counts
     samples that were not finite or far out of range, and are now 0. `lost_packets` counts packets that could not be
     decoded, up to some hundreds. `broke_off` means that the source continues, but the rest cannot be read. `song_level`
-    is the level of all samples in the file.
+    is the level of all samples in the file. `timeline` says where the samples of the file belong; None: they follow
+    each other without gaps. `channel_mask` names the loudspeakers of the channels as WAV does; 0 if they are not known.
+    `rate_ratio` is the rate of the samples divided by that of the source, below 1 if the decoder has converted it.
     """
 
     path: Path
@@ -41,6 +44,9 @@ class DecodedAudio:
     lost_packets: int = 0
     broke_off: bool = False
     song_level: SongLevel = field(default_factory=SongLevel)
+    timeline: Timeline | None = None
+    channel_mask: int = 0
+    rate_ratio: float = 1.0
 
     @property
     def duration_seconds(self) -> float:
@@ -54,28 +60,40 @@ class DecodedAudio:
         """
         if not 0 <= start <= stop <= self.n_samples:
             raise ValueError(f"samples {start} to {stop} are not within 0 to {self.n_samples}")
+        interleaved = np.zeros((stop - start, self.channels), dtype=np.float32)
         frame_bytes = 4 * self.channels
-        interleaved = np.empty((stop - start, self.channels), dtype=np.float32)
+        pieces = self.timeline.pieces(start, stop) if self.timeline else [(0, start, stop - start)]
         with self.path.open("rb", buffering=0) as file:
-            file.seek(self.offset_bytes + start * frame_bytes)
-            _read_exactly(file.fileno(), interleaved.data.cast("B") if interleaved.size else memoryview(b""))
+            for place, first, n in pieces:
+                file.seek(self.offset_bytes + first * frame_bytes)
+                values = interleaved[place : place + n]
+                _read_exactly(file.fileno(), values.data.cast("B") if values.size else memoryview(b""))
         return np.ascontiguousarray(interleaved.T)
 
 
-def read_wav_header(path: Path) -> tuple[int, int, int]:
-    """Return sample rate, channels and the offset of the first sample in bytes, from a WAV file that ffmpeg wrote.
+@dataclass(frozen=True)
+class WavHeader:
+    """The shape of a WAV file that ffmpeg wrote, and where its first sample is. `channel_mask`: 0 if there is none."""
 
-    Raises AudioUnreadableError if there is no header.
-    """
+    sample_rate_hz: int
+    channels: int
+    channel_mask: int
+    offset_bytes: int
+
+
+def read_wav_header(path: Path) -> WavHeader:
+    """Return what the header of a WAV file by ffmpeg says. Raises AudioUnreadableError if there is none."""
     with path.open("rb") as file:
         header = file.read(4096)
-    position, rate, channels = 12, 0, 0
+    position, rate, channels, mask = 12, 0, 0, 0
     while position + 8 <= len(header):
         name, size = struct.unpack_from("<4sI", header, position)
         if name == b"data":
-            return rate, channels, position + 8
+            return WavHeader(rate, channels, mask, position + 8)
         if name == b"fmt ":
             channels, rate = struct.unpack_from("<HI", header, position + 10)
+            # Only the extensible format has a mask.
+            mask = struct.unpack_from("<I", header, position + 28)[0] if size >= 40 else 0
         position += 8 + size + size % 2
     raise AudioUnreadableError("The audio cannot be decoded.")
 

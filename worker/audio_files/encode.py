@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+import struct
 import subprocess
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
 import numpy as np
 import soundfile
+from mutagen.flac import FLAC
 from numpy.typing import NDArray
 
 from shared.audio_formats import Encoding
 from shared.errors import ScratchFullError, SeparationFailedError
 from worker.audio_files import ffmpeg
+from worker.audio_files.channel_layouts import LayoutChange
 from worker.engines.interface import FloatArray
 
 # libFLAC's effort, from 0 to 1 in 8 levels. Level 5, its default, makes stems 0.04 to 0.24 % smaller and takes a
@@ -32,7 +35,7 @@ MAX_WAV_BYTES = (1 << 32) - (1 << 16)
 # How long an encoder may take to finish after the last samples.
 FINISH_SECONDS = 120.0
 
-DISK_FULL = "The stems cannot be written: the disk is full."
+DISK_FULL = "{} cannot be written: the disk is full."
 
 SUBTYPES = {16: "PCM_16", 24: "PCM_24", 32: "FLOAT"}
 
@@ -59,19 +62,19 @@ def open_encoder(
     encoding: Encoding,
     *,
     source_rate_hz: int,
-    source_channels: int,
+    layout: LayoutChange,
     n_samples: int,
     seed: int,
     ffmpeg_path: str | None,
 ) -> Encoder:
     """Start a file. `seed` makes the dither differ from stem to stem, and repeat in a second run."""
     if encoding.bit_depth is not None:
-        return _LosslessEncoder(path, encoding, n_samples=n_samples, seed=seed)
+        return _LosslessEncoder(path, encoding, layout=layout, n_samples=n_samples, seed=seed)
     return _LossyEncoder(
         path,
         encoding,
         source_rate_hz=source_rate_hz,
-        source_channels=source_channels,
+        layout=layout,
         ffmpeg_path=ffmpeg_path,
     )
 
@@ -79,7 +82,10 @@ def open_encoder(
 class _LosslessEncoder:
     """Writes WAV or FLAC with libsndfile."""
 
-    def __init__(self, path: Path, encoding: Encoding, *, n_samples: int, seed: int) -> None:
+    def __init__(self, path: Path, encoding: Encoding, *, layout: LayoutChange, n_samples: int, seed: int) -> None:
+        self._path = path
+        self._format_name = encoding.format.name
+        self._layout = layout
         self._bit_depth = encoding.bit_depth
         self._random = np.random.Generator(np.random.SFC64(seed))
         container, options = "FLAC", {"compression_level": FLAC_COMPRESSION}
@@ -106,7 +112,7 @@ class _LosslessEncoder:
             # As bytes: soundfile itself refuses paths that are not UTF-8.
             return soundfile.SoundFile(os.fsencode(path), mode, **options)
         except soundfile.LibsndfileError as error:
-            raise ScratchFullError(DISK_FULL) from error
+            raise ScratchFullError(DISK_FULL.format(Path(path).name)) from error
 
     def write_block(self, block: FloatArray) -> None:
         """Append samples of shape (channels, n), one second at a time."""
@@ -116,7 +122,7 @@ class _LosslessEncoder:
             try:
                 self._file.write(samples)
             except soundfile.LibsndfileError as error:
-                raise ScratchFullError(DISK_FULL) from error
+                raise ScratchFullError(DISK_FULL.format(self._path.name)) from error
 
     def _quantize(self, samples: FloatArray) -> NDArray[Any]:
         """Return what libsndfile stores bit by bit: floats, or integers in the highest bits."""
@@ -130,10 +136,33 @@ class _LosslessEncoder:
         return samples
 
     def finish(self) -> None:
-        """Complete the file."""
+        """Complete the file, and say which loudspeakers its channels are for. Raises ScratchFullError."""
+        self._file.close()
+        if self._layout.channels > 2:
+            name_loudspeakers(self._path, self._format_name, self._layout.target)
+
+    def abort(self) -> None:
+        """Stop writing. The file stays incomplete."""
         self._file.close()
 
-    abort = finish
+
+def name_loudspeakers(path: Path, format_name: str, layout: int) -> None:
+    """Write the channel mask into a finished WAV or FLAC file. libsndfile writes its own for each number of channels.
+
+    FLAC has only one layout for each number of channels, and readers differ on which. A comment names it exactly.
+    """
+    if format_name == "flac":
+        file = FLAC(path)
+        file["WAVEFORMATEXTENSIBLE_CHANNEL_MASK"] = f"0x{layout:04X}"
+        file.save()
+        return
+    with path.open("r+b") as wav:
+        header = wav.read(1 << 12)
+        place = header.find(b"fmt ", 12)
+        # Only the extensible format has a mask; it is 40 bytes long.
+        if place >= 0 and header[place + 4 : place + 8] == struct.pack("<I", 40):
+            wav.seek(place + 28)
+            wav.write(struct.pack("<I", layout))
 
 
 def quantize_16_bit(samples: FloatArray, random: np.random.Generator) -> NDArray[np.int16]:
@@ -158,17 +187,18 @@ class _LossyEncoder:
         encoding: Encoding,
         *,
         source_rate_hz: int,
-        source_channels: int,
+        layout: LayoutChange,
         ffmpeg_path: str | None,
     ) -> None:
+        self._path = path
         self._name = encoding.format.name
         self._log_path = path.with_name(path.name + ".log")
         with self._log_path.open("wb") as log:
             self._process = ffmpeg.start(
                 [
                     *("-v", "error", "-f", "f32le", "-ar", str(source_rate_hz)),
-                    *("-ch_layout", _layout(source_channels), "-i", "pipe:0"),
-                    *("-ar", str(encoding.sample_rate_hz), "-ch_layout", _layout(encoding.channels)),
+                    *("-ch_layout", f"{layout.source:#x}", "-i", "pipe:0"),
+                    *("-ar", str(encoding.sample_rate_hz), *_fold_options(layout)),
                     *(*_codec_options(encoding), "-y", f"file:{path}"),
                 ],
                 ffmpeg_path=ffmpeg_path,
@@ -214,7 +244,7 @@ class _LossyEncoder:
             text = log.read(1 << 16).decode("utf-8", "replace").strip()
         self.abort()
         if "No space left on device" in text or "File too large" in text:
-            raise ScratchFullError(DISK_FULL)
+            raise ScratchFullError(DISK_FULL.format(self._path.name))
         raise SeparationFailedError(f"The {self._name} encoder failed: {text[:200] or 'no message'}")
 
 
@@ -232,10 +262,11 @@ def _vorbis_quality(bitrate_kbps: int) -> float:
     return float(np.interp(bitrate_kbps, VORBIS_NOMINAL_KBPS, range(len(VORBIS_NOMINAL_KBPS))))
 
 
-def _layout(channels: int) -> str:
-    """Return ffmpeg's name of the usual loudspeaker layout for a number of channels.
+def _fold_options(layout: LayoutChange) -> tuple[str, ...]:
+    """Return the options that mix channels into others where the target has fewer of them.
 
-    A source with another layout keeps its channels in their order, under this name. Not every codec knows all layouts,
-    and ffmpeg would mix channels if input and output had different ones.
+    The mixture is made quieter by as much as it could exceed full scale if all channels were loud at once.
     """
-    return ("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1")[channels - 1]
+    if not layout.is_folded:
+        return ()
+    return ("-af", f"aresample=ochl={layout.target:#x}:rematrix_maxval=1")

@@ -21,6 +21,7 @@ from typing import IO
 import psutil
 
 from shared.errors import SeparationFailedError
+from worker.audio_files.headers.opening import Opening
 from worker.sandbox import launch
 
 # Largest single allocation. Files ask for absurd ones; a track of 24 h in M4A needs a table of 90 MB.
@@ -71,12 +72,11 @@ def bundled_ffmpeg() -> str:
     return str(imageio_ffmpeg.get_ffmpeg_exe())
 
 
-def untrusted_input(*, threads: int = 1) -> list[str]:
+def untrusted_input(opening: Opening, *, threads: int = 1) -> list[str]:
     """Return the options that open file descriptor 0 as untrusted audio."""
     return [
         *("-max_alloc", str(MAX_ALLOCATION_BYTES), "-threads", str(threads)),
-        *("-protocol_whitelist", "fd", "-format_whitelist", DEMUXERS, "-codec_whitelist", DECODERS),
-        *("-fd", "0", "-i", "fd:"),
+        *("-format_whitelist", DEMUXERS, "-codec_whitelist", DECODERS, *opening.input_options()),
     ]
 
 

@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from shared.audio_formats import Encoding
+from worker.audio_files.channel_layouts import LayoutChange
 from worker.audio_files.encode import Encoder, open_encoder
 from worker.engines.interface import FloatArray
 from worker.run_support.task_pool import TaskPool
@@ -37,7 +38,7 @@ class StemFiles:
         encoding: Encoding,
         *,
         source_rate_hz: int,
-        source_channels: int,
+        layout: LayoutChange,
         n_samples: int,
         pool: TaskPool,
         ffmpeg_path: str | None,
@@ -50,7 +51,7 @@ class StemFiles:
                 path,
                 encoding,
                 source_rate_hz=source_rate_hz,
-                source_channels=source_channels,
+                layout=layout,
                 n_samples=n_samples,
                 seed=seed,
                 ffmpeg_path=ffmpeg_path,

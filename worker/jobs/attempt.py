@@ -267,6 +267,7 @@ class Attempt:
             format_options=request.format_options,
             excerpt_start_seconds=request.excerpt_start_seconds,
             excerpt_duration_seconds=request.excerpt_duration_seconds,
+            audio_stream=request.audio_stream,
             limits=Limits.from_settings(settings),
             model_folder=str(settings.model_folder.resolve()),
             ffmpeg_path=settings.ffmpeg_path,

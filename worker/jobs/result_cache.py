@@ -73,6 +73,8 @@ class ResultCache:
             "format": [request.format, request.format_options],
             "excerpt": [request.excerpt_start_seconds, request.excerpt_duration_seconds],
         }
+        if request.audio_stream is not None:
+            asked["audio_stream"] = request.audio_stream
         # The file name becomes the stems' title if the audio has no title tag, so it is part of the first key. Items
         # of a batch ignore it: in a catalog the same audio is the same track, whatever its files are called.
         key = _digest(asked)

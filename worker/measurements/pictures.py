@@ -21,8 +21,8 @@ def prepare_frame(found: Probe, stems: Iterable[str]) -> None:
     """Draw the axes around the panels before the song is decoded, for the sample rate that the file declares."""
     from worker.measurements import spectrogram_image  # noqa: PLC0415 - see there
 
-    if found.sample_rate_hz is not None:
-        spectrogram_image.frame_for(["mixture", *stems], found.sample_rate_hz / 2)
+    if found.decoded_rate_hz is not None:
+        spectrogram_image.frame_for(["mixture", *stems], found.decoded_rate_hz / 2)
 
 
 def draw_pictures(

@@ -7,6 +7,8 @@ maximum of a few short-time spectra within it. So an hour takes no more memory t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
@@ -36,7 +38,7 @@ FRAMES_AT_ONCE = 256
 class SpectrogramView:
     """Takes blocks of samples of shape (channels, n) of a signal whose length is known.
 
-    Channels are averaged first, as `librosa.load` does.
+    The powers of the channels are averaged. Averages of the samples would show nothing where channels are out of phase.
     """
 
     def __init__(self, *, sample_rate_hz: int, n_samples: int) -> None:
@@ -49,14 +51,16 @@ class SpectrogramView:
         # Narrow bands at the bottom share a bin. `reduceat` then takes that one bin for each of them.
         self._first_bins = np.floor(self.edges_hz[:-1] * self.n_fft / sample_rate_hz).astype(np.intp)
         self._power = np.zeros((self._n_columns, BANDS), dtype=np.float32)
-        self._rest: FloatArray = np.empty(0, dtype=np.float32)
+        self._rest: FloatArray = np.empty((1, 0), dtype=np.float32)
         # Samples to skip before the next frame begins, where frames lie further apart than they are long.
         self._skip = 0
         self._next_frame = 0
 
     def add_block(self, block: FloatArray) -> None:
         """Add the next samples, shape (channels, n)."""
-        self._add_mono(block.mean(axis=0, dtype=np.float32))
+        if self._rest.shape[1] == 0 and len(self._rest) != len(block):
+            self._rest = np.empty((len(block), 0), dtype=np.float32)
+        self._add_samples(block)
 
     def magnitudes(self) -> FloatArray:
         """Return the spectrogram, shape (BANDS, columns), in units of full scale, low frequencies first.
@@ -64,38 +68,45 @@ class SpectrogramView:
         Call it once, after the last block. The last frame is completed with zeros.
         """
         while self._next_frame < self._n_frames:
-            self._add_mono(np.zeros(self.hop_length + self.n_fft, dtype=np.float32))
+            self._add_samples(np.zeros((len(self._rest), self.hop_length + self.n_fft), dtype=np.float32))
         # Under a Hann window a sine at full scale has the magnitude n_fft / 4.
         return np.sqrt(self._power.T) * np.float32(4 / self.n_fft)
 
-    def _add_mono(self, mono: FloatArray) -> None:
-        """Cut the samples into frames, together with what was left of the samples before."""
-        if self._skip >= mono.size:
-            self._skip -= mono.size
+    def _add_samples(self, block: FloatArray) -> None:
+        """Cut the samples, shape (channels, n), into frames, together with what was left of the samples before."""
+        n_new = block.shape[1]
+        if self._skip >= n_new:
+            self._skip -= n_new
             return
-        samples = np.concatenate((self._rest, mono[self._skip :]))
+        samples = np.concatenate((self._rest, block[:, self._skip :]), axis=1)
         self._skip = 0
-        n_ready = (samples.size - self.n_fft) // self.hop_length + 1 if samples.size >= self.n_fft else 0
+        size = samples.shape[1]
+        n_ready = (size - self.n_fft) // self.hop_length + 1 if size >= self.n_fft else 0
         n_ready = min(n_ready, self._n_frames - self._next_frame)
         if n_ready:
-            frames = frames_of(samples, self.n_fft, self.hop_length)
+            frames = [frames_of(channel, self.n_fft, self.hop_length) for channel in samples]
             for start in range(0, n_ready, FRAMES_AT_ONCE):
-                self._add_frames(frames[start : min(start + FRAMES_AT_ONCE, n_ready)])
+                self._add_frames([f[start : min(start + FRAMES_AT_ONCE, n_ready)] for f in frames])
         used = n_ready * self.hop_length
-        self._skip = max(0, used - samples.size)
-        self._rest = samples[used:].copy()
+        self._skip = max(0, used - size)
+        self._rest = samples[:, used:].copy()
 
-    def _add_frames(self, frames: FloatArray) -> None:
-        """Reduce consecutive frames to bands, and bands to the maximum in each column."""
-        spectra = scipy.fft.rfft(frames * self._window)
-        power = np.square(spectra.real) + np.square(spectra.imag)
+    def _add_frames(self, channels: Sequence[FloatArray]) -> None:
+        """Reduce consecutive frames of each channel to bands, and bands to the maximum in each column."""
+        n_frames = len(channels[0])
+        power = np.zeros((n_frames, self.n_fft // 2 + 1), dtype=np.float32)
+        for frames in channels:
+            spectra = scipy.fft.rfft(frames * self._window)
+            power += np.square(spectra.real)
+            power += np.square(spectra.imag)
+        power *= np.float32(1 / len(channels))
         bands = np.maximum.reduceat(power, self._first_bins, axis=1)
-        numbers = np.arange(self._next_frame, self._next_frame + len(frames))
+        numbers = np.arange(self._next_frame, self._next_frame + n_frames)
         columns, first_frames = np.unique(numbers * self._n_columns // self._n_frames, return_index=True)
         strongest = np.maximum.reduceat(bands, first_frames, axis=0)
         # The first column may have begun with earlier frames.
         self._power[columns] = np.maximum(self._power[columns], strongest)
-        self._next_frame += len(frames)
+        self._next_frame += n_frames
 
 
 def decibels_below(magnitudes: NDArray[np.float32], peak: float, *, range_db: float) -> NDArray[np.float32]:

@@ -39,12 +39,12 @@ class RunPlan:
         """
         start, stop = self.excerpt.span_seconds(context_seconds=self.engine.description.context_seconds)
         seconds = found.walked_seconds
-        if seconds is None or found.sample_rate_hz is None:
+        if seconds is None or found.decoded_rate_hz is None:
             return
         seconds = min(seconds, stop or seconds) - start
-        n_samples = int(LENGTH_TOLERANCE * seconds * found.sample_rate_hz)
+        n_samples = int(LENGTH_TOLERANCE * seconds * found.decoded_rate_hz)
         try:
-            self.engine.check_track(sample_rate_hz=found.sample_rate_hz, channels=2, n_samples=n_samples)
+            self.engine.check_track(sample_rate_hz=found.decoded_rate_hz, channels=2, n_samples=n_samples)
         except TrackTooLongError:
             raise
         except EngineError:

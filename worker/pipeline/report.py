@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from shared.audio_formats import Encoding
+from worker.audio_files.channel_layouts import LayoutChange
+from worker.audio_files.decoded_audio import DecodedAudio
 from worker.audio_files.excerpt import Track
 from worker.audio_files.probe import Probe
 from worker.engines.interface import SeparationEngine
@@ -23,6 +25,12 @@ PACKAGES = ("stemqueue", "librosa", "numpy", "scipy", "soundfile", "onnxruntime"
 
 # A track this much shorter than declared is called short. Headers round, and codecs pad.
 SHORT_SECONDS = 0.25
+
+# A file is complete if its samples end this near to where the header says. Resampling and padding take that much.
+COMPLETE_SECONDS = 0.05
+
+# A recording with more gaps than this has them all in `gap_seconds`, and only the first ones listed.
+MAX_REPORTED_GAPS = 100
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,7 @@ class RunFindings:
     probe: Probe
     track: Track
     encoding: Encoding
+    layout: LayoutChange
     mixture: Levels
     stems: Mapping[str, Levels]
     residual_db: float | None
@@ -137,10 +146,31 @@ def _describe_source(findings: RunFindings) -> dict[str, Any]:
     return {
         **probe.to_json(),
         "filename": findings.work.source_filename,
+        "file_sample_rate_hz": probe.sample_rate_hz,
         "sample_rate_hz": audio.sample_rate_hz,
         "channels": audio.channels,
         "duration_seconds": None if seconds is None else round(seconds, 6),
         "repaired_samples": audio.repaired_samples,
+        **_describe_timeline(audio),
+    }
+
+
+def _describe_timeline(audio: DecodedAudio) -> dict[str, Any]:
+    """Return when the audio begins on the file's timeline, and the gaps after that, in seconds."""
+    timeline, rate = audio.timeline, audio.sample_rate_hz
+    gaps = [gap for gap in timeline.gaps if gap.after_samples] if timeline else []
+    return {
+        "start_seconds": round((audio.first_sample + (timeline.late_samples if timeline else 0)) / rate, 6),
+        "gaps": [
+            {
+                "start_seconds": round((audio.first_sample + timeline.position(gap)) / rate, 6),
+                "duration_seconds": round(gap.n_samples / rate, 6),
+            }
+            for gap in gaps[:MAX_REPORTED_GAPS]
+        ]
+        if timeline
+        else [],
+        "gap_seconds": round(sum(gap.n_samples for gap in gaps) / rate, 6),
     }
 
 
@@ -155,17 +185,74 @@ def _make_notes(findings: RunFindings) -> list[str]:
 
 def _notes_on_source(findings: RunFindings) -> Iterator[str]:
     probe, audio = findings.probe, findings.track.audio
-    declared, seconds = probe.declared_seconds, audio.duration_seconds
-    if _is_whole(findings.work) and declared is not None and seconds < declared - SHORT_SECONDS:
-        yield f"The file declares {declared:.2f} s but contains {seconds:.2f} s: it may be truncated or damaged."
+    yield from _notes_on_length(findings)
+    yield from _notes_on_timeline(audio)
     if audio.lost_packets:
         yield f"{audio.lost_packets} damaged packets could not be decoded."
-    if audio.broke_off:
+    if audio.broke_off and not _is_complete(findings):
         yield "The file continues, but the rest of it cannot be read and is missing."
     if audio.repaired_samples:
         yield f"{audio.repaired_samples} samples were not finite or far out of range, and were set to silence."
-    if probe.audio_streams > 1:
-        yield f"The file has {probe.audio_streams} audio streams; the first one was used."
+    if probe.sample_rate_hz not in {None, audio.sample_rate_hz} and probe.decoded_rate_hz != probe.sample_rate_hz:
+        kind = "DSD" if probe.codec.startswith(("dsd", "dst")) else "PCM"
+        yield f"The source is {kind} at {probe.sample_rate_hz:,} Hz; it was converted to {audio.sample_rate_hz:,} Hz."
+    yield from _notes_on_streams(probe)
+
+
+def _notes_on_length(findings: RunFindings) -> Iterator[str]:
+    probe, audio = findings.probe, findings.track.audio
+    declared, seconds = probe.declared_seconds, audio.duration_seconds
+    if probe.opening.end_bytes is not None:
+        yield "The header of the file says less than the file holds; all of the sound was used."
+    left_out = bool(audio.timeline and audio.timeline.left_out)
+    if not _is_whole(findings.work) or declared is None or seconds >= declared - SHORT_SECONDS or left_out:
+        return
+    if probe.has_video and not audio.lost_packets and not audio.broke_off and _walk_agrees(findings):
+        yield f"The audio ends at {seconds:.2f} s; the file plays until {declared:.2f} s."
+    else:
+        yield f"The file declares {declared:.2f} s but contains {seconds:.2f} s: it may be truncated or damaged."
+
+
+def _is_complete(findings: RunFindings) -> bool:
+    """Return whether all samples came that the header declares: what follows them is a tag or padding."""
+    declared = findings.probe.declared_seconds
+    return declared is not None and findings.track.audio.duration_seconds >= declared - COMPLETE_SECONDS
+
+
+def _walk_agrees(findings: RunFindings) -> bool:
+    """Return whether the packets end where the samples do."""
+    end = findings.probe.end_seconds
+    return end is not None and end - SHORT_SECONDS < findings.track.audio.duration_seconds + findings.probe.late_seconds
+
+
+def _notes_on_timeline(audio: DecodedAudio) -> Iterator[str]:
+    if audio.timeline is None:
+        return
+    rate, late = audio.sample_rate_hz, audio.timeline.late_samples
+    if late:
+        yield f"The audio begins {late / rate:.2f} s after the file does; the stems begin with that much silence."
+    gaps = [gap for gap in audio.timeline.gaps if gap.after_samples]
+    if gaps:
+        seconds, first = sum(gap.n_samples for gap in gaps) / rate, audio.timeline.position(gaps[0]) / rate
+        many = "The recording has a gap" if len(gaps) == 1 else f"The recording has {len(gaps)} gaps, the first"
+        yield (f"{many} at {first:.2f} s; {seconds:.2f} s of silence in all keep the stems in step with the source.")
+    if audio.timeline.left_out:
+        seconds = sum(gap.n_samples for gap in audio.timeline.left_out) / rate
+        yield f"The file's timestamps claim pauses of {seconds:,.0f} s in all; these were left out."
+
+
+def _notes_on_streams(probe: Probe) -> Iterator[str]:
+    if probe.audio_streams < 2:
+        return
+    if probe.joined_stream is not None:
+        yield (
+            f"The file has {probe.audio_streams} audio streams; the mono streams {probe.audio_stream} and "
+            f"{probe.joined_stream} were joined as left and right."
+        )
+        return
+    stream = probe.streams[probe.audio_stream - 1]
+    about = ", ".join(filter(None, (stream.codec, stream.language, stream.tags.get("title", "")[:100])))
+    yield f"The file has {probe.audio_streams} audio streams; stream {probe.audio_stream} was used ({about})."
 
 
 def _excerpt_was_shortened(findings: RunFindings) -> bool:
@@ -182,8 +269,11 @@ def _notes_on_stems(findings: RunFindings) -> Iterator[str]:
         yield "The stems of this long song were buffered in 16 bits, so they have noise 100 dB below their own level."
     if encoding.sample_rate_hz != audio.sample_rate_hz:
         yield f"{encoding.format.name} does not support {audio.sample_rate_hz} Hz: the stems were resampled."
-    if encoding.channels != audio.channels:
-        yield f"{encoding.format.name} does not support {audio.channels} channels: the stems were mixed down."
+    if findings.layout.is_folded:
+        yield (
+            f"{encoding.format.name} does not support this layout of {audio.channels} loudspeakers: "
+            f"the stems were mixed down to {encoding.channels} channels."
+        )
 
 
 @lru_cache(maxsize=1)

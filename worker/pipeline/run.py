@@ -17,11 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from shared.audio_formats import Encoding, resolve
+from worker.audio_files.broadcast_chunks import keep_broadcast_chunks
+from worker.audio_files.channel_layouts import LayoutChange, change_layout, source_layout
 from worker.audio_files.decode import decode_file
 from worker.audio_files.excerpt import Track, cut_excerpt
 from worker.audio_files.probe import Probe, probe_file
 from worker.audio_files.stem_files import StemBlock, StemFiles
-from worker.audio_files.tags import Tags, read_tags, write_tags
+from worker.audio_files.tags.fields import Tags
+from worker.audio_files.tags.reading import read_tags
+from worker.audio_files.tags.writing import write_tags
 from worker.engines.interface import FloatArray, Preparable, UsesLevel
 from worker.engines.registry import Registry, engines_here
 from worker.measurements.measure import TrackMeters
@@ -99,6 +103,7 @@ class EncodedStems:
 
     paths: Mapping[str, Path]
     encoding: Encoding
+    layout: LayoutChange
     meters: TrackMeters
     gain: float
     exact: bool
@@ -122,6 +127,7 @@ class _Run:
                 workspace=self._workspace,
                 ffmpeg_path=self._work.ffmpeg_path,
                 max_seconds=self._work.limits.max_audio_seconds,
+                audio_stream=self._work.audio_stream,
             )
             self._plan.refuse_too_long(found)
         return found
@@ -134,10 +140,10 @@ class _Run:
 
     def _decode(self, found: Probe) -> Track:
         excerpt, engine = self._plan.excerpt, self._plan.engine
-        excerpt.check_starts_before(found.walked_seconds)
-        span = None if excerpt.is_whole else excerpt.span_seconds(context_seconds=engine.description.context_seconds)
-        if isinstance(engine, UsesLevel) and engine.uses_level:
-            span = None
+        excerpt.check_starts_before(found.end_seconds)
+        # The level is that of the whole song, so the whole song is decoded.
+        uses_level = isinstance(engine, UsesLevel) and engine.uses_level
+        span = (0.0, None) if uses_level else excerpt.span_seconds(context_seconds=engine.description.context_seconds)
         audio = decode_file(
             Path(self._work.input_path),
             found,
@@ -166,11 +172,12 @@ class _Run:
         twice instead. A 32-bit WAV needs no gain, but goes the same way.
         """
         audio = track.audio
+        layout = change_layout(self._work.format, source_layout(audio.channel_mask, audio.channels))
         encoding = resolve(
             self._work.format,
             self._work.format_options,
             sample_rate_hz=audio.sample_rate_hz,
-            channels=audio.channels,
+            channels=layout.channels,
         )
         pool = pool_between_blocks(self._plan.engine, self._pool)
         with self._open_stem_buffer(track) as buffer:
@@ -187,10 +194,10 @@ class _Run:
             gain = 1.0 if encoding.holds_any_level or meters.peak <= 1 else LOUDEST_PEAK / meters.peak
             with self._clock.stage("encode"):
                 if buffer:
-                    paths = self._encode(track, encoding, buffer.read_blocks(), gain=gain, pool=self._pool)
+                    paths = self._encode(track, encoding, layout, buffer.read_blocks(), gain=gain, pool=self._pool)
                 else:
-                    paths = self._encode(track, encoding, self._separate_again(track), gain=gain, pool=pool)
-        return EncodedStems(paths, encoding, meters, gain, exact=buffer is None or buffer.exact)
+                    paths = self._encode(track, encoding, layout, self._separate_again(track), gain=gain, pool=pool)
+        return EncodedStems(paths, encoding, layout, meters, gain, exact=buffer is None or buffer.exact)
 
     def _open_stem_buffer(self, track: Track) -> AbstractContextManager[StemBuffer | None]:
         """Return a buffer for the stems, or None if they do not fit into the job's share of the scratch disk."""
@@ -207,7 +214,14 @@ class _Run:
         )
 
     def _encode(
-        self, track: Track, encoding: Encoding, blocks: Iterator[StemBlock], *, gain: float, pool: TaskPool
+        self,
+        track: Track,
+        encoding: Encoding,
+        layout: LayoutChange,
+        blocks: Iterator[StemBlock],
+        *,
+        gain: float,
+        pool: TaskPool,
     ) -> Mapping[str, Path]:
         n_written = 0
         with StemFiles(
@@ -215,7 +229,7 @@ class _Run:
             list(self._plan.wanted.values()),
             encoding,
             source_rate_hz=track.audio.sample_rate_hz,
-            source_channels=track.audio.channels,
+            layout=layout,
             n_samples=track.n_samples,
             pool=pool,
             ffmpeg_path=self._work.ffmpeg_path,
@@ -235,7 +249,7 @@ class _Run:
         with self._clock.stage("illustrate"):
             pictures, (stem_files, notes) = self._pool.run_pair(
                 partial(draw_pictures, encoded.meters.mixture, stems, track, folder),
-                partial(self._write_tags, encoded, tags),
+                partial(self._write_tags, track, encoded, tags),
             )
         return pictures, stem_files, notes
 
@@ -248,6 +262,7 @@ class _Run:
             probe=found,
             track=track,
             encoding=encoded.encoding,
+            layout=encoded.layout,
             mixture=meters.mixture.levels(),
             stems={name: meters.stems[index].levels(encoded.gain) for index, name in wanted.items()},
             residual_db=meters.residual.relative_db(),
@@ -257,8 +272,17 @@ class _Run:
             seconds=self._clock.seconds,
         )
 
-    def _write_tags(self, encoded: EncodedStems, tags: Tags | None) -> tuple[Sequence[ProducedFile], Sequence[str]]:
+    def _write_tags(
+        self, track: Track, encoded: EncodedStems, tags: Tags | None
+    ) -> tuple[Sequence[ProducedFile], Sequence[str]]:
         """Write the tags into the stems' files, which are then complete; return the files and notes on failures."""
+        if self._work.format == "wav":
+            keep_broadcast_chunks(
+                Path(self._work.input_path),
+                encoded.paths.values(),
+                rate_ratio=track.audio.rate_ratio,
+                start_sample=track.audio.first_sample + track.start,
+            )
         notes = write_tags(self._work, tags, encoded.paths)
         content_type = encoded.encoding.format.content_type
         files = [

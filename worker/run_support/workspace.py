@@ -47,7 +47,10 @@ def open_workspace(folder: Path, *, max_bytes: int) -> Iterator[Workspace]:
         yield Workspace(folder, max_bytes=max_bytes)
     except OSError as error:
         if is_disk_full(error):
-            raise ScratchFullError from error
+            # The name alone: clients see this, and the worker's folders are none of their business.
+            name = Path(error.filename).name if isinstance(error.filename, str) else ""
+            writing = f" {name} cannot be written." if name else ""
+            raise ScratchFullError(f"The worker's scratch disk is full.{writing}") from error
         raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)

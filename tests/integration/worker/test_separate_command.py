@@ -90,6 +90,7 @@ def test_wrong_usage_is_exit_2(tmp_path: Path, song: Path, arguments: list[str],
         (["--format", "mp3", "--bit-depth", "16"], "bitrate_kbps"),
         (["--stems", "drums"], "vocals, accompaniment"),
         (["--excerpt", "90+20"], "the audio ends at 6.00 s"),
+        (["--audio-stream", "2"], "audio_stream is 2, but the file has 1 audio stream, counted from 1."),
     ],
 )
 def test_what_cannot_be_done_is_one_line_and_exit_1(

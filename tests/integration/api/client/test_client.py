@@ -49,6 +49,7 @@ def test_a_song_makes_the_whole_way(client: Client, stand_in: StandIn, song: Pat
         format="wav",
         bit_depth=16,
         excerpt=Excerpt(90, 20),
+        audio_stream=2,
         metadata={"track": 1},
         on_bytes=lambda done, total: sent.append((done, total)),
     )
@@ -57,6 +58,7 @@ def test_a_song_makes_the_whole_way(client: Client, stand_in: StandIn, song: Pat
     request = stand_in.store.read_job(job.id).request
     assert (request.preset, request.format, dict(request.format_options)) == ("fast", "wav", {"bit_depth": 16})
     assert (request.excerpt_start_seconds, request.excerpt_duration_seconds) == (90, 20)
+    assert request.audio_stream == 2
     seen: list[str] = []
     with working(stand_in, stem=STEM):
         job = client.wait(job.id, on_change=lambda j: seen.append(j.state), timeout_seconds=30)

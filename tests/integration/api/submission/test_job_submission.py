@@ -38,6 +38,7 @@ def test_fields_of_the_form_reach_the_job_in_whatever_order(web: FlaskClient, st
         "parameters": '{"neighbours": 30, "margin": 1.5, "window": "hann"}',
         "excerpt_start_seconds": "90",
         "excerpt_duration_seconds": "20",
+        "audio_stream": "2",
         "stems": "vocals",
         "priority": "bulk",
         "engine": "",
@@ -48,6 +49,7 @@ def test_fields_of_the_form_reach_the_job_in_whatever_order(web: FlaskClient, st
     assert dict(request.parameters) == {"neighbours": 30, "margin": 1.5, "window": "hann"}
     assert isinstance(request.parameters["neighbours"], int)
     assert (request.excerpt_start_seconds, request.excerpt_duration_seconds) == (90.0, 20.0)
+    assert request.audio_stream == 2
     assert (request.stems, request.priority) == (("vocals",), "bulk")
 
 
@@ -64,6 +66,8 @@ def test_fields_of_the_form_reach_the_job_in_whatever_order(web: FlaskClient, st
         ({"parameters": "no json"}, "parameters", None),
         ({"format": "aiff"}, "format", ["wav", "flac", "mp3", "ogg", "opus", "m4a"]),
         ({"format": "flac", "bit_depth": "32"}, "", None),
+        ({"audio_stream": "0"}, "audio_stream", None),
+        ({"audio_stream": "first"}, "audio_stream", None),
         ({"excerpt_start_seconds": "-1"}, "excerpt.start_seconds", None),
         ({"excerpt_start_seconds": "nan"}, "excerpt.start_seconds", None),
         ({"excerpt_duration_seconds": "0"}, "excerpt.duration_seconds", None),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +12,34 @@ import soundfile
 from shared.audio_formats import FORMATS, resolve
 from shared.errors import ScratchFullError
 from tests.fixtures.audio import decode, make_song
+from worker.audio_files.channel_layouts import USUAL_LAYOUTS, change_layout
 from worker.audio_files.encode import open_encoder, quantize_16_bit
+from worker.audio_files.ffmpeg import bundled_ffmpeg
+from worker.audio_files.headers.probe_log import channels_of_layout
 from worker.audio_files.stem_files import StemFiles
 from worker.run_support.task_pool import TaskPool
 
+STEREO = change_layout("wav", USUAL_LAYOUTS[2])
+
 
 def encode(
-    folder: Path, song: np.ndarray, name: str, *, sample_rate_hz: int = 44_100, block: int = 30_011, **options: Any
+    folder: Path,
+    song: np.ndarray,
+    name: str,
+    *,
+    sample_rate_hz: int = 44_100,
+    block: int = 30_011,
+    mask: int = 0,
+    **options: Any,
 ) -> Path:
-    encoding = resolve(name, options, sample_rate_hz=sample_rate_hz, channels=len(song))
+    layout = change_layout(name, mask or USUAL_LAYOUTS[len(song)])
+    encoding = resolve(name, options, sample_rate_hz=sample_rate_hz, channels=layout.channels)
     path = folder / f"song.{encoding.format.extension}"
     encoder = open_encoder(
         path,
         encoding,
         source_rate_hz=sample_rate_hz,
-        source_channels=len(song),
+        layout=layout,
         n_samples=song.shape[1],
         seed=3,
         ffmpeg_path=None,
@@ -121,7 +136,7 @@ def stem_files(folder: Path, name: str) -> StemFiles:
         ["vocals", "accompaniment"],
         resolve(name, {}, sample_rate_hz=44_100, channels=2),
         source_rate_hz=44_100,
-        source_channels=2,
+        layout=STEREO,
         n_samples=44_100,
         pool=TaskPool(1),
         ffmpeg_path=None,
@@ -154,10 +169,101 @@ def test_a_full_disk_raises_scratch_full(tmp_path: Path, name: str) -> None:
 
 def encode_ten_seconds(path: Path, name: str) -> None:
     encoding = resolve(name, {}, sample_rate_hz=44_100, channels=2)
-    options: Any = {"source_rate_hz": 44_100, "source_channels": 2, "n_samples": 441_000, "seed": 0}
+    options: Any = {"source_rate_hz": 44_100, "layout": STEREO, "n_samples": 441_000, "seed": 0}
     encoder = open_encoder(path, encoding, **options, ffmpeg_path=None)
     try:
         encoder.write_block(make_song(10))
         encoder.finish()
     finally:
         encoder.abort()
+
+
+LAYOUTS = {
+    "3.0": 0x7,
+    "4.0": 0x107,
+    "quad": 0x33,
+    "5.0": 0x37,
+    "5.0(side)": 0x607,
+    "5.1": 0x3F,
+    "5.1(side)": 0x60F,
+    "6.0": 0x707,
+    "6.0(front)": 0x6C3,
+    "6.1": 0x70F,
+    "7.0": 0x637,
+    "7.1": 0x63F,
+    "7.1(wide)": 0xFF,
+}
+
+# The name of a loudspeaker by its bit, and the one that may stand for it in formats without loudspeakers at the sides.
+SPEAKERS = ("FL", "FR", "FC", "LFE", "BL", "BR", "FLC", "FRC", "BC", "SL", "SR")
+
+
+def tone_hz(bit: int) -> int:
+    """Return the tone of a loudspeaker. That of the bass is low, since codecs keep nothing else in its channel."""
+    return 60 if SPEAKERS[bit] == "LFE" else 300 + 200 * bit
+
+
+def tone_per_channel(mask: int) -> np.ndarray:
+    """Return one second in which each loudspeaker has a tone of its own."""
+    t = np.arange(48_000) / 48_000
+    tones = [0.5 * np.sin(2 * np.pi * tone_hz(bit) * t) for bit in range(11) if mask >> bit & 1]
+    return np.stack(tones).astype(np.float32)
+
+
+def tones_heard(samples: np.ndarray) -> dict[str, float]:
+    """Return the amplitude of each loudspeaker's tone in one channel."""
+    middle = samples[12_000:36_000] * np.hanning(24_000)
+    spectrum = np.abs(np.fft.rfft(middle)) / 6_000
+    return {name: float(spectrum[tone_hz(bit) // 2]) for bit, name in enumerate(SPEAKERS)}
+
+
+def heard_layout(path: Path) -> tuple[str, np.ndarray]:
+    """Return ffmpeg's name for a file's layout, and its samples."""
+    told = subprocess.run([bundled_ffmpeg(), "-i", str(path)], capture_output=True, text=True, check=False).stderr
+    name = re.search(r"Hz, ([^,\n]+)", told.partition("Audio:")[2])
+    assert name
+    channels = channels_of_layout(name[1])
+    return name[1], decode(path, channels=channels or 0)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("name", ["wav", "flac"])
+def test_lossless_stems_name_the_loudspeakers_of_the_source(tmp_path: Path, name: str, layout: str) -> None:
+    song = tone_per_channel(LAYOUTS[layout])
+    path = encode(tmp_path, song, name, sample_rate_hz=48_000, mask=LAYOUTS[layout], bit_depth=24)
+    heard, samples = heard_layout(path)
+    assert heard == layout
+    np.testing.assert_allclose(samples, song, atol=1e-6)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("name", ["ogg", "opus", "m4a", "mp3"])
+def test_each_loudspeaker_is_heard_where_it_belongs(tmp_path: Path, name: str, layout: str) -> None:
+    """Every tone is loudest in channels on its own side, and no loudspeaker but the bass is lost."""
+    mask = LAYOUTS[layout]
+    path = encode(tmp_path, tone_per_channel(mask), name, sample_rate_hz=48_000, mask=mask)
+    heard, samples = heard_layout(path)
+    names = {"mono": ["FC"], "stereo": ["FL", "FR"]}.get(heard) or channel_names(heard)
+    levels = {speaker: tones_heard(values) for speaker, values in zip(names, samples, strict=True)}
+    for bit, speaker in enumerate(SPEAKERS):
+        if not mask >> bit & 1 or (speaker == "LFE" and "LFE" not in names):
+            continue
+        loud = {
+            other for other, tones in levels.items() if tones[speaker] > 0.5 * max(t[speaker] for t in levels.values())
+        }
+        assert max(tones[speaker] for tones in levels.values()) > 0.03, (speaker, levels)
+        if speaker in names:
+            assert loud == {speaker}, (speaker, levels)
+        else:
+            side = speaker[1] if speaker[1] in "LR" else None
+            allowed = {n for n in names if n != "LFE" and (side is None or n[1] in {side, "C"})}
+            assert loud <= allowed, (speaker, levels)
+            assert any(n.endswith("L") for n in loud) == any(n.endswith("R") for n in loud) or side, (speaker, levels)
+
+
+def channel_names(layout: str) -> list[str]:
+    """Return the loudspeakers of a layout by ffmpeg's name for it, in order."""
+    listed = subprocess.run([bundled_ffmpeg(), "-v", "error", "-layouts"], capture_output=True, text=True, check=True)
+    found = re.search(rf"^{re.escape(layout)} +(\S+)$", listed.stdout, re.MULTILINE)
+    assert found, layout
+    return found[1].split("+")

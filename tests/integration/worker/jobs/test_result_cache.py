@@ -172,6 +172,7 @@ def test_objects_that_are_gone_are_no_answer(world: World) -> None:
         {"format": "wav"},
         {"format_options": {"bit_depth": 16}},
         {"excerpt_start_seconds": 1.0},
+        {"audio_stream": 2},
         {"no_cache": True},
         {"source": Source("uploads/x", "song.mp3", 4, "cd" * 32)},
         {"source": Source("uploads/x", "other.mp3", 4, SHA256)},

@@ -114,6 +114,7 @@ def test_a_table_whose_first_line_cannot_be_read_has_no_other_header(content: by
     ("column", "cell", "value"),
     [
         ("bit_depth", "24", 24),
+        ("audio_stream", "2", 2),
         ("parameters.margin", "-1.5e2", -150.0),
         ("parameters.window", "nan", "nan"),
         ("parameters.window", "1_000", "1_000"),

@@ -53,3 +53,14 @@ def test_decibels_are_relative_to_the_peak_and_limited_to_the_range() -> None:
     values = np.array([[1.0, 0.1, 0.0]], dtype=np.float32)
     np.testing.assert_allclose(decibels_below(values, 1.0, range_db=80), [[0, -20, -80]], atol=1e-4)
     assert (decibels_below(np.zeros((2, 3), dtype=np.float32), 0.0, range_db=80) == -80).all()
+
+
+@pytest.mark.parametrize("second", [-1.0, -0.5, 0.0, 1.0])
+def test_channels_out_of_phase_show_like_channels_in_phase(second: float) -> None:
+    """The power of the channels is averaged, so only how loud they are counts."""
+    song = make_song(1, channels=1)[0]
+    out_of_phase = view_of(np.stack([song, second * song]), 44_100, 50_000).magnitudes()
+    in_phase = view_of(np.stack([song, abs(second) * song]), 44_100, 50_000).magnitudes()
+    np.testing.assert_allclose(out_of_phase, in_phase, rtol=1e-4, atol=1e-7)
+    alone = view_of(song[None], 44_100, 50_000).magnitudes()
+    np.testing.assert_allclose(out_of_phase, alone * np.sqrt((1 + second**2) / 2), rtol=1e-4, atol=1e-6)

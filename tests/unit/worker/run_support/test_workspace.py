@@ -24,8 +24,9 @@ def test_the_folder_is_removed_whatever_happened(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 def test_a_full_disk_is_a_transient_error(tmp_path: Path, number: int) -> None:
     with pytest.raises(ScratchFullError) as caught, open_workspace(tmp_path / "s", max_bytes=100):
-        raise OSError(number, "full")
+        raise OSError(number, "full", "folder/song.wav")
     assert caught.value.retryable
+    assert caught.value.message == "The worker's scratch disk is full. song.wav cannot be written."
 
 
 def test_other_disk_errors_are_passed_on(tmp_path: Path) -> None:

@@ -1,0 +1,430 @@
+"""What real files are like that are no plain songs: late, with gaps, of studios, cameras and recorders."""
+
+from __future__ import annotations
+
+import re
+import struct
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from shared.errors import AudioEmptyError, AudioTooLongError, AudioUnsupportedError, RequestInvalidError
+from tests.fixtures.audio import convert, make_song, write_wav
+from tests.integration.worker.pipeline.test_run import heard, run
+from worker.audio_files.ffmpeg import bundled_ffmpeg
+from worker.audio_files.headers.riff_chunks import read_riff_chunks
+from worker.run_messages import Limits
+
+RATE_HZ = 44_100
+PICTURE = ("-f", "lavfi", "-i", "color=s=32x32:r=10:d={seconds}", "-map", "1:v", "-map", "0:a")
+DAMAGE = re.compile("damage|truncate|missing|cannot be read")
+
+
+def ffmpeg(*arguments: str | Path) -> None:
+    subprocess.run([bundled_ffmpeg(), "-v", "error", "-y", *map(str, arguments)], check=True)
+
+
+def picture(seconds: float) -> Sequence[str]:
+    return [word.format(seconds=seconds) for word in PICTURE]
+
+
+def begins_at(samples: np.ndarray) -> float:
+    """Return the second at which a signal is first loud."""
+    return float(np.flatnonzero(np.abs(samples).max(axis=0) > 0.02)[0]) / RATE_HZ
+
+
+# Timestamps are claims.
+
+
+def ogg_with_last_time(path: Path, seconds: float) -> Path:
+    """Return an Ogg file whose last page claims to end at another time, with a right checksum."""
+    ogg = convert(write_wav(path.with_suffix(".wav"), make_song(3)), path, "-c:a", "libvorbis")
+    content = bytearray(ogg.read_bytes())
+    place = content.rindex(b"OggS")
+    struct.pack_into("<q", content, place + 6, round(seconds * RATE_HZ))
+    content[place + 22 : place + 26] = bytes(4)
+    struct.pack_into("<I", content, place + 22, ogg_checksum(bytes(content[place:])))
+    ogg.write_bytes(content)
+    return ogg
+
+
+def ogg_checksum(page: bytes) -> int:
+    checksum = 0
+    for byte in page:
+        checksum ^= byte << 24
+        for _ in range(8):
+            checksum = (checksum << 1 ^ (0x04C11DB7 if checksum & 0x80000000 else 0)) & 0xFFFFFFFF
+    return checksum
+
+
+@pytest.mark.parametrize("seconds", [2.9, 2.5, 97_394.0])
+def test_an_ogg_file_is_separated_whatever_its_last_page_claims(tmp_path: Path, seconds: float) -> None:
+    outcome = run(tmp_path, ogg_with_last_time(tmp_path / "song.ogg", seconds))
+    assert outcome.report["stems"]["vocals"]["duration_seconds"] == pytest.approx(3.0, abs=0.6)
+
+
+def with_pause(folder: Path, name: str, pause: float, *options: str) -> Path:
+    """Return a file with two seconds of sound, a pause in its timestamps, and two seconds more."""
+    song = write_wav(folder / "in.wav", make_song(4))
+    path = folder / name
+    later = f"asetpts='if(lt(T,2),PTS,PTS+{pause}/TB)'"
+    ffmpeg("-i", song, "-af", f"asetnsamples=1024,{later}", *options, path)
+    return path
+
+
+@pytest.mark.parametrize("name", ["song.mka", "song.mp4", "song.nut"])
+def test_a_short_file_with_a_pause_of_five_hours_is_separated_without_it(tmp_path: Path, name: str) -> None:
+    codec = "aac" if name.endswith("mp4") else "flac"
+    outcome = run(tmp_path, with_pause(tmp_path, name, 18_000, "-c:a", codec))
+    assert outcome.report["stems"]["vocals"]["duration_seconds"] == pytest.approx(4.0, abs=0.1)
+    assert any("left out" in note for note in outcome.report["notes"])
+    assert not any(DAMAGE.search(note) for note in outcome.report["notes"])
+
+
+def test_a_file_that_is_too_long_by_its_header_and_its_packets_is_refused_before_decoding(tmp_path: Path) -> None:
+    path = convert(write_wav(tmp_path / "in.wav", make_song(20)), tmp_path / "song.mp3")
+    with pytest.raises(AudioTooLongError, match="20 s long; the limit is 10 s"):
+        run(tmp_path, path, limits=Limits(max_audio_seconds=10))
+
+
+# Gaps and late audio keep the timeline.
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("song.mka", "flac"), ("song.webm", "libopus"), ("song.mp4", "aac"), ("song.mkv", "mp3")]
+)
+def test_a_gap_is_filled_with_silence_and_told(tmp_path: Path, name: str, codec: str) -> None:
+    rate = ("-ar", "48000") if codec == "libopus" else ()
+    outcome = run(tmp_path, with_pause(tmp_path, name, 2.0, "-c:a", codec, *rate))
+    report = outcome.report
+    assert report["stems"]["vocals"]["duration_seconds"] == pytest.approx(6.0, abs=0.1)
+    (gap,) = report["source"]["gaps"]
+    assert gap["start_seconds"] == pytest.approx(2.0, abs=0.1)
+    assert gap["duration_seconds"] == report["source"]["gap_seconds"] == pytest.approx(2.0, abs=0.1)
+    samples = heard(tmp_path, outcome, "vocals")
+    rate_hz = report["stems"]["vocals"]["sample_rate_hz"]
+    assert np.abs(samples[:, int(2.2 * rate_hz) : int(3.8 * rate_hz)]).max() < 1e-4
+    assert np.abs(samples[:, int(4.2 * rate_hz) :]).max() > 0.02
+    assert [note for note in report["notes"] if "gap" in note]
+    assert not any(DAMAGE.search(note) for note in report["notes"])
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("film.mp4", "aac"), ("film.mkv", "flac"), ("film.mov", "pcm_s16le"), ("film.ts", "mp2")]
+)
+@pytest.mark.parametrize("late", [0.25, 0.75, 3.0])
+def test_stems_of_audio_that_begins_late_are_in_step_with_the_film(
+    tmp_path: Path, name: str, codec: str, late: float
+) -> None:
+    song = write_wav(tmp_path / "in.wav", make_song(2))
+    film = tmp_path / name
+    color = f"color=s=32x32:r=10:d={2 + late}"
+    ffmpeg(
+        "-f", "lavfi", "-i", color, "-itsoffset", late, "-i", song, "-map", "0:v", "-map", "1:a", "-c:a", codec, film
+    )
+    outcome = run(tmp_path, film)
+    assert begins_at(heard(tmp_path, outcome, "accompaniment")) == pytest.approx(late, abs=0.05)
+    assert outcome.report["source"]["start_seconds"] == pytest.approx(late, abs=0.05)
+    assert [note for note in outcome.report["notes"] if "after the file does" in note]
+    assert not any(DAMAGE.search(note) for note in outcome.report["notes"])
+
+
+def test_an_excerpt_is_cut_on_the_timeline(tmp_path: Path) -> None:
+    path = with_pause(tmp_path, "song.mka", 2.0, "-c:a", "flac")
+    outcome = run(tmp_path, path, excerpt_start_seconds=3.5, excerpt_duration_seconds=1.0)
+    samples = heard(tmp_path, outcome, "accompaniment")
+    assert samples.shape[1] == RATE_HZ
+    assert begins_at(samples) == pytest.approx(0.5, abs=0.05)
+
+
+def test_a_film_that_goes_on_after_its_sound_is_not_called_damaged(tmp_path: Path) -> None:
+    film = convert(write_wav(tmp_path / "in.wav", make_song(2)), tmp_path / "film.mp4", *picture(4), "-c:a", "aac")
+    notes = run(tmp_path, film).report["notes"]
+    assert not any(DAMAGE.search(note) for note in notes)
+    assert [note for note in notes if "The audio ends at 2.0" in note]
+
+
+# Several audio streams.
+
+
+def two_streams(folder: Path, name: str, *options: str, channels: int = 2) -> Path:
+    """Return a file with a quiet stream and a loud one."""
+    quiet = write_wav(folder / "quiet.wav", make_song(2, channels=channels, peak=0.1))
+    loud = write_wav(folder / "loud.wav", make_song(2, channels=channels, peak=0.8))
+    ffmpeg("-i", quiet, "-i", loud, "-map", "0", "-map", "1", "-c:a", "flac", *options, folder / name)
+    return folder / name
+
+
+def peak_of(folder: Path, path: Path, **options: int) -> float:
+    return 10 ** (run(folder, path, **options).report["mixture"]["peak_db"] / 20)
+
+
+def test_the_default_stream_is_separated_and_the_report_says_so(tmp_path: Path) -> None:
+    names = ("-metadata:s:a:0", "title=Commentary", "-metadata:s:a:1", "title=Stereo")
+    path = two_streams(tmp_path, "film.mkv", "-disposition:a:0", "0", "-disposition:a:1", "default", *names)
+    report = run(tmp_path, path).report
+    assert report["mixture"]["peak_db"] == pytest.approx(20 * np.log10(0.8), abs=0.1)
+    assert report["source"]["audio_stream"] == 2
+    assert [stream["title"] for stream in report["source"]["streams"]] == ["Commentary", "Stereo"]
+    assert "The file has 2 audio streams; stream 2 was used (flac, Stereo)." in report["notes"]
+
+
+@pytest.mark.parametrize(("number", "peak"), [(1, 0.1), (2, 0.8)])
+def test_a_stream_can_be_chosen(tmp_path: Path, number: int, peak: float) -> None:
+    path = two_streams(tmp_path, "film.mkv")
+    assert peak_of(tmp_path, path, audio_stream=number) == pytest.approx(peak, abs=0.01)
+
+
+@pytest.mark.parametrize("number", [0, 3])
+def test_a_stream_that_does_not_exist_is_refused(tmp_path: Path, number: int) -> None:
+    with pytest.raises(RequestInvalidError, match="2 audio streams, counted from 1"):
+        run(tmp_path, two_streams(tmp_path, "film.mkv"), audio_stream=number)
+
+
+def test_a_stream_of_an_unknown_codec_is_passed_over(tmp_path: Path) -> None:
+    path = two_streams(tmp_path, "film.mov", "-c:a:0", "pcm_s16le", "-c:a:1", "alac")
+    path.write_bytes(path.read_bytes().replace(b"sowt", b"apac"))
+    report = run(tmp_path, path).report
+    assert report["source"]["codec"] == "alac"
+    assert report["source"]["audio_stream"] == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("song.mov", "pcm_s16le"), ("song.mka", "flac"), ("song.mxf", "pcm_s16le")]
+)
+def test_two_mono_streams_become_stereo(tmp_path: Path, name: str, codec: str) -> None:
+    film = picture(2) if name.endswith("mxf") else ()
+    rate = ("-ar", "48000") if film else ()
+    left, right = tmp_path / "left.wav", tmp_path / "right.wav"
+    write_wav(left, make_song(2, channels=1, peak=0.1))
+    write_wav(right, make_song(2, channels=1, peak=0.8))
+    video = ("-f", "lavfi", "-i", "color=s=720x576:r=25:d=2") if film else ()
+    maps = ("-map", "2:v") if film else ()
+    ffmpeg("-i", left, "-i", right, *video, *maps, "-map", "0", "-map", "1", "-c:a", codec, *rate, tmp_path / name)
+    outcome = run(tmp_path, tmp_path / name)
+    levels = np.abs(heard(tmp_path, outcome, "accompaniment")).max(axis=1)
+    np.testing.assert_allclose(levels, [0.075, 0.6], rtol=0.05)
+    assert (
+        "The file has 2 audio streams; the mono streams 1 and 2 were joined as left and right."
+        in (outcome.report["notes"])
+    )
+
+
+def test_two_mono_streams_of_two_languages_are_not_joined(tmp_path: Path) -> None:
+    spoken = ("-metadata:s:a:0", "language=eng", "-metadata:s:a:1", "language=deu")
+    report = run(tmp_path, two_streams(tmp_path, "film.mkv", *spoken, channels=1)).report
+    assert report["source"]["channels"] == 1
+    assert report["source"]["joined_stream"] is None
+
+
+# Formats of studios and recorders.
+
+
+def write_dsf(path: Path, *, times: int = 64, channels: int = 2, seconds: float = 0.5, family: int = 44_100) -> Path:
+    """Write a sine of 1 kHz as DSD, by a modulator of the first order."""
+    rate = times * family
+    t = np.arange(int(seconds * rate) // 32_768 * 32_768) / rate
+    total, bits = 0.0, np.empty(t.size, dtype=np.uint8)
+    for n, value in enumerate(0.4 * np.sin(2 * np.pi * 1000 * t)):
+        total += value
+        bits[n] = total > 0
+        total -= 1.0 if bits[n] else -1.0
+    blocks = np.packbits(bits, bitorder="little").reshape(-1, 4096)
+    data = np.repeat(blocks[:, None], channels, axis=1).tobytes()
+    form = struct.pack("<4sQIIIIIIQII", b"fmt ", 52, 1, 0, channels, channels, rate, 1, t.size, 4096, 0)
+    path.write_bytes(
+        struct.pack("<4sQQQ", b"DSD ", 28, 92 + len(data), 0)
+        + form
+        + struct.pack("<4sQ", b"data", 12 + len(data))
+        + data
+    )
+    return path
+
+
+@pytest.mark.parametrize(("times", "family", "rate_hz"), [(64, 44_100, 88_200), (128, 48_000, 96_000)])
+def test_dsd_is_converted_and_separated(tmp_path: Path, times: int, family: int, rate_hz: int) -> None:
+    path = write_dsf(tmp_path / "song.dsf", times=times, family=family, seconds=0.3)
+    outcome = run(tmp_path, path, format="wav", format_options={"bit_depth": 32})
+    report = outcome.report
+    assert report["source"]["file_sample_rate_hz"] == times * family
+    assert report["source"]["sample_rate_hz"] == report["stems"]["vocals"]["sample_rate_hz"] == rate_hz
+    assert f"The source is DSD at {times * family:,} Hz; it was converted to {rate_hz:,} Hz." in report["notes"]
+    samples = heard(tmp_path, outcome, "accompaniment")[0]
+    middle = samples[samples.size // 4 : samples.size * 3 // 4]
+    spectrum = np.abs(np.fft.rfft(middle * np.hanning(middle.size)))
+    assert spectrum.argmax() * rate_hz / middle.size == pytest.approx(1000, abs=20)
+
+
+def test_dsd256_is_taken_and_dsd512_is_refused(tmp_path: Path) -> None:
+    assert run(tmp_path, write_dsf(tmp_path / "a.dsf", times=256, channels=1, seconds=0.02)).report["notes"]
+    with pytest.raises(AudioUnsupportedError, match="sample rate"):
+        run(tmp_path, write_dsf(tmp_path / "b.dsf", times=512, channels=1, seconds=0.02))
+
+
+@pytest.mark.parametrize(("rate", "converted"), [(352_800, 176_400), (384_000, 192_000), (768_000, 192_000)])
+def test_pcm_of_high_rates_is_converted_and_separated(tmp_path: Path, rate: int, converted: int) -> None:
+    song = make_song(0.5, sample_rate_hz=rate)
+    report = run(tmp_path, write_wav(tmp_path / "song.wav", song, rate)).report
+    assert report["source"]["file_sample_rate_hz"] == rate
+    assert report["stems"]["vocals"]["sample_rate_hz"] == converted
+    assert report["stems"]["vocals"]["duration_seconds"] == pytest.approx(0.5, abs=0.001)
+
+
+def id3v2(n_bytes: int, *, footer: bool = False) -> bytes:
+    """Return an ID3v2 tag of padding."""
+    size = bytes((n_bytes >> shift) & 0x7F for shift in (21, 14, 7, 0))
+    version, flags = (b"\x04\0", 0x10) if footer else (b"\x03\0", 0)
+    end = b"3DI" + version + bytes([flags]) + size if footer else b""
+    return b"ID3" + version + bytes([flags]) + size + bytes(n_bytes) + end
+
+
+@pytest.mark.parametrize("tags", [id3v2(100), id3v2(5_000) + id3v2(70_000), id3v2(300, footer=True)])
+@pytest.mark.parametrize("name", ["song.wv", "song.tta", "song.flac", "song.wav", "song.aiff"])
+def test_a_tag_before_a_file_that_has_no_place_for_it_is_skipped(tmp_path: Path, name: str, tags: bytes) -> None:
+    plain = convert(write_wav(tmp_path / "in.wav", make_song(1)), tmp_path / name)
+    path = tmp_path / "behind"
+    path.write_bytes(tags + plain.read_bytes())
+    assert run(tmp_path, path).report["stems"]["vocals"]["n_samples"] == RATE_HZ
+
+
+def test_text_behind_a_tag_is_still_no_audio(tmp_path: Path) -> None:
+    path = tmp_path / "song.ape"
+    path.write_bytes(id3v2(100) + b"these are words\n" * 500)
+    with pytest.raises(Exception, match="cannot be read as audio"):
+        run(tmp_path, path)
+
+
+@pytest.mark.parametrize(
+    "tail", [b"TAG" + bytes(125), id3v2(300), b"APETAGEX" + bytes(24), b"LYRICSBEGIN" + bytes(90) + b"LYRICS200"]
+)
+def test_wavpack_with_a_tag_at_its_end_is_not_called_broken(tmp_path: Path, tail: bytes) -> None:
+    path = convert(write_wav(tmp_path / "in.wav", make_song(2)), tmp_path / "song.wv")
+    path.write_bytes(path.read_bytes() + tail)
+    assert run(tmp_path, path).report["notes"] == []
+
+
+def test_wavpack_that_is_cut_off_is_still_called_damaged(tmp_path: Path) -> None:
+    path = convert(write_wav(tmp_path / "in.wav", make_song(8)), tmp_path / "song.wv")
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    assert any(DAMAGE.search(note) for note in run(tmp_path, path).report["notes"])
+
+
+@pytest.mark.parametrize("scheme", ["cenc", "drms"])
+def test_an_encrypted_file_is_called_encrypted(tmp_path: Path, scheme: str) -> None:
+    song, path = write_wav(tmp_path / "in.wav", make_song(2)), tmp_path / "song.m4a"
+    if scheme == "cenc":
+        key = ("-encryption_scheme", "cenc-aes-ctr", "-encryption_key", "76" * 16, "-encryption_kid", "a7" * 16)
+        convert(song, path, *key)
+    else:
+        path.write_bytes(convert(song, path).read_bytes().replace(b"mp4a", b"drms"))
+    with pytest.raises(AudioUnsupportedError, match="encrypted"):
+        run(tmp_path, path)
+
+
+# WAV headers that say too little, and what else WAV files carry.
+
+
+def header_says(path: Path, seconds: float, channels: int = 2) -> None:
+    """Make a WAV file of 16 bits claim to be shorter than it is."""
+    content = bytearray(path.read_bytes())
+    place = content.index(b"data") + 4
+    n_bytes = int(seconds * RATE_HZ) * 2 * channels
+    struct.pack_into("<I", content, place, n_bytes)
+    struct.pack_into("<I", content, 4, place + n_bytes - 4)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("claimed", [0.2, 1.0, 2.9])
+def test_a_wav_file_is_whole_though_its_header_says_too_little(tmp_path: Path, claimed: float) -> None:
+    path = write_wav(tmp_path / "song.wav", make_song(3), subtype="PCM_16")
+    header_says(path, claimed)
+    report = run(tmp_path, path).report
+    assert report["stems"]["vocals"]["duration_seconds"] == 3.0
+    assert report["notes"] == ["The header of the file says less than the file holds; all of the sound was used."]
+
+
+def chunk(name: bytes, content: bytes) -> bytes:
+    return name + struct.pack("<I", len(content)) + content + b"\0" * (len(content) % 2)
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        chunk(b"LIST", b"INFOINAM" + struct.pack("<I", 20_000) + b"x" * 20_000),
+        chunk(b"id3 ", bytes(9_001)) + chunk(b"LGWV", bytes(30_000)),
+        b"TAG" + bytes(125),
+        bytes(60_000),
+        id3v2(60_000),
+    ],
+)
+def test_what_follows_the_samples_and_is_no_sound_is_not_taken_for_sound(tmp_path: Path, tail: bytes) -> None:
+    path = write_wav(tmp_path / "song.wav", make_song(1), subtype="PCM_16")
+    path.write_bytes(path.read_bytes() + tail)
+    assert run(tmp_path, path).report["stems"]["vocals"]["duration_seconds"] == 1.0
+
+
+def broadcast_wav(path: Path, *, reference: int, xml: bytes) -> bytes:
+    """Write a WAV file with bext (version 2) before and iXML after the samples; return the content of bext."""
+    wav = write_wav(path, make_song(2), subtype="PCM_16").read_bytes()
+    bext = b"Take 7".ljust(256, b"\0") + b"Recorder".ljust(32, b"\0") + bytes(32) + b"2024-05-0612:34:56"
+    bext += struct.pack("<QH", reference, 2) + bytes(64) + struct.pack("<5h", -2300, 500, -100, -1800, -2000)
+    bext += bytes(180) + b"A=PCM,F=44100\r\n"
+    body = wav[12:36] + chunk(b"bext", bext) + wav[36:] + chunk(b"iXML", xml)
+    path.write_bytes(b"RIFF" + struct.pack("<I", len(body) + 4) + b"WAVE" + body)
+    return bext
+
+
+@pytest.mark.parametrize("start", [None, 0.5])
+def test_wav_stems_keep_time_code_and_ixml(tmp_path: Path, start: float | None) -> None:
+    xml = (
+        b"<BWFXML><SPEED><TIMESTAMP_SAMPLES_SINCE_MIDNIGHT_HI>0</TIMESTAMP_SAMPLES_SINCE_MIDNIGHT_HI>"
+        b"<TIMESTAMP_SAMPLES_SINCE_MIDNIGHT_LO>123456789</TIMESTAMP_SAMPLES_SINCE_MIDNIGHT_LO></SPEED></BWFXML>"
+    )
+    bext = broadcast_wav(tmp_path / "take.wav", reference=123_456_789, xml=xml)
+    outcome = run(tmp_path, tmp_path / "take.wav", format="wav", excerpt_start_seconds=start)
+    moved = 0 if start is None else 22_050
+    for name in ("vocals", "accompaniment"):
+        stem = tmp_path / "out" / f"{name}.wav"
+        chunks = read_riff_chunks(stem)
+        assert chunks is not None
+        kept = chunks.contents["bext"]
+        assert struct.unpack_from("<Q", kept, 338)[0] == 123_456_789 + moved
+        assert (kept[:338], kept[348:412], kept[422:]) == (bext[:338], bext[348:412], bext[422:])
+        # The measures of loudness were those of the mixture.
+        assert kept[412:422] == struct.pack("<h", 0x7FFF) * 5
+        assert chunks.contents["iXML"] == xml.replace(b"123456789", str(123_456_789 + moved).encode())
+        assert chunks.end_of_chunks == stem.stat().st_size
+        assert soundfile.info(stem).frames == outcome.report["stems"][name]["n_samples"]
+
+
+@pytest.mark.parametrize("mask", [0x7, 0x107, 0x37, 0x607, 0x63F, 0x637])
+@pytest.mark.parametrize("name", ["wav", "flac"])
+def test_stems_have_the_loudspeakers_of_the_source(tmp_path: Path, mask: int, name: str) -> None:
+    source = write_wav(tmp_path / "song.wav", make_song(0.5, channels=mask.bit_count()), subtype="PCM_16")
+    content = bytearray(source.read_bytes())
+    struct.pack_into("<I", content, content.index(b"fmt ") + 28, mask)
+    source.write_bytes(content)
+    outcome = run(tmp_path, source, format=name)
+    told = subprocess.run(
+        [bundled_ffmpeg(), "-i", tmp_path / "out" / f"vocals.{name}", "-f", "wav", "-c:a", "pcm_s16le", "pipe:1"],
+        capture_output=True,
+        check=True,
+    ).stdout
+    assert struct.unpack_from("<I", told, told.index(b"fmt ") + 28)[0] == mask
+    assert outcome.report["notes"] == []
+
+
+def test_folded_channels_are_noted(tmp_path: Path) -> None:
+    source = write_wav(tmp_path / "song.wav", make_song(0.5, channels=6))
+    (note,) = run(tmp_path, source, format="mp3").report["notes"]
+    assert note == "mp3 does not support this layout of 6 loudspeakers: the stems were mixed down to 2 channels."
+
+
+def test_a_file_of_no_samples_is_still_empty(tmp_path: Path) -> None:
+    with pytest.raises(AudioEmptyError):
+        run(tmp_path, write_wav(tmp_path / "song.wav", np.zeros((2, 0), dtype=np.float32)))

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.audio_formats import FORMATS
+from worker.audio_files.tags.fields import (
+    FIELDS,
+    MAX_LYRICS_CHARACTERS,
+    MAX_VALUE_CHARACTERS,
+    Tags,
+    collect,
+    decode_text,
+    field_of,
+)
+from worker.audio_files.tags.reading import parse_ffmetadata
+from worker.audio_files.tags.writing import TAG_WRITERS, write_tags
+from worker.run_messages import Work
+
+
+def parse(text: str) -> dict[str, tuple[str, ...]]:
+    return parse_ffmetadata(text.encode("utf-8", "surrogatepass"))
+
+
+def test_known_fields_are_read_and_unescaped() -> None:
+    text = ';FFMETADATA1\ntitle=A \\= "b"\\; \\#1 \\\\ x\nARTIST=Ä\nencoder=Lavf\ndate=2020-01-02\n'
+    assert parse(text) == {"title": ('A = "b"; #1 \\ x',), "artist": ("Ä",), "date": ("2020-01-02",)}
+
+
+def test_the_title_of_a_chapter_is_not_taken_for_the_songs() -> None:
+    text = ";FFMETADATA1\nalbum=B\n[CHAPTER]\nTIMEBASE=1/1\ntitle=One\n;FFMETADATA1\ntitle=Song\n"
+    assert parse(text) == {"album": ("B",), "title": ("Song",)}
+
+
+def test_line_breaks_and_control_characters_are_removed_from_values() -> None:
+    assert parse(";FFMETADATA1\ntitle=a\\\nb\x1b[31mc\n") == {"title": ("a b[31mc",)}
+
+
+def test_lyrics_keep_their_lines() -> None:
+    assert parse(";FFMETADATA1\nlyrics-eng=one\\\ntwo\n") == {"lyrics": ("one\ntwo",)}
+
+
+def test_the_first_of_repeated_fields_counts() -> None:
+    assert parse(";FFMETADATA1\ntitle=one\ntitle=two\n") == {"title": ("one",)}
+
+
+@given(st.text())
+def test_any_text_gives_short_printable_fields(text: str) -> None:
+    for key, values in parse(text).items():
+        assert key in FIELDS
+        for value in values:
+            assert 0 < len(value) <= (MAX_LYRICS_CHARACTERS if key == "lyrics" else MAX_VALUE_CHARACTERS)
+            assert value.replace("\n", "").isprintable()
+            assert "\ufffd" not in value
+
+
+@given(st.binary())
+def test_any_bytes_are_read_as_some_text(raw: bytes) -> None:
+    assert "\ufffd" not in decode_text(raw) or b"\xef\xbf\xbd" in raw
+
+
+def test_tags_after_lyrics_are_read() -> None:
+    text = ";FFMETADATA1\nLYRICS=[Verse 1]\\\nla\\\n[Chorus]\\\ntitle\\=none\nTITLE=Song\n[CHAPTER]\ntitle=One\n"
+    assert parse(text)["title"] == ("Song",)
+
+
+@pytest.mark.parametrize(
+    ("raw", "code_page", "text"),
+    [
+        ("Beyoncé".encode(), None, "Beyoncé"),
+        ("Beyoncé".encode("cp1252"), None, "Beyoncé"),
+        ("Don\u2019t \u201cstop\u201d \u2013 €5".encode("cp1252"), None, "Don\u2019t \u201cstop\u201d \u2013 €5"),
+        ("Кино".encode("cp1251"), "cp1251", "Кино"),
+        ("宇多田ヒカル".encode("cp932"), "cp932", "宇多田ヒカル"),
+        # Whatever is declared, text that is UTF-8 is UTF-8.
+        ("Кино".encode(), "cp1251", "Кино"),
+        # ID3v1 cuts after 30 bytes, also within a letter.
+        ("Déjà Vu, Déjà Vu, Déjà Vu, xxxé".encode()[:-1], None, "Déjà Vu, Déjà Vu, Déjà Vu, xxx"),
+        ("café".encode("cp1252"), None, "café"),
+    ],
+)
+def test_text_is_read_as_what_it_is(raw: bytes, code_page: str | None, text: str) -> None:
+    assert decode_text(raw, code_page) == text
+
+
+def test_each_line_is_decoded_by_itself() -> None:
+    text = b";FFMETADATA1\ntitle=" + "Größe".encode("cp1252") + b"\nartist=" + "Größe".encode() + b"\n"
+    assert parse_ffmetadata(text) == {"title": ("Größe",), "artist": ("Größe",)}
+
+
+def test_windows_letters_that_were_declared_as_latin_1_are_kept() -> None:
+    assert collect([("title", "Don\x92t")]) == {"title": ("Don\u2019t",)}
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        ("MusicBrainz Album Id", "musicbrainz_albumid"),
+        ("MUSICBRAINZ_ALBUMID", "musicbrainz_albumid"),
+        ("MusicBrainz/Album Id", "musicbrainz_albumid"),
+        ("album_artist", "albumartist"),
+        ("lyrics-eng", "lyrics"),
+        ("WM/PartOfSet", "discnumber"),
+        ("REPLAYGAIN_TRACK_GAIN", None),
+        ("encoder", None),
+    ],
+)
+def test_tags_are_known_by_the_names_of_every_container(name: str, field: str | None) -> None:
+    assert field_of(name) == field
+
+
+def test_totals_are_split_from_numbers() -> None:
+    assert collect([("track", "4/12"), ("disc", "2")]) == {
+        "tracknumber": ("4",),
+        "tracktotal": ("12",),
+        "discnumber": ("2",),
+    }
+
+
+def test_every_output_format_has_a_way_to_write_tags() -> None:
+    assert set(TAG_WRITERS) == set(FORMATS)
+
+
+def test_the_report_notes_a_format_whose_tags_cannot_be_written(tmp_path: Path) -> None:
+    stem = tmp_path / "vocals.tape"
+    stem.write_bytes(b"samples")
+    work = Work("in", "out", "scratch", "song.mp3", "repetition", format="tape")
+    assert write_tags(work, Tags({"title": ("Song",)}), {"vocals": stem}) == [
+        "The tags could not be written into vocals.tape."
+    ]
+    assert stem.read_bytes() == b"samples"

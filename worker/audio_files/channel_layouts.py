@@ -1,0 +1,93 @@
+"""Which loudspeakers the channels of a file are for, and what becomes of them in formats that know fewer layouts.
+
+A layout is the channel mask of WAV: one bit for each loudspeaker. The channels are in the order of the bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+FRONT_LEFT, FRONT_RIGHT, FRONT_CENTRE, LOW_FREQUENCY = 1 << 0, 1 << 1, 1 << 2, 1 << 3
+BACK_LEFT, BACK_RIGHT, BACK_CENTRE = 1 << 4, 1 << 5, 1 << 8
+SIDE_LEFT, SIDE_RIGHT = 1 << 9, 1 << 10
+
+STEREO = FRONT_LEFT | FRONT_RIGHT
+THREE = STEREO | FRONT_CENTRE
+BACKS, SIDES = BACK_LEFT | BACK_RIGHT, SIDE_LEFT | SIDE_RIGHT
+
+USUAL_LAYOUTS: Mapping[int, int] = {
+    1: FRONT_CENTRE,
+    2: STEREO,
+    3: THREE,
+    4: STEREO | BACKS,
+    5: THREE | BACKS,
+    6: THREE | LOW_FREQUENCY | BACKS,
+    7: THREE | LOW_FREQUENCY | BACK_CENTRE | SIDES,
+    8: THREE | LOW_FREQUENCY | BACKS | SIDES,
+}
+"""The usual layout for each number of channels. FLAC, Vorbis and Opus know these and, by themselves, no other."""
+
+FORMAT_LAYOUTS: Mapping[str, frozenset[int]] = {
+    "mp3": frozenset(USUAL_LAYOUTS[n] for n in (1, 2)),
+    "ogg": frozenset(USUAL_LAYOUTS.values()),
+    # ffmpeg's encoder swaps the channels of 5.0 and 6.1.
+    "opus": frozenset(USUAL_LAYOUTS[n] for n in (1, 2, 3, 4, 6, 8)),
+    "m4a": frozenset(
+        {
+            *USUAL_LAYOUTS.values(),
+            THREE | BACK_CENTRE,
+            STEREO | LOW_FREQUENCY,
+            THREE | LOW_FREQUENCY,
+            THREE | BACKS | SIDES,
+        }
+    ),
+}
+"""The layouts that a format can hold; a format that is not named holds any."""
+
+
+@dataclass(frozen=True)
+class LayoutChange:
+    """How channels get into a stem's file: they are declared as `source`, and mixed into `target` if that differs."""
+
+    source: int
+    target: int
+
+    @property
+    def is_folded(self) -> bool:
+        """Whether channels are mixed into others."""
+        return self.source != self.target
+
+    @property
+    def channels(self) -> int:
+        """Return the number of channels in the file."""
+        return self.target.bit_count()
+
+
+def source_layout(channel_mask: int, channels: int) -> int:
+    """Return the layout of a source: its own mask, or the usual one if that is missing or does not fit."""
+    if channels > 2 and channel_mask.bit_count() == channels:
+        return channel_mask
+    return USUAL_LAYOUTS[channels]
+
+
+def change_layout(format_name: str, layout: int) -> LayoutChange:
+    """Return what becomes of a layout in a format: it is kept, or mixed into the largest one that the format holds.
+
+    A layout with loudspeakers at the sides instead of at the back, or the other way round, keeps its channels.
+    """
+    held = FORMAT_LAYOUTS.get(format_name)
+    if held is None or layout in held:
+        return LayoutChange(layout, layout)
+    for other in (_swapped(layout, SIDES, BACKS), _swapped(layout, BACKS, SIDES)):
+        if other in held:
+            return LayoutChange(other, other)
+    at_back = _swapped(layout, SIDES, BACKS)
+    within = [target for target in held if target & ~layout == 0 or target & ~at_back == 0]
+    # Stereo is the least: without left and right, the front centre alone would be left.
+    return LayoutChange(layout, max([STEREO, *within], key=lambda target: (target.bit_count(), -target)))
+
+
+def _swapped(layout: int, pair: int, other: int) -> int:
+    """Return the layout with one pair of loudspeakers in place of another, unless it has both or neither."""
+    return layout & ~pair | other if layout & pair == pair and not layout & other else layout

@@ -1,0 +1,126 @@
+"""Reads the chunks of a WAV file (RIFF, RF64, BW64): their names and sizes, never more than a few bytes of samples.
+
+The file may be hostile: only a bounded number of chunks is looked at, and only small ones are read.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+MAX_CHUNKS = 1000
+
+KEPT_CHUNKS: Mapping[str, int] = {"bext": 1 << 20, "iXML": 4 << 20, "CSET": 64}
+"""Chunks whose content is read, and how large each may be."""
+
+# What is missing after the `data` chunk must be at least this long to be called sound.
+LEAST_MISSING_BYTES = 4096
+
+# Sizes of 32 bits wrap at this.
+WRAP_BYTES = 1 << 32
+
+
+@dataclass(frozen=True)
+class RiffChunks:
+    """What a WAV file's chunks say.
+
+    `data_start` and `data_bytes` are where the samples are, as the header claims. `contents` holds small chunks by
+    name. `end_of_chunks` is where the last chunk ends that has a valid name.
+    """
+
+    is_rf64: bool
+    data_start: int
+    data_bytes: int
+    file_bytes: int
+    end_of_chunks: int
+    contents: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def read_riff_chunks(path: Path) -> RiffChunks | None:
+    """Return the chunks of a WAV file; None if it is none, or has no samples."""
+    with path.open("rb") as file:
+        head = file.read(12)
+        if head[:4] not in {b"RIFF", b"RF64", b"BW64"} or head[8:] != b"WAVE":
+            return None
+        file_bytes = os.fstat(file.fileno()).st_size
+        is_rf64, large_data_bytes, data, end = head[:4] != b"RIFF", 0, None, 12
+        contents: dict[str, bytes] = {}
+        for name, start, size in _chunks(file, 12, file_bytes):
+            if name == "ds64":
+                # Sizes of the whole and of the samples, 64 bits each.
+                large_data_bytes = int.from_bytes(file.read(16)[8:16], "little")
+            if name == "data" and data is None:
+                data = (start, large_data_bytes if is_rf64 and size == WRAP_BYTES - 1 else size)
+                # The walk cannot go on behind samples of more than 4 GiB by the size in the chunk's own header.
+                for name_after, start_after, size_after in _chunks(file, data[0] + data[1] + data[1] % 2, file_bytes):
+                    _keep(file, contents, name_after, start_after, size_after)
+                    end = min(start_after + size_after + size_after % 2, file_bytes)
+                break
+            _keep(file, contents, name, start, size)
+    if data is None:
+        return None
+    return RiffChunks(is_rf64, *data, file_bytes, max(end, min(data[0] + data[1], file_bytes)), contents)
+
+
+def _chunks(file: BinaryIO, position: int, file_bytes: int) -> Iterator[tuple[str, int, int]]:
+    """Yield name, place of the content and claimed size of the chunks from here on, up to the first without a name."""
+    for _ in range(MAX_CHUNKS):
+        file.seek(position)
+        header = file.read(8)
+        if len(header) < 8 or not _is_name(header[:4]):
+            return
+        size = struct.unpack("<I", header[4:])[0]
+        yield header[:4].decode("ascii"), position + 8, size
+        position += 8 + size + size % 2
+        if position > file_bytes:
+            return
+
+
+def _is_name(name: bytes) -> bool:
+    return all(0x20 <= byte < 0x7F for byte in name) and name.strip() != b""
+
+
+def _keep(file: BinaryIO, contents: dict[str, bytes], name: str, start: int, size: int) -> None:
+    if name in KEPT_CHUNKS and name not in contents and size <= KEPT_CHUNKS[name]:
+        file.seek(start)
+        contents[name] = file.read(size)
+
+
+def end_of_samples(path: Path, chunks: RiffChunks) -> int | None:
+    """Return where the samples really end, if they plainly go on after the size in the header; None if they do not.
+
+    A size of 32 bits wraps at 4 GiB: then the true end is a multiple of 4 GiB further on, at the end of the file or at
+    another chunk. Otherwise the size was never brought up to date, and what follows is no chunk, no tag and not empty.
+    """
+    claimed_end = chunks.data_start + chunks.data_bytes
+    if chunks.data_bytes in {0, WRAP_BYTES - 1} or chunks.file_bytes - claimed_end < LEAST_MISSING_BYTES:
+        # Without a size, ffmpeg itself reads to the end of the file.
+        return None
+    with path.open("rb") as file:
+        if _continues_as_a_file(file, claimed_end, chunks.file_bytes):
+            return None
+        for end in range(claimed_end + WRAP_BYTES, chunks.file_bytes + 1, WRAP_BYTES):
+            if end == chunks.file_bytes or _continues_as_a_file(file, end, chunks.file_bytes):
+                return end
+        file.seek(claimed_end)
+        if not any(file.read(LEAST_MISSING_BYTES)):
+            # A recorder has reserved the space and not used it.
+            return None
+    return chunks.file_bytes
+
+
+def _continues_as_a_file(file: BinaryIO, position: int, file_bytes: int) -> bool:
+    """Return whether chunks or a tag follow here, up to the end of the file."""
+    position += position % 2
+    file.seek(position)
+    if file.read(8)[:3] in {b"TAG", b"ID3"}:
+        return True
+    last = position
+    for _, start, size in _chunks(file, position, file_bytes):
+        last = start + size
+    # A last chunk that was cut off, or a little padding, is no sound.
+    return last > position and last + 1 >= file_bytes - LEAST_MISSING_BYTES and last <= file_bytes + LEAST_MISSING_BYTES

@@ -1,0 +1,1 @@
+"""The tags and pictures of a song: read from the source, written into the stems."""

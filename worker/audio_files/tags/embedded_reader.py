@@ -1,0 +1,169 @@
+"""A script, started by `reading.py` in the sandbox, that reads the tags of the file on its standard input with mutagen.
+
+    python -I -S embedded_reader.py FOLDER_OF_MUTAGEN
+
+Standard output gets one line of JSON with the text and the sizes of the pictures, and then the pictures themselves.
+mutagen knows several values of one field, the kinds of pictures, and identifiers that ffmpeg does not pass on. It runs
+confined because a hostile file can make it use any amount of memory.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+# The folder of the package `worker` goes last, after the standard library.
+sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))))  # noqa: PTH100, PTH120
+
+from worker.audio_files.tags.fields import FRONT_COVER, MAX_PICTURE_BYTES, MAX_PICTURES, decode_text, is_picture
+
+Picture = tuple[int, bytes]
+
+MUSICBRAINZ_OWNER = "http://musicbrainz.org"
+FREEFORM = "----:com.apple.iTunes:"
+ATOMS = {
+    "\xa9nam": "title",
+    "\xa9ART": "artist",
+    "\xa9alb": "album",
+    "aART": "albumartist",
+    "\xa9day": "date",
+    "\xa9gen": "genre",
+    "\xa9wrt": "composer",
+    "cprt": "copyright",
+    "tmpo": "bpm",
+    "\xa9lyr": "lyrics",
+    "sonm": "titlesort",
+    "soar": "artistsort",
+    "soal": "albumsort",
+    "soaa": "albumartistsort",
+    "soco": "composersort",
+    "\xa9too": "encoder",
+}
+APE_PICTURES = {"cover art (front)": FRONT_COVER, "cover art (back)": 4}
+
+
+def main(folder: str) -> None:
+    """Read the tags of standard input and write them to standard output."""
+    sys.path.append(folder)
+    with os.fdopen(0, "rb") as file:
+        tags, pictures = _open(file)
+    texts = list(_texts(tags))
+    wanted = [(kind, data) for kind, data in pictures if is_picture(data)]
+    kept = [(kind, data) for kind, data in wanted if len(data) <= MAX_PICTURE_BYTES][:MAX_PICTURES]
+    head = {
+        "texts": texts,
+        "pictures": [{"kind": kind, "size": len(data)} for kind, data in kept],
+        "too_large": [len(data) for _, data in wanted if len(data) > MAX_PICTURE_BYTES],
+    }
+    sys.stdout.buffer.write(json.dumps(head).encode() + b"\n" + b"".join(data for _, data in kept))
+
+
+def _open(file: BinaryIO) -> tuple[Any, list[Picture]]:
+    """Return the tags as mutagen reads them, and the pictures."""
+    import mutagen  # noqa: PLC0415 - found only now
+    from mutagen import apev2, id3  # noqa: PLC0415
+
+    opened = None
+    with contextlib.suppress(mutagen.MutagenError):
+        opened = mutagen.File(file)
+    tags = getattr(opened, "tags", None)
+    if tags is None:
+        # Such as an ID3v2 tag before a format that does not have them.
+        for kind in (id3.ID3, apev2.APEv2):
+            file.seek(0)
+            try:
+                tags = kind(file)
+                break
+            except mutagen.MutagenError:
+                continue
+    return tags, [*_pictures(tags), *((p.type, p.data) for p in getattr(opened, "pictures", ()))]
+
+
+def _texts(tags: Any) -> Iterator[tuple[str, str]]:
+    """Yield name and value of each tag that is text, a pair for each value."""
+    if hasattr(tags, "getall"):
+        yield from _id3_texts(tags)
+        return
+    for name, values in (tags or {}).items():
+        if name in {"trkn", "disk"}:
+            label = "tracknumber" if name == "trkn" else "discnumber"
+            yield from ((label, f"{n}/{total}" if total else str(n)) for n, total in values if n)
+        elif name == "cpil":
+            yield "compilation", "1" if values else "0"
+        elif hasattr(values, "kind") and values.kind != 0:
+            # An item of APEv2 that is no text.
+            continue
+        else:
+            label = ATOMS.get(name, name.removeprefix(FREEFORM))
+            for value in [values] if isinstance(values, str) or not hasattr(values, "__iter__") else values:
+                yield label, decode_text(bytes(value)) if isinstance(value, bytes) else str(value)
+
+
+def _id3_texts(tags: Any) -> Iterator[tuple[str, str]]:
+    for frame in tags.values():
+        name = frame.FrameID
+        if name == "UFID":
+            if frame.owner == MUSICBRAINZ_OWNER:
+                yield "musicbrainz_trackid", frame.data.decode("ascii", "ignore")
+        elif name in {"USLT", "TXXX"} or name.startswith("T"):
+            values = frame.genres if name == "TCON" else frame.text if name != "USLT" else [frame.text]
+            label = frame.desc if name == "TXXX" else name
+            for value in map(str, values):
+                yield label, _as_declared(value, is_latin_1=frame.encoding == 0)
+
+
+def _as_declared(value: str, *, is_latin_1: bool) -> str:
+    """Return the text; what was declared as Latin-1 is often in another encoding."""
+    if not is_latin_1:
+        return value
+    try:
+        return decode_text(value.encode("latin-1"))
+    except UnicodeEncodeError:
+        return value
+
+
+def _pictures(tags: Any) -> Iterator[Picture]:
+    if hasattr(tags, "getall"):
+        yield from ((int(frame.type), bytes(frame.data)) for frame in tags.getall("APIC"))
+        return
+    for name, values in (tags or {}).items():
+        lower = name.lower()
+        if name == "covr":
+            # MP4 has no kinds; the first is what players show.
+            yield from ((FRONT_COVER if n == 0 else 0, bytes(data)) for n, data in enumerate(values))
+        elif lower == "metadata_block_picture":
+            yield from _flac_pictures(values)
+        elif lower in APE_PICTURES:
+            yield APE_PICTURES[lower], bytes(values.value).partition(b"\0")[2]
+        elif name == "WM/Picture":
+            yield from (_asf_picture(bytes(value.value)) for value in values)
+
+
+def _flac_pictures(values: list[str]) -> Iterator[Picture]:
+    from mutagen.flac import Picture, error  # noqa: PLC0415
+
+    for value in values:
+        try:
+            picture = Picture(base64.b64decode(value))
+        except (ValueError, error):
+            continue
+        yield picture.type, picture.data
+
+
+def _asf_picture(data: bytes) -> Picture:
+    """Return the picture in an attribute of ASF: kind, size, two texts in UTF-16, each with an end, and the bytes."""
+    position = 5
+    for _ in range(2):
+        while position + 2 <= len(data) and data[position : position + 2] != b"\0\0":
+            position += 2
+        position += 2
+    return (data[0] if data else 0), data[position:]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,162 @@
+"""Which tags are copied, under which names they come, and how text is decoded. Needs the standard library only."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+FIELDS: Mapping[str, tuple[str, ...]] = {
+    "title": ("tit2",),
+    "artist": ("tpe1", "author"),
+    "album": ("talb", "wmalbumtitle"),
+    "albumartist": ("tpe2", "wmalbumartist"),
+    "date": ("tdrc", "tyer", "year", "wmyear"),
+    "tracknumber": ("track", "trck", "wmtracknumber"),
+    "tracktotal": ("totaltracks",),
+    "discnumber": ("disc", "disk", "tpos", "wmpartofset"),
+    "disctotal": ("totaldiscs",),
+    "genre": ("tcon", "wmgenre"),
+    "composer": ("tcom", "wmcomposer"),
+    "isrc": ("tsrc", "wmisrc"),
+    "copyright": ("tcop", "wmcopyright"),
+    "compilation": ("tcmp", "itunescompilation", "wmiscompilation"),
+    "bpm": ("tbpm", "tmpo", "tempo", "wmbeatsperminute"),
+    "key": ("tkey", "initialkey", "wminitialkey"),
+    "lyrics": ("uslt", "unsyncedlyrics", "wmlyrics"),
+    "label": ("tpub", "publisher", "organization", "wmpublisher"),
+    "titlesort": ("tsot", "sortname", "wmtitlesortorder"),
+    "artistsort": ("tsop", "sortartist", "wmartistsortorder"),
+    "albumsort": ("tsoa", "sortalbum", "wmalbumsortorder"),
+    "albumartistsort": ("tso2", "sortalbumartist", "wmalbumartistsortorder"),
+    "composersort": ("tsoc", "sortcomposer", "wmcomposersortorder"),
+    "musicbrainz_trackid": (),
+    "musicbrainz_releasetrackid": (),
+    "musicbrainz_albumid": (),
+    "musicbrainz_artistid": (),
+    "musicbrainz_albumartistid": (),
+    "musicbrainz_releasegroupid": (),
+    "musicbrainz_workid": (),
+}
+"""The tags that are copied, and further names under which they come, in lower case and without other characters."""
+
+FIELD_OF = {
+    re.sub("[^a-z0-9]", "", name): canonical for canonical, others in FIELDS.items() for name in (canonical, *others)
+}
+
+# Longer values make no sense, and lyrics have lines.
+MAX_VALUE_CHARACTERS = 500
+MAX_LYRICS_CHARACTERS = 20_000
+MAX_VALUES = 20
+
+MAX_PICTURE_BYTES = 15 << 20
+"""A picture above this is left out: FLAC cannot hold more than 16 MiB, and it would take more bytes than the music."""
+MAX_PICTURES = 8
+FRONT_COVER = 3
+"""The type of a front cover, by the numbers that ID3 and FLAC use."""
+
+
+@dataclass(frozen=True)
+class CoverPicture:
+    """A JPEG or PNG, and what it shows by the numbers of ID3."""
+
+    data: bytes
+    kind: int = FRONT_COVER
+
+    @property
+    def media_type(self) -> str:
+        """Return the media type of the picture."""
+        return "image/png" if self.data.startswith(b"\x89PNG") else "image/jpeg"
+
+
+@dataclass(frozen=True)
+class Tags:
+    """The tags that are copied: values of FIELDS, pictures with the front cover first, and notes on what is not."""
+
+    fields: Mapping[str, Sequence[str]]
+    pictures: Sequence[CoverPicture] = ()
+    notes: Sequence[str] = field(default_factory=tuple)
+
+
+def is_picture(data: bytes) -> bool:
+    """Return whether these bytes begin like a JPEG or a PNG."""
+    return data.startswith((b"\x89PNG", b"\xff\xd8\xff"))
+
+
+def field_of(name: str) -> str | None:
+    """Return the field that a tag with this name belongs to; None if it is not copied."""
+    plain = re.sub("[^a-z0-9]", "", name.lower())
+    # ffmpeg adds the language.
+    return FIELD_OF.get("lyrics" if re.fullmatch(r"lyrics[a-z]{3}", plain) else plain)
+
+
+def collect(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
+    """Return the copied fields of pairs of a name and a value, each with all of its values. Totals are split off."""
+    found: dict[str, list[str]] = {}
+    for name, value in pairs:
+        key = field_of(name)
+        if key is None:
+            continue
+        cleaned = clean(value, keep_lines=key == "lyrics")
+        for part, text in _split_total(key, cleaned):
+            values = found.setdefault(part, [])
+            if text and text not in values and len(values) < MAX_VALUES:
+                values.append(text)
+    return {key: tuple(values) for key, values in found.items() if values}
+
+
+def _split_total(key: str, value: str) -> Iterable[tuple[str, str]]:
+    if key not in {"tracknumber", "discnumber"} or "/" not in value:
+        return [(key, value)]
+    number, _, total = value.partition("/")
+    return [(key, number.strip()), (key.replace("number", "total"), total.strip())]
+
+
+def clean(text: str, *, keep_lines: bool = False) -> str:
+    """Return the text without control characters and within its limit, with spaces for white space."""
+    limit = MAX_LYRICS_CHARACTERS if keep_lines else MAX_VALUE_CHARACTERS
+    lines = text.replace("\r\n", "\n").replace("\r", "\n") if keep_lines else text
+    # Text in Windows-1252 that was declared as Latin-1 has letters where that has control characters.
+    letters = (_windows_1252(c.encode("latin-1")) if "\x80" <= c <= "\x9f" else c for c in lines)
+    spaced = "".join(c if c == "\n" and keep_lines else " " if c.isspace() else c for c in letters)
+    return "".join(c for c in spaced if (c.isprintable() or c == "\n") and c != "\ufffd")[:limit].strip()
+
+
+def decode_text(raw: bytes, code_page: str | None = None) -> str:
+    """Return the text of a tag whose encoding is not known: UTF-8, the declared code page, or Windows-1252."""
+    with_tail = _utf8(raw)
+    if with_tail is not None:
+        return with_tail
+    if code_page is not None:
+        try:
+            return raw.decode(code_page)
+        except UnicodeDecodeError:
+            pass
+    return _windows_1252(raw)
+
+
+def _utf8(raw: bytes) -> str | None:
+    """Return the text if it is UTF-8, also if it was cut within its last letter, as in fields of 30 bytes."""
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        is_cut = error.reason == "unexpected end of data" and error.end == len(raw)
+        head = raw[: error.start].decode("utf-8") if is_cut else ""
+        # A single letter at the end that is not ASCII is more likely one of a code page.
+        return head if is_cut and not head.isascii() else None
+
+
+def _windows_1252(raw: bytes) -> str:
+    """Return the text in Windows-1252. Five bytes have no letter there; they become control characters."""
+    return "".join(bytes([b]).decode("cp1252", "ignore") or chr(b) for b in raw)
+
+
+def code_page_name(number: int) -> str | None:
+    """Return Python's name of a Windows code page; None if it is unknown."""
+    name = "utf-8" if number == 65001 else f"cp{number}"
+    try:
+        codecs.lookup(name)
+    except LookupError:
+        return None
+    return name

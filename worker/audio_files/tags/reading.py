@@ -1,0 +1,211 @@
+"""Reads the tags and pictures of a source, in confined processes, because the source may be hostile.
+
+ffmpeg writes the tags of any container as text (the probe has asked it to). If there are any, mutagen reads them again
+in a process of its own: it knows several values of a field, kinds of pictures, and fields that ffmpeg leaves out.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import mutagen
+
+from worker.audio_files import ffmpeg
+from worker.audio_files.headers.riff_chunks import read_riff_chunks
+from worker.audio_files.probe import Probe, walked_tags_path
+from worker.audio_files.tags.fields import (
+    FRONT_COVER,
+    MAX_PICTURE_BYTES,
+    CoverPicture,
+    Tags,
+    code_page_name,
+    collect,
+    decode_text,
+    is_picture,
+)
+from worker.run_messages import Work
+from worker.run_support.workspace import Workspace
+from worker.sandbox import launch
+
+READ_SECONDS = 5.0
+
+SCRIPT = Path(__file__).with_name("embedded_reader.py")
+
+# What the script may use. Tags can be as large as their file; a picture is copied up to its limit.
+SCRIPT_MEMORY_BYTES = 1 << 30
+SCRIPT_OUTPUT_BYTES = 160 << 20
+
+# Containers that mutagen does not know; ffmpeg takes their pictures out.
+FOR_FFMPEG_ONLY = ("matroska", "avi", "nut", "flv", "rm", "au", "caf", "w64", "mxf", "mpegts", "mpeg")
+
+PICTURE_LEFT_OUT = "A picture of {:.1f} MB was not copied into the stems; the limit is {:.0f} MB."
+
+
+def read_tags(work: Work, found: Probe, workspace: Workspace) -> Tags | None:
+    """Return the tags and pictures of the source; None if they cannot be read in time."""
+    if found.walked_seconds is None and not _write_again(work, found, workspace):
+        return None
+    code_page = _declared_code_page(Path(work.input_path)) if found.container == "wav" else None
+    fields = parse_ffmetadata(walked_tags_path(workspace).read_bytes(), code_page)
+    if not fields and not found.pictures and not found.opening.skip_bytes:
+        return Tags({})
+    if not found.container.startswith(FOR_FFMPEG_ONLY) and (embedded := _read_embedded(work, workspace)):
+        return Tags(_merge(fields, embedded.fields), embedded.pictures, embedded.notes)
+    if not found.pictures:
+        return Tags(fields)
+    return _with_picture(work, found, workspace, fields)
+
+
+def _merge(
+    by_ffmpeg: Mapping[str, Sequence[str]], by_mutagen: Mapping[str, Sequence[str]]
+) -> Mapping[str, Sequence[str]]:
+    """Return the fields of both. mutagen counts, unless its value was cut off, as in the 30 letters of ID3v1."""
+    cut = {
+        key
+        for key, values in by_mutagen.items()
+        if len(values) == 1 and by_ffmpeg.get(key, ("",))[0].startswith(values[0])
+    }
+    return {**by_mutagen, **{key: values for key, values in by_ffmpeg.items() if key in cut or key not in by_mutagen}}
+
+
+def _declared_code_page(path: Path) -> str | None:
+    """Return the code page that a WAV file declares for its texts (its chunk CSET), by Python's name."""
+    chunks = read_riff_chunks(path)
+    declared = chunks.contents.get("CSET", b"") if chunks else b""
+    return code_page_name(struct.unpack("<H", declared[:2])[0]) if len(declared) >= 2 else None
+
+
+def _write_again(work: Work, found: Probe, workspace: Workspace) -> bool:
+    """Let ffmpeg write the tags of container and stream as text, after a walk that was cut short."""
+    with walked_tags_path(workspace).open("wb") as text:
+        stream = f"0:s:{found.stream_indexes[0]}"
+        outputs = ("-f", "ffmetadata", "pipe:1", "-map_metadata", stream, "-f", "ffmetadata", "pipe:1")
+        return _run_ffmpeg(work, found, outputs, stdout=text, confinement=ffmpeg.Confinement(cpu_seconds=5))
+
+
+def _with_picture(work: Work, found: Probe, workspace: Workspace, fields: Mapping[str, Sequence[str]]) -> Tags:
+    """Let ffmpeg write the front cover unchanged, or the first picture if none says that it is the front cover."""
+    path = workspace.path("cover")
+    outputs = (
+        *("-map", f"0:{found.pictures[0].index}", "-c", "copy", "-frames:v", "1"),
+        *("-f", "image2pipe", f"file:{path}"),
+    )
+    # One byte more than the limit shows that there is more.
+    confinement = ffmpeg.Confinement(
+        cpu_seconds=int(READ_SECONDS), file_bytes=MAX_PICTURE_BYTES + 1, writable_folder=path.parent
+    )
+    _run_ffmpeg(work, found, outputs, stdout=None, confinement=confinement)
+    data = path.read_bytes() if path.exists() else b""
+    if len(data) > MAX_PICTURE_BYTES:
+        return Tags(fields, notes=(PICTURE_LEFT_OUT.format(len(data) / 1e6, MAX_PICTURE_BYTES / 1e6),))
+    return Tags(fields, (CoverPicture(data),) if is_picture(data) else ())
+
+
+def _run_ffmpeg(
+    work: Work, found: Probe, outputs: Sequence[str], *, stdout: Any, confinement: ffmpeg.Confinement
+) -> bool:
+    with Path(work.input_path).open("rb") as source:
+        process = ffmpeg.start(
+            ["-v", "quiet", "-y", *ffmpeg.untrusted_input(found.opening), *outputs],
+            ffmpeg_path=work.ffmpeg_path,
+            confinement=confinement,
+            stdin=source,
+            **({} if stdout is None else {"stdout": stdout}),
+        )
+        try:
+            return ffmpeg.wait(process, seconds=READ_SECONDS)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _read_embedded(work: Work, workspace: Workspace) -> Tags | None:
+    """Return what mutagen reads; None if it fails or takes too much."""
+    path = workspace.path("tags.embedded")
+    folder = Path(mutagen.__file__).parent
+    with Path(work.input_path).open("rb") as source, path.open("wb") as output:
+        process = launch.start(
+            [sys.executable, "-I", "-S", str(SCRIPT), str(folder.parent)],
+            _script_sandbox(folder),
+            environment={},
+            stdin=source,
+            stdout=output,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            ended = ffmpeg.wait(process, seconds=READ_SECONDS)
+        finally:
+            process.kill()
+            process.wait()
+    data = path.read_bytes()
+    path.unlink()
+    return _parse_embedded(data) if ended and process.returncode == 0 else None
+
+
+def _script_sandbox(mutagen_folder: Path) -> launch.Sandbox:
+    """Return what the script may do: read Python, mutagen and its own package, and compute."""
+    python = {Path(p).absolute() for p in (sys.prefix, sys.base_prefix, Path(sys.executable).resolve().parent)}
+    return launch.Sandbox(
+        allowed=[
+            *(("run", folder) for folder in (*launch.SYSTEM_FOLDERS, *sorted(python))),
+            *(("read", place) for place in (*launch.LOADER_FILES, mutagen_folder, SCRIPT.parents[2])),
+            *(("list", folder) for folder in (mutagen_folder.parent, SCRIPT.parents[3])),
+        ],
+        limits={
+            "memory": SCRIPT_MEMORY_BYTES,
+            "processor": int(READ_SECONDS),
+            "file": SCRIPT_OUTPUT_BYTES,
+            "descriptors": ffmpeg.MAX_OPEN_FILES,
+        },
+        alone=True,
+    )
+
+
+def _parse_embedded(data: bytes) -> Tags | None:
+    """Return the tags in what the script has written. It handled a stranger's file, so nothing in it is trusted."""
+    line, _, rest = data.partition(b"\n")
+    try:
+        head = json.loads(line)
+        fields = collect((str(name), str(value)) for name, value in head["texts"])
+        pictures = []
+        for described in head["pictures"]:
+            kind, size = int(described["kind"]), int(described["size"])
+            content, rest = rest[:size], rest[size:]
+            if len(content) == size and is_picture(content):
+                pictures.append(CoverPicture(content, kind if 0 <= kind <= 20 else 0))
+        notes = [PICTURE_LEFT_OUT.format(int(n) / 1e6, MAX_PICTURE_BYTES / 1e6) for n in head["too_large"]]
+    except (ValueError, KeyError, TypeError):
+        return None
+    if pictures and not any(p.kind == FRONT_COVER for p in pictures):
+        # Players show only a front cover.
+        pictures[0] = CoverPicture(pictures[0].data)
+    return Tags(fields, tuple(sorted(pictures, key=lambda p: p.kind != FRONT_COVER)), tuple(notes))
+
+
+def parse_ffmetadata(text: bytes, code_page: str | None = None) -> dict[str, tuple[str, ...]]:
+    """Return the copied fields in ffmpeg's metadata text. If a field is repeated, the first value counts.
+
+    Chapters have titles too, so everything after the first section header is ignored, up to the next file header. Lines
+    within a value end with a backslash; lines of lyrics often look like section headers. ffmpeg passes the bytes of old
+    tags on as they are, so each value is decoded by itself.
+    """
+    fields: dict[str, tuple[str, ...]] = {}
+    is_head = True
+    for line in re.findall(rb"((?:[^\\\n]|\\[\s\S])+)(?:\n|$)", text):
+        if line.startswith((b"[", b";FFMETADATA1")):
+            is_head = line.startswith(b";")
+            continue
+        entry = re.fullmatch(rb"((?:[^=\\]|\\[\s\S])+)=([\s\S]*)", line)
+        if not is_head or entry is None:
+            continue
+        value = decode_text(re.sub(rb"\\([\s\S])", rb"\1", entry[2]), code_page)
+        for key, values in collect([(decode_text(entry[1]), value)]).items():
+            fields.setdefault(key, values)
+    return fields
