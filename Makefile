@@ -22,7 +22,7 @@ override FORMAT := $(value FORMAT)
 override EXCERPT := $(value EXCERPT)
 export SONG OUT ENGINE FORMAT EXCERPT ITEMS SONGS
 
-.PHONY: which-python help run admin test lint test-fault-quick test-fault soak page-check bench bench-api bench-queue lock clean
+.PHONY: which-python help run admin models test lint test-fault-quick test-fault soak page-check bench bench-api bench-queue lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -32,7 +32,10 @@ run: ## Start the whole stack; with SONG=… [OUT=… ENGINE=… FORMAT=… EXCE
 	@exec $(SET_UP) run -m $(if $(SONG),deploy.local.one_song,deploy.local.stack)
 
 admin: ## Inspect or operate the running stack: DO="status", DO="keys create", DO="--help"
-	@exec $(SET_UP) run -m deploy.local.admin_command $(or $(DO),status)
+	@exec $(SET_UP) run -m deploy.local.make_admin $(or $(DO),status)
+
+models: ## Models: DO="list", DO="add htdemucs", DO="check htdemucs --sound", DO="remove htdemucs"
+	@exec $(SET_UP) models -m worker.model_setup.catalog $(or $(DO),list)
 
 # Test files are distributed to two processes, for a machine with two cores.
 TESTS = tests/unit tests/integration tests/end_to_end tests/browser

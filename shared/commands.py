@@ -1,4 +1,4 @@
-"""The entry points of `stemqueue-separate` and `stemqueue-admin`.
+"""The entry points of `stemqueue-separate`, `stemqueue-admin` and `stemqueue-models`.
 
 A plain install lacks the packages that these commands need; then they name the extra to install. This module uses the
 standard library only.
@@ -20,6 +20,11 @@ def separate() -> None:
 def admin() -> None:
     """Run `stemqueue-admin`."""
     _run("stemqueue-admin", "shared.maintenance.admin_command", extra="api")
+
+
+def models() -> None:
+    """Run `stemqueue-models`."""
+    _run("stemqueue-models", "worker.model_setup.catalog.command", extra="models")
 
 
 def _run(name: str, module: str, *, extra: str) -> None:

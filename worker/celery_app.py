@@ -7,28 +7,23 @@ What the worker does is in service/worker_service.py.
 
 from __future__ import annotations
 
-import json
 import subprocess
-import sys
-import tempfile
 import warnings
-from pathlib import Path
 from typing import Any
 
 import structlog
 from celery import Celery, signals
 from celery.exceptions import SecurityWarning
-from kombu import Exchange, Queue
 
 from shared.errors import SandboxUnavailableError
-from shared.jobs.model import PRIORITIES
 from shared.logs import configure_logging
-from shared.queue.dispatcher import TASK_NAME, celery_queue
+from shared.queue.dispatcher import TASK_NAME
 from shared.redis_client.connection import broker_options
-from shared.settings import read_settings, split_names
-from worker.child.sandbox import child_environment, child_sandbox
+from shared.settings import read_settings
+from worker.child.engine_descriptions import describe_engines, models_state
 from worker.sandbox import launch
 from worker.service.consumer_watch import consumer_step
+from worker.service.engine_watch import engine_step
 from worker.service.worker_service import WorkerService
 
 # Celery warns workers that run as root, since a pickled message could run any code. Messages here are ids in JSON, and
@@ -84,45 +79,15 @@ def _prepare(**_: Any) -> None:
     global service  # noqa: PLW0603 - Celery's signals cannot pass it on
     _require_sandbox()
     try:
-        service = WorkerService(settings, _describe_engines())
+        # In this order: what is added meanwhile is then noticed as a change.
+        models = models_state(settings.model_folder)
+        service = WorkerService(settings, describe_engines(settings), models)
     except (OSError, subprocess.SubprocessError, ValueError, SandboxUnavailableError) as error:
         # Celery logs other exceptions of signal handlers and continues; SystemExit ends it.
         raise SystemExit(f"The worker cannot start: {error}") from error
-    # Each queue has an exchange of its own; by default Celery would bind them all to one. Messages need no
-    # acknowledgement: the rescuer publishes again what nobody claimed, and a full Redis could not keep track of them.
-    only_interactive = service.worker.kept_slots == service.worker.slots
-    priorities = ("interactive",) if only_interactive else PRIORITIES
-    names = [celery_queue(engine, priority) for priority in priorities for engine in service.worker.engines]
     app.steps["consumer"].add(consumer_step(service.consumer_watch.sign_of_life))
-    app.conf.task_queues = [Queue(name, Exchange(name), routing_key=name, no_ack=True) for name in names]
-
-
-def _describe_engines() -> list[dict[str, Any]]:
-    """Return the descriptions of the engines that can run here.
-
-    Another process finds them, so that this one never imports the signal-processing stack. It runs the modules of
-    engines, so it has the sandbox and the environment of a child.
-    """
-    extra = [f"--extra={module}" for module in split_names(settings.extra_engines)]
-    folder = f"--model-folder={settings.model_folder.resolve()}"
-    command = [sys.executable, "-m", "worker.engines.registry", folder, *extra, *split_names(settings.worker_engines)]
-    with tempfile.TemporaryDirectory(prefix="stemqueue-") as name:
-        home = Path(name)
-        sandbox = child_sandbox(
-            home=home,
-            model_folder=settings.model_folder,
-            extra_engines=split_names(settings.extra_engines),
-            ffmpeg_path=settings.ffmpeg_path,
-        )
-        environment = child_environment(threads=1, home=home)
-        with launch.start(command, sandbox, environment=environment, stdout=subprocess.PIPE) as process:
-            try:
-                printed, _ = process.communicate(timeout=120)
-            finally:
-                process.kill()
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command)
-    return list(json.loads(printed))
+    app.steps["consumer"].add(engine_step(service.engine_watch.use_consumer))
+    app.conf.task_queues = service.engine_watch.queues()
 
 
 def _require_sandbox() -> None:

@@ -20,7 +20,7 @@ from api.client.catalog.run_command import INTERRUPTED
 from api.client.errors import ApiError, ClientError, ConnectionFailedError
 from api.client.files import free_folder
 from api.client.http_client import Client, job_failure
-from api.client.models import Job
+from api.client.models import Engine, Job
 from api.client.options import PRIORITIES, job_options, printable
 from api.client.progress import JobProgress
 from api.client.terminal import table
@@ -226,6 +226,19 @@ def engines(client: Client, as_json: bool) -> None:
             continue
         click.echo(f"{engine.name}{' (default)' if engine.is_default else ''}: {engine.summary}")
         click.echo(f"  presets: {', '.join(engine.presets)}; stems: {', '.join(engine.stems)}")
+        for fact in facts_about(engine):
+            click.echo(f"  {fact}")
+
+
+def facts_about(engine: Engine) -> list[str]:
+    """Return lines on an engine's speed, author and licence, as far as the server tells them."""
+    raw = engine.raw
+    speed = raw.get("real_time_factor")
+    return [
+        *([f"a minute of song takes about {60 / speed:.2g} s with two processors"] if speed else []),
+        *([f"by {raw['author']}"] if raw.get("author") else []),
+        *([f"licence: {raw['licence']}"] if raw.get("licence") else []),
+    ]
 
 
 def describe(job: Job) -> str:

@@ -39,9 +39,18 @@ class EngineResource(OpenResource):
     title: str
     summary: str
     stems: list[str]
+    derived_stems: list[str] = Field([], description="Further stems that a job gets only if it asks for them")
     presets: list[PresetResource]
     default_preset: str
     parameters: list[ParameterResource]
+    author: str = Field("", description="Whose engine or model it is")
+    licence: str = Field("", description="Under which licence, in the author's words")
+    licence_source: str = Field("", description="Where these words stand; empty if nowhere in particular")
+    scores_from: str = Field("", description="The songs over which the presets' scores are medians")
+    real_time_factor: float | None = Field(
+        None, description="Seconds of stereo that it separates in one second with two processors; null if not measured"
+    )
+    memory_bytes: int | None = Field(None, description="What it allocates at most for four minutes of stereo")
     waiting_for: Literal["storage"] | None = Field(
         None, description="What all its workers wait for; its jobs stay queued meanwhile"
     )

@@ -92,7 +92,9 @@ def _check_preset(description: Mapping[str, Any], preset: str | None) -> list[di
 
 
 def _check_stems(description: Mapping[str, Any], stems: Sequence[str]) -> list[dict[str, Any]]:
-    return [_unknown("stems", s, list(description["stems"])) for s in stems if s not in description["stems"]]
+    # Workers of older versions do not tell of derived stems.
+    offered = [*description["stems"], *description.get("derived_stems", ())]
+    return [_unknown("stems", name, offered) for name in stems if name not in offered]
 
 
 def _check_parameters(description: Mapping[str, Any], parameters: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -65,7 +65,7 @@ def _folder() -> Iterator[Path]:
 def _stack(images: dict[str, Path], folder: Path) -> Iterator[Stack]:
     env_file = make_env_file(folder)
     # The proxy has a test of its own: tests/integration/test_proxy.py.
-    services = {name: s for name, s in read_compose(env_file).items() if name != "proxy"}
+    services = {name: s for name, s in read_compose(env_file).items() if name not in {"proxy", "models"}}
     ports = {"redis": find_free(), "storage": find_free(PORT_OFFSETS), "api": find_free()}
     containers = {name: on_this_machine(s, env_file, ports, images, folder) for name, s in services.items()}
     password = env_file["REDIS_PASSWORD"]

@@ -97,6 +97,18 @@ def test_the_api_keeps_checking_hosts_though_it_listens_on_every_address(definit
     assert definition["services"]["api"]["environment"]["API_ALLOWED_HOSTS"]
 
 
+def test_models_are_added_by_a_service_with_a_way_out_and_no_credentials(definition: dict[str, Any]) -> None:
+    models, worker = definition["services"]["models"], definition["services"]["worker"]
+    assert models["profiles"] == ["models"]
+    assert models["networks"] == ["front"]
+    assert "env_file" not in models
+    assert set(models["environment"]) == {"MODEL_FOLDER", "NUMBA_CACHE_DIR"}
+    assert models["environment"].items() <= worker["environment"].items()
+    assert models["image"] == worker["image"]
+    assert set(models["volumes"]) <= set(worker["volumes"])
+    assert models["entrypoint"] == ["python", "-m", "worker.model_setup.catalog"]
+
+
 def test_the_proxy_is_a_profile_that_runs_without_privileges(definition: dict[str, Any]) -> None:
     proxy = definition["services"]["proxy"]
     assert proxy["profiles"] == ["proxy"]

@@ -90,7 +90,7 @@ def decode_file(
     _check_length(n_samples, sample_rate_hz, is_excerpt=first_sample > 0, max_seconds=max_seconds)
     stores_floats = found.codec.startswith("pcm_f") or found.codec == "wavpack"
     bound = MAX_ABSOLUTE_SAMPLE if stores_floats else MAX_ABSOLUTE_SAMPLE_CODED
-    repaired = repair_samples(target, offset_bytes, n_samples * channels, bound=bound)
+    repaired, level = repair_samples(target, offset_bytes, n_samples, channels, bound=bound)
     return DecodedAudio(
         target,
         sample_rate_hz,
@@ -101,6 +101,7 @@ def decode_file(
         repaired_samples=repaired,
         lost_packets=complaints.lost_packets,
         broke_off=complaints.broke_off,
+        song_level=level,
     )
 
 

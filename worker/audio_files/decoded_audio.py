@@ -1,19 +1,21 @@
 """Decoded samples in a file on the scratch disk, with random access: the `AudioSource` that engines read.
 
-The file is a WAV of 32-bit floats as ffmpeg writes it. Damaged samples are repaired in place.
+The file is a WAV of 32-bit floats as ffmpeg writes it. Damaged samples are repaired in place, and the level is measured
+in the same pass.
 """
 
 from __future__ import annotations
 
 import os
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from shared.errors import AudioUnreadableError
 from worker.engines.interface import FloatArray
+from worker.engines.level import LevelMeter, SongLevel
 
 # Bytes that are checked together: they fit into the second-level cache.
 CHECK_BYTES = 1 << 20
@@ -25,7 +27,8 @@ class DecodedAudio:
 
     `first_sample` is where the file begins in the track; it is above 0 only for an excerpt. `repaired_samples` counts
     samples that were not finite or far out of range, and are now 0. `lost_packets` counts packets that could not be
-    decoded, up to some hundreds. `broke_off` means that the source continues, but the rest cannot be read.
+    decoded, up to some hundreds. `broke_off` means that the source continues, but the rest cannot be read. `song_level`
+    is the level of all samples in the file.
     """
 
     path: Path
@@ -37,6 +40,7 @@ class DecodedAudio:
     repaired_samples: int = 0
     lost_packets: int = 0
     broke_off: bool = False
+    song_level: SongLevel = field(default_factory=SongLevel)
 
     @property
     def duration_seconds(self) -> float:
@@ -76,24 +80,26 @@ def read_wav_header(path: Path) -> tuple[int, int, int]:
     raise AudioUnreadableError("The audio cannot be decoded.")
 
 
-def repair_samples(path: Path, offset_bytes: int, n_values: int, *, bound: float) -> int:
-    """Set samples to 0 that are not finite or beyond `bound`; return how many there were."""
-    repaired = 0
-    buffer = np.empty(CHECK_BYTES // 4, dtype=np.float32)
+def repair_samples(
+    path: Path, offset_bytes: int, n_samples: int, channels: int, *, bound: float
+) -> tuple[int, SongLevel]:
+    """Set samples to 0 that are not finite or beyond `bound`; return how many there were, and the level of all."""
+    repaired, meter = 0, LevelMeter()
+    buffer = np.empty((CHECK_BYTES // (4 * channels), channels), dtype=np.float32)
     with path.open("r+b", buffering=0) as file:
-        for start in range(0, n_values, buffer.size):
-            values = buffer[: min(buffer.size, n_values - start)]
-            file.seek(offset_bytes + 4 * start)
+        for start in range(0, n_samples, len(buffer)):
+            values = buffer[: min(len(buffer), n_samples - start)]
+            file.seek(offset_bytes + 4 * channels * start)
             _read_exactly(file.fileno(), values.data.cast("B"))
             # NaN makes both comparisons false, so the two extremes reveal every kind of damage.
-            if -bound <= values.min() and values.max() <= bound:
-                continue
-            bad = ~(np.abs(values) <= bound)
-            repaired += int(bad.sum())
-            values[bad] = 0.0
-            file.seek(offset_bytes + 4 * start)
-            file.write(values.tobytes())
-    return repaired
+            if not (-bound <= values.min() and values.max() <= bound):
+                bad = ~(np.abs(values) <= bound)
+                repaired += int(bad.sum())
+                values[bad] = 0.0
+                file.seek(offset_bytes + 4 * channels * start)
+                file.write(values.tobytes())
+            meter.add_block(values.T)
+    return repaired, meter.level()
 
 
 def _read_exactly(descriptor: int, view: memoryview) -> None:

@@ -74,14 +74,35 @@ class Preset:
     max_seconds: float | None = None
 
 
+VOCALS, ACCOMPANIMENT = "vocals", "accompaniment"
+
+
+def derived_stems(stems: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the stems that the pipeline can make from those of an engine, beside them.
+
+    These are the accompaniment, the song less the vocals, where the engine has vocals and no accompaniment.
+    """
+    return (ACCOMPANIMENT,) if VOCALS in stems and ACCOMPANIMENT not in stems else ()
+
+
+TYPICAL_TRACK = {"sample_rate_hz": 44_100, "channels": 2, "n_samples": 4 * 60 * 44_100}
+"""The track for which a description tells the memory: four minutes of stereo."""
+
+
 @dataclass(frozen=True)
 class EngineDescription:
     """Everything that clients and the API may know of an engine. Plain data: `dataclasses.asdict` gives JSON.
 
+    `derived_stems` follow from `stems`. A job gets them only if it asks for them, and they do not count for the
+    residual.
     `version` changes whenever the same input gives different stems. `context_seconds` is how far around an excerpt
     the engine reads, to separate the excerpt as it would within the song. `passes` is how often it reads the source.
     `precision` is the numeric format in which it computes on this machine; stems of one version differ slightly
-    between precisions.
+    between precisions. `real_time_factor` is how many seconds of stereo it separates in one second on this machine,
+    with one or two processors. `memory_bytes` is what it allocates at most for four minutes of stereo at 44.1 kHz.
+
+    `author` and `licence` tell whose it is and under which licence, in the author's words, which stand at
+    `licence_source`. `scores_from` names the songs of the presets' scores.
     """
 
     name: str
@@ -97,6 +118,15 @@ class EngineDescription:
     context_seconds: float = 0.0
     precision: str = "float32"
     real_time_factor: float | None = None
+    author: str = ""
+    licence_source: str = ""
+    scores_from: str = ""
+    memory_bytes: int | None = None
+    derived_stems: tuple[str, ...] = field(init=False, default=())
+
+    def __post_init__(self) -> None:
+        """Fill in `derived_stems`."""
+        object.__setattr__(self, "derived_stems", derived_stems(self.stems))
 
 
 class SeparationEngine(Protocol):
@@ -179,3 +209,15 @@ class WorksAhead(Protocol):
     @property
     def works_ahead(self) -> bool:
         """True."""
+
+
+@runtime_checkable
+class UsesLevel(Protocol):
+    """An engine whose stems may depend on the level of the whole song (`worker.engines.level`).
+
+    For an excerpt the pipeline decodes the whole song for such an engine, so the excerpt has the samples of the whole.
+    """
+
+    @property
+    def uses_level(self) -> bool:
+        """Whether they do."""

@@ -17,12 +17,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from worker.engines import repetition, unet
+from worker.engines import htdemucs, mdx, repetition, unet
 from worker.engines.errors import EngineUnavailableError
 from worker.engines.interface import EngineDescription, SeparationEngine
-from worker.engines.unet.model_manifest import MANIFEST_NAME
+from worker.engines.model_folder import MANIFEST_NAME, read_document
 
 MakeEngine = Callable[[str | None, Mapping[str, Any]], SeparationEngine]
 """Takes a preset (None: the default one) and parameters; raises InvalidParameterError for what it does not know."""
@@ -39,6 +39,20 @@ class RegisteredEngine:
 Registry = Mapping[str, RegisteredEngine]
 
 
+class ModelFamily(Protocol):
+    """A package that makes engines of model folders. Importing it must load nothing large."""
+
+    def describe(self, model_folder: Path) -> EngineDescription:
+        """Return the description of a folder's engine. Raises EngineUnavailableError if it cannot run here."""
+
+    def create(self, preset: str | None, parameters: Mapping[str, Any], *, model_folder: Path) -> SeparationEngine:
+        """Return a folder's engine. Raises EngineUnavailableError or InvalidParameterError."""
+
+
+FAMILIES: Mapping[str, ModelFamily] = {"mask": unet, "mdx": mdx, "htdemucs": htdemucs}
+"""The package for each `family` that a manifest may name."""
+
+
 def engines_here(*, model_folder: Path | None = None, extra_modules: Sequence[str] = ()) -> Registry:
     """Return the engines that can run on this machine; those with a network look for it in `model_folder`.
 
@@ -53,17 +67,35 @@ def engines_here(*, model_folder: Path | None = None, extra_modules: Sequence[st
 
 
 def _networks(model_folder: Path | None) -> Iterator[RegisteredEngine]:
-    """Yield an engine for each network that was set up; one that was not, or for other software, is left out."""
+    """Yield an engine for each model that was set up; one that cannot run here is left out."""
     if model_folder is None or not model_folder.is_dir():
         return
     for folder in sorted(model_folder.iterdir()):
         if (folder / MANIFEST_NAME).exists():
             try:
-                description = unet.describe(folder)
+                family = _family_of(folder)
+                description = family.describe(folder)
             except EngineUnavailableError as error:
                 sys.stderr.write(f"{folder.name} is left out: {error.message}\n")
                 continue
-            yield RegisteredEngine(description, partial(unet.create, model_folder=folder))
+            yield RegisteredEngine(description, partial(family.create, model_folder=folder))
+
+
+def describe_folder(folder: Path) -> EngineDescription:
+    """Return the description of the engine in a model folder. Raises EngineUnavailableError if it cannot run here."""
+    return _family_of(folder).describe(folder)
+
+
+def engine_in_folder(folder: Path) -> SeparationEngine:
+    """Return the engine in a model folder, with its default preset. Raises EngineUnavailableError."""
+    return _family_of(folder).create(None, {}, model_folder=folder)
+
+
+def _family_of(folder: Path) -> ModelFamily:
+    name = read_document(folder)["family"]
+    if not isinstance(name, str) or name not in FAMILIES:
+        raise EngineUnavailableError(f"The model in {folder} is of the unknown family {name!r}.")
+    return FAMILIES[name]
 
 
 def make_engine(registry: Registry, name: str, preset: str | None, parameters: Mapping[str, Any]) -> SeparationEngine:

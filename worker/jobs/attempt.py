@@ -26,7 +26,10 @@ from worker.child.process import ChildGoneError, ChildProcess
 from worker.jobs.heartbeat import Heartbeat
 from worker.jobs.memory_limit import MemoryLimit
 from worker.jobs.oom_kills import oom_kills
-from worker.run_messages import STAGE_SHARES, Limits, Outcome, ProducedFile, Work, overall_progress
+from worker.run_messages import STAGE_SHARES, Limits, Outcome, ProducedFile, Work, overall_progress, threads_per_job
+
+MEASURED_THREADS = 2
+"""With how many threads the speed of engines is measured at set-up."""
 
 LISTEN_SECONDS = 0.1
 """How long a run waits for an event of its child before it checks the time, the memory and the claim again."""
@@ -42,6 +45,7 @@ FETCHED, SEPARATED = 0.03, 0.95
 def course_of(stage_seconds: Mapping[str, float], busy_seconds: float, spent_seconds: float) -> Course:
     """Return the progress and the share of `spent_seconds` at the end of each stage of a run.
 
+    `real_time_factor` is how many seconds of audio its engine separates in one with `MEASURED_THREADS` threads.
     `busy_seconds` is how long the run held a child; time outside of the stages counts as before the first.
     """
     course, before = list[tuple[float, float]](), busy_seconds - sum(stage_seconds.get(s, 0.0) for s in STAGE_SHARES)
@@ -75,13 +79,21 @@ class BetterElsewhereError(Exception):
 class Attempt:
     """One run of one job; `folder` is its scratch folder, which the caller removes.
 
+    `real_time_factor` is how many seconds of audio its engine separates in one with `MEASURED_THREADS` threads.
     `busy_seconds` is how long it held a child; `input_sha256` is the hash of the mixture, once it is fetched;
     `cache_keys` are the keys of its result in the result cache; `has_stored` tells whether storage may hold outputs of
     this run.
     """
 
     def __init__(
-        self, claim: Claim, settings: Settings, *, folder: Path, heartbeat: Heartbeat, stopping: Event
+        self,
+        claim: Claim,
+        settings: Settings,
+        *,
+        folder: Path,
+        heartbeat: Heartbeat,
+        stopping: Event,
+        real_time_factor: float | None = None,
     ) -> None:
         self.claim = claim
         self.heartbeat = heartbeat
@@ -90,6 +102,7 @@ class Attempt:
         self._output_folder = folder / "out"
         self._source_path = folder / "source"
         self._stopping = stopping
+        self._real_time_factor = real_time_factor
         self._deadline = float("inf")
         self.busy_seconds = 0.0
         self._begun_at = 0.0
@@ -201,11 +214,27 @@ class Attempt:
             seconds = source.get("walked_seconds") or source.get("declared_seconds") or self._settings.max_audio_seconds
             seconds = min(seconds, self._settings.max_audio_seconds)
             self._deadline += self._settings.job_seconds_per_audio_second * seconds
+            self._refuse_if_too_slow(seconds)
         elif event["event"] == "error":
             raise AttemptFailedError(event["code"], event["message"], retryable=event["retryable"])
         elif event["event"] == "done":
             return Outcome.from_json(event["outcome"])
         return None
+
+    def _refuse_if_too_slow(self, seconds: float) -> None:
+        """Raise SeparationTimeoutError at once if the engine cannot separate this much audio within the time limit."""
+        if not self._real_time_factor:
+            return
+        asked = self.claim.job.request.excerpt_duration_seconds
+        # At best all threads share the work evenly: what is refused could not have been done in time.
+        speed = self._real_time_factor * threads_per_job(self._settings) / MEASURED_THREADS
+        needed = (seconds if asked is None else min(asked, seconds)) / speed
+        limit = self._settings.job_seconds_base + self._settings.job_seconds_per_audio_second * seconds
+        if needed > limit:
+            raise SeparationTimeoutError(
+                f"The engine {self.claim.job.request.engine} would need at least {needed / 60:.0f} min for this track "
+                f"here, and the time limit is {limit / 60:.0f} min. Choose a faster engine or a shorter excerpt."
+            )
 
     def _store(self, storage: ObjectStorage, file: ProducedFile) -> None:
         key = output_key(self.claim.job.id, self.claim.fence, file.filename)

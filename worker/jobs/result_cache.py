@@ -45,13 +45,13 @@ class Reservation:
 
 @dataclass(frozen=True)
 class ResultCache:
-    """Finds and copies earlier results; `engines` are the descriptions of this worker's engines."""
+    """Finds and copies earlier results; `engines` returns the descriptions of this worker's engines."""
 
     items: BatchItems
     store: JobStore
     scripts: Scripts
     storage: ObjectStorage
-    engines: Sequence[Mapping[str, Any]]
+    engines: Callable[[], Sequence[Mapping[str, Any]]]
 
     def cache_keys_of(self, job: Job, sha256: str | None = None) -> tuple[str, ...]:
         """Return the cache keys of the job's result. Only the first is looked up; a success is recorded under all.
@@ -59,7 +59,7 @@ class ResultCache:
         Empty if they cannot be computed: if the mixture has not been hashed and `sha256` is not given.
         """
         request = job.request
-        engine = next((e for e in self.engines if e["name"] == request.engine), None)
+        engine = next((e for e in self.engines() if e["name"] == request.engine), None)
         sha256 = request.source.sha256 or sha256
         if engine is None or not sha256:
             return ()

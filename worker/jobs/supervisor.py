@@ -60,7 +60,14 @@ class Supervisor:
             Heartbeat(self.store, claim, self.settings.heartbeat_seconds) as heartbeat,
         ):
             log.info("attempt begins", engine=job.request.engine)
-            attempt = Attempt(claim, self.settings, folder=folder, heartbeat=heartbeat, stopping=self.stopping)
+            attempt = Attempt(
+                claim,
+                self.settings,
+                folder=folder,
+                heartbeat=heartbeat,
+                stopping=self.stopping,
+                real_time_factor=self._real_time_factor_of(job.request.engine),
+            )
             try:
                 outcome = self._run_attempt(attempt)
             finally:
@@ -68,6 +75,11 @@ class Supervisor:
             self.counters.add("attempts_total", engine=job.request.engine, outcome=outcome)
             write = log.info if outcome in EXPECTED else log.warning
             write("attempt ended", outcome=outcome)
+
+    def _real_time_factor_of(self, engine: str) -> float | None:
+        descriptions = {d["name"]: d for d in self.result_cache.engines()}
+        factor = descriptions.get(engine, {}).get("real_time_factor")
+        return None if factor is None else float(factor)
 
     def _run_attempt(self, attempt: Attempt) -> str:
         """Return the attempt's outcome, whatever happens in it."""

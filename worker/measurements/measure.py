@@ -108,9 +108,10 @@ class TrackMeters:
         self.stems = {index: new_meter() for index in wanted}
         self.residual = ResidualMeter()
 
-    def measuring_tasks(self, mixture: FloatArray, stems: FloatArray) -> Sequence[Task]:
+    def measuring_tasks(self, mixture: FloatArray, stems: FloatArray, *, n_engine_stems: int) -> Sequence[Task]:
         """Return the tasks that measure the same samples of the mixture, shape (channels, n), and of all stems.
 
+        The residual is what the first `n_engine_stems` stems leave of the mixture; derived stems come after them.
         All of these must have ended before a task of the next block begins. The first task raises
         SeparationFailedError if a stem has a sample that is not finite.
         """
@@ -120,7 +121,7 @@ class TrackMeters:
         ]
         # The longest tasks of all signals come first, so no thread starts one when the other threads have finished.
         longest_first = itertools.chain(*zip(*of_signals, strict=True))
-        return [partial(self.residual.add_block, mixture, stems), *longest_first]
+        return [partial(self.residual.add_block, mixture, stems[:n_engine_stems]), *longest_first]
 
     @property
     def peak(self) -> float:

@@ -1,6 +1,6 @@
 """The command `python -m worker.model_setup --cache DIR` prepares this machine for its first job.
 
-Prints the model folder, or one line that says what is missing.
+Prints the model folder, or one line that says what is missing; then a line for each model that was built again.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from shared.settings import read_settings
 from worker.child.sandbox import Prepared
+from worker.model_setup.catalog.rebuild import rebuild_models
 from worker.model_setup.errors import ModelSetupError
 from worker.model_setup.loops import compile_loops
 from worker.model_setup.setup import set_up
@@ -36,6 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"The models cannot be set up in {cache}: {error.strerror or error}.\n")
         return 1
     sys.stdout.write(f"{folder} {'built' if built else 'is ready'}\n")
+    rebuild_models(cache, lambda sentence: sys.stdout.write(f"{sentence}\n"))
     return 0
 
 

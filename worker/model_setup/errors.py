@@ -13,3 +13,7 @@ class WeightsMissingError(ModelSetupError):
 
 class CheckpointError(ModelSetupError):
     """A checkpoint contains something other than named float32 arrays."""
+
+
+class UnsafeModelError(ModelSetupError):
+    """A file that was brought from elsewhere is not a network of the expected kind, or could harm this machine."""

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from worker.engines.unet.machine import BFLOAT16_INSTRUCTIONS, has_instructions
+from worker.engines.machine import BFLOAT16_INSTRUCTIONS, has_instructions
 from worker.engines.unet.network import RUNTIMES, Network
 from worker.model_setup.errors import ModelSetupError
 from worker.model_setup.spleeter import CHUNK_FRAMES

@@ -10,8 +10,8 @@ import os
 from pathlib import Path
 
 from worker.engines import repetition
+from worker.engines.machine import BFLOAT16_INSTRUCTIONS, describe_machine, has_instructions
 from worker.engines.unet import bfloat16
-from worker.engines.unet.machine import BFLOAT16_INSTRUCTIONS, describe_machine, has_instructions
 from worker.pipeline.run import warm_up
 
 STAMP_NAME = ".loops-compiled"

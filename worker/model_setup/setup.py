@@ -13,11 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from worker.engines.errors import EngineUnavailableError
-from worker.engines.unet.machine import describe_machine
-from worker.engines.unet.model_manifest import ModelManifest, read_manifest, sha256_of, verify_files, write_manifest
+from worker.engines.machine import describe_machine
+from worker.engines.model_folder import sha256_of, verify_files
+from worker.engines.unet import create
+from worker.engines.unet.model_manifest import ModelManifest, read_manifest, write_manifest
 from worker.engines.unet.network import RUNTIMES
 from worker.model_setup import spleeter
-from worker.model_setup.speed import measure_real_time_factor
+from worker.model_setup.speed import measure_engine
 from worker.model_setup.weights import find_weights
 
 
@@ -60,7 +62,9 @@ def build_model(folder: Path, precision: str) -> ModelManifest:
         built_for=describe_machine(tuple(RUNTIMES)),
     )
     write_manifest(folder, manifest)
-    manifest = replace(manifest, real_time_factor=measure_real_time_factor(folder))
+    manifest = replace(
+        manifest, real_time_factor=measure_engine(create(None, {}, model_folder=folder)).real_time_factor
+    )
     write_manifest(folder, manifest)
     return manifest
 
@@ -69,7 +73,7 @@ def _is_current(folder: Path, precision: str) -> bool:
     """Return whether the folder holds, undamaged, what `build_model` would make with this requested precision."""
     try:
         found = read_manifest(folder)
-        verify_files(folder, found)
+        verify_files(folder, found.files)
         expected = spleeter.make_manifest(
             files=found.files,
             requested_precision=precision,

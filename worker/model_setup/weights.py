@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import metadata
 from pathlib import Path
 
-from worker.engines.unet.model_manifest import sha256_of
+from worker.engines.model_folder import sha256_of
 from worker.model_setup.errors import WeightsMissingError
 
 

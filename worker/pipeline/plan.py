@@ -11,7 +11,7 @@ from shared.errors import RequestInvalidError
 from worker.audio_files.excerpt import TrackExcerpt
 from worker.audio_files.probe import Probe
 from worker.engines.errors import EngineError, TrackTooLongError
-from worker.engines.interface import SeparationEngine
+from worker.engines.interface import SeparationEngine, derived_stems
 from worker.engines.registry import Registry, engines_here, make_engine
 from worker.run_messages import Work
 
@@ -22,7 +22,10 @@ LENGTH_TOLERANCE = 0.98
 
 @dataclass(frozen=True)
 class RunPlan:
-    """A run's work and its engine. `wanted` maps the index of each wanted stem in the engine's blocks to its name."""
+    """A run's work and its engine.
+
+    `wanted` maps the index of each wanted stem to its name. Derived stems come after those of the engine.
+    """
 
     work: Work
     engine: SeparationEngine
@@ -59,10 +62,11 @@ def make_plan(work: Work, registry: Registry | None) -> RunPlan:
         registry = engines_here(model_folder=model_folder, extra_modules=work.extra_engines)
     engine = make_engine(registry, work.engine, work.preset, work.parameters)
     check_options(work.format, work.format_options)
+    offered = (*engine.stems, *derived_stems(engine.stems))
     names = engine.stems if work.stems is None else work.stems
-    unknown = [name for name in names if name not in engine.stems]
+    unknown = [name for name in names if name not in offered]
     if unknown or not names:
-        raise RequestInvalidError(f"The engine {work.engine} has the stems {', '.join(engine.stems)}.")
-    wanted = {index: name for index, name in enumerate(engine.stems) if name in names}
+        raise RequestInvalidError(f"The engine {work.engine} has the stems {', '.join(offered)}.")
+    wanted = {index: name for index, name in enumerate(offered) if name in names}
     excerpt = TrackExcerpt(work.excerpt_start_seconds or 0.0, work.excerpt_duration_seconds)
     return RunPlan(work, engine, wanted, excerpt)

@@ -27,7 +27,10 @@ SHORT_SECONDS = 0.25
 
 @dataclass(frozen=True)
 class RunFindings:
-    """Everything that a run found out. `notes` are sentences about tags that could not be read or written."""
+    """Everything that a run found out. `notes` are sentences about tags that could not be read or written.
+
+    `exact` is false if the stems were buffered in 16 bits.
+    """
 
     work: Work
     engine: SeparationEngine
@@ -38,6 +41,7 @@ class RunFindings:
     stems: Mapping[str, Levels]
     residual_db: float | None
     gain: float
+    exact: bool
     notes: Sequence[str]
     seconds: Mapping[str, float]
 
@@ -72,9 +76,15 @@ def _make_report(findings: RunFindings) -> dict[str, Any]:
     total_seconds = sum(findings.seconds.values())
     return {
         "source": _describe_source(findings),
-        "excerpt": None if _is_whole(work) else _describe_excerpt(track),
+        "excerpt": None if _is_whole(work) else _describe_excerpt(track, description.context_seconds),
         "engine": description.name,
         "engine_version": description.version,
+        "model": {
+            "title": description.title,
+            "author": description.author,
+            "licence": description.licence,
+            "licence_source": description.licence_source,
+        },
         "preset": work.preset or description.default_preset,
         "parameters": _used_parameters(findings),
         "format": {
@@ -100,13 +110,15 @@ def _is_whole(work: Work) -> bool:
     return work.excerpt_start_seconds is None and work.excerpt_duration_seconds is None
 
 
-def _describe_excerpt(track: Track) -> dict[str, float]:
+def _describe_excerpt(track: Track, context_seconds: float) -> dict[str, float]:
+    """Return where the excerpt lies, and how much of the song around it the engine could read."""
     rate = track.audio.sample_rate_hz
+    before, after = track.start / rate, (track.audio.n_samples - track.stop) / rate
     return {
         "start_seconds": round((track.audio.first_sample + track.start) / rate, 6),
         "duration_seconds": round(track.duration_seconds, 6),
-        "context_seconds_before": round(track.start / rate, 6),
-        "context_seconds_after": round((track.audio.n_samples - track.stop) / rate, 6),
+        "context_seconds_before": round(min(before, context_seconds), 6),
+        "context_seconds_after": round(min(after, context_seconds), 6),
     }
 
 
@@ -166,6 +178,8 @@ def _notes_on_stems(findings: RunFindings) -> Iterator[str]:
     if findings.gain != 1:
         reduction_db = -20 * math.log10(findings.gain)
         yield f"All stems were made {reduction_db:.2f} dB quieter, because the loudest one would have clipped."
+    if not findings.exact:
+        yield "The stems of this long song were buffered in 16 bits, so they have noise 100 dB below their own level."
     if encoding.sample_rate_hz != audio.sample_rate_hz:
         yield f"{encoding.format.name} does not support {audio.sample_rate_hz} Hz: the stems were resampled."
     if encoding.channels != audio.channels:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
+import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from shared.errors import SeparationFailedError
 from worker.audio_files.excerpt import Track
-from worker.engines.interface import FloatArray, SeparationEngine, WorksAhead
+from worker.engines.interface import VOCALS, FloatArray, SeparationEngine, WorksAhead
 from worker.measurements.measure import Task, TrackMeters
 from worker.run_support.task_pool import TaskPool
 
@@ -55,9 +56,10 @@ def separate_and_measure(
     libraries = ThreadpoolController()
     for position, stems in stem_blocks(engine, track, threads=threads, progress=progress):
         mixture = audio.read_samples(position, position + stems.shape[2])
-        tasks: list[Task] = [*meters.measuring_tasks(mixture, stems)]
+        offered = with_derived_stems(engine, mixture, stems, wanted)
+        tasks: list[Task] = [*meters.measuring_tasks(mixture, offered, n_engine_stems=len(stems))]
         if consume is not None:
-            tasks.insert(0, partial(consume, select_stems(stems, wanted)))
+            tasks.insert(0, partial(consume, select_stems(offered, wanted)))
         # BLAS would otherwise split large sums among threads of its own.
         with libraries.limit(limits=1):
             pool.run_tasks(tasks)
@@ -67,6 +69,32 @@ def separate_and_measure(
 def pool_between_blocks(engine: SeparationEngine, pool: TaskPool) -> TaskPool:
     """Return the threads that may work between two blocks: only the caller's, if the engine's keep working."""
     return TaskPool(1) if isinstance(engine, WorksAhead) else pool
+
+
+def wanted_blocks(
+    engine: SeparationEngine, track: Track, *, wanted: Sequence[int], threads: int
+) -> Iterator[FloatArray]:
+    """Run the engine and yield the wanted stems of each block, without measuring anything."""
+    for position, stems in stem_blocks(engine, track, threads=threads, progress=_ignore_progress):
+        mixture = track.audio.read_samples(position, position + stems.shape[2])
+        yield select_stems(with_derived_stems(engine, mixture, stems, wanted), wanted)
+
+
+def with_derived_stems(
+    engine: SeparationEngine, mixture: FloatArray, stems: FloatArray, wanted: Sequence[int]
+) -> FloatArray:
+    """Return the stems of a block, followed by the accompaniment if it is derived and wanted.
+
+    The accompaniment is the mixture less the vocals, so it needs no memory unless somebody wants it.
+    """
+    if max(wanted) < len(stems):
+        return stems
+    accompaniment = mixture - stems[engine.stems.index(VOCALS)]
+    return np.concatenate([stems, accompaniment[None]])
+
+
+def _ignore_progress(_fraction: float) -> None:
+    """Do nothing: a second separation is part of encoding, which reports its own progress."""
 
 
 def select_stems(stems: FloatArray, wanted: Sequence[int]) -> FloatArray:

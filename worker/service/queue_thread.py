@@ -20,6 +20,7 @@ from shared.queue.worker_registry import Worker, WorkerRegistry
 from shared.settings import Settings
 from worker.jobs.storage_watch import StorageWatch
 from worker.service.consumer_watch import ConsumerWatch
+from worker.service.engine_watch import EngineWatch
 from worker.service.scratch_folder import ScratchFolder
 
 log = structlog.get_logger(__name__)
@@ -40,6 +41,7 @@ class QueueThread:
         workers: WorkerRegistry,
         counters: Counters,
         scratch: ScratchFolder,
+        engine_watch: EngineWatch,
         storage_watch: StorageWatch,
         consumer_watch: ConsumerWatch,
         stopping: threading.Event,
@@ -51,6 +53,7 @@ class QueueThread:
         self._workers = workers
         self._counters = counters
         self._scratch = scratch
+        self._engine_watch = engine_watch
         self._storage_watch = storage_watch
         self._consumer_watch = consumer_watch
         self._stopping = stopping
@@ -97,7 +100,7 @@ class QueueThread:
 
     def _run_round(self) -> None:
         now = time.monotonic()
-        if now >= self._heartbeat_at or self._worker.fault != self._storage_watch.fault:
+        if now >= self._heartbeat_at or self._has_news():
             self._send_heartbeat()
             self._heartbeat_at = now + self._settings.worker_alive_seconds / 4
         if now >= self._rescue_at:
@@ -106,8 +109,18 @@ class QueueThread:
         self._queue.dispatch()
         self._counters.flush()
 
+    def _has_news(self) -> bool:
+        fault, descriptions = self._storage_watch.fault, self._engine_watch.descriptions
+        return self._worker.fault != fault or self._worker.descriptions is not descriptions
+
     def _send_heartbeat(self) -> None:
-        self._worker = replace(self._worker, fault=self._storage_watch.fault)
+        descriptions = self._engine_watch.descriptions
+        self._worker = replace(
+            self._worker,
+            fault=self._storage_watch.fault,
+            engines=tuple(d["name"] for d in descriptions),
+            descriptions=descriptions,
+        )
         self._redis_was_away |= self._queue.is_new_server()
         self._workers.heartbeat(self._worker, was_away=self._redis_was_away)
         self._redis_was_away = False

@@ -1,11 +1,12 @@
 """Builds the parts of a worker process, and runs the jobs that messages name.
 
 `start` starts the background threads: the queue's (queue_thread.py), the feeder's and the collector's
-(maintenance_threads.py), and the storage watch.
+(maintenance_threads.py), the storage watch and the engine watch.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import socket
@@ -36,6 +37,7 @@ from shared.settings import Settings
 from shared.storage.object_storage import ObjectStorage
 from worker.batches.feeder import BatchFeeder
 from worker.batches.results import BatchResults
+from worker.child.engine_descriptions import State
 from worker.child.pool import ChildPool
 from worker.jobs.attempt_end import STOP_PATIENCE_SECONDS
 from worker.jobs.result_cache import ResultCache
@@ -43,6 +45,7 @@ from worker.jobs.storage_watch import StorageWatch
 from worker.jobs.supervisor import Supervisor
 from worker.sandbox.launch import protection
 from worker.service.consumer_watch import ConsumerWatch
+from worker.service.engine_watch import EngineWatch
 from worker.service.maintenance_threads import CollectorThread, FeederThread
 from worker.service.queue_thread import QueueThread
 from worker.service.scratch_folder import ScratchFolder, deployment_of
@@ -54,11 +57,20 @@ CONSUMER_DEAD = 70
 
 
 class WorkerService:
-    """One worker process. Celery's threads call `run_job`, one thread for each message."""
+    """One worker process. Celery's threads call `run_job`, one thread for each message.
 
-    def __init__(self, settings: Settings, descriptions: Sequence[Mapping[str, Any]]) -> None:
+    `descriptions` are those of its engines when MODEL_FOLDER was in the state `models`.
+    """
+
+    def __init__(
+        self, settings: Settings, descriptions: Sequence[Mapping[str, Any]], models: State = frozenset()
+    ) -> None:
         self.stopping = threading.Event()
         self.settings = settings
+        with contextlib.suppress(OSError):
+            # A child's sandbox allows only what exists when the child starts.
+            settings.model_folder.mkdir(parents=True, exist_ok=True)
+        self.engine_watch = EngineWatch(settings, descriptions, models, self.stopping, on_change=self._wake_threads)
         self.worker = Worker(
             id=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}",
             slots=settings.worker_slots,
@@ -87,6 +99,7 @@ class WorkerService:
             Collector(settings, storage, client), self.watch, self.counters, self.stopping, settings.collect_seconds
         )
         self._storage_thread = threading.Thread(target=self.watch.run_probes, name="storage-watch", daemon=True)
+        self._engines_thread = threading.Thread(target=self.engine_watch.run, name="engine-watch", daemon=True)
         self._claiming = threading.Lock()
         self._running_jobs: set[str] = set()
 
@@ -104,7 +117,7 @@ class WorkerService:
                 store=self.store,
                 scripts=Scripts(client, self.settings.redis_prefix),
                 storage=storage,
-                engines=self.worker.descriptions,
+                engines=lambda: self.engine_watch.descriptions,
             ),
             watch=self.watch,
         )
@@ -117,6 +130,7 @@ class WorkerService:
             workers=self.workers,
             counters=self.counters,
             scratch=self.scratch,
+            engine_watch=self.engine_watch,
             storage_watch=self.watch,
             consumer_watch=self.consumer_watch,
             stopping=self.stopping,
@@ -147,6 +161,7 @@ class WorkerService:
         self._collector_thread.start()
         self._feeder_thread.start()
         self._storage_thread.start()
+        self._engines_thread.start()
 
     def run_job(self, job_id: str) -> None:
         """Run the job that a message names, if it can still be claimed."""

@@ -76,7 +76,9 @@ DESCRIPTION = EngineDescription(
         ),
     ),
     default_preset="default",
-    licence="MIT",
+    licence="MIT, as all of stemqueue. There are no trained weights.",
+    author="stemqueue, after Z. Rafii and B. Pardo (ISMIR 2012)",
+    scores_from="four excerpts of one electronic album, measured here",
     passes=2,
     context_seconds=CONTEXT_SECONDS,
 )

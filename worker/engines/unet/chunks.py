@@ -44,11 +44,14 @@ class ChunkMasker:
         The loaded networks.
     channels
         Channels of the track.
+    gain
+        What brings the track's magnitudes to the level that the networks know. The stems keep the track's level.
     """
 
-    def __init__(self, manifest: ModelManifest, model: Model, channels: int) -> None:
+    def __init__(self, manifest: ModelManifest, model: Model, channels: int, gain: float = 1.0) -> None:
         self._manifest = manifest
         self._model = model
+        self._gain = gain
         groups = -(-channels // manifest.channels)
         # Each group needs states of its own, because a network may change them in place.
         self._states: list[list[States]] = [
@@ -59,7 +62,7 @@ class ChunkMasker:
 
     def analyse(self, chunk: Chunk, y: FloatArray) -> None:
         """Compute the spectrum and magnitudes of a chunk from its samples, shape (channels, chunk_samples)."""
-        chunk.D, chunk.S = self._fourier.analyse(y, self._manifest.bins)
+        chunk.D, chunk.S = self._fourier.analyse(y, self._manifest.bins, self._gain)
         chunk.gains = [chunk.S[:0]] * len(self._manifest.stems)
 
     def infer_gains(self, chunk: Chunk, stem: int) -> None:

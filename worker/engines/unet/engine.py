@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from worker.engines.errors import EngineError, InvalidParameterError
-from worker.engines.interface import AudioSource, EngineDescription, FloatArray, Preset, Progress
+from worker.engines.interface import TYPICAL_TRACK, AudioSource, EngineDescription, FloatArray, Preset, Progress
+from worker.engines.level import gain_to_peak, level_of
+from worker.engines.model_folder import size_of_files
+from worker.engines.rates import SETTLING_SECONDS
 from worker.engines.unet.chunk_grid import ChunkGrid
 from worker.engines.unet.model_manifest import ModelManifest, read_manifest
 from worker.engines.unet.network import Model, check_machine, load_model
-from worker.engines.unet.rates import SETTLING_SECONDS
 from worker.engines.unet.separation import Separation
 
 DEFAULT_PRESET = "standard"
@@ -31,7 +33,7 @@ def describe(model_folder: Path) -> EngineDescription:
 
     Raises EngineUnavailableError if there is no model, or if it was built for another machine.
     """
-    return _description(_usable_manifest(model_folder))
+    return MaskEngine(model_folder, _usable_manifest(model_folder)).description
 
 
 def create(preset: str | None, parameters: Mapping[str, Any], *, model_folder: Path) -> MaskEngine:
@@ -56,6 +58,9 @@ class MaskEngine:
 
     Tracks with another sample rate than the networks' are resampled. Only the masked stems pass through the resampler;
     the remainder is computed at the track's own rate, so it keeps what lies above the networks' range.
+
+    With a `fed_peak` in the manifest, the networks read each track as if it had this peak. So the stems of a quiet
+    track are those of a loud one, only quiet.
     """
 
     works_ahead = True
@@ -68,12 +73,17 @@ class MaskEngine:
     @property
     def description(self) -> EngineDescription:
         """The description of the engine for clients."""
-        return _description(self._manifest)
+        return _description(self._manifest, self.peak_bytes(**TYPICAL_TRACK))
 
     @property
     def stems(self) -> tuple[str, ...]:
         """The names of the stems, in the order in which `separate` yields them."""
         return self._manifest.stems
+
+    @property
+    def uses_level(self) -> bool:
+        """Whether the stems depend on the level of the whole song."""
+        return self._manifest.fed_peak is not None
 
     def check_track(self, *, sample_rate_hz: int, channels: int, n_samples: int) -> None:  # noqa: ARG002
         """Raise an EngineError if the rate is below `LOWEST_RATE_HZ`; every other track can be separated."""
@@ -86,7 +96,7 @@ class MaskEngine:
     def peak_bytes(self, *, sample_rate_hz: int, channels: int, n_samples: int) -> int:  # noqa: ARG002
         """Return an upper bound of the memory that `separate` allocates on two threads, in bytes, networks included."""
         manifest, grid = self._manifest, ChunkGrid.from_manifest(self._manifest)
-        weights = sum((self._folder / name).stat().st_size for name in manifest.files)
+        weights = size_of_files(self._folder, manifest.files)
         activations = 2 * ACTIVATION_BYTES * manifest.chunk_frames * manifest.bins
         ratio = max(1.0, sample_rate_hz / manifest.sample_rate_hz)
         per_channel = SAMPLE_BYTES * len(manifest.stems) * int(grid.chunk_samples * ratio)
@@ -119,7 +129,7 @@ class MaskEngine:
         Parameters
         ----------
         source
-            The mixture.
+            The mixture. If it does not know the level of the song, it is the whole song, and is measured first.
         start, stop
             The range in samples; by default the whole track.
         threads
@@ -146,7 +156,9 @@ class MaskEngine:
         wanted = range(start, source.n_samples if stop is None else stop)
         self.check_track(sample_rate_hz=source.sample_rate_hz, channels=source.channels, n_samples=source.n_samples)
         if wanted:
-            separation = Separation(self._manifest, self._loaded_model(), source, wanted)
+            peak = self._manifest.fed_peak
+            gain = 1.0 if peak is None else gain_to_peak(level_of(source), peak)
+            separation = Separation(self._manifest, self._loaded_model(), source, wanted, gain=gain)
             yield from separation.separate_blocks(threads, progress or _ignore_progress)
 
     def _loaded_model(self) -> Model:
@@ -161,7 +173,7 @@ def _usable_manifest(model_folder: Path) -> ModelManifest:
     return manifest
 
 
-def _description(manifest: ModelManifest) -> EngineDescription:
+def _description(manifest: ModelManifest, memory_bytes: int) -> EngineDescription:
     grid = ChunkGrid.from_manifest(manifest)
     frames = max(manifest.settling_frames, manifest.delay_frames) + 2 * manifest.chunk_frames
     network_seconds = (frames * grid.hop_length + 2 * grid.n_fft) / manifest.sample_rate_hz
@@ -179,6 +191,10 @@ def _description(manifest: ModelManifest) -> EngineDescription:
         context_seconds=network_seconds + resampling_seconds,
         precision=manifest.precision,
         real_time_factor=manifest.real_time_factor,
+        author=manifest.origin.get("author", ""),
+        licence_source=manifest.origin.get("licence_source", ""),
+        scores_from=manifest.origin.get("scores_from", ""),
+        memory_bytes=memory_bytes,
     )
 
 

@@ -5,25 +5,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from worker.engines.errors import EngineUnavailableError
+from worker.engines.model_folder import read_document, write_document
 
-MANIFEST_NAME = "manifest.json"
+FAMILY = "mask"
+"""The family of networks that mask a spectrogram."""
+
 MASK_EXPONENTS = (1.0, 1.5, 2.0)
 """The exponents that masks can be made with: 1 for shares of the magnitudes, 2 for shares of the power."""
-
-MANIFEST_FORMAT = 1
-"""Raise this when a field changes its meaning: older model folders are then refused and set up again."""
-
-DIGESTS_KEPT = 64
-"""How many files' digests a process remembers: enough for several models."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +38,9 @@ class ModelManifest:
     the rest is the stem's share of all stems' magnitudes raised to `mask_exponent` (2 is the share of the power, as in
     Spleeter). Above `bins` the mask fades out up to `taper_end_hz`. The stem `remainder`, if there is one, is the
     mixture minus the other stems.
+
+    Level. If there is a `fed_peak`, the magnitudes are those of the track with this peak, whatever its own peak is.
+    Else they are those of the track at its own level.
 
     Files. `files` maps file names to their SHA-256. `networks` are those of the stems, in order, for the package
     `runtime`, which computes in `precision`. `built_for` identifies the machine that the files were made for; `origin`
@@ -72,6 +70,7 @@ class ModelManifest:
     files: Mapping[str, str]
     mask_exponent: float = 2.0
     mask_own_gain: float = 0.0
+    fed_peak: float | None = None
     precision: str = "float32"
     scores: Mapping[str, float] = field(default_factory=dict)
     real_time_factor: float | None = None
@@ -89,52 +88,15 @@ def read_manifest(folder: Path) -> ModelManifest:
 
     Raises EngineUnavailableError if there is no manifest, or if it has another format.
     """
-    path = folder / MANIFEST_NAME
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise EngineUnavailableError(f"No model is set up in {folder}.") from error
-    if not isinstance(document, dict) or document.pop("format", None) != MANIFEST_FORMAT:
-        raise EngineUnavailableError(f"The model in {folder} has another format; set it up again.")
+    document = read_document(folder)
+    if document.pop("family") != FAMILY:
+        raise EngineUnavailableError(f"The model in {folder} is not one that masks a spectrogram.")
     return _from_document(document, folder)
 
 
 def write_manifest(folder: Path, manifest: ModelManifest) -> None:
     """Write the manifest into a model folder."""
-    text = json.dumps({"format": MANIFEST_FORMAT, **asdict(manifest)}, indent=2)
-    (folder / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
-
-
-def verify_files(folder: Path, manifest: ModelManifest) -> None:
-    """Raise EngineUnavailableError unless every file of the model exists and has the digest in the manifest.
-
-    A file that has not changed since this process read it is not read again, which saves 40 ms for each track.
-    """
-    for name, digest in manifest.files.items():
-        if Path(name).name != name:
-            raise EngineUnavailableError(f"The manifest in {folder} names a file outside its folder.")
-        try:
-            found = _digest_of(folder / name)
-        except OSError as error:
-            raise EngineUnavailableError(f"The model in {folder} lacks {name}; set it up again.") from error
-        if found != digest:
-            raise EngineUnavailableError(f"{name} in {folder} is damaged; remove the folder and set it up again.")
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal. Raises OSError if the file cannot be read."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _digest_of(path: Path) -> str:
-    found = path.stat()
-    return _digest_of_state(path, (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns))
-
-
-@lru_cache(DIGESTS_KEPT)
-def _digest_of_state(path: Path, _state: tuple[int, ...]) -> str:
-    return sha256_of(path)
+    write_document(folder, {"family": FAMILY, **asdict(manifest)})
 
 
 def _from_document(document: dict[str, Any], folder: Path) -> ModelManifest:
@@ -160,6 +122,8 @@ def _check_values(manifest: ModelManifest) -> None:
     if manifest.delay_frames % manifest.chunk_frames or manifest.chunk_frames < 1:
         raise ValueError("delay_frames must be a multiple of chunk_frames")
     _check_mask_rule(manifest)
+    if manifest.fed_peak is not None and not 0 < manifest.fed_peak < math.inf:
+        raise ValueError("fed_peak must be positive")
     if not manifest.masked_stems or manifest.channels < 1:
         raise ValueError("there must be at least one masked stem and one channel")
     if len(manifest.networks) != len(manifest.stems):

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from worker.engines.errors import EngineUnavailableError
 from worker.engines.interface import FloatArray
-from worker.engines.unet.machine import describe_machine
-from worker.engines.unet.model_manifest import ModelManifest, verify_files
+from worker.engines.machine import describe_machine
+from worker.engines.model_folder import verify_files
+from worker.engines.unet.model_manifest import ModelManifest
 
 States = Mapping[str, NDArray[Any]]
 
@@ -202,6 +203,6 @@ def check_machine(folder: Path, manifest: ModelManifest) -> None:
 
 def load_model(folder: Path, manifest: ModelManifest) -> Model:
     """Check the files of a model folder and load its networks. Raises EngineUnavailableError."""
-    verify_files(folder, manifest)
+    verify_files(folder, manifest.files)
     networks = tuple(RUNTIMES[manifest.runtime](folder / name) for name in manifest.networks)
     return Model(networks, InitialStates(folder / manifest.initial_states, manifest))

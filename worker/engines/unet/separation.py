@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from worker.engines.interface import AudioSource, FloatArray, Progress
+from worker.engines.rates import SETTLING_SECONDS, ModelRateReader, RatePair, SourceRateWriter
 from worker.engines.unet.chunk_grid import ChunkGrid
 from worker.engines.unet.chunks import Chunk, ChunkMasker
 from worker.engines.unet.dependent_tasks import DependentTask, run_in_order
 from worker.engines.unet.model_manifest import ModelManifest
 from worker.engines.unet.network import Model
-from worker.engines.unet.rates import SETTLING_SECONDS, ModelRateReader, RatePair, SourceRateWriter
 
 
 class Separation:
@@ -33,13 +33,17 @@ class Separation:
         The mixture. The networks read it once, forwards; the remainder reads each block once more.
     wanted
         The range in samples of the source; not empty.
+    gain
+        What brings the source to the level that the networks know.
     """
 
-    def __init__(self, manifest: ModelManifest, model: Model, source: AudioSource, wanted: range) -> None:
+    def __init__(
+        self, manifest: ModelManifest, model: Model, source: AudioSource, wanted: range, *, gain: float
+    ) -> None:
         self._manifest = manifest
         self._source = source
         self._wanted = wanted
-        self._masker = ChunkMasker(manifest, model, source.channels)
+        self._masker = ChunkMasker(manifest, model, source.channels, gain)
         self._grid = ChunkGrid.from_manifest(manifest)
         native = manifest.sample_rate_hz <= source.sample_rate_hz <= manifest.highest_rate_hz
         self._rates = RatePair(source.sample_rate_hz, source.sample_rate_hz if native else manifest.sample_rate_hz)

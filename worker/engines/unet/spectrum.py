@@ -43,7 +43,7 @@ class ShortTimeFourier:
         # Squared Hann windows that overlap `n_fft / hop_length` times add up to 3/8 of that number everywhere.
         self._synthesis_window = hann_window(n_fft, 8 / 3 * hop_length / n_fft)
 
-    def analyse(self, y: FloatArray, magnitude_bins: int) -> tuple[ComplexArray, FloatArray]:
+    def analyse(self, y: FloatArray, magnitude_bins: int, gain: float = 1.0) -> tuple[ComplexArray, FloatArray]:
         """Return spectrum and magnitudes of consecutive frames.
 
         Parameters
@@ -52,13 +52,15 @@ class ShortTimeFourier:
             The samples.
         magnitude_bins
             How many bins of the magnitudes are wanted, from the lowest.
+        gain
+            The factor of the magnitudes.
 
         Returns
         -------
         D : ndarray, shape (channels, n_frames, bins), complex64
             The spectrum, without normalisation.
         S : ndarray, shape (channels, n_frames, magnitude_bins), float32
-            Its magnitudes, limited to `LOUDEST_MAGNITUDE`.
+            Its magnitudes times `gain`, limited to `LOUDEST_MAGNITUDE`.
         """
         frames = frames_of(y, self._n_fft, self._hop_length)
         channels, n_frames = frames.shape[:2]
@@ -69,6 +71,8 @@ class ShortTimeFourier:
             spectrum = scipy.fft.rfft(frames[:, part] * self._window, axis=-1, overwrite_x=True)
             D[:, part] = spectrum[..., : self._bins]
             np.abs(spectrum[..., :magnitude_bins], out=S[:, part])
+        if gain != 1:
+            S *= np.float32(gain)
         np.minimum(S, LOUDEST_MAGNITUDE, out=S)
         return D, S
 

@@ -6,9 +6,9 @@ import { describe, it } from "node:test";
 import { below } from "../src/base";
 import type { Job } from "../src/api/types";
 import { readProblem } from "../src/api/client";
-import { leftOutWords } from "../src/words/home";
 import { progressWords } from "../src/words/jobs";
 import { ago, capitalised, formatBytes, formatDb, formatExactTime, formatFrequency, formatPercent, formatSpan, formatTime, plural, spokenTime } from "../src/words/numbers";
+import { engineFacts, leftOutWords } from "../src/words/home";
 
 /** Checks a function against pairs of an argument and its result. */
 function checkAll<T>(format: (value: T) => string, cases: [T, string][]): void {
@@ -59,4 +59,22 @@ describe("paths", () => {
 describe("files that are left out", () => {
   it("one", () => assert.match(leftOutWords(["a/cover.jpg"]), /^1 file left out.*: a\/cover\.jpg\. /));
   it("many", () => assert.match(leftOutWords(Array.from({ length: 7 }, (_, n) => `${n}.txt`)), /^7 files left out.*: 0\.txt, .*4\.txt, … /));
+});
+
+describe("facts about an engine", () => {
+  const engine = {
+    name: "m", version: "1", title: "M", summary: "", stems: ["vocals"], derived_stems: [], presets: [], default_preset: "standard",
+    parameters: [], author: "Nobody", licence: "Free.", licence_source: "", scores_from: "ten songs", real_time_factor: 2,
+    memory_bytes: 700e6, waiting_for: null,
+  };
+  const preset = { name: "standard", description: "", parameters: {}, scores: { vocals_sdr_db: 8.24 }, min_seconds: 0, max_seconds: null };
+  it("all of them", () =>
+    assert.deepEqual(engineFacts(engine, preset), [
+      "SDR: vocals 8.2 dB, on ten songs.",
+      "A song of four minutes takes about 2 min and 700 MB of memory here.",
+      "By Nobody.",
+      "Licence: Free.",
+    ]));
+  it("of an engine that tells none", () =>
+    assert.deepEqual(engineFacts({ ...engine, author: "", licence: "", real_time_factor: null, memory_bytes: null }, undefined), []));
 });

@@ -49,7 +49,7 @@ class World(StandIn):
             store=self.store,
             scripts=Scripts(connect(self.settings), self.settings.redis_prefix),
             storage=self.storage,
-            engines=[ENGINE],
+            engines=lambda: [ENGINE],
         )
         counters = Counters(connect(self.settings), self.settings.redis_prefix)
         stopping = Event()
@@ -192,7 +192,7 @@ def test_what_says_the_same_in_other_words_is_the_same(world: World) -> None:
 
 def test_a_new_version_of_the_engine_separates_anew(world: World) -> None:
     world.separate(world.submit())
-    world.earlier = replace(world.earlier, engines=[{**ENGINE, "version": "2"}])
+    world.earlier = replace(world.earlier, engines=lambda: [{**ENGINE, "version": "2"}])
     assert world.find() is None
 
 

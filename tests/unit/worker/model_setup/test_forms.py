@@ -110,5 +110,5 @@ def test_another_precision_rebuilds_the_model_and_the_manifest_names_the_form(tm
     assert built
     assert set_up(tmp_path, "float32") == (folder, True)
     manifest = read_manifest(folder)
-    assert (manifest.precision, manifest.runtime, manifest.version) == ("float32", "onnxruntime", "3")
+    assert (manifest.precision, manifest.runtime, manifest.version) == ("float32", "onnxruntime", "4")
     assert set_up(tmp_path, "float32") == (folder, False)

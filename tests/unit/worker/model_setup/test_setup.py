@@ -6,9 +6,11 @@ from importlib import metadata
 
 import pytest
 
-from worker.engines.unet.model_manifest import read_manifest, verify_files
+from worker.engines.model_folder import verify_files
+from worker.engines.unet.model_manifest import read_manifest
 from worker.model_setup import spleeter
 from worker.model_setup.__main__ import main
+from worker.model_setup.catalog.check import LOWEST_GAIN_DB, check_sound
 from worker.model_setup.errors import WeightsMissingError
 from worker.model_setup.setup import set_up
 from worker.model_setup.weights import find_weights
@@ -26,7 +28,7 @@ def cache(tmp_path_factory):
 
 def test_the_model_is_complete_and_no_other_file_is_left(cache):
     manifest = read_manifest(cache / "unet")
-    verify_files(cache / "unet", manifest)
+    verify_files(cache / "unet", manifest.files)
     assert manifest.stems == ("vocals", "accompaniment")
     assert sorted(path.name for path in cache.iterdir()) == [".set-up.lock", "unet"]
 
@@ -38,11 +40,17 @@ def test_a_second_set_up_builds_nothing(cache, capsys):
     assert (cache / "unet").stat().st_ino == before
 
 
+def test_the_right_weights_pass_the_check_of_sound_by_far(cache):
+    found = check_sound(cache, "unet")
+    assert found.has_passed
+    assert min(found.sdr_db[stem] - found.mixture_sdr_db[stem] for stem in found.sdr_db) > 4 * LOWEST_GAIN_DB
+
+
 def test_a_damaged_model_is_rebuilt(cache):
     weights = max((cache / "unet").iterdir(), key=lambda path: path.stat().st_size)
     weights.write_bytes(weights.read_bytes()[:1000])
     assert set_up(cache) == (cache / "unet", True)
-    verify_files(cache / "unet", read_manifest(cache / "unet"))
+    verify_files(cache / "unet", read_manifest(cache / "unet").files)
 
 
 def test_without_the_weights_one_line_says_what_to_do(tmp_path, monkeypatch, capsys):

@@ -52,9 +52,16 @@ export interface EngineResource {
   title: string;
   summary: string;
   stems: string[];
+  derived_stems: string[];
   presets: PresetResource[];
   default_preset: string;
   parameters: ParameterResource[];
+  author: string;
+  licence: string;
+  licence_source: string;
+  scores_from: string;
+  real_time_factor: number | null;
+  memory_bytes: number | null;
   waiting_for: string | null;
 }
 

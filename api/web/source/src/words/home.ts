@@ -1,8 +1,8 @@
 // What the page says where songs are uploaded: drop zone, options, and uploads in progress.
 
-import type { Engines, Preset } from "../api/types";
+import type { Engine, Engines, Preset } from "../api/types";
 import audioFormats from "../audio_formats.json";
-import { formatBytes, formatPercent, formatSpan, plural } from "./numbers";
+import { formatBytes, formatDb, formatPercent, formatSpan, plural } from "./numbers";
 
 export const HOME_WORDS = {
   title: "Separate a song",
@@ -43,6 +43,24 @@ export function acceptedWords(limits: Engines | null): string {
 
 export function presetWords({ description, max_seconds: longest }: Preset): string {
   return longest ? `${description} Songs of up to ${Math.round(longest / 60)} min.` : description;
+}
+
+/** The song whose time and memory the page tells. */
+const SONG_SECONDS = 240;
+
+/** Says whose an engine is, under which licence, how well it scores, and how long it will take here. */
+export function engineFacts(engine: Engine, preset: Preset | undefined): string[] {
+  const scores = Object.entries(preset?.scores ?? {}).map(
+    ([name, value]) => `${name.replace("_sdr_db", "")} ${formatDb(value)}`,
+  );
+  const time = engine.real_time_factor && `about ${formatSpan(SONG_SECONDS / engine.real_time_factor)}`;
+  const cost = [time, engine.memory_bytes && `${formatBytes(engine.memory_bytes)} of memory`].filter(Boolean);
+  return [
+    scores.length > 0 && `SDR: ${scores.join(", ")}${engine.scores_from && `, on ${engine.scores_from}`}.`,
+    cost.length > 0 && `A song of four minutes takes ${cost.join(" and ")} here.`,
+    engine.author && `By ${engine.author}.`,
+    engine.licence && `Licence: ${engine.licence}`,
+  ].filter((fact): fact is string => Boolean(fact));
 }
 
 export const UPLOAD_WORDS = {

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.fixtures.three_stems import make_three_stem_model
+from worker.engines.machine import BFLOAT16_INSTRUCTIONS, has_instructions
 from worker.engines.unet import MaskEngine, create
-from worker.engines.unet.machine import BFLOAT16_INSTRUCTIONS, has_instructions
 from worker.model_setup.errors import WeightsMissingError
 from worker.model_setup.setup import set_up
 

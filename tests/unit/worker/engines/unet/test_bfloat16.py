@@ -11,6 +11,7 @@ import pytest
 import soundfile
 
 from worker.engines.errors import EngineUnavailableError
+from worker.engines.machine import BFLOAT16_INSTRUCTIONS, has_instructions
 from worker.engines.unet import create, describe
 from worker.engines.unet.bfloat16.plan import (
     GAINS,
@@ -24,7 +25,6 @@ from worker.engines.unet.bfloat16.plan import (
     to_bfloat16,
     write_plan,
 )
-from worker.engines.unet.machine import BFLOAT16_INSTRUCTIONS, has_instructions
 from worker.engines.unet.model_manifest import read_manifest
 from worker.engines.unet.network import load_model
 
@@ -162,9 +162,9 @@ def test_the_states_after_silence_are_unchanged_by_more_silence(bfloat16_folder)
 
 
 def test_the_description_names_the_precision(bfloat16_folder, unet_folder):
-    assert (describe(unet_folder).precision, describe(unet_folder).version) == ("float32", "3")
+    assert (describe(unet_folder).precision, describe(unet_folder).version) == ("float32", "4")
     told = describe(bfloat16_folder)
-    assert (told.precision, told.version) == ("bfloat16", "3-bfloat16")
+    assert (told.precision, told.version) == ("bfloat16", "4-bfloat16")
     assert set(told.presets[0].scores) == {"vocals_sdr_db", "accompaniment_sdr_db"}
 
 

@@ -10,8 +10,9 @@ from dataclasses import replace
 import pytest
 
 from worker.engines.errors import EngineUnavailableError
+from worker.engines.model_folder import MANIFEST_NAME, sha256_of, verify_files
 from worker.engines.unet import create
-from worker.engines.unet.model_manifest import MANIFEST_NAME, read_manifest, sha256_of, verify_files, write_manifest
+from worker.engines.unet.model_manifest import read_manifest, write_manifest
 
 
 @pytest.fixture
@@ -46,11 +47,9 @@ def test_a_file_that_is_damaged_after_a_successful_check_is_refused(folder, make
 
 def test_a_process_reads_an_unchanged_file_only_once(folder, monkeypatch):
     manifest, read = read_manifest(folder), []
-    monkeypatch.setattr(
-        "worker.engines.unet.model_manifest.sha256_of", lambda path: read.append(path) or sha256_of(path)
-    )
-    verify_files(folder, manifest)
-    verify_files(folder, manifest)
+    monkeypatch.setattr("worker.engines.model_folder.sha256_of", lambda path: read.append(path) or sha256_of(path))
+    verify_files(folder, manifest.files)
+    verify_files(folder, manifest.files)
     assert sorted(path.name for path in read) == sorted(manifest.files)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import soundfile
 
 from tests.fixtures.plain_spleeter import plain_session
+from worker.engines.unet import MaskEngine
 from worker.engines.unet.chunks import Chunk, ChunkMasker
 from worker.engines.unet.masks import MaskRule
 from worker.engines.unet.model_manifest import read_manifest
@@ -89,6 +91,26 @@ def test_the_stems_of_a_song_sum_to_it_and_two_runs_are_identical(unet, song):
     first = song.separated(unet, threads=2)
     assert np.array_equal(first[1], song.y - first[0])
     assert np.array_equal(first, song.separated(unet))
+
+
+@pytest.mark.parametrize("level_db", [6, -6, -20, -40])
+def test_a_song_at_another_level_has_the_same_stems_at_that_level(unet, song, array_source, level_db):
+    gain = np.float32(10 ** (level_db / 20))
+    vocals = song.separated(unet, threads=2)[0]
+    found = array_source(song.y * gain, song.sample_rate_hz).separated(unet, threads=2)[0] / gain
+    # Far more than a tenth of a dB of SDR needs. In bfloat16 a magnitude may round the other way.
+    assert 10 * np.log10(np.sum(vocals**2) / np.sum((found - vocals) ** 2)) > 60
+
+
+def test_a_song_with_the_peak_of_a_master_is_fed_as_it_is(unet, song, array_source):
+    y = song.y / np.abs(song.y).max()
+    plain = create_with(unet._folder, fed_peak=None)
+    assert np.array_equal(array_source(y, 48_000).separated(unet), array_source(y, 48_000).separated(plain))
+
+
+def create_with(folder, **changes):
+    """Return the engine of a folder as if its manifest had these values."""
+    return MaskEngine(folder, replace(read_manifest(folder), **changes))
 
 
 def test_an_excerpt_of_a_song_equals_that_part_of_the_whole(unet, song):

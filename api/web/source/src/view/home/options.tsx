@@ -3,7 +3,7 @@
 import { defaultEngine, engines, enginesFault } from "../../state/engines";
 import { chosenExcerpt, options, part, TRY_SECONDS, type Part } from "../../state/options";
 import type { Engine, Preset } from "../../api/types";
-import { formatWords, OPTION_WORDS, presetWords, trialWords } from "../../words/home";
+import { engineFacts, formatWords, OPTION_WORDS, presetWords, trialWords } from "../../words/home";
 import { joinWords } from "../../words/jobs";
 
 export function PartChoice() {
@@ -99,6 +99,11 @@ function EngineFields({ engine, all }: { engine: Engine; all: Engine[] }) {
           ))}
         </select>
         <span class="quiet">{engine.summary}</span>
+        {engineFacts(engine, preset).map((fact) => (
+          <span class="quiet" key={fact}>
+            {fact}
+          </span>
+        ))}
       </label>
       <label class="field">
         {OPTION_WORDS.preset}

@@ -1,0 +1,165 @@
+"""HT-Demucs at full size against the reference implementation, side by side: the same samples, and at what cost.
+
+The weights are random (the cost does not depend on them) and stirred, in the publisher's file format. The reference
+needs torch, so it runs in an environment of its own, which `REFERENCE_PYTHON` names; `htdemucs_reference.py` says how
+to make it. Without it only the engine is measured.
+
+    python -m tests.bench.htdemucs_full_size engine FOLDER STEMS.npy SECONDS [START]
+    REFERENCE_PYTHON -m tests.bench.htdemucs_full_size reference NETWORK.th STEMS.npy SECONDS
+
+each print a line of JSON: the processor seconds (user and system) for the song, and the peak of memory.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.bench.peak import peak_mebibytes
+from tests.fixtures.tiny_htdemucs import noise_song, random_weights, write_torch_file
+
+RATE_HZ = 44_100
+SECONDS, HOUR = 30, 3600
+THREADS = 2
+QUIET = 0.01
+
+STEMS = ("drums", "bass", "other", "vocals")
+NETWORKS: Mapping[str, Mapping[str, Any]] = {
+    "htdemucs": {"sources": [*STEMS], "dconv_mode": 3, "bottom_channels": 512, "segment": Fraction(39, 5)},
+    "htdemucs_6s": {"sources": [*STEMS, "guitar", "piano"], "dconv_mode": 3, "segment": Fraction(39, 5)},
+}
+"""The arguments of the published networks that differ from the defaults of the class."""
+
+Row = Mapping[str, str | float]
+
+
+class LongSong:
+    """A song of any length: the same seconds again and again, at -40 dB where they are quiet."""
+
+    sample_rate_hz = RATE_HZ
+    channels = 2
+
+    def __init__(self, seconds: int, level: float = 1.0) -> None:
+        self.n_samples = seconds * RATE_HZ
+        self._y = noise_song(SECONDS * RATE_HZ) * np.float32(level)
+
+    def read_samples(self, start: int, stop: int) -> np.ndarray:
+        return np.take(self._y, np.arange(start, stop), axis=1, mode="wrap")
+
+
+def measured() -> list[Row]:
+    """Return the rows of `make bench FAMILIES=models` for HT-Demucs."""
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for name, arguments in NETWORKS.items():
+            rows += _rows_of(name, arguments, Path(scratch) / name)
+    return rows
+
+
+def _rows_of(name: str, arguments: Mapping[str, Any], scratch: Path) -> list[Row]:
+    scratch.mkdir()
+    file, folder = scratch / "network.th", scratch / "model"
+    folder.mkdir()
+    write_torch_file(file, arguments, random_weights(arguments))
+    built = _run(sys.executable, "build", file, folder)
+    rows: list[Row] = [_row(f"{name}: build", built["seconds"], "cpu s", peak_mib=built["peak"])]
+    ours = _run(sys.executable, "engine", folder, scratch / "ours.npy", SECONDS)
+    per_minute = 60 / SECONDS * ours["seconds"]
+    rows.append(_row(f"{name}: engine, a minute", per_minute, "cpu s", peak_mib=ours["peak"]))
+    hour = _run(sys.executable, "engine", folder, scratch / "hour.npy", HOUR, HOUR - 2)
+    rows.append(_row(f"{name}: engine, the end of an hour", hour["peak"], "MiB at peak"))
+    reference_python = os.environ.get("REFERENCE_PYTHON")
+    if not reference_python:
+        rows.append(_row(f"{name}: reference", 0, "not run", reason="REFERENCE_PYTHON names no Python with torch"))
+        return rows
+    theirs = _run(reference_python, "reference", file, scratch / "theirs.npy", SECONDS)
+    rows.append(_row(f"{name}: reference in torch, a minute", 60 / SECONDS * theirs["seconds"], "cpu s"))
+    rows.append(_row(f"{name}: the engine is faster by", theirs["seconds"] / ours["seconds"], "times"))
+    rows += _comparison(f"{name}: 30 s", scratch / "ours.npy", scratch / "theirs.npy", arguments["sources"])
+    return rows
+
+
+def _comparison(what: str, ours: Path, theirs: Path, sources: list[str]) -> list[Row]:
+    """Return how near the engine's stems are to the reference's, over the song and in its last seconds."""
+    order = sorted(sources, key=lambda stem: stem != "vocals")
+    mine, reference = np.load(ours), np.load(theirs)
+    rows = []
+    for stem in sources:
+        a, b = mine[order.index(stem)].astype(np.float64), reference[sources.index(stem)].astype(np.float64)
+        tail = slice(-5 * RATE_HZ, None)
+        rows.append(_row(f"{what}, {stem}", _sdr(a, b), "dB SDR", last_5_s=_sdr(a[:, tail], b[:, tail])))
+    return rows
+
+
+def _sdr(y: np.ndarray, reference: np.ndarray) -> float:
+    return round(float(10 * np.log10(np.square(reference).sum() / np.square(reference - y).sum())), 1)
+
+
+def _row(what: str, value: float, unit: str, **notes: Any) -> Row:
+    return {"what": what, "value": round(value, 2), "unit": unit, **notes}
+
+
+def _run(python: str, *arguments: object) -> dict[str, float]:
+    """Run a part of this module in a process of its own; return what it prints."""
+    command = [python, "-m", "tests.bench.htdemucs_full_size", *(str(argument) for argument in arguments)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def build(file: Path, folder: Path) -> None:
+    """Build a model folder."""
+    from worker.model_setup.htdemucs import build_htdemucs
+    from worker.model_setup.model_entry import ModelEntry
+
+    build_htdemucs([file], ModelEntry(folder.parent.name, "Random", "Random weights.", "None."), folder)
+
+
+def separate(folder: Path, stems: Path, seconds: int, start: int = 0) -> None:
+    """Separate a song with the engine; store the stems."""
+    from worker.engines.htdemucs import create
+    from worker.run_support.process_memory import use_one_heap
+
+    use_one_heap()
+    engine = create(None, {}, model_folder=folder)
+    blocks = engine.separate(LongSong(seconds), start=start * RATE_HZ, threads=THREADS)
+    shape = (len(engine.stems), 2, (seconds - start) * RATE_HZ)
+    stored = np.lib.format.open_memmap(stems, "w+", np.float32, shape)
+    position = 0
+    for block in blocks:
+        stored[..., position : position + block.shape[2]] = block
+        position += block.shape[2]
+
+
+def refer(file: Path, stems: Path, seconds: int) -> None:
+    """Separate the same song with the reference; store the stems."""
+    import torch
+    from demucs.states import load_model
+
+    from tests.bench.htdemucs_reference import reference_song
+
+    torch.set_num_threads(THREADS)
+    np.save(stems, reference_song(load_model(file).eval(), LongSong(seconds).read_samples(0, seconds * RATE_HZ)))
+
+
+def main() -> None:
+    """Run the part that the command line names, and print its cost."""
+    part, source, target, *numbers = sys.argv[1:]
+    started = time.process_time()
+    parts: Mapping[str, Any] = {"build": build, "engine": separate, "reference": refer}
+    parts[part](Path(source), Path(target), *(int(number) for number in numbers))
+    print(json.dumps({"seconds": time.process_time() - started, "peak": peak_mebibytes()}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""Downloads one file from one address into a part file, which a later call continues.
+
+Proxies come from the environment. Certificates are checked. From https no redirect leads to plain http. The size is
+known in advance, and nothing beyond it is read.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from email.message import Message
+from pathlib import Path
+from typing import IO, Any, cast
+from urllib.parse import urljoin, urlsplit
+
+from worker.model_setup.errors import ModelSetupError
+
+SILENCE_SECONDS = 30.0
+"""How long a server may send nothing."""
+
+SLOWEST_BYTES, SLOWEST_SECONDS = 1_000_000, 60.0
+"""A server that sends less than this in this time is too slow; the next address may be faster."""
+
+MAX_REDIRECTS = 5
+BLOCK_BYTES = 1 << 16
+
+OnBytes = Callable[[int], None]
+"""Called with how many bytes of the file there are."""
+
+
+class DownloadError(ModelSetupError):
+    """An address does not give the file. The message is a clause that says why."""
+
+
+def download(
+    address: str,
+    part: Path,
+    size_bytes: int,
+    on_bytes: OnBytes,
+    *,
+    silence_seconds: float = SILENCE_SECONDS,
+    slowest_seconds: float = SLOWEST_SECONDS,
+) -> bool:
+    """Bring the part file to `size_bytes`, and return whether it was continued rather than begun.
+
+    Raises DownloadError; what has arrived then remains in the part file. Raises OSError if it cannot be written.
+    """
+    have = part.stat().st_size if part.exists() else 0
+    if have > size_bytes:
+        part.unlink()
+        have = 0
+    if have == size_bytes:
+        return True
+    request = urllib.request.Request(_allowed(address), headers={"User-Agent": "stemqueue-models"})  # noqa: S310 - checked
+    if have:
+        request.add_header("Range", f"bytes={have}-")
+    try:
+        with _opener().open(request, timeout=silence_seconds) as response:
+            start = _start_of(response, have, size_bytes)
+            with part.open("r+b" if start else "wb") as file:
+                file.seek(start)
+                _copy(response, file, (start, size_bytes), on_bytes, slowest_seconds)
+    except urllib.error.HTTPError as error:
+        with error:
+            if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
+                part.unlink(missing_ok=True)
+        if 300 <= error.code < 400:
+            raise DownloadError("it redirects in a circle, too often, or out of the web") from error
+        raise DownloadError(f"it answers {error.code} {error.reason}") from error
+    except urllib.error.URLError as error:
+        raise DownloadError(
+            f"it cannot be reached: {getattr(error.reason, 'strerror', None) or error.reason}"
+        ) from error
+    except TimeoutError as error:
+        raise DownloadError(f"it sent nothing for {silence_seconds:g} s") from error
+    except (http.client.HTTPException, ConnectionError, ssl.SSLError) as error:
+        raise DownloadError("the connection broke") from error
+    return start > 0
+
+
+def _start_of(response: http.client.HTTPResponse, have: int, size_bytes: int) -> int:
+    """Return at which byte of the file the answer begins. Raises DownloadError if it is not a file of this size."""
+    start = 0
+    if response.status == http.client.PARTIAL_CONTENT:
+        if not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+            raise DownloadError("it sent another range than was asked for")
+        start = have
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        raise DownloadError("it sent the file in another encoding than was asked for")
+    length = response.headers.get("Content-Length")
+    if length is not None and (not length.isdecimal() or start + int(length) != size_bytes):
+        raise DownloadError(f"what it has is not {size_bytes:,} bytes long")
+    return start
+
+
+def _copy(
+    response: http.client.HTTPResponse,
+    file: IO[bytes],
+    sizes: tuple[int, int],
+    on_bytes: OnBytes,
+    slowest_seconds: float,
+) -> None:
+    """Write an answer from the first of two sizes on until the file has the second. Raises DownloadError."""
+    start, size_bytes = sizes
+    have, counted, since = start, start, time.monotonic()
+    while block := response.read1(BLOCK_BYTES):
+        if have + len(block) > size_bytes:
+            file.truncate(0)
+            raise DownloadError(f"it sent more than {size_bytes:,} bytes")
+        file.write(block)
+        have += len(block)
+        on_bytes(have)
+        if (elapsed := time.monotonic() - since) > slowest_seconds:
+            if have - counted < SLOWEST_BYTES:
+                raise DownloadError(f"it is too slow: {(have - counted) / elapsed / 1000:.1f} kB/s")
+            counted, since = have, time.monotonic()
+    if have < size_bytes:
+        raise DownloadError(f"the connection ended after {have:,} of {size_bytes:,} bytes")
+
+
+class _SafeRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows a few redirects, and none from https to plain http."""
+
+    max_redirections = MAX_REDIRECTS
+    max_repeats = 2
+
+    def redirect_request(  # noqa: PLR0917 - as in the standard library
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
+    ) -> urllib.request.Request | None:
+        target = urljoin(req.full_url, newurl)
+        if urlsplit(req.full_url).scheme == "https" and urlsplit(target).scheme != "https":
+            raise DownloadError("it redirects to an address without TLS")
+        _allowed(target)
+        request = super().redirect_request(req, fp, code, msg, cast(Any, headers), target)
+        if request is not None and req.has_header("Range"):
+            request.add_header("Range", str(req.get_header("Range")))
+        return request
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    return urllib.request.build_opener(_SafeRedirects())
+
+
+def _allowed(address: str) -> str:
+    """Return an address if it is one of the web. Raises DownloadError."""
+    if urlsplit(address).scheme not in {"https", "http"}:
+        raise DownloadError("it is no address of the web")
+    return address

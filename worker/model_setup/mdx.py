@@ -1,0 +1,83 @@
+"""Builds a model folder from an MDX-Net file as its authors publish it: one ONNX file and six numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from worker.engines.mdx.family import FAMILY, check_parameters
+from worker.engines.segments.manifest import SegmentManifest
+from worker.model_setup.errors import ModelSetupError
+from worker.model_setup.model_entry import ModelEntry
+from worker.model_setup.onnx_check import read_foreign_network
+from worker.model_setup.segment_models import finish_model, optimise_graph
+
+STEMS = ("vocals", "accompaniment")
+SAMPLE_RATE_HZ = 44_100
+NETWORK_NAME = "network.onnx"
+SETTINGS = ("n_fft", "hop_length", "dim_f", "dim_t", "compensate", "overlap")
+
+OTHER_NAMES = {"instrumental": "accompaniment"}
+"""What others call a stem, and its name here."""
+
+LONGEST_STEM_NAME = 40
+
+
+def build_mdx(file: Path, parameters: Mapping[str, Any], entry: ModelEntry, folder: Path) -> SegmentManifest:
+    """Build the model folder of an MDX-Net for this machine.
+
+    Parameters
+    ----------
+    file
+        The ONNX file. It is checked before anything runs it.
+    parameters
+        `n_fft`, `hop_length`, `dim_f`, `dim_t`, `compensate`, and `stem`, the stem that the network estimates:
+        `vocals`, `instrumental`, or another one. `overlap` may be given, too; it is 0.25 otherwise.
+    entry
+        The model's names, licence and scores.
+    folder
+        An empty folder. The caller moves it to its place afterwards.
+
+    Returns
+    -------
+    SegmentManifest
+        As it was written. Raises ModelSetupError with one sentence; then the folder is as useless as before.
+    """
+    try:
+        check_parameters(dict(parameters))
+        stems, estimated = _stems(parameters.get("stem"))
+    except (TypeError, ValueError) as error:
+        raise ModelSetupError(f"The parameters of {entry.name} are refused: {error}.") from error
+    settings = {name: parameters[name] for name in SETTINGS if name in parameters}
+    model = read_foreign_network(file, (1, 4, settings["dim_f"], settings["dim_t"]))
+    optimise_graph(model, folder / NETWORK_NAME)
+    manifest = SegmentManifest(
+        family=FAMILY.name,
+        name=entry.name,
+        version=entry.version,
+        title=entry.title,
+        summary=entry.summary,
+        licence=entry.licence,
+        sample_rate_hz=SAMPLE_RATE_HZ,
+        channels=2,
+        stems=stems,
+        remainder=next(stem for stem in stems if stem != estimated),
+        networks=(NETWORK_NAME,),
+        files={},
+        settings=settings,
+        scores=entry.scores,
+        scores_from=entry.scores_from,
+        origin=entry.origin,
+    )
+    return finish_model(folder, manifest, FAMILY)
+
+
+def _stems(stem: object) -> tuple[tuple[str, str], str]:
+    """Return the names of both stems in order, and the one that the network estimates. Raises ValueError."""
+    if not isinstance(stem, str) or not stem.isidentifier() or not stem.islower() or len(stem) > LONGEST_STEM_NAME:
+        raise ValueError("stem must be a name such as vocals or instrumental")
+    name = OTHER_NAMES.get(stem, stem)
+    if name in STEMS:
+        return STEMS, name
+    return (name, "other" if name != "other" else "rest"), name
