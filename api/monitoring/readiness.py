@@ -61,12 +61,19 @@ class Readiness:
 
 
 class StorageCheck:
-    """Asks the storage for the bucket at each check, and from time to time stores, reads and deletes a small object."""
+    """Asks the storage for the bucket at each check, and from time to time stores, reads and deletes a small object.
+
+    Only the first check waits for that trial. Later ones take the result of the last trial while the next one runs, so
+    that a storage far away is not reported as slow.
+    """
 
     def __init__(self, storage: ObjectStorage, now: Callable[[], float] = time.monotonic) -> None:
         self._storage = storage
         self._now = now
-        self._trial_due = now()
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="storage-trial")
+        self._trial: Future[str | None] | None = None
+        self._next_trial_at = now()
+        self._is_tried = False
         self._fault: str | None = None
 
     def check(self) -> None:
@@ -75,13 +82,17 @@ class StorageCheck:
         Not for several threads at once.
         """
         self._storage.ping()
-        if self._now() >= self._trial_due:
-            self._fault = self._try_out()
-            self._trial_due = self._now() + (FAILED_TRIAL_SECONDS if self._fault else TRIAL_SECONDS)
+        if self._trial is None and self._now() >= self._next_trial_at:
+            self._trial = self._pool.submit(self._try_out)
+        if self._trial and (self._trial.done() or not self._is_tried):
+            self._fault = self._trial.result()
+            self._trial, self._is_tried = None, True
+            self._next_trial_at = self._now() + (FAILED_TRIAL_SECONDS if self._fault else TRIAL_SECONDS)
         if self._fault:
             raise StorageUnavailableError(self._fault)
 
     def _try_out(self) -> str | None:
+        """Return the storage's error, or None."""
         try:
             self._storage.try_out()
         except StorageUnavailableError as error:

@@ -157,15 +157,15 @@ def test_files_that_are_no_songs_are_refused_and_an_empty_one_without_an_upload(
 ) -> None:
     page = open_page()
     sent = watch_uploads(page)
-    (tmp_path / "letter.txt").write_text("Dear all,")
+    (tmp_path / "letter.md").write_text("Dear all,\n" * 1000)
     (tmp_path / "nothing.mp3").touch()
     choose(page, tmp_path / "nothing.mp3")
     expect(page.get_by_role("alert").filter(has_text="This file is empty.")).to_be_visible()
     assert sent == []
-    choose(page, tmp_path / "letter.txt")
+    choose(page, tmp_path / "letter.md")
     expect(page.get_by_role("alert").filter(has_text="The file is plain text")).to_be_visible()
-    page.get_by_role("button", name="Dismiss letter.txt").click()
-    expect(page.get_by_text("letter.txt")).to_have_count(0)
+    page.get_by_role("button", name="Dismiss letter.md").click()
+    expect(page.get_by_text("letter.md")).to_have_count(0)
 
 
 def test_a_file_of_words_is_refused_where_it_was_dropped(

@@ -23,6 +23,7 @@ from api.client.http_client import Client
 from api.client.options import PRIORITIES, job_options, printable
 from api.client.progress import clock
 from shared.batches.manifest_fields import split_s3
+from shared.file_names import readable_name
 
 SOME_FAILED, INTERRUPTED = 5, 130
 
@@ -118,7 +119,7 @@ def _batch_request(location: str, options: Mapping[str, Any]) -> dict[str, Any]:
         defaults["excerpt"] = {name: value for name, value in vars(excerpt).items() if value is not None}
     if stems:
         defaults["stems"] = [name.strip() for name in stems.split(",") if name.strip()]
-    request: dict[str, Any] = {"name": Path(location).name or location}
+    request: dict[str, Any] = {"name": readable_name(Path(location).name or location)}
     if defaults:
         request["defaults"] = defaults
     if options["priority"]:
@@ -144,7 +145,7 @@ def _print_summary(summary: RunSummary, *, as_json: bool) -> None:
             "left_out": {reason: files for reason, (files, _) in summary.left_out.items()},
             "report": str(summary.report),
         }
-        click.echo(json.dumps(members, ensure_ascii=False))
+        click.echo(json.dumps(members))
         return
     for track, code, message in summary.failures:
         # The message of a line without a track begins with its line number, which stands for the track already.
@@ -157,5 +158,5 @@ def _print_summary(summary: RunSummary, *, as_json: bool) -> None:
         click.echo(f"left out: {files} {'file' if files == 1 else 'files'}, {REASONS.get(reason, reason)}: {named}")
     click.echo(
         f"{progress.done} of {progress.total} done, {progress.failed} failed, in {clock(summary.seconds)}"
-        f" ({summary.songs_an_hour:.0f} songs an hour); {summary.report}"
+        f" ({summary.songs_an_hour:.0f} songs an hour); {readable_name(str(summary.report))}"
     )

@@ -19,6 +19,7 @@ from click.testing import CliRunner, Result
 
 from api.client import ApiError, Client, ClientError
 from api.client import files as client_files
+from api.client.catalog.run_command import _batch_request
 from api.client.cli import main
 from api.client.files import free_folder
 from tests.fixtures.api import StandIn, working
@@ -201,3 +202,10 @@ def test_links_are_below_the_servers_url(url: str, link: str, path: str) -> None
     with Client(url) as client:
         server: Any = client._server
         assert server.path_of(link) == path
+
+
+def test_a_catalog_may_lie_in_a_folder_of_any_name() -> None:
+    no_options = dict.fromkeys(("excerpt", "stems", "engine", "preset", "format", "priority", "export"))
+    request = _batch_request(os.fsdecode(b"/music/Beyonc\xe9"), no_options)
+    assert request == {"name": "Beyonc\xe9"}
+    json.dumps(request, ensure_ascii=False).encode()
