@@ -16,7 +16,7 @@ from worker.model_setup.segment_models import finish_model, optimise_graph
 STEMS = ("vocals", "accompaniment")
 SAMPLE_RATE_HZ = 44_100
 NETWORK_NAME = "network.onnx"
-SETTINGS = ("n_fft", "hop_length", "dim_f", "dim_t", "compensate")
+SETTINGS = ("n_fft", "hop_length", "dim_f", "dim_t", "compensate", "overlap")
 
 OTHER_NAMES = {"instrumental": "accompaniment"}
 """What others call a stem, and its name here."""
@@ -33,7 +33,7 @@ def build_mdx(file: Path, parameters: Mapping[str, Any], entry: ModelEntry, fold
         The ONNX file. It is checked before anything runs it.
     parameters
         `n_fft`, `hop_length`, `dim_f`, `dim_t`, `compensate`, and `stem`, the stem that the network estimates:
-        `vocals`, `instrumental`, or another one.
+        `vocals`, `instrumental`, or another one. `overlap` may be given, too; it is 0.25 otherwise.
     entry
         The model's names, licence and scores.
     folder
@@ -49,7 +49,7 @@ def build_mdx(file: Path, parameters: Mapping[str, Any], entry: ModelEntry, fold
         stems, estimated = _stems(parameters.get("stem"))
     except (TypeError, ValueError) as error:
         raise ModelSetupError(f"The parameters of {entry.name} are refused: {error}.") from error
-    settings = {name: parameters[name] for name in SETTINGS}
+    settings = {name: parameters[name] for name in SETTINGS if name in parameters}
     model = read_foreign_network(file, (1, 4, settings["dim_f"], settings["dim_t"]))
     optimise_graph(model, folder / NETWORK_NAME)
     manifest = SegmentManifest(

@@ -27,7 +27,10 @@ SHORT_SECONDS = 0.25
 
 @dataclass(frozen=True)
 class RunFindings:
-    """Everything that a run found out. `notes` are sentences about tags that could not be read or written."""
+    """Everything that a run found out. `notes` are sentences about tags that could not be read or written.
+
+    `exact` is false if the stems were buffered in 16 bits.
+    """
 
     work: Work
     engine: SeparationEngine
@@ -38,6 +41,7 @@ class RunFindings:
     stems: Mapping[str, Levels]
     residual_db: float | None
     gain: float
+    exact: bool
     notes: Sequence[str]
     seconds: Mapping[str, float]
 
@@ -168,6 +172,8 @@ def _notes_on_stems(findings: RunFindings) -> Iterator[str]:
     if findings.gain != 1:
         reduction_db = -20 * math.log10(findings.gain)
         yield f"All stems were made {reduction_db:.2f} dB quieter, because the loudest one would have clipped."
+    if not findings.exact:
+        yield "The stems of this long song were buffered in 16 bits, so they have noise 100 dB below their own level."
     if encoding.sample_rate_hz != audio.sample_rate_hz:
         yield f"{encoding.format.name} does not support {audio.sample_rate_hz} Hz: the stems were resampled."
     if encoding.channels != audio.channels:

@@ -17,9 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.audio_formats import Encoding, resolve
-from shared.errors import AudioTooLongError
 from worker.audio_files.decode import decode_file
-from worker.audio_files.decoded_audio import DecodedAudio
 from worker.audio_files.excerpt import Track, cut_excerpt
 from worker.audio_files.probe import Probe, probe_file
 from worker.audio_files.stem_files import StemBlock, StemFiles
@@ -31,7 +29,7 @@ from worker.measurements.pictures import draw_pictures, prepare_frame
 from worker.pipeline.plan import RunPlan, make_plan
 from worker.pipeline.report import RunFindings, write_report
 from worker.pipeline.separate import pool_between_blocks, separate_and_measure, wanted_blocks
-from worker.pipeline.stem_buffer import StemBuffer
+from worker.pipeline.stem_buffer import StemBuffer, choose_format
 from worker.run_messages import Outcome, ProducedFile, ReportProgress, Work, describe_file
 from worker.run_support.process_memory import freeze_loaded_objects, give_memory_back, reset_peak_memory
 from worker.run_support.stage_clock import StageClock
@@ -43,7 +41,7 @@ ReportProbed = Callable[[Mapping[str, Any]], None]
 # The highest peak of all stems after they were made quieter to avoid clipping: just below full scale.
 LOUDEST_PEAK = 0.9999
 
-STEM_BUFFER_NAME = "stems.f32"
+STEM_BUFFER_NAME = "stems"
 
 
 def warm_up() -> None:
@@ -94,12 +92,16 @@ def separate_song(
 
 @dataclass(frozen=True)
 class EncodedStems:
-    """The finished files of the stems, what was measured on the way, and the gain that all stems got."""
+    """The finished files of the stems, what was measured on the way, and the gain that all stems got.
+
+    `exact` is false if the stems were buffered in 16 bits.
+    """
 
     paths: Mapping[str, Path]
     encoding: Encoding
     meters: TrackMeters
     gain: float
+    exact: bool
 
 
 class _Run:
@@ -134,27 +136,19 @@ class _Run:
         excerpt, engine = self._plan.excerpt, self._plan.engine
         excerpt.check_starts_before(found.walked_seconds)
         span = None if excerpt.is_whole else excerpt.span_seconds(context_seconds=engine.description.context_seconds)
-        if span is not None and isinstance(engine, UsesLevel) and engine.uses_level:
-            try:
-                audio = self._decode_span(found, None)
-            except AudioTooLongError:
-                # The whole song does not fit the disk. So the level is that of this part.
-                audio = self._decode_span(found, span)
-        else:
-            audio = self._decode_span(found, span)
-        engine.check_track(sample_rate_hz=audio.sample_rate_hz, channels=audio.channels, n_samples=audio.n_samples)
-        return cut_excerpt(audio, excerpt)
-
-    def _decode_span(self, found: Probe, span_seconds: tuple[float, float | None] | None) -> DecodedAudio:
-        return decode_file(
+        if isinstance(engine, UsesLevel) and engine.uses_level:
+            span = None
+        audio = decode_file(
             Path(self._work.input_path),
             found,
             workspace=self._workspace,
             ffmpeg_path=self._work.ffmpeg_path,
             max_seconds=self._work.limits.max_audio_seconds,
-            span_seconds=span_seconds,
+            span_seconds=span,
             progress=self._clock.report_fraction,
         )
+        engine.check_track(sample_rate_hz=audio.sample_rate_hz, channels=audio.channels, n_samples=audio.n_samples)
+        return cut_excerpt(audio, excerpt)
 
     def _prepare(self, found: Probe) -> Tags | None:
         """Do what needs no samples; return the tags of the source."""
@@ -166,10 +160,10 @@ class _Run:
     def separate_and_encode(self, track: Track) -> EncodedStems:
         """Separate the track, then encode the stems with one gain that keeps all of them below full scale.
 
-        That gain is known only after the last block, so the stems are buffered on the scratch disk as floats. Writing
-        and reading them takes 0.1 s for a song. Encoding at once, and again after a clip, would cost a second pass for
-        every loud master. If the stems do not fit into the job's share of the disk (three hours of stereo do), the song
-        is separated twice instead. A 32-bit WAV needs no gain, but goes the same way.
+        That gain is known only after the last block, so the stems are buffered on the scratch disk. Writing and reading
+        them takes 0.1 s for a song. Encoding at once, and again after a clip, would cost a second pass for every loud
+        master. If the stems do not fit into the job's share of the disk, not even in 16 bits, the song is separated
+        twice instead. A 32-bit WAV needs no gain, but goes the same way.
         """
         audio = track.audio
         encoding = resolve(
@@ -196,14 +190,16 @@ class _Run:
                     paths = self._encode(track, encoding, buffer.read_blocks(), gain=gain, pool=self._pool)
                 else:
                     paths = self._encode(track, encoding, self._separate_again(track), gain=gain, pool=pool)
-        return EncodedStems(paths, encoding, meters, gain)
+        return EncodedStems(paths, encoding, meters, gain, exact=buffer is None or buffer.exact)
 
     def _open_stem_buffer(self, track: Track) -> AbstractContextManager[StemBuffer | None]:
         """Return a buffer for the stems, or None if they do not fit into the job's share of the scratch disk."""
-        n_bytes = 4 * len(self._plan.wanted) * track.audio.channels * track.n_samples
-        if n_bytes > self._workspace.free_bytes():
+        # What an engine's blocks add to the length of their last run of samples is less than a hundredth.
+        free_bytes = int(0.99 * self._workspace.free_bytes())
+        sample_format = choose_format(len(self._plan.wanted), track.audio.channels, track.n_samples, free_bytes)
+        if sample_format is None:
             return nullcontext()
-        return StemBuffer(self._workspace.path(STEM_BUFFER_NAME))
+        return StemBuffer(self._workspace.path(STEM_BUFFER_NAME), sample_format)
 
     def _separate_again(self, track: Track) -> Iterator[FloatArray]:
         return wanted_blocks(
@@ -256,6 +252,7 @@ class _Run:
             stems={name: meters.stems[index].levels(encoded.gain) for index, name in wanted.items()},
             residual_db=meters.residual.relative_db(),
             gain=encoded.gain,
+            exact=encoded.exact,
             notes=notes,
             seconds=self._clock.seconds,
         )

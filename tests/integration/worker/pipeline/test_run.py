@@ -124,11 +124,23 @@ def test_floats_need_no_gain(tmp_path: Path) -> None:
     assert (outcome.report["gain_db"], outcome.report["notes"]) == (0.0, [])
 
 
+def test_stems_that_fit_the_disk_only_in_16_bits_are_separated_once_and_the_report_says_so(tmp_path: Path) -> None:
+    song = make_song(2, peak=0.9)
+    source = write_wav(tmp_path / "song.wav", song)
+    engine = Share(0.5, 0.25)
+    wav = {"format": "wav", "format_options": {"bit_depth": 32}}
+    outcome = run(tmp_path, source, engine, limits=Limits(max_scratch_bytes=1_500_000), **wav)
+    assert engine.runs == 1
+    error = heard(tmp_path, outcome, "vocals") - 0.5 * song
+    assert -115 < 10 * np.log10(np.mean(error**2) / np.mean((0.5 * song) ** 2)) < -90
+    assert any("16 bits" in note for note in outcome.report["notes"])
+
+
 def test_stems_that_do_not_fit_the_disk_are_separated_twice(tmp_path: Path) -> None:
     song = make_song(2, peak=0.9)
     source = write_wav(tmp_path / "song.wav", song)
     engine = Share(2.0, 0.5)
-    outcome = run(tmp_path, source, engine, limits=Limits(max_scratch_bytes=1_500_000))
+    outcome = run(tmp_path, source, engine, limits=Limits(max_scratch_bytes=1_400_000))
     assert engine.runs == 2
     assert np.abs(heard(tmp_path, outcome, "vocals")).max() == pytest.approx(0.9999, abs=1e-5)
 

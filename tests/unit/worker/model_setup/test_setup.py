@@ -27,7 +27,7 @@ def cache(tmp_path_factory):
 
 def test_the_model_is_complete_and_no_other_file_is_left(cache):
     manifest = read_manifest(cache / "unet")
-    verify_files(cache / "unet", manifest)
+    verify_files(cache / "unet", manifest.files)
     assert manifest.stems == ("vocals", "accompaniment")
     assert sorted(path.name for path in cache.iterdir()) == [".set-up.lock", "unet"]
 
@@ -43,7 +43,7 @@ def test_a_damaged_model_is_rebuilt(cache):
     weights = max((cache / "unet").iterdir(), key=lambda path: path.stat().st_size)
     weights.write_bytes(weights.read_bytes()[:1000])
     assert set_up(cache) == (cache / "unet", True)
-    verify_files(cache / "unet", read_manifest(cache / "unet"))
+    verify_files(cache / "unet", read_manifest(cache / "unet").files)
 
 
 def test_without_the_weights_one_line_says_what_to_do(tmp_path, monkeypatch, capsys):

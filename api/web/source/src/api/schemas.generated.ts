@@ -51,6 +51,7 @@ export interface EngineResource {
   title: string;
   summary: string;
   stems: string[];
+  derived_stems: string[];
   presets: PresetResource[];
   default_preset: string;
   parameters: ParameterResource[];

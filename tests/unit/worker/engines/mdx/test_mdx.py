@@ -119,6 +119,18 @@ def test_compensate_never_breaks_the_sum(tmp_path, stem, compensate):
     assert np.abs(stems.sum(axis=0) - y).max() < 1e-6
 
 
+@pytest.mark.parametrize("overlap", [0.02, 0.05, 0.5, 0.9])
+def test_chunks_may_overlap_less_or_more_and_still_cover_the_song(tmp_path, overlap):
+    settings = {**{k: v for k, v in PARAMETERS.items() if k != "stem"}, "overlap": overlap}
+    folder = make_tiny_mdx_model(tmp_path / "model", settings=settings)
+    grid = FAMILY.grid(read_segment_manifest(folder))
+    assert grid.hop == min(len(grid.window), int((1 - overlap) * CHUNK))
+    y = noise(2, 9_000)
+    stems = separated(mdx.create(None, {}, model_folder=folder), y)
+    assert np.isfinite(stems).all()
+    assert np.array_equal(stems[1], y - stems[0])
+
+
 def test_a_song_is_fed_at_the_peak_of_the_networks_own_tools():
     assert FAMILY.feed(SongLevel(peak=0.45)).gain == pytest.approx(2)
     assert FAMILY.feed(SongLevel()).gain == 1
@@ -135,6 +147,8 @@ def test_a_song_is_fed_at_the_peak_of_the_networks_own_tools():
         ({"dim_f": 130}, "dim_f must be"),
         ({"dim_t": 1}, "dim_t must be"),
         ({"dim_t": 100_000}, "dim_t must be"),
+        ({"overlap": 0.0}, "overlap must be"),
+        ({"overlap": "half"}, "overlap must be"),
         ({"compensate": 0}, "compensate must be above 0"),
         ({"compensate": float("inf")}, "compensate must be above 0"),
         ({"compensate": "1"}, "compensate must be a number"),

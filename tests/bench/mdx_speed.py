@@ -1,0 +1,89 @@
+"""MDX-Net of the size of UVR's Inst_HQ_4, with random weights: processor time for a minute, and peak memory.
+
+The reference is what other tools run: onnxruntime with its default options on the same file, one chunk after another,
+on as many threads. It is given its spectra and does nothing else, while the engine reads, transforms and adds up.
+Part of the family `models` of `make bench`. `python -m tests.bench.mdx_speed FOLDER SECONDS` measures one process.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from tests.bench.mdx_network import HQ_4, MdxSize, random_network
+from tests.bench.peak import peak_mebibytes
+from tests.bench.unet_memory import RATE_HZ, Noise
+from worker.engines import mdx
+from worker.engines.interface import FloatArray
+from worker.model_setup.mdx import build_mdx
+from worker.model_setup.model_entry import ModelEntry
+
+THREADS = 2
+SHORT_SECONDS, LONG_SECONDS = 10, 30
+
+Row = dict[str, str | float]
+
+
+def measured() -> list[Row]:
+    """Return the rows of the engine and of the reference beside it."""
+    with tempfile.TemporaryDirectory() as scratch:
+        file, folder = Path(scratch) / "network.onnx", Path(scratch) / "hq4"
+        onnx.save(random_network(HQ_4), str(file))
+        folder.mkdir()
+        build_mdx(file, HQ_4.parameters(), ModelEntry("hq4", "HQ_4", "Random weights.", "none"), folder)
+        rows = [row for seconds in (SHORT_SECONDS, LONG_SECONDS) for row in _of_process(folder, seconds)]
+        return [*rows, *_reference(file, HQ_4)]
+
+
+def _of_process(folder: Path, seconds: int) -> list[Row]:
+    command = [sys.executable, "-m", "tests.bench.mdx_speed", str(folder), str(seconds)]
+    found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return [
+        {
+            "what": f"MDX-Net HQ_4, {seconds} s of song, {THREADS} threads",
+            "value": round(found["a_minute"], 1),
+            "unit": "processor s/min",
+            "peak_mebibytes": found["peak"],
+        }
+    ]
+
+
+def _reference(file: Path, size: MdxSize) -> list[Row]:
+    """Measure a chunk of the plain graph; `chunks` of them make a minute with an overlap of a quarter."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = THREADS
+    session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    shape = (1, 4, size.dim_f, size.dim_t)
+    spectrum: FloatArray = np.random.default_rng(0).standard_normal(shape, np.float32)
+    session.run(None, {"input": spectrum})
+    started = time.process_time()
+    session.run(None, {"input": spectrum})
+    chunks = 60 * RATE_HZ / (0.75 * size.hop_length * (size.dim_t - 1))
+    seconds = chunks * (time.process_time() - started)
+    name = f"the same file, onnxruntime's defaults, network alone, {THREADS} threads"
+    return [{"what": name, "value": round(seconds, 1), "unit": "processor s/min"}]
+
+
+def main(folder: str, seconds: str) -> None:
+    """Print the processor time for a minute and this process's peak."""
+    engine, noise = mdx.create(None, {}, model_folder=Path(folder)), Noise(int(seconds))
+    grid = mdx.FAMILY.grid(engine._manifest)
+    started = time.process_time()
+    for _ in engine.separate(noise, threads=THREADS):
+        pass
+    # Per segment, because a short song has more of them for its length than a long one.
+    segments = len(grid.touching(range(noise.n_samples), noise.n_samples))
+    a_minute = (time.process_time() - started) / segments * 60 * RATE_HZ / grid.hop
+    print(json.dumps({"a_minute": a_minute, "peak": peak_mebibytes()}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
