@@ -28,8 +28,8 @@ READY, ABSENT, UNUSABLE = "ready", "absent", "unusable"
 class Line:
     """A model of the list. `state` is `ready`, `absent` or `unusable`, and `problem` says why it is unusable.
 
-    Seconds are processor seconds for a minute of song; `measured_seconds_per_minute` are those that set-up measured on this
-    machine, None where the model is not ready.
+    Seconds are processor seconds for a minute of song; `measured_seconds_per_minute` are those that set-up measured on
+    this machine, None where the model is not ready.
     """
 
     name: str
