@@ -20,7 +20,7 @@ import onnxruntime
 
 from tests.bench.mdx_network import HQ_4, MdxSize, random_network
 from tests.bench.peak import peak_mebibytes
-from tests.bench.unet_memory import RATE_HZ, Noise
+from tests.bench.unet_memory import RATE_HZ
 from worker.engines import mdx
 from worker.engines.interface import FloatArray
 from worker.model_setup.mdx import build_mdx
@@ -70,6 +70,21 @@ def _reference(file: Path, size: MdxSize) -> list[Row]:
     seconds = chunks * (time.process_time() - started)
     name = f"the same file, onnxruntime's defaults, network alone, {THREADS} threads"
     return [{"what": name, "value": round(seconds, 1), "unit": "processor s/min"}]
+
+
+class Noise:
+    """Stereo noise of any length, the same second again and again, so that it takes no memory of its own."""
+
+    sample_rate_hz = RATE_HZ
+    channels = 2
+
+    def __init__(self, seconds: int) -> None:
+        self.n_samples = seconds * RATE_HZ
+        self._y = np.random.default_rng(0).uniform(-0.3, 0.3, (2, RATE_HZ)).astype(np.float32)
+
+    def read_samples(self, start: int, stop: int) -> FloatArray:
+        """Return the samples `start` to `stop`."""
+        return np.take(self._y, np.arange(start, stop), axis=1, mode="wrap")
 
 
 def main(folder: str, seconds: str) -> None:

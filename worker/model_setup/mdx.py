@@ -12,6 +12,7 @@ from worker.model_setup.errors import ModelSetupError
 from worker.model_setup.model_entry import ModelEntry
 from worker.model_setup.onnx_check import read_foreign_network
 from worker.model_setup.segment_models import finish_model, optimise_graph
+from worker.model_setup.upsampling import replace_upsampling
 
 STEMS = ("vocals", "accompaniment")
 SAMPLE_RATE_HZ = 44_100
@@ -51,7 +52,8 @@ def build_mdx(file: Path, parameters: Mapping[str, Any], entry: ModelEntry, fold
         raise ModelSetupError(f"The parameters of {entry.name} are refused: {error}.") from error
     settings = {name: parameters[name] for name in SETTINGS if name in parameters}
     model = read_foreign_network(file, (1, 4, settings["dim_f"], settings["dim_t"]))
-    optimise_graph(model, folder / NETWORK_NAME)
+    replace_upsampling(model)
+    optimise_graph(model.SerializeToString(), folder / NETWORK_NAME)
     manifest = SegmentManifest(
         family=FAMILY.name,
         name=entry.name,

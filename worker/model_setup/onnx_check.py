@@ -52,8 +52,8 @@ PLAIN_ATTRIBUTES = frozenset({AttributeProto.FLOAT, AttributeProto.INT, Attribut
 DEFAULT_DOMAINS = frozenset({"", "ai.onnx"})
 
 
-def read_foreign_network(path: Path, shape: Sequence[int]) -> bytes:
-    """Return a checked network from `input` to `output`, both float32 of this shape, as a serialised model.
+def read_foreign_network(path: Path, shape: Sequence[int]) -> onnx.ModelProto:
+    """Return a checked network from `input` to `output`, both float32 of this shape.
 
     A first dimension that the file leaves open is set to `shape[0]`. Raises UnsafeModelError with one sentence.
     """
@@ -73,7 +73,7 @@ class RefusedError(ValueError):
     """The message says why, and follows a colon."""
 
 
-def _checked(data: bytes, shape: Sequence[int]) -> bytes:
+def _checked(data: bytes, shape: Sequence[int]) -> onnx.ModelProto:
     model = _parse(data)
     _check_model(model)
     graph = model.graph
@@ -83,7 +83,7 @@ def _checked(data: bytes, shape: Sequence[int]) -> bytes:
         _check_tensor(tensor)
     _fix_shapes(graph, shape)
     _check_inferred_shapes(model, shape)
-    return bytes(model.SerializeToString())
+    return model
 
 
 def _parse(data: bytes) -> onnx.ModelProto:
