@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,16 +25,13 @@ class GraphBuilder:
         self._known: dict[tuple[Any, ...], str] = {}
 
     def constant(self, values: NDArray[Any]) -> str:
-        """Add a constant; return its name. Floats become float32. Small constants that are equal are added once."""
+        """Add a constant; return its name. Floats become float32. Constants that are equal are added once."""
         values = np.ascontiguousarray(values, np.float32 if values.dtype.kind == "f" else None)
-        key = (values.dtype.str, values.shape, values.tobytes()) if values.size <= 64 else None
-        if key in self._known:
-            return self._known[key]
-        name = f"c{len(self._constants)}"
-        self._constants.append(numpy_helper.from_array(values, name))
-        if key is not None:
-            self._known[key] = name
-        return name
+        key = (values.dtype.str, values.shape, hashlib.blake2b(values.tobytes()).digest())
+        if key not in self._known:
+            self._known[key] = f"c{len(self._constants)}"
+            self._constants.append(numpy_helper.from_array(values, self._known[key]))
+        return self._known[key]
 
     def whole(self, *values: int) -> str:
         """Add a constant list of whole numbers; return its name."""

@@ -7,6 +7,7 @@ matrices with a constant: no im2col, and no transposed convolution, which onnxru
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,9 +28,43 @@ class Tensor:
     rows: int
     channels: int
 
+    @property
+    def numbers(self) -> int:
+        """How many numbers it has."""
+        return self.outer * self.rows * self.channels
+
     def named(self, name: str, *, rows: int | None = None, channels: int | None = None) -> Tensor:
         """Return the tensor that a node makes of this one."""
         return Tensor(name, self.outer, rows or self.rows, channels or self.channels)
+
+
+PIECE_NUMBERS = 1 << 21
+"""Larger tensors are computed in pieces where that is possible. A piece of 8 MB stays in the processor's cache, and
+what a layer holds beside its input and its output stays small."""
+
+
+def bounds_of_pieces(length: int, numbers: int) -> list[tuple[int, int]]:
+    """Return the first place of each piece of an axis and the place after its last, for a tensor of so many numbers."""
+    step = -(-length // max(1, -(-numbers // PIECE_NUMBERS)))
+    return [(first, min(first + step, length)) for first in range(0, length, step)]
+
+
+def in_pieces(g: GraphBuilder, x: Tensor, layer: Callable[[Tensor, bool, bool], Tensor], *, halo: int = 0) -> Tensor:
+    """Apply a layer to pieces of the outer axis, and join what it makes of them.
+
+    A piece has `halo` more places at each end, except at the ends of x. The layer is told whether the piece has the
+    first place of x, and whether it has the last; it returns the piece without these places.
+    """
+    bounds = bounds_of_pieces(x.outer, x.numbers)
+    if len(bounds) == 1:
+        return layer(x, True, True)
+    parts = []
+    for first, stop in bounds:
+        start, end = max(0, first - halo), min(x.outer, stop + halo)
+        piece = Tensor(g.part(x.name, 0, start, end), end - start, x.rows, x.channels)
+        parts.append(layer(piece, first == 0, stop == x.outer))
+    joined = g.node("Concat", *(part.name for part in parts), axis=0)
+    return Tensor(joined, x.outer, parts[0].rows, parts[0].channels)
 
 
 def add(g: GraphBuilder, x: Tensor, y: str) -> Tensor:
@@ -47,6 +82,10 @@ def narrowing(g: GraphBuilder, x: Tensor, weights: Weights, name: str) -> Tensor
 
     It sees blocks of four rows: each output row is a product of two neighbouring blocks.
     """
+    return in_pieces(g, x, lambda piece, *_: _narrowing(g, piece, weights, name))
+
+
+def _narrowing(g: GraphBuilder, x: Tensor, weights: Weights, name: str) -> Tensor:
     weight = weights[f"{name}.weight"]
     after = len(weight)
     rows = -(-x.rows // STRIDE)
@@ -64,6 +103,10 @@ def widening(g: GraphBuilder, x: Tensor, weights: Weights, name: str, rows: int)
 
     Each input row adds to two neighbouring blocks of four output rows.
     """
+    return in_pieces(g, x, lambda piece, *_: _widening(g, piece, weights, name, rows))
+
+
+def _widening(g: GraphBuilder, x: Tensor, weights: Weights, name: str, rows: int) -> Tensor:
     weight = weights[f"{name}.weight"]
     after = weight.shape[1]
     both = g.node("Concat", g.padded(x.name, 1, 0, 1), g.padded(x.name, 1, 1, 0), axis=2)
@@ -78,6 +121,10 @@ def widening(g: GraphBuilder, x: Tensor, weights: Weights, name: str, rows: int)
 
 def gated(g: GraphBuilder, x: Tensor, weights: Weights, name: str) -> Tensor:
     """Add a pointwise convolution and a gated linear unit."""
+    return in_pieces(g, x, lambda piece, *_: _gated(g, piece, weights, name))
+
+
+def _gated(g: GraphBuilder, x: Tensor, weights: Weights, name: str) -> Tensor:
     weight = weights[f"{name}.weight"].reshape(-1, x.channels).T
     flat = g.reshaped(x.name, -1, x.channels)
     y = gate(g, flat, weight, weights[f"{name}.bias"])
@@ -96,16 +143,26 @@ def gated_in_context(g: GraphBuilder, x: Tensor, weights: Weights, name: str) ->
     """Add the convolution that sees the neighbours of each place, and a gated linear unit."""
     if weights[f"{name}.weight"].ndim == 3:
         return _gated_in_time(g, x, weights, name)
+
+    def layer(piece: Tensor, is_first: bool, is_last: bool) -> Tensor:
+        return _gated_in_spectrum(g, piece, weights, name, (int(is_first), int(is_last)))
+
+    return in_pieces(g, x, layer, halo=1)
+
+
+def _gated_in_spectrum(g: GraphBuilder, x: Tensor, weights: Weights, name: str, zeros: tuple[int, int]) -> Tensor:
+    """`zeros` are the places of zeros that the convolution sees before and after the outer axis."""
     # (after, before, frequency, time) becomes (after, before, time, frequency).
     kernel, bias = weights[f"{name}.weight"].transpose(0, 1, 3, 2), weights[f"{name}.bias"]
+    outer, pads = x.outer - 2 + sum(zeros), [zeros[0], 1, zeros[1], 1]
     image = g.node("Transpose", g.reshaped(x.name, 1, x.outer, x.rows, x.channels), perm=[0, 3, 1, 2])
     value, opening = (
-        g.node("Conv", image, g.constant(kernel[half]), g.constant(bias[half]), kernel_shape=[3, 3], pads=[1] * 4)
+        g.node("Conv", image, g.constant(kernel[half]), g.constant(bias[half]), kernel_shape=[3, 3], pads=pads)
         for half in (slice(x.channels), slice(x.channels, None))
     )
     y = g.node("Mul", value, g.node("Sigmoid", opening))
     y = g.node("Transpose", y, perm=[0, 2, 3, 1])
-    return x.named(g.reshaped(y, x.outer, x.rows, x.channels))
+    return Tensor(g.reshaped(y, outer, x.rows, x.channels), outer, x.rows, x.channels)
 
 
 def _gated_in_time(g: GraphBuilder, x: Tensor, weights: Weights, name: str) -> Tensor:

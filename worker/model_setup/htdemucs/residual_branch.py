@@ -14,13 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.model_setup.htdemucs.graph_builder import GraphBuilder, Weights
-from worker.model_setup.htdemucs.layers import Tensor, gate
+from worker.model_setup.htdemucs.layers import Tensor, bounds_of_pieces, gate
+from worker.model_setup.htdemucs.means import mean_of_rows
 
 _EPSILON = 1e-5
 """Added to the variance, as the reference does."""
-
-_LONG = 512
-"""Sums over more places than this are taken in two steps: plain float32 sums lose four digits over a waveform."""
 
 _Array = NDArray[np.float64]
 
@@ -32,7 +30,7 @@ def residual_branch(g: GraphBuilder, x: Tensor, weights: Weights, name: str, dep
     y = g.reshaped(x.name, -1, x.channels)
     for layer in range(depth):
         branch = _Branch(g, weights, f"{name}.layers.{layer}", time=time, rows=rows, channels=x.channels)
-        y = g.node("Add", y, branch.output(y, 2**layer))
+        y = branch.output(y, 2**layer)
     return x.named(g.reshaped(y, x.outer, x.rows, x.channels))
 
 
@@ -51,8 +49,8 @@ class _Branch:
         self._averaging = np.full((self._hidden, self._hidden), 1 / self._hidden)
 
     def output(self, x: str, dilation: int) -> str:
-        """Return what the branch adds to x, shape (t x f, c)."""
-        return self._widened(self._activated(self._squeezed(x, dilation)))
+        """Return x, shape (t x f, c), with what the branch adds to it."""
+        return self._with_widened(x, self._activated(self._squeezed(x, dilation)))
 
     def _squeezed(self, x: str, dilation: int) -> str:
         """Return the dilated convolution over time, shape (t, f, h)."""
@@ -76,8 +74,8 @@ class _Branch:
         y = g.node("Add", g.node("Mul", centred, factor), g.constant(self._weights["1.bias"]))
         return g.node("Gelu", y)
 
-    def _widened(self, a: str) -> str:
-        """Return the widened, normalised and gated a, shape (t x f, c)."""
+    def _with_widened(self, x: str, a: str) -> str:
+        """Add the widened, normalised and gated a to x."""
         g, hidden, wide = self._g, self._hidden, 2 * self._channels
         weight, bias = self._weights["3.weight"].reshape(wide, hidden), self._weights["3.bias"]
         mean = self._mean(a)
@@ -94,7 +92,15 @@ class _Branch:
         layer_scale = np.concatenate([self._weights["scale"], np.ones(self._channels)])
         scale, shift = scale * layer_scale, shift * layer_scale
         matrix = np.concatenate([weight.T, bias[np.newaxis], -np.ones((1, wide))]) * scale
-        return gate(g, g.reshaped(columns, -1, hidden + 2), matrix, shift)
+        columns = g.reshaped(columns, -1, hidden + 2)
+        places = self._time * self._rows
+        bounds = bounds_of_pieces(places, places * self._channels)
+        if len(bounds) == 1:
+            return g.node("Add", x, gate(g, columns, matrix, shift))
+        parts = [
+            g.node("Add", g.part(x, 0, *piece), gate(g, g.part(columns, 0, *piece), matrix, shift)) for piece in bounds
+        ]
+        return g.node("Concat", *parts, axis=0)
 
     def _wide_variance(self, a: str, mean: str, weight: _Array, bias: _Array) -> str:
         """Return the variance of W a + b over times and channels, shape (1, f, 1)."""
@@ -105,7 +111,7 @@ class _Branch:
         lengths = g.reshaped(g.node("Mul", lengths, lengths), self._time, self._rows, hidden)
         within = g.node("MatMul", self._mean(lengths), g.constant(np.ones((hidden, 1))))
         spread = g.linear(g.reshaped(mean, -1, hidden), (weight - weight.mean(0)).T, bias - bias.mean())
-        between = g.node("ReduceMean", g.node("Mul", spread, spread), g.whole(1), keepdims=1)
+        between = g.linear(g.node("Mul", spread, spread), np.full((wide, 1), 1 / wide))
         return g.node("Add", within, g.reshaped(between, 1, self._rows, 1))
 
     def _inverse_root(self, variance: str) -> str:
@@ -114,11 +120,4 @@ class _Branch:
 
     def _mean(self, x: str) -> str:
         """Return the mean over time, shape (1, f, h)."""
-        g = self._g
-        if self._time <= _LONG:
-            return g.node("ReduceMean", x, g.whole(0), keepdims=1)
-        pieces = -(-self._time // _LONG)
-        x = g.padded(x, 0, 0, pieces * _LONG - self._time)
-        x = g.reshaped(x, pieces, _LONG, self._rows * self._hidden)
-        total = g.node("ReduceSum", g.node("ReduceSum", x, g.whole(1), keepdims=0), g.whole(0), keepdims=1)
-        return g.reshaped(g.node("Mul", total, g.number(1 / self._time)), 1, self._rows, self._hidden)
+        return self._g.reshaped(mean_of_rows(self._g, x, self._time), 1, self._rows, self._hidden)

@@ -14,6 +14,7 @@ from worker.engines.interface import FloatArray
 from worker.model_setup.htdemucs.arguments import HTDemucsArguments
 from worker.model_setup.htdemucs.graph_builder import MICROSOFT, GraphBuilder, Weights
 from worker.model_setup.htdemucs.layers import Tensor
+from worker.model_setup.htdemucs.means import mean_of_rows
 from worker.model_setup.htdemucs.parameters import is_cross_layer
 
 QUERIES_AT_ONCE = 336
@@ -84,7 +85,7 @@ class _Layer:
         hidden = self._linear("linear1", self._normed("norm3" if self._is_cross else "norm2", tokens))
         gamma = self._weight("gamma_2.scale")
         tokens = g.node("Add", tokens, self._linear("linear2", g.node("Gelu", hidden), gamma))
-        return self._normed_over_all(tokens)
+        return self._normed_over_all(tokens, count)
 
     def _weight(self, name: str) -> FloatArray:
         return self._weights[f"{self._name}.{name}"]
@@ -116,19 +117,18 @@ class _Layer:
         # Weights of attention sum to 1, so the values' bias can be added after it.
         return g.linear(attended, out.T * gamma, (out_bias + out @ bias[2 * width :]) * gamma)
 
-    def _normed_over_all(self, tokens: str) -> str:
-        """Normalise over all tokens and channels together. Means go over channels first, then over tokens: a sum of
-        a million numbers in float32 would lose four digits."""
+    def _normed_over_all(self, tokens: str, count: int) -> str:
+        """Normalise over all tokens and channels together."""
         g = self._g
-        centred = g.node("Sub", tokens, self._mean(tokens))
-        variance = self._mean(g.node("Mul", centred, centred))
+        centred = g.node("Sub", tokens, self._mean(tokens, count))
+        variance = self._mean(g.node("Mul", centred, centred), count)
         factor = g.node("Reciprocal", g.node("Sqrt", g.node("Add", variance, g.number(_EPSILON))))
         factor = g.node("Mul", factor, g.constant(self._weight("norm_out.weight")))
         return g.node("Add", g.node("Mul", centred, factor), g.constant(self._weight("norm_out.bias")))
 
-    def _mean(self, tokens: str) -> str:
+    def _mean(self, tokens: str, count: int) -> str:
         g = self._g
-        return g.node("ReduceMean", g.node("ReduceMean", tokens, g.whole(1), keepdims=1), g.whole(0), keepdims=1)
+        return mean_of_rows(g, g.node("ReduceMean", tokens, g.whole(1), keepdims=1), count)
 
 
 def _positions(arguments: HTDemucsArguments, branch: Tensor) -> _Array:
