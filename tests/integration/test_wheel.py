@@ -68,7 +68,9 @@ def test_it_says_that_no_server_answers(environment: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize(("command", "extra"), [("stemqueue-separate", "worker"), ("stemqueue-admin", "api")])
+@pytest.mark.parametrize(
+    ("command", "extra"), [("stemqueue-separate", "worker"), ("stemqueue-admin", "api"), ("stemqueue-models", "models")]
+)
 def test_the_other_commands_name_the_extra_that_they_need(environment: Path, command: str, extra: str) -> None:
     done = run(environment, command, "--help")
     assert done.returncode == 1

@@ -19,7 +19,8 @@ from worker.model_setup.errors import ModelSetupError
 from worker.model_setup.model_entry import ModelEntry
 
 BUILD = "1"
-"""Raise this when models of the same weights give other stems, because of a new graph or other windows."""
+"""Raise this when models of the same weights are built in another way: set-up then builds them again, and their version
+changes."""
 
 MAX_PARAMETERS_BYTES = 65_536
 
@@ -86,7 +87,7 @@ def add_unknown_model(
                 summary="A network that was brought by hand.",
                 licence=UNKNOWN_LICENCE,
                 version=f"{BUILD}-{digest[:12]}",
-                origin={copy.name: f"{path.name}, a file that was brought by hand (sha256 {digest})"},
+                origin={"build": BUILD, copy.name: f"{path.name}, a file that was brought by hand (sha256 {digest})"},
             )
             say(f"Building {name} for this machine.")
             manifest = build_model(family, [new], parameters, entry, folder)
@@ -136,7 +137,7 @@ def _builder(family: str) -> Callable[..., Any]:
 
 def _entry_of(model: KnownModel, fetched: Fetched) -> ModelEntry:
     """Return what the manifest says about a model, with where its files came from and how they were recognised."""
-    origin = {"author": model.author, "licence_source": model.licence_source}
+    origin = {"build": BUILD, "author": model.author, "licence_source": model.licence_source}
     for checked, address in zip(fetched.files, fetched.origins, strict=True):
         name = checked.path.name
         origin[name] = f"{address} (sha256 {checked.sha256}, recognised by its {checked.by})"

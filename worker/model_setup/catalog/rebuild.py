@@ -13,7 +13,7 @@ from worker.engines.errors import EngineUnavailableError
 from worker.engines.machine import describe_machine
 from worker.engines.segments.engine import PACKAGES
 from worker.engines.segments.manifest import SegmentManifest, read_segment_manifest
-from worker.model_setup.catalog.add import BUILDERS, build_model
+from worker.model_setup.catalog.add import BUILD, BUILDERS, build_model
 from worker.model_setup.catalog.fetch import Say
 from worker.model_setup.catalog.model_folders import WEIGHTS, locked_folder, model_names
 from worker.model_setup.errors import ModelSetupError
@@ -21,7 +21,10 @@ from worker.model_setup.model_entry import ModelEntry
 
 
 def rebuild_models(folder: Path, say: Say) -> None:
-    """Build each model in MODEL_FOLDER again that was built for another machine. Says what cannot be built."""
+    """Build each model in MODEL_FOLDER again that was built for another machine or in another way.
+
+    Says what was built, and what cannot be built.
+    """
     outdated = [manifest for name in model_names(folder) if (manifest := _outdated(folder / name))]
     if not outdated:
         return
@@ -34,13 +37,14 @@ def rebuild_models(folder: Path, say: Say) -> None:
 
 
 def _outdated(folder: Path) -> SegmentManifest | None:
-    """Return the manifest of a model that was built for another machine or version, or None."""
+    """Return the manifest of a model that was built for another machine or in another way, or None."""
     try:
         manifest = read_segment_manifest(folder)
     except EngineUnavailableError:
         return None
-    is_ours = manifest.family in BUILDERS and manifest.built_for
-    return manifest if is_ours and manifest.built_for != describe_machine(PACKAGES) else None
+    is_ours = manifest.family in BUILDERS and "build" in manifest.origin
+    is_current = manifest.built_for == describe_machine(PACKAGES) and manifest.origin.get("build") == BUILD
+    return manifest if is_ours and not is_current else None
 
 
 def _rebuild(manifest: SegmentManifest, folder: Path, say: Say) -> None:
@@ -48,12 +52,12 @@ def _rebuild(manifest: SegmentManifest, folder: Path, say: Say) -> None:
     # `origin` lists the files in the order that the family wants.
     files = [weights / name for name in manifest.origin if (weights / name).is_file()]
     if not files:
-        say(f"{manifest.name} was built for another machine, and its files are gone: add it again.")
+        say(f"{manifest.name} was built for another machine or version, and its files are gone: add it again.")
         return
     try:
         build_model(manifest.family, files, _parameters(manifest), _entry(manifest), folder)
     except ModelSetupError as error:
-        say(f"{manifest.name} was built for another machine, and cannot be built for this one: {error}")
+        say(f"{manifest.name} was built for another machine or version, and cannot be built again: {error}")
     else:
         say(f"{manifest.name} was built again for this machine.")
 
@@ -68,8 +72,8 @@ def _entry(manifest: SegmentManifest) -> ModelEntry:
         title=manifest.title,
         summary=manifest.summary,
         licence=manifest.licence,
-        version=manifest.version,
+        version=f"{BUILD}-{manifest.version.partition('-')[2]}",
         scores=manifest.scores,
         scores_from=manifest.scores_from,
-        origin=manifest.origin,
+        origin={**manifest.origin, "build": BUILD},
     )

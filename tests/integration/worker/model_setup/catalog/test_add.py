@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -114,6 +115,21 @@ def test_without_a_terminal_the_licence_must_be_accepted_on_the_command_line(run
     assert not folder.exists()
     free = write_table(f"{server.url}/good/{FILE}", must_accept=False)
     assert run(free, "add", "tiny").exit_code == 0
+
+
+@pytest.mark.parametrize(("answer", "exit_code"), [("n", 1), ("", 1), ("y", 0)])
+def test_at_a_terminal_the_licence_is_asked_for(server, folder, write_table, answer, exit_code):
+    table = write_table(f"{server.url}/good/{FILE}")
+    command = [sys.executable, "-m", "worker.model_setup.catalog", "--table", str(table), "add", "tiny"]
+    ours, theirs = os.openpty()
+    with subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        os.write(ours, f"{answer}\n".encode())
+        _, said = process.communicate(timeout=120)
+    os.close(ours)
+    os.close(theirs)
+    assert process.returncode == exit_code, said
+    assert "Do you accept it?" in said
+    assert (folder / "tiny").exists() == (exit_code == 0)
 
 
 def test_files_by_hand(run, folder, write_table, tmp_path, network):

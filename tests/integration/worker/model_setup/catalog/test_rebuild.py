@@ -11,6 +11,7 @@ import pytest
 from tests.fixtures.tiny_mdx import PARAMETERS
 from tests.integration.worker.model_setup.catalog.conftest import FILE
 from worker.engines.registry import engines_here
+from worker.model_setup.catalog import rebuild
 from worker.model_setup.catalog.model_folders import WEIGHTS
 from worker.model_setup.catalog.rebuild import rebuild_models
 
@@ -47,6 +48,16 @@ def test_it_is_built_again_as_it_was(folder: Path, name: str) -> None:
     assert (after.version, after.stems, after.licence) == (before.version, before.stems, before.licence)
     rebuild_models(folder, said.append)
     assert len(said) == 1
+
+
+def test_it_is_built_again_when_models_are_built_in_another_way(folder: Path, name: str, monkeypatch) -> None:
+    before = engines_here(model_folder=folder)[name].description
+    monkeypatch.setattr(rebuild, "BUILD", "2")
+    said: list[str] = []
+    rebuild_models(folder, said.append)
+    after = engines_here(model_folder=folder)[name].description
+    assert len(said) == 1
+    assert after.version == f"2{before.version.removeprefix('1')}"
 
 
 def test_without_its_files_it_is_left_alone(folder: Path, name: str) -> None:
