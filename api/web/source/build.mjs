@@ -10,6 +10,16 @@ import { build, context } from "esbuild";
 
 const verify = process.argv.includes("--verify");
 
+// Members of our own objects, whose long names the bundle does not need. No name here may be one of the browser's or of the
+// server's JSON.
+const OWN_MEMBERS = [
+  ..."addTrack analyser applyLoop earliestFrame fadeIn findFrame findPageBefore gainOf granule hearingMixture".split(" "),
+  ..."hearMixture indexFrames indexPagesFrom isMixturePlaying isSilenced isTransient keepPlaying knownNeighbours".split(" "),
+  ..."leadIn mixedGain mixtureFault newContext openMixture pageAfter pieceAt playPiece preSkip readItems".split(" "),
+  ..."readUntil retryAfterSeconds rewriteHeaders samplesOf scheduleSegments segmentsCovering segmentSamples".split(" "),
+  ..."stemsAddUp stemsForMixture strips totalFrames totalSamples unfinished waitUntil whileOpen zoomBy".split(" "),
+];
+
 const options = {
   entryPoints: [
     { in: "src/main.tsx", out: "page" },
@@ -18,6 +28,7 @@ const options = {
   outdir: "../static",
   bundle: true,
   minify: true,
+  mangleProps: new RegExp(`^(${OWN_MEMBERS.join("|")})$`),
   write: !verify,
   format: "esm",
   target: ["es2022"],

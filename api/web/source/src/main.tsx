@@ -13,3 +13,7 @@ void refreshBatches();
 server.addEventListener("back", () => void refreshBatches());
 void followLibrary(new AbortController().signal);
 render(<Page />, document.getElementById("page")!);
+
+// A relative link would lead elsewhere once the page's address changes.
+const icon = document.querySelector<HTMLLinkElement>("[rel=icon]")!;
+icon.href = new URL(icon.href).pathname;
