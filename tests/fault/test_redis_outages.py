@@ -48,12 +48,12 @@ def be_away(deployment: Deployment, mode: str) -> None:
 @pytest.mark.parametrize(
     ("phase", "mode"),
     [
-        (in_line, "refuse"),
+        pytest.param(in_line, "refuse", marks=pytest.mark.slow),
         (in_line, "killed"),
         (in_the_fetch, "refuse"),
         (in_the_separation, "swallow"),
         (in_the_separation, "killed"),
-        (in_the_upload, "refuse"),
+        pytest.param(in_the_upload, "refuse", marks=pytest.mark.slow),
         (before_the_commit, "killed"),
     ],
 )

@@ -115,9 +115,11 @@ KEEP_THEIR_RESULT = (in_the_separation, in_the_upload, before_the_commit)
 @pytest.mark.parametrize(
     ("phase", "mode"),
     [
-        *((before_the_fetch, mode) for mode in ("refuse", "swallow", "slow_down", "forbid")),
+        *((before_the_fetch, mode) for mode in ("refuse", "swallow")),
+        *(pytest.param(before_the_fetch, mode, marks=pytest.mark.slow) for mode in ("slow_down", "forbid")),
         (in_the_fetch, "refuse"),
-        *((in_the_separation, mode) for mode in ("refuse", "swallow", "slow_down", "forbid")),
+        *((in_the_separation, mode) for mode in ("refuse", "forbid")),
+        *(pytest.param(in_the_separation, mode, marks=pytest.mark.slow) for mode in ("swallow", "slow_down")),
         (in_the_upload, "refuse"),
         (before_the_commit, "slow_down"),
     ],

@@ -24,7 +24,7 @@ def read_checkpoint(path: Path) -> dict[str, FloatArray]:
     try:
         with zipfile.ZipFile(path) as archive:
             (name,) = [name for name in archive.namelist() if name.endswith("/data.pkl")]
-            weights = _Unpickler(io.BytesIO(archive.read(name))).load()
+            weights = _CheckpointUnpickler(io.BytesIO(archive.read(name))).load()
     except (
         OSError,
         ValueError,
@@ -40,7 +40,7 @@ def read_checkpoint(path: Path) -> dict[str, FloatArray]:
     return weights
 
 
-class _Unpickler(pickle.Unpickler):
+class _CheckpointUnpickler(pickle.Unpickler):
     """Unpickles dictionaries, strings, numbers and float32 arrays only."""
 
     def find_class(self, module: str, name: str) -> Any:

@@ -32,7 +32,7 @@ OnBytes = Callable[[int], None]
 """Called with how many bytes of the file there are."""
 
 
-class DownloadError(ModelSetupError):
+class ModelDownloadError(ModelSetupError):
     """An address does not give the file. The message is a clause that says why."""
 
 
@@ -47,7 +47,7 @@ def download(
 ) -> bool:
     """Bring the part file to `size_bytes`, and return whether it was continued rather than begun.
 
-    Raises DownloadError; what has arrived then remains in the part file. Raises OSError if it cannot be written.
+    Raises ModelDownloadError; what has arrived then remains in the part file. Raises OSError if it cannot be written.
     """
     have = part.stat().st_size if part.exists() else 0
     if have > size_bytes:
@@ -69,31 +69,34 @@ def download(
             if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
                 part.unlink(missing_ok=True)
         if 300 <= error.code < 400:
-            raise DownloadError("it redirects in a circle, too often, or out of the web") from error
-        raise DownloadError(f"it answers {error.code} {error.reason}") from error
+            raise ModelDownloadError("it redirects in a circle, too often, or out of the web") from error
+        raise ModelDownloadError(f"it answers {error.code} {error.reason}") from error
     except urllib.error.URLError as error:
-        raise DownloadError(
+        raise ModelDownloadError(
             f"it cannot be reached: {getattr(error.reason, 'strerror', None) or error.reason}"
         ) from error
     except TimeoutError as error:
-        raise DownloadError(f"it sent nothing for {silence_seconds:g} s") from error
+        raise ModelDownloadError(f"it sent nothing for {silence_seconds:g} s") from error
     except (http.client.HTTPException, ConnectionError, ssl.SSLError) as error:
-        raise DownloadError("the connection broke") from error
+        raise ModelDownloadError("the connection broke") from error
     return start > 0
 
 
 def _start_of(response: http.client.HTTPResponse, have: int, size_bytes: int) -> int:
-    """Return at which byte of the file the answer begins. Raises DownloadError if it is not a file of this size."""
+    """Return at which byte of the file the answer begins.
+
+    Raises ModelDownloadError if it is not a file of this size.
+    """
     start = 0
     if response.status == http.client.PARTIAL_CONTENT:
         if not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-            raise DownloadError("it sent another range than was asked for")
+            raise ModelDownloadError("it sent another range than was asked for")
         start = have
     if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise DownloadError("it sent the file in another encoding than was asked for")
+        raise ModelDownloadError("it sent the file in another encoding than was asked for")
     length = response.headers.get("Content-Length")
     if length is not None and (not length.isdecimal() or start + int(length) != size_bytes):
-        raise DownloadError(f"what it has is not {size_bytes:,} bytes long")
+        raise ModelDownloadError(f"what it has is not {size_bytes:,} bytes long")
     return start
 
 
@@ -104,22 +107,22 @@ def _copy(
     on_bytes: OnBytes,
     slowest_seconds: float,
 ) -> None:
-    """Write an answer from the first of two sizes on until the file has the second. Raises DownloadError."""
+    """Write an answer from the first of two sizes on until the file has the second. Raises ModelDownloadError."""
     start, size_bytes = sizes
     have, counted, since = start, start, time.monotonic()
     while block := response.read1(BLOCK_BYTES):
         if have + len(block) > size_bytes:
             file.truncate(0)
-            raise DownloadError(f"it sent more than {size_bytes:,} bytes")
+            raise ModelDownloadError(f"it sent more than {size_bytes:,} bytes")
         file.write(block)
         have += len(block)
         on_bytes(have)
         if (elapsed := time.monotonic() - since) > slowest_seconds:
             if have - counted < SLOWEST_BYTES:
-                raise DownloadError(f"it is too slow: {(have - counted) / elapsed / 1000:.1f} kB/s")
+                raise ModelDownloadError(f"it is too slow: {(have - counted) / elapsed / 1000:.1f} kB/s")
             counted, since = have, time.monotonic()
     if have < size_bytes:
-        raise DownloadError(f"the connection ended after {have:,} of {size_bytes:,} bytes")
+        raise ModelDownloadError(f"the connection ended after {have:,} of {size_bytes:,} bytes")
 
 
 class _SafeRedirects(urllib.request.HTTPRedirectHandler):
@@ -133,7 +136,7 @@ class _SafeRedirects(urllib.request.HTTPRedirectHandler):
     ) -> urllib.request.Request | None:
         target = urljoin(req.full_url, newurl)
         if urlsplit(req.full_url).scheme == "https" and urlsplit(target).scheme != "https":
-            raise DownloadError("it redirects to an address without TLS")
+            raise ModelDownloadError("it redirects to an address without TLS")
         _allowed(target)
         request = super().redirect_request(req, fp, code, msg, cast(Any, headers), target)
         if request is not None and req.has_header("Range"):
@@ -146,7 +149,7 @@ def _opener() -> urllib.request.OpenerDirector:
 
 
 def _allowed(address: str) -> str:
-    """Return an address if it is one of the web. Raises DownloadError."""
+    """Return an address if it is one of the web. Raises ModelDownloadError."""
     if urlsplit(address).scheme not in {"https", "http"}:
-        raise DownloadError("it is no address of the web")
+        raise ModelDownloadError("it is no address of the web")
     return address

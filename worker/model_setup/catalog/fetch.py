@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from worker.model_setup.catalog.digests import Checked, WrongDigestError, check_digest
-from worker.model_setup.catalog.download import DownloadError, download
+from worker.model_setup.catalog.download import ModelDownloadError, download
 from worker.model_setup.catalog.known_models import Edition, KnownModel, PublishedFile
 from worker.model_setup.errors import ModelSetupError
 
@@ -48,7 +48,7 @@ def fetch_model(model: KnownModel, folder: Path, on_progress: OnProgress, say: S
         _demand_room(edition.size_bytes, folder)
         try:
             found = [_fetch_file(file, folder, on_progress, say) for file in edition.files]
-        except DownloadError as error:
+        except ModelDownloadError as error:
             failures.append(str(error))
         else:
             return Fetched(tuple(checked for checked, _ in found), tuple(address for _, address in found))
@@ -57,7 +57,7 @@ def fetch_model(model: KnownModel, folder: Path, on_progress: OnProgress, say: S
 
 
 def _fetch_file(file: PublishedFile, folder: Path, on_progress: OnProgress, say: Say) -> tuple[Checked, str]:
-    """Return a downloaded file and its address. Raises DownloadError if no address gives the published file."""
+    """Return a downloaded file and its address. Raises ModelDownloadError if no address gives the published file."""
     part = folder / file.name
     reasons = []
     for address in file.addresses:
@@ -73,7 +73,7 @@ def _fetch_file(file: PublishedFile, folder: Path, on_progress: OnProgress, say:
                 reason = "what it sent is not the published file"
                 if was_continued:
                     continue  # The first bytes may have come from elsewhere.
-            except DownloadError as error:
+            except ModelDownloadError as error:
                 reason = str(error)
             except OSError as error:
                 _discard_if_full(part, error)
@@ -81,7 +81,7 @@ def _fetch_file(file: PublishedFile, folder: Path, on_progress: OnProgress, say:
             break
         say(f"{host}: {reason}.")
         reasons.append(f"{host}: {reason}")
-    raise DownloadError(f"no address gives {file.name} ({', '.join(reasons)})")
+    raise ModelDownloadError(f"no address gives {file.name} ({', '.join(reasons)})")
 
 
 def take_files(model: KnownModel, paths: Sequence[Path], folder: Path) -> Fetched:

@@ -59,7 +59,7 @@ def read_pickle(content: bytes) -> Package:
     """Return the network that a pickle describes. Raises CheckpointError for any other content."""
     try:
         _check_instructions(content)
-        package = _Unpickler(io.BytesIO(content)).load()
+        package = _TorchUnpickler(io.BytesIO(content)).load()
     except CheckpointError:
         raise
     except (pickle.UnpicklingError, ValueError, TypeError, LookupError, AttributeError, EOFError, MemoryError) as error:
@@ -84,7 +84,7 @@ def _check_instructions(content: bytes) -> None:
             raise CheckpointError("Its pickle asks for more memory than it needs.")
 
 
-class _Unpickler(pickle.Unpickler):
+class _TorchUnpickler(pickle.Unpickler):
     """Unpickles dictionaries, lists, tuples, strings, numbers, fractions and descriptions of tensors."""
 
     def find_class(self, module: str, name: str) -> Any:

@@ -11,8 +11,8 @@ from shared.queue.engine_catalog import _check_stems
 FOUR: dict[str, Any] = {"stems": ["drums", "bass", "other", "vocals"], "derived_stems": ["accompaniment"]}
 
 
-@pytest.mark.parametrize("stems", [None, ("vocals",), ("vocals", "accompaniment"), ("accompaniment",)])
-def test_a_job_may_ask_for_an_engine_s_stems_and_those_derived_from_them(stems: tuple[str, ...] | None) -> None:
+@pytest.mark.parametrize("stems", [(), ("vocals",), ("vocals", "accompaniment"), ("accompaniment",)])
+def test_a_job_may_ask_for_an_engine_s_stems_and_those_derived_from_them(stems: tuple[str, ...]) -> None:
     assert _check_stems(FOUR, stems) == []
 
 

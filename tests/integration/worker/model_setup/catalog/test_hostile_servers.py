@@ -45,7 +45,7 @@ def test_no_address_answers(add, folder):
 @pytest.mark.parametrize(("manner", "words"), [("slow", "too slow"), ("silent", "sent nothing for")])
 def test_a_slow_server(server, tmp_path, network, manner, words):
     part = tmp_path / "part"
-    with pytest.raises(download.DownloadError, match=words):
+    with pytest.raises(download.ModelDownloadError, match=words):
         download.download(
             f"{server.url}/{manner}/{FILE}",
             part,
