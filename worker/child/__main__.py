@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from shared.errors import OutOfMemoryError, ScratchFullError, SeparationFailedError, StemqueueError
-from worker.engines.errors import EngineError
+from worker.engines.errors import EngineError, EngineUnavailableError
 from worker.run_messages import Work, overall_progress
 from worker.run_support.process_memory import give_memory_back, use_one_heap
 from worker.run_support.workspace import is_disk_full
@@ -79,6 +79,9 @@ def _run_work(  # noqa: PLR0911 - one return for each kind of error
 
     try:
         return {"event": "done", "outcome": run(work, report_progress, report_probed=report_probed).to_json()}
+    except EngineUnavailableError as error:
+        # Another worker may have the model, or this one soon: models are added and built again while workers run.
+        return _error(error.code, error.message, retryable=True)
     except EngineError as error:
         return _error(error.code, error.message, retryable=False)
     except StemqueueError as error:

@@ -6,6 +6,7 @@ and the environment of a child.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -50,14 +51,11 @@ def describe_engines(settings: Settings) -> list[dict[str, Any]]:
 
 def models_state(model_folder: Path) -> State:
     """Return what changes when a model is added, built again or removed."""
-    # A folder may disappear between two looks.
     found = set()
-    try:
+    with contextlib.suppress(OSError):
         for folder in model_folder.iterdir():
-            manifest = folder / "manifest.json"
-            if manifest.is_file():
-                status = manifest.stat()
+            # A folder may be unreadable, or disappear between two looks.
+            with contextlib.suppress(OSError):
+                status = (folder / "manifest.json").stat()
                 found.add((folder.name, status.st_ino, status.st_mtime_ns))
-    except OSError:
-        return frozenset()
     return frozenset(found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class EngineError(Exception):
-    """The engine cannot do what was asked, and a retry will not help.
+    """The engine cannot do what was asked. A retry helps only if the engine was unavailable.
 
     Parameters
     ----------

@@ -71,13 +71,16 @@ def _networks(model_folder: Path | None) -> Iterator[RegisteredEngine]:
     if model_folder is None or not model_folder.is_dir():
         return
     for folder in sorted(model_folder.iterdir()):
-        if (folder / MANIFEST_NAME).exists():
-            try:
-                family = _family_of(folder)
-                description = family.describe(folder)
-            except EngineUnavailableError as error:
-                sys.stderr.write(f"{folder.name} is left out: {error.message}\n")
+        try:
+            if not (folder / MANIFEST_NAME).exists():
                 continue
+            family = _family_of(folder)
+            description = family.describe(folder)
+        except EngineUnavailableError as error:
+            sys.stderr.write(f"{folder.name} is left out: {error.message}\n")
+        except Exception as error:  # noqa: BLE001 - one bad folder must not take the other engines down
+            sys.stderr.write(f"{folder.name} is left out: {type(error).__name__}: {error}\n")
+        else:
             yield RegisteredEngine(description, partial(family.create, model_folder=folder))
 
 

@@ -31,6 +31,9 @@ from worker.run_messages import STAGE_SHARES, Limits, Outcome, ProducedFile, Wor
 MEASURED_THREADS = 2
 """With how many threads the speed of engines is measured at set-up."""
 
+SPEED_MARGIN = 2.0
+"""How many times faster than measured at set-up an engine may turn out to be."""
+
 LISTEN_SECONDS = 0.1
 """How long a run waits for an event of its child before it checks the time, the memory and the claim again."""
 
@@ -45,7 +48,6 @@ FETCHED, SEPARATED = 0.03, 0.95
 def course_of(stage_seconds: Mapping[str, float], busy_seconds: float, spent_seconds: float) -> Course:
     """Return the progress and the share of `spent_seconds` at the end of each stage of a run.
 
-    `real_time_factor` is how many seconds of audio its engine separates in one with `MEASURED_THREADS` threads.
     `busy_seconds` is how long the run held a child; time outside of the stages counts as before the first.
     """
     course, before = list[tuple[float, float]](), busy_seconds - sum(stage_seconds.get(s, 0.0) for s in STAGE_SHARES)
@@ -211,10 +213,11 @@ class Attempt:
         elif event["event"] == "probed":
             source = event["source"]
             self.heartbeat.report("decode", FETCHED, source)
-            seconds = source.get("walked_seconds") or source.get("declared_seconds") or self._settings.max_audio_seconds
-            seconds = min(seconds, self._settings.max_audio_seconds)
+            known = source.get("walked_seconds") or source.get("declared_seconds")
+            seconds = min(known or self._settings.max_audio_seconds, self._settings.max_audio_seconds)
             self._deadline += self._settings.job_seconds_per_audio_second * seconds
-            self._refuse_if_too_slow(seconds)
+            if known:
+                self._refuse_if_too_slow(seconds)
         elif event["event"] == "error":
             raise AttemptFailedError(event["code"], event["message"], retryable=event["retryable"])
         elif event["event"] == "done":
@@ -225,10 +228,13 @@ class Attempt:
         """Raise SeparationTimeoutError at once if the engine cannot separate this much audio within the time limit."""
         if not self._real_time_factor:
             return
-        asked = self.claim.job.request.excerpt_duration_seconds
-        # At best all threads share the work evenly: what is refused could not have been done in time.
-        speed = self._real_time_factor * threads_per_job(self._settings) / MEASURED_THREADS
-        needed = (seconds if asked is None else min(asked, seconds)) / speed
+        request = self.claim.job.request
+        audio_seconds = max(0.0, seconds - (request.excerpt_start_seconds or 0.0))
+        if request.excerpt_duration_seconds is not None:
+            audio_seconds = min(audio_seconds, request.excerpt_duration_seconds)
+        # At best all threads share the work evenly, and the speed may have been measured on a busy machine.
+        speed = self._real_time_factor * SPEED_MARGIN * threads_per_job(self._settings) / MEASURED_THREADS
+        needed = audio_seconds / speed
         limit = self._settings.job_seconds_base + self._settings.job_seconds_per_audio_second * seconds
         if needed > limit:
             raise SeparationTimeoutError(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from worker.engines.errors import EngineUnavailableError
 from worker.engines.htdemucs.spectrum import CHANNELS, SegmentSpectrum
 from worker.engines.interface import FloatArray, Progress
 from worker.engines.segments.onnx_graph import OnnxGraph
@@ -22,8 +23,7 @@ TINY_DEVIATION = 1e-5
 class HTDemucsNetwork:
     """The networks of a model: one for all stems, or one for each stem.
 
-    Several networks are loaded one after another for each segment, so that memory holds only one. That takes a
-    twentieth of the time.
+    Several networks are loaded one after another for each segment, so that memory holds only one.
 
     Parameters
     ----------
@@ -37,6 +37,7 @@ class HTDemucsNetwork:
 
     def __init__(self, paths: Sequence[Path], segment_samples: int, threads: int) -> None:
         self._paths = paths
+        self._versions = [_version_of(path) for path in paths]
         self._threads = threads
         self._spectrum = SegmentSpectrum(segment_samples)
         self._only_graph = OnnxGraph(paths[0], threads) if len(paths) == 1 else None
@@ -46,12 +47,12 @@ class HTDemucsNetwork:
         waveform, waveform_scale, waveform_shift = _normalised(y.T)
         spectrum, spectrum_scale, spectrum_shift = _normalised(self._spectrum.analyse(y))
         parts = []
-        for number, path in enumerate(self._paths):
+        for number in range(len(self._paths)):
 
             def tell(fraction: float, done: int = number) -> None:
                 progress((done + fraction) / len(self._paths))
 
-            graph = self._only_graph or OnnxGraph(path, self._threads)
+            graph = self._only_graph or self._load(number)
             spectra, waveforms = graph.run({"spectrum": spectrum, "waveform": waveform}, tell)
             stems = self._spectrum.synthesise(spectra, spectrum_scale, spectrum_shift)
             del graph, spectra
@@ -60,6 +61,22 @@ class HTDemucsNetwork:
             stems += waveforms.T.reshape(-1, CHANNELS, stems.shape[2])
             parts.append(stems)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _load(self, number: int) -> OnnxGraph:
+        """Load a graph again. Raises EngineUnavailableError if it is no longer the one that the song began with."""
+        path = self._paths[number]
+        if _version_of(path) != self._versions[number]:
+            raise EngineUnavailableError("The model was changed or removed while this song was being separated.")
+        return OnnxGraph(path, self._threads)
+
+
+def _version_of(path: Path) -> tuple[int, int] | None:
+    """Return what identifies the file behind a path; None if there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
 
 
 def _normalised(values: FloatArray) -> tuple[FloatArray, float, float]:

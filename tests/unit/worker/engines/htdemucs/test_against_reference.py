@@ -17,6 +17,7 @@ from tests.fixtures import tiny_htdemucs as tiny
 from worker.engines import htdemucs
 from worker.engines.errors import EngineUnavailableError
 from worker.engines.htdemucs.family import FAMILY
+from worker.engines.htdemucs.network import HTDemucsNetwork
 from worker.engines.interface import FloatArray
 from worker.engines.segments.manifest import read_segment_manifest
 from worker.model_setup.htdemucs import build_htdemucs
@@ -105,6 +106,21 @@ def test_a_bag_has_a_network_for_each_stem(models: Mapping[str, Path], tmp_path:
     stems, alone = separated(folder, y), separated(models["four"], y)
     assert relative_error(stems[2], alone[2]) < 1e-5  # bass, from the file with seed 0
     assert all(relative_error(stems[number], alone[number]) > 0.1 for number in (0, 1, 3))
+
+
+def test_a_model_that_changes_within_a_song_is_not_mixed_with_the_one_before(tmp_path: Path) -> None:
+    """The networks of a bag are loaded again for each segment."""
+    paths = [tmp_path / "drums.onnx", tmp_path / "vocals.onnx"]
+    for path in paths:
+        path.touch()
+    network = HTDemucsNetwork(paths, segment_samples(tiny.FOUR), threads=1)
+    paths[0].with_suffix(".new").touch()
+    paths[0].with_suffix(".new").rename(paths[0])
+    with pytest.raises(EngineUnavailableError, match="changed or removed"):
+        network.separate_segment(np.ones((2, segment_samples(tiny.FOUR)), np.float32), lambda _: None)
+    paths[0].unlink()
+    with pytest.raises(EngineUnavailableError, match="changed or removed"):
+        network.separate_segment(np.ones((2, segment_samples(tiny.FOUR)), np.float32), lambda _: None)
 
 
 def test_threads_and_excerpts_do_not_change_a_bit(models: Mapping[str, Path]) -> None:
