@@ -186,7 +186,7 @@ def _make_notes(findings: RunFindings) -> list[str]:
 def _notes_on_source(findings: RunFindings) -> Iterator[str]:
     probe, audio = findings.probe, findings.track.audio
     yield from _notes_on_length(findings)
-    yield from _notes_on_timeline(audio)
+    yield from _notes_on_timeline(findings.track)
     if audio.lost_packets:
         yield f"{audio.lost_packets} damaged packets could not be decoded."
     if audio.broke_off and not _is_complete(findings):
@@ -225,19 +225,27 @@ def _walk_agrees(findings: RunFindings) -> bool:
     return end is not None and end - SHORT_SECONDS < findings.track.audio.duration_seconds + findings.probe.late_seconds
 
 
-def _notes_on_timeline(audio: DecodedAudio) -> Iterator[str]:
-    if audio.timeline is None:
+def _notes_on_timeline(track: Track) -> Iterator[str]:
+    """Tell of the silence that is in the stems. More of the song than the track may have been decoded."""
+    audio, timeline = track.audio, track.audio.timeline
+    if timeline is None:
         return
-    rate, late = audio.sample_rate_hz, audio.timeline.late_samples
-    if late:
-        yield f"The audio begins {late / rate:.2f} s after the file does; the stems begin with that much silence."
-    gaps = [gap for gap in audio.timeline.gaps if gap.after_samples]
+    rate, late = audio.sample_rate_hz, min(timeline.late_samples, track.stop) - track.start
+    if late > 0:
+        yield f"The audio begins {timeline.late_samples / rate:.2f} s after the file does; " + (
+            f"the stems begin with {late / rate:.2f} s of silence."
+            if track.start
+            else "the stems begin with that much silence."
+        )
+    starts = {timeline.position(gap): gap.n_samples for gap in timeline.gaps if gap.after_samples}
+    gaps = {start: n for start, n in starts.items() if start < track.stop and start + n > track.start}
     if gaps:
-        seconds, first = sum(gap.n_samples for gap in gaps) / rate, audio.timeline.position(gaps[0]) / rate
+        seconds = sum(min(start + n, track.stop) - max(start, track.start) for start, n in gaps.items()) / rate
+        first = (audio.first_sample + min(gaps)) / rate
         many = "The recording has a gap" if len(gaps) == 1 else f"The recording has {len(gaps)} gaps, the first"
         yield (f"{many} at {first:.2f} s; {seconds:.2f} s of silence in all keep the stems in step with the source.")
-    if audio.timeline.left_out:
-        seconds = sum(gap.n_samples for gap in audio.timeline.left_out) / rate
+    if timeline.left_out:
+        seconds = sum(gap.n_samples for gap in timeline.left_out) / rate
         yield f"The file's timestamps claim pauses of {seconds:,.0f} s in all; these were left out."
 
 
