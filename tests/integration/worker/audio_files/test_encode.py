@@ -198,7 +198,10 @@ LAYOUTS = {
 ODD_LAYOUTS = (0x1F, 0x7F, 0x105, 0x60D, 0x630, 0x2D033, 0x503F)
 
 # The name of a loudspeaker by its bit, and the one that may stand for it in formats without loudspeakers at the sides.
-SPEAKERS = tuple("FL FR FC LFE BL BR FLC FRC BC SL SR TC TFL TFC TFR TBL TBC TBR".split())
+SPEAKERS = (
+    *("FL", "FR", "FC", "LFE", "BL", "BR", "FLC", "FRC", "BC", "SL", "SR"),
+    *("TC", "TFL", "TFC", "TFR", "TBL", "TBC", "TBR"),
+)
 
 
 def tone_hz(bit: int) -> int:

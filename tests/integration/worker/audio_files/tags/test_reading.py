@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from mutagen import id3
 from mutagen.apev2 import APEv2
-from mutagen.asf import ASF, ASFBoolAttribute
+from mutagen.asf import ASF
 from mutagen.flac import FLAC, Picture
 from mutagen.mp3 import MP3
 from mutagen.mp4 import MP4
@@ -288,7 +288,7 @@ def test_tags_at_the_end_of_an_mp3_are_read_although_it_begins_with_an_id3v2_tha
 def test_an_asf_without_compilation_does_not_become_one(tmp_path: Path, workspace: Workspace) -> None:
     path = plain(tmp_path, "song.wma")
     file = ASF(path)
-    file["WM/IsCompilation"], file["Title"] = [ASFBoolAttribute(False)], ["Song"]
+    file["WM/IsCompilation"], file["Title"] = False, "Song"
     file.save()
     tags = read(path, workspace)
     assert tags.fields["compilation"] == ("0",)
