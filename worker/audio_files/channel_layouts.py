@@ -5,6 +5,7 @@ A layout is the channel mask of WAV: one bit for each loudspeaker. The channels 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -48,6 +49,12 @@ FORMAT_LAYOUTS: Mapping[str, frozenset[int]] = {
 }
 """The layouts that a format can hold; a format that is not named holds any."""
 
+
+FFMPEG_NAMES = (
+    *("FL", "FR", "FC", "LFE", "BL", "BR", "FLC", "FRC", "BC", "SL", "SR"),
+    *("TC", "TFL", "TFC", "TFR", "TBL", "TBC", "TBR"),
+)
+"""ffmpeg's names of the loudspeakers, by their bits."""
 
 HALF = 0.5**0.5
 """The gain of half the power."""
@@ -108,6 +115,19 @@ def source_layout(channel_mask: int, channels: int) -> int:
     if channels > 2 and channel_mask.bit_count() == channels:
         return channel_mask
     return USUAL_LAYOUTS[channels]
+
+
+def mask_of_custom_order(name: str | None) -> int | None:
+    """Return the layout whose loudspeakers ffmpeg names in another order than that of the bits; None for others.
+
+    In films it is often `6 channels (FL+FR+FC+BL+BR+LFE)`. WAV cannot say so, and ffmpeg then writes no mask at all.
+    """
+    listed = re.fullmatch(r"\d+ channels \(([A-Z0-9+]+)\)", name or "")
+    speakers = listed[1].split("+") if listed else []
+    if not speakers or len(set(speakers)) < len(speakers) or not set(speakers) <= set(FFMPEG_NAMES):
+        return None
+    bits = [1 << FFMPEG_NAMES.index(speaker) for speaker in speakers]
+    return None if bits == sorted(bits) else sum(bits)
 
 
 def change_layout(format_name: str, layout: int) -> LayoutChange:
