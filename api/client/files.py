@@ -15,6 +15,7 @@ import httpx2
 
 from api.client.errors import DownloadError
 from api.client.models import OutputFile
+from shared.audio_names import without_audio_extension
 
 OnBytes = Callable[[int, int], None]
 """Called with the bytes transferred so far and the total."""
@@ -116,7 +117,9 @@ def _remove_empty(folders: Iterable[Path]) -> None:
 
 def free_folder(parent: Path, song: Path) -> Path:
     """Return a folder named after a song that has no files yet: with a number if there is one of another song."""
-    name = song.stem if song.stem.strip(".") else "song"
+    name = without_audio_extension(song.name)
+    if not name.strip("."):
+        name = "song"
     folder, number = parent / name, 1
     while folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         number += 1

@@ -11,10 +11,14 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 
+import structlog
+
 from shared.errors import StemqueueError, StorageUnavailableError, StoreUnavailableError
 from shared.jobs.store import JobStore
 from shared.queue.worker_registry import WorkerRegistry
 from shared.storage.object_storage import ObjectStorage
+
+log = structlog.get_logger(__name__)
 
 CHECK_SECONDS = 1.5
 """The deadline of all checks together; the response is promised within 2 s."""
@@ -97,6 +101,10 @@ class StorageCheck:
             self._storage.try_out()
         except StorageUnavailableError as error:
             return error.message
+        except Exception:
+            # An error that nobody expected must not stay for ever as the result of this trial.
+            log.exception("the trial of the storage failed")
+            return "The trial of the storage failed unexpectedly; the API's log has the error."
         return None
 
 

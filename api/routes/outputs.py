@@ -24,6 +24,7 @@ from api.routes.jobs import retry_after_seconds
 from api.routes.ownership import find_job
 from api.routes.zip_archive import Entry, archive_bytes, zip_chunks
 from api.services import services
+from shared.audio_names import without_audio_extension
 from shared.jobs.model import TERMINAL, Job, Output
 
 blueprint = Blueprint("outputs", __name__, url_prefix="/v1/jobs/<job_id>")
@@ -205,8 +206,7 @@ def _download_name(job: Job, output: Output) -> str:
 
 
 def _song(job: Job) -> str:
-    filename = job.request.source.filename
-    return filename.rpartition(".")[0] or filename
+    return without_audio_extension(job.request.source.filename)
 
 
 def _filename_parameter(filename: str) -> str:

@@ -9,12 +9,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import PurePosixPath
 from typing import Any
 
 from pydantic import Field
 
-from shared.audio_names import left_out_because
+from shared.audio_names import left_out_because, without_audio_extension
 from shared.batches.left_out import LeftOutObjects
 from shared.batches.manifest_format import ManifestLine
 from shared.batches.model import BatchRequest, Manifest
@@ -61,7 +60,7 @@ class ItemParser:
                 raise FieldsInvalidError([{"field": "", "message": line.error or ""}])
             wish = validate(ItemWish, with_defaults(self._batch.defaults, line.values))
             source = self._source(wish.source, uploads)
-            named = wish.track or PurePosixPath(source["filename"]).stem
+            named = wish.track or without_audio_extension(source["filename"])
             return StoredItem(number, line.number, named, source=source, request=self._request(wish))
         except TransientError:
             raise

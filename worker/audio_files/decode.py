@@ -24,6 +24,7 @@ from shared.errors import (
     SeparationFailedError,
 )
 from worker.audio_files import ffmpeg
+from worker.audio_files.channel_layouts import mask_of_custom_order
 from worker.audio_files.decoded_audio import DecodedAudio, read_wav_header, repair_samples
 from worker.audio_files.probe import MAX_CHANNELS, MAX_SAMPLE_RATE_HZ, Probe, check_shape
 from worker.audio_files.timeline import FRAME_TIME_FORMAT, MIN_STEP_SECONDS, first_frame_time, read_timeline
@@ -256,6 +257,8 @@ class _DecoderRun:
         filters = []
         if len(indexes) > 1:
             filters.append("join=inputs=2:channel_layout=stereo:map=0.0-FL|1.0-FR")
+        if mask := mask_of_custom_order(found.channel_layout):
+            filters.append(f"aformat=channel_layouts={mask:#x}")
         if found.decoded_rate_hz and found.decoded_rate_hz != found.sample_rate_hz:
             filters.append(f"aresample={found.decoded_rate_hz}")
         if trim:

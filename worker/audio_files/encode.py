@@ -265,8 +265,9 @@ def _vorbis_quality(bitrate_kbps: int) -> float:
 def _fold_options(layout: LayoutChange) -> tuple[str, ...]:
     """Return the options that mix channels into others where the target has fewer of them.
 
-    The mixture is made quieter by as much as it could exceed full scale if all channels were loud at once.
+    ffmpeg's own matrix refuses layouts that are not symmetric, and leaves some loudspeakers out.
     """
     if not layout.is_folded:
         return ()
-    return ("-af", f"aresample=ochl={layout.target:#x}:rematrix_maxval=1")
+    rows = ("+".join(f"{gain:.6f}*c{n}" for n, gain in enumerate(row) if gain) or "0*c0" for row in layout.gains())
+    return ("-af", "|".join([f"pan={layout.target:#x}", *(f"c{n}={row}" for n, row in enumerate(rows))]))

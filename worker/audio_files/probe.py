@@ -53,6 +53,9 @@ FRONT_COVER = "Cover (front)"
 # No packet of any codec holds more sound than this; a longer time between two packets is a pause.
 LONGEST_PACKET_SECONDS = 10.0
 
+# What ffmpeg writes for the time of a packet that has none (AV_NOPTS_VALUE).
+NO_TIME = -(1 << 63)
+
 # A walk that ends this much later than the header says has met a timestamp that is wrong.
 WALK_TOLERANCE_SECONDS = 60.0
 
@@ -283,8 +286,8 @@ class _Walker:
         """
         start = audio.start_seconds or 0.0
         lines = self._packet_lines("-copyts", "-map", "0:v:0", "-frames:v", "1")
-        first = re.search(rb"#tb 0: (\d+)/(\d+)\n(?:#.*\n)*0, *-?\d+, *(-?\d+),", b"".join(lines))
-        return start if first is None else min(start, int(first[3]) * int(first[1]) / int(first[2]))
+        first = first_packet_time(b"".join(lines))
+        return start if first is None else min(start, first)
 
     def sound_seconds(self, stream_index: int, *, enough: float) -> float:
         """Return how much sound the packets hold, without pauses between them. Stops counting above `enough`."""
@@ -348,6 +351,14 @@ class _Walker:
         with log_path.open("rb") as log:
             text = log.read(MAX_LOG_BYTES).decode("utf-8", "replace")
         return Walk(text, int(ends[-1]) / 1e6 if ends else None, finished)
+
+
+def first_packet_time(lines: bytes) -> float | None:
+    """Return the time in seconds of the first packet in ffmpeg's list of them (framecrc); None if it has none."""
+    first = re.search(rb"#tb 0: (\d+)/(\d+)\n(?:#.*\n)*0, *-?\d+, *(-?\d+),", lines)
+    if first is None or int(first[3]) == NO_TIME:
+        return None
+    return int(first[3]) * int(first[1]) / int(first[2])
 
 
 def _wait_for_walk(process: subprocess.Popen[bytes], log_path: Path) -> bool:

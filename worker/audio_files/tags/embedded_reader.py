@@ -20,7 +20,14 @@ from typing import Any, BinaryIO
 # The folder of the package `worker` goes last, after the standard library.
 sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))))  # noqa: PTH100, PTH120
 
-from worker.audio_files.tags.fields import FRONT_COVER, MAX_PICTURE_BYTES, MAX_PICTURES, decode_text, is_picture
+from worker.audio_files.tags.fields import (
+    FRONT_COVER,
+    MAX_PICTURE_BYTES,
+    MAX_PICTURES,
+    decode_text,
+    field_of,
+    is_picture,
+)
 
 Picture = tuple[int, bytes]
 
@@ -72,15 +79,13 @@ def _open(file: BinaryIO) -> tuple[Any, list[Picture]]:
     with contextlib.suppress(mutagen.MutagenError):
         opened = mutagen.File(file)
     tags = getattr(opened, "tags", None)
-    if tags is None:
-        # Such as an ID3v2 tag before a format that does not have them.
-        for kind in (id3.ID3, apev2.APEv2):
-            file.seek(0)
-            try:
-                tags = kind(file)
-                break
-            except mutagen.MutagenError:
-                continue
+    # Such as an ID3v2 tag before a format that does not have them, or APEv2 behind an MP3 whose ID3v2 says nothing.
+    for kind in (id3.ID3, apev2.APEv2):
+        if any(field_of(name) for name, _ in _texts(tags)):
+            break
+        file.seek(0)
+        with contextlib.suppress(mutagen.MutagenError):
+            tags = kind(file)
     return tags, [*_pictures(tags), *((p.type, p.data) for p in getattr(opened, "pictures", ()))]
 
 
@@ -101,20 +106,35 @@ def _texts(tags: Any) -> Iterator[tuple[str, str]]:
         else:
             label = ATOMS.get(name, name.removeprefix(FREEFORM))
             for value in [values] if isinstance(values, str) or not hasattr(values, "__iter__") else values:
-                yield label, decode_text(bytes(value)) if isinstance(value, bytes) else str(value)
+                yield label, _as_text(value)
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, bytes):
+        return decode_text(bytes(value))
+    # A BOOL of ASF; every other container writes 1 and 0.
+    plain = getattr(value, "value", value)
+    return str(int(plain)) if isinstance(plain, bool) else str(value)
 
 
 def _id3_texts(tags: Any) -> Iterator[tuple[str, str]]:
     for frame in tags.values():
-        name = frame.FrameID
-        if name == "UFID":
-            if frame.owner == MUSICBRAINZ_OWNER:
-                yield "musicbrainz_trackid", frame.data.decode("ascii", "ignore")
-        elif name in {"USLT", "TXXX"} or name.startswith("T"):
-            values = frame.genres if name == "TCON" else frame.text if name != "USLT" else [frame.text]
-            label = frame.desc if name == "TXXX" else name
-            for value in map(str, values):
-                yield label, _as_declared(value, is_latin_1=frame.encoding == 0)
+        # A frame that mutagen holds in another way must not cost the other frames.
+        with contextlib.suppress(AttributeError, TypeError, ValueError):
+            yield from list(_frame_texts(frame))
+
+
+def _frame_texts(frame: Any) -> Iterator[tuple[str, str]]:
+    name = frame.FrameID
+    if name == "UFID":
+        if frame.owner == MUSICBRAINZ_OWNER:
+            yield "musicbrainz_trackid", frame.data.decode("ascii", "ignore")
+    elif (name == "USLT" or name.startswith("T")) and hasattr(frame, "text"):
+        # TIPL and TMCL, the lists of people, have no text; none of the copied fields is theirs.
+        values = frame.genres if name == "TCON" else frame.text if name != "USLT" else [frame.text]
+        label = frame.desc if name == "TXXX" else name
+        for value in map(str, values):
+            yield label, _as_declared(value, is_latin_1=frame.encoding == 0)
 
 
 def _as_declared(value: str, *, is_latin_1: bool) -> str:

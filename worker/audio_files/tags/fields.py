@@ -45,6 +45,32 @@ FIELD_OF = {
     re.sub("[^a-z0-9]", "", name): canonical for canonical, others in FIELDS.items() for name in (canonical, *others)
 }
 
+CODE_PAGES: Mapping[int, str] = {
+    10000: "mac_roman",
+    10004: "mac_arabic",
+    10006: "mac_greek",
+    10007: "mac_cyrillic",
+    10010: "mac_romanian",
+    10029: "mac_latin2",
+    10079: "mac_iceland",
+    10081: "mac_turkish",
+    10082: "mac_croatian",
+    20127: "ascii",
+    20866: "koi8_r",
+    20932: "euc_jp",
+    20936: "gb2312",
+    21866: "koi8_u",
+    **{28590 + part: f"iso8859_{part}" for part in range(1, 17) if part != 12},
+    50220: "iso2022_jp",
+    51932: "euc_jp",
+    51936: "gb2312",
+    51949: "euc_kr",
+    52936: "hz",
+    54936: "gb18030",
+    65001: "utf-8",
+}
+"""The Windows code pages that are not `cp` and their number in Python. Source: Microsoft, Code Page Identifiers."""
+
 # Longer values make no sense, and lyrics have lines.
 MAX_VALUE_CHARACTERS = 500
 MAX_LYRICS_CHARACTERS = 20_000
@@ -154,7 +180,7 @@ def _windows_1252(raw: bytes) -> str:
 
 def code_page_name(number: int) -> str | None:
     """Return Python's name of a Windows code page; None if it is unknown."""
-    name = "utf-8" if number == 65001 else f"cp{number}"
+    name = CODE_PAGES.get(number, f"cp{number}")
     try:
         codecs.lookup(name)
     except LookupError:

@@ -7,6 +7,7 @@ in a process of its own: it knows several values of a field, kinds of pictures, 
 from __future__ import annotations
 
 import json
+import os
 import re
 import struct
 import subprocess
@@ -42,6 +43,8 @@ SCRIPT = Path(__file__).with_name("embedded_reader.py")
 SCRIPT_MEMORY_BYTES = 1 << 30
 SCRIPT_OUTPUT_BYTES = 160 << 20
 
+ID3V1_BYTES, APE_FOOTER_BYTES = 128, 32
+
 # Containers that mutagen does not know; ffmpeg takes their pictures out.
 FOR_FFMPEG_ONLY = ("matroska", "avi", "nut", "flv", "rm", "au", "caf", "w64", "mxf", "mpegts", "mpeg")
 
@@ -54,13 +57,25 @@ def read_tags(work: Work, found: Probe, workspace: Workspace) -> Tags | None:
         return None
     code_page = _declared_code_page(Path(work.input_path)) if found.container == "wav" else None
     fields = parse_ffmetadata(walked_tags_path(workspace).read_bytes(), code_page)
-    if not fields and not found.pictures and not found.opening.skip_bytes:
+    if not fields and not found.pictures and not found.opening.skip_bytes and not _ends_in_tag(Path(work.input_path)):
         return Tags({})
     if not found.container.startswith(FOR_FFMPEG_ONLY) and (embedded := _read_embedded(work, workspace)):
         return Tags(_merge(fields, embedded.fields), embedded.pictures, embedded.notes)
     if not found.pictures:
         return Tags(fields)
     return _with_picture(work, found, workspace, fields)
+
+
+def _ends_in_tag(path: Path) -> bool:
+    """Return whether the file ends in ID3v1 or APEv2. ffmpeg reads neither of an MP3 that also begins with ID3v2."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - ID3V1_BYTES))
+            end = file.read()
+    except OSError:
+        return False
+    # An APEv2 before an ID3v1 is found with it.
+    return end.startswith(b"TAG") or end[-APE_FOOTER_BYTES:].startswith(b"APETAGEX")
 
 
 def _merge(

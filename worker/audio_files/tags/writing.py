@@ -19,6 +19,7 @@ from mutagen.oggopus import OggOpus
 from mutagen.oggvorbis import OggVorbis
 from mutagen.wave import WAVE
 
+from shared.audio_names import without_audio_extension
 from shared.errors import ScratchFullError
 from worker.audio_files.tags.fields import CoverPicture, Tags, clean
 from worker.run_messages import Work
@@ -81,7 +82,9 @@ def write_tags(work: Work, tags: Tags | None, stems: Mapping[str, Path]) -> Sequ
     """Write the source's tags into the stems, with the stem's name in the title; return notes on what failed."""
     if tags is None:
         return ["The tags of the source could not be read."]
-    title = next(iter(tags.fields.get("title", ())), None) or clean(Path(work.source_filename).stem)
+    title = next(iter(tags.fields.get("title", ())), None) or clean(
+        without_audio_extension(Path(work.source_filename).name)
+    )
     notes = list(tags.notes)
     for name, path in stems.items():
         fields = {**tags.fields, "title": (f"{title} ({name})",)}
@@ -147,7 +150,7 @@ def _write_mp4(file: Any, tags: Tags) -> None:
         if field in MP4_ATOMS:
             file.tags[MP4_ATOMS[field]] = list(values)
         elif field == "compilation":
-            file.tags["cpil"] = values[0] not in {"0", ""}
+            file.tags["cpil"] = values[0].lower() not in {"0", "", "false", "no"}
         elif field == "bpm":
             if (bpm := _integer(values[0])) is not None:
                 file.tags["tmpo"] = [bpm]

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from api.client.catalog.tracks.items import CatalogItem, digest, sendable
+from shared.audio_names import without_audio_extension
 from shared.batches.manifest_fields import ITEM_FIELDS, LineError
 from shared.batches.manifest_format import ManifestLine
 
@@ -70,11 +71,13 @@ def _track(values: Mapping[str, Any], place: Mapping[str, Any]) -> str:
     if values.get("track") is not None:
         return sendable(_text("track", values["track"]))
     if "path" in place:
-        return sendable(place["path"].stem)
+        return sendable(without_audio_extension(place["path"].name))
     if "url" in place:
-        return sendable(name_of_url(place["url"]).rpartition(".")[0]) or "track"
+        return sendable(without_audio_extension(name_of_url(place["url"])))
     stored = place["source"].get("s3")
-    return sendable(PurePosixPath(stored["key"]).stem if stored else str(place["source"].get("upload_id", "track")))
+    if stored:
+        return sendable(without_audio_extension(PurePosixPath(stored["key"]).name))
+    return sendable(str(place["source"].get("upload_id", "track")))
 
 
 def _options(values: Mapping[str, Any]) -> dict[str, Any]:

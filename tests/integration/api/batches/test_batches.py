@@ -33,6 +33,13 @@ def test_a_list_of_tracks_is_done_and_told_in_its_order(catalog: Catalog) -> Non
     assert catalog.web.get(f"/v1/jobs/{told[1]['job_id']}").json["error"]["code"] == "audio_unreadable"
 
 
+def test_a_track_without_a_name_is_called_by_its_file_also_without_an_ending(catalog: Catalog) -> None:
+    names = ["Mr. Brightside", "...Baby One More Time", "b.flac"]
+    batch = catalog.submit(items=[{"source": catalog.put_song(f"songs/{name}")} for name in names])
+    catalog.feed()
+    assert [i["track"] for i in catalog.items(batch["id"])] == ["Mr. Brightside", "...Baby One More Time", "b"]
+
+
 def test_a_cancel_ends_all_that_has_not_ended(catalog: Catalog) -> None:
     source = catalog.put_song("songs/a.flac")
     batch = catalog.submit(items=[{"track": str(n), "source": source} for n in range(20)])

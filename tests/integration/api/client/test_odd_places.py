@@ -55,6 +55,8 @@ def test_another_song_of_the_same_name_does_not_overwrite_the_first(
         ("a.mp3", "a"),
         ("..mp3", "song"),
         ("...mp3", "song"),
+        ("Mr. Brightside", "Mr. Brightside"),
+        ("...Baby One More Time", "...Baby One More Time"),
         ("x" * 251 + ".mp3", "x" * 251),
         ("\N{DOG FACE}.mp3", "\N{DOG FACE}"),
     ],

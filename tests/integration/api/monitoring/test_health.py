@@ -138,6 +138,21 @@ def fails(check: StorageCheck) -> bool:
     return False
 
 
+def test_an_unexpected_error_in_a_trial_counts_as_long_as_any_other(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, storage = [1000.0], ObjectStorage(settings, prompt=True)
+    check = StorageCheck(storage, lambda: clock[0])
+    with monkeypatch.context() as broken:
+        # A stub, because no storage raises what nobody expects.
+        broken.setattr(storage, "try_out", lambda: {}["nothing"])
+        with pytest.raises(StorageUnavailableError, match="unexpectedly"):
+            check.check()
+        assert fails(check), "the fault stays until the next trial"
+    clock[0] += FAILED_TRIAL_SECONDS
+    wait_until(lambda: not fails(check), "the next trial to succeed")
+
+
 def test_the_storage_is_tried_out_once_a_minute_and_sooner_after_a_failure(settings: Settings) -> None:
     port, clock = find_free(), [1000.0]
     told = settings.model_copy(update={"s3_endpoint_url": f"http://127.0.0.1:{port}"})

@@ -25,6 +25,13 @@ def path(web: FlaskClient, stand_in: StandIn) -> str:
     return path
 
 
+def test_a_download_is_called_by_the_song_also_without_an_ending(web: FlaskClient, stand_in: StandIn) -> None:
+    path = submit(web, b"the\0mixture", "Mr. Brightside").headers["Location"]
+    stand_in.succeed(path.rsplit("/", 1)[1], STEM)
+    told = web.get(f"{path}/stems/vocals").headers["Content-Disposition"]
+    assert told == 'attachment; filename="Mr. Brightside - vocals.flac"'
+
+
 def test_each_output_is_sent_with_its_type_and_name(web: FlaskClient, path: str) -> None:
     stem = web.get(f"{path}/stems/vocals")
     assert (stem.status_code, stem.data, stem.mimetype) == (200, STEM, "audio/flac")

@@ -69,6 +69,26 @@ def test_rate_and_channels_stay_those_of_the_source(tmp_path: Path, sample_rate_
     np.testing.assert_array_equal(audio.read_samples(0, audio.n_samples), song)
 
 
+@pytest.mark.parametrize(
+    ("order", "mask", "places"),
+    [
+        ("FL+FR+FC+BL+BR+LFE", 0x3F, [0, 1, 2, 5, 3, 4]),
+        ("FC+FL+FR", 0x7, [1, 2, 0]),
+        ("FL+FR+LFE+FC", 0xF, [0, 1, 3, 2]),
+    ],
+)
+def test_channels_in_the_order_of_films_are_put_into_that_of_wav(
+    tmp_path: Path, order: str, mask: int, places: list[int]
+) -> None:
+    song = make_song(0.5, channels=len(places))
+    named = f"channelmap=map={'|'.join(map(str, range(len(places))))}:channel_layout={order}"
+    path = convert(write_wav(tmp_path / "in.wav", song), tmp_path / "film.mov", "-af", named, "-c:a", "pcm_f32le")
+    found, audio = take_in(path, tmp_path / "s")
+    assert found.channel_layout == f"{len(places)} channels ({order})"
+    assert audio.channel_mask == mask
+    np.testing.assert_array_equal(audio.read_samples(0, audio.n_samples), song[places])
+
+
 def test_the_name_of_a_file_does_not_matter(tmp_path: Path) -> None:
     path = convert(write_wav(tmp_path / "in.wav", make_song()), tmp_path / "song.flac")
     _, audio = take_in(path.rename(tmp_path / "song.txt"), tmp_path / "s")

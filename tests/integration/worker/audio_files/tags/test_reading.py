@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from mutagen import id3
 from mutagen.apev2 import APEv2
+from mutagen.asf import ASF
 from mutagen.flac import FLAC, Picture
 from mutagen.mp3 import MP3
 from mutagen.mp4 import MP4
@@ -158,6 +159,7 @@ def latin_1_id3v2(path: Path) -> None:
         ("song.wav", lambda p: riff_info(p, INAM="Déjà Vu \u2013 Köln".encode("cp1252")), "Déjà Vu \u2013 Köln"),
         ("song.wav", lambda p: riff_info(p, INAM="Кино".encode("cp1251"), code_page=1251), "Кино"),
         ("song.wav", lambda p: riff_info(p, INAM="宇多田".encode("cp932"), code_page=932), "宇多田"),
+        ("song.wav", lambda p: riff_info(p, INAM="Кино".encode("koi8-r"), code_page=20866), "Кино"),
         ("song.wav", lambda p: riff_info(p, INAM="Größe".encode()), "Größe"),
     ],
 )
@@ -252,6 +254,48 @@ def test_several_artists_are_read_from_apev2_and_mp4(tmp_path: Path, workspace: 
     file["\xa9ART"] = ["A", "B"]
     file.save()
     assert read(wavpack, workspace).fields["artist"] == read(m4a, workspace).fields["artist"] == ("A", "B")
+
+
+def test_a_list_of_people_does_not_cost_the_other_frames(tmp_path: Path, workspace: Workspace) -> None:
+    path = plain(tmp_path, "song.mp3")
+    add_id3_pictures(path, (3, FRONT))
+    file = MP3(path)
+    assert file.tags is not None
+    file.tags.add(id3.TPE1(encoding=3, text=["A", "B"]))
+    file.tags.add(id3.TIPL(encoding=3, people=[["producer", "P"]]))
+    file.tags.add(id3.TMCL(encoding=3, people=[["drums", "D"]]))
+    file.save()
+    tags = read(path, workspace)
+    assert tags.fields["artist"] == ("A", "B")
+    assert [picture.data for picture in tags.pictures] == [FRONT]
+
+
+@pytest.mark.parametrize("kinds", [("id3v1",), ("apev2",), ("apev2", "id3v1")])
+def test_tags_at_the_end_of_an_mp3_are_read_although_it_begins_with_an_id3v2_that_says_nothing(
+    tmp_path: Path, workspace: Workspace, kinds: tuple[str, ...]
+) -> None:
+    path = plain(tmp_path, "song.mp3", "-map_metadata", "-1")
+    assert path.read_bytes().startswith(b"ID3"), "ffmpeg names itself in TSSE"
+    if "apev2" in kinds:
+        ape = APEv2()
+        ape["Title"] = "Song"
+        ape.save(path)
+    if "id3v1" in kinds:
+        id3v1(path, title=b"Song")
+    assert read(path, workspace).fields["title"] == ("Song",)
+
+
+def test_an_asf_without_compilation_does_not_become_one(tmp_path: Path, workspace: Workspace) -> None:
+    path = plain(tmp_path, "song.wma")
+    file = ASF(path)
+    file["WM/IsCompilation"], file["Title"] = False, "Song"
+    file.save()
+    tags = read(path, workspace)
+    assert tags.fields["compilation"] == ("0",)
+    stem = plain(tmp_path, "stem.m4a")
+    for value in ("0", "False"):
+        assert write_tags(work_for(stem, "m4a"), Tags({"compilation": (value,)}), {"vocals": stem}) == []
+        assert MP4(stem)["cpil"] is False
 
 
 def test_a_tag_that_unpacks_to_gigabytes_does_no_harm(tmp_path: Path, workspace: Workspace) -> None:

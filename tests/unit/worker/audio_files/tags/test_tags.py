@@ -5,13 +5,17 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mutagen.wave import WAVE
 
 from shared.audio_formats import FORMATS
+from tests.fixtures.audio import make_song, write_wav
 from worker.audio_files.tags.fields import (
+    CODE_PAGES,
     FIELDS,
     MAX_LYRICS_CHARACTERS,
     MAX_VALUE_CHARACTERS,
     Tags,
+    code_page_name,
     collect,
     decode_text,
     field_of,
@@ -75,6 +79,10 @@ def test_tags_after_lyrics_are_read() -> None:
         ("Don\u2019t \u201cstop\u201d \u2013 €5".encode("cp1252"), None, "Don\u2019t \u201cstop\u201d \u2013 €5"),
         ("Кино".encode("cp1251"), "cp1251", "Кино"),
         ("宇多田ヒカル".encode("cp932"), "cp932", "宇多田ヒカル"),
+        ("Größe".encode("mac_roman"), code_page_name(10000), "Größe"),
+        ("Кино".encode("koi8_r"), code_page_name(20866), "Кино"),
+        ("Łódź".encode("iso8859_2"), code_page_name(28592), "Łódź"),
+        ("Größe".encode("iso8859_15"), code_page_name(28605), "Größe"),
         # Whatever is declared, text that is UTF-8 is UTF-8.
         ("Кино".encode(), "cp1251", "Кино"),
         # ID3v1 cuts after 30 bytes, also within a letter.
@@ -132,3 +140,21 @@ def test_the_report_notes_a_format_whose_tags_cannot_be_written(tmp_path: Path) 
         "The tags could not be written into vocals.tape."
     ]
     assert stem.read_bytes() == b"samples"
+
+
+def test_every_code_page_of_the_table_is_one_that_python_knows() -> None:
+    assert [number for number in CODE_PAGES if code_page_name(number) is None] == []
+
+
+@pytest.mark.parametrize(
+    ("filename", "title"),
+    [("Mr. Brightside", "Mr. Brightside"), ("...Baby One More Time", "...Baby One More Time"), ("a.b.mp3", "a.b")],
+)
+def test_a_song_without_a_title_is_called_by_its_file(tmp_path: Path, filename: str, title: str) -> None:
+    stem = tmp_path / "vocals.wav"
+    stem.write_bytes(write_wav(tmp_path / "in.wav", make_song(1)).read_bytes())
+    work = Work("in", "out", "scratch", filename, "repetition", format="wav")
+    assert write_tags(work, Tags({}), {"vocals": stem}) == []
+    written = WAVE(stem).tags
+    assert written is not None
+    assert str(written["TIT2"]) == f"{title} (vocals)"

@@ -47,6 +47,18 @@ def test_json_lines_name_files_uploads_objects_and_urls(tmp_path: Path) -> None:
     assert items[4].source == {"s3": {"bucket": "catalog", "key": "fifth.wav"}}
 
 
+@pytest.mark.parametrize("name", ["Mr. Brightside", "...Baby One More Time", "01. Intro"])
+def test_a_track_is_called_by_its_file_also_without_an_ending(tmp_path: Path, name: str) -> None:
+    lines = [
+        {"path": name},
+        {"url": f"https://music.example/{name}"},
+        {"bucket": "catalog", "key": f"a/{name}"},
+        {"path": f"{name}.mp3"},
+    ]
+    items = read(tmp_path, "m.jsonl", "\n".join(json.dumps(line) for line in lines))
+    assert [i.track for i in items] == [name] * 4
+
+
 def test_csv_says_the_same_in_columns(tmp_path: Path) -> None:
     text = (
         "\ufefftrack,path,bucket,key,engine,stems,start_seconds,parameters.neighbours,no_cache,metadata.isrc\r\n"
