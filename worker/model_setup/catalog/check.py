@@ -90,9 +90,9 @@ def _separate(engine: SeparationEngine, excerpt: Excerpt, stop: int) -> FloatArr
 def _truth(excerpt: Excerpt, stems: tuple[str, ...]) -> dict[str, FloatArray]:
     """Return the true stems of those that an engine gives.
 
-    `other` is what the engine's other stems leave of the mixture, so it depends on which these are. Beside a network for
-    `other`, `rest` is. Guitars and pianos are not in the excerpt, and a network may take the chords for either: such
-    stems are not scored, and neither is what is left beside them.
+    `other` is what the engine's other stems leave of the mixture, so it depends on which these are. Beside a network
+    for `other`, `rest` is. Guitars and pianos are not in the excerpt, and a network may take the chords for either:
+    such stems are not scored, and neither is what is left beside them.
     """
     remainder = REST if REST in stems else OTHER
     known = {**excerpt.stems, ACCOMPANIMENT: excerpt.mixture - excerpt.stems[VOCALS]}
