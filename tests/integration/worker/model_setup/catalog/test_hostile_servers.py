@@ -83,7 +83,7 @@ def test_a_network_that_breaks_while_reading_leads_to_the_next_address(add, serv
 
     # STAND-IN for a router that goes away: a test cannot take one away.
     monkeypatch.setattr(http.client.HTTPResponse, call, breaks_once)
-    result = add(f"{server.url}/good/{FILE}", f"{server.url}/good/{FILE}?next")
+    result = add(f"{server.url}/good/{FILE}", f"{server.url}/rangeless/{FILE}")
     assert result.exit_code == 0, result.output
     assert "the connection broke" in result.stderr
 
