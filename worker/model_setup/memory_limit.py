@@ -11,7 +11,8 @@ import psutil
 from worker.model_setup.errors import ModelSetupError
 
 MAX_BUILD_BYTES = 8_000_000_000
-"""Address space that building may take, beside what the process has. The largest published MDX-Nets take 2 GB of it."""
+"""Address space that building may take, beside what the process has. A network of the size of the
+largest published MDX-Net takes 1.5 GB."""
 
 
 @contextmanager
