@@ -47,6 +47,12 @@ class EngineResource(OpenResource):
     licence: str = Field("", description="Under which licence, in the author's words")
     licence_source: str = Field("", description="Where these words stand; empty if nowhere in particular")
     scores_from: str = Field("", description="The songs over which the presets' scores are medians")
+    precision: str = Field(
+        "float32",
+        description="The number format in which it computes; stems of one version differ slightly between them",
+    )
+    passes: int = Field(1, description="How often it reads the song")
+    context_seconds: float = Field(0.0, description="How far around an excerpt it reads, in seconds")
     real_time_factor: float | None = Field(
         None, description="Seconds of stereo that it separates in one second with two processors; null if not measured"
     )

@@ -99,7 +99,7 @@ class EngineDescription:
     the engine reads, to separate the excerpt as it would within the song. `passes` is how often it reads the source.
     `precision` is the numeric format in which it computes on this machine; stems of one version differ slightly
     between precisions. `real_time_factor` is how many seconds of stereo it separates in one second on this machine,
-    with one or two processors. `memory_bytes` is what it allocates at most for four minutes of stereo at 44.1 kHz.
+    with two processors. `memory_bytes` is what it allocates at most for four minutes of stereo at 44.1 kHz.
 
     `author` and `licence` tell whose it is and under which licence, in the author's words, which stand at
     `licence_source`. `scores_from` names the songs of the presets' scores.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 from worker.engines.mdx.family import FAMILY, check_parameters
 from worker.engines.segments.manifest import SegmentManifest
 from worker.model_setup.errors import ModelSetupError
-from worker.model_setup.model_entry import ModelEntry
+from worker.model_setup.memory_limit import limited_memory
+from worker.model_setup.model_entry import OTHER, REST, ModelEntry
 from worker.model_setup.onnx_check import read_foreign_network
 from worker.model_setup.segment_models import finish_model, optimise_graph
 from worker.model_setup.upsampling import replace_upsampling
@@ -22,7 +24,10 @@ SETTINGS = ("n_fft", "hop_length", "dim_f", "dim_t", "compensate", "overlap")
 OTHER_NAMES = {"instrumental": "accompaniment"}
 """What others call a stem, and its name here."""
 
-LONGEST_STEM_NAME = 40
+STEM_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+
+TAKEN_STEM_NAMES = frozenset({"mixture", REST})
+"""Names that no estimated stem may have. Pictures and reports call the song `mixture`."""
 
 
 def build_mdx(file: Path, parameters: Mapping[str, Any], entry: ModelEntry, folder: Path) -> SegmentManifest:
@@ -51,9 +56,6 @@ def build_mdx(file: Path, parameters: Mapping[str, Any], entry: ModelEntry, fold
     except (TypeError, ValueError) as error:
         raise ModelSetupError(f"The parameters of {entry.name} are refused: {error}.") from error
     settings = {name: parameters[name] for name in SETTINGS if name in parameters}
-    model = read_foreign_network(file, (1, 4, settings["dim_f"], settings["dim_t"]))
-    replace_upsampling(model)
-    optimise_graph(model.SerializeToString(), folder / NETWORK_NAME)
     manifest = SegmentManifest(
         family=FAMILY.name,
         name=entry.name,
@@ -72,14 +74,20 @@ def build_mdx(file: Path, parameters: Mapping[str, Any], entry: ModelEntry, fold
         scores_from=entry.scores_from,
         origin=entry.origin,
     )
-    return finish_model(folder, manifest, FAMILY)
+    with limited_memory():
+        model = read_foreign_network(file, (1, 4, settings["dim_f"], settings["dim_t"]))
+        replace_upsampling(model)
+        optimise_graph(model.SerializeToString(), folder / NETWORK_NAME)
+        return finish_model(folder, manifest, FAMILY)
 
 
 def _stems(stem: object) -> tuple[tuple[str, str], str]:
     """Return the names of both stems in order, and the one that the network estimates. Raises ValueError."""
-    if not isinstance(stem, str) or not stem.isidentifier() or not stem.islower() or len(stem) > LONGEST_STEM_NAME:
+    if not isinstance(stem, str) or not STEM_NAME.fullmatch(stem):
         raise ValueError("stem must be a name such as vocals or instrumental")
+    if stem in TAKEN_STEM_NAMES:
+        raise ValueError(f"stem must be a name such as vocals or instrumental; {stem} stands for something else")
     name = OTHER_NAMES.get(stem, stem)
     if name in STEMS:
         return STEMS, name
-    return (name, "other" if name != "other" else "rest"), name
+    return (name, OTHER if name != OTHER else REST), name

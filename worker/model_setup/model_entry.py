@@ -5,6 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+OTHER = "other"
+"""The stem of what an engine's other stems leave of the song."""
+
+REST = "rest"
+"""What is left beside a network that estimates `other`."""
+
 
 @dataclass(frozen=True)
 class ModelEntry:

@@ -1,7 +1,9 @@
 """Checks an ONNX file from elsewhere before onnxruntime sees it. Such a file is as hostile as a program.
 
 Only operators that separation networks use are accepted, each with plain attributes. No operator can refer to a file,
-hold a graph of its own, or make its output much larger than its inputs. The size of every value is known in advance.
+or hold a graph of its own. Some can make large values of small ones, such as a product of a row and a column. So the
+size of every value must be known in advance, and there are bounds for each value, for all together, and for all that
+onnxruntime computes when it loads the network. How much memory it really takes is bounded by `memory_limit.py`.
 """
 
 from __future__ import annotations
@@ -31,6 +33,13 @@ MAX_FIELD_BYTES = 1 << 20
 MAX_NODES = 5_000
 MAX_VALUE_ELEMENTS = 1 << 27
 """The largest value between two operators; 0.5 GB in float32. MDX-Net's have up to 0.2 GB."""
+
+MAX_SUM_ELEMENTS = 1 << 33
+"""All values of a network together; 34 GB in float32. MDX-Net's have 8 GB, of which few are held at a time."""
+
+MAX_CONSTANT_ELEMENTS = 1 << 26
+"""All values together that do not depend on `input`; 0.3 GB in float32. onnxruntime computes them when it loads a
+network, and keeps them. Published files have next to none."""
 
 MAX_ATTRIBUTE = 1 << 16
 """The largest number in an attribute, such as a kernel's width or a padding."""
@@ -194,16 +203,35 @@ def _check_inferred_shapes(model: onnx.ModelProto, shape: Sequence[int]) -> None
     except Exception as error:
         raise RefusedError("its operators do not fit together") from error
     sizes = dict(_sizes([*inferred.value_info, *inferred.output]))
-    for node in model.graph.node:
-        for name in filter(None, node.output):
-            size = sizes.get(name)
-            if size is None:
-                raise RefusedError(f"the size of what {node.op_type} returns is not known in advance")
-            if math.prod(size) > MAX_VALUE_ELEMENTS:
-                raise RefusedError(f"what {node.op_type} returns would be too large")
+    _check_sizes(model.graph.node, sizes)
     if sizes["output"] != tuple(shape):
         raise RefusedError("its output has another shape than its input")
     output.CopyFrom(declared)
+
+
+def _check_sizes(nodes: Sequence[onnx.NodeProto], sizes: Mapping[str, tuple[int, ...]]) -> None:
+    """Check what the nodes return: each value, all together, and all that does not depend on `input`.
+
+    The nodes are in an order in which they can run; onnx's checker has seen to that.
+    """
+    changing, n_all, n_constant = {"input"}, 0, 0
+    for node in nodes:
+        depends_on_input = not changing.isdisjoint(node.input)
+        for name in filter(None, node.output):
+            if name not in sizes:
+                raise RefusedError(f"the size of what {node.op_type} returns is not known in advance")
+            n = math.prod(sizes[name])
+            if n > MAX_VALUE_ELEMENTS:
+                raise RefusedError(f"what {node.op_type} returns would be too large")
+            n_all += n
+            if depends_on_input:
+                changing.add(name)
+            else:
+                n_constant += n
+    if n_constant > MAX_CONSTANT_ELEMENTS:
+        raise RefusedError("what it computes from its weights alone would be too large")
+    if n_all > MAX_SUM_ELEMENTS:
+        raise RefusedError("what its operators return would be too large together")
 
 
 def _sizes(values: Sequence[onnx.ValueInfoProto]) -> Iterator[tuple[str, tuple[int, ...]]]:

@@ -6,7 +6,6 @@ estimated stem is multiplied before the remainder is computed. `overlap` may be 
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import numpy as np
@@ -107,5 +106,5 @@ def check_parameters(parameters: object) -> None:
     compensate = parameters.get("compensate")
     if isinstance(compensate, bool) or not isinstance(compensate, int | float):
         raise TypeError("compensate must be a number")
-    if not (math.isfinite(compensate) and 0 < compensate <= MAX_COMPENSATE):
+    if not 0 < compensate <= MAX_COMPENSATE:  # also true for NaN, and right for whole numbers beyond any float
         raise ValueError(f"compensate must be above 0 and at most {MAX_COMPENSATE:g}")

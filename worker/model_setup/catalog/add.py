@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -86,7 +87,7 @@ def add_unknown_model(
                 title=name,
                 summary="A network that was brought by hand.",
                 licence=UNKNOWN_LICENCE,
-                version=f"{BUILD}-{digest[:12]}",
+                version=version_of(parameters, [digest]),
                 origin={"build": BUILD, copy.name: f"{path.name}, a file that was brought by hand (sha256 {digest})"},
             )
             say(f"Building {name} for this machine.")
@@ -108,6 +109,16 @@ def read_parameters(path: Path) -> Mapping[str, Any]:
     if not isinstance(values, dict):
         raise ModelSetupError(f"{path.name} is not a JSON object with the parameters of a network.")
     return values
+
+
+def version_of(parameters: Mapping[str, Any], digests: Iterable[str]) -> str:
+    """Return the version of a model: `BUILD`, and a hash of its parameters and of the SHA-256 of each of its files.
+
+    Results are cached by it, so whatever changes the stems must change it. Parameters of all families are plain values.
+    """
+    plain = {name: value for name, value in parameters.items() if isinstance(value, str | int | float)}
+    content = json.dumps([plain, list(digests)], sort_keys=True)
+    return f"{BUILD}-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
 
 
 def build_model(
@@ -146,8 +157,7 @@ def _entry_of(model: KnownModel, fetched: Fetched) -> ModelEntry:
         title=model.title,
         summary=model.summary,
         licence=model.licence,
-        # Other weights are another version: their stems differ.
-        version=f"{BUILD}-{fetched.files[0].sha256[:12]}",
+        version=version_of(model.parameters, [checked.sha256 for checked in fetched.files]),
         scores=model.scores,
         scores_from=model.scores_from,
         origin=origin,

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from worker.engines.errors import EngineError
-from worker.engines.interface import FloatArray, SeparationEngine
+from worker.engines.interface import ACCOMPANIMENT, VOCALS, FloatArray, SeparationEngine
 from worker.engines.model_folder import read_document, verify_files
 from worker.engines.registry import engine_in_folder
 from worker.model_setup.catalog.excerpt import SAMPLE_RATE_HZ, Excerpt, make_excerpt
 from worker.model_setup.errors import ModelSetupError
+from worker.model_setup.model_entry import OTHER, REST
 
 RUN_SECONDS = 2
 """How much is separated to see whether a model runs; a segment takes the same time however much of it is wanted."""
@@ -63,8 +64,12 @@ def check_sound(folder: Path, name: str) -> SoundCheck:
         stems = _separate(engine, excerpt, excerpt.n_samples)
     except EngineError as error:
         raise ModelSetupError(error.message) from error
-    truth = _truth(excerpt, engine.stems)
-    found = dict(zip(engine.stems, stems, strict=True))
+    return judge(excerpt, dict(zip(engine.stems, stems, strict=True)))
+
+
+def judge(excerpt: Excerpt, found: Mapping[str, FloatArray]) -> SoundCheck:
+    """Return the scores of the stems that an engine makes of an excerpt, each of shape (2, n_samples)."""
+    truth = _truth(excerpt, tuple(found))
     return SoundCheck(
         {stem: sdr_db(truth[stem], found[stem]) for stem in truth},
         {stem: sdr_db(truth[stem], excerpt.mixture) for stem in truth},
@@ -85,11 +90,13 @@ def _separate(engine: SeparationEngine, excerpt: Excerpt, stop: int) -> FloatArr
 def _truth(excerpt: Excerpt, stems: tuple[str, ...]) -> dict[str, FloatArray]:
     """Return the true stems of those that an engine gives.
 
-    `other` is what is left of the mixture, so it depends on which other stems there are. Guitars and pianos are not in
-    the excerpt, and a network may take the chords for either: such stems are not scored.
+    `other` is what the engine's other stems leave of the mixture, so it depends on which these are. Beside a network
+    for `other`, `rest` is. Guitars and pianos are not in the excerpt, and a network may take the chords for either:
+    such stems are not scored, and neither is what is left beside them.
     """
-    rest = {"accompaniment": excerpt.mixture - excerpt.stems["vocals"]}
-    known = {**excerpt.stems, **rest}
-    if set(stems) - set(known):
-        known.pop("other")
-    return {stem: known[stem] for stem in stems if stem in known}
+    remainder = REST if REST in stems else OTHER
+    known = {**excerpt.stems, ACCOMPANIMENT: excerpt.mixture - excerpt.stems[VOCALS]}
+    truth = {stem: known[stem] for stem in stems if stem in known and stem != remainder}
+    if remainder in stems and len(truth) == len(stems) - 1:
+        truth[remainder] = excerpt.mixture - sum(truth.values(), np.zeros_like(excerpt.mixture))
+    return truth

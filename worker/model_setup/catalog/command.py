@@ -25,7 +25,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from shared.settings import read_settings
+from shared.settings import read_settings, split_names
 from worker.model_setup.catalog.add import Added, add_known_model, add_unknown_model
 from worker.model_setup.catalog.check import LOWEST_GAIN_DB, SoundCheck, check_files_and_run, check_sound
 from worker.model_setup.catalog.fetch import OnProgress, find_model_of
@@ -191,9 +191,12 @@ def _print_added(added: Added, folder: Path) -> None:
     speed = ""
     if manifest.real_time_factor:
         speed = f"; a minute of song takes {60 / manifest.real_time_factor:.2g} s here with two processors"
-    click.echo(
-        f"{manifest.name} is ready in {folder / manifest.name}{speed}. Running workers offer it within a minute."
-    )
+    chosen = split_names(read_settings("stemqueue-models").worker_engines)
+    if chosen and manifest.name not in chosen:
+        offered = f"Workers offer it once WORKER_ENGINES names it; here it is {','.join(chosen)}."
+    else:
+        offered = "Running workers offer it within a minute, unless their WORKER_ENGINES leaves it out."
+    click.echo(f"{manifest.name} is ready in {folder / manifest.name}{speed}. {offered}")
 
 
 def _print_sound(name: str, found: SoundCheck) -> bool | None:

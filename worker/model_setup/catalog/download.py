@@ -7,11 +7,11 @@ known in advance, and nothing beyond it is read.
 from __future__ import annotations
 
 import http.client
-import ssl
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from email.message import Message
 from pathlib import Path
 from typing import IO, Any, cast
@@ -58,12 +58,20 @@ def download(
     request = urllib.request.Request(_allowed(address), headers={"User-Agent": "stemqueue-models"})  # noqa: S310 - checked
     if have:
         request.add_header("Range", f"bytes={have}-")
+    with _open(request, part, silence_seconds) as response:
+        start = _start_of(response, have, size_bytes)
+        with part.open("r+b" if start else "wb") as file:
+            file.seek(start)
+            blocks = _blocks(response, silence_seconds)
+            _copy(blocks, file, (start, size_bytes), on_bytes, slowest_seconds)
+    return start > 0
+
+
+def _open(request: urllib.request.Request, part: Path, silence_seconds: float) -> http.client.HTTPResponse:
+    """Return the answer to a request. Raises ModelDownloadError; a part file that is no part of the file is removed."""
     try:
-        with _opener().open(request, timeout=silence_seconds) as response:
-            start = _start_of(response, have, size_bytes)
-            with part.open("r+b" if start else "wb") as file:
-                file.seek(start)
-                _copy(response, file, (start, size_bytes), on_bytes, slowest_seconds)
+        with _failures_told(silence_seconds):
+            return cast(http.client.HTTPResponse, _opener().open(request, timeout=silence_seconds))
     except urllib.error.HTTPError as error:
         with error:
             if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
@@ -75,11 +83,30 @@ def download(
         raise ModelDownloadError(
             f"it cannot be reached: {getattr(error.reason, 'strerror', None) or error.reason}"
         ) from error
+
+
+def _blocks(response: http.client.HTTPResponse, silence_seconds: float) -> Iterator[bytes]:
+    """Yield what arrives. Raises ModelDownloadError if the connection breaks."""
+    while True:
+        with _failures_told(silence_seconds):
+            block = response.read1(BLOCK_BYTES)
+        if not block:
+            return
+        yield block
+
+
+@contextmanager
+def _failures_told(silence_seconds: float) -> Iterator[None]:
+    """Raise ModelDownloadError for whatever ends a connection. The block must not write files: a full disk is no reason
+    to try another address."""
+    try:
+        yield
+    except urllib.error.URLError:
+        raise
     except TimeoutError as error:
         raise ModelDownloadError(f"it sent nothing for {silence_seconds:g} s") from error
-    except (http.client.HTTPException, ConnectionError, ssl.SSLError) as error:
+    except (http.client.HTTPException, OSError) as error:
         raise ModelDownloadError("the connection broke") from error
-    return start > 0
 
 
 def _start_of(response: http.client.HTTPResponse, have: int, size_bytes: int) -> int:
@@ -101,16 +128,16 @@ def _start_of(response: http.client.HTTPResponse, have: int, size_bytes: int) ->
 
 
 def _copy(
-    response: http.client.HTTPResponse,
+    blocks: Iterable[bytes],
     file: IO[bytes],
     sizes: tuple[int, int],
     on_bytes: OnBytes,
     slowest_seconds: float,
 ) -> None:
-    """Write an answer from the first of two sizes on until the file has the second. Raises ModelDownloadError."""
+    """Write blocks from the first of two sizes on until the file has the second. Raises ModelDownloadError."""
     start, size_bytes = sizes
     have, counted, since = start, start, time.monotonic()
-    while block := response.read1(BLOCK_BYTES):
+    for block in blocks:
         if have + len(block) > size_bytes:
             file.truncate(0)
             raise ModelDownloadError(f"it sent more than {size_bytes:,} bytes")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from worker.engines.model_folder import read_document
 from worker.engines.registry import describe_folder
 from worker.model_setup.catalog.known_models import KnownModel
 from worker.model_setup.catalog.model_folders import model_names
+from worker.model_setup.speed import TOLD_THREADS
 
 NOT_RUN = "not run here with the publisher's weights"
 """Nobody who works on this project has been able to: their downloads cannot be reached from where it is made."""
@@ -186,10 +186,10 @@ def _state(description: EngineDescription | None, problem: str | None) -> str:
 
 
 def _measured(description: EngineDescription | None) -> float | None:
-    """Return the processor seconds for a minute of song, as set-up measured them with one or two processors."""
+    """Return the processor seconds for a minute of song, as set-up measured them."""
     if description is None or not description.real_time_factor:
         return None
-    return round(60 * min(2, os.cpu_count() or 1) / description.real_time_factor, 1)
+    return round(60 * TOLD_THREADS / description.real_time_factor, 1)
 
 
 def _score(value: float | None) -> str:

@@ -1,16 +1,19 @@
 """Builds models again after an upgrade or on another processor, from the files that are kept beside them.
 
-Set-up does this at every start. A model whose files are gone is left as it is; `stemqueue-models list` says so.
+Set-up does this at every start. A model whose files are not all there as they were is left as it is, and
+`stemqueue-models list` says so.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from worker.engines.errors import EngineUnavailableError
 from worker.engines.machine import describe_machine
+from worker.engines.model_folder import sha256_of
 from worker.engines.segments.engine import PACKAGES
 from worker.engines.segments.manifest import SegmentManifest, read_segment_manifest
 from worker.model_setup.catalog.add import BUILD, BUILDERS, build_model
@@ -18,6 +21,9 @@ from worker.model_setup.catalog.fetch import Say
 from worker.model_setup.catalog.model_folders import WEIGHTS, locked_folder, model_names
 from worker.model_setup.errors import ModelSetupError
 from worker.model_setup.model_entry import ModelEntry
+
+DIGEST = re.compile(r"\(sha256 ([0-9a-f]{64})(, recognised by its \w+)?\)$")
+"""How the entries of `origin` end that are about files."""
 
 
 def rebuild_models(folder: Path, say: Say) -> None:
@@ -48,18 +54,34 @@ def _outdated(folder: Path) -> SegmentManifest | None:
 
 
 def _rebuild(manifest: SegmentManifest, folder: Path, say: Say) -> None:
+    digests = _digests(manifest)
     weights = folder / WEIGHTS / manifest.name
-    # `origin` lists the files in the order that the family wants.
-    files = [weights / name for name in manifest.origin if (weights / name).is_file()]
-    if not files:
-        say(f"{manifest.name} was built for another machine or version, and its files are gone: add it again.")
+    # Fewer files, or others, would give another model of the same name.
+    lost = [name for name in digests if not _is_there(weights / name, digests[name])]
+    if lost or not digests:
+        say(
+            f"{manifest.name} was built for another machine or version, and cannot be built again, because files are "
+            f"gone or changed ({', '.join(lost) or 'all'}): add it again."
+        )
         return
     try:
-        build_model(manifest.family, files, _parameters(manifest), _entry(manifest), folder)
+        build_model(
+            manifest.family, [weights / name for name in digests], _parameters(manifest), _entry(manifest), folder
+        )
     except ModelSetupError as error:
         say(f"{manifest.name} was built for another machine or version, and cannot be built again: {error}")
     else:
         say(f"{manifest.name} was built again for this machine.")
+
+
+def _digests(manifest: SegmentManifest) -> Mapping[str, str]:
+    """Return the SHA-256 of each file that a model was built from, in the order that its family wants."""
+    found = {name: DIGEST.search(text) for name, text in manifest.origin.items()}
+    return {name: match[1] for name, match in found.items() if match}
+
+
+def _is_there(path: Path, digest: str) -> bool:
+    return path.is_file() and sha256_of(path) == digest
 
 
 def _parameters(manifest: SegmentManifest) -> Mapping[str, Any]:

@@ -54,6 +54,7 @@ def test_the_folder_is_an_engine_that_separates_as_the_file_does(network, tmp_pa
     [
         ("vocals", ("vocals", "accompaniment"), "accompaniment"),
         ("instrumental", ("vocals", "accompaniment"), "vocals"),
+        ("accompaniment", ("vocals", "accompaniment"), "vocals"),
         ("drums", ("drums", "other"), "other"),
         ("other", ("other", "rest"), "rest"),
     ],
@@ -65,11 +66,19 @@ def test_the_other_stem_is_the_remainder(network, stem, stems, remainder):
     assert mdx.create(None, {}, model_folder=folder)._manifest.remainder == remainder
 
 
-@pytest.mark.parametrize("stem", [None, "", "../up", "Vocals", "two words", "x" * 50, 7])
+@pytest.mark.parametrize(
+    "stem", [None, "", "../up", "Vocals", "two words", "x" * 50, 7, "mixture", "rest", "voz_más", "_", "1st"]
+)
 def test_an_impossible_stem_is_refused(network, stem):
     with pytest.raises(ModelSetupError, match="stem must be a name"):
         build(network, stem=stem)
     assert list((network.parent / "tiny").iterdir()) == []
+
+
+@pytest.mark.parametrize("compensate", [10**400, -(10**400), float("nan"), float("inf"), 0])
+def test_an_impossible_factor_is_refused(network, compensate):
+    with pytest.raises(ModelSetupError, match="compensate must be above 0"):
+        build(network, compensate=compensate)
 
 
 def test_impossible_parameters_are_refused_with_the_reason(network):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +14,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.fixtures.tiny_mdx import PARAMETERS, tiny_network
-from worker.model_setup import onnx_check
+from worker.model_setup import mdx, memory_limit, onnx_check
 from worker.model_setup.errors import ModelSetupError, UnsafeModelError
 from worker.model_setup.mdx import build_mdx
 from worker.model_setup.model_entry import ModelEntry
@@ -70,6 +73,21 @@ def _grows(model: onnx.ModelProto) -> None:
     nodes = [helper.make_node("Conv", ["input", "wide"], ["x"]), helper.make_node("Conv", ["x", "back"], ["output"])]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
+
+
+def _products_of_weights(model: onnx.ModelProto) -> None:
+    """A file of some kB whose constants onnxruntime would multiply to 268 GB before it runs anything."""
+    for name, shape in {"row": (1, 11_585), "column": (11_585, 1)}.items():
+        model.graph.initializer.append(numpy_helper.from_array(np.ones(shape, np.float32), name))
+    for number in range(500):
+        model.graph.node.insert(number, helper.make_node("Mul", ["column", "row"], [f"product{number}"]))
+
+
+def _many_large_values(model: onnx.ModelProto) -> None:
+    """Each value is within the bounds, and depends on the input."""
+    model.graph.initializer.append(numpy_helper.from_array(np.ones((10_000, 4, 1, 1), np.float32), "wide"))
+    for number in range(280):
+        model.graph.node.insert(number, helper.make_node("Conv", ["input", "wide"], [f"large{number}"]))
 
 
 def _wrong_shape(model: onnx.ModelProto) -> None:
@@ -134,6 +152,8 @@ HOSTILE: dict[str, tuple[Callable[[onnx.ModelProto], object], str]] = {
     "an unknown operator": (lambda m: _first(m, op_type="If\x1b[2J"), r"operator 'If\\x1b\[2J'"),
     "a function": (_function, "defines functions"),
     "values of terabytes": (_grows, "too large"),
+    "hundreds of GB of its weights alone": (_products_of_weights, "from its weights alone would be too large"),
+    "many large values": (_many_large_values, "too large together"),
     "another shape than the parameters say": (_wrong_shape, "1 x 4 x 3072 x 33|open x 4 x 3072 x 33"),
     "a shape that is left open": (_open_shape, "has the shape"),
     "another output than it says": (_lies_about_its_output, "do not fit together|another shape"),
@@ -216,6 +236,39 @@ def test_a_network_that_returns_no_finite_numbers_is_refused(tmp_path):
     (tmp_path / "model").mkdir()
     with pytest.raises(ModelSetupError, match="not finite"):
         build_mdx(saved(tmp_path, model), PARAMETERS, ENTRY, tmp_path / "model")
+
+
+def test_products_of_small_weights_are_accepted(tmp_path):
+    model = tiny_network()
+    model.graph.initializer.append(numpy_helper.from_array(np.ones((100, 1), np.float32), "column"))
+    model.graph.node.insert(0, helper.make_node("Mul", ["column", "column"], ["product"]))
+    read_foreign_network(saved(tmp_path, model), SHAPE)
+
+
+def test_a_network_that_takes_more_memory_than_building_may_is_refused(tmp_path, monkeypatch):
+    model = tiny_network()
+    model.graph.initializer.append(numpy_helper.from_array(np.ones((20_000, 4, 1, 1), np.float32), "wide"))
+    model.graph.initializer.append(numpy_helper.from_array(np.ones((4, 20_000, 1, 1), np.float32), "back"))
+    nodes = [helper.make_node("Conv", ["input", "wide"], ["x"]), helper.make_node("Conv", ["x", "back"], ["output"])]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    path = saved(tmp_path, model)
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    for name, bound in {"refused": 150_000_000, "accepted": 8_000_000_000}.items():
+        monkeypatch.setattr(mdx, "limited_memory", partial(memory_limit.limited_memory, bound))
+        (tmp_path / name).mkdir()
+        with pytest.raises(ModelSetupError) if name == "refused" else nullcontext():
+            build_mdx(path, PARAMETERS, ENTRY, tmp_path / name)
+        assert resource.getrlimit(resource.RLIMIT_AS) == before
+
+
+def test_memory_is_limited_within_the_block_only():
+    def take() -> int:
+        return len(bytearray(400_000_000))
+
+    with pytest.raises(ModelSetupError, match=r"takes more than 0\.2 GB"), memory_limit.limited_memory(200_000_000):
+        take()
+    assert take()
 
 
 def test_a_good_network_passes_with_its_batch_set_to_one(tmp_path):

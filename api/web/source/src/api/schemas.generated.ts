@@ -60,6 +60,9 @@ export interface EngineResource {
   licence: string;
   licence_source: string;
   scores_from: string;
+  precision: string;
+  passes: number;
+  context_seconds: number;
   real_time_factor: number | null;
   memory_bytes: number | null;
   waiting_for: string | null;

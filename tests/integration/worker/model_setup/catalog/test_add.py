@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from tests.fixtures.model_server import CUT_AFTER
 from tests.fixtures.tiny_mdx import PARAMETERS, tiny_network
 from tests.integration.worker.model_setup.catalog.conftest import FILE, lines_of_failure
 from worker.engines.registry import engines_here, make_engine
+from worker.model_setup.catalog.add import version_of
 from worker.model_setup.catalog.excerpt import make_excerpt
 
 
@@ -166,6 +168,40 @@ def test_an_unknown_mdx_file_with_its_parameters(run, folder, write_table, tmp_p
     parameters.write_text(json.dumps({**PARAMETERS, "dim_f": 97}))
     assert run(table, *asked, "my_model").exit_code == 1
     assert run(table, "check", "my_model").exit_code == 0  # The one from before is still there.
+
+
+def test_another_parameter_makes_another_version(run, folder, write_table, tmp_path, network):
+    table, file, parameters = write_table("https://127.0.0.1:9/nothing"), tmp_path / "mine.onnx", tmp_path / "p.json"
+    file.write_bytes(network)
+    asked = ("add", "--file", file, "--family", "mdx", "--parameters", parameters, "--accept-licence", "--name", "mine")
+    versions = []
+    for changes in ({}, {}, {"compensate": 1.01}, {"overlap": 0.5}):
+        # In another order, they are the same.
+        values = {**PARAMETERS, **changes}
+        parameters.write_text(json.dumps(dict(reversed(values.items())) if versions else values))
+        assert run(table, *asked).exit_code == 0
+        versions.append(engines_here(model_folder=folder)["mine"].description.version)
+    assert versions[0] == versions[1]
+    assert len(set(versions)) == 3
+    assert all(re.fullmatch(r"1-[0-9a-f]{12}", version) for version in versions)
+
+
+def test_each_file_counts_for_the_version():
+    a, b, c = (f"{number:064x}" for number in range(3))
+    assert len({version_of({}, digests) for digests in ([a], [a, b], [a, c], [c, a])}) == 4
+
+
+@pytest.mark.parametrize(
+    ("chosen", "words"),
+    [
+        ("", "offer it within a minute, unless their WORKER_ENGINES leaves it out."),
+        ("unet, tiny", "offer it within a minute"),
+        ("unet,other", "Workers offer it once WORKER_ENGINES names it; here it is unet,other."),
+    ],
+)
+def test_it_is_told_when_workers_offer_it(add, server, monkeypatch, chosen, words):
+    monkeypatch.setenv("WORKER_ENGINES", chosen)
+    assert words in add(f"{server.url}/good/{FILE}").stdout
 
 
 def test_two_adds_at_once(run, server, write_table):

@@ -17,6 +17,7 @@ from tests.fixtures.tiny_htdemucs import SHORT, random_weights, write_safetensor
 from tests.integration.worker.model_setup.catalog.conftest import lines_of_failure
 from worker.engines.registry import engines_here
 from worker.model_setup.catalog.model_folders import WEIGHTS
+from worker.model_setup.catalog.rebuild import rebuild_models
 
 STEMS = ("drums", "bass", "other", "vocals")
 
@@ -92,3 +93,26 @@ def test_four_networks_by_hand_in_any_order(run, table, folder, published, tmp_p
     three = run(written, "add", "hybrid", *files[:6])
     assert three.exit_code == 1
     assert len(lines_of_failure(three)) == 1
+
+
+@pytest.mark.parametrize("harm", ["three are gone", "two are swapped", "none"])
+def test_four_networks_are_built_again_only_from_all_four_files(run, table, folder, harm):
+    assert run(table({"good": [f"{stem}.th" for stem in STEMS]}), "add", "hybrid").exit_code == 0
+    model, weights = folder / "hybrid", folder / WEIGHTS / "hybrid"
+    manifest = json.loads((model / "manifest.json").read_text())
+    manifest["built_for"]["onnxruntime"] = "0.1"
+    (model / "manifest.json").write_text(json.dumps(manifest))
+    if harm == "three are gone":
+        for stem in STEMS[1:]:
+            (weights / f"{stem}.th").unlink()
+    elif harm == "two are swapped":
+        (weights / "bass.th").rename(weights / "kept")
+        (weights / "drums.th").rename(weights / "bass.th")
+        (weights / "kept").rename(weights / "drums.th")
+    said: list[str] = []
+    rebuild_models(folder, said.append)
+    lost = {"three are gone": "bass.th, other.th, vocals.th", "two are swapped": "drums.th, bass.th"}.get(harm)
+    assert len(said) == 1
+    assert (f"({lost}): add it again." if lost else "built again for this machine") in said[0]
+    assert ("hybrid" in engines_here(model_folder=folder)) == (harm == "none")
+    assert len(list(model.glob("*.onnx"))) == 4

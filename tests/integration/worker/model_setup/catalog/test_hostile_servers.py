@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import http.client
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -67,6 +68,32 @@ def test_a_full_disk(add, server, folder, monkeypatch):
     assert result.exit_code == 1
     assert "No space left on device" in lines_of_failure(result)[0]
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EIO, errno.ECONNRESET])
+@pytest.mark.parametrize("call", ["begin", "read1"])
+def test_a_network_that_breaks_while_reading_leads_to_the_next_address(add, server, monkeypatch, call, number):
+    calls, real = [], getattr(http.client.HTTPResponse, call)
+
+    def breaks_once(*arguments: object) -> object:
+        calls.append(call)
+        if len(calls) == 1:
+            raise OSError(number, "broken")
+        return real(*arguments)
+
+    # STAND-IN for a router that goes away: a test cannot take one away.
+    monkeypatch.setattr(http.client.HTTPResponse, call, breaks_once)
+    result = add(f"{server.url}/good/{FILE}", f"{server.url}/rangeless/{FILE}")
+    assert result.exit_code == 0, result.output
+    assert "the connection broke" in result.stderr
+
+
+def test_a_disk_that_is_full_is_no_broken_connection(server, tmp_path, network):
+    part = tmp_path / "part"
+    part.symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left") as caught:
+        download.download(f"{server.url}/good/{FILE}", part, len(network), lambda _: None)
+    assert caught.value.errno == errno.ENOSPC
 
 
 def test_too_little_room_is_told_before_the_download(add, server, folder, monkeypatch):

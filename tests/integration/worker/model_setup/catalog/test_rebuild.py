@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.tiny_mdx import PARAMETERS
+from tests.fixtures.tiny_mdx import PARAMETERS, tiny_network
 from tests.integration.worker.model_setup.catalog.conftest import FILE
 from worker.engines.registry import engines_here
 from worker.model_setup.catalog import rebuild
@@ -67,6 +67,18 @@ def test_without_its_files_it_is_left_alone(folder: Path, name: str) -> None:
     rebuild_models(folder, said.append)
     assert "add it again" in said[0]
     assert (folder / name / "manifest.json").exists()
+
+
+def test_with_other_files_of_the_same_name_it_is_left_alone(folder: Path, name: str) -> None:
+    move_to_another_machine(folder / name)
+    before = (folder / name / "manifest.json").read_bytes()
+    (file,) = (folder / WEIGHTS / name).iterdir()
+    file.write_bytes(tiny_network(seed=1).SerializeToString())
+    said: list[str] = []
+    rebuild_models(folder, said.append)
+    (sentence,) = said
+    assert f"gone or changed ({file.name}): add it again." in sentence
+    assert (folder / name / "manifest.json").read_bytes() == before
 
 
 def move_to_another_machine(model: Path) -> None:

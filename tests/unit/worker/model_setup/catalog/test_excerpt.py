@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from worker.engines.interface import FloatArray
-from worker.model_setup.catalog.check import SoundCheck, sdr_db
+from worker.model_setup.catalog.check import SoundCheck, judge
 from worker.model_setup.catalog.excerpt import Excerpt, make_excerpt
 
 
@@ -30,9 +31,36 @@ def test_right_stems_pass_and_wrong_ones_do_not() -> None:
 
 
 def judged(excerpt: Excerpt, vocals: FloatArray, accompaniment: FloatArray) -> SoundCheck:
-    truth = {"vocals": excerpt.stems["vocals"], "accompaniment": excerpt.mixture - excerpt.stems["vocals"]}
-    found = {"vocals": vocals, "accompaniment": accompaniment}
-    return SoundCheck(
-        {name: sdr_db(truth[name], found[name]) for name in truth},
-        {name: sdr_db(truth[name], excerpt.mixture) for name in truth},
-    )
+    return judge(excerpt, {"vocals": vocals, "accompaniment": accompaniment})
+
+
+@pytest.mark.parametrize(
+    "stems",
+    [
+        ("drums", "other"),
+        ("bass", "other"),
+        ("other", "rest"),
+        ("vocals", "accompaniment"),
+        ("vocals", "drums", "bass", "other"),
+    ],
+)
+def test_a_perfect_separation_into_any_stems_passes_and_a_swapped_one_does_not(stems: tuple[str, ...]) -> None:
+    excerpt = make_excerpt()
+    parts = {name: excerpt.stems[name] for name in stems[:-1]}
+    rest = excerpt.mixture - sum(parts.values())
+    perfect = judge(excerpt, {**parts, stems[-1]: rest})
+    assert perfect.has_passed
+    assert set(perfect.sdr_db) == set(stems)
+    assert min(perfect.sdr_db.values()) > 60
+    swapped = dict(zip(stems, [rest, *parts.values()], strict=True))
+    assert judge(excerpt, swapped).has_passed is False
+
+
+def test_stems_that_the_excerpt_does_not_have_are_not_scored_and_neither_is_what_is_left_beside_them() -> None:
+    excerpt = make_excerpt()
+    parts = {name: excerpt.stems[name] for name in ("vocals", "drums", "bass")}
+    chords = excerpt.stems["other"]
+    found = judge(excerpt, {**parts, "guitar": chords, "piano": np.zeros_like(chords), "other": np.zeros_like(chords)})
+    assert set(found.sdr_db) == set(parts)
+    assert found.has_passed
+    assert judge(excerpt, {"guitar": chords, "other": excerpt.mixture - chords}).has_passed is None
