@@ -99,8 +99,8 @@ class Timeline:
 def read_timeline(path: Path, *, n_decoded: int, sample_rate_hz: int, begin: int, max_samples: int) -> Timeline:
     """Return the timeline from ffmpeg's list of frames. `begin` is where on it the decoded part should begin.
 
-    Gaps are kept as long as the whole has at most `max_samples`; longer ones are left out. More than MAX_GAPS are all left
-    out.
+    Gaps are kept as long as the whole has at most `max_samples`; longer ones are left out. If there are more than
+    MAX_GAPS, all are left out.
     """
     found = [
         gap for gap in _find_gaps(path, sample_rate_hz=sample_rate_hz, begin=begin) if gap.after_samples < n_decoded
