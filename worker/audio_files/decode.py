@@ -109,7 +109,7 @@ def decode_file(
     n_samples = timeline.n_samples
     if end_sample is not None:
         n_samples = min(n_samples, end_sample - first_sample)
-        if _ends_in_a_gap(found, end_sample, complaints) and end_sample - first_sample <= max_samples:
+        if _ends_in_a_gap(found, end_sample - run.shift, complaints) and end_sample - first_sample <= max_samples:
             n_samples = end_sample - first_sample
     _check_length(
         max(n_decoded, n_samples), header.sample_rate_hz, is_excerpt=first_sample > 0, max_seconds=max_seconds
@@ -141,10 +141,10 @@ def _may_have_gaps(found: Probe) -> bool:
 
 
 def _ends_in_a_gap(found: Probe, end_sample: int, complaints: DecoderComplaints) -> bool:
-    """Return whether what is missing before `end_sample` is silence, because the file has sound after it."""
-    if not _may_have_gaps(found) or complaints.broke_off or found.end_seconds is None:
+    """Return whether what is missing before `end_sample`, by ffmpeg's times, is silence: the file goes on after it."""
+    if not _may_have_gaps(found) or complaints.broke_off or found.walked_seconds is None:
         return False
-    return end_sample <= found.end_seconds * (found.decoded_rate_hz or 0)
+    return end_sample <= found.walked_seconds * (found.decoded_rate_hz or 0)
 
 
 def _check_length(n_samples: int, sample_rate_hz: int, *, is_excerpt: bool, max_seconds: float) -> None:

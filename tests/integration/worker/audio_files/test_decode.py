@@ -143,6 +143,16 @@ def test_an_excerpt_is_not_lengthened_beyond_the_end(tmp_path: Path) -> None:
         take_in(film, tmp_path / "t", span_seconds=(3.0, 5.0))
 
 
+@pytest.mark.parametrize("name", ["late.mkv", "late.mov", "late.ts"])
+def test_an_excerpt_of_late_audio_is_not_lengthened_either(tmp_path: Path, name: str) -> None:
+    wav = write_wav(tmp_path / "in.wav", make_song(2), 44_100)
+    picture = ("-f", "lavfi", "-i", "color=s=64x64:d=4", "-map", "1", "-map", "0", "-c:v", "mpeg2video")
+    late = ("-af", "asetpts=PTS+1/TB", "-c:a", "aac" if name.endswith("ts") else "pcm_s16le")
+    film = convert(wav, tmp_path / name, *picture, *late)
+    _, part = take_in(film, tmp_path / "s", span_seconds=(2.0, 3.5))
+    assert part.duration_seconds == pytest.approx(1.0, abs=0.1)
+
+
 def test_reads_are_refused_outside_the_audio(tmp_path: Path) -> None:
     _, audio = take_in(write_wav(tmp_path / "in.wav", make_song(1)), tmp_path / "s")
     assert audio.read_samples(44_100, 44_100).shape == (2, 0)
