@@ -98,15 +98,23 @@ def decode_file(
     header = read_wav_header(target)
     check_shape(sample_rate_hz=header.sample_rate_hz, channels=header.channels)
     n_decoded = (target.stat().st_size - header.offset_bytes) // (4 * header.channels)
-    _check_length(n_decoded, header.sample_rate_hz, is_excerpt=first_sample > 0, max_seconds=max_seconds)
+    max_samples = int(min(max_seconds * header.sample_rate_hz, workspace.max_bytes / (4 * header.channels)))
     timeline = read_timeline(
         workspace.path(FRAME_TIMES_NAME),
         n_decoded=n_decoded,
         sample_rate_hz=header.sample_rate_hz,
         begin=first_sample - run.shift,
-        max_samples=int(min(max_seconds * header.sample_rate_hz, workspace.max_bytes / (4 * header.channels))),
+        max_samples=max_samples,
     )
     workspace.path(FRAME_TIMES_NAME).unlink()
+    n_samples = timeline.n_samples
+    if end_sample is not None:
+        n_samples = min(n_samples, end_sample - first_sample)
+        if _ends_in_a_gap(found, end_sample - run.shift, complaints) and end_sample - first_sample <= max_samples:
+            n_samples = end_sample - first_sample
+    _check_length(
+        max(n_decoded, n_samples), header.sample_rate_hz, is_excerpt=first_sample > 0, max_seconds=max_seconds
+    )
     stores_floats = found.codec.startswith("pcm_f") or found.codec == "wavpack"
     bound = MAX_ABSOLUTE_SAMPLE if stores_floats else MAX_ABSOLUTE_SAMPLE_CODED
     repaired, level = repair_samples(target, header.offset_bytes, n_decoded, header.channels, bound=bound)
@@ -114,7 +122,7 @@ def decode_file(
         target,
         header.sample_rate_hz,
         header.channels,
-        timeline.n_samples if end_sample is None else min(timeline.n_samples, end_sample - first_sample),
+        n_samples,
         header.offset_bytes,
         first_sample,
         repaired_samples=repaired,
@@ -127,6 +135,17 @@ def decode_file(
         if found.decoded_rate_hz != found.sample_rate_hz and found.sample_rate_hz
         else 1.0,
     )
+
+
+def _may_have_gaps(found: Probe) -> bool:
+    return found.has_video or found.container.startswith(MAY_HAVE_GAPS)
+
+
+def _ends_in_a_gap(found: Probe, end_sample: int, complaints: DecoderComplaints) -> bool:
+    """Return whether what is missing before `end_sample`, by ffmpeg's times, is silence: the file goes on after it."""
+    if not _may_have_gaps(found) or complaints.broke_off or found.walked_seconds is None:
+        return False
+    return end_sample <= found.walked_seconds * (found.decoded_rate_hz or 0)
 
 
 def _check_length(n_samples: int, sample_rate_hz: int, *, is_excerpt: bool, max_seconds: float) -> None:
@@ -184,12 +203,13 @@ class _DecoderRun:
         """Find out by how many samples ffmpeg's times are too early, if the audio begins later than the file.
 
         Of some containers it counts from the start of the file, of others from that of the streams that it decodes.
+        Audio that is alone begins with its first sample: Ogg that was cut from a broadcast has times before that.
         """
         rate = self._found.decoded_rate_hz or 0
         late = round(self._found.late_seconds * rate)
         is_late = late >= MIN_STEP_SECONDS * rate
-        # WMA gives nothing for its first packets; that is no pause.
-        if not rate or not (is_late or self._found.container == "asf"):
+        # WMA, and Vorbis within a stream, give nothing for their first packets; that is no pause.
+        if not rate or not (is_late or self._found.container == "asf" or self._is_cut_ogg()):
             return
         self._run(target, lambda _: None, "-frames:a", "1", trim=None)
         first = first_frame_time(self._workspace.path(FRAME_TIMES_NAME))
@@ -197,6 +217,11 @@ class _DecoderRun:
             self.shift = -first
         elif first is not None and first < late / 2:
             self.shift = late
+
+    def _is_cut_ogg(self) -> bool:
+        found = self._found
+        is_alone = not found.has_video and found.audio_streams == 1
+        return found.container == "ogg" and is_alone and found.file_start_seconds != 0
 
     def decode(self, target: Path, progress: Callable[[float], None]) -> DecoderComplaints:
         """Write the samples into `target`, and the times of the frames beside it; return ffmpeg's complaints."""
@@ -275,7 +300,7 @@ class _DecoderRun:
         exact; the times of Vorbis, for example, differ from the count by some milliseconds here and there.
         """
         found = self._found
-        if not (found.has_video or found.container.startswith(MAY_HAVE_GAPS)):
+        if not _may_have_gaps(found):
             return f"atrim=start_sample={start}" + ("" if end is None else f":end_sample={end}")
         # After a gap, times may be some samples off: what is too much is cut off later.
         margin = round(MIN_STEP_SECONDS * (found.decoded_rate_hz or 0))

@@ -7,8 +7,11 @@ with the picture. Times are claims of the file: a gap that would make the song l
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +27,9 @@ MIN_GAP_SECONDS = 0.050
 
 # So many frames in a row must be late to show a gap.
 FRAMES_TO_BELIEVE = 3
+
+# A recording with more gaps than this has no timestamps that can be believed, so none is filled.
+MAX_GAPS = 10_000
 
 # How much of the list of frames is parsed at once.
 READ_BYTES = 1 << 20
@@ -59,36 +65,54 @@ class Timeline:
         """Return the length of the gap before the first sample."""
         return self.gaps[0].n_samples if self.gaps and self.gaps[0].after_samples == 0 else 0
 
+    @cached_property
+    def _places(self) -> Sequence[int]:
+        """Where the runs of samples between gaps begin and the last one ends, counted in decoded samples."""
+        return [0, *(gap.after_samples for gap in self.gaps), self.n_decoded]
+
+    @cached_property
+    def _shifts(self) -> Sequence[int]:
+        """How much later each run of samples is on the timeline than in the decoded file."""
+        return list(accumulate((gap.n_samples for gap in self.gaps), initial=0))
+
     def position(self, gap: Gap) -> int:
         """Return where a gap begins on the timeline, in samples."""
-        return gap.after_samples + sum(g.n_samples for g in self.gaps if g.after_samples < gap.after_samples)
+        return gap.after_samples + self._shifts[bisect_left(self._places, gap.after_samples, lo=1) - 1]
 
     def pieces(self, start: int, stop: int) -> Sequence[tuple[int, int, int]]:
         """Return where the samples from `start` to `stop` are: (place after `start`, place in the file, how many).
 
         What no piece covers is silence.
         """
-        found, shift, decoded = [], 0, 0
-        for gap in (*self.gaps, Gap(self.n_decoded, 0)):
-            first, end = max(start, decoded + shift), min(stop, gap.after_samples + shift)
+        found = []
+        # The last run that begins at `start` or before it.
+        run = max(0, bisect_right(range(len(self._shifts)), start, key=lambda n: self._places[n] + self._shifts[n]) - 1)
+        while run < len(self._shifts) and self._places[run] + self._shifts[run] < stop:
+            shift = self._shifts[run]
+            first, end = max(start, self._places[run] + shift), min(stop, self._places[run + 1] + shift)
             if first < end:
                 found.append((first - start, first - shift, end - first))
-            decoded, shift = gap.after_samples, shift + gap.n_samples
+            run += 1
         return found
 
 
 def read_timeline(path: Path, *, n_decoded: int, sample_rate_hz: int, begin: int, max_samples: int) -> Timeline:
     """Return the timeline from ffmpeg's list of frames. `begin` is where on it the decoded part should begin.
 
-    Gaps are kept as long as the whole has at most `max_samples`; longer ones are left out.
+    Gaps are kept as long as the whole has at most `max_samples`; longer ones are left out. If there are more than
+    MAX_GAPS, all are left out.
     """
     found = [
         gap for gap in _find_gaps(path, sample_rate_hz=sample_rate_hz, begin=begin) if gap.after_samples < n_decoded
     ]
-    kept = [gap for gap in found if gap.n_samples <= max_samples]
-    if n_decoded + sum(gap.n_samples for gap in kept) > max_samples:
-        kept = []
-    return Timeline(n_decoded, tuple(kept), tuple(gap for gap in found if gap not in kept))
+    longest = max_samples if len(found) <= MAX_GAPS else 0
+    if n_decoded + sum(gap.n_samples for gap in found if gap.n_samples <= longest) > max_samples:
+        longest = 0
+    return Timeline(
+        n_decoded,
+        tuple(gap for gap in found if gap.n_samples <= longest),
+        tuple(gap for gap in found if gap.n_samples > longest),
+    )
 
 
 def first_frame_time(path: Path) -> int | None:

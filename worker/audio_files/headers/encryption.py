@@ -12,8 +12,12 @@ from worker.audio_files.headers.probe_log import LoggedFile
 ENCRYPTED_CODEC_TAGS = {"drms", "enca", "aavd", "aaxd"}
 """How MP4 names encrypted samples: FairPlay, Common Encryption, Audible."""
 
-# What ffmpeg's demuxers of ASF and others log.
-SAID_SO = re.compile(r"DRM protected|is encrypted|File is encrypted|Incorrect decryption|[Dd]igital signature detected")
+# What ffmpeg's demuxers of ASF and others log. Such lines begin with the demuxer's name; tags are indented in the log,
+# and may say anything.
+SAID_SO = re.compile(
+    r"^\[[^\]\n]* @ 0x[0-9a-f]+\].*(?:DRM protected|is encrypted|Incorrect decryption|[Dd]igital signature detected)",
+    re.MULTILINE,
+)
 
 MAX_MOOV_BYTES = 64 << 20
 MAX_BOXES = 1000

@@ -18,6 +18,9 @@ TAG = re.compile(r"^ {4,}(\S[^:]*?) *: (.*)$")
 # ffmpeg names a sample format as soon as it has a decoder for the stream.
 SAMPLE_FORMAT = re.compile(r", (?:u8|s16|s32|s64|flt|dbl)p?(?=,| |$)")
 
+# How ffmpeg marks streams that are not the song itself: comments, versions for people with impairments, karaoke.
+SPECIAL = re.compile(r" \((?:comment|hearing impaired|visual impaired|descriptions|karaoke|lyrics)\)")
+
 NAMED_LAYOUTS = {
     "mono": 1,
     "stereo": 2,
@@ -35,6 +38,7 @@ class AudioStream:
     """An audio stream as the header describes it. `index` is ffmpeg's number for it among all streams of the file.
 
     `start_seconds` is where it begins, if ffmpeg says so. `can_decode`: the worker has a decoder for its codec.
+    `is_special`: the file marks it as a comment, as made for people with impairments, or as karaoke.
     """
 
     index: int
@@ -47,6 +51,7 @@ class AudioStream:
     start_seconds: float | None
     can_decode: bool
     is_default: bool
+    is_special: bool = False
     language: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
 
@@ -135,6 +140,7 @@ def _audio_stream(index: int, words: str, text: str, tags: Mapping[str, str]) ->
         start_seconds=float(start[1]) if start else None,
         can_decode=bool(SAMPLE_FORMAT.search(text)),
         is_default="(default)" in text,
+        is_special=bool(SPECIAL.search(text)),
         language=language[1] if language and language[1] != "und" else None,
         tags=tags,
     )

@@ -20,6 +20,31 @@ KEPT_CHUNKS: Mapping[str, int] = {"bext": 1 << 20, "iXML": 4 << 20, "CSET": 64}
 # What is missing after the `data` chunk must be at least this long to be called sound.
 LEAST_MISSING_BYTES = 4096
 
+# What begins with one of these is a chunk or a tag, whatever size it claims: some programs write wrong sizes, and some
+# files are cut off inside their cover.
+KNOWN_BEGINNINGS = (
+    *(b"LIST", b"id3 ", b"ID3", b"TAG", b"APETAGEX", b"bext", b"iXML", b"axml", b"_PMX", b"CSET", b"cart", b"chna"),
+    *(
+        b"cue ",
+        b"fact",
+        b"smpl",
+        b"inst",
+        b"acid",
+        b"plst",
+        b"DISP",
+        b"PEAK",
+        b"levl",
+        b"JUNK",
+        b"junk",
+        b"PAD ",
+        b"FLLR",
+    ),
+    *(b"fmt ", b"data", b"dbmd", b"ubxt", b"umid", b"minf", b"elm1", b"regn", b"strc", b"LGWV", b"ResU", b"r64m"),
+)
+
+# So much is searched for a chunk behind zeros: programs pad samples up to the next block of the disk.
+MAX_PADDING_BYTES = 64 << 10
+
 # Sizes of 32 bits wrap at this.
 WRAP_BYTES = 1 << 32
 
@@ -114,11 +139,20 @@ def end_of_samples(path: Path, chunks: RiffChunks) -> int | None:
 
 
 def _continues_as_a_file(file: BinaryIO, position: int, file_bytes: int) -> bool:
-    """Return whether chunks or a tag follow here, up to the end of the file."""
-    position += position % 2
+    """Return whether chunks or a tag follow here. Some programs write no pad byte after an odd number of bytes."""
+    places = {position, position + position % 2}
+    return any(
+        _begins_with_known_name(file, place) or _chunks_fill_the_file(file, place, file_bytes) for place in places
+    )
+
+
+def _begins_with_known_name(file: BinaryIO, position: int) -> bool:
     file.seek(position)
-    if file.read(8)[:3] in {b"TAG", b"ID3"}:
-        return True
+    return file.read(MAX_PADDING_BYTES).lstrip(b"\0").startswith(KNOWN_BEGINNINGS)
+
+
+def _chunks_fill_the_file(file: BinaryIO, position: int, file_bytes: int) -> bool:
+    """Return whether chunks of any name reach from here to the end of the file."""
     last = position
     for _, start, size in _chunks(file, position, file_bytes):
         last = start + size

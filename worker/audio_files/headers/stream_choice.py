@@ -28,9 +28,9 @@ class StreamChoice:
 def choose_stream(streams: Sequence[AudioStream], wanted: int | None) -> StreamChoice:
     """Return the stream with the number `wanted`, or the one that a player would choose.
 
-    That is the default stream among those that can be decoded, else the first of them. Two mono streams that are the
-    left and right channel of one recording are joined. `streams` is not empty. Raises RequestInvalidError if the file
-    has no stream with this number.
+    That is the default stream among those that can be decoded, else the first of them that is not marked as special.
+    Two mono streams that are the left and right channel of one recording are joined. `streams` is not empty. Raises
+    RequestInvalidError if the file has no stream with this number.
     """
     if wanted is not None:
         if not 1 <= wanted <= len(streams):
@@ -43,17 +43,19 @@ def choose_stream(streams: Sequence[AudioStream], wanted: int | None) -> StreamC
     if len(usable) == len(streams) and (pair := _stereo_pair(streams)):
         left, right = pair
         return StreamChoice(streams.index(left) + 1, left, right, streams.index(right) + 1)
-    chosen = next((s for s in usable if s.is_default), usable[0])
+    # `min` returns the first of several.
+    chosen = min(usable, key=lambda s: (not s.is_default, s.is_special))
     return StreamChoice(streams.index(chosen) + 1, chosen)
 
 
 def _stereo_pair(streams: Sequence[AudioStream]) -> tuple[AudioStream, AudioStream] | None:
     """Return the left and right channel, if the file holds them as two mono streams of the same kind.
 
-    Recorders and cameras write an even number of mono streams, of which the first two are left and right. Streams that
-    differ in language, or whose titles name two different things, are no pair: they may be speakers or dubs.
+    The first two are a pair if their titles say so. Without that, recorders and cameras write an even number of mono
+    streams, of which the first two are left and right. Streams that differ in language, or of which one is marked as
+    special, or whose titles name two different things, are no pair: they may be speakers, dubs or comments.
     """
-    if len(streams) < 2 or len(streams) % 2 or any(s.channels != 1 for s in streams):
+    if len(streams) < 2 or any(s.channels != 1 for s in streams) or any(s.is_special for s in streams[:2]):
         return None
     first, second = streams[:2]
     if (first.codec, first.sample_rate_hz, first.language) != (second.codec, second.sample_rate_hz, second.language):
@@ -64,7 +66,9 @@ def _stereo_pair(streams: Sequence[AudioStream]) -> tuple[AudioStream, AudioStre
     if LEFT.search(names[0]) and RIGHT.search(names[1]):
         return first, second
     titles = {s.tags.get("title", "") for s in (first, second)}
-    return (first, second) if len(streams) == 2 and len(titles) == 1 else _of_a_camera(first, second)
+    if len(streams) == 2 and len(titles) == 1:
+        return first, second
+    return _of_a_camera(first, second) if len(streams) % 2 == 0 else None
 
 
 def _of_a_camera(first: AudioStream, second: AudioStream) -> tuple[AudioStream, AudioStream] | None:

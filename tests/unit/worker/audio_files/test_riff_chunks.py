@@ -59,3 +59,38 @@ def test_what_is_no_wav_has_no_chunks(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x"
     path.write_bytes(content)
     assert read_riff_chunks(path) is None
+
+
+def chunk(name: bytes, content: bytes, *, claimed: int | None = None) -> bytes:
+    return name + struct.pack("<I", len(content) if claimed is None else claimed) + content
+
+
+NOISE = bytes(n * 37 % 251 + 1 for n in range(60_000))
+
+
+@pytest.mark.parametrize("n_bytes", [100_000, 100_001])
+@pytest.mark.parametrize(
+    "tail",
+    [
+        chunk(b"id3 ", NOISE),
+        chunk(b"id3 ", NOISE[:30_000], claimed=60_000),
+        chunk(b"id3 ", NOISE) + bytes(8192),
+        chunk(b"LIST", NOISE[:100], claimed=7) + NOISE[:9000],
+        b"APETAGEX" + NOISE,
+        bytes(300) + chunk(b"bext", NOISE[:5000], claimed=20_000),
+    ],
+    ids=["whole", "cut off", "zeros behind", "wrong size", "APE", "zeros before"],
+)
+@pytest.mark.parametrize("pad", [b"", b"\0"])
+def test_tags_behind_the_samples_are_no_sound(tmp_path: Path, n_bytes: int, tail: bytes, pad: bytes) -> None:
+    path = large_wav(tmp_path / "song.wav", n_bytes, claimed=n_bytes, tail=pad * (n_bytes % 2) + tail)
+    chunks = read_riff_chunks(path)
+    assert chunks is not None
+    assert end_of_samples(path, chunks) is None
+
+
+def test_samples_behind_a_size_that_is_too_small_are_sound(tmp_path: Path) -> None:
+    path = large_wav(tmp_path / "song.wav", 100_000, claimed=100_000, tail=NOISE)
+    chunks = read_riff_chunks(path)
+    assert chunks is not None
+    assert end_of_samples(path, chunks) == path.stat().st_size

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from worker.audio_files.timeline import Gap, Timeline, read_timeline
+from worker.audio_files.timeline import MAX_GAPS, Gap, Timeline, read_timeline
 
 RATE_HZ = 1000
 
@@ -83,3 +83,46 @@ def test_pieces_put_samples_where_they_belong(seed: int) -> None:
         for place, first, n in found.pieces(start, stop):
             part[place : place + n] = np.arange(first, first + n) + 1
         np.testing.assert_array_equal(part, whole[start:stop])
+
+
+def test_more_gaps_than_a_recording_has_are_left_out(tmp_path: Path) -> None:
+    frames = [(n * 160, 100) for n in range(MAX_GAPS + 2)]
+    found = timeline(tmp_path, frames)
+    assert found.gaps == ()
+    assert len(found.left_out) == MAX_GAPS + 1
+    assert len(timeline(tmp_path, frames[:-1]).gaps) == MAX_GAPS
+
+
+class CountedGap(Gap):
+    """A gap that counts how often its place is asked for, or gaps are compared."""
+
+    asked = 0
+
+    def __getattribute__(self, name: str) -> object:
+        if name in {"after_samples", "n_samples"}:
+            CountedGap.asked += 1
+        return super().__getattribute__(name)
+
+
+def test_reading_a_part_does_not_visit_every_gap() -> None:
+    found = Timeline(1_000_000, tuple(CountedGap(n * 100, 60) for n in range(1, 5000)))
+    found.pieces(0, 10)
+    CountedGap.asked = 0
+    for start in range(1000):
+        assert sum(n for _, _, n in found.pieces(start * 160, start * 160 + 160)) == 100
+    assert [found.position(gap) for gap in found.gaps[:3]] == [100, 260, 420]
+    assert CountedGap.asked < 100
+
+
+def test_many_gaps_are_sorted_without_comparing_each_with_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = 0
+
+    def count(_: Gap, __: object) -> bool:
+        nonlocal compared
+        compared += 1
+        return False
+
+    monkeypatch.setattr(Gap, "__eq__", count)
+    found = timeline(tmp_path, [(n * 1000, 100) for n in range(100)] + [(10**9, 100), (10**9 + 100, 100)], limit=10**6)
+    assert (len(found.gaps), len(found.left_out)) == (99, 1)
+    assert compared == 0
