@@ -6,7 +6,6 @@ Tags are an extra: if they cannot be read or written, the report has a note, and
 from __future__ import annotations
 
 import base64
-import errno
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from shared.audio_names import without_audio_extension
 from shared.errors import ScratchFullError
 from worker.audio_files.tags.fields import CoverPicture, Tags, clean
 from worker.run_messages import Work
+from worker.run_support.workspace import is_disk_full
 
 ID3_FRAMES: Mapping[str, Any] = {
     "title": id3.TIT2,
@@ -100,7 +100,7 @@ def _refuse_full_disk(error: Exception, path: Path) -> None:
     """Raise ScratchFullError if the disk is full: the stem may have been moved in part, so it is no result."""
     # mutagen wraps errors of the system into its own.
     for cause in (error, error.__cause__, error.__context__, *error.args):
-        if isinstance(cause, OSError) and cause.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+        if isinstance(cause, OSError) and is_disk_full(cause):
             raise ScratchFullError(f"{path.name} cannot be written: the disk is full.") from error
 
 
