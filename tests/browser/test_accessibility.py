@@ -30,7 +30,8 @@ def test_nothing_bars_the_way_to_a_job(
     page = open_page(screen=screen, bypass_csp=True)
     page.get_by_text("Engine and format").click()
     page.get_by_label("A part").check()
-    page.get_by_label("Choose files").set_input_files({"name": "a.txt", "mimeType": "text/plain", "buffer": b"a"})
+    text = {"name": "a.mp3", "mimeType": "audio/mpeg", "buffer": b"O Tannenbaum\n" * 1000}
+    page.get_by_label("Choose files").set_input_files(text)
     expect(page.get_by_role("alert")).to_be_visible()
     expect(page.locator(".job-row").first).to_be_visible()
     check_with_axe(page)

@@ -70,7 +70,7 @@ def test_a_batch_is_followed_to_its_end_and_tells_which_tracks_failed(
     expect(page.get_by_text("Ended · 60 of 60 tracks · 58 with errors")).to_be_visible(timeout=120_000)
     rows = page.locator(".items > li")
     expect(rows).to_have_count(50)
-    page.get_by_role("button", name="Show more").click()
+    page.get_by_role("article").get_by_role("button", name="Show more").click()
     expect(rows).to_have_count(60)
     page.get_by_role("button", name="Failed 1").click()
     expect(rows).to_have_count(1)

@@ -128,7 +128,11 @@ def test_a_bucket_goes_through_and_its_stems_can_stay_there(command: Command, tm
     done = command("run", "s3://songs/incoming/", "--out", "out", "--engine", "slow", "--no-download")
     assert done.returncode == 0, done.stderr
     told = rows(tmp_path / "out")
-    assert set(told) == {"x/one", "x/two"}
+    assert {line: row["state"] for line, row in told.items()} == {
+        "x/one": "succeeded",
+        "x/two": "succeeded",
+        "x/notes.txt": "left_out",
+    }
     assert not (tmp_path / "out" / "x").exists()
     url = told["x/one"]["outputs"].split("; ")[0]
     assert command.deployment.client.get(url).status_code == 200
