@@ -65,7 +65,7 @@ describe("facts about an engine", () => {
   const engine = {
     name: "m", version: "1", title: "M", summary: "", stems: ["vocals"], derived_stems: [], presets: [], default_preset: "standard",
     parameters: [], author: "Nobody", licence: "Free.", licence_source: "", scores_from: "ten songs", real_time_factor: 2,
-    memory_bytes: 700e6, waiting_for: null,
+    memory_bytes: 700e6, waiting_for: null, precision: "float32", passes: 1, context_seconds: 0,
   };
   const preset = { name: "standard", description: "", parameters: {}, scores: { vocals_sdr_db: 8.24 }, min_seconds: 0, max_seconds: null };
   it("all of them", () =>
