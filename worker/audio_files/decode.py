@@ -1,43 +1,20 @@
 """Decodes a file of any format into samples on the scratch disk.
 
-ffmpeg decodes into a WAV of 32-bit floats, whose header has the true sample rate and channels; both stay those of the
-source. This module then checks the result: length, shape, finite samples. `ffmpeg` confines the process; `probing`
-reads what the file declares before it is decoded.
+ffmpeg decodes into a WAV of 32-bit floats (decoder_run.py), whose header has the true sample rate and channels. This
+module then checks the result: length, shape, finite samples. What the file declares was read before (probe.py).
 """
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
-from shared.errors import (
-    AudioEmptyError,
-    AudioTooLongError,
-    AudioTooShortError,
-    AudioUnreadableError,
-    AudioUnsupportedError,
-    ScratchFullError,
-    SeparationFailedError,
-)
-from worker.audio_files import ffmpeg
-from worker.audio_files.channel_layouts import mask_of_custom_order
+from shared.errors import AudioEmptyError, AudioTooLongError, AudioTooShortError
 from worker.audio_files.decoded_audio import DecodedAudio, read_wav_header, repair_samples
-from worker.audio_files.probe import MAX_CHANNELS, MAX_SAMPLE_RATE_HZ, Probe, check_shape
-from worker.audio_files.timeline import FRAME_TIME_FORMAT, MIN_STEP_SECONDS, first_frame_time, read_timeline
+from worker.audio_files.decoder_run import FRAME_TIMES_NAME, DecoderComplaints, DecoderRun, may_have_gaps
+from worker.audio_files.probe import Probe, check_shape
+from worker.audio_files.timeline import read_timeline
 from worker.run_support.workspace import Workspace
-
-# Wall time for the decoder: a fixed part, and a part for each second of audio. (The slowest known codec runs 60 times
-# faster than real time on one busy core.) Higher values allow slower machines to decode longer files.
-DECODE_SECONDS_BASE = 15.0
-DECODE_SECONDS_PER_AUDIO_SECOND = 1 / 30
-
-# If the decoder has had less than half of that as processor time, the machine is too busy; the file is not the reason.
-# The decoder may then take this many times longer.
-STARVED_TIMES = 10.0
 
 # Samples beyond this are damage, not music. Files of floats may have any scale, as long as squares do not overflow. In
 # other codecs, samples 24 dB above full scale come from flipped bits.
@@ -47,24 +24,7 @@ MAX_ABSOLUTE_SAMPLE_CODED = 16.0
 # Anything shorter is a click or a broken header, and no engine can use it.
 MIN_AUDIO_SECONDS = 0.01
 
-# What ffmpeg logs once for each packet that gave no samples.
-PACKET_LOST = ("Error submitting packet to decoder", "Decoding error")
-
-# What ffmpeg logs once when it cannot read on although there is more, as in Ogg streams that change their channels.
-BROKE_OFF = "Error during demuxing"
-
-# The last packet of ALAC in CAF is already as short as it should be. The container also says what to leave out of it,
-# and ffmpeg would cut off the same samples twice.
-TRUST_THE_PACKETS = ("-flags2", "+skip_manual")
-
 DECODED_NAME = "mixture.wav"
-FRAME_TIMES_NAME = "mixture.times"
-
-# Containers of recordings, whose times may have gaps also without video.
-MAY_HAVE_GAPS = ("matroska", "mov", "mpegts", "mpeg", "nut", "flv", "mxf")
-
-# The header may name half of the true sample rate (SBR) and half of the channels (parametric stereo).
-UNDECLARED_TIMES = 4
 
 
 def decode_file(
@@ -85,7 +45,7 @@ def decode_file(
     target = workspace.path(DECODED_NAME)
     rate = found.decoded_rate_hz or 0
     first_sample, end_sample = _in_samples(span_seconds or (0.0, None), rate)
-    run = _DecoderRun(
+    run = DecoderRun(
         path,
         found,
         workspace=workspace,
@@ -137,13 +97,9 @@ def decode_file(
     )
 
 
-def _may_have_gaps(found: Probe) -> bool:
-    return found.has_video or found.container.startswith(MAY_HAVE_GAPS)
-
-
 def _ends_in_a_gap(found: Probe, end_sample: int, complaints: DecoderComplaints) -> bool:
     """Return whether what is missing before `end_sample`, by ffmpeg's times, is silence: the file goes on after it."""
-    if not _may_have_gaps(found) or complaints.broke_off or found.walked_seconds is None:
+    if not may_have_gaps(found) or complaints.broke_off or found.walked_seconds is None:
         return False
     return end_sample <= found.walked_seconds * (found.decoded_rate_hz or 0)
 
@@ -162,197 +118,6 @@ def _check_length(n_samples: int, sample_rate_hz: int, *, is_excerpt: bool, max_
         raise AudioTooLongError(f"The audio is longer than the limit of {max_seconds:,.0f} s.")
 
 
-# The first sample of a part, and the one after its last; None: up to the end.
-Span = tuple[int, int | None]
-
-
-@dataclass(frozen=True)
-class DecoderComplaints:
-    """What the decoder logged about the file: packets that it could not decode, and whether it had to stop early."""
-
-    lost_packets: int
-    broke_off: bool
-
-
-class _DecoderRun:
-    """One run of ffmpeg that decodes a file, within limits of time and size. `trim`: the samples to keep, None: all."""
-
-    def __init__(
-        self,
-        path: Path,
-        found: Probe,
-        *,
-        workspace: Workspace,
-        trim: Span | None,
-        ffmpeg_path: str | None,
-        max_seconds: float,
-    ) -> None:
-        self._path = path
-        self._found = found
-        self._workspace = workspace
-        self._trim = trim
-        self.shift = 0
-        self._ffmpeg_path = ffmpeg_path
-        expected_seconds = min(found.longest_seconds or max_seconds, max_seconds)
-        self._limit_seconds = DECODE_SECONDS_BASE + expected_seconds * DECODE_SECONDS_PER_AUDIO_SECOND
-        # The limit is one of size, because times in the file may be false.
-        known = (found.decoded_rate_hz or MAX_SAMPLE_RATE_HZ) * (found.channels or MAX_CHANNELS)
-        self._most_bytes = int(4 * known * UNDECLARED_TIMES * (max_seconds + 1))
-
-    def find_shift(self, target: Path) -> None:
-        """Find out by how many samples ffmpeg's times are too early, if the audio begins later than the file.
-
-        Of some containers it counts from the start of the file, of others from that of the streams that it decodes.
-        Audio that is alone begins with its first sample: Ogg that was cut from a broadcast has times before that.
-        """
-        rate = self._found.decoded_rate_hz or 0
-        late = round(self._found.late_seconds * rate)
-        is_late = late >= MIN_STEP_SECONDS * rate
-        # WMA, and Vorbis within a stream, give nothing for their first packets; that is no pause.
-        if not rate or not (is_late or self._found.container == "asf" or self._is_cut_ogg()):
-            return
-        self._run(target, lambda _: None, "-frames:a", "1", trim=None)
-        first = first_frame_time(self._workspace.path(FRAME_TIMES_NAME))
-        if first is not None and not is_late:
-            self.shift = -first
-        elif first is not None and first < late / 2:
-            self.shift = late
-
-    def _is_cut_ogg(self) -> bool:
-        found = self._found
-        is_alone = not found.has_video and found.audio_streams == 1
-        return found.container == "ogg" and is_alone and found.file_start_seconds != 0
-
-    def decode(self, target: Path, progress: Callable[[float], None]) -> DecoderComplaints:
-        """Write the samples into `target`, and the times of the frames beside it; return ffmpeg's complaints."""
-        returncode = self._run(target, progress, trim=self._trim)
-        complaints = _read_complaints(returncode, self._workspace.path("decode.log"), target, self._found)
-        if target.stat().st_size >= self._most_bytes:
-            raise AudioTooLongError("The audio is longer than the limit.")
-        return complaints
-
-    def _run(self, target: Path, progress: Callable[[float], None], *options: str, trim: Span | None) -> int:
-        """Run ffmpeg with these options for the output; return its exit code."""
-        log_path, times_path = self._workspace.path("decode.log"), self._workspace.path(FRAME_TIMES_NAME)
-        with (
-            self._path.open("rb") as source,
-            target.open("wb") as output,
-            log_path.open("wb") as log,
-            times_path.open("wb") as times,
-        ):
-            process = ffmpeg.start(
-                [*self._arguments(times.fileno(), trim), *options, "-c:a", "pcm_f32le", "-f", "wav", "pipe:1"],
-                ffmpeg_path=self._ffmpeg_path,
-                confinement=ffmpeg.Confinement(
-                    cpu_seconds=int(self._limit_seconds) + 1, file_bytes=self._workspace.free_bytes()
-                ),
-                stdin=source,
-                stdout=output,
-                stderr=log,
-                further=[times.fileno()],
-            )
-            try:
-                _wait_for_decoder(process, target, found=self._found, seconds=self._limit_seconds, progress=progress)
-            finally:
-                process.kill()
-                process.wait()
-        return process.returncode
-
-    def _arguments(self, times_descriptor: int, trim: Span | None) -> Sequence[str]:
-        found = self._found
-        options = TRUST_THE_PACKETS if (found.container, found.codec) == ("caf", "alac") else ()
-        return [
-            *(
-                "-v",
-                "error",
-                *options,
-                *ffmpeg.untrusted_input(found.opening),
-                *self._filters(trim),
-                "-vn",
-                "-sn",
-                "-dn",
-            ),
-            *("-map_metadata", "-1", "-fflags", "+bitexact", "-fs", str(self._most_bytes)),
-            *("-stats_enc_pre:a:0", f"pipe:{times_descriptor}", "-stats_enc_pre_fmt:a:0", FRAME_TIME_FORMAT),
-        ]
-
-    def _filters(self, trim: Span | None) -> Sequence[str]:
-        """Return the options that choose and join streams, convert the sample rate, and keep only a part."""
-        found, indexes = self._found, self._found.stream_indexes
-        filters = []
-        if len(indexes) > 1:
-            filters.append("join=inputs=2:channel_layout=stereo:map=0.0-FL|1.0-FR")
-        if mask := mask_of_custom_order(found.channel_layout):
-            filters.append(f"aformat=channel_layouts={mask:#x}")
-        if found.decoded_rate_hz and found.decoded_rate_hz != found.sample_rate_hz:
-            filters.append(f"aresample={found.decoded_rate_hz}")
-        if trim:
-            filters.append(self._trim_filter(*trim))
-        if len(indexes) == 1:
-            return ("-map", f"0:{indexes[0]}", *(("-af", ",".join(filters)) if filters else ()))
-        inputs = "".join(f"[0:{index}]" for index in indexes)
-        return ("-filter_complex", f"{inputs}{','.join(filters)}[joined]", "-map", "[joined]")
-
-    def _trim_filter(self, start: int, end: int | None) -> str:
-        """Return the filter that keeps a part. Seeking would be faster but not exact: it lands on packets.
-
-        Films and recordings may have gaps, so their parts are cut by time. Of other files samples are counted, which is
-        exact; the times of Vorbis, for example, differ from the count by some milliseconds here and there.
-        """
-        found = self._found
-        if not _may_have_gaps(found):
-            return f"atrim=start_sample={start}" + ("" if end is None else f":end_sample={end}")
-        # After a gap, times may be some samples off: what is too much is cut off later.
-        margin = round(MIN_STEP_SECONDS * (found.decoded_rate_hz or 0))
-        stop = "" if end is None else f":end_pts={end - self.shift + margin}"
-        return f"atrim=start_pts={start - self.shift}{stop}"
-
-
 def _in_samples(span_seconds: tuple[float, float | None], rate: int) -> tuple[int, int | None]:
     start, stop = span_seconds
     return round(start * rate), None if stop is None else round(stop * rate)
-
-
-def _wait_for_decoder(
-    process: subprocess.Popen[bytes],
-    target: Path,
-    *,
-    found: Probe,
-    seconds: float,
-    progress: Callable[[float], None],
-) -> None:
-    """Wait for the decoder, and report progress by the bytes that it has written.
-
-    Raises AudioUnreadableError after this many seconds, or SeparationFailedError if the machine was too busy meanwhile.
-    """
-    expected_bytes = 4 * (found.channels or 2) * (found.expected_seconds or 0.0) * (found.decoded_rate_hz or 0)
-    deadline = time.monotonic() + seconds
-    while True:
-        if ffmpeg.wait(process, seconds=0.2):
-            return
-        if time.monotonic() > deadline:
-            if ffmpeg.processor_seconds(process) > seconds / 2:
-                raise AudioUnreadableError(f"The audio took more than {seconds:.0f} s to decode.")
-            if time.monotonic() > deadline + seconds * (STARVED_TIMES - 1):
-                raise SeparationFailedError("The machine was too busy to decode the audio.")
-        if expected_bytes:
-            progress(min(0.99, target.stat().st_size / expected_bytes))
-
-
-def _read_complaints(returncode: int, log_path: Path, target: Path, found: Probe) -> DecoderComplaints:
-    """Return what the decoder complained about, or raise the error that it ended with.
-
-    A damaged file may end in an error and still give minutes of music. Then the report says what is missing.
-    """
-    ffmpeg.demand_not_killed(returncode)
-    with log_path.open("rb") as log:
-        text = log.read(1 << 16).decode("utf-8", "replace")
-    if returncode == -signal.SIGXFSZ or "File too large" in text:
-        raise AudioTooLongError("The decoded audio has more bytes than one job may use.")
-    if "No space left on device" in text:
-        raise ScratchFullError("The worker's scratch disk is full.")
-    if target.stat().st_size == 0 and not found.streams[found.audio_stream - 1].can_decode:
-        raise AudioUnsupportedError(f"The codec of the audio ({found.codec}) is not supported.")
-    if target.stat().st_size == 0:
-        raise AudioUnreadableError("The audio cannot be decoded.")
-    return DecoderComplaints(sum(text.count(words) for words in PACKET_LOST), BROKE_OFF in text)

@@ -1,16 +1,12 @@
 """Finds out what a file claims to be before it is decoded: container, codec, sample rate, channels, length.
 
-One ffmpeg process reads the header and walks over the packets without decoding them, within a few seconds. The header
-may be wrong, so its claims are used only to refuse files early; the result of decoding is what counts (`decoding`). The
-same process writes the tags as text, for `tags`: another ffmpeg process would take a tenth of a short song's time.
+The header and the times of the packets (packet_walk.py) may be wrong. So these claims are used only to refuse files
+early; the result of decoding is what counts (decode.py).
 """
 
 from __future__ import annotations
 
 import re
-import subprocess
-import time
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -18,43 +14,17 @@ from typing import Any
 from shared.errors import (
     AudioEmptyError,
     AudioTooLongError,
-    AudioUnreadableError,
     AudioUnsupportedError,
-    SeparationFailedError,
 )
-from worker.audio_files import ffmpeg
 from worker.audio_files.headers.encryption import is_encrypted
-from worker.audio_files.headers.opening import Opening, behind_id3v2_tag, plan_opening
-from worker.audio_files.headers.probe_log import (
-    OPENED,
-    AttachedPicture,
-    AudioStream,
-    LoggedFile,
-    channels_of_layout,
-    parse_log,
-)
+from worker.audio_files.headers.opening import Opening
+from worker.audio_files.headers.probe_log import AttachedPicture, AudioStream, LoggedFile, channels_of_layout
 from worker.audio_files.headers.stream_choice import StreamChoice, choose_stream
+from worker.audio_files.packet_walk import PacketWalker, Walk
 from worker.run_support.workspace import Workspace
-
-# How long the walk may take. More time counts the packets of longer files, but a refusal is promised within 5 s.
-PROBE_SECONDS = 4.0
-
-# If ffmpeg has not even opened the file by then, and has had less processor time than this, the machine is too busy;
-# the file is not the reason. ffmpeg may then take this much longer.
-STARVED_PROCESSOR_SECONDS = 1.0
-STARVED_SECONDS = 25.0
-
-# How much of ffmpeg's log is read. A file with a thousand tags prints all of them before its streams.
-MAX_LOG_BYTES = 4 << 20
 
 # What ffmpeg calls a picture of the type 3.
 FRONT_COVER = "Cover (front)"
-
-# No packet of any codec holds more sound than this; a longer time between two packets is a pause.
-LONGEST_PACKET_SECONDS = 10.0
-
-# What ffmpeg writes for the time of a packet that has none (AV_NOPTS_VALUE).
-NO_TIME = -(1 << 63)
 
 # A walk that ends this much later than the header says has met a timestamp that is wrong.
 WALK_TOLERANCE_SECONDS = 60.0
@@ -176,11 +146,6 @@ def _decoded_rate(codec: str, rate: int) -> int:
     return min(rate, MAX_DECODED_RATE_HZ)
 
 
-def walked_tags_path(workspace: Workspace) -> Path:
-    """Return the path of the tags that a finished walk has written, as ffmetadata: of the container and the stream."""
-    return workspace.path("tags.txt")
-
-
 def probe_file(
     path: Path, *, workspace: Workspace, ffmpeg_path: str | None, max_seconds: float, audio_stream: int | None = None
 ) -> Probe:
@@ -191,7 +156,7 @@ def probe_file(
     """
     if path.stat().st_size == 0:
         raise AudioEmptyError("The file is empty.")
-    walker = _Walker(path, workspace, ffmpeg_path)
+    walker = PacketWalker(path, workspace, ffmpeg_path)
     walk, logged = walker.open_and_walk()
     if is_encrypted(path, walk.log, logged):
         raise AudioUnsupportedError("The audio is encrypted (DRM), so it cannot be decoded.")
@@ -212,7 +177,7 @@ def probe_file(
 
 
 def _length(
-    walker: _Walker, walk: Walk, declared: float | None, choice: StreamChoice, *, max_seconds: float
+    walker: PacketWalker, walk: Walk, declared: float | None, choice: StreamChoice, *, max_seconds: float
 ) -> float | None:
     """Return the length by a finished walk, None if it is not known. Raises AudioTooLongError.
 
@@ -229,156 +194,6 @@ def _length(
     if not walk.finished or (sound := walker.sound_seconds(choice.stream.index, enough=max_seconds)) > max_seconds:
         raise AudioTooLongError(f"The audio is {max(claims):,.0f} s long; the limit is {max_seconds:,.0f} s.")
     return sound
-
-
-@dataclass(frozen=True)
-class Walk:
-    """ffmpeg's log, where the last packet that it saw ends in seconds, and whether that was the file's last."""
-
-    log: str
-    seconds: float | None
-    finished: bool
-
-
-class _Walker:
-    """Runs ffmpeg over the packets of one file without decoding them."""
-
-    def __init__(self, path: Path, workspace: Workspace, ffmpeg_path: str | None) -> None:
-        self._path = path
-        self._workspace = workspace
-        self._ffmpeg_path = ffmpeg_path
-        self.opening = plan_opening(path)
-
-    def open_and_walk(self) -> tuple[Walk, LoggedFile]:
-        """Walk over the first audio stream. Raises AudioUnreadableError or SeparationFailedError."""
-        walk = self.walk(None)
-        logged = parse_log(walk.log)
-        if logged is None and (opening := behind_id3v2_tag(self._path)):
-            self.opening = opening
-            walk = self.walk(None)
-            logged = parse_log(walk.log)
-        if not walk.log.startswith("ffmpeg version"):
-            # Not even ffmpeg's own first line: it never ran, so the file is not the reason.
-            raise SeparationFailedError("The decoder cannot be started on this worker.")
-        if logged is None:
-            raise AudioUnreadableError("The file cannot be read as audio.")
-        if not logged.audio:
-            raise AudioUnreadableError("The file contains no audio.")
-        return walk, logged
-
-    def walk(self, stream_index: int | None) -> Walk:
-        """Walk over a stream, None for the first of audio, and write the tags of container and stream."""
-        stream = "a:0" if stream_index is None else str(stream_index)
-        with walked_tags_path(self._workspace).open("wb") as tags:
-            # ffmpeg may open no file, so the descriptor for the tags is handed to it.
-            written = ("-f", "ffmetadata", f"pipe:{tags.fileno()}")
-            return self._run(
-                # The log lists each output's tags. This output has none, so they are not listed twice.
-                *("-map", f"0:{stream}", "-c", "copy", "-map_metadata", "-1", "-f", "null", "-"),
-                *(*written, "-map_metadata", f"0:s:{stream}", *written),
-                further=[tags.fileno()],
-            )
-
-    def picture_start(self, audio: AudioStream) -> float:
-        """Return the time of the first packet of video, if that is earlier than the audio's start, else that start.
-
-        ffmpeg has no decoders of video here, so it may not know where video begins.
-        """
-        start = audio.start_seconds or 0.0
-        lines = self._packet_lines("-copyts", "-map", "0:v:0", "-frames:v", "1")
-        first = first_packet_time(b"".join(lines))
-        return start if first is None else min(start, first)
-
-    def sound_seconds(self, stream_index: int, *, enough: float) -> float:
-        """Return how much sound the packets hold, without pauses between them. Stops counting above `enough`."""
-        total, previous, timebase = 0.0, 0, 1.0
-        for line in self._packet_lines("-map", f"0:{stream_index}"):
-            if line.startswith(b"#tb 0:"):
-                numerator, denominator = line.split(b":")[1].split(b"/")
-                timebase = int(numerator) / int(denominator)
-            elif not line.startswith(b"#"):
-                # Stream, decoding time, time, duration, bytes, checksum.
-                _, at, _, duration = (int(n) for n in line.split(b",")[:4])
-                total += min(timebase * (duration or max(0, at - previous)), LONGEST_PACKET_SECONDS)
-                previous = at
-            if total > enough:
-                break
-        return total
-
-    def _packet_lines(self, *options: str) -> Iterator[bytes]:
-        """Yield a line for each packet, for at most PROBE_SECONDS."""
-        deadline = time.monotonic() + PROBE_SECONDS
-        with self._path.open("rb") as source:
-            process = ffmpeg.start(
-                [
-                    *("-v", "quiet", *ffmpeg.untrusted_input(self.opening), *options),
-                    *("-c", "copy", "-map_metadata", "-1", "-f", "framecrc", "pipe:1"),
-                ],
-                ffmpeg_path=self._ffmpeg_path,
-                confinement=ffmpeg.Confinement(cpu_seconds=10),
-                stdin=source,
-                stdout=subprocess.PIPE,
-            )
-            try:
-                for line in process.stdout or ():
-                    yield line
-                    if time.monotonic() > deadline:
-                        return
-            finally:
-                process.kill()
-                process.communicate()
-
-    def _run(self, *outputs: str, further: Sequence[int]) -> Walk:
-        log_path, progress_path = self._workspace.path("probe.log"), self._workspace.path("probe.progress")
-        with self._path.open("rb") as source, log_path.open("wb") as log, progress_path.open("wb") as progress:
-            process = ffmpeg.start(
-                ["-v", "info", "-nostats", "-progress", "pipe:1", *ffmpeg.untrusted_input(self.opening), *outputs],
-                ffmpeg_path=self._ffmpeg_path,
-                confinement=ffmpeg.Confinement(cpu_seconds=10, file_bytes=MAX_LOG_BYTES),
-                stdin=source,
-                stdout=progress,
-                stderr=log,
-                further=further,
-            )
-            try:
-                ended = _wait_for_walk(process, log_path)
-                ffmpeg.demand_not_killed(process.returncode)
-                finished = ended and process.returncode == 0
-            finally:
-                process.kill()
-                process.wait()
-        ends = re.findall(r"^out_time_us=(\d+)$", progress_path.read_text("ascii", "replace"), re.MULTILINE)
-        with log_path.open("rb") as log:
-            text = log.read(MAX_LOG_BYTES).decode("utf-8", "replace")
-        return Walk(text, int(ends[-1]) / 1e6 if ends else None, finished)
-
-
-def first_packet_time(lines: bytes) -> float | None:
-    """Return the time in seconds of the first packet in ffmpeg's list of them (framecrc); None if it has none."""
-    first = re.search(rb"#tb 0: (\d+)/(\d+)\n(?:#.*\n)*0, *-?\d+, *(-?\d+),", lines)
-    if first is None or int(first[3]) == NO_TIME:
-        return None
-    return int(first[3]) * int(first[1]) / int(first[2])
-
-
-def _wait_for_walk(process: subprocess.Popen[bytes], log_path: Path) -> bool:
-    """Return whether the walk ended in time. Raises SeparationFailedError if the machine was too busy to start it."""
-    if ffmpeg.wait(process, seconds=PROBE_SECONDS):
-        return True
-    if not _is_starved(process, log_path):
-        return False
-    if ffmpeg.wait(process, seconds=STARVED_SECONDS):
-        return True
-    if _is_starved(process, log_path):
-        raise SeparationFailedError("The machine was too busy to examine the file.")
-    return False
-
-
-def _is_starved(process: subprocess.Popen[bytes], log_path: Path) -> bool:
-    """Return whether ffmpeg has not had the processor time to open its input."""
-    if OPENED.search(log_path.read_bytes().decode("utf-8", "replace")):
-        return False
-    return ffmpeg.processor_seconds(process) < STARVED_PROCESSOR_SECONDS
 
 
 def _make_probe(

@@ -20,7 +20,8 @@ import mutagen
 
 from worker.audio_files import ffmpeg
 from worker.audio_files.headers.riff_chunks import read_riff_chunks
-from worker.audio_files.probe import Probe, walked_tags_path
+from worker.audio_files.packet_walk import walked_tags_path
+from worker.audio_files.probe import Probe
 from worker.audio_files.tags.fields import (
     FRONT_COVER,
     MAX_PICTURE_BYTES,

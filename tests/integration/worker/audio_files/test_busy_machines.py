@@ -7,7 +7,7 @@ import pytest
 
 from shared.errors import AudioUnreadableError, SeparationFailedError
 from tests.fixtures.audio import make_song, write_wav
-from worker.audio_files import decode as decoding
+from worker.audio_files import decoder_run
 from worker.audio_files.decode import decode_file
 from worker.audio_files.ffmpeg import bundled_ffmpeg
 from worker.audio_files.probe import probe_file
@@ -36,7 +36,7 @@ def decode_with(script: str, tmp_path: Path, workspace: Workspace) -> float:
 def test_a_decoder_without_processor_time_gets_more_time(
     tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(decoding, "DECODE_SECONDS_BASE", 0.3)
+    monkeypatch.setattr(decoder_run, "DECODE_SECONDS_BASE", 0.3)
     # STAND-IN for an overloaded machine.
     assert decode_with('sleep 1; exec "{real}", @ARGV;', tmp_path, workspace) == 2.0
 
@@ -44,7 +44,7 @@ def test_a_decoder_without_processor_time_gets_more_time(
 def test_a_machine_too_busy_to_decode_is_not_blamed_on_the_file(
     tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(decoding, "DECODE_SECONDS_BASE", 0.1)
+    monkeypatch.setattr(decoder_run, "DECODE_SECONDS_BASE", 0.1)
     with pytest.raises(SeparationFailedError, match="too busy") as told:
         decode_with("sleep 60;", tmp_path, workspace)
     assert told.value.retryable
@@ -53,8 +53,8 @@ def test_a_machine_too_busy_to_decode_is_not_blamed_on_the_file(
 def test_a_file_that_keeps_the_decoder_busy_is_refused(
     tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(decoding, "DECODE_SECONDS_BASE", 0.5)
-    monkeypatch.setattr(decoding, "STARVED_TIMES", 1000.0)
+    monkeypatch.setattr(decoder_run, "DECODE_SECONDS_BASE", 0.5)
+    monkeypatch.setattr(decoder_run, "STARVED_TIMES", 1000.0)
     # STAND-IN for an ffmpeg that a file sends into an endless loop.
     with pytest.raises(AudioUnreadableError, match="to decode"):
         decode_with("while (1) {{}}", tmp_path, workspace)

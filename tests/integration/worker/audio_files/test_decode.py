@@ -21,7 +21,7 @@ from shared.errors import (
 )
 from tests.fixtures.audio import convert, make_song, write_wav
 from tests.fixtures.audio import decode as play
-from worker.audio_files import probe as probing
+from worker.audio_files import packet_walk
 from worker.audio_files.decode import decode_file
 from worker.audio_files.decoded_audio import DecodedAudio
 from worker.audio_files.ffmpeg import bundled_ffmpeg
@@ -348,13 +348,13 @@ def waiting_ffmpeg(path: Path, seconds: float) -> str:
 
 
 def test_a_machine_too_busy_to_probe_is_not_blamed_on_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probing, "PROBE_SECONDS", 0.3)
+    monkeypatch.setattr(packet_walk, "PROBE_SECONDS", 0.3)
     song, folder = write_wav(tmp_path / "in.wav", make_song()), tmp_path / "s"
     folder.mkdir()
     workspace = Workspace(folder, max_bytes=GENEROUS)
     late = waiting_ffmpeg(tmp_path / "late", 1.0)
     assert probe_file(song, workspace=workspace, ffmpeg_path=late, max_seconds=60).sample_rate_hz == 44_100
-    monkeypatch.setattr(probing, "STARVED_SECONDS", 0.3)
+    monkeypatch.setattr(packet_walk, "STARVED_SECONDS", 0.3)
     never = waiting_ffmpeg(tmp_path / "never", 60.0)
     with pytest.raises(SeparationFailedError, match="too busy") as told:
         probe_file(song, workspace=workspace, ffmpeg_path=never, max_seconds=60)
@@ -362,8 +362,8 @@ def test_a_machine_too_busy_to_probe_is_not_blamed_on_the_file(tmp_path: Path, m
 
 
 def test_a_file_that_keeps_the_prober_busy_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probing, "PROBE_SECONDS", 0.5)
-    monkeypatch.setattr(probing, "STARVED_PROCESSOR_SECONDS", 0.01)
+    monkeypatch.setattr(packet_walk, "PROBE_SECONDS", 0.5)
+    monkeypatch.setattr(packet_walk, "STARVED_PROCESSOR_SECONDS", 0.01)
     busy = tmp_path / "busy"
     # STAND-IN for an ffmpeg that a file sends into an endless loop.
     busy.write_text("#!/bin/sh\necho ffmpeg version 0 >&2\nwhile :; do :; done\n")

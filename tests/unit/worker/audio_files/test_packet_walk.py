@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.audio_files.probe import first_packet_time
+from worker.audio_files.packet_walk import first_packet_time
 
 HEAD = b"#software: x\n#tb 0: 1/25\n#media_type 0: video\n#codec_id 0: h264\n"
 
