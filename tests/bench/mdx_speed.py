@@ -23,7 +23,7 @@ from tests.bench.peak import peak_mebibytes
 from tests.bench.unet_memory import RATE_HZ
 from worker.engines import mdx
 from worker.engines.interface import FloatArray
-from worker.model_setup.mdx import build_mdx
+from worker.model_setup.mdx.building import build_mdx
 from worker.model_setup.model_entry import ModelEntry
 
 THREADS = 2

@@ -16,7 +16,7 @@ from tests.bench.pipeline_speed import ENGINES, THREADS
 from tests.bench.repetition_songs import AUDIO
 from tests.bench.warm_child import warm_child
 from worker.audio_files.ffmpeg import bundled_ffmpeg
-from worker.model_setup.setup import set_up
+from worker.model_setup.unet.setup import set_up
 
 LENGTHS_SECONDS = (60, 300, 1_800, 10_800)
 

@@ -15,7 +15,7 @@ from time import perf_counter
 from tests.bench.pipeline_speed import ENGINES
 from tests.bench.repetition_songs import AUDIO
 from tests.bench.warm_child import Measured, WarmChild, warm_child
-from worker.model_setup.setup import set_up
+from worker.model_setup.unet.setup import set_up
 
 SONG = AUDIO / "unlabelled" / "fishin_singing_133s.ogg"
 JOBS = 4

@@ -27,7 +27,7 @@ from worker.audio_files.stem_files import StemFiles
 from worker.child.process import NICE
 from worker.engines.interface import FloatArray
 from worker.engines.stft_frames import FrameGrid, analyse, synthesise
-from worker.model_setup.setup import set_up
+from worker.model_setup.unet.setup import set_up
 from worker.run_support.task_pool import TaskPool
 from worker.run_support.workspace import open_workspace
 

@@ -20,7 +20,7 @@ from tests.unit.worker.engines.array_source import ArraySource
 from worker.engines import unet
 from worker.engines.interface import FloatArray, SeparationEngine
 from worker.engines.repetition import DESCRIPTION, create
-from worker.model_setup.setup import set_up
+from worker.model_setup.unet.setup import set_up
 
 Row = dict[str, str | float]
 Method = Callable[[FloatArray, int], FloatArray]

@@ -21,10 +21,10 @@ from tests.bench.unet_memory import MINUTE, RATE_HZ, Noise
 from tests.fixtures.plain_spleeter import plain_session
 from worker.engines.unet import MaskEngine, create
 from worker.engines.unet.model_manifest import read_manifest
-from worker.model_setup import spleeter
-from worker.model_setup.checkpoint import read_checkpoint
-from worker.model_setup.setup import set_up
-from worker.model_setup.weights import find_weights
+from worker.model_setup.unet import spleeter
+from worker.model_setup.unet.checkpoint import read_checkpoint
+from worker.model_setup.unet.setup import set_up
+from worker.model_setup.unet.weights import find_weights
 
 SEGMENT_FRAMES = 512
 ROUNDS = 3

@@ -15,7 +15,7 @@ from worker.child.sandbox import Prepared
 from worker.model_setup.catalog.rebuild import rebuild_models
 from worker.model_setup.errors import ModelSetupError
 from worker.model_setup.loops import compile_loops
-from worker.model_setup.setup import set_up
+from worker.model_setup.unet.setup import set_up
 
 
 def main(arguments: list[str] | None = None) -> int:

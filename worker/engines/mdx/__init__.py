@@ -1,6 +1,6 @@
 """MDX-Net: networks that turn the complex spectrum of a song into that of one stem. The other stem is the rest.
 
-A model folder comes from `worker.model_setup.mdx`, which makes it from any ONNX file in the format of MDX-Net.
+A model folder comes from `worker.model_setup.mdx.building`, which makes it from any ONNX file in the format of MDX-Net.
 """
 
 from __future__ import annotations

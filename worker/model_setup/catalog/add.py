@@ -28,7 +28,7 @@ MAX_PARAMETERS_BYTES = 65_536
 UNKNOWN_LICENCE = "Not known: the file was brought by hand. Ask whoever made it."
 
 BUILDERS: Mapping[str, tuple[str, str]] = {
-    "mdx": ("worker.model_setup.mdx", "build_mdx"),
+    "mdx": ("worker.model_setup.mdx.building", "build_mdx"),
     "htdemucs": ("worker.model_setup.htdemucs", "build_htdemucs"),
 }
 """For each family the function that builds its models. Such a module imports onnx, which takes a second."""

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from worker.model_setup.checkpoint import read_checkpoint
 from worker.model_setup.errors import CheckpointError
+from worker.model_setup.unet.checkpoint import read_checkpoint
 
 
 def write(path: Path, pickled: bytes) -> Path:

@@ -12,11 +12,11 @@ from types import SimpleNamespace
 import pytest
 
 from worker.engines.unet.model_manifest import read_manifest
-from worker.model_setup import forms
 from worker.model_setup.__main__ import main
 from worker.model_setup.errors import ModelSetupError, WeightsMissingError
-from worker.model_setup.forms import choose_form, forms_here
-from worker.model_setup.setup import set_up
+from worker.model_setup.unet import forms
+from worker.model_setup.unet.forms import choose_form, forms_here
+from worker.model_setup.unet.setup import set_up
 
 FLOAT32, BFLOAT16, BY_OPENVINO = "float32", "bfloat16", "bfloat16-openvino"
 

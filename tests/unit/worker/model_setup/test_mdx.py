@@ -13,7 +13,7 @@ from tests.unit.worker.engines.segments.conftest import noise, separated
 from worker.engines import mdx
 from worker.engines.registry import engines_here
 from worker.model_setup.errors import ModelSetupError
-from worker.model_setup.mdx import build_mdx
+from worker.model_setup.mdx.building import build_mdx
 from worker.model_setup.model_entry import ModelEntry
 
 ENTRY = ModelEntry(

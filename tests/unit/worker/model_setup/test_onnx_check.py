@@ -14,11 +14,12 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.fixtures.tiny_mdx import PARAMETERS, tiny_network
-from worker.model_setup import mdx, memory_limit, onnx_check
 from worker.model_setup.errors import ModelSetupError, UnsafeModelError
-from worker.model_setup.mdx import build_mdx
+from worker.model_setup.mdx import building as mdx
+from worker.model_setup.mdx import memory_limit, onnx_check
+from worker.model_setup.mdx.building import build_mdx
+from worker.model_setup.mdx.onnx_check import read_foreign_network
 from worker.model_setup.model_entry import ModelEntry
-from worker.model_setup.onnx_check import read_foreign_network
 
 SHAPE = (1, 4, 96, 33)
 ENTRY = ModelEntry("tiny", "Tiny", "For tests.", "The project's own.")

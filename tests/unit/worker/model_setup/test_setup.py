@@ -8,12 +8,12 @@ import pytest
 
 from worker.engines.model_folder import verify_files
 from worker.engines.unet.model_manifest import read_manifest
-from worker.model_setup import spleeter
 from worker.model_setup.__main__ import main
 from worker.model_setup.catalog.check import LOWEST_GAIN_DB, check_sound
 from worker.model_setup.errors import WeightsMissingError
-from worker.model_setup.setup import set_up
-from worker.model_setup.weights import find_weights
+from worker.model_setup.unet import spleeter
+from worker.model_setup.unet.setup import set_up
+from worker.model_setup.unet.weights import find_weights
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from worker.model_setup.upsampling import replace_upsampling
+from worker.model_setup.mdx.upsampling import replace_upsampling
 
 
 def enlarging(width: int = 2, *, bias: bool = True, group: int = 1, **attributes: Any) -> onnx.ModelProto:

@@ -13,7 +13,7 @@ from tests.fixtures.three_stems import make_three_stem_model
 from worker.engines.machine import BFLOAT16_INSTRUCTIONS, has_instructions
 from worker.engines.unet import MaskEngine, create
 from worker.model_setup.errors import WeightsMissingError
-from worker.model_setup.setup import set_up
+from worker.model_setup.unet.setup import set_up
 
 NO_INSTRUCTIONS = "this processor has no instructions for bfloat16 (AVX512_BF16)"
 

@@ -16,9 +16,9 @@ from worker.engines.unet.chunks import Chunk, ChunkMasker
 from worker.engines.unet.masks import MaskRule
 from worker.engines.unet.model_manifest import read_manifest
 from worker.engines.unet.network import load_model
-from worker.model_setup import spleeter
-from worker.model_setup.checkpoint import read_checkpoint
-from worker.model_setup.weights import find_weights
+from worker.model_setup.unet import spleeter
+from worker.model_setup.unet.checkpoint import read_checkpoint
+from worker.model_setup.unet.weights import find_weights
 
 AUDIO = Path(os.environ.get("STEMQUEUE_AUDIO") or Path(__file__).parents[6] / "shared" / "audio")
 SEEN_FRAMES = 256

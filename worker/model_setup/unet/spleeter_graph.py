@@ -28,9 +28,9 @@ import numpy as np
 import onnx
 
 from worker.engines.interface import FloatArray
-from worker.model_setup.kernels import BLOCK, block_kernel, dilated_block_kernel, phase_kernels
-from worker.model_setup.spleeter import CHUNK_FRAMES
-from worker.model_setup.stream_graph import StreamGraph
+from worker.model_setup.unet.kernels import BLOCK, block_kernel, dilated_block_kernel, phase_kernels
+from worker.model_setup.unet.spleeter import CHUNK_FRAMES
+from worker.model_setup.unet.stream_graph import StreamGraph
 
 Weights = Mapping[str, FloatArray]
 

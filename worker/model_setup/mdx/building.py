@@ -10,11 +10,11 @@ from typing import Any
 from worker.engines.mdx.family import FAMILY, check_parameters
 from worker.engines.segments.manifest import SegmentManifest
 from worker.model_setup.errors import ModelSetupError
-from worker.model_setup.memory_limit import limited_memory
+from worker.model_setup.mdx.memory_limit import limited_memory
+from worker.model_setup.mdx.onnx_check import read_foreign_network
+from worker.model_setup.mdx.upsampling import replace_upsampling
 from worker.model_setup.model_entry import OTHER, REST, ModelEntry
-from worker.model_setup.onnx_check import read_foreign_network
 from worker.model_setup.segment_models import finish_model, optimise_graph
-from worker.model_setup.upsampling import replace_upsampling
 
 STEMS = ("vocals", "accompaniment")
 SAMPLE_RATE_HZ = 44_100

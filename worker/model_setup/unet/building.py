@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from worker.engines.unet.network import Network, States
-from worker.model_setup.checkpoint import read_checkpoint
-from worker.model_setup.forms import NetworkForm, choose_form
-from worker.model_setup.spleeter import CHUNK_FRAMES, SETTLING_FRAMES
-from worker.model_setup.spleeter_graph import BINS, CHANNELS
+from worker.model_setup.unet.checkpoint import read_checkpoint
+from worker.model_setup.unet.forms import NetworkForm, choose_form
+from worker.model_setup.unet.spleeter import CHUNK_FRAMES, SETTLING_FRAMES
+from worker.model_setup.unet.spleeter_graph import BINS, CHANNELS
 
 STATES_NAME = "silence.npz"
 

@@ -18,9 +18,9 @@ from worker.engines.model_folder import sha256_of, verify_files
 from worker.engines.unet import create
 from worker.engines.unet.model_manifest import ModelManifest, read_manifest, write_manifest
 from worker.engines.unet.network import RUNTIMES
-from worker.model_setup import spleeter
 from worker.model_setup.speed import measure_engine
-from worker.model_setup.weights import find_weights
+from worker.model_setup.unet import spleeter
+from worker.model_setup.unet.weights import find_weights
 
 
 def set_up(cache: Path, precision: str = "auto") -> tuple[Path, bool]:
@@ -48,7 +48,7 @@ def build_model(folder: Path, precision: str) -> ModelManifest:
     """Build the networks and their manifest in an empty folder. Raises ModelSetupError as `set_up` does."""
     paths = find_weights(spleeter.DISTRIBUTION, spleeter.CHECKPOINTS, spleeter.DIGESTS)
     # onnx takes 60 MB and half a second, which a set-up that finds everything done should not spend.
-    from worker.model_setup.building import build_networks  # noqa: PLC0415
+    from worker.model_setup.unet.building import build_networks  # noqa: PLC0415
 
     form, networks, states = build_networks(paths, folder, precision)
     files = {path.name: sha256_of(path) for path in sorted(folder.iterdir())}

@@ -16,7 +16,7 @@ import onnx
 from onnx import AttributeProto, TensorProto, ValueInfoProto
 
 from worker.model_setup.errors import UnsafeModelError
-from worker.model_setup.protobuf_fields import FieldsError, check_fields
+from worker.model_setup.mdx.protobuf_fields import FieldsError, check_fields
 
 OPERATORS = frozenset(
     {

@@ -18,9 +18,9 @@ import onnxruntime
 from worker.engines.machine import BFLOAT16_INSTRUCTIONS, has_instructions
 from worker.engines.unet.network import RUNTIMES, Network
 from worker.model_setup.errors import ModelSetupError
-from worker.model_setup.spleeter import CHUNK_FRAMES
-from worker.model_setup.spleeter_graph import BINS, CHANNELS, Weights, build_network
-from worker.model_setup.spleeter_plan import write_network
+from worker.model_setup.unet.spleeter import CHUNK_FRAMES
+from worker.model_setup.unet.spleeter_graph import BINS, CHANNELS, Weights, build_network
+from worker.model_setup.unet.spleeter_plan import write_network
 
 TURNS = 8
 """Number of chunks by which forms are compared. The forms take turns, and the fastest chunk of each counts."""

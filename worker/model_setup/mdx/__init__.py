@@ -1,0 +1,1 @@
+"""Builds the model folder of an MDX-Net from an ONNX file from elsewhere."""
