@@ -38,7 +38,7 @@ admin: ## Inspect or operate the running stack: DO="status", DO="keys create", D
 models: ## Models: DO="list", DO="add htdemucs", DO="check htdemucs --sound", DO="remove htdemucs"
 	@exec $(SET_UP) models -m worker.model_setup.catalog $(or $(DO),list)
 
-# Test files are distributed to two processes, for a machine with two cores.
+# The tests mostly wait for processes that they started, so more of them run at once than there are cores.
 TESTS = tests/unit tests/integration tests/end_to_end tests/browser
 
 # axe checks the accessibility of the page in the browser tests. Without npm or a network those tests are skipped.
@@ -47,7 +47,7 @@ $(AXE): api/web/source/package-lock.json
 	@! command -v npm >/dev/null || npm ci --silent --prefer-offline --fetch-retries=1 --prefix api/web/source || true
 
 test: lint $(AXE) ## Lint, then every test that takes seconds, against the package as installed
-	.venv-test/bin/python -I -m pytest -m "not slow" -n 2 --dist loadfile $(TESTS)
+	.venv-test/bin/python -I -m pytest -m "not slow" -n 4 --dist loadfile $(TESTS)
 
 which-python: ## Print the version of the Python that creates the environments
 	@$(PYTHON) --version
