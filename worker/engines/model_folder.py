@@ -8,9 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from worker.engines.errors import EngineUnavailableError
 
@@ -28,6 +29,55 @@ DIGESTS_KEPT = 64
 """How many files' digests a process remembers: enough for several models."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class ModelManifest:
+    """What the manifests of all families have.
+
+    Stems. `stems` are those that the engine yields, in order. `remainder` is one of them, or None: it is not estimated,
+    but is the mixture less the others. The networks take `channels` channels at `sample_rate_hz`, in any case.
+
+    Files. `files` maps file names to their SHA-256; `networks` are the names of those with the networks, in the order
+    that the family wants. They compute in `precision`. `built_for` identifies the machine that the files were made for;
+    `origin` says where the weights come from. `scores` are medians in dB; `real_time_factor` was measured at set-up.
+    """
+
+    name: str
+    version: str
+    title: str
+    summary: str
+    licence: str
+    sample_rate_hz: int
+    channels: int
+    stems: tuple[str, ...]
+    remainder: str | None
+    networks: tuple[str, ...]
+    files: Mapping[str, str]
+    precision: str = "float32"
+    scores: Mapping[str, float] = field(default_factory=dict)
+    real_time_factor: float | None = None
+    origin: Mapping[str, str] = field(default_factory=dict)
+    built_for: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def estimated_stems(self) -> tuple[str, ...]:
+        """The stems that networks estimate, in order: all except the remainder."""
+        return tuple(stem for stem in self.stems if stem != self.remainder)
+
+    def check_values(self) -> None:
+        """Raise ValueError if the values contradict each other."""
+        if len(set(self.stems)) != len(self.stems) or not self.estimated_stems:
+            raise ValueError("stems must differ, and at least one must be estimated")
+        if self.remainder is not None and self.remainder not in self.stems:
+            raise ValueError("the remainder must be one of the stems")
+        if self.channels < 1 or self.sample_rate_hz < 1:
+            raise ValueError("channels and sample_rate_hz must be positive")
+        if not self.networks or not set(self.networks) <= set(self.files):
+            raise ValueError("networks must be listed in files")
+
+
+Manifest = TypeVar("Manifest", bound=ModelManifest)
+
+
 def read_document(folder: Path) -> dict[str, Any]:
     """Return the manifest of a model folder as JSON, with its `family`. The other files are not read.
 
@@ -42,6 +92,23 @@ def read_document(folder: Path) -> dict[str, Any]:
         raise EngineUnavailableError(f"The model in {folder} has another format; set it up again.")
     document.setdefault("family", DEFAULT_FAMILY)
     return document
+
+
+def manifest_from_document(document: Mapping[str, Any], kind: type[Manifest], folder: Path) -> Manifest:
+    """Return a manifest as an instance of its family's class. Members that the class does not have are ignored.
+
+    Raises EngineUnavailableError if the manifest is not valid.
+    """
+    known = {item.name for item in fields(kind)}
+    try:
+        values = {name: document[name] for name in document if name in known}
+        for name in ("stems", "networks"):
+            values[name] = tuple(values[name])
+        manifest = kind(**values)
+        manifest.check_values()
+    except (KeyError, TypeError, ValueError) as error:
+        raise EngineUnavailableError(f"The manifest in {folder} is not valid; set the model up again.") from error
+    return manifest
 
 
 def write_document(folder: Path, document: Mapping[str, Any]) -> None:

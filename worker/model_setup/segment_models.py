@@ -9,10 +9,11 @@ import onnxruntime
 
 from worker.engines.machine import describe_machine
 from worker.engines.model_folder import sha256_of
+from worker.engines.onnx_session import new_session_options
 from worker.engines.segments.engine import PACKAGES, create_engine
 from worker.engines.segments.family import SegmentFamily
 from worker.engines.segments.manifest import SegmentManifest, write_segment_manifest
-from worker.engines.segments.onnx_graph import memory_saving_options
+from worker.engines.segments.onnx_graph import CONFIG_ENTRIES, OPTIONS
 from worker.model_setup.errors import ModelSetupError
 from worker.model_setup.speed import measure_engine
 
@@ -27,7 +28,7 @@ def optimise_graph(model: bytes | Path, target: Path) -> None:
     weights go to `target` with the ending `.weights`, which processes share in memory. Raises ModelSetupError if
     onnxruntime refuses the graph.
     """
-    options = memory_saving_options(1)
+    options = new_session_options(1, OPTIONS, CONFIG_ENTRIES)
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.optimized_model_filepath = str(target)
     numbers = target.with_suffix(".weights").name

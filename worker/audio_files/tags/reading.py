@@ -36,7 +36,11 @@ from worker.run_messages import Work
 from worker.run_support.workspace import Workspace
 from worker.sandbox import launch
 
-READ_SECONDS = 5.0
+PROCESSOR_SECONDS = 5
+"""How long a program that reads tags may compute."""
+
+WAIT_SECONDS = 60.0
+"""How long it may take in all: far longer, since on a busy machine it waits for its turn, and songs keep their tags."""
 
 SCRIPT = Path(__file__).with_name("embedded_reader.py")
 
@@ -103,7 +107,9 @@ def _write_again(work: Work, found: Probe, workspace: Workspace) -> bool:
     with walked_tags_path(workspace).open("wb") as text:
         stream = f"0:s:{found.stream_indexes[0]}"
         outputs = ("-f", "ffmetadata", "pipe:1", "-map_metadata", stream, "-f", "ffmetadata", "pipe:1")
-        return _run_ffmpeg(work, found, outputs, stdout=text, confinement=ffmpeg.Confinement(cpu_seconds=5))
+        return _run_ffmpeg(
+            work, found, outputs, stdout=text, confinement=ffmpeg.Confinement(cpu_seconds=PROCESSOR_SECONDS)
+        )
 
 
 def _with_picture(work: Work, found: Probe, workspace: Workspace, fields: Mapping[str, Sequence[str]]) -> Tags:
@@ -115,7 +121,7 @@ def _with_picture(work: Work, found: Probe, workspace: Workspace, fields: Mappin
     )
     # One byte more than the limit shows that there is more.
     confinement = ffmpeg.Confinement(
-        cpu_seconds=int(READ_SECONDS), file_bytes=MAX_PICTURE_BYTES + 1, writable_folder=path.parent
+        cpu_seconds=PROCESSOR_SECONDS, file_bytes=MAX_PICTURE_BYTES + 1, writable_folder=path.parent
     )
     _run_ffmpeg(work, found, outputs, stdout=None, confinement=confinement)
     data = path.read_bytes() if path.exists() else b""
@@ -136,7 +142,7 @@ def _run_ffmpeg(
             **({} if stdout is None else {"stdout": stdout}),
         )
         try:
-            return ffmpeg.wait(process, seconds=READ_SECONDS)
+            return ffmpeg.wait(process, seconds=WAIT_SECONDS)
         finally:
             process.kill()
             process.wait()
@@ -156,7 +162,7 @@ def _read_embedded(work: Work, workspace: Workspace) -> Tags | None:
             stderr=subprocess.DEVNULL,
         )
         try:
-            ended = ffmpeg.wait(process, seconds=READ_SECONDS)
+            ended = ffmpeg.wait(process, seconds=WAIT_SECONDS)
         finally:
             process.kill()
             process.wait()
@@ -176,7 +182,7 @@ def _script_sandbox(mutagen_folder: Path) -> launch.Sandbox:
         ],
         limits={
             "memory": SCRIPT_MEMORY_BYTES,
-            "processor": int(READ_SECONDS),
+            "processor": PROCESSOR_SECONDS,
             "file": SCRIPT_OUTPUT_BYTES,
             "descriptors": ffmpeg.MAX_OPEN_FILES,
         },

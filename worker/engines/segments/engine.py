@@ -6,28 +6,23 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from worker.engines.errors import EngineError, EngineUnavailableError, InvalidParameterError
+from worker.engines.errors import EngineUnavailableError, InvalidParameterError
 from worker.engines.interface import (
     TYPICAL_TRACK,
     AudioSource,
     EngineDescription,
     FloatArray,
     Parameter,
-    Preset,
     Progress,
 )
 from worker.engines.level import level_of
 from worker.engines.machine import describe_machine
 from worker.engines.model_folder import size_of_files, verify_files
+from worker.engines.network_engine import check_preset, check_rate, described_facts, ignore_progress
 from worker.engines.rates import SETTLING_SECONDS
 from worker.engines.segments.family import SegmentFamily, SegmentNetwork
 from worker.engines.segments.manifest import SegmentManifest, read_segment_manifest
 from worker.engines.segments.separation import LoadedModel, SegmentSeparation
-
-DEFAULT_PRESET = "standard"
-
-LOWEST_RATE_HZ = 1000
-"""Below this a track is not music, and a segment of seconds at the network's rate would be minutes of the track."""
 
 PACKAGES = ("onnxruntime",)
 """A graph is optimised for the version of this package, and for the processor."""
@@ -55,8 +50,7 @@ def create_engine(
     Raises EngineUnavailableError as `describe_model` does, InvalidParameterError for an unknown preset or parameter.
     """
     manifest = _usable_manifest(model_folder, family)
-    if preset not in {None, DEFAULT_PRESET}:
-        raise InvalidParameterError(f"The engine {manifest.name} has no preset {preset!r}; it has {DEFAULT_PRESET!r}.")
+    check_preset(manifest.name, preset)
     known = {parameter.name for parameter in _parameters(manifest)}
     for name in parameters:
         if name not in known:
@@ -95,12 +89,8 @@ class SegmentEngine:
         return self._manifest.stems
 
     def check_track(self, *, sample_rate_hz: int, channels: int, n_samples: int) -> None:  # noqa: ARG002
-        """Raise an EngineError if the rate is below `LOWEST_RATE_HZ`; every other track can be separated."""
-        if sample_rate_hz < LOWEST_RATE_HZ:
-            raise EngineError(
-                "sample_rate_unsupported",
-                f"The sample rate is {sample_rate_hz} Hz; this engine needs at least {LOWEST_RATE_HZ} Hz.",
-            )
+        """Raise an EngineError if the rate is below the lowest of all networks; every other track can be separated."""
+        check_rate(sample_rate_hz)
 
     def peak_bytes(self, *, sample_rate_hz: int, channels: int, n_samples: int) -> int:  # noqa: ARG002
         """Return an upper bound of the memory that `separate` allocates, in bytes, networks included."""
@@ -155,7 +145,7 @@ class SegmentEngine:
             manifest, feed = self._manifest, self._family.feed(level_of(source))
             rest = REST_STEM if self._fill_rest else manifest.remainder
             model = LoadedModel(manifest, self._family.grid(manifest), self._loaded_network(threads), rest)
-            yield from SegmentSeparation(model, feed, source, wanted).separate_blocks(progress or _ignore_progress)
+            yield from SegmentSeparation(model, feed, source, wanted).separate_blocks(progress or ignore_progress)
 
     def _loaded_network(self, threads: int) -> SegmentNetwork:
         if self._loaded is None or self._loaded[0] != threads:
@@ -192,25 +182,9 @@ def _parameters(manifest: SegmentManifest) -> tuple[Parameter, ...]:
 def _description(manifest: SegmentManifest, family: SegmentFamily, memory_bytes: int) -> EngineDescription:
     seconds = 2 * family.grid(manifest).segment_samples / manifest.sample_rate_hz
     return EngineDescription(
-        name=manifest.name,
-        version=manifest.version,
-        title=manifest.title,
-        summary=manifest.summary,
-        stems=manifest.stems,
-        presets=(Preset(DEFAULT_PRESET, "The network as it was trained.", scores=manifest.scores),),
-        default_preset=DEFAULT_PRESET,
-        parameters=_parameters(manifest),
-        licence=manifest.licence,
+        **described_facts(manifest),
         # With different rates, both resamplers settle, and start up to a second early.
         context_seconds=seconds + 5 + 4 * SETTLING_SECONDS,
-        precision=manifest.precision,
-        real_time_factor=manifest.real_time_factor,
-        author=manifest.origin.get("author", ""),
-        licence_source=manifest.origin.get("licence_source", ""),
         scores_from=manifest.scores_from,
         memory_bytes=memory_bytes,
     )
-
-
-def _ignore_progress(_fraction: float) -> None:
-    """Do nothing: the caller gave no callback."""

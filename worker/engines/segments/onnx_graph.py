@@ -11,10 +11,9 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from pathlib import Path
-from typing import Any
 
-from worker.engines.errors import EngineUnavailableError
 from worker.engines.interface import FloatArray, Progress
+from worker.engines.onnx_session import open_onnx_session
 
 REPORT_SECONDS = 0.2
 """The time between two reports of progress while a graph runs."""
@@ -22,6 +21,15 @@ REPORT_SECONDS = 0.2
 SLOW_RUN_SECONDS = 10.0
 """How long the first run is assumed to take, for its progress. Later runs are assumed to take as long as the one
 before."""
+
+
+OPTIONS = {"enable_mem_pattern": False, "enable_mem_reuse": False, "enable_cpu_mem_arena": True}
+"""For graphs with few, large activations; measured with HT-Demucs and MDX-Net. Without `enable_mem_reuse` a freed
+buffer goes back to the arena at once, and the peak falls by 40 percent. A memory pattern would hold all buffers of
+a run."""
+
+CONFIG_ENTRIES = {"session.intra_op.allow_spinning": "0"}
+"""Otherwise idle threads would keep their processors busy between two layers."""
 
 
 class OnnxGraph:
@@ -40,29 +48,10 @@ class OnnxGraph:
     """
 
     def __init__(self, path: Path, threads: int, *, optimised: bool = True) -> None:
-        try:
-            # This takes 40 MB and 0.1 s, which only a worker that runs such an engine should spend.
-            import onnxruntime  # noqa: PLC0415
-            from onnxruntime.capi import onnxruntime_pybind11_state as reasons  # noqa: PLC0415
-        except ImportError as error:
-            raise EngineUnavailableError("This engine needs the package onnxruntime.") from error
-        options = memory_saving_options(threads)
-        if optimised:
-            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except (
-            reasons.Fail,
-            reasons.InvalidArgument,
-            reasons.InvalidGraph,
-            reasons.InvalidProtobuf,
-            reasons.NoSuchFile,
-            reasons.NotImplemented,
-            reasons.RuntimeException,
-        ) as error:
-            raise EngineUnavailableError(f"onnxruntime cannot load {path.name}; set the model up again.") from error
+        self._session = open_onnx_session(
+            path, threads=threads, options=OPTIONS, config_entries=CONFIG_ENTRIES, optimised=optimised
+        )
         self._outputs = [output.name for output in self._session.get_outputs()]
-        self._new_run_options = onnxruntime.RunOptions
         self._expected_seconds = SLOW_RUN_SECONDS
 
     def run(self, inputs: Mapping[str, FloatArray], progress: Progress) -> list[FloatArray]:
@@ -72,7 +61,9 @@ class OnnxGraph:
         fraction that follows from the time of the run before; it stays below 1. If `progress` raises, the run ends
         after its current layer, and the error passes on.
         """
-        run_options = self._new_run_options()
+        import onnxruntime  # noqa: PLC0415 - as in onnx_session.py
+
+        run_options = onnxruntime.RunOptions()
         started = time.monotonic()
         with ThreadPoolExecutor(1, thread_name_prefix="onnx-graph") as pool:
             running = pool.submit(self._session.run, self._outputs, dict(inputs), run_options)
@@ -86,23 +77,3 @@ class OnnxGraph:
         self._expected_seconds = max(REPORT_SECONDS, time.monotonic() - started)
         outputs: list[FloatArray] = running.result()
         return outputs
-
-
-def memory_saving_options(threads: int) -> Any:
-    """Return onnxruntime's session options for graphs with few, large activations.
-
-    Measured with HT-Demucs and MDX-Net: without `enable_mem_reuse` a freed buffer goes back to the arena at once, and
-    the peak falls by 40 percent. A memory pattern would hold all buffers of a run at once.
-    """
-    import onnxruntime  # noqa: PLC0415 - as above
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.enable_mem_pattern = False
-    options.enable_mem_reuse = False
-    options.enable_cpu_mem_arena = True
-    # Otherwise idle threads would keep their processors busy between two layers.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    return options

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from worker.engines.unet.model_manifest import ModelManifest
+from worker.engines.unet.model_manifest import MaskManifest
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class ChunkGrid:
     chunk_frames: int
 
     @classmethod
-    def from_manifest(cls, manifest: ModelManifest) -> ChunkGrid:
+    def from_manifest(cls, manifest: MaskManifest) -> ChunkGrid:
         """Return the grid that a network was made for."""
         return cls(manifest.n_fft, manifest.hop_length, manifest.chunk_frames)
 

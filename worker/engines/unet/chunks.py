@@ -13,7 +13,7 @@ import numpy as np
 from worker.engines.interface import FloatArray
 from worker.engines.stft_frames import ComplexArray
 from worker.engines.unet.masks import MaskRule
-from worker.engines.unet.model_manifest import ModelManifest
+from worker.engines.unet.model_manifest import MaskManifest
 from worker.engines.unet.network import Model, States
 from worker.engines.unet.spectrum import ShortTimeFourier
 
@@ -48,7 +48,7 @@ class ChunkMasker:
         What brings the track's magnitudes to the level that the networks know. The stems keep the track's level.
     """
 
-    def __init__(self, manifest: ModelManifest, model: Model, channels: int, gain: float = 1.0) -> None:
+    def __init__(self, manifest: MaskManifest, model: Model, channels: int, gain: float = 1.0) -> None:
         self._manifest = manifest
         self._model = model
         self._gain = gain
@@ -100,7 +100,7 @@ class ChunkMasker:
         def masks_of(frames: slice) -> FloatArray:
             return self._rule.compute_masks(chunk.S[:, frames], [gains[:, frames] for gains in later.gains])
 
-        y = self._fourier.synthesise(chunk.D, len(self._manifest.masked_stems), masks_of)
+        y = self._fourier.synthesise(chunk.D, len(self._manifest.estimated_stems), masks_of)
         # Otherwise the gains would stay in memory as long as the chunk that they came with.
         later.gains.clear()
         return y

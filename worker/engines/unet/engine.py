@@ -6,20 +6,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from worker.engines.errors import EngineError, InvalidParameterError
-from worker.engines.interface import TYPICAL_TRACK, AudioSource, EngineDescription, FloatArray, Preset, Progress
+from worker.engines.errors import InvalidParameterError
+from worker.engines.interface import TYPICAL_TRACK, AudioSource, EngineDescription, FloatArray, Progress
 from worker.engines.level import gain_to_peak, level_of
 from worker.engines.model_folder import size_of_files
+from worker.engines.network_engine import check_preset, check_rate, described_facts, ignore_progress
 from worker.engines.rates import SETTLING_SECONDS
 from worker.engines.unet.chunk_grid import ChunkGrid
-from worker.engines.unet.model_manifest import ModelManifest, read_manifest
+from worker.engines.unet.model_manifest import MaskManifest, read_manifest
 from worker.engines.unet.network import Model, check_machine, load_model
 from worker.engines.unet.separation import Separation
-
-DEFAULT_PRESET = "standard"
-
-LOWEST_RATE_HZ = 1000
-"""Below this a track is not music, and a chunk of seconds at the networks' rate would be minutes of the track."""
 
 ACTIVATION_BYTES = 256
 """Upper bound of what a network holds at once for each bin of a chunk; measured, with a quarter to spare."""
@@ -42,8 +38,7 @@ def create(preset: str | None, parameters: Mapping[str, Any], *, model_folder: P
     Raises EngineUnavailableError as `describe` does, InvalidParameterError for an unknown preset or parameter.
     """
     manifest = _usable_manifest(model_folder)
-    if preset not in {None, DEFAULT_PRESET}:
-        raise InvalidParameterError(f"The engine {manifest.name} has no preset {preset!r}; it has {DEFAULT_PRESET!r}.")
+    check_preset(manifest.name, preset)
     if parameters:
         raise InvalidParameterError(f"The engine {manifest.name} takes no parameters.")
     return MaskEngine(model_folder, manifest)
@@ -65,7 +60,7 @@ class MaskEngine:
 
     works_ahead = True
 
-    def __init__(self, model_folder: Path, manifest: ModelManifest) -> None:
+    def __init__(self, model_folder: Path, manifest: MaskManifest) -> None:
         self._folder = model_folder
         self._manifest = manifest
         self._model: Model | None = None
@@ -86,12 +81,8 @@ class MaskEngine:
         return self._manifest.fed_peak is not None
 
     def check_track(self, *, sample_rate_hz: int, channels: int, n_samples: int) -> None:  # noqa: ARG002
-        """Raise an EngineError if the rate is below `LOWEST_RATE_HZ`; every other track can be separated."""
-        if sample_rate_hz < LOWEST_RATE_HZ:
-            raise EngineError(
-                "sample_rate_unsupported",
-                f"The sample rate is {sample_rate_hz} Hz; this engine needs at least {LOWEST_RATE_HZ} Hz.",
-            )
+        """Raise an EngineError if the rate is below the lowest of all networks; every other track can be separated."""
+        check_rate(sample_rate_hz)
 
     def peak_bytes(self, *, sample_rate_hz: int, channels: int, n_samples: int) -> int:  # noqa: ARG002
         """Return an upper bound of the memory that `separate` allocates on two threads, in bytes, networks included."""
@@ -159,7 +150,7 @@ class MaskEngine:
             peak = self._manifest.fed_peak
             gain = 1.0 if peak is None else gain_to_peak(level_of(source), peak)
             separation = Separation(self._manifest, self._loaded_model(), source, wanted, gain=gain)
-            yield from separation.separate_blocks(threads, progress or _ignore_progress)
+            yield from separation.separate_blocks(threads, progress or ignore_progress)
 
     def _loaded_model(self) -> Model:
         if self._model is None:
@@ -167,36 +158,21 @@ class MaskEngine:
         return self._model
 
 
-def _usable_manifest(model_folder: Path) -> ModelManifest:
+def _usable_manifest(model_folder: Path) -> MaskManifest:
     manifest = read_manifest(model_folder)
     check_machine(model_folder, manifest)
     return manifest
 
 
-def _description(manifest: ModelManifest, memory_bytes: int) -> EngineDescription:
+def _description(manifest: MaskManifest, memory_bytes: int) -> EngineDescription:
     grid = ChunkGrid.from_manifest(manifest)
     frames = max(manifest.settling_frames, manifest.delay_frames) + 2 * manifest.chunk_frames
     network_seconds = (frames * grid.hop_length + 2 * grid.n_fft) / manifest.sample_rate_hz
     # With different rates, streams start up to a second early at each end, and settle in both resamplers.
     resampling_seconds = 2 * (1 + SETTLING_SECONDS) + 1
     return EngineDescription(
-        name=manifest.name,
-        version=manifest.version,
-        title=manifest.title,
-        summary=manifest.summary,
-        stems=manifest.stems,
-        presets=(Preset(DEFAULT_PRESET, "The network as it was trained.", scores=manifest.scores),),
-        default_preset=DEFAULT_PRESET,
-        licence=manifest.licence,
+        **described_facts(manifest),
         context_seconds=network_seconds + resampling_seconds,
-        precision=manifest.precision,
-        real_time_factor=manifest.real_time_factor,
-        author=manifest.origin.get("author", ""),
-        licence_source=manifest.origin.get("licence_source", ""),
         scores_from=manifest.origin.get("scores_from", ""),
         memory_bytes=memory_bytes,
     )
-
-
-def _ignore_progress(_fraction: float) -> None:
-    """Do nothing: the caller gave no callback."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from worker.engines.interface import FloatArray
-from worker.engines.unet.model_manifest import ModelManifest
+from worker.engines.unet.model_manifest import MaskManifest
 
 TOP_BINS = 32
 """Above the networks' bins the mask is the mean of this many bins below. With fewer, single partials decide."""
@@ -51,7 +51,7 @@ class MaskRule:
     taper: FloatArray
 
     @classmethod
-    def from_manifest(cls, manifest: ModelManifest) -> MaskRule:
+    def from_manifest(cls, manifest: MaskManifest) -> MaskRule:
         """Return the rule of a manifest."""
         # Networks see bins, not Hz: at a higher sample rate than their own, all frequencies move up by the same ratio.
         end_bin = round(manifest.taper_end_hz / manifest.sample_rate_hz * manifest.n_fft)
@@ -59,7 +59,7 @@ class MaskRule:
         return cls(
             manifest.mask_exponent,
             manifest.mask_own_gain,
-            tuple(manifest.stems.index(stem) for stem in manifest.masked_stems),
+            tuple(manifest.stems.index(stem) for stem in manifest.estimated_stems),
             np.linspace(1, 0, n_taper, endpoint=False, dtype=np.float32),
         )
 

@@ -6,13 +6,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from worker.engines.errors import EngineUnavailableError
-from worker.engines.model_folder import read_document, write_document
+from worker.engines.model_folder import ModelManifest, manifest_from_document, read_document, write_document
 
 FAMILY = "mask"
 """The family of networks that mask a spectrogram."""
@@ -21,8 +19,8 @@ MASK_EXPONENTS = (1.0, 1.5, 2.0)
 """The exponents that masks can be made with: 1 for shares of the magnitudes, 2 for shares of the power."""
 
 
-@dataclass(frozen=True)
-class ModelManifest:
+@dataclass(frozen=True, kw_only=True)
+class MaskManifest(ModelManifest):
     """A set of networks, one for each stem, that estimate the stem's share of a spectrogram.
 
     Input and output. A network takes `magnitudes`, float32 of shape (1, channels, chunk_frames, bins), chunk by chunk.
@@ -42,19 +40,10 @@ class ModelManifest:
     Level. If there is a `fed_peak`, the magnitudes are those of the track with this peak, whatever its own peak is.
     Else they are those of the track at its own level.
 
-    Files. `files` maps file names to their SHA-256. `networks` are those of the stems, in order, for the package
-    `runtime`, which computes in `precision`. `built_for` identifies the machine that the files were made for; `origin`
-    says where the weights come from. `scores` are medians in dB; `real_time_factor` was measured at set-up.
+    Files. `networks` are those of the stems, in order, for the package `runtime`.
     """
 
-    name: str
-    version: str
-    title: str
-    summary: str
-    licence: str
-    sample_rate_hz: int
     highest_rate_hz: int
-    channels: int
     n_fft: int
     hop_length: int
     bins: int
@@ -62,28 +51,39 @@ class ModelManifest:
     delay_frames: int
     settling_frames: int
     taper_end_hz: float
-    stems: tuple[str, ...]
-    remainder: str | None
     runtime: str
-    networks: tuple[str, ...]
     initial_states: str
-    files: Mapping[str, str]
     mask_exponent: float = 2.0
     mask_own_gain: float = 0.0
     fed_peak: float | None = None
-    precision: str = "float32"
-    scores: Mapping[str, float] = field(default_factory=dict)
-    real_time_factor: float | None = None
-    origin: Mapping[str, str] = field(default_factory=dict)
-    built_for: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def masked_stems(self) -> tuple[str, ...]:
-        """The stems that are masked, in order: all except the remainder."""
-        return tuple(stem for stem in self.stems if stem != self.remainder)
+    def check_values(self) -> None:
+        """Raise ValueError if the values contradict each other."""
+        super().check_values()
+        if self.n_fft % self.hop_length or self.n_fft < 4 * self.hop_length:
+            # Only with such a hop do squared Hann windows add up to a constant.
+            raise ValueError("hop_length must divide n_fft, at least four times")
+        if not 1 <= self.bins <= self.n_fft // 2 + 1:
+            raise ValueError("bins must lie within the spectrum")
+        if self.delay_frames % self.chunk_frames or self.chunk_frames < 1:
+            raise ValueError("delay_frames must be a multiple of chunk_frames")
+        self._check_mask_rule()
+        if self.fed_peak is not None and not 0 < self.fed_peak < math.inf:
+            raise ValueError("fed_peak must be positive")
+        if len(self.networks) != len(self.stems):
+            raise ValueError("every stem must have a network")
+        if self.initial_states not in self.files:
+            raise ValueError("initial_states must be listed in files")
+
+    def _check_mask_rule(self) -> None:
+        if self.mask_exponent not in MASK_EXPONENTS or not 0 <= self.mask_own_gain <= 1:
+            raise ValueError("mask_exponent must be one of MASK_EXPONENTS, and mask_own_gain from 0 to 1")
+        if self.mask_own_gain and self.remainder is None:
+            # Shares sum to 1, but gains need not: the remainder must take up the difference.
+            raise ValueError("mask_own_gain needs a remainder")
 
 
-def read_manifest(folder: Path) -> ModelManifest:
+def read_manifest(folder: Path) -> MaskManifest:
     """Return the manifest of a model folder. The other files are not read.
 
     Raises EngineUnavailableError if there is no manifest, or if it has another format.
@@ -91,52 +91,9 @@ def read_manifest(folder: Path) -> ModelManifest:
     document = read_document(folder)
     if document.pop("family") != FAMILY:
         raise EngineUnavailableError(f"The model in {folder} is not one that masks a spectrogram.")
-    return _from_document(document, folder)
+    return manifest_from_document(document, MaskManifest, folder)
 
 
-def write_manifest(folder: Path, manifest: ModelManifest) -> None:
+def write_manifest(folder: Path, manifest: MaskManifest) -> None:
     """Write the manifest into a model folder."""
     write_document(folder, {"family": FAMILY, **asdict(manifest)})
-
-
-def _from_document(document: dict[str, Any], folder: Path) -> ModelManifest:
-    known = {item.name for item in fields(ModelManifest)}
-    try:
-        values = {name: document[name] for name in document if name in known}
-        values["stems"] = tuple(values["stems"])
-        values["networks"] = tuple(values["networks"])
-        manifest = ModelManifest(**values)
-        _check_values(manifest)
-    except (KeyError, TypeError, ValueError) as error:
-        raise EngineUnavailableError(f"The manifest in {folder} is not valid; set the model up again.") from error
-    return manifest
-
-
-def _check_values(manifest: ModelManifest) -> None:
-    """Raise ValueError if the values contradict each other."""
-    if manifest.n_fft % manifest.hop_length or manifest.n_fft < 4 * manifest.hop_length:
-        # Only with such a hop do squared Hann windows add up to a constant.
-        raise ValueError("hop_length must divide n_fft, at least four times")
-    if not 1 <= manifest.bins <= manifest.n_fft // 2 + 1:
-        raise ValueError("bins must lie within the spectrum")
-    if manifest.delay_frames % manifest.chunk_frames or manifest.chunk_frames < 1:
-        raise ValueError("delay_frames must be a multiple of chunk_frames")
-    _check_mask_rule(manifest)
-    if manifest.fed_peak is not None and not 0 < manifest.fed_peak < math.inf:
-        raise ValueError("fed_peak must be positive")
-    if not manifest.masked_stems or manifest.channels < 1:
-        raise ValueError("there must be at least one masked stem and one channel")
-    if len(manifest.networks) != len(manifest.stems):
-        raise ValueError("every stem must have a network")
-    if not {*manifest.networks, manifest.initial_states} <= set(manifest.files):
-        raise ValueError("networks and initial_states must be listed in files")
-
-
-def _check_mask_rule(manifest: ModelManifest) -> None:
-    if manifest.remainder is not None and manifest.remainder not in manifest.stems:
-        raise ValueError("the remainder must be one of the stems")
-    if manifest.mask_exponent not in MASK_EXPONENTS or not 0 <= manifest.mask_own_gain <= 1:
-        raise ValueError("mask_exponent must be one of MASK_EXPONENTS, and mask_own_gain from 0 to 1")
-    if manifest.mask_own_gain and manifest.remainder is None:
-        # Shares sum to 1, but gains need not: the remainder must take up the difference.
-        raise ValueError("mask_own_gain needs a remainder")

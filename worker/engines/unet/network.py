@@ -19,7 +19,8 @@ from worker.engines.errors import EngineUnavailableError
 from worker.engines.interface import FloatArray
 from worker.engines.machine import describe_machine
 from worker.engines.model_folder import verify_files
-from worker.engines.unet.model_manifest import ModelManifest
+from worker.engines.onnx_session import open_onnx_session
+from worker.engines.unet.model_manifest import MaskManifest
 
 States = Mapping[str, NDArray[Any]]
 
@@ -51,33 +52,9 @@ class OnnxNetwork:
     """A network in onnxruntime. Raises EngineUnavailableError if onnxruntime is missing or cannot load the file."""
 
     def __init__(self, path: Path) -> None:
-        try:
-            # This takes 40 MB and 0.1 s, which only a worker that runs this engine should spend.
-            import onnxruntime  # noqa: PLC0415
-            from onnxruntime.capi import onnxruntime_pybind11_state as reasons  # noqa: PLC0415
-        except ImportError as error:
-            raise EngineUnavailableError("This engine needs the package onnxruntime.") from error
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        # Set-up has optimised the graph. Doing it again would take seconds and a second copy of the weights.
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         # With both off, memory is freed after each node, which halves the peak and costs no time.
-        options.enable_cpu_mem_arena = False
-        options.enable_mem_pattern = False
-        options.log_severity_level = 3
-        try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except (
-            reasons.Fail,
-            reasons.InvalidArgument,
-            reasons.InvalidGraph,
-            reasons.InvalidProtobuf,
-            reasons.NoSuchFile,
-            reasons.NotImplemented,
-            reasons.RuntimeException,
-        ) as error:
-            raise EngineUnavailableError(f"onnxruntime cannot load {path.name}; set the model up again.") from error
+        options = {"enable_cpu_mem_arena": False, "enable_mem_pattern": False}
+        self._session = open_onnx_session(path, threads=1, options=options, config_entries={})
         self._outputs = [output.name for output in self._session.get_outputs()]
 
     def empty_states(self) -> States:
@@ -99,7 +76,7 @@ class OpenVinoNetwork:
 
     def __init__(self, path: Path) -> None:
         try:
-            import openvino  # noqa: PLC0415 - as with onnxruntime
+            import openvino  # noqa: PLC0415 - only a worker that runs such an engine should spend its memory
         except ImportError as error:
             raise EngineUnavailableError("This model was set up for the package openvino.") from error
         options = {
@@ -161,7 +138,7 @@ class InitialStates:
     They are read again for each track: kept in memory they would take 30 MB beside those of the current track.
     """
 
-    def __init__(self, path: Path, manifest: ModelManifest) -> None:
+    def __init__(self, path: Path, manifest: MaskManifest) -> None:
         self._path = path
         self._stems = manifest.stems
         self._ahead: tuple[States, ...] | None = None
@@ -191,7 +168,7 @@ class Model:
     initial_states: InitialStates
 
 
-def check_machine(folder: Path, manifest: ModelManifest) -> None:
+def check_machine(folder: Path, manifest: MaskManifest) -> None:
     """Raise EngineUnavailableError if the networks were made for another machine than this one."""
     if manifest.runtime not in RUNTIMES:
         raise EngineUnavailableError(f"The model in {folder} needs the unknown runtime {manifest.runtime}.")
@@ -201,7 +178,7 @@ def check_machine(folder: Path, manifest: ModelManifest) -> None:
         )
 
 
-def load_model(folder: Path, manifest: ModelManifest) -> Model:
+def load_model(folder: Path, manifest: MaskManifest) -> Model:
     """Check the files of a model folder and load its networks. Raises EngineUnavailableError."""
     verify_files(folder, manifest.files)
     networks = tuple(RUNTIMES[manifest.runtime](folder / name) for name in manifest.networks)

@@ -18,7 +18,7 @@ from worker.engines.rates import SETTLING_SECONDS, ModelRateReader, RatePair, So
 from worker.engines.unet.chunk_grid import ChunkGrid
 from worker.engines.unet.chunks import Chunk, ChunkMasker
 from worker.engines.unet.dependent_tasks import DependentTask, run_in_order
-from worker.engines.unet.model_manifest import ModelManifest
+from worker.engines.unet.model_manifest import MaskManifest
 from worker.engines.unet.network import Model
 
 
@@ -38,7 +38,7 @@ class Separation:
     """
 
     def __init__(
-        self, manifest: ModelManifest, model: Model, source: AudioSource, wanted: range, *, gain: float
+        self, manifest: MaskManifest, model: Model, source: AudioSource, wanted: range, *, gain: float
     ) -> None:
         self._manifest = manifest
         self._source = source
@@ -51,15 +51,15 @@ class Separation:
     def separate_blocks(self, threads: int, progress: Progress) -> Iterator[FloatArray]:
         """Yield consecutive samples of all stems, shape (stems, channels, n), at the source's rate."""
         start = self._wanted.start
-        for masked in self._masked_stems(threads, progress):
+        for masked in self._estimated_stems(threads, progress):
             n = masked.shape[2]
             if n:
                 yield self._with_remainder(masked, start)
                 start += n
 
-    def _masked_stems(self, threads: int, progress: Progress) -> Iterator[FloatArray]:
+    def _estimated_stems(self, threads: int, progress: Progress) -> Iterator[FloatArray]:
         """Yield the masked stems at the source's rate, shape (masked stems, channels, n)."""
-        n_stems, channels = len(self._manifest.masked_stems), self._source.channels
+        n_stems, channels = len(self._manifest.estimated_stems), self._source.channels
         writer = SourceRateWriter(self._rates, n_stems * channels, self._wanted)
         samples = range(writer.first_model_sample, self._last_model_sample())
         chunks = self._grid.chunks_touching(samples)

