@@ -41,9 +41,9 @@ def test_progress_is_told_while_the_graph_runs_and_stays_below_one(path, spectru
     assert 0 < told[0] < told[-1] < 1
 
 
-def test_an_error_in_progress_ends_the_run_and_the_graph_can_run_again(path, spectrum):
-    graph, options = OnnxGraph(path, 1), []
-    graph._new_run_options = lambda: options.append(onnxruntime.RunOptions()) or options[-1]
+def test_an_error_in_progress_ends_the_run_and_the_graph_can_run_again(path, spectrum, monkeypatch):
+    graph, options, new_options = OnnxGraph(path, 1), [], onnxruntime.RunOptions
+    monkeypatch.setattr(onnxruntime, "RunOptions", lambda: options.append(new_options()) or options[-1])
 
     def stop(_fraction: float) -> None:
         raise KeyboardInterrupt
