@@ -52,13 +52,14 @@ test: lint $(AXE) ## Lint, then every test that takes seconds, against the packa
 which-python: ## Print the version of the Python that creates the environments
 	@$(PYTHON) --version
 
-lint: ## Ruff, mypy, import-linter and the Lua linter
+lint: ## Ruff, mypy, import-linter, the Lua linter and promtool
 	@$(SET_UP) test
 	.venv-test/bin/ruff check .
 	.venv-test/bin/ruff format --check .
 	.venv-test/bin/mypy
 	.venv-test/bin/lint-imports
 	.venv-test/bin/python -m tests.lint.lua
+	@sh deploy/prometheus/check.sh
 
 # The deployments under test mostly wait, so more of them run at once than there are cores.
 test-fault-quick: ## The fault tests with short leases, as CI runs them

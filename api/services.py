@@ -30,6 +30,7 @@ from shared.queue.engine_catalog import EngineCatalog
 from shared.queue.statistics import QueueStatistics
 from shared.queue.worker_registry import WorkerRegistry
 from shared.redis_client.connection import connect
+from shared.redis_client.memory import RedisMemory
 from shared.settings import Settings
 from shared.storage.object_storage import ObjectStorage
 
@@ -52,6 +53,7 @@ class Services:
     submission: JobSubmitter
     readiness: Readiness
     counters: Counters
+    redis_memory: RedisMemory
     keys: ApiKeys
     rate_limits: RateLimits
     open_calls: OpenCalls
@@ -75,7 +77,7 @@ def make_services(settings: Settings) -> Services:
     storage = ObjectStorage(settings)
     prompt_storage = ObjectStorage(settings, prompt=True)
     catalog = EngineCatalog(settings, queue, workers)
-    deliveries = WebhookStore(settings, client)
+    deliveries, counters = WebhookStore(settings, client), Counters(client, settings.redis_prefix)
     batches, changes = BatchStore(settings, client), BatchActions(settings, client)
     items = BatchItems(store, batches, prompt_storage)
     batch_submitter = BatchSubmitter(
@@ -107,7 +109,8 @@ def make_services(settings: Settings) -> Services:
             catalog=catalog,
         ),
         readiness=Readiness(store, workers, prompt_storage),
-        counters=Counters(client, settings.redis_prefix),
+        counters=counters,
+        redis_memory=RedisMemory(client),
         keys=ApiKeys(settings, client),
         rate_limits=RateLimits(settings, client),
         open_calls=OpenCalls(settings),
@@ -118,7 +121,7 @@ def make_services(settings: Settings) -> Services:
         batch_submitter=batch_submitter,
         preflight=Preflight(batch_submitter, workers, statistics, storage),
         deliveries=deliveries,
-        webhooks=Webhooks(settings, items, batches, deliveries),
+        webhooks=Webhooks(settings, items, batches, deliveries, counters),
         # A waiter occupies a thread, so a quarter of the threads stays free for other requests.
         changes=JobChanges(settings, max_followers=settings.api_threads * 3 // 4),
     )

@@ -26,7 +26,8 @@ from shared.settings import Settings
 SCOPES: Mapping[str, str] = {
     "submit": "upload; create, cancel, retry and delete jobs",
     "read": "read jobs and their outputs",
-    "admin": "all of that for the jobs of every owner, and the metrics",
+    "metrics": "read `/metrics` and nothing else, for Prometheus",
+    "admin": "all of that, for the jobs of every owner",
 }
 
 CACHE_SECONDS = 2.0

@@ -20,11 +20,20 @@ from shared.redis_client.scripts import Scripts
 STAGE_SECONDS_BUCKETS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)
 """Upper bounds of the histogram of stage durations, in seconds."""
 
+WAIT_SECONDS_BUCKETS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10_000.0, 30_000.0, 100_000.0)
+"""Upper bounds of the histogram of waiting times, in seconds."""
+
+HISTOGRAMS: Mapping[str, tuple[str, tuple[float, ...]]] = {
+    "stage_seconds": ("Duration of the pipeline's stages", STAGE_SECONDS_BUCKETS),
+    "job_wait_seconds": (
+        "Seconds from the submission of a job until a worker claimed it for its first attempt",
+        WAIT_SECONDS_BUCKETS,
+    ),
+}
+"""The help text and the bounds of each histogram."""
+
 NAMES: Mapping[str, str] = {
     "attempts_total": "Attempts by outcome",
-    "stage_seconds_bucket": "Stage durations: attempts at most this long",
-    "stage_seconds_sum": "Seconds spent in each stage",
-    "stage_seconds_count": "Attempts that completed each stage",
     "audio_seconds_total": "Seconds of audio separated, by engine",
     "separation_seconds_total": "Seconds of separation work, by engine; audio over work is the real-time factor",
     "leases_lost_total": "Claims that workers lost",
@@ -33,6 +42,7 @@ NAMES: Mapping[str, str] = {
     "child_restarts_total": "Child processes replaced, by reason",
     "faults_total": "Failed calls, by the part that was called",
     "collected_total": "Objects and jobs removed by garbage collection, by kind",
+    "webhook_attempts_total": "Attempts to deliver a webhook, by outcome",
 }
 
 
@@ -57,17 +67,25 @@ class Counters:
 
     def add(self, name: str, value: float = 1.0, **labels: str) -> None:
         """Increase a counter; `name` is one of NAMES."""
-        field = "|".join([NAMES[name] and name, *(f"{k}={v}" for k, v in sorted(labels.items()))])
-        with self._lock:
-            self._pending[field] += value  # type: ignore[assignment]
+        self._add(NAMES[name] and name, value, labels)
+
+    def observe(self, name: str, seconds: float, **labels: str) -> None:
+        """Count one value of a histogram; `name` is one of HISTOGRAMS."""
+        _, bounds = HISTOGRAMS[name]
+        self._add(f"{name}_sum", seconds, labels)
+        self._add(f"{name}_count", 1.0, labels)
+        for bound in bounds:
+            if seconds <= bound:
+                self._add(f"{name}_bucket", 1.0, {**labels, "le": str(bound)})
 
     def add_stage(self, stage: str, seconds: float) -> None:
         """Count one completed stage and its duration in seconds."""
-        self.add("stage_seconds_sum", seconds, stage=stage)
-        self.add("stage_seconds_count", stage=stage)
-        for bound in STAGE_SECONDS_BUCKETS:
-            if seconds <= bound:
-                self.add("stage_seconds_bucket", stage=stage, le=str(bound))
+        self.observe("stage_seconds", seconds, stage=stage)
+
+    def _add(self, name: str, value: float, labels: Mapping[str, str]) -> None:
+        field = "|".join([name, *(f"{k}={v}" for k, v in sorted(labels.items()))])
+        with self._lock:
+            self._pending[field] += value  # type: ignore[assignment]
 
     def flush(self) -> None:
         """Send the counts since the last flush. Raises StoreUnavailableError; the counts are then kept."""

@@ -48,7 +48,10 @@ class Caller:
 OPERATE = "operate"
 """The scope of endpoints about the whole server. Keys with `admin` have it, and so do programs of this machine."""
 
-LOCAL = Caller(LOCAL_OWNER, frozenset({"submit", "read", OPERATE}))
+LOCAL = Caller(LOCAL_OWNER, frozenset({"submit", "read", "metrics", OPERATE}))
+
+SCOPE_ATTRIBUTE = "_stemqueue_scope"
+"""Attribute of a view without an OpenAPI description: the scope that it needs."""
 
 
 def keys_required(settings: Settings) -> bool:
@@ -87,12 +90,23 @@ def register_authentication(app: Flask, settings: Settings, keys: ApiKeys) -> No
         return response
 
 
+def needs_scope(scope: str) -> Callable[[Callable[[], Response]], Callable[[], Response]]:
+    """Return a decorator that names the scope of a view without an OpenAPI description."""
+
+    def mark(view: Callable[[], Response]) -> Callable[[], Response]:
+        setattr(view, SCOPE_ATTRIBUTE, scope)
+        return view
+
+    return mark
+
+
 def needed_scope(view: Callable[..., Any] | None, blueprint: str | None, method: str) -> str | None:
     """Return the scope that a request needs; None for web pages and for unknown addresses."""
     if view is None or blueprint in PAGE_BLUEPRINTS or method == "OPTIONS":
         return None
     operation: Operation | None = getattr(view, ATTRIBUTE, None)
-    return operation.needed_scope(method) if operation else OPERATE
+    scope: str = getattr(view, SCOPE_ATTRIBUTE, OPERATE)
+    return operation.needed_scope(method) if operation else scope
 
 
 def caller() -> Caller:

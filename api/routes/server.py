@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from api.access.authentication import needs_scope
 from api.contract.openapi import Operation, describes
 from api.contract.problem_details import RETRY_AFTER_SECONDS
 from api.contract.server_responses import EngineResource, EnginesResource, FormatResource, HealthResource
@@ -70,8 +71,17 @@ def ready() -> Response:
 
 
 @blueprint.get("/metrics")
+@needs_scope("metrics")
 def prometheus() -> Response:
     """Return the metrics of the whole deployment in Prometheus's text format."""
     here = services()
-    body = metrics.render(here.queue, here.workers, here.statistics, here.batches, here.counters)
-    return Response(body, content_type=CONTENT_TYPE_LATEST)
+    sources = metrics.Sources(
+        settings=here.settings,
+        queue=here.queue,
+        workers=here.workers,
+        statistics=here.statistics,
+        batches=here.batches,
+        counters=here.counters,
+        redis_memory=here.redis_memory,
+    )
+    return Response(metrics.render(sources), content_type=CONTENT_TYPE_LATEST)

@@ -27,6 +27,7 @@ from api.webhooks.delivery_slots import DeliverySlots
 from api.webhooks.outbox import Message, WebhookStore
 from shared.batches.item_status import BatchItems
 from shared.batches.store import BatchStore
+from shared.counters import Counters
 from shared.errors import BatchNotFoundError, JobNotFoundError, TransientError
 from shared.logs import Trouble
 from shared.settings import Settings, split_names
@@ -51,11 +52,14 @@ SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix of secrets, not a secret
 class Webhooks:
     """The webhook deliveries of one process."""
 
-    def __init__(self, settings: Settings, items: BatchItems, batches: BatchStore, messages: WebhookStore) -> None:
+    def __init__(
+        self, settings: Settings, items: BatchItems, batches: BatchStore, messages: WebhookStore, counters: Counters
+    ) -> None:
         self._settings = settings
         self._items = items
         self._batches = batches
         self._messages = messages
+        self._counters = counters
         self._secrets = [decode_secret(secret) for secret in split_names(settings.webhook_secrets)]
         self._pauses = [float(seconds) for seconds in split_names(settings.webhook_retry_seconds)]
         self._slots = DeliverySlots(MAX_PER_OWNER, MAX_PER_HOST)
@@ -120,6 +124,8 @@ class Webhooks:
             "next_attempt_in_seconds": None if pause is None else round(pause, 1),
         }
         self._messages.record_attempt(message, entry, retry_in_seconds=pause)
+        self._counters.add("webhook_attempts_total", outcome=outcome)
+        self._counters.flush()
         log.info("webhook attempt", job=message.job_id, attempt=message.tries + 1, status=status, outcome=outcome)
 
     def _deliver_messages(self, stopping: Callable[[], bool]) -> None:

@@ -1,13 +1,29 @@
-"""Reads what the scripts count: jobs by state, failed attempts by code, and how long an engine's jobs take."""
+"""Reads what the scripts count: jobs by state, failed attempts by code, how long jobs take, and webhooks that wait."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import cast
 
 import redis
 
 from shared.redis_client.connection import connect, guarded
+from shared.redis_client.scripts import Scripts
 from shared.settings import Settings
+
+MAX_WEBHOOK_QUEUES = 2000
+"""How many queues of webhooks are counted, one for each owner and host. Raising it blocks Redis for longer."""
+
+
+@dataclass(frozen=True)
+class PendingWebhooks:
+    """The webhook messages that are not delivered yet."""
+
+    due: int
+    scheduled: int
+    """Messages that wait for a retry, or are being delivered at the moment."""
+    oldest_due_seconds: float
+    """How long the oldest message that is due has been due; 0 if none is due."""
 
 
 class QueueStatistics:
@@ -16,6 +32,7 @@ class QueueStatistics:
     def __init__(self, settings: Settings, client: redis.Redis | None = None) -> None:
         self._redis = client or connect(settings)
         self._prefix = settings.redis_prefix
+        self._scripts = Scripts(self._redis, settings.redis_prefix)
 
     def typical_job(self, engine: str, form: str) -> tuple[float | None, int | None]:
         """Return how many seconds a recent job of an engine held a slot, and how many bytes its outputs took.
@@ -41,3 +58,11 @@ class QueueStatistics:
         """Return the number of final failures by code; `retried:<code>` counts the attempts that were retried."""
         raw = cast("dict[str, str]", guarded(lambda: self._redis.hgetall(f"{self._prefix}failures")))
         return {code: int(n) for code, n in raw.items()}
+
+    def pending_webhooks(self) -> PendingWebhooks:
+        """Return how many webhook messages are not delivered yet, and how long the oldest is due."""
+        due, scheduled, oldest_ms = self._scripts.run("webhooks/pending", max_queues=MAX_WEBHOOK_QUEUES)
+        now_ms = guarded(self._redis.time)[0] * 1000
+        return PendingWebhooks(
+            int(due), int(scheduled), max(0.0, (now_ms - int(oldest_ms)) / 1000) if oldest_ms else 0.0
+        )

@@ -13,6 +13,9 @@ from shared.redis_client.connection import connect, guarded
 from shared.redis_client.scripts import Scripts
 from shared.settings import Settings
 
+SILENT_WORKERS_SECONDS = 3600
+"""How long a worker without heartbeats is counted as silent; worker_heartbeat.lua keeps its record as long."""
+
 
 @dataclass(frozen=True)
 class Worker:
@@ -30,6 +33,10 @@ class Worker:
     """The version of Landlock on its machine; 0: none, so decoders run without this sandbox."""
     seccomp: bool = False
     """Whether seccomp filters system calls on its machine."""
+    scratch_free_bytes: int | None = None
+    """Free space of the disk that its scratch folder is on; None if unknown."""
+    scratch_size_bytes: int | None = None
+    """Size of that disk; None if unknown."""
 
 
 class WorkerRegistry:
@@ -57,6 +64,8 @@ class WorkerRegistry:
             was_away=was_away,
             landlock=worker.landlock,
             seccomp=worker.seccomp,
+            scratch_free_bytes=worker.scratch_free_bytes,
+            scratch_size_bytes=worker.scratch_size_bytes,
         )
 
     def remove(self, worker_id: str) -> None:
@@ -74,6 +83,12 @@ class WorkerRegistry:
         records = cast("Sequence[Mapping[str, str]]", guarded(pipeline.execute))
         return [_worker(i, r) for i, r in zip(ids, records, strict=True) if r]
 
+    def count_silent_workers(self) -> int:
+        """Return the number of workers that stopped sending heartbeats within the last hour and were not stopped."""
+        now = guarded(self._redis.time)[0]
+        since, until = (now - SILENT_WORKERS_SECONDS) * 1000, int((now - self._alive_seconds) * 1000)
+        return guarded(lambda: self._redis.zcount(f"{self._prefix}workers", since, f"({until}"))
+
 
 def _worker(worker_id: str, record: Mapping[str, str]) -> Worker:
     return Worker(
@@ -85,4 +100,10 @@ def _worker(worker_id: str, record: Mapping[str, str]) -> Worker:
         fault=record.get("fault") or None,
         landlock=int(record.get("landlock") or 0),
         seccomp=record.get("seccomp") == "1",
+        scratch_free_bytes=_bytes(record.get("scratch_free_bytes")),
+        scratch_size_bytes=_bytes(record.get("scratch_size_bytes")),
     )
+
+
+def _bytes(text: str | None) -> int | None:
+    return int(text) if text else None

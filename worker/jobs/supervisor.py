@@ -60,6 +60,9 @@ class Supervisor:
             Heartbeat(self.store, claim, self.settings.heartbeat_seconds) as heartbeat,
         ):
             log.info("attempt begins", engine=job.request.engine)
+            if job.attempt == 1 and job.started_at is not None:
+                waited = max(0.0, job.started_at - job.created_at)
+                self.counters.observe("job_wait_seconds", waited, priority=job.request.priority)
             attempt = Attempt(
                 claim,
                 self.settings,

@@ -114,12 +114,14 @@ class QueueThread:
         return self._worker.fault != fault or self._worker.descriptions is not descriptions
 
     def _send_heartbeat(self) -> None:
-        descriptions = self._engine_watch.descriptions
+        descriptions, disk = self._engine_watch.descriptions, self._scratch.disk_usage()
         self._worker = replace(
             self._worker,
             fault=self._storage_watch.fault,
             engines=tuple(d["name"] for d in descriptions),
             descriptions=descriptions,
+            scratch_free_bytes=disk and disk[0],
+            scratch_size_bytes=disk and disk[1],
         )
         self._redis_was_away |= self._queue.is_new_server()
         self._workers.heartbeat(self._worker, was_away=self._redis_was_away)

@@ -69,6 +69,14 @@ class ScratchFolder:
         """Remove the folders of dead workers; return their names."""
         return [f.name for f in self._shared_folder.iterdir() if f != self.path and _remove_if_dead(f)]
 
+    def disk_usage(self) -> tuple[int, int] | None:
+        """Return the free bytes and the size of the disk that the folder is on; None if the folder is gone."""
+        try:
+            usage = shutil.disk_usage(self._shared_folder)
+        except OSError:
+            return None
+        return usage.free, usage.total
+
     def close(self) -> None:
         """Remove the folder and release its lock."""
         shutil.rmtree(self.path, ignore_errors=True)

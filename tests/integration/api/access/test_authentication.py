@@ -114,6 +114,10 @@ def test_scopes_say_what_a_key_may(locked: FlaskClient, keys: ApiKeys, stand_in:
         assert (answer.status_code, answer.json["code"]) == (403, "scope_missing")
     assert locked.get("/metrics", headers=reader).status_code == 403
     assert locked.get("/metrics", headers=bearer(keys, "root", "admin")).status_code == 200
+    watcher = bearer(keys, "prometheus", "metrics")
+    assert locked.get("/metrics", headers=watcher).status_code == 200
+    for address in ("/v1/jobs", "/v1/engines", path):
+        assert locked.get(address, headers=watcher).status_code == 403
 
 
 def test_somebody_elses_job_is_not_there(locked: FlaskClient, keys: ApiKeys, stand_in: StandIn) -> None:
