@@ -20,6 +20,7 @@ room=$(df -Pk "$disk" | awk 'NR == 2 { printf "%.0f", $4 * 1024 * 0.8 }')
 sed -e "s/^#MAX_STORED_BYTES_PER_OWNER=.*/MAX_STORED_BYTES_PER_OWNER=$room/" \
     -e "s/^REDIS_PASSWORD=$/REDIS_PASSWORD=$(secret)/" \
     -e "s/^S3_ACCESS_KEY_ID=$/S3_ACCESS_KEY_ID=stems$(secret)/" \
-    -e "s/^S3_SECRET_ACCESS_KEY=$/S3_SECRET_ACCESS_KEY=$(secret)/" .env.example > .env.new
+    -e "s/^S3_SECRET_ACCESS_KEY=$/S3_SECRET_ACCESS_KEY=$(secret)/" \
+    -e "s/^GRAFANA_PASSWORD=$/GRAFANA_PASSWORD=$(secret)/" .env.example > .env.new
 mv .env.new .env
 echo "Made .env. Next: docker compose up --build --detach"

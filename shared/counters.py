@@ -36,7 +36,7 @@ NAMES: Mapping[str, str] = {
     "attempts_total": "Attempts by outcome",
     "audio_seconds_total": "Seconds of audio separated, by engine",
     "separation_seconds_total": "Seconds of separation work, by engine; audio over work is the real-time factor",
-    "leases_lost_total": "Claims that workers lost",
+    "leases_lost_total": "Claims that workers lost: the lease ran out, or the job was canceled",
     "rescues_total": "Repairs by rescuers, by kind",
     "retries_total": "Attempts that were queued again, by code",
     "child_restarts_total": "Child processes replaced, by reason",

@@ -27,7 +27,9 @@ from tests.fixtures.compose import (
 )
 
 SECRETS = {"REDIS_PASSWORD": "r", "S3_ACCESS_KEY_ID": "a", "S3_SECRET_ACCESS_KEY": "s"}
-SERVICES = ["redis", "storage", "api", "worker"]
+SERVICES = ["redis", "storage", "api", "worker", "prometheus", "grafana"]
+PASSWORD = "GRAFANA_PASSWORD"
+"""Of the profile `monitoring`: made like a secret, and only needed there."""
 SCRIPTS = sorted((ROOT / "deploy").rglob("*.sh"))
 # What Compose itself reads from the env file.
 OF_COMPOSE = {"COMPOSE_PROFILES"}
@@ -83,7 +85,9 @@ def test_a_service_is_watched_bounded_and_stopped_gently(definition: dict[str, A
 def test_only_the_api_is_published_and_only_on_loopback_unless_told_otherwise(definition: dict[str, Any]) -> None:
     always = {name: s for name, s in definition["services"].items() if s.get("profiles") != ["proxy"]}
     published = {name: s["ports"] for name, s in always.items() if "ports" in s}
-    assert published == {"api": ["127.0.0.1:8000:8000"]}
+    monitoring = {"prometheus": ["127.0.0.1:9090:9090"], "grafana": ["127.0.0.1:3000:3000"]}
+    assert published == {"api": ["127.0.0.1:8000:8000"], **monitoring}
+    assert all(definition["services"][name]["profiles"] == ["monitoring"] for name in monitoring)
     told = read_definition({**SECRETS, "PUBLISH_ADDRESS": "192.0.2.7", "API_PORT": "9000"})
     assert told["services"]["api"]["ports"] == ["192.0.2.7:9000:8000"]
 
@@ -127,6 +131,17 @@ def test_the_proxy_does_not_start_without_a_name(definition: dict[str, Any]) -> 
     refused = subprocess.run(command, env={"PUBLIC_NAME": ""}, check=False, capture_output=True, text=True)
     assert (refused.returncode != 0, "set PUBLIC_NAME" in refused.stderr, refused.stdout) == (True, True, "")
     begun = subprocess.run(command, env={"PUBLIC_NAME": "a.example"}, check=True, capture_output=True, text=True)
+    assert begun.stdout == "began\n"
+
+
+def test_grafana_does_not_start_without_a_password(definition: dict[str, Any]) -> None:
+    shell, option, script = definition["services"]["grafana"]["entrypoint"]
+    command = [shell, option, script.replace("exec /run.sh", "echo began")]
+    refused = subprocess.run(
+        command, env={"GF_SECURITY_ADMIN_PASSWORD": ""}, check=False, capture_output=True, text=True
+    )
+    assert (refused.returncode != 0, "set GRAFANA_PASSWORD" in refused.stderr, refused.stdout) == (True, True, "")
+    begun = subprocess.run(command, env={"GF_SECURITY_ADMIN_PASSWORD": "x"}, check=True, capture_output=True, text=True)
     assert begun.stdout == "began\n"
 
 
@@ -184,8 +199,8 @@ def test_redis_sees_no_storage_key_and_storage_no_redis_password(definition: dic
 
 def test_no_secret_stands_in_a_file_of_the_repository() -> None:
     example = read_env_file(ROOT / ".env.example")
-    assert {name for name, value in example.items() if not value} >= set(SECRETS)
-    assert set(example) == {*SECRETS, *OF_COMPOSE}, "the rest is commented out, with its default"
+    assert {name for name, value in example.items() if not value} >= {*SECRETS, PASSWORD}
+    assert set(example) == {*SECRETS, PASSWORD, *OF_COMPOSE}, "the rest is commented out, with its default"
     ignored = subprocess.run(["git", "check-ignore", "-q", ".env"], cwd=ROOT, check=False)
     assert ignored.returncode == 0
 
@@ -231,8 +246,9 @@ def test_make_env_fills_in_secrets_that_only_the_owner_can_read_and_never_replac
     subprocess.run(command, check=True, capture_output=True)
     made = read_env_file(tmp_path / ".env")
     assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
-    assert len({made[name] for name in SECRETS}) == len(SECRETS)
-    assert all(re.fullmatch(r"(stems)?[0-9a-f]{48}", made[name]) for name in SECRETS)
+    names = (*SECRETS, PASSWORD)
+    assert len({made[name] for name in names}) == len(names)
+    assert all(re.fullmatch(r"(stems)?[0-9a-f]{48}", made[name]) for name in names)
     again = subprocess.run(command, check=False, capture_output=True, text=True)
     assert again.returncode == 1
     assert "already" in again.stderr
