@@ -1,6 +1,7 @@
 """Alerts, dashboard and provisioning say what they must, and name only metrics that exist.
 
-tests/integration/test_deployment.py asks a real Prometheus every expression; `make lint` runs the alerts' own tests.
+tests/integration/api/monitoring/test_prometheus.py asks a real Prometheus every expression; `make lint` runs the
+alerts' own tests.
 """
 
 from __future__ import annotations
