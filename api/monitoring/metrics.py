@@ -49,9 +49,11 @@ def render(sources: Sources) -> bytes:
 
 
 def failure_codes() -> set[str]:
-    """Return the codes with which a job can fail, and some others that no job has."""
+    """Return the codes with which a job can fail, and a few others that no job has."""
     kinds = (InputError, ResourceError, TransientError)
-    return {"worker_lost"} | {error.code for kind in kinds for error in _subclasses(kind)}
+    errors = [error for kind in kinds for error in _subclasses(kind)]
+    # Those that the API defines are about requests.
+    return {"worker_lost"} | {error.code for error in errors if error.__module__ == InputError.__module__}
 
 
 def _subclasses(kind: type[StemqueueError]) -> Iterator[type[StemqueueError]]:
