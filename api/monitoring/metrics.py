@@ -83,10 +83,11 @@ class DeploymentCollector(Collector):
         yield from self._queues()
         yield from self._live_batches()
         yield from self._jobs()
-        yield from self._workers()
+        live = self._registry.live_workers()
+        yield from self._workers(live)
         yield from self._memory()
         yield from self._webhooks()
-        yield from counter_metrics(self._counters)
+        yield from counter_metrics(self._counters, {engine for worker in live for engine in worker.engines})
 
     def _queues(self) -> Iterator[Metric]:
         labels = ["engine", "priority"]
@@ -137,8 +138,7 @@ class DeploymentCollector(Collector):
                 failures.add_metric([code], by_code.get(code, 0))
         yield from (jobs, failures)
 
-    def _workers(self) -> Iterator[Metric]:
-        live = self._registry.live_workers()
+    def _workers(self, live: list[Worker]) -> Iterator[Metric]:
         yield GaugeMetricFamily(f"{PREFIX}workers", "Live workers", value=len(live))
         yield GaugeMetricFamily(
             f"{PREFIX}workers_silent",

@@ -160,6 +160,13 @@ def test_the_curl_examples_of_the_readme_run(stack: Stack, tmp_path: Path) -> No
     assert {soundfile.info(tmp_path / f"{stem}.flac").frames for stem in ("vocals", "accompaniment")} == {6 * 44_100}
 
 
+def test_the_metrics_tell_how_long_the_song_waited_and_how_full_the_scratch_disk_is(stack: Stack) -> None:
+    told = httpx2.get(f"{stack.url}/metrics").text
+    assert re.search(r'^stemqueue_job_wait_seconds_count{priority="interactive"} [1-9]', told, re.MULTILINE)
+    for kind in ("free", "size"):
+        assert re.search(rf'^stemqueue_worker_scratch_{kind}_bytes{{worker="\S+"}} [1-9]', told, re.MULTILINE)
+
+
 def test_the_storage_tells_prometheus_how_full_its_disk_is(stack: Stack) -> None:
     told = httpx2.get(f"http://127.0.0.1:{stack.metrics_port}/metrics").text
     for kind in ("all", "avail"):

@@ -102,6 +102,8 @@ def test_counters_that_alerts_watch_begin_with_zero(web: FlaskClient, stand_in: 
         'rescues_total{kind="leases"}',
         'webhook_attempts_total{outcome="given_up"}',
         "leases_lost_total",
+        'faults_total{part="redis"}',
+        'attempts_total{engine="repetition",outcome="succeeded"}',
         'jobs{state="queued"}',
     ):
         assert told[f"stemqueue_{series}"] == 0
