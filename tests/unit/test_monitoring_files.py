@@ -68,7 +68,7 @@ def test_the_datasource_is_a_variable_and_no_panel_hides_another() -> None:
 def test_an_alert_says_what_is_wrong_and_is_documented_and_tested(rule: dict[str, Any]) -> None:
     name = rule["alert"]
     assert re.fullmatch(r"Stemqueue[A-Z]\w+", name)
-    assert re.fullmatch(r"\d+m", rule["for"])
+    assert re.fullmatch(r"\d+[mh]", rule["for"])
     assert rule["labels"]["severity"] in {"critical", "warning"}
     assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
     assert rule["annotations"]["runbook_url"] == f"docs/runbook.md#{name.lower()}"
