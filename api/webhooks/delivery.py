@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -30,6 +31,7 @@ from shared.batches.store import BatchStore
 from shared.errors import BatchNotFoundError, JobNotFoundError, TransientError
 from shared.logs import Trouble
 from shared.settings import Settings, split_names
+from shared.telemetry import tracing
 
 log = structlog.get_logger(__name__)
 
@@ -101,12 +103,25 @@ class Webhooks:
 
     def _attempt(self, message: Message) -> None:
         try:
-            url, body = self._content(message)
+            url, body, trace = self._content(message)
         except (JobNotFoundError, BatchNotFoundError):
             self._messages.record_attempt(message, {}, retry_in_seconds=None)
             return
         begun = time.monotonic()
-        status, fault = self._post(message, url, body)
+        attributes: dict[str, str | int] = {
+            "http.request.method": "POST",
+            "server.address": urlsplit(url).hostname or "",
+            "stemqueue.webhook.type": message.type,
+            "stemqueue.webhook.attempt": message.tries + 1,
+        }
+        with tracing.span("webhook", attributes, kind="client", parent=trace) as span:
+            status, fault = self._post(message, url, body, tracing.headers(trace))
+            if status is None:
+                span.fail("not_delivered")
+            else:
+                span.set({"http.response.status_code": status})
+                if status >= HTTPStatus.BAD_REQUEST:
+                    span.fail(str(status))
         outcome, pause = self._outcome(message, status)
         entry = {
             "message_id": message.id,
@@ -153,21 +168,23 @@ class Webhooks:
             self._slots.wait_for_end(POLL_SECONDS)
         return None
 
-    def _content(self, message: Message) -> tuple[str, bytes]:
+    def _content(self, message: Message) -> tuple[str, bytes, tracing.Headers]:
         root = self._settings.api_public_path
         if message.type.startswith("batch."):
             batch = self._batches.read_batch(message.job_id)
-            return batch.request.webhook_url or "", batch_message(message.type, message.at, batch, root)
+            body = batch_message(message.type, message.at, batch, root)
+            return batch.request.webhook_url or "", body, batch.request.trace
         job = self._items.read_job(message.job_id)
-        return job.request.webhook_url or "", job_message(message.type, message.at, job, root)
+        return job.request.webhook_url or "", job_message(message.type, message.at, job, root), job.request.trace
 
-    def _post(self, message: Message, url: str, body: bytes) -> tuple[int | None, str | None]:
+    def _post(self, message: Message, url: str, body: bytes, trace: tracing.Headers) -> tuple[int | None, str | None]:
         now = int(time.time())
         headers = {
             "Content-Type": "application/json",
             "webhook-id": message.id,
             "webhook-timestamp": str(now),
             "webhook-signature": sign(self._secrets, message.id, now, body),
+            **trace,
         }
         try:
             # The response body is not read: only the status matters, and the body may be endless.
