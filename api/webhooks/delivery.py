@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
-from urllib.parse import urlsplit
 
 import structlog
 
@@ -107,22 +106,24 @@ class Webhooks:
         except (JobNotFoundError, BatchNotFoundError):
             self._messages.record_attempt(message, {}, retry_in_seconds=None)
             return
-        begun = time.monotonic()
         attributes: dict[str, str | int] = {
             "http.request.method": "POST",
-            "server.address": urlsplit(url).hostname or "",
+            # It may begin with a name and a password.
+            "server.address": message.host.rpartition("@")[2],
             "stemqueue.webhook.type": message.type,
             "stemqueue.webhook.attempt": message.tries + 1,
         }
         with tracing.span("webhook", attributes, kind="client", parent=trace) as span:
-            status, fault = self._post(message, url, body, tracing.headers(trace))
-            if status is None:
-                span.fail("not_delivered")
-            else:
-                span.set({"http.response.status_code": status})
-                if status >= HTTPStatus.BAD_REQUEST:
-                    span.fail(str(status))
+            self._send(message, url, body, tracing.headers(trace), span)
+
+    def _send(self, message: Message, url: str, body: bytes, trace: tracing.Headers, span: tracing.Span) -> None:
+        begun = time.monotonic()
+        status, fault = self._post(message, url, body, trace)
+        if status is not None:
+            span.set({"http.response.status_code": status})
         outcome, pause = self._outcome(message, status)
+        if outcome != "delivered":
+            span.fail(str(status or "not_sent"))
         entry = {
             "message_id": message.id,
             "type": message.type,
