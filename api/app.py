@@ -15,6 +15,7 @@ from api.access.rate_limits import register_rate_limits
 from api.access.security_headers import SecurityHeaders
 from api.contract.problem_details import register_problems
 from api.monitoring.request_log import register_request_log
+from api.monitoring.request_trace import register_request_trace
 from api.public_path import PublicPath
 from api.request_bodies.unread_bodies import register_unread_bodies
 from api.routes import batches, documentation, events, jobs, outputs, server, uploads
@@ -38,6 +39,7 @@ def create_app(settings: Settings) -> Flask:
     services = make_services(settings)
     install(app, services)
     register_request_log(app)
+    register_request_trace(app)
     register_host_and_origin(app, settings)
     register_authentication(app, settings, services.keys)
     register_rate_limits(app, services.rate_limits)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -51,11 +51,15 @@ class Trouble:
         self._logged_at = None
 
 
-def configure_logging(settings: Settings, service: str) -> None:
-    """Send all logs of the process, also those of libraries, to standard error in the configured format."""
+def configure_logging(settings: Settings, service: str, further: Sequence[structlog.typing.Processor] = ()) -> None:
+    """Send all logs of the process, also those of libraries, to standard error in the configured format.
+
+    Events pass through the `further` processors before their errors become text.
+    """
     before: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         _add_request_id,
+        *further,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,

@@ -16,11 +16,12 @@ from pydantic_settings import SettingsConfigDict
 
 from shared.setting_groups.api import ApiSettings
 from shared.setting_groups.connections import RedisSettings, StorageSettings
+from shared.setting_groups.telemetry import TelemetrySettings
 from shared.setting_groups.worker import LifeCycleSettings, WorkerSettings
 
 
 # pydantic lists the fields of the last base class first.
-class Settings(LifeCycleSettings, WorkerSettings, ApiSettings, StorageSettings, RedisSettings):
+class Settings(TelemetrySettings, LifeCycleSettings, WorkerSettings, ApiSettings, StorageSettings, RedisSettings):
     """What an operator can set. The environment variables are the names of the fields in capitals. Frozen."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)

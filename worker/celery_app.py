@@ -20,6 +20,7 @@ from shared.logs import configure_logging
 from shared.queue.dispatcher import TASK_NAME
 from shared.redis_client.connection import broker_options
 from shared.settings import read_settings
+from shared.telemetry import set_up
 from worker.child.engine_descriptions import describe_engines, models_state
 from worker.sandbox import launch
 from worker.service.consumer_watch import consumer_step
@@ -110,7 +111,7 @@ def _log_sandbox() -> None:
 @signals.setup_logging.connect
 def _log(**_: Any) -> None:
     # A receiver of this signal keeps Celery from setting up its own log handlers.
-    configure_logging(settings, "worker")
+    configure_logging(settings, "worker", set_up.start(settings, "worker"))
 
 
 @signals.worker_ready.connect
@@ -127,6 +128,7 @@ def _stop(**_: Any) -> None:
 @signals.worker_shutdown.connect
 def _close(**_: Any) -> None:
     service.close()
+    set_up.stop()
 
 
 @app.task(name=TASK_NAME, ignore_result=True)

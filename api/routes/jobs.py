@@ -21,6 +21,7 @@ from api.submission.job_submission import new_upload_id
 from shared.errors import IllegalTransitionError, JobNotFoundError, StemqueueError, TransientError
 from shared.jobs.model import TERMINAL, Job, JobState
 from shared.jobs.options import clean_filename, validate
+from shared.telemetry import tracing
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/v1/jobs")
 
@@ -86,12 +87,13 @@ def _submit_form(exchange: Exchange) -> Job:
     blocks = body_blocks(request.environ, max_file_bytes=limit, form_bytes=MAX_FORM_BYTES)
     submission.check_ready(sender(), request.content_length or 0)
     upload_id = new_upload_id()
-    form = receive_form(
-        exchange.renewing(blocks),
-        boundary,
-        lambda: DigestOnly() if exchange.replays else submission.open_upload(upload_id),
-        max_file_bytes=limit,
-    )
+    with tracing.span("receive song"):
+        form = receive_form(
+            exchange.renewing(blocks),
+            boundary,
+            lambda: DigestOnly() if exchange.replays else submission.open_upload(upload_id),
+            max_file_bytes=limit,
+        )
     assert form.stored is not None  # noqa: S101 - receive_form raises if there is no file
     try:
         exchange.record_request({"fields": form.fields, "filename": form.filename, "sha256": form.stored.sha256})

@@ -11,18 +11,20 @@ import re
 from flask import g
 
 from api.access.authentication import caller
+from api.monitoring.request_trace import received_headers
 from api.services import services
 from api.submission.job_submission import Sender
 from shared.batches.model import Batch, is_batch_id
 from shared.errors import BatchNotFoundError, JobNotFoundError
 from shared.jobs.model import Job
+from shared.telemetry import tracing
 
 ID = re.compile(r"[0-9a-f]{32}")
 
 
 def sender() -> Sender:
-    """Return the owner and the request id that this request's new jobs, batches and uploads are recorded with."""
-    return Sender(caller().owner, g.request_id)
+    """Return what this request's new jobs, batches and uploads are recorded with."""
+    return Sender(caller().owner, g.request_id, tracing.headers(received_headers()))
 
 
 def listed_owner() -> str | None:

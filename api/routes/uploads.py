@@ -18,6 +18,7 @@ from api.services import services
 from api.submission.job_submission import FORM_SECONDS, new_upload_id
 from shared.errors import StemqueueError
 from shared.jobs.options import clean_filename, validate
+from shared.telemetry import tracing
 
 blueprint = Blueprint("uploads", __name__, url_prefix="/v1/uploads")
 
@@ -62,7 +63,8 @@ def upload(exchange: Exchange) -> Response:
     submission.check_ready(sender(), request.content_length or 0)
     upload_id = new_upload_id()
     sink = DigestOnly() if exchange.replays else submission.open_upload(upload_id, takes_text=may_be_manifest(filename))
-    stored = store_body(exchange.renewing(blocks), sink)
+    with tracing.span("receive song"):
+        stored = store_body(exchange.renewing(blocks), sink)
     try:
         exchange.record_request({"sha256": stored.sha256})
     except StemqueueError:

@@ -15,8 +15,11 @@ from api.server.connection_worker import ConnectionWorker, connection_limit
 from api.services import EXTENSION
 from shared.logs import configure_logging
 from shared.settings import read_settings
+from shared.telemetry import set_up
 
 _settings = read_settings("api")
+# gunicorn would start a process that ends at once again and again.
+set_up.require_packages(_settings, "api")
 
 bind = [
     f"[{_settings.api_host}]:{_settings.api_port}"
@@ -58,6 +61,11 @@ def post_worker_init(worker: Any) -> None:
     # Imported modules stay for ever, so exempt them from garbage collection.
     gc.collect()
     gc.freeze()
+
+
+def worker_exit(_: Any, __: Any) -> None:
+    """Send the last spans and error reports of a process that ends."""
+    set_up.stop()
 
 
 def child_exit(_: Any, worker: Any) -> None:

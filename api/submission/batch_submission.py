@@ -64,6 +64,7 @@ class BatchSubmitter:
             webhook_url=check_webhook_url(self.settings, wanted.webhook_url),
             export=Export(export.bucket, export.prefix, export.template) if export else None,
             request_id=sender.request_id,
+            trace=sender.trace,
         )
         # Storage first, so that a batch that Redis has lost can be rebuilt from there.
         self.storage.put_bytes(request.to_json().encode(), document_key(batch_id), "application/json")

@@ -5,7 +5,8 @@ If a step fails, the steps before it are undone, so that a refused submission le
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -33,6 +34,7 @@ from shared.settings import Settings
 from shared.storage.object_keys import upload_key
 from shared.storage.object_storage import ObjectStorage
 from shared.storage.upload_stream import Stored
+from shared.telemetry import tracing
 
 log = structlog.get_logger(__name__)
 
@@ -43,10 +45,11 @@ FORM_SECONDS = 900
 
 @dataclass(frozen=True)
 class Sender:
-    """The owner of what a request creates; `request_id` connects it with the request in the logs."""
+    """The owner of what a request creates; `request_id` connects it with the request in the logs, `trace` in traces."""
 
     owner: str
     request_id: str
+    trace: Mapping[str, str] = field(default_factory=dict)
 
 
 class JobSubmitter:
@@ -163,7 +166,8 @@ class JobSubmitter:
         upload_id = new_upload_id()
         with open_url(url, self._settings) as download:
             self.check_ready(sender, download.announced_bytes)
-            stored = store_body(download.blocks, self.open_upload(upload_id))
+            with tracing.span("download song"):
+                stored = store_body(download.blocks, self.open_upload(upload_id))
         return self.submit_stored(sender, options, upload_id, download.filename, stored, job_id=job_id)
 
     def read_upload(self, sender: Sender, upload_id: str) -> dict[str, str]:
@@ -213,9 +217,10 @@ class JobSubmitter:
             log.warning("dispatch failed, left to the workers", error=error.message)
 
     def _enqueue(self, request: JobRequest, job_id: str) -> Job:
-        job = self._store.submit(request, job_id=job_id)
-        self.dispatch_jobs()
-        log.info("job accepted", job=job.id, engine=request.engine, size_bytes=request.source.size_bytes)
+        with tracing.span("submit job", tracing.message_attributes(job_id, "send"), kind="producer"):
+            job = self._store.submit(replace(request, trace=tracing.headers(request.trace)), job_id=job_id)
+            self.dispatch_jobs()
+            log.info("job accepted", job=job.id, engine=request.engine, size_bytes=request.source.size_bytes)
         return job
 
     def _job_request(self, sender: Sender, options: JobOptions, source: Source) -> JobRequest:
@@ -227,6 +232,7 @@ class JobSubmitter:
             owner=sender.owner,
             webhook_url=check_webhook_url(self._settings, options.webhook_url),
             request_id=sender.request_id,
+            trace=sender.trace,
         )
 
     def _record_upload(self, sender: Sender, source: Source, *, implicit: bool) -> None:

@@ -31,6 +31,7 @@ from shared.counters import Counters
 from shared.errors import BatchNotFoundError, JobNotFoundError, TransientError
 from shared.logs import Trouble
 from shared.settings import Settings, split_names
+from shared.telemetry import tracing
 
 log = structlog.get_logger(__name__)
 
@@ -105,13 +106,28 @@ class Webhooks:
 
     def _attempt(self, message: Message) -> None:
         try:
-            url, body = self._content(message)
+            url, body, trace = self._content(message)
         except (JobNotFoundError, BatchNotFoundError):
             self._messages.record_attempt(message, {}, retry_in_seconds=None)
             return
+        attributes: dict[str, str | int] = {
+            "http.request.method": "POST",
+            # It may begin with a name and a password.
+            "server.address": message.host.rpartition("@")[2],
+            "stemqueue.webhook.type": message.type,
+            "stemqueue.webhook.attempt": message.tries + 1,
+        }
+        with tracing.span("webhook", attributes, kind="client", parent=trace) as span:
+            self._send(message, url, body, tracing.headers(trace), span)
+
+    def _send(self, message: Message, url: str, body: bytes, trace: tracing.Headers, span: tracing.Span) -> None:
         begun = time.monotonic()
-        status, fault = self._post(message, url, body)
+        status, fault = self._post(message, url, body, trace)
+        if status is not None:
+            span.set({"http.response.status_code": status})
         outcome, pause = self._outcome(message, status)
+        if outcome != "delivered":
+            span.fail(str(status or "not_sent"))
         entry = {
             "message_id": message.id,
             "type": message.type,
@@ -159,21 +175,23 @@ class Webhooks:
             self._slots.wait_for_end(POLL_SECONDS)
         return None
 
-    def _content(self, message: Message) -> tuple[str, bytes]:
+    def _content(self, message: Message) -> tuple[str, bytes, tracing.Headers]:
         root = self._settings.api_public_path
         if message.type.startswith("batch."):
             batch = self._batches.read_batch(message.job_id)
-            return batch.request.webhook_url or "", batch_message(message.type, message.at, batch, root)
+            body = batch_message(message.type, message.at, batch, root)
+            return batch.request.webhook_url or "", body, batch.request.trace
         job = self._items.read_job(message.job_id)
-        return job.request.webhook_url or "", job_message(message.type, message.at, job, root)
+        return job.request.webhook_url or "", job_message(message.type, message.at, job, root), job.request.trace
 
-    def _post(self, message: Message, url: str, body: bytes) -> tuple[int | None, str | None]:
+    def _post(self, message: Message, url: str, body: bytes, trace: tracing.Headers) -> tuple[int | None, str | None]:
         now = int(time.time())
         headers = {
             "Content-Type": "application/json",
             "webhook-id": message.id,
             "webhook-timestamp": str(now),
             "webhook-signature": sign(self._secrets, message.id, now, body),
+            **trace,
         }
         try:
             # The response body is not read: only the status matters, and the body may be endless.

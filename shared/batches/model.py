@@ -100,6 +100,8 @@ class BatchRequest:
     webhook_url: str | None = None
     export: Export | None = None
     request_id: str | None = None
+    trace: Mapping[str, str] = field(default_factory=dict)
+    """The W3C headers of the span that submitted it (shared/telemetry/tracing.py); empty without a trace."""
 
     def to_json(self) -> str:
         """Return the request as JSON, for the record."""

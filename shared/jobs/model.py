@@ -94,6 +94,8 @@ class JobRequest:
     webhook_url: str | None = None
     request_id: str | None = None
     no_cache: bool = False
+    trace: Mapping[str, str] = field(default_factory=dict)
+    """The W3C headers of the span that submitted it (shared/telemetry/tracing.py); empty without a trace."""
 
     def to_json(self) -> str:
         """Return the request as JSON, for the record."""
@@ -177,6 +179,8 @@ class Job:
     """Why the job waits for storage; None if it does not."""
     cached: bool = False
     batch_id: str | None = None
+    queued_at: float | None = None
+    """When it last entered the queue; known only to workers, and not for records of earlier versions."""
     cache_keys: tuple[str, ...] = ()
     """Under which keys the result cache has its result; a lookup uses the first."""
 
@@ -220,6 +224,7 @@ class Job:
             attempt_errors=tuple(json.loads(e) for e in (record.get("attempt_errors") or "").splitlines()),
             cached=record.get("cached") == "1",
             batch_id=record.get("batch") or None,
+            queued_at=_seconds(record.get("queued_ms")),
             cache_keys=tuple((record.get("content") or "").split()),
         )
 

@@ -7,7 +7,7 @@ committed by one atomic script. The lock on a batch only saves work: it keeps tw
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from threading import Event
 from typing import Any
@@ -41,6 +41,7 @@ from shared.queue.worker_registry import WorkerRegistry
 from shared.settings import Settings
 from shared.storage.object_storage import ObjectStorage
 from shared.stored_records import read_members
+from shared.telemetry import tracing
 from worker.batches.manifest_reader import ManifestReader
 from worker.batches.reruns import BatchReruns
 from worker.batches.results import BatchResults, in_chunks
@@ -165,8 +166,7 @@ class BatchFeeder:
     def _create_job(self, batch: Batch, item: StoredItem) -> bool:
         """Return whether the item has become a job or has ended; if not, it stays for a later round."""
         try:
-            request = self._job_request(batch, item)
-            self.store.submit(request, job_id=job_id_of(batch.id, item.number), batch_id=batch.id)
+            self._submit_job(batch, item)
         except InputError as error:
             result = Result(error_code=error.code, error_message=error.message)
             self.batches.feeding.end_item(batch.id, item.number, result.to_text())
@@ -178,6 +178,13 @@ class BatchFeeder:
             log.debug("item postponed", batch=batch.id, number=item.number, error=error.message)
             return False
         return True
+
+    def _submit_job(self, batch: Batch, item: StoredItem) -> None:
+        """Create the item's job. It begins a trace, which is linked to the submission of the batch."""
+        request, job_id = self._job_request(batch, item), job_id_of(batch.id, item.number)
+        attributes = {**tracing.message_attributes(job_id, "send"), "stemqueue.batch.id": batch.id}
+        with tracing.span("submit job", attributes, kind="producer", parent={}, links=[batch.request.trace]):
+            self.store.submit(replace(request, trace=tracing.headers()), job_id=job_id, batch_id=batch.id)
 
     def _job_request(self, batch: Batch, item: StoredItem) -> JobRequest:
         if item.source is None or item.request is None:

@@ -29,7 +29,8 @@ from worker.run_support.process_memory import give_memory_back, use_one_heap
 from worker.run_support.workspace import is_disk_full
 
 PROGRESS_PAUSE_SECONDS = 0.2
-"""The shortest time between two progress events. Lowering it floods the pipe, raising it makes the progress jump."""
+"""The shortest time between two progress events of a stage. Lowering it floods the pipe, raising it makes the progress
+jump."""
 
 SendEvent = Callable[[Mapping[str, Any]], None]
 
@@ -65,13 +66,14 @@ def _run_work(  # noqa: PLR0911 - one return for each kind of error
     work: Work, send_event: SendEvent, run: Callable[..., Any]
 ) -> Mapping[str, Any]:
     """Return the last event of a separation: `done` or `error`."""
-    last = 0.0
+    last, last_stage = 0.0, ""
 
     def report_progress(stage: str, fraction: float) -> None:
-        nonlocal last
+        nonlocal last, last_stage
         now = time.monotonic()
-        if now - last >= PROGRESS_PAUSE_SECONDS:
-            last = now
+        # The supervisor measures the stages by their first events.
+        if now - last >= PROGRESS_PAUSE_SECONDS or stage != last_stage:
+            last, last_stage = now, stage
             send_event({"event": "progress", "stage": stage, "progress": overall_progress(stage, fraction)})
 
     def report_probed(source: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -21,11 +22,13 @@ from shared.jobs.model import Output
 from shared.settings import Settings, split_names
 from shared.storage.object_keys import output_key
 from shared.storage.object_storage import ObjectStorage
+from shared.telemetry import tracing
 from worker.child.pool import ChildPool
 from worker.child.process import ChildGoneError, ChildProcess
 from worker.jobs.heartbeat import Heartbeat
 from worker.jobs.memory_limit import MemoryLimit
 from worker.jobs.oom_kills import oom_kills
+from worker.jobs.stage_spans import StageSpans
 from worker.run_messages import STAGE_SHARES, Limits, Outcome, ProducedFile, Work, overall_progress, threads_per_job
 
 MEASURED_THREADS = 2
@@ -145,7 +148,9 @@ class Attempt:
     def separate(self, children: ChildPool) -> Outcome:
         """Separate the mixture in a child, which is killed if the run must end early."""
         priority = self.claim.job.request.priority
-        with children.lend(priority, check=self._check_while_waiting) as child:
+        with ExitStack() as held:
+            with tracing.span("wait for slot"):
+                child = held.enter_context(children.lend(priority, check=self._check_while_waiting))
             self._begun_at = begun = time.monotonic()
             try:
                 child.send_work(self._work())
@@ -196,19 +201,21 @@ class Attempt:
         self._deadline = time.monotonic() + self._settings.job_seconds_base
         memory = MemoryLimit(child, self._settings.max_child_bytes)
         killed_before = oom_kills()
-        while True:
-            try:
-                event = child.read_event(LISTEN_SECONDS)
-            except ChildGoneError as gone:
-                raise _error_of(gone, was_oom=oom_kills() > killed_before) from gone
-            self.check_may_continue()
-            memory.check_limit()
-            if event and (outcome := self._handle_event(event)):
-                self._deadline = float("inf")
-                return outcome
+        with StageSpans() as spans:
+            while True:
+                try:
+                    event = child.read_event(LISTEN_SECONDS)
+                except ChildGoneError as gone:
+                    raise _error_of(gone, was_oom=oom_kills() > killed_before) from gone
+                self.check_may_continue()
+                memory.check_limit()
+                if event and (outcome := self._handle_event(event, spans)):
+                    self._deadline = float("inf")
+                    return outcome
 
-    def _handle_event(self, event: Mapping[str, Any]) -> Outcome | None:
+    def _handle_event(self, event: Mapping[str, Any], spans: StageSpans) -> Outcome | None:
         if event["event"] == "progress":
+            spans.enter_stage(event["stage"])
             self.heartbeat.report(event["stage"], FETCHED + (SEPARATED - FETCHED) * event["progress"])
         elif event["event"] == "probed":
             source = event["source"]

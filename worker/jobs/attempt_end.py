@@ -24,6 +24,7 @@ from shared.logs import Trouble
 from shared.settings import Settings
 from shared.storage.object_keys import job_prefix
 from shared.storage.object_storage import ObjectStorage
+from shared.telemetry import tracing
 from worker.jobs.attempt import Attempt
 from worker.jobs.retry_policy import retry_pause_seconds
 from worker.jobs.storage_watch import StorageWatch
@@ -76,20 +77,21 @@ class AttemptEnd:
                 self.storage, claim, JobState.SUCCEEDED, outputs=outputs, probed=probed, report=report, cached=cached
             )
 
-        self.watch.repeat_until_served(store_document, attempt.check_may_continue)
-        taken = self._persist(
-            lambda: self.store.claims.succeed(
-                claim,
-                outputs=outputs,
-                probed=probed,
-                report=report,
-                busy_seconds=attempt.busy_seconds,
-                course=course,
-                audio_seconds=separated_seconds(outputs),
-                cache_keys=attempt.cache_keys,
-                cached=cached,
+        with tracing.span("commit"):
+            self.watch.repeat_until_served(store_document, attempt.check_may_continue)
+            taken = self._persist(
+                lambda: self.store.claims.succeed(
+                    claim,
+                    outputs=outputs,
+                    probed=probed,
+                    report=report,
+                    busy_seconds=attempt.busy_seconds,
+                    course=course,
+                    audio_seconds=separated_seconds(outputs),
+                    cache_keys=attempt.cache_keys,
+                    cached=cached,
+                )
             )
-        )
         if not taken:
             return self._refused(attempt, taken)
         return CACHED if cached else SUCCEEDED

@@ -7,6 +7,7 @@ run are in attempt.py, the ways in which it can end in attempt_end.py.
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +23,7 @@ from shared.jobs.model import Job
 from shared.jobs.store import JobStore
 from shared.settings import Settings
 from shared.storage.object_storage import ObjectStorage
+from shared.telemetry import tracing
 from worker.child.pool import ChildPool
 from worker.jobs.attempt import Attempt, AttemptFailedError, BetterElsewhereError, ClaimLostError, WorkerStoppingError
 from worker.jobs.attempt_end import EXPECTED, SUCCEEDED, WAITS_FOR_SAME, AttemptEnd
@@ -55,7 +57,18 @@ class Supervisor:
         """Run the claimed job to the end of this attempt. Raises nothing that the job can cause."""
         job = claim.job
         folder = self.scratch_folder / f"{job.id}-{claim.fence}"
+        _record_wait(job)
         with (
+            tracing.span(
+                "attempt",
+                {
+                    **tracing.message_attributes(job.id, "process"),
+                    "stemqueue.attempt": job.attempt,
+                    "stemqueue.engine": job.request.engine,
+                },
+                kind="consumer",
+                parent=job.request.trace,
+            ) as span,
             structlog.contextvars.bound_contextvars(job=job.id, attempt=job.attempt, request_id=job.request.request_id),
             Heartbeat(self.store, claim, self.settings.heartbeat_seconds) as heartbeat,
         ):
@@ -76,6 +89,9 @@ class Supervisor:
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
             self.counters.add("attempts_total", engine=job.request.engine, outcome=outcome)
+            span.set({"stemqueue.outcome": outcome})
+            if outcome not in EXPECTED:
+                span.fail(outcome)
             write = log.info if outcome in EXPECTED else log.warning
             write("attempt ended", outcome=outcome)
 
@@ -106,7 +122,8 @@ class Supervisor:
         cache_keys = job.cache_keys or self.result_cache.cache_keys_of(job)
         if (outcome := self._answer_from_cache(attempt, cache_keys)) is not None:
             return outcome
-        sha256 = attempt.fetch(self.storage)
+        with tracing.span("fetch"):
+            sha256 = attempt.fetch(self.storage)
         if not job.request.source.bucket:
             self.watch.report_success()
         if not cache_keys:
@@ -136,7 +153,8 @@ class Supervisor:
         if earlier is None:
             return None
         attempt.has_stored = True
-        outputs = self.result_cache.copy_outputs(earlier, claim, attempt.check_may_continue)
+        with tracing.span("copy earlier outputs"):
+            outputs = self.result_cache.copy_outputs(earlier, claim, attempt.check_may_continue)
         if outputs is None:
             return None
         log.info("answered from an earlier job", earlier=earlier.id)
@@ -144,9 +162,10 @@ class Supervisor:
 
     def _succeed(self, attempt: Attempt, outcome: Outcome) -> str:
         # A separation may have taken an hour: its result is kept until the storage takes it.
-        outputs = self.watch.repeat_until_served(
-            lambda: attempt.upload(self.storage, outcome), attempt.check_may_continue
-        )
+        with tracing.span("upload"):
+            outputs = self.watch.repeat_until_served(
+                lambda: attempt.upload(self.storage, outcome), attempt.check_may_continue
+            )
         course = attempt.course(outcome)
         end = self._end.succeed(attempt, outputs, outcome.source, outcome.report, course=course)
         if end == SUCCEEDED:
@@ -177,3 +196,11 @@ class Supervisor:
         audio = float(outcome.source.get("duration_seconds") or 0.0)
         self.counters.add("audio_seconds_total", audio, engine=job.request.engine)
         self.counters.add("separation_seconds_total", seconds.get("total", 0.0), engine=job.request.engine)
+
+
+def _record_wait(job: Job) -> None:
+    """Record how long the job was in the queue before this attempt."""
+    if job.queued_at is not None and job.started_at is not None:
+        # Both times are Redis's, whose clock may differ from this machine's.
+        now = time.time()
+        tracing.record_span("queue", now - (job.started_at - job.queued_at), now, parent=job.request.trace)

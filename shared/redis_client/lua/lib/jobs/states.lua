@@ -1,4 +1,5 @@
 -- The state of a job, and the counts of jobs by state.
+-- include lib/clock
 -- include lib/jobs/record
 -- include lib/batches/items
 
@@ -13,5 +14,6 @@ end
 local function move_job(job_id, from, to, ...)
   if from then count_job(job_id, from, -1) end
   count_job(job_id, to, 1)
+  if to == 'queued' then redis.call('HSET', key('job', job_id), 'queued_ms', int(now_ms())) end
   set_job_fields(job_id, 'state', to, ...)
 end
