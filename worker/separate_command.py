@@ -115,6 +115,7 @@ def _work(source: Path, folder: Path, registry: Registry, settings: Settings, op
         model_folder=str(settings.model_folder.resolve()),
         extra_engines=split_names(settings.extra_engines),
         ffmpeg_path=settings.ffmpeg_path,
+        analyse_music=settings.analyse_music,
     )
 
 
@@ -186,6 +187,8 @@ def _print_result(outcome: Outcome, out: Path) -> None:
         if file.kind == "stem":
             # As bytes, because the path may have characters that the terminal lacks.
             click.echo(os.fsencode(out / file.filename))
+    if line := describe_music(outcome.report["music"]):
+        click.echo(line, err=True)
     for note in outcome.report["notes"]:
         click.echo(f"note: {note}", err=True)
 

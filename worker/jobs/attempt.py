@@ -278,6 +278,7 @@ class Attempt:
             model_folder=str(settings.model_folder.resolve()),
             ffmpeg_path=settings.ffmpeg_path,
             extra_engines=split_names(settings.extra_engines),
+            analyse_music=settings.analyse_music,
         )
 
 
