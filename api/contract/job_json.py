@@ -13,7 +13,7 @@ from pydantic_core import to_json
 from api.contract.job_responses import JobResource
 from api.contract.resource import job_path, utc_datetime
 from shared.fifo_cache import FifoCache
-from shared.jobs.model import STORAGE_ETAG, TERMINAL, Job, JobState, Output
+from shared.jobs.model import HOLDS, STORAGE_ETAG, TERMINAL, Job, JobState, Output
 
 CACHED_JOBS = 512
 """How many jobs' JSON a process caches, 2 to 10 kB each. Raise it if more jobs are polled at once."""
@@ -22,6 +22,8 @@ _json_cache = FifoCache[tuple[object, ...], bytes](CACHED_JOBS)
 
 ONE_OF_A_KIND = frozenset({"beats", "report"})
 """Outputs of which a job has one at most, so that its address needs no name."""
+
+INTERNAL_DETAILS = frozenset({HOLDS, STORAGE_ETAG})
 
 NOT_MEASURED = {"duration_seconds": None, "peak_db": None, "loudness_lufs": None}
 
@@ -64,9 +66,9 @@ def _record_members(job: Job, root: str) -> dict[str, Any]:
     request, base = job.request, job_path(job.id, root)
     outputs: dict[str, list[dict[str, Any]]] = {kind: [] for kind in ("stem", "picture", "waveform", "beats", "report")}
     for output in job.outputs:
-        # A newer worker may make outputs of kinds that this API does not know.
-        if output.kind in outputs:
-            outputs[output.kind].append(_output(job, output, base))
+        # A newer worker may make outputs that this API does not know.
+        if output.role in outputs:
+            outputs[output.role].append(_output(job, output, base))
     return {
         "id": job.id,
         "state": job.state.value,
@@ -150,9 +152,9 @@ def _source(job: Job, base: str) -> dict[str, Any]:
 
 def _output(job: Job, output: Output, base: str) -> dict[str, Any]:
     members = {
-        **{name: value for name, value in output.details.items() if name != STORAGE_ETAG},
+        **{name: value for name, value in output.details.items() if name not in INTERNAL_DETAILS},
         "name": output.name,
-        "url": f"{base}/{output.kind}" if output.kind in ONE_OF_A_KIND else f"{base}/{output.kind}s/{output.name}",
+        "url": f"{base}/{output.role}" if output.role in ONE_OF_A_KIND else f"{base}/{output.role}s/{output.name}",
         "filename": output.filename,
         "content_type": output.content_type,
         "size_bytes": output.size_bytes,

@@ -125,8 +125,8 @@ class JobResource(Resource):
     )
     beats: OutputResource | None = Field(
         None,
-        description="A JSON file: `beats` are the seconds of all beats on the song's timeline, on which the stems begin "
-        "at `start_seconds`; `tempo_bpm` as in `music`. Null if the tempo is not sure",
+        description="A JSON file: `beats` are the seconds of all beats on the song's timeline, on which the stems "
+        "begin at `start_seconds`; `tempo_bpm` as in `music`. Null if the tempo is not sure",
         examples=[
             {
                 "name": "beats",

@@ -70,7 +70,7 @@ def read_report(job_id: str) -> Response:
 @blueprint.get("/beats")
 @describes(replace(DOWNLOAD, media={200: ("application/json",), 206: ("application/json",)}))
 def read_beats(job_id: str) -> Response:
-    """Return the seconds of the song's beats, as JSON; 202 with the job while it has not ended, 404 if they are not sure."""
+    """Return the seconds of the song's beats as JSON; 202 with the job while it has not ended, 404 if not sure."""
     return _send_output(find_job(job_id), "beats", "beats")
 
 
@@ -101,9 +101,9 @@ def read_source(job_id: str) -> Response:
     )
 )
 def read_archive(job_id: str) -> Response:
-    """Return stems, pictures, beats and report as one archive, which is streamed; 202 with the job while it has not ended."""
+    """Return stems, pictures, beats and report as one streamed archive; 202 with the job while it has not ended."""
     job = find_job(job_id)
-    outputs = [o for o in job.outputs if o.kind in ARCHIVED]
+    outputs = [o for o in job.outputs if o.role in ARCHIVED]
     if not outputs or job.finished_at is None:
         return _missing_output_response(job, "archive", "archive")
     response = Response(content_type="application/zip")

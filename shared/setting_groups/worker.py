@@ -57,8 +57,8 @@ class WorkerSettings(BaseSettings):
     )
     analyse_music: bool = Field(
         True,
-        description="Whether tempo, beats and key of each song are looked for, and written into the report, `beats.json` "
-        "and the tags of the stems",
+        description="Whether tempo, beats and key of each song are looked for, and written into the report, "
+        "`beats.json` and the tags of the stems",
     )
     max_audio_seconds: float = Field(4 * 3600, gt=0, description="Longest accepted track, by its decoded duration")
     max_scratch_bytes: int = Field(13_000_000_000, gt=0, description="Most scratch disk space that one job may use")

@@ -268,9 +268,7 @@ class _Run:
                 self._clock.report_fraction(n_written / track.n_samples)
         return files.paths
 
-    def illustrate_and_label(
-        self, track: Track, encoded: EncodedStems, tags: Tags | None
-    ) -> LabelledStems:
+    def illustrate_and_label(self, track: Track, encoded: EncodedStems, tags: Tags | None) -> LabelledStems:
         """Draw the pictures; meanwhile find tempo, beats and key, and write these and the tags."""
         stems = {name: encoded.meters.stems[index] for index, name in self._plan.wanted.items()}
         folder = Path(self._work.output_folder)

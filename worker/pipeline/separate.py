@@ -49,7 +49,8 @@ def separate_and_measure(
 ) -> TrackMeters:
     """Run the engine once, pass the wanted stems to `consume` block by block, and return the measurements.
 
-    `music` gets all stems of the engine, wanted or not. The engine is idle while its block is measured, so `pool` may use the job's cores meanwhile.
+    `music` gets all stems of the engine, wanted or not. The engine is idle while its block is measured, so `pool` may
+    use the job's cores meanwhile.
     """
     audio = track.audio
     meters = TrackMeters(

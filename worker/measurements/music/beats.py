@@ -1,8 +1,8 @@
 """The beats of a song: the moments that are about one beat apart and on which its onsets fall.
 
-This is the dynamic programming of D. Ellis, "Beat tracking by dynamic programming" (2007), as `librosa.beat.beat_track` does
-it; a test compares the two. librosa's function compiles a loop at each import, which takes a child 5 s and 150 MB. Here
-all frames of half a beat are computed at once, because none of them can follow another.
+This is the dynamic programming of D. Ellis, "Beat tracking by dynamic programming" (2007), which is in
+`librosa.beat.beat_track` too; a test compares the two. librosa's module compiles a loop at each import, which takes a
+child 5 s and 150 MB. Here all frames of half a beat are computed at once, because none of them can follow another.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ def _periods(n_frames: int, frame_rate_hz: float, window_bpm: Curve) -> Curve:
     """Return the length of a beat at each frame, in frames."""
     starts = np.array(window_starts(n_frames, frame_rate_hz))[: len(window_bpm)]
     centres = starts + min(WINDOW_SECONDS * frame_rate_hz, n_frames) / 2
-    return np.asarray(60 * frame_rate_hz / np.interp(np.arange(n_frames), centres, window_bpm))
+    bpm = np.interp(np.arange(n_frames), centres, window_bpm).astype(np.float64)
+    return np.asarray(60 * frame_rate_hz / bpm, dtype=np.float64)
 
 
 def _scores(rises: FloatArray, frame_rate_hz: float, period: float) -> Curve:

@@ -1,8 +1,8 @@
 """The key of a song: which of the 24 keys' profiles its pitches resemble most.
 
-A profile says how much of each pitch class pieces in a key have. The key is found with the profiles of J. Albrecht and
-D. Shanahan, "The use of large corpora to train a new type of key-finding algorithm" (Music Perception 31, 2013). Those of
-C. Krumhansl and E. Kessler (1982, from listeners) are a second opinion. librosa has no function for this.
+A profile says how much of each pitch class pieces in a key have. The key is found with the profiles of J. Albrecht
+and D. Shanahan, "The use of large corpora to train a new type of key-finding algorithm" (Music Perception 31, 2013).
+Those of C. Krumhansl and E. Kessler (Psychological Review 89, 1982) are a second opinion. librosa has no such function.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ LEAST_LIKENESS_OF_HALVES = 0.55
 """Correlation of each half of a song. Songs that change their key, and notes of no key, stay below."""
 
 CONFIDENCE_AT_ZERO, CONFIDENCE_PER_MARGIN, CONFIDENCE_IF_AGREED = 0.5, 5.0, 0.4
-"""The log odds that the key is right, by how much the best key is ahead and whether the other profiles agree. Fitted on 224
-made-up songs, where most errors are the relative key."""
+"""The log odds that the key is right, by how much the best key is ahead and whether the other profiles agree. Fitted on
+224 made-up songs, where most errors are the relative key."""
 LEAST_CONFIDENCE = 0.75
 
 
@@ -50,8 +50,8 @@ LEAST_CONFIDENCE = 0.75
 class KeyEstimate:
     """A key: its tonic in semitones above C, its mode, and how sure it is (0 to 1).
 
-    `likeness` is the correlation with its profile, `half_likeness` that of the half which fits less. `tuned` tells how far
-    the pitches gather around semitones.
+    `likeness` is the correlation with its profile, `half_likeness` that of the half which fits less. `tuned` tells how
+    far the pitches gather around semitones.
     """
 
     tonic: int

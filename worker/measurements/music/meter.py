@@ -1,7 +1,8 @@
 """Collects what tempo and key need while the stems stream by, and finds tempo, beats and key at the end.
 
-The voice is left out: it comes early or late, and glides between pitches. Onsets are those of the drums, if the engine has
-that stem, or of the whole accompaniment, whichever is clearer. Pitches are those of the accompaniment without drums.
+The voice is left out: it comes early or late, and glides between pitches. Onsets are those of the drums, if the engine
+has that stem, or of the whole accompaniment, whichever is clearer. Pitches are those of the accompaniment without the
+drums.
 """
 
 from __future__ import annotations
@@ -20,8 +21,12 @@ from worker.measurements.music.beats import track_beats
 from worker.measurements.music.key import estimate_key
 from worker.measurements.music.onsets import OnsetEnvelope
 from worker.measurements.music.pitches import PitchHistogram
+from worker.measurements.music.run_means import RunMeans
 
 DRUMS = "drums"
+
+ONSETS_HZ, PITCHES_HZ = 20_000, 10_000
+"""The sample rate is lowered as far as it stays above these."""
 
 BEATS_PER_MEASUREMENT = 16
 """The tempo is measured over this many beats: a beat's place is known to some milliseconds."""
@@ -59,9 +64,14 @@ class MusicMeter:
     def __init__(self, stems: Sequence[str], *, sample_rate_hz: int, channels: int, n_samples: int) -> None:
         self._vocals = stems.index(VOCALS) if VOCALS in stems else None
         self._drums = stems.index(DRUMS) if DRUMS in stems else None
-        self._onsets = OnsetEnvelope(sample_rate_hz=sample_rate_hz)
-        self._drum_onsets = None if self._drums is None else OnsetEnvelope(sample_rate_hz=sample_rate_hz)
-        self._pitches = PitchHistogram(sample_rate_hz=sample_rate_hz, n_samples=n_samples)
+        run = max(1, sample_rate_hz // ONSETS_HZ)
+        onsets_hz = sample_rate_hz / run
+        self._accompaniment_means, self._drum_means = RunMeans(run), RunMeans(run)
+        self._onsets = OnsetEnvelope(sample_rate_hz=onsets_hz)
+        self._drum_onsets = None if self._drums is None else OnsetEnvelope(sample_rate_hz=onsets_hz)
+        pitch_run = max(1, int(onsets_hz // PITCHES_HZ))
+        self._pitch_means = RunMeans(pitch_run)
+        self._pitches = PitchHistogram(sample_rate_hz=onsets_hz / pitch_run, n_samples=n_samples // (run * pitch_run))
         # Unequal weights, because what is out of phase between two channels would vanish in their mean.
         weights = 1 / (1 + np.arange(channels) / 2)
         self._channel_weights = (weights / weights.sum()).astype(np.float32)
@@ -71,14 +81,15 @@ class MusicMeter:
         accompaniment = self._channel_weights @ mixture
         if self._vocals is not None:
             accompaniment -= self._channel_weights @ stems[self._vocals]
+        accompaniment = self._accompaniment_means.of_block(accompaniment)
+        of_accompaniment = partial(self._onsets.add_block, accompaniment)
         if self._drums is None or self._drum_onsets is None:
-            return [partial(self._onsets.add_block, accompaniment), partial(self._pitches.add_block, accompaniment)]
-        drums = self._channel_weights @ stems[self._drums]
-        return [
-            partial(self._onsets.add_block, accompaniment),
-            partial(self._drum_onsets.add_block, drums),
-            partial(self._pitches.add_block, accompaniment - drums),
-        ]
+            pitches = self._pitch_means.of_block(accompaniment)
+            return [of_accompaniment, partial(self._pitches.add_block, pitches)]
+        drums = self._drum_means.of_block(self._channel_weights @ stems[self._drums])
+        pitches = self._pitch_means.of_block(accompaniment - drums)
+        of_drums = partial(self._drum_onsets.add_block, drums)
+        return [of_accompaniment, of_drums, partial(self._pitches.add_block, pitches)]
 
     def findings(self, *, start_seconds: float) -> MusicFindings:
         """Return what was found in all blocks; `start_seconds` is where they begin on the song's timeline."""

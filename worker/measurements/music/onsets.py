@@ -1,8 +1,9 @@
 """Onset strengths of a signal that streams by: how much louder each moment is than the moment before.
 
-There are two. The rise in decibels finds soft and loud onsets alike, and tells where beats are. The rise in amplitude of
-the lower bands is large for drums and bass only, and helps to tell beats from their halves. The first is the spectral flux of `librosa.onset.onset_strength`, on bands instead of mel filters. A test compares the two.
-librosa's function needs the whole signal, and importing it loads numba, which takes a child seconds and 150 MB.
+There are two. The rise in decibels finds soft and loud onsets alike, and tells where beats are. The rise in amplitude
+of the lower bands is large for drums and bass only, and helps to tell beats from their halves. The first is the
+spectral flux of `librosa.onset.onset_strength`, on bands instead of mel filters; a test compares the two. librosa's
+function needs the whole signal, and importing it loads numba, which takes each child seconds and 65 MB.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ FRAMES_AT_ONCE = 512
 class OnsetEnvelope:
     """Takes blocks of samples of one channel, shape (n,). Keeps two numbers for each frame: 2.5 MB for an hour."""
 
-    def __init__(self, *, sample_rate_hz: int) -> None:
+    def __init__(self, *, sample_rate_hz: float) -> None:
         self.hop_length = max(1, round(sample_rate_hz / FRAMES_PER_SECOND))
         self.frame_rate_hz = sample_rate_hz / self.hop_length
         self.n_fft = 2 * self.hop_length
@@ -78,7 +79,7 @@ class OnsetEnvelope:
         self._rises.frombytes(np.stack((in_db, in_amplitude), axis=1).astype(np.float32).tobytes())
 
 
-def _band_bins(sample_rate_hz: int, n_fft: int) -> tuple[NDArray[np.intp], int]:
+def _band_bins(sample_rate_hz: float, n_fft: int) -> tuple[NDArray[np.intp], int]:
     """Return the bin with which each band begins, and the bin after the last band."""
     highest = min(HIGHEST_HZ, sample_rate_hz / 2)
     mels = np.linspace(_mel(LOWEST_HZ), _mel(highest), BANDS + 1)

@@ -1,8 +1,8 @@
 """Which pitches a signal that streams by has, folded into one octave.
 
-Only peaks of the spectrum count, each at the frequency of a parabola through it, because drums have no peaks that last. So a
-pitch is known to some cents, and a song may be tuned higher or lower than A = 440 Hz. `librosa.piptrack` and
-`librosa.estimate_tuning` work in this way; they need the whole signal, and load numba.
+Only peaks of the spectrum count, each at the frequency of a parabola through it, because drums have no peaks that last.
+So a pitch is known to some cents, and a song may be tuned higher or lower than A = 440 Hz. `librosa.piptrack` and
+`librosa.estimate_tuning` work in this way. They need the whole signal, and load numba.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class PitchHistogram:
     `weights`, shape (2, BINS), has the pitches of the first half and those of the second, however long the signal is.
     """
 
-    def __init__(self, *, sample_rate_hz: int, n_samples: int) -> None:
+    def __init__(self, *, sample_rate_hz: float, n_samples: int) -> None:
         self._n_fft = scipy.fft.next_fast_len(round(WINDOW_SECONDS * sample_rate_hz), real=True)
         self._window = hann_window(self._n_fft) * np.float32(4 / self._n_fft)
         hz_per_bin = sample_rate_hz / self._n_fft
@@ -69,4 +69,4 @@ class PitchHistogram:
         hz = (peaks + self._first + offset) * self._hz_per_bin
         bins = np.round(np.log2(hz / C0_HZ) * BINS).astype(np.intp) % BINS
         # Roots, so that a few loud notes do not stand for the song.
-        return np.bincount(bins, np.sqrt(middle[peaks]), BINS)
+        return np.bincount(bins, np.sqrt(middle[peaks]), BINS).astype(np.float64)

@@ -1,9 +1,9 @@
 """The tempo of a song: how long it takes until its onsets repeat, on the level at which people tap their feet.
 
-The autocorrelation of the onset strength is taken in windows of 12 s (the tempogram of `librosa.feature.tempogram`, from
-P. Grosche et al., ICASSP 2010), so that a tempo that drifts does not blur. A tempo fits if the onsets repeat after one,
-two, three and four beats. Its half and its double fit nearly as well. They are compared by weights that were fitted on
-made-up songs (`tests/bench/tempo.py`). The share of the best among them is the confidence.
+The autocorrelation of the onset strength is taken in windows of 12 s (the tempogram of `librosa.feature.tempogram`,
+from P. Grosche et al., ICASSP 2010), so that a tempo that drifts does not blur. A tempo fits if the onsets repeat after
+one, two, three and four beats. Its half and its double fit nearly as well. They are compared by weights that were
+fitted on made-up songs (`tests/bench/tempo.py`). The share of the best among them is the confidence.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ LOWEST_BPM, HIGHEST_BPM = 48.0, 220.0
 
 USUAL_BPM = 120.0
 WEIGHTS = np.array([-0.2, -0.45, 3.85, 2.45, 2.65, -2.7])
-"""Weights of the logarithms of: the repetitions in dB over four beats and one beat, those in amplitude over four beats and
-one beat, and those after half a beat in dB and in amplitude. Fitted by conditional logit on 112 made-up songs."""
+"""Weights of the logarithms of: the repetitions in dB over four beats and one beat, those in amplitude over four beats
+and one beat, and those after half a beat in dB and in amplitude. Fitted by conditional logit on 112 made-up songs."""
 TEMPO_WEIGHT = 1.65
 SMALLEST_VALUE = 0.02
 
