@@ -49,24 +49,23 @@ class PitchHistogram:
         """Add the next samples, shape (n,)."""
         samples = np.concatenate((self._rest, block))
         n_frames = samples.size // self._n_fft
-        for frame in samples[: n_frames * self._n_fft].reshape(n_frames, self._n_fft):
-            half = min(1, 2 * self._next_frame // self._n_frames)
-            self.weights[half] += self._pitches(frame)
-            self._next_frame += 1
+        if n_frames:
+            self._add_frames(samples[: n_frames * self._n_fft].reshape(n_frames, self._n_fft))
         self._rest = samples[n_frames * self._n_fft :].copy()
 
-    def _pitches(self, frame: FloatArray) -> NDArray[np.float64]:
-        """Return the weight of each pitch in a frame, shape (BINS,)."""
-        spectrum = scipy.fft.rfft(frame * self._window)[self._first - 1 : self._last + 1]
-        magnitudes = np.abs(spectrum).astype(np.float64)
-        left, middle, right = magnitudes[:-2], magnitudes[1:-1], magnitudes[2:]
-        peaks = np.flatnonzero((middle > left) & (middle >= right) & (middle > max(QUIET, 0.01 * magnitudes.max())))
-        if peaks.size == 0:
-            return np.zeros(BINS)
+    def _add_frames(self, frames: FloatArray) -> None:
+        spectra = scipy.fft.rfft(frames * self._window)[:, self._first - 1 : self._last + 1]
+        magnitudes = np.abs(spectra)
+        left, middle, right = magnitudes[:, :-2], magnitudes[:, 1:-1], magnitudes[:, 2:]
+        audible = np.maximum(QUIET, 0.01 * magnitudes.max(axis=1, keepdims=True))
+        numbers, peaks = np.nonzero((middle > left) & (middle >= right) & (middle > audible))
         # In logarithms the top of a Hann window's lobe is nearly a parabola.
-        a, b, c = (np.log(part[peaks] + 1e-12) for part in (left, middle, right))
+        a, b, c = (np.log(part[numbers, peaks].astype(np.float64) + 1e-12) for part in (left, middle, right))
         offset = 0.5 * (a - c) / (a - 2 * b + c)
         hz = (peaks + self._first + offset) * self._hz_per_bin
         bins = np.round(np.log2(hz / C0_HZ) * BINS).astype(np.intp) % BINS
+        halves = np.minimum(1, 2 * (numbers + self._next_frame) // self._n_frames)
         # Roots, so that a few loud notes do not stand for the song.
-        return np.bincount(bins, np.sqrt(middle[peaks]), BINS).astype(np.float64)
+        weights = np.sqrt(middle[numbers, peaks])
+        self.weights += np.bincount(bins + BINS * halves, weights, 2 * BINS).reshape(2, BINS)
+        self._next_frame += len(frames)

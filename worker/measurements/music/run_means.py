@@ -16,6 +16,7 @@ class RunMeans:
 
     def __init__(self, length: int) -> None:
         self._length = length
+        self._weights = np.full(length, 1 / length, dtype=np.float32)
         self._rest: FloatArray = np.empty(0, dtype=np.float32)
 
     def of_block(self, block: FloatArray) -> FloatArray:
@@ -25,7 +26,4 @@ class RunMeans:
         samples = np.concatenate((self._rest, block)) if self._rest.size else block
         whole = samples.size // self._length * self._length
         self._rest = samples[whole:].copy()
-        means: FloatArray = sum(samples[k : whole : self._length] for k in range(self._length)) / np.float32(
-            self._length
-        )
-        return means
+        return samples[:whole].reshape(-1, self._length) @ self._weights
