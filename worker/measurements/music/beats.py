@@ -41,7 +41,8 @@ def track_beats(rises: FloatArray, frame_rate_hz: float, window_bpm: Curve) -> C
     frames = _best_path(scores, periods)
     loud = scipy.ndimage.maximum_filter1d(scores, 2 * SILENT_BEATS * round(float(np.median(periods))) + 1)
     frames = frames[loud[frames] > SILENT_SHARE * float(np.median(loud))]
-    return np.maximum((frames + _between_frames(scores, frames)) / frame_rate_hz - ATTACK_SECONDS, 0)
+    seconds: Curve = (frames + _between_frames(scores, frames)) / frame_rate_hz - ATTACK_SECONDS
+    return np.maximum(seconds, 0.0, dtype=np.float64)
 
 
 def _periods(n_frames: int, frame_rate_hz: float, window_bpm: Curve) -> Curve:

@@ -1,4 +1,4 @@
-"""Onsets, tempograms and beats are those of librosa's functions, which need the whole song and seconds to be imported."""
+"""Onsets and beats are those of librosa's functions, which need the whole song and seconds to be imported."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def song() -> MadeUpMusic:
 
 
 def test_onset_strengths_are_those_of_librosa(song: MadeUpMusic) -> None:
-    import librosa  # noqa: PLC0415 - loads numba
+    import librosa
 
     y = song.accompaniment[0]
     envelope = OnsetEnvelope(sample_rate_hz=RATE_HZ)
@@ -32,7 +32,7 @@ def test_onset_strengths_are_those_of_librosa(song: MadeUpMusic) -> None:
 
 @pytest.mark.slow
 def test_beats_are_those_of_librosa(song: MadeUpMusic) -> None:
-    import librosa  # noqa: PLC0415 - compiles loops for half a minute
+    import librosa
 
     envelope = OnsetEnvelope(sample_rate_hz=RATE_HZ)
     envelope.add_block(song.accompaniment[0])

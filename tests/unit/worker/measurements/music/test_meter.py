@@ -26,7 +26,7 @@ NOTHING = MusicFindings(None, None, None, None, np.empty(0))
         (110.0, "rock", 0.0, 0.08, 5, "major"),
     ],
 )
-def test_tempo_beats_and_key_of_a_song_are_found(
+def test_tempo_beats_and_key_of_a_song_are_found(  # noqa: PLR0917 - one for each column
     bpm: float, style: str, swing: float, drift: float, tonic: int, mode: str
 ) -> None:
     song = make_music(bpm, style, tonic=tonic, mode=mode, swing=swing, drift=drift, seconds=30, cents=15)
