@@ -43,7 +43,7 @@ LEAST_LIKENESS_OF_HALVES = 0.55
 CONFIDENCE_AT_ZERO, CONFIDENCE_PER_MARGIN, CONFIDENCE_IF_AGREED = 0.5, 5.0, 0.4
 """The log odds that the key is right, by how much the best key is ahead and whether the other profiles agree. Fitted on
 224 made-up songs, where most errors are the relative key."""
-LEAST_CONFIDENCE = 0.75
+LEAST_CONFIDENCE = 0.8
 
 
 @dataclass(frozen=True)
