@@ -59,7 +59,7 @@ class MusicFindings:
 
 
 class MusicMeter:
-    """Takes blocks of the mixture and of an engine's stems. Keeps 5 MB for an hour."""
+    """Takes blocks of the mixture and of an engine's stems. Keeps 2.5 MB for an hour, 5 MB with drums."""
 
     def __init__(self, stems: Sequence[str], *, sample_rate_hz: int, channels: int, n_samples: int) -> None:
         self._vocals = stems.index(VOCALS) if VOCALS in stems else None
