@@ -66,7 +66,7 @@ class Work:
     the files that the outcome lists; `scratch_folder` is emptied at the end. `extra_engines` names modules of the
     operator with further engines. If `stems` is None, all stems of the engine are made. `format_options` holds
     `bit_depth` or `bitrate_kbps`. `audio_stream` is the number of the audio stream to separate, counted from 1; None:
-    the one that a player would choose.
+    the one that a player would choose. `analyse_music` is whether tempo, beats and key are looked for.
     """
 
     input_path: str
@@ -86,6 +86,7 @@ class Work:
     model_folder: str | None = None
     extra_engines: tuple[str, ...] = ()
     ffmpeg_path: str | None = None
+    analyse_music: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values, ready for `json.dumps`."""
@@ -109,7 +110,7 @@ class Work:
 class ProducedFile:
     """One file in the output folder.
 
-    `kind` is `stem`, `picture`, `waveform` or `report`; `name` is unique within its kind. `details` holds,
+    `kind` is `stem`, `picture`, `waveform`, `beats` or `report`; `name` is unique within its kind. `details` holds,
     for a stem, its measurements; for a picture, the meaning of its axes.
     """
 

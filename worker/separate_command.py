@@ -24,6 +24,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from shared.audio_formats import BIT_DEPTH_HELP, BITRATE_HELP, FORMATS
 from shared.errors import StemqueueError
 from shared.file_names import readable_name
+from shared.music_line import music_line
 from shared.settings import Settings, read_settings, split_names
 from worker.child.sandbox import Prepared
 from worker.engines.errors import EngineError
@@ -115,6 +116,7 @@ def _work(source: Path, folder: Path, registry: Registry, settings: Settings, op
         model_folder=str(settings.model_folder.resolve()),
         extra_engines=split_names(settings.extra_engines),
         ffmpeg_path=settings.ffmpeg_path,
+        analyse_music=settings.analyse_music,
     )
 
 
@@ -186,6 +188,8 @@ def _print_result(outcome: Outcome, out: Path) -> None:
         if file.kind == "stem":
             # As bytes, because the path may have characters that the terminal lacks.
             click.echo(os.fsencode(out / file.filename))
+    if line := music_line(outcome.report["music"]):
+        click.echo(line, err=True)
     for note in outcome.report["notes"]:
         click.echo(f"note: {note}", err=True)
 

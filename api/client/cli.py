@@ -24,6 +24,7 @@ from api.client.models import Engine, Job
 from api.client.options import PRIORITIES, job_options, printable
 from api.client.progress import JobProgress
 from api.client.terminal import table
+from shared.music_line import music_line
 
 
 class Commands(click.Group):
@@ -113,6 +114,8 @@ def run(ctx: click.Context, /, song: Path, out: Path | None, server: str | None,
         paths = client.download_job(job, out or free_folder(Path("stems"), song), on_bytes=shown.show_download)
     for path in paths:
         click.echo(os.fsencode(path))
+    if line := music_line(job.music):
+        click.echo(printable(line), err=True)
 
 
 @main.command()
@@ -166,7 +169,7 @@ def wait(client: Client, job_id: str, timeout: float | None, as_json: bool) -> N
 )
 @click.pass_obj
 def download(client: Client, job_id: str, out: Path) -> None:
-    """Write a job's stems, report and spectrogram into a folder."""
+    """Write a job's stems, beats, report and spectrogram into a folder."""
     with JobProgress() as shown:
         paths = client.download_job(client.job(job_id), out, on_bytes=shown.show_download)
     for path in paths:
@@ -250,6 +253,7 @@ def describe(job: Job) -> str:
         parts.append(f"position {job.queue_position} in the queue")
     if not job.ended and job.eta_seconds is not None:
         parts.append(f"about {job.eta_seconds:.0f} s left")
+    parts.append(music_line(job.music))
     if job.error:
         parts.append(printable(job.error.message))
     return "  ".join(part for part in [*parts, printable(job.filename)] if part)

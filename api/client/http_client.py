@@ -239,14 +239,14 @@ class Client:
         return path
 
     def download_job(self, job: Job, folder: Path, *, on_bytes: OnBytes | None = None) -> list[Path]:
-        """Download a job's stems, report and spectrogram into a folder: all of them, or none after an error.
+        """Download a job's stems, beats, report and spectrogram into a folder: all, or none after an error.
 
         Raises JobFailedError, DownloadError, OSError.
         """
         if job.state != "succeeded":
             raise job_failure(job)
         pictures = [p for p in job.pictures if p.name == "spectrogram"]
-        wanted = [*job.stems, *([job.report] if job.report else []), *pictures]
+        wanted = [*job.stems, *filter(None, (job.beats, job.report)), *pictures]
         total, done = sum(o.size_bytes for o in wanted), 0
         names = [Path(output.filename).name for output in wanted]
         with all_or_none(folder) as partial:

@@ -52,6 +52,8 @@ class Job:
     stems: tuple[OutputFile, ...]
     pictures: tuple[OutputFile, ...]
     report: OutputFile | None
+    beats: OutputFile | None
+    music: Mapping[str, Any] | None
     error: JobError | None
     created_at: str
     raw: Mapping[str, Any] = field(repr=False)
@@ -64,7 +66,7 @@ class Job:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Job:
         """Parse a job."""
-        error, report = values["error"], values["report"]
+        error, report, beats = values["error"], values["report"], values.get("beats")
         return cls(
             id=values["id"],
             state=values["state"],
@@ -79,6 +81,8 @@ class Job:
             stems=tuple(OutputFile.from_json(s) for s in values["stems"]),
             pictures=tuple(OutputFile.from_json(p) for p in values["pictures"]),
             report=OutputFile.from_json(report) if report else None,
+            beats=OutputFile.from_json(beats) if beats else None,
+            music=values.get("music"),
             error=JobError(error["code"], error["message"]) if error else None,
             created_at=values["times"]["created_at"],
             raw=values,

@@ -115,6 +115,8 @@ class ItemResource(Resource):
     engine: str | None
     engine_version: str | None
     cached: bool
+    tempo_bpm: float | None = Field(None, description="Beats per minute; null if not sure", examples=[123.9])
+    key: str | None = Field(None, description="Tonic and mode; null if not sure", examples=["F# minor"])
     outputs: list[ItemOutputResource]
     exported: list[str] = Field(description="Addresses of the exported stems, as s3://bucket/key")
 
@@ -130,6 +132,7 @@ class ItemListResource(Resource):
 REPORT_COLUMNS = (
     *("number", "line", "track", "state", "job_id", "input_sha256", "duration_seconds", "outputs", "attempts"),
     *("error_code", "error_message", "seconds", "real_time_factor", "engine", "engine_version", "cached", "exported"),
+    *("tempo_bpm", "key"),
 )
 
 
@@ -187,6 +190,8 @@ def item_document(batch: Batch, standing: ItemStatus, root: str) -> dict[str, An
         "engine": (item.request or {}).get("engine"),
         "engine_version": result.engine_version,
         "cached": result.cached,
+        "tempo_bpm": result.tempo_bpm,
+        "key": result.key,
         "outputs": [{"name": name, "url": f"{root}/v1/jobs/{job_id}/stems/{name}"} for name in result.stems],
         "exported": _exported(batch, standing),
     }

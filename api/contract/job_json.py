@@ -13,12 +13,17 @@ from pydantic_core import to_json
 from api.contract.job_responses import JobResource
 from api.contract.resource import job_path, utc_datetime
 from shared.fifo_cache import FifoCache
-from shared.jobs.model import STORAGE_ETAG, TERMINAL, Job, JobState, Output
+from shared.jobs.model import HOLDS, STORAGE_ETAG, TERMINAL, Job, JobState, Output
 
 CACHED_JOBS = 512
 """How many jobs' JSON a process caches, 2 to 10 kB each. Raise it if more jobs are polled at once."""
 
 _json_cache = FifoCache[tuple[object, ...], bytes](CACHED_JOBS)
+
+ONE_OF_A_KIND = frozenset({"beats", "report"})
+"""Outputs of which a job has one at most, so that its address needs no name."""
+
+INTERNAL_DETAILS = frozenset({HOLDS, STORAGE_ETAG})
 
 NOT_MEASURED = {"duration_seconds": None, "peak_db": None, "loudness_lufs": None}
 
@@ -59,9 +64,11 @@ def _queue_members(job: Job) -> dict[str, Any]:
 
 def _record_members(job: Job, root: str) -> dict[str, Any]:
     request, base = job.request, job_path(job.id, root)
-    outputs: dict[str, list[dict[str, Any]]] = {"stem": [], "picture": [], "waveform": [], "report": []}
+    outputs: dict[str, list[dict[str, Any]]] = {kind: [] for kind in ("stem", "picture", "waveform", "beats", "report")}
     for output in job.outputs:
-        outputs[output.kind].append(_output(job, output, base))
+        # A newer worker may make outputs that this API does not know.
+        if output.role in outputs:
+            outputs[output.role].append(_output(job, output, base))
     return {
         "id": job.id,
         "state": job.state.value,
@@ -80,6 +87,8 @@ def _record_members(job: Job, root: str) -> dict[str, Any]:
         "stems": outputs["stem"],
         "pictures": outputs["picture"],
         "waveforms": outputs["waveform"],
+        "music": (job.report or {}).get("music"),
+        "beats": outputs["beats"][0] if outputs["beats"] else None,
         "report": outputs["report"][0] if outputs["report"] else None,
         "error": _error(job.error) if job.error else None,
         "attempt_errors": [_error(e) for e in job.attempt_errors],
@@ -143,9 +152,9 @@ def _source(job: Job, base: str) -> dict[str, Any]:
 
 def _output(job: Job, output: Output, base: str) -> dict[str, Any]:
     members = {
-        **{name: value for name, value in output.details.items() if name != STORAGE_ETAG},
+        **{name: value for name, value in output.details.items() if name not in INTERNAL_DETAILS},
         "name": output.name,
-        "url": f"{base}/report" if output.kind == "report" else f"{base}/{output.kind}s/{output.name}",
+        "url": f"{base}/{output.role}" if output.role in ONE_OF_A_KIND else f"{base}/{output.role}s/{output.name}",
         "filename": output.filename,
         "content_type": output.content_type,
         "size_bytes": output.size_bytes,

@@ -49,6 +49,24 @@ class StemResource(OutputResource):
     loudness_lufs: float | None = Field(None, description="EBU R 128; null if the stem is too quiet to measure")
 
 
+class MusicResource(OpenResource):
+    """Tempo and key. What is not sure is null."""
+
+    tempo_bpm: float | None = Field(
+        None, description="Beats per minute, the median over the song; null if it is not sure", examples=[123.9]
+    )
+    tempo_confidence: float | None = Field(
+        None,
+        description="From 0 to 1: how much more speaks for this tempo than for its half, double and the like",
+        examples=[0.93],
+    )
+    beats_count: int = Field(0, description="How many beats `beats.json` has", examples=[496])
+    key: str | None = Field(None, description="Tonic and mode; null if it is not sure", examples=["F# minor"])
+    key_confidence: float | None = Field(
+        None, description="From 0 to 1. Most wrong keys are the relative major or minor", examples=[0.88]
+    )
+
+
 class ErrorResource(OpenResource):
     """Why an attempt failed."""
 
@@ -92,6 +110,34 @@ class JobResource(Resource):
     stems: list[StemResource]
     pictures: list[OutputResource]
     waveforms: list[OutputResource]
+    music: MusicResource | None = Field(
+        None,
+        description="Tempo and key. Null until the job has succeeded, and if it ran without ANALYSE_MUSIC",
+        examples=[
+            {
+                "tempo_bpm": 123.9,
+                "tempo_confidence": 0.93,
+                "beats_count": 496,
+                "key": "F# minor",
+                "key_confidence": 0.88,
+            }
+        ],
+    )
+    beats: OutputResource | None = Field(
+        None,
+        description="A JSON file: `beats` are the seconds of all beats on the song's timeline, on which the stems "
+        "begin at `start_seconds`; `tempo_bpm` as in `music`. Null if the tempo is not sure",
+        examples=[
+            {
+                "name": "beats",
+                "url": "/v1/jobs/0f0e6e1c7b1f4d0d9a1a2b3c4d5e6f70/beats",
+                "filename": "beats.json",
+                "content_type": "application/json",
+                "size_bytes": 3412,
+                "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+            }
+        ],
+    )
     report: OutputResource | None
     error: ErrorResource | None
     attempt_errors: list[ErrorResource]

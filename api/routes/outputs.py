@@ -32,7 +32,7 @@ blueprint = Blueprint("outputs", __name__, url_prefix="/v1/jobs/<job_id>")
 LINK_SECONDS = 900
 """How long a signed link is valid. Raising it gives slow clients more time to start, and leaked links too."""
 
-ARCHIVED = frozenset({"stem", "picture", "report"})
+ARCHIVED = frozenset({"stem", "picture", "beats", "report"})
 
 KINDS = {"stems": "stem", "pictures": "picture", "waveforms": "waveform"}
 
@@ -67,6 +67,13 @@ def read_report(job_id: str) -> Response:
     return _send_output(find_job(job_id), "report", "report")
 
 
+@blueprint.get("/beats")
+@describes(replace(DOWNLOAD, media={200: ("application/json",), 206: ("application/json",)}))
+def read_beats(job_id: str) -> Response:
+    """Return the seconds of the song's beats as JSON; 202 with the job while it has not ended, 404 if not sure."""
+    return _send_output(find_job(job_id), "beats", "beats")
+
+
 @blueprint.get("/source")
 @describes(MIXTURE)
 def read_source(job_id: str) -> Response:
@@ -94,9 +101,9 @@ def read_source(job_id: str) -> Response:
     )
 )
 def read_archive(job_id: str) -> Response:
-    """Return stems, pictures and report as one archive, which is streamed; 202 with the job while it has not ended."""
+    """Return stems, pictures, beats and report as one streamed archive; 202 with the job while it has not ended."""
     job = find_job(job_id)
-    outputs = [o for o in job.outputs if o.kind in ARCHIVED]
+    outputs = [o for o in job.outputs if o.role in ARCHIVED]
     if not outputs or job.finished_at is None:
         return _missing_output_response(job, "archive", "archive")
     response = Response(content_type="application/zip")

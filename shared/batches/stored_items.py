@@ -68,6 +68,8 @@ class Result:
     stored_bytes: int = 0
     error_code: str | None = None
     error_message: str | None = None
+    tempo_bpm: float | None = None
+    key: str | None = None
 
     @property
     def separated_seconds(self) -> float:
@@ -91,6 +93,7 @@ class Result:
     def of(cls, job: Job) -> Result:
         """Return the result of an ended job."""
         report, probed, error = job.report or {}, job.probed or {}, job.error or {}
+        music = report.get("music") or {}
         succeeded = job.state is JobState.SUCCEEDED
         return cls(
             attempts=job.attempt,
@@ -104,6 +107,8 @@ class Result:
             stored_bytes=sum(o.size_bytes for o in job.outputs),
             error_code=error.get("code"),
             error_message=error.get("message"),
+            tempo_bpm=music.get("tempo_bpm"),
+            key=music.get("key"),
         )
 
 

@@ -119,9 +119,17 @@ STORAGE_ETAG = "storage_etag"
 know no other place for it."""
 
 
+HOLDS = "holds"
+"""The member of an output's details that says what it is, if earlier versions do not know its kind. They would refuse
+the whole job, so the record calls it a waveform, which is JSON as well."""
+
+
 @dataclass(frozen=True)
 class Output:
-    """One object that a job made: a stem, a picture, a waveform or the report."""
+    """One object that a job made: a stem, a picture, a waveform, the beats or the report.
+
+    `kind` is how it is recorded, `role` is what it is.
+    """
 
     name: str
     kind: str
@@ -136,6 +144,11 @@ class Output:
     def etag(self) -> str | None:
         """The object's ETag in storage; None for outputs of earlier versions."""
         return self.details.get(STORAGE_ETAG)
+
+    @property
+    def role(self) -> str:
+        """What the output is: its kind, or `beats`."""
+        return str(self.details.get(HOLDS, self.kind))
 
     def stored(self, key: str, etag: str) -> Output:
         """Return the output with its key and ETag in storage."""
@@ -185,8 +198,8 @@ class Job:
     """Under which keys the result cache has its result; a lookup uses the first."""
 
     def output(self, kind: str, name: str) -> Output | None:
-        """Return the output of this kind and name, or None."""
-        return next((o for o in self.outputs if o.kind == kind and o.name == name), None)
+        """Return the output that is of this kind and has this name, or None."""
+        return next((o for o in self.outputs if o.role == kind and o.name == name), None)
 
     def with_queue_state(
         self, queue_position: int | None, eta_seconds: float | None, waiting_because: str | None = None

@@ -55,6 +55,11 @@ class WorkerSettings(BaseSettings):
         description="Whether a worker refuses to start if the kernel lacks Landlock (Linux 5.13) or seccomp filters; "
         "otherwise it starts, and logs a warning that says what is open",
     )
+    analyse_music: bool = Field(
+        True,
+        description="Whether tempo, beats and key of each song are looked for, and written into the report, "
+        "`beats.json` and the tags of the stems",
+    )
     max_audio_seconds: float = Field(4 * 3600, gt=0, description="Longest accepted track, by its decoded duration")
     max_scratch_bytes: int = Field(13_000_000_000, gt=0, description="Most scratch disk space that one job may use")
     max_child_bytes: int = Field(

@@ -63,6 +63,11 @@ class Track:
         """Return the playing time of the part to be separated."""
         return self.n_samples / self.audio.sample_rate_hz
 
+    @property
+    def start_seconds(self) -> float:
+        """Return where the part to be separated begins on the song's timeline."""
+        return (self.audio.first_sample + self.start) / self.audio.sample_rate_hz
+
 
 def cut_excerpt(audio: DecodedAudio, excerpt: TrackExcerpt) -> Track:
     """Return the part of the audio that the excerpt names. It is shortened if it reaches beyond the end.

@@ -18,7 +18,7 @@ from typing import Any
 
 from shared.errors import OutOfMemoryError, ResourceError, SeparationFailedError, SeparationTimeoutError
 from shared.jobs.claims import Claim, Course
-from shared.jobs.model import Output
+from shared.jobs.model import HOLDS, Output
 from shared.settings import Settings, split_names
 from shared.storage.object_keys import output_key
 from shared.storage.object_storage import ObjectStorage
@@ -256,13 +256,13 @@ class Attempt:
             raise SeparationFailedError("An output changed on the scratch disk before it was stored.")
         self._stored[file.filename] = Output(
             name=file.name,
-            kind=file.kind,
+            kind="waveform" if file.kind == "beats" else file.kind,
             key=key,
             filename=file.filename,
             content_type=file.content_type,
             size_bytes=file.size_bytes,
             sha256=file.sha256,
-            details=file.details,
+            details={HOLDS: "beats"} if file.kind == "beats" else file.details,
         ).stored(key, stored.etag)
 
     def _work(self) -> Work:
@@ -285,6 +285,7 @@ class Attempt:
             model_folder=str(settings.model_folder.resolve()),
             ffmpeg_path=settings.ffmpeg_path,
             extra_engines=split_names(settings.extra_engines),
+            analyse_music=settings.analyse_music,
         )
 
 

@@ -30,6 +30,9 @@ log = structlog.get_logger(__name__)
 KEY_CHARACTERS = 32
 """Length of a cache key in hexadecimal digits: 128 bits. Kept short, since Redis holds one for each kept job."""
 
+MUSIC_VERSION = 1
+"""Increase it when tempo, beats or key of the same song come out differently, so that they are found again."""
+
 
 @dataclass(frozen=True)
 class Reservation:
@@ -45,13 +48,17 @@ class Reservation:
 
 @dataclass(frozen=True)
 class ResultCache:
-    """Finds and copies earlier results; `engines` returns the descriptions of this worker's engines."""
+    """Finds and copies earlier results.
+
+    `engines` returns the descriptions of this worker's engines. `analyse_music` is whether results have tempo and key.
+    """
 
     items: BatchItems
     store: JobStore
     scripts: Scripts
     storage: ObjectStorage
     engines: Callable[[], Sequence[Mapping[str, Any]]]
+    analyse_music: bool = True
 
     def cache_keys_of(self, job: Job, sha256: str | None = None) -> tuple[str, ...]:
         """Return the cache keys of the job's result. Only the first is looked up; a success is recorded under all.
@@ -75,6 +82,8 @@ class ResultCache:
         }
         if request.audio_stream is not None:
             asked["audio_stream"] = request.audio_stream
+        if self.analyse_music:
+            asked["music"] = MUSIC_VERSION
         # The file name becomes the stems' title if the audio has no title tag, so it is part of the first key. Items
         # of a batch ignore it: in a catalog the same audio is the same track, whatever its files are called.
         key = _digest(asked)

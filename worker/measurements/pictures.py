@@ -50,7 +50,7 @@ def _write_spectrograms(
         figure,
         pictures,
         edges_hz=mixture.view.edges_hz,
-        start_seconds=_start_seconds(track),
+        start_seconds=track.start_seconds,
         duration_seconds=track.duration_seconds,
     )
     files = [describe_file(figure, name="spectrogram", kind="picture", content_type="image/png", details=axes)]
@@ -70,10 +70,6 @@ def _write_waveforms(signals: Mapping[str, SignalMeter], sample_rate_hz: int, fo
     return files
 
 
-def _start_seconds(track: Track) -> float:
-    return (track.audio.first_sample + track.start) / track.audio.sample_rate_hz
-
-
 def _describe_axes(mixture: SignalMeter, track: Track) -> dict[str, Any]:
     """Return what the axes and colours of the pictures mean."""
     return {
@@ -81,6 +77,6 @@ def _describe_axes(mixture: SignalMeter, track: Track) -> dict[str, Any]:
         "lowest_hz": round(float(mixture.view.edges_hz[0]), 3),
         "highest_hz": track.audio.sample_rate_hz / 2,
         "frequency_scale": "log",
-        "start_seconds": round(_start_seconds(track), 6),
+        "start_seconds": round(track.start_seconds, 6),
         "duration_seconds": round(track.duration_seconds, 6),
     }

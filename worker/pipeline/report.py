@@ -18,6 +18,7 @@ from worker.audio_files.excerpt import Track
 from worker.audio_files.probe import Probe
 from worker.engines.interface import SeparationEngine
 from worker.measurements.measure import Levels
+from worker.measurements.music.meter import MusicFindings
 from worker.run_messages import Outcome, ProducedFile, Work, describe_file
 from worker.run_support.process_memory import peak_memory_bytes
 
@@ -37,7 +38,7 @@ MAX_REPORTED_GAPS = 100
 class RunFindings:
     """Everything that a run found out. `notes` are sentences about tags that could not be read or written.
 
-    `exact` is false if the stems were buffered in 16 bits.
+    `exact` is false if the stems were buffered in 16 bits. `music` is None if tempo and key were not looked for.
     """
 
     work: Work
@@ -51,6 +52,7 @@ class RunFindings:
     residual_db: float | None
     gain: float
     exact: bool
+    music: MusicFindings | None
     notes: Sequence[str]
     seconds: Mapping[str, float]
 
@@ -105,6 +107,7 @@ def _make_report(findings: RunFindings) -> dict[str, Any]:
         "mixture": findings.mixture.to_json(),
         "stems": {name: _describe_stem(findings, name) for name in findings.stems},
         "residual_db": findings.residual_db,
+        "music": findings.music.to_json() if findings.music else None,
         "gain_db": round(20 * math.log10(findings.gain), 3),
         "notes": _make_notes(findings),
         "seconds": {**findings.seconds, "total": round(total_seconds, 3)},

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ from worker.audio_files.tags.writing import write_tags
 from worker.engines.interface import FloatArray, Preparable, UsesLevel
 from worker.engines.registry import Registry, engines_here
 from worker.measurements.measure import TrackMeters
+from worker.measurements.music.meter import MusicFindings, MusicMeter
+from worker.measurements.music.outputs import tags_with_music, write_beats
 from worker.measurements.pictures import draw_pictures, prepare_frame
 from worker.pipeline.plan import RunPlan, make_plan
 from worker.pipeline.report import RunFindings, write_report
@@ -86,8 +88,9 @@ def separate_song(
         # Free the networks before pictures are drawn: the peak memory is then the larger of the two, not the sum.
         plan.engine.release_memory()
         give_memory_back()
-        pictures, stem_files, notes = run.illustrate_and_label(track, encoded, tags)
-        outcome = write_report(run.collect_findings(found, track, encoded, notes), stem_files, pictures)
+        labelled = run.illustrate_and_label(track, encoded, tags)
+        findings = run.collect_findings(found, track, encoded, labelled)
+        outcome = write_report(findings, labelled.stem_files, [*labelled.pictures, *labelled.beats])
     if len(sys.modules) > n_modules:
         # The first job of an engine in this process has imported the engine's packages and compiled its loops.
         freeze_loaded_objects()
@@ -105,8 +108,20 @@ class EncodedStems:
     encoding: Encoding
     layout: LayoutChange
     meters: TrackMeters
+    music: MusicMeter | None
     gain: float
     exact: bool
+
+
+@dataclass(frozen=True)
+class LabelledStems:
+    """The files of a run when all but the report is written, what is known of the music, and notes on failed tags."""
+
+    stem_files: Sequence[ProducedFile]
+    pictures: Sequence[ProducedFile]
+    beats: Sequence[ProducedFile]
+    music: MusicFindings | None
+    notes: Sequence[str]
 
 
 class _Run:
@@ -180,6 +195,7 @@ class _Run:
             channels=layout.channels,
         )
         pool = pool_between_blocks(self._plan.engine, self._pool)
+        music = self._music_meter(track)
         with self._open_stem_buffer(track) as buffer:
             with self._clock.stage("separate"):
                 meters = separate_and_measure(
@@ -190,6 +206,7 @@ class _Run:
                     pool=pool,
                     progress=self._clock.report_fraction,
                     consume=buffer.append_block if buffer else None,
+                    music=music,
                 )
             gain = 1.0 if encoding.holds_any_level or meters.peak <= 1 else LOUDEST_PEAK / meters.peak
             with self._clock.stage("encode"):
@@ -197,7 +214,18 @@ class _Run:
                     paths = self._encode(track, encoding, layout, buffer.read_blocks(), gain=gain, pool=self._pool)
                 else:
                     paths = self._encode(track, encoding, layout, self._separate_again(track), gain=gain, pool=pool)
-        return EncodedStems(paths, encoding, layout, meters, gain, exact=buffer is None or buffer.exact)
+        return EncodedStems(paths, encoding, layout, meters, music, gain, exact=buffer is None or buffer.exact)
+
+    def _music_meter(self, track: Track) -> MusicMeter | None:
+        if not self._work.analyse_music:
+            return None
+        audio = track.audio
+        return MusicMeter(
+            self._plan.engine.stems,
+            sample_rate_hz=audio.sample_rate_hz,
+            channels=audio.channels,
+            n_samples=track.n_samples,
+        )
 
     def _open_stem_buffer(self, track: Track) -> AbstractContextManager[StemBuffer | None]:
         """Return a buffer for the stems, or None if they do not fit into the job's share of the scratch disk."""
@@ -240,21 +268,31 @@ class _Run:
                 self._clock.report_fraction(n_written / track.n_samples)
         return files.paths
 
-    def illustrate_and_label(
-        self, track: Track, encoded: EncodedStems, tags: Tags | None
-    ) -> tuple[Sequence[ProducedFile], Sequence[ProducedFile], Sequence[str]]:
-        """Draw the pictures and write the tags; return the pictures, the stems' files, and notes on failed tags."""
+    def illustrate_and_label(self, track: Track, encoded: EncodedStems, tags: Tags | None) -> LabelledStems:
+        """Draw the pictures; meanwhile find tempo, beats and key, and write these and the tags."""
         stems = {name: encoded.meters.stems[index] for index, name in self._plan.wanted.items()}
         folder = Path(self._work.output_folder)
         with self._clock.stage("illustrate"):
-            pictures, (stem_files, notes) = self._pool.run_pair(
+            pictures, labelled = self._pool.run_pair(
                 partial(draw_pictures, encoded.meters.mixture, stems, track, folder),
-                partial(self._write_tags, track, encoded, tags),
+                partial(self._label, track, encoded, tags, folder),
             )
-        return pictures, stem_files, notes
+        return replace(labelled, pictures=pictures)
 
-    def collect_findings(self, found: Probe, track: Track, encoded: EncodedStems, notes: Sequence[str]) -> RunFindings:
-        """Return everything that the report needs. `notes` are sentences about failed tags."""
+    def _label(self, track: Track, encoded: EncodedStems, tags: Tags | None, folder: Path) -> LabelledStems:
+        """Find tempo, beats and key; write the beats and the tags."""
+        music, start_seconds = None, track.start_seconds
+        if encoded.music:
+            music = encoded.music.findings(start_seconds=start_seconds)
+            tags = tags_with_music(tags, music)
+        stem_files, notes = self._write_tags(track, encoded, tags)
+        beats = write_beats(music, folder, start_seconds=start_seconds) if music else []
+        return LabelledStems(stem_files, [], beats, music, notes)
+
+    def collect_findings(
+        self, found: Probe, track: Track, encoded: EncodedStems, labelled: LabelledStems
+    ) -> RunFindings:
+        """Return everything that the report needs."""
         meters, wanted = encoded.meters, self._plan.wanted
         return RunFindings(
             work=self._work,
@@ -268,7 +306,8 @@ class _Run:
             residual_db=meters.residual.relative_db(),
             gain=encoded.gain,
             exact=encoded.exact,
-            notes=notes,
+            music=labelled.music,
+            notes=labelled.notes,
             seconds=self._clock.seconds,
         )
 

@@ -12,6 +12,7 @@ from shared.errors import SeparationFailedError
 from worker.audio_files.excerpt import Track
 from worker.engines.interface import VOCALS, FloatArray, SeparationEngine, WorksAhead
 from worker.measurements.measure import Task, TrackMeters
+from worker.measurements.music.meter import MusicMeter
 from worker.run_support.task_pool import TaskPool
 
 
@@ -44,10 +45,12 @@ def separate_and_measure(
     pool: TaskPool,
     progress: Callable[[float], None],
     consume: Callable[[FloatArray], None] | None,
+    music: MusicMeter | None = None,
 ) -> TrackMeters:
     """Run the engine once, pass the wanted stems to `consume` block by block, and return the measurements.
 
-    The engine is idle while its block is measured, so `pool` may use the job's cores meanwhile.
+    `music` gets all stems of the engine, wanted or not. The engine is idle while its block is measured, so `pool` may
+    use the job's cores meanwhile.
     """
     audio = track.audio
     meters = TrackMeters(
@@ -58,6 +61,8 @@ def separate_and_measure(
         mixture = audio.read_samples(position, position + stems.shape[2])
         offered = with_derived_stems(engine, mixture, stems, wanted)
         tasks: list[Task] = [*meters.measuring_tasks(mixture, offered, n_engine_stems=len(stems))]
+        if music is not None:
+            tasks += music.measuring_tasks(mixture, stems)
         if consume is not None:
             tasks.insert(0, partial(consume, select_stems(offered, wanted)))
         # BLAS would otherwise split large sums among threads of its own.

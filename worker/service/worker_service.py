@@ -118,6 +118,7 @@ class WorkerService:
                 scripts=Scripts(client, self.settings.redis_prefix),
                 storage=storage,
                 engines=lambda: self.engine_watch.descriptions,
+                analyse_music=self.settings.analyse_music,
             ),
             watch=self.watch,
         )

@@ -26,7 +26,9 @@ MAX_ITEMS_PER_POLL = 5000
 MAX_UPLOADS = 3
 """How often a file is uploaded again because the server no longer has it."""
 
-DETAIL_FIELDS = ("attempts", "duration_seconds", "seconds", "real_time_factor", "input_sha256", "outputs")
+DETAIL_FIELDS = (
+    *("attempts", "duration_seconds", "seconds", "real_time_factor", "input_sha256", "outputs", "tempo_bpm", "key"),
+)
 """The fields of an ended item that the state keeps."""
 
 

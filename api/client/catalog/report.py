@@ -15,7 +15,7 @@ from api.client.catalog.tracks.left_out import REASONS, LeftOutPath
 
 COLUMNS = (
     *("number", "line", "track", "folder", "state", "job_id", "error_code", "error_message", "attempts"),
-    *("duration_seconds", "seconds", "real_time_factor", "input_sha256", "outputs"),
+    *("duration_seconds", "seconds", "real_time_factor", "input_sha256", "tempo_bpm", "key", "outputs"),
 )
 
 NAME = "report.csv"

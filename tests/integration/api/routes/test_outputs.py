@@ -44,6 +44,28 @@ def test_each_output_is_sent_with_its_type_and_name(web: FlaskClient, path: str)
     assert (mixture.data, mixture.mimetype) == (b"the\0mixture", "audio/mpeg")
 
 
+def test_a_job_tells_tempo_and_key_and_where_its_beats_are(web: FlaskClient, stand_in: StandIn) -> None:
+    path = submit(web, b"the\0mixture", "song.mp3").headers["Location"]
+    music = {"tempo_bpm": 120.0, "tempo_confidence": 0.9, "beats_count": 2, "key": None, "key_confidence": None}
+    stand_in.succeed(path.rsplit("/", 1)[1], STEM, music=music)
+    job = web.get(path).json
+    assert job["music"] == music
+    assert (job["beats"]["url"], job["beats"]["filename"]) == (f"{path}/beats", "beats.json")
+    assert "holds" not in job["beats"]
+    # Earlier versions know the beats as a waveform; this one does not tell them twice.
+    assert [w["name"] for w in job["waveforms"]] == ["vocals"]
+    beats = web.get(job["beats"]["url"])
+    assert (beats.mimetype, beats.json["beats"]) == ("application/json", [0.25, 0.75])
+    with zipfile.ZipFile(io.BytesIO(web.get(f"{path}/archive").data)) as archive:
+        assert "beats.json" in archive.namelist()
+
+
+def test_a_job_without_a_sure_tempo_has_no_beats(web: FlaskClient, path: str) -> None:
+    job = web.get(path).json
+    assert (job["music"], job["beats"]) == (None, None)
+    assert web.get(f"{path}/beats").status_code == 404
+
+
 @pytest.mark.parametrize(
     ("wanted", "start", "stop"),
     [("bytes=0-0", 0, 1), ("bytes=100-199", 100, 200), ("bytes=10200-", 10200, 10240), ("bytes=-5", 10235, 10240)],

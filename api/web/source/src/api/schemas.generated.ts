@@ -127,6 +127,8 @@ export interface ItemResource {
   engine: string | null;
   engine_version: string | null;
   cached: boolean;
+  tempo_bpm: number | null;
+  key: string | null;
   outputs: ItemOutputResource[];
   exported: string[];
 }
@@ -161,6 +163,8 @@ export interface JobResource {
   stems: StemResource[];
   pictures: OutputResource[];
   waveforms: OutputResource[];
+  music: MusicResource | null;
+  beats: OutputResource | null;
   report: OutputResource | null;
   error: ErrorResource | null;
   attempt_errors: ErrorResource[];
@@ -178,6 +182,14 @@ export interface LeftOutResource {
   reason: string;
   count: number;
   examples: string[];
+}
+
+export interface MusicResource {
+  tempo_bpm: number | null;
+  tempo_confidence: number | null;
+  beats_count: number;
+  key: string | null;
+  key_confidence: number | null;
 }
 
 export interface OutputResource {

@@ -84,6 +84,7 @@ export interface Report {
   mixture: Levels;
   stems: Record<string, Levels & { duration_seconds: number }>;
   residual_db: number | null;
+  music?: { tempo_bpm: number | null; key: string | null } | null;
   gain_db: number;
   notes: string[];
   seconds: Record<string, number>;

@@ -26,6 +26,7 @@ export function reportSentences(report: Report, engineTitle: string, hasAllStems
   return [
     durationSentence(report, engineTitle),
     loudnessSentence(report),
+    ...musicSentences(report),
     ...(hasAllStems ? [remainderSentence(report)] : []),
     ...silenceSentences(report),
     ...report.notes,
@@ -48,6 +49,14 @@ function loudnessSentence(report: Report): string {
     .filter(([, stem]) => stem.loudness_lufs !== null)
     .map(([name, stem]) => `${name} ${formatDb(stem.loudness_lufs, "LUFS")}`);
   return `The song's loudness is ${[formatDb(report.mixture.loudness_lufs, "LUFS"), ...levels].join(", ")}.`;
+}
+
+/** What is not sure is left out. */
+function musicSentences({ music }: Report): string[] {
+  const tempo = music?.tempo_bpm && `tempo is ${music.tempo_bpm.toFixed(1)} BPM`;
+  const key = music?.key && `key is ${music.key}`;
+  const found = [tempo, key].filter(Boolean);
+  return found.length ? [`Its ${found.join(", its ")}.`] : [];
 }
 
 function remainderSentence(report: Report): string {

@@ -1,0 +1,112 @@
+"""Tempo, beats and key of made-up songs whose truth is known, and sounds that have none."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.bench.tempo import SAME_TEMPO, beats_f_measure, find, judge_key
+from tests.fixtures.made_up_music import RATE_HZ, make_music, without_music
+from worker.audio_files.tags.fields import Tags
+from worker.measurements.music.meter import MusicFindings, MusicMeter
+from worker.measurements.music.outputs import tags_with_music, write_beats
+
+NOTHING = MusicFindings(None, None, None, None, np.empty(0))
+
+
+@pytest.mark.parametrize(
+    ("bpm", "style", "swing", "drift", "tonic", "mode"),
+    [
+        (100.0, "rock", 0.0, 0.0, 2, "major"),
+        (124.0, "house", 0.0, 0.0, 9, "major"),
+        (140.0, "march", 1.0, 0.0, 7, "major"),
+        (110.0, "rock", 0.0, 0.08, 5, "major"),
+    ],
+)
+def test_tempo_beats_and_key_of_a_song_are_found(  # noqa: PLR0917 - one for each column
+    bpm: float, style: str, swing: float, drift: float, tonic: int, mode: str
+) -> None:
+    song = make_music(bpm, style, tonic=tonic, mode=mode, swing=swing, drift=drift, seconds=30, cents=15)
+    found = find(song.accompaniment, song.vocals)
+    assert found.tempo_bpm == pytest.approx(song.bpm, rel=SAME_TEMPO if drift else 0.005)
+    assert beats_f_measure(found, song) > 0.9
+    assert judge_key(found, song) in {"right", "left out"}
+    assert found.tempo_confidence is not None
+    assert 0.7 <= found.tempo_confidence <= 1
+
+
+@pytest.mark.parametrize("kind", ["silence", "noise", "speech", "rain", "free_time"])
+def test_what_has_no_tempo_is_told_none(kind: str) -> None:
+    found = find(without_music(kind, seconds=20))
+    assert found.tempo_bpm is None
+    assert len(found.beats) == 0
+    if kind != "free_time":
+        assert found.key is None
+
+
+@pytest.mark.parametrize("n_samples", [0, 1, 100, RATE_HZ * 3])
+def test_a_song_that_is_too_short_is_told_no_tempo(n_samples: int) -> None:
+    song = make_music(seconds=4)
+    assert find(song.accompaniment[:, :n_samples]).tempo_bpm is None
+
+
+def test_blocks_of_any_size_give_the_same() -> None:
+    song = make_music(seconds=12)
+    found = []
+    for size in (song.accompaniment.shape[1], 1_009, 60_001):
+        meter = MusicMeter(("vocals", "accompaniment"), sample_rate_hz=44_100, channels=2, n_samples=12 * RATE_HZ)
+        for start in range(0, song.accompaniment.shape[1], size):
+            part = song.accompaniment[:, start : start + size]
+            for task in meter.measuring_tasks(part, np.stack([np.zeros_like(part), part])):
+                task()
+        found.append((meter._onsets.rises(), meter._pitches.weights))
+    for rises, weights in found[1:]:
+        np.testing.assert_allclose(rises, found[0][0], atol=1e-4)
+        np.testing.assert_allclose(weights, found[0][1], rtol=1e-3, atol=0.05)
+
+
+def test_drums_are_used_if_the_engine_has_them_and_the_voice_is_not() -> None:
+    song = make_music(118, "rock", seconds=20)
+    n = song.accompaniment.shape[1]
+    meter = MusicMeter(("vocals", "drums", "other"), sample_rate_hz=RATE_HZ, channels=2, n_samples=n)
+    # A voice that is louder than the song, and claps another tempo.
+    voice = 3 * make_music(77, "march", seconds=20, tonic=6).accompaniment
+    stems = np.stack([voice, song.drums, song.accompaniment - song.drums])
+    for task in meter.measuring_tasks(stems.sum(axis=0), stems):
+        task()
+    found = meter.findings(start_seconds=90.0)
+    assert found.tempo_bpm == pytest.approx(118, rel=0.005)
+    assert judge_key(found, song) in {"right", "left out"}
+    assert 90 <= found.beats[0] < found.beats[-1] <= 110
+
+
+def test_channels_out_of_phase_are_heard() -> None:
+    song = make_music(100, seconds=20)
+    found = find(song.accompaniment * np.array([[1], [-1 / 0.9]], dtype=np.float32))
+    assert found.tempo_bpm == pytest.approx(100, rel=0.005)
+
+
+def test_beats_are_written_as_seconds(tmp_path: Path) -> None:
+    music = MusicFindings(120.0, 0.9, None, None, np.array([90.12345, 90.6234]))
+    (file,) = write_beats(music, tmp_path, start_seconds=90.0)
+    assert (file.kind, file.name, file.content_type) == ("beats", "beats", "application/json")
+    written = json.loads((tmp_path / "beats.json").read_text())
+    assert written == {"tempo_bpm": 120.0, "start_seconds": 90.0, "beats": [90.123, 90.623]}
+    assert write_beats(NOTHING, tmp_path, start_seconds=0.0) == []
+
+
+def test_tags_of_the_source_are_kept_and_missing_ones_are_added() -> None:
+    music = MusicFindings(123.6, 0.9, "Eb minor", 0.9, np.empty(0))
+    assert tags_with_music(None, music) is None
+    found = tags_with_music(Tags({"title": ("A",)}), music)
+    assert found is not None
+    assert found.fields == {"title": ("A",), "bpm": ("124",), "key": ("Ebm",)}
+    kept = tags_with_music(Tags({"bpm": ("62",), "key": ("Gm",)}), music)
+    assert kept is not None
+    assert kept.fields == {"bpm": ("62",), "key": ("Gm",)}
+    unsure = tags_with_music(Tags({}), NOTHING)
+    assert unsure is not None
+    assert unsure.fields == {}

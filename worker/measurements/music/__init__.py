@@ -1,0 +1,1 @@
+"""Tempo, beats and key of a song, from what its stems show."""
