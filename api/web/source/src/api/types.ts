@@ -48,6 +48,11 @@ export interface Picture extends Output {
 export interface Job extends JobResource {
   stems: Stem[];
   pictures: Picture[];
+  /** Where the beats are, as a JSON list of seconds; absent if none were looked for or found. */
+  beats?: { url: string } | null;
+  tempo_bpm?: number | null;
+  /** As in "A minor". */
+  key?: string | null;
 }
 
 export interface JobPage extends JobListResource {
