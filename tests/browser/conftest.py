@@ -68,8 +68,8 @@ class Stack:
             # What was set up once for this machine serves every stack.
             "MODEL_FOLDER": str(Settings().model_folder.resolve()),
             "DEFAULT_ENGINE": "repetition",
-            "WORKER_ENGINES": "repetition,band,share,slow",
-            "EXTRA_ENGINES": "tests.browser.band_engine,tests.fixtures.engines,tests.fault.slow_engine",
+            "WORKER_ENGINES": "repetition,band,opposed,share,slow",
+            "EXTRA_ENGINES": "tests.browser.band_engine,tests.browser.opposed_engine,tests.fixtures.engines,tests.fault.slow_engine",
         }
 
     @property

@@ -40,6 +40,8 @@ const KINDS: Record<string, Kind> = {
   "FLAC": { ...STEREO, seconds: 30, output: "a.flac", isLossless: true },
   "FLAC of 24 bits, mono, with large tags": { ...MONO_48, output: "a.flac", options: IN_24_BITS, isLossless: true },
   "MP3 of a constant bitrate": { ...STEREO, output: "a.mp3", options: ["-b:a", "128k"] },
+  "MP3 as the worker writes it": { ...STEREO, seconds: 30, output: "a.mp3", options: ["-b:a", "256k"] },
+  "MP3 of a low constant bitrate, mono": { ...MONO_48, seconds: 30, output: "a.mp3", options: ["-b:a", "32k"] },
   "MP3 of a variable bitrate, with tags": { ...STEREO, output: "a.mp3", options: ["-q:a", "4", "-metadata", "title=Song"] },
   "MP3 without tags": { ...STEREO, output: "a.mp3", options: ["-write_xing", "0", "-id3v2_version", "0"] },
   "MP3 of MPEG 2, mono": { sampleRate: 22_050, channels: 1, output: "a.mp3", options: ["-b:a", "48k"] },
