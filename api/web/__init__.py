@@ -16,8 +16,10 @@ STATIC = f"{__path__[0]}/static"
 COMPILER = "stretcher/compile.js"
 
 COMPILER_POLICY = "default-src 'none'; script-src 'wasm-unsafe-eval'; connect-src 'self'; frame-ancestors 'none'"
-"""The policy of the worker that compiles WebAssembly for slower playback. A worker has the policy of its own response, so that
-the page itself may compile nothing."""
+"""The policy of the worker that compiles WebAssembly for slower playback.
+
+A worker has the policy of its own response, so the page itself may compile nothing.
+"""
 
 
 def link_base() -> str:

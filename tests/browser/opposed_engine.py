@@ -1,4 +1,4 @@
-"""STAND-IN for an engine whose two stems cancel: with the vocals at 20 % nothing is left, unless the stems are out of step."""
+"""STAND-IN for an engine whose two stems cancel with the vocals at 20 %, unless the stems are out of step."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def clicks(api: httpx2.Client, tmp_path_factory: pytest.TempPathFactory) -> dict
 
 
 def choose(page: Page, label: str, value: str) -> None:
-    page.get_by_label(label, exact=True).select_option(value)
+    page.get_by_role("combobox", name=label).select_option(value)
 
 
 def times_of_clicks(heard: Samples) -> Samples:
@@ -61,8 +61,7 @@ def test_at_half_speed_clicks_come_twice_as_far_apart_at_their_pitch_and_the_ste
     half, _ = record(page, 4.2)
     assert np.diff(times_of_clicks(half)) == pytest.approx(2 * CLICKS_APART, abs=0.015)
     assert pitch_of(half) == pytest.approx(CLICK_HZ, rel=0.02)
-    # Three parts of the vocals less one of the accompaniment remain of five; with one part nothing does. At this pitch a sample
-    # more in one stem would leave 14 % of the other.
+    # Now the stems cancel. One sample apart, at this pitch, they would leave 14 % of either.
     page.get_by_label("Volume of vocals").fill("20")
     page.wait_for_timeout(1000)
     silence, _ = record(page, 2.2)
@@ -93,7 +92,7 @@ def test_under_the_strict_policy_only_who_asks_for_another_speed_loads_the_stret
         "stretcher.js",
     }
     page.keyboard.press(".")
-    expect(page.get_by_label("Speed", exact=True)).to_have_value("0.8")
+    expect(page.get_by_role("combobox", name="Speed")).to_have_value("0.8")
     # The page itself may compile nothing.
     compiles = "() => WebAssembly.compile(new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0])).then(() => true, () => false)"
     assert page.evaluate(compiles) is False
@@ -110,7 +109,7 @@ def rate_of_the_clock(page: Page) -> float:
 
 
 def test_a_loop_is_kept_at_half_speed(open_page: OpenPage, clicks: dict[str, Any]) -> None:
-    # From one click to the fifth: at half speed the loop's end is seamless only if it comes where the loop's start belongs.
+    # From one click to the fifth: their distance stays the same only if the loop's start comes when its end has played.
     page = open_page(f"/jobs/{clicks['id']}#vocals=60&loop=5-7&t=5&speed=50", bypass_csp=True)
     play(page)
     page.wait_for_timeout(1000)
