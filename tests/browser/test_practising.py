@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
@@ -127,11 +126,13 @@ def page_with_beats(open_page: OpenPage, finished: dict[str, Any]) -> Page:
 
     def add_beats(route: Route) -> None:
         answer = route.fetch()
-        job = answer.json() | {"beats": {"url": f"{url}/beats"}, "tempo_bpm": 100.0, "key": "A minor"}
+        job = answer.json() | {"beats": {"url": f"{url}/beats"}, "music": {"tempo_bpm": 100.0, "key": "A minor"}}
         route.fulfill(response=answer, json=job)
 
     page.route(f"**{url}", add_beats)
-    page.route(f"**{url}/beats", lambda route: route.fulfill(body=json.dumps([0.3 + 0.6 * n for n in range(49)])))
+    # As of an excerpt from 10 s on.
+    beats = {"start_seconds": 10.0, "beats": [10.3 + 0.6 * n for n in range(49)], "tempo_bpm": 100.0}
+    page.route(f"**{url}/beats", lambda route: route.fulfill(json=beats))
     page.route("**/v1/jobs?*", lambda route: route.fulfill(json={"jobs": [], "next": None}))
     page.goto(page.url + f"jobs/{finished['id']}")
     return page

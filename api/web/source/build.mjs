@@ -17,7 +17,7 @@ const OWN_MEMBERS = [
   ..."hearMixture indexFrames indexPagesFrom isMixturePlaying isSilenced isTransient keepPlaying knownNeighbours".split(" "),
   ..."leadIn mixedGain mixtureFault newContext openMixture pageAfter pieceAt playPiece preSkip readItems".split(" "),
   ..."readUntil retryAfterSeconds rewriteHeaders samplesOf scheduleSegments segmentsCovering segmentSamples".split(" "),
-  ..."stemsAddUp stemsForMixture strips totalFrames totalSamples unfinished waitUntil whileOpen zoomBy".split(" "),
+  ..."stemsAddUp strips totalFrames totalSamples unfinished waitUntil whileOpen zoomBy".split(" "),
 ];
 
 const options = {

@@ -48,11 +48,6 @@ export interface Picture extends Output {
 export interface Job extends JobResource {
   stems: Stem[];
   pictures: Picture[];
-  /** Where the beats are, as a JSON list of seconds; absent if none were looked for or found. */
-  beats?: { url: string } | null;
-  tempo_bpm?: number | null;
-  /** As in "A minor". */
-  key?: string | null;
 }
 
 export interface JobPage extends JobListResource {
@@ -70,6 +65,18 @@ export function isBatchActive({ state, counts }: Batch): boolean {
 /** Returns how many items of a batch have ended, well or badly. */
 export function endedItems({ counts }: Batch): number {
   return counts.succeeded + counts.failed + counts.canceled + counts.invalid;
+}
+
+/** What a job tells of its music, and where its file `beats.json` is. Servers of older versions tell neither. */
+export interface MusicMembers {
+  music?: { tempo_bpm?: number | null; key?: string | null } | null;
+  beats?: { url: string } | null;
+}
+
+/** The file `beats.json`: seconds on the song's timeline, on which the stems begin at `start_seconds`. */
+export interface BeatsFile {
+  beats: number[];
+  start_seconds: number;
 }
 
 export interface Levels {

@@ -3,7 +3,7 @@
 import { signal } from "@preact/signals";
 
 import { requestJson } from "../api/client";
-import type { Job } from "../api/types";
+import type { BeatsFile, Job, MusicMembers } from "../api/types";
 
 interface Stretch {
   from: number;
@@ -15,11 +15,17 @@ export class Beats {
   readonly times = signal<readonly number[]>([]);
   /** Whether loops begin and end on beats. */
   readonly snapping = signal(false);
+  readonly tempo: number | null;
+  /** As in "A minor". */
+  readonly key: string | null;
 
   constructor(job: Job, signal: AbortSignal) {
-    if (!job.beats) return;
-    requestJson<number[]>(job.beats.url, { signal }).then(
-      (times) => (this.times.value = times),
+    const { music, beats } = job as Job & MusicMembers;
+    this.tempo = music?.tempo_bpm ?? null;
+    this.key = music?.key ?? null;
+    if (!beats) return;
+    requestJson<BeatsFile>(beats.url, { signal }).then(
+      (file) => (this.times.value = file.beats.map((seconds) => seconds - file.start_seconds)),
       // Without its beats the song has no grid.
       () => undefined,
     );

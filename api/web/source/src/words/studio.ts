@@ -39,7 +39,7 @@ export function pitchWords(semitones: number): string {
 }
 
 /** Says how fast the song is, as it is played now, and in which key it was sung. */
-export function tempoWords(tempo: number | null | undefined, key: string | null | undefined, speed: number): string {
+export function tempoWords(tempo: number | null, key: string | null, speed: number): string {
   return [tempo && `${Math.round(tempo * speed)} BPM`, key].filter(Boolean).join(" · ");
 }
 

@@ -11,8 +11,8 @@ const SPEEDS = Array.from({ length: Math.round((1 - SLOWEST) / SPEED_STEP) + 1 }
 const PITCHES = Array.from({ length: 2 * MOST_SEMITONES + 1 }, (_, i) => MOST_SEMITONES - i);
 
 export function Practice({ studio }: { studio: Studio }) {
-  const { speed, semitones, job, beats } = studio;
-  const facts = tempoWords(job.tempo_bpm, job.key, speed.value);
+  const { speed, semitones, beats } = studio;
+  const facts = tempoWords(beats.tempo, beats.key, speed.value);
   return (
     <div class="practice" role="group" aria-label={PRACTICE_WORDS.label}>
       <Choice words={PRACTICE_WORDS.speed} choices={SPEEDS} chosen={speed} label={speedWords} />
