@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser.conftest import SCREENS, CheckWithAxe, OpenPage, Screen, submit, wait_until_ended
+from tests.browser.conftest import CheckWithAxe, OpenPage, submit, wait_until_ended
 from tests.browser.listening import Samples, play, record
 from tests.browser.songs import RATE_HZ
 from tests.fixtures.audio import write_wav
@@ -21,8 +21,8 @@ CLICK_HZ = 1000
 
 @pytest.fixture(scope="module")
 def clicks(api: httpx2.Client, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """A job of half a minute of clicks, short tones of 1 kHz, whose two stems cancel with the vocals at 20 %."""
-    t = np.arange(30 * RATE_HZ) / RATE_HZ % CLICKS_APART
+    """A job of twelve seconds of clicks, short tones of 1 kHz, whose two stems cancel with the vocals at 20 %."""
+    t = np.arange(12 * RATE_HZ) / RATE_HZ % CLICKS_APART
     click = 0.4 * np.sin(2 * np.pi * CLICK_HZ * t) * np.exp(-t / 0.01)
     file = write_wav(tmp_path_factory.mktemp("clicks") / "clicks.wav", np.stack((click, click)).astype(np.float32))
     return wait_until_ended(api, submit(api, file, engine="opposed"))
@@ -50,7 +50,8 @@ def pitch_of(heard: Samples) -> float:
 def test_at_half_speed_clicks_come_twice_as_far_apart_at_their_pitch_and_the_stems_stay_in_step(
     open_page: OpenPage, clicks: dict[str, Any]
 ) -> None:
-    page = open_page(f"/jobs/{clicks['id']}", bypass_csp=True)
+    # The loop has whole clicks, so that it is not heard, and a busy machine does not reach the end.
+    page = open_page(f"/jobs/{clicks['id']}#loop=1-11&t=1", bypass_csp=True)
     play(page)
     whole, _ = record(page, 2.2)
     assert np.diff(times_of_clicks(whole)) == pytest.approx(CLICKS_APART, abs=0.005)
@@ -121,7 +122,7 @@ def test_a_loop_is_kept_at_half_speed(open_page: OpenPage, clicks: dict[str, Any
 @pytest.fixture
 def page_with_beats(open_page: OpenPage, finished: dict[str, Any]) -> Page:
     """STAND-IN for a worker that finds beats: the server's answers with a tempo, a key, and a beat each 0.6 s added."""
-    page = open_page()
+    page = open_page(bypass_csp=True)
     url = f"/v1/jobs/{finished['id']}"
 
     def add_beats(route: Route) -> None:
@@ -155,13 +156,11 @@ def test_loops_snap_to_the_beats_under_the_waveforms(page_with_beats: Page) -> N
     expect(page.get_by_text("50 BPM · A minor")).to_be_visible()
 
 
-@SCREENS
-def test_axe_finds_nothing_wrong_with_practising(
-    page_with_beats: Page, check_with_axe: CheckWithAxe, screen: Screen
+def test_axe_finds_nothing_wrong_with_practising_on_a_phone(
+    page_with_beats: Page, check_with_axe: CheckWithAxe
 ) -> None:
     page = page_with_beats
-    page.set_viewport_size({"width": screen[0], "height": 900})
-    page.emulate_media(color_scheme=screen[1])
+    page.set_viewport_size({"width": 360, "height": 900})
     choose(page, "Pitch", "-2")
     check_with_axe(page)
-    assert page.evaluate("() => document.documentElement.scrollWidth") <= screen[0]
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 360

@@ -30,6 +30,8 @@ export interface Stretcher {
 
 /** Loads the stretcher. Throws if the browser cannot run it, for example because the page came without HTTPS. */
 export async function openStretcher(context: AudioContext): Promise<Stretcher> {
+  // Some browsers start worklets only in a context that runs.
+  void context.resume();
   const library = new URL("stretcher/stretcher.js", import.meta.url).href;
   const module = await compile();
   const { default: create } = (await import(library)) as typeof import("signalsmith-stretch");
