@@ -22,7 +22,10 @@ EVERYWHERE = (
 NO_STORE = ("Cache-Control", "no-store")
 """For responses without a Cache-Control of their own."""
 
-NO_DOCUMENT = ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+CSP = "Content-Security-Policy"
+"""A response that brings its own policy keeps it, as `api/web` does for one worker script."""
+
+NO_DOCUMENT = (CSP, "default-src 'none'; frame-ancestors 'none'")
 """The policy of JSON, which `nosniff` keeps browsers from showing as a document."""
 
 DOCUMENT = (
@@ -42,7 +45,7 @@ class SecurityHeaders:
     def __init__(self, application: WSGIApplication, settings: Settings) -> None:
         self._application = application
         self._for_json = (*EVERYWHERE, NO_DOCUMENT)
-        self._for_others = (*EVERYWHERE, ("Content-Security-Policy", content_security_policy(settings)), *DOCUMENT)
+        self._for_others = (*EVERYWHERE, (CSP, content_security_policy(settings)), *DOCUMENT)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Handle a request."""
@@ -51,7 +54,8 @@ class SecurityHeaders:
             # Compared case-sensitively: all names are set by this application and Werkzeug.
             present = dict(headers)
             is_json = present.get("Content-Type", "application/json") in JSON
-            headers.extend(self._for_json if is_json else self._for_others)
+            added = self._for_json if is_json else self._for_others
+            headers.extend(added if CSP not in present else [header for header in added if header[0] != CSP])
             if "Cache-Control" not in present:
                 headers.append(NO_STORE)
             return start_response(status, headers, *error)

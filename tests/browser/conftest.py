@@ -47,6 +47,13 @@ SCREENS = pytest.mark.parametrize("screen", [(360, "light"), (360, "dark"), (144
 PAGE_SOURCE = Path(__file__).parents[2] / "api" / "web" / "source"
 AXE = PAGE_SOURCE / "node_modules" / "axe-core" / "axe.min.js"
 
+EXTRA_ENGINES = (
+    "tests.browser.band_engine",
+    "tests.browser.opposed_engine",
+    "tests.fixtures.engines",
+    "tests.fault.slow_engine",
+)
+
 LISTENING = Path(__file__).with_name("listening.js")
 
 
@@ -68,8 +75,8 @@ class Stack:
             # What was set up once for this machine serves every stack.
             "MODEL_FOLDER": str(Settings().model_folder.resolve()),
             "DEFAULT_ENGINE": "repetition",
-            "WORKER_ENGINES": "repetition,band,share,slow",
-            "EXTRA_ENGINES": "tests.browser.band_engine,tests.fixtures.engines,tests.fault.slow_engine",
+            "WORKER_ENGINES": "repetition,band,opposed,share,slow",
+            "EXTRA_ENGINES": ",".join(EXTRA_ENGINES),
         }
 
     @property

@@ -29,6 +29,7 @@ def test_nothing_bars_the_way_to_a_job(
     del finished
     page = open_page(screen=screen, bypass_csp=True)
     page.get_by_text("Engine and format").click()
+    page.get_by_text("More options").click()
     page.get_by_label("A part").check()
     text = {"name": "a.mp3", "mimeType": "audio/mpeg", "buffer": b"O Tannenbaum\n" * 1000}
     page.get_by_label("Choose files").set_input_files(text)

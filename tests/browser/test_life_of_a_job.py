@@ -10,6 +10,7 @@ import httpx2
 from playwright.sync_api import APIResponse, Route, expect
 
 from tests.browser.conftest import OpenPage, Stack, held, held_in_the_middle, submit, wait_until_ended
+from tests.fixtures.audio import convert
 
 
 def test_a_running_job_survives_a_reload_and_never_steps_back(
@@ -60,6 +61,22 @@ def test_another_engine_takes_the_song_apart_without_another_upload(
     other = wait_until_ended(api, page.url.rpartition("/")[2])
     assert (other["engine"], other["format"]) == ("band", "mp3")
     assert other["source"]["upload_id"] == one["source"]["upload_id"]
+
+
+def test_the_audio_stream_of_a_film_can_be_chosen(
+    open_page: OpenPage, api: httpx2.Client, song: Path, tmp_path: Path
+) -> None:
+    film = convert(song, tmp_path / "two.mka", "-map", "0:a", "-map", "0:a", "-t", "3", "-c:a", "flac")
+    page = open_page()
+    page.get_by_text("Engine and format").click()
+    page.get_by_text("More options").click()
+    page.get_by_label("Audio stream").fill("2")
+    page.get_by_label("Audio stream").press("Tab")
+    expect(page.get_by_text("audio stream 2")).to_be_visible()
+    page.get_by_label("Choose files").set_input_files(film)
+    expect(page).to_have_url(re.compile("/jobs/"))
+    assert wait_until_ended(api, page.url.rpartition("/")[2])["state"] == "succeeded"
+    expect(page.get_by_text("The file has 2 audio streams; stream 2 was used")).to_be_visible()
 
 
 def test_a_list_that_was_read_before_a_song_was_sent_does_not_hide_it(

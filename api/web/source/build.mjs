@@ -5,7 +5,7 @@
 //     node build.mjs --watch    writes them after each change
 //     node build.mjs --verify   fails if the files are not what the sources give
 import { mkdir, readFile, writeFile } from "node:fs/promises";
-import { dirname } from "node:path";
+import { dirname, resolve } from "node:path";
 import { build, context } from "esbuild";
 
 const verify = process.argv.includes("--verify");
@@ -17,7 +17,7 @@ const OWN_MEMBERS = [
   ..."hearMixture indexFrames indexPagesFrom isMixturePlaying isSilenced isTransient keepPlaying knownNeighbours".split(" "),
   ..."leadIn mixedGain mixtureFault newContext openMixture pageAfter pieceAt playPiece preSkip readItems".split(" "),
   ..."readUntil retryAfterSeconds rewriteHeaders samplesOf scheduleSegments segmentsCovering segmentSamples".split(" "),
-  ..."stemsAddUp stemsForMixture strips totalFrames totalSamples unfinished waitUntil whileOpen zoomBy".split(" "),
+  ..."stemsAddUp strips totalFrames totalSamples unfinished waitUntil whileOpen zoomBy".split(" "),
 ];
 
 const options = {
@@ -38,6 +38,41 @@ const options = {
   logLevel: verify ? "warning" : "info",
 };
 
+// Slower playback: loaded only when it is wanted. The library is one file that the page and the audio worklet both load. It holds
+// its WebAssembly as text, which is taken out of it: the page's policy lets only `compile.js` compile it, from a file of its own.
+const LIBRARY = "node_modules/signalsmith-stretch/SignalsmithStretch.mjs";
+const EMBEDDED_WASM = /(?<=data:application\/octet-stream;base64,)AGFzb[\w+/=]+/;
+const NO_BYTES = "AAAA";
+
+const stretcherOptions = {
+  entryPoints: [
+    { in: LIBRARY, out: "stretcher" },
+    { in: "src/audio/stretcher/compile.ts", out: "compile" },
+  ],
+  outdir: "../static/stretcher",
+  bundle: true,
+  minify: true,
+  write: !verify,
+  format: "esm",
+  target: ["es2022"],
+  // Only the library's file needs the replaced globals; the other has no use for them.
+  plugins: [{ name: "without-wasm", setup: withoutWasm }],
+  logLevel: options.logLevel,
+};
+
+function withoutWasm({ onLoad }) {
+  onLoad({ filter: /SignalsmithStretch\.mjs$/ }, async ({ path }) => {
+    const text = await readFile(path, "utf8");
+    const globals = JSON.stringify(resolve("src/audio/stretcher/in_worklet.ts"));
+    return { contents: `import { AudioWorkletProcessor, WebAssembly } from ${globals};\n${text.replace(EMBEDDED_WASM, NO_BYTES)}` };
+  });
+}
+
+async function stretcherWasm() {
+  const [text] = EMBEDDED_WASM.exec(await readFile(LIBRARY, "utf8"));
+  return { path: "../static/stretcher/stretcher.wasm", contents: Buffer.from(text, "base64") };
+}
+
 // The licences come with the files that they cover.
 const SWAGGER_UI = {
   "swagger-ui-bundle.js": "js/swagger-ui-bundle.js",
@@ -51,7 +86,8 @@ if (process.argv.includes("--watch")) {
   await (await context(options)).watch();
 } else {
   const { outputFiles = [] } = await build(options);
-  for (const { path, contents } of [...outputFiles, ...(await swaggerUi())]) {
+  const { outputFiles: stretcherFiles = [] } = await build(stretcherOptions);
+  for (const { path, contents } of [...outputFiles, ...stretcherFiles, ...(await copiedFiles())]) {
     const there = await readFile(path).catch(() => Buffer.alloc(0));
     if (verify && !there.equals(contents)) {
       console.error(`${path} is not what the sources give. Run "npm run build" and commit the result.`);
@@ -60,14 +96,15 @@ if (process.argv.includes("--watch")) {
   }
 }
 
-/** Returns the files of Swagger UI, and writes them unless they are only to be verified. */
-async function swaggerUi() {
+/** Returns the files that come from packages as they are, and writes them unless they are only to be verified. */
+async function copiedFiles() {
   const files = await Promise.all(
     Object.entries(SWAGGER_UI).map(async ([name, path]) => ({
       path: `../static/swagger-ui/${path}`,
       contents: await readFile(`node_modules/swagger-ui-dist/${name}`),
     })),
   );
+  files.push(await stretcherWasm());
   for (const { path, contents } of verify ? [] : files) {
     await mkdir(dirname(path), { recursive: true });
     await writeFile(path, contents);

@@ -22,8 +22,6 @@ interface Kind extends Encoding {
   seconds?: number;
   /** Whether cuts must be equal to the last bit. */
   isLossless?: boolean;
-  /** By how many samples page and ffmpeg may disagree about where the song ends: the rest of a last frame. */
-  endTolerance?: number;
 }
 
 const STEREO = { sampleRate: 44_100, channels: 2 };
@@ -32,12 +30,9 @@ const STEREO_48 = { sampleRate: 48_000, channels: 2 };
 
 /** Without noise substitution, which decodes differently each time. */
 const AAC = ["-c:a", "aac", "-aac_pns", "0"];
-const OPUS = ["-c:a", "libopus"];
 const PICTURES = ["-f", "lavfi", "-i", "testsrc=size=160x120:rate=25:duration=9", "-map", "1:v", "-map", "0:a", "-c:v", "mpeg4"];
 const FLOATS = ["-c:a", "pcm_f32le", "-metadata", "title=Song"];
 const IN_24_BITS = ["-sample_fmt", "s32", "-metadata", `comment=${"long ".repeat(20_000)}`];
-const FRAGMENTS = [...AAC, "-movflags", "frag_keyframe+empty_moov", "-frag_duration", "1000000"];
-const FRAGMENTS_BY_DEFAULTS = [...AAC, "-movflags", "empty_moov+default_base_moof", "-frag_duration", "700000"];
 
 const KINDS: Record<string, Kind> = {
   "WAV": { ...STEREO, output: "a.wav", isLossless: true },
@@ -45,22 +40,19 @@ const KINDS: Record<string, Kind> = {
   "FLAC": { ...STEREO, seconds: 30, output: "a.flac", isLossless: true },
   "FLAC of 24 bits, mono, with large tags": { ...MONO_48, output: "a.flac", options: IN_24_BITS, isLossless: true },
   "MP3 of a constant bitrate": { ...STEREO, output: "a.mp3", options: ["-b:a", "128k"] },
+  "MP3 as the worker writes it": { ...STEREO, seconds: 30, output: "a.mp3", options: ["-b:a", "256k"] },
+  "MP3 of a low constant bitrate, mono": { ...MONO_48, seconds: 30, output: "a.mp3", options: ["-b:a", "32k"] },
   "MP3 of a variable bitrate, with tags": { ...STEREO, output: "a.mp3", options: ["-q:a", "4", "-metadata", "title=Song"] },
   "MP3 without tags": { ...STEREO, output: "a.mp3", options: ["-write_xing", "0", "-id3v2_version", "0"] },
   "MP3 of MPEG 2, mono": { sampleRate: 22_050, channels: 1, output: "a.mp3", options: ["-b:a", "48k"] },
-  "AAC without a container": { ...STEREO, output: "a.aac", options: AAC },
   "M4A": { ...STEREO, output: "a.m4a", options: AAC },
   "M4A with its tables first, mono": { ...MONO_48, output: "a.m4a", options: [...AAC, "-movflags", "+faststart"] },
-  "MP4 in fragments": { ...STEREO, output: "a.mp4", options: FRAGMENTS, endTolerance: 1024 },
-  "MP4 in fragments with default positions": { ...STEREO, output: "a.mp4", options: FRAGMENTS_BY_DEFAULTS, endTolerance: 1024 },
   "MOV with pictures": { ...STEREO, output: "a.mov", options: [...PICTURES, ...AAC] },
   "ALAC in M4A": { ...STEREO, output: "a.m4a", options: ["-c:a", "alac"], isLossless: true },
   "Ogg Vorbis": { ...STEREO, output: "a.ogg" },
   "Ogg Vorbis, long": { ...STEREO, seconds: 30, output: "a.ogg", options: ["-q:a", "9"] },
   "Ogg Opus": { ...STEREO_48, output: "a.opus" },
   "Ogg Opus of 20 kbit/s, mono": { ...MONO_48, output: "a.opus", options: ["-b:a", "20k"] },
-  "WebM with Opus": { ...STEREO_48, output: "a.webm", options: OPUS, endTolerance: 960 },
-  "Matroska with pictures and Opus": { ...STEREO_48, output: "a.mkv", options: [...PICTURES, ...OPUS], endTolerance: 960 },
 };
 
 describe("cuts are the same samples as those of the whole file", { skip, concurrency: 2 }, () => {
@@ -107,14 +99,14 @@ function encodeKind(kind: Kind): Uint8Array {
   return encode(songWav(kind.seconds ?? 9.3, kind.sampleRate, kind.channels), kind);
 }
 
-async function checkCuts(bytes: Uint8Array, { sampleRate, channels, isLossless = false, endTolerance = 0 }: Kind): Promise<void> {
+async function checkCuts(bytes: Uint8Array, { sampleRate, channels, isLossless = false }: Kind): Promise<void> {
   const whole = decode(bytes);
   const file = await openContainer(readerOf(bytes), bytes.length, sampleRate);
   assert.ok(file, "no reader knows the container");
   assert.equal(file.sampleRate, sampleRate);
-  assert.ok(Math.abs(file.totalSamples - whole.length / channels) <= endTolerance, `${file.totalSamples} samples`);
+  assert.equal(file.totalSamples, whole.length / channels);
+  const { totalSamples } = file;
   // Out of order, as after a seek.
-  const totalSamples = Math.min(file.totalSamples, whole.length / channels);
   const segments = Math.ceil(totalSamples / (SEGMENT_SECONDS * sampleRate));
   for (const index of [...new Set([0, segments - 1, Math.floor(segments / 2), 1])]) {
     const first = index * SEGMENT_SECONDS * sampleRate;

@@ -48,21 +48,13 @@ describe("hostile files are refused at once", () => {
     await assertRefused(mp4([box("stsz", words(0, 1, 4_000_000)), times, box("stsc", words(0, 1, 1, 4, 1)), box("stco", words(0, 1, 8))]), 20);
   });
 
-  it("MP4 whose fragment has four thousand million frames without a table", async () => {
-    const defaults = box("mvex", box("trex", words(0, 1, 1, 1024, 0, 0)));
-    const fragment = box("moof", box("traf", box("tfhd", words(0, 1)), box("trun", words(0, MANY))));
-    await assertRefused(mp4([], defaults, fragment), 20);
+  it("MP4 in fragments", async () => {
+    await assertRefused(mp4([], box("mvex")), 20);
   });
 
   it("MP3 behind a hundred thousand ID3 tags", async () => {
     const tag = concat([text("ID3"), new Uint8Array(7)]);
     await assertRefused(concat(new Array<Uint8Array>(100_000).fill(tag)), 30);
-  });
-
-  it("AAC whose first frame has no length, followed by 64 MB", async () => {
-    const file = new Uint8Array(1 << 26);
-    file.set([0xff, 0xf1, 0x50, 0x80, 0, 0, 0]);
-    await assertRefused(file, 5);
   });
 
   it("Ogg whose headers are spread over a hundred thousand pages", async () => {

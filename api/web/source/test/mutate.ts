@@ -3,7 +3,7 @@
 const EXTREMES = [0, 1, 0x7f, 0xff, 0x7fffffff, 0x80000000, 0xfffffffe, 0xffffffff];
 
 /** Names near which lengths and counts stand. */
-const NAMES = ["moov", "trak", "stsz", "stsc", "stts", "stco", "elst", "mdhd", "trun", "tfhd", "trex", "moof", "fLaC", "fmt ", "data", "OggS", "OpusHead", "vorbis", "ID3", "Xing", "Info", "LAME", "Lavc", "A_OPUS"];
+const NAMES = ["moov", "trak", "stsz", "stsc", "stts", "stco", "elst", "mdhd", "mvex", "fLaC", "fmt ", "data", "OggS", "OpusHead", "vorbis", "ID3", "Xing", "Info", "LAME", "Lavc"];
 
 /** How far around a name to hit. */
 const REACH_BEFORE = 8;

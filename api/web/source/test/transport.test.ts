@@ -1,48 +1,9 @@
-// Checks what the play button shows when the browser stops the sound by itself. AudioContext is a stand-in: node has none.
+// Checks what the play button shows when the browser stops the sound by itself.
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import { Transport } from "../src/audio/playback/transport";
-
-class StandInContext extends EventTarget {
-  state: AudioContextState | "interrupted" = "suspended";
-  /** Whether the browser lets the sound start. */
-  mayStart = true;
-  currentTime = 0;
-  sampleRate = 1000;
-  baseLatency = 0;
-  outputLatency = 0;
-  destination = {};
-
-  createGain() {
-    const gain = { cancelScheduledValues() {}, setTargetAtTime() {}, setValueAtTime() {}, linearRampToValueAtTime() {} };
-    return { gain, connect() {} };
-  }
-
-  /** Never resolves while the browser keeps the sound off, as the standard says. */
-  resume(): Promise<void> {
-    if (!this.mayStart) return new Promise(() => undefined);
-    this.become("running");
-    return Promise.resolve();
-  }
-
-  become(state: AudioContextState | "interrupted"): void {
-    this.state = state;
-    this.dispatchEvent(new Event("statechange"));
-  }
-}
-
-Object.assign(globalThis, { window: globalThis });
-
-function started(changes: Partial<StandInContext> = {}): { context: StandInContext; transport: Transport } {
-  const context = Object.assign(new StandInContext(), changes);
-  const transport = new Transport(context as unknown as AudioContext, 60_000);
-  transport.play();
-  return { context, transport };
-}
-
-const turn = () => new Promise((resolve) => setTimeout(resolve, 5));
+import { started, turn } from "./stand_in_context";
 
 describe("the play button", () => {
   for (const state of ["suspended", "interrupted"] as const) {

@@ -3,7 +3,7 @@
 
 import { effect } from "@preact/signals";
 
-import type { Studio } from "./studio";
+import { MOST_SEMITONES, SLOWEST, type Studio } from "./studio";
 
 /** Browsers allow only a few changes of the URL per second. */
 const SETTLED_MILLISECONDS = 400;
@@ -29,7 +29,7 @@ export function keepInAddress(studio: Studio, stop: AbortSignal): void {
   });
 }
 
-function hashOf({ strips, loop, position, playing }: Studio): string {
+function hashOf({ strips, loop, speed, semitones, position, playing }: Studio): string {
   const words: Record<string, string> = {};
   for (const { stem, volume, muted, solo } of strips) {
     const set = [volume.value < 1 && Math.round(volume.value * 100), muted.value && MUTED, solo.value && SOLO];
@@ -37,6 +37,8 @@ function hashOf({ strips, loop, position, playing }: Studio): string {
     if (told.length) words[stem.name] = told.join("-");
   }
   if (loop.value) words.loop = `${inTenths(loop.value.from)}-${inTenths(loop.value.to)}`;
+  if (speed.value < 1) words.speed = String(Math.round(speed.value * 100));
+  if (semitones.value) words.pitch = String(semitones.value);
   // During playback the position changes too often.
   const seconds = playing.value ? 0 : inTenths(position.value);
   if (seconds > 0) words.t = String(seconds);
@@ -56,6 +58,10 @@ function setFrom(hash: string, studio: Studio): void {
   const [from = NaN, to = NaN] = (words.get("loop") ?? "").split("-").map(Number);
   const { duration } = studio;
   studio.repeat(from >= 0 && from < to ? { from: Math.min(from, duration), to: Math.min(to, duration) } : null);
+  const percent = Number(words.get("speed"));
+  studio.speed.value = percent >= 100 * SLOWEST && percent < 100 ? Math.round(percent) / 100 : 1;
+  const semitones = Math.round(Number(words.get("pitch")));
+  studio.semitones.value = Math.abs(semitones) <= MOST_SEMITONES ? semitones : 0;
   const seconds = Number(words.get("t"));
   if (seconds > 0) studio.seek(seconds);
 }

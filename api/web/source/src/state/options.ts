@@ -26,6 +26,12 @@ export const chosenExcerpt = signal<{ start: number; duration: number }>({ start
 
 export const TRY_SECONDS = 20;
 
+/** Which audio stream of a film is separated, counted from 1; null for its main one. Not remembered: it is about one file. */
+export const audioStream = signal<number | null>(null);
+
+/** The highest number that the API takes. */
+export const MAX_AUDIO_STREAM = 1000;
+
 effect(() => remember(STORED_AS, JSON.stringify(options.value)));
 
 /** Returns a function that chooses a song's excerpt by the options as they are now. It may need the song's duration. */
@@ -45,8 +51,9 @@ function trialExcerpt(durationSeconds: number | null): Excerpt | null {
 }
 
 /** Returns the request's fields, without those that are left to the server. */
-export function requestFields(): Record<string, string> {
-  return Object.fromEntries(Object.entries(options.value).filter(([, value]) => value));
+export function requestFields(): Record<string, string | number> {
+  const fields: Record<string, string | number | null> = { ...options.value, audio_stream: audioStream.value };
+  return Object.fromEntries(Object.entries(fields).filter((field): field is [string, string | number] => Boolean(field[1])));
 }
 
 function storedOptions(): Options {

@@ -1,19 +1,30 @@
 // The studio of a finished job: the mixer's strips, the visible time window, and playback. The audio is loaded when the user
 // first presses play.
 
-import { effect, signal, type Signal } from "@preact/signals";
+import { computed, effect, signal, untracked, type Signal } from "@preact/signals";
 
-import type { Job, Stem } from "../api/types";
+import { requestJson } from "../api/client";
+import type { Job, Report, Stem } from "../api/types";
 import { openTrack } from "../audio/playback/open_track";
 import { faultTolerant, type Track } from "../audio/playback/track";
 import { Transport } from "../audio/playback/transport";
-import { PLAYER_WORDS } from "../words/studio";
+import { stemsAddUp } from "../words/report";
+import { PLAYER_WORDS, PRACTICE_WORDS } from "../words/studio";
+import { Beats } from "./beats";
+import { hasAllStems } from "./engines";
 
 /** A stretch of the song, in seconds. */
 export interface Span {
   from: number;
   to: number;
 }
+
+/** The slowest speed, and by how many semitones the song can be transposed up or down. */
+export const SLOWEST = 0.5;
+export const MOST_SEMITONES = 6;
+
+/** The longest delay that a meter may need. */
+const MAX_DELAY_SECONDS = 1;
 
 /** A shorter drag is a click that slipped. */
 export const SHORTEST_LOOP_SECONDS = 0.25;
@@ -52,23 +63,35 @@ export class Studio {
   readonly pointed = signal<number | null>(null);
   readonly hearingMixture = signal(false);
   readonly mixtureFault = signal<string | null>(null);
-  /** Whether all stems together replace an original that this browser cannot play. */
-  readonly stemsForMixture = signal(false);
-  /** Whether the stems add up to the original, according to the report. */
-  stemsAddUp = false;
-  /** By how much the worker made the stems quieter. The original is played equally quieter. */
-  gainDb = 0;
+  /** How fast the song is played, from `SLOWEST` to 1, and by how many semitones it is transposed. */
+  readonly speed = signal(1);
+  readonly semitones = signal(0);
+  readonly paceFault = signal<string | null>(null);
+  /** The job's report; null until it has been read. */
+  readonly report = signal<Report | null>(null);
+  /**
+   * Whether all stems together are the original, according to the report. Then their sum is played for it: it is at hand, in step,
+   * and in a format that the browser plays. The report measures this before the stems are encoded; what a lossy format loses
+   * is what one hears of the stems too.
+   */
+  readonly stemsAddUp = computed(() => this.report.value !== null && stemsAddUp(this.report.value) && hasAllStems(this.job));
+
+  readonly beats: Beats;
 
   private readonly closing = new AbortController();
   private transport: Promise<Transport> | null = null;
   private opened: Transport | null = null;
   private opening: Promise<void> | null = null;
   private readonly mixture = signal<Track | null>(null);
+  /** Ends when the report has been read, or cannot be. */
+  private readonly reading: Promise<void>;
 
   constructor(readonly job: Job) {
     this.duration = Math.max(...job.stems.map((stem) => stem.duration_seconds ?? 0));
     this.strips = job.stems.map((stem) => new Strip(stem));
     this.window = signal({ from: 0, to: this.duration });
+    this.reading = this.readReport();
+    this.beats = new Beats(job, this.closing.signal);
   }
 
   toggle(): void {
@@ -96,12 +119,19 @@ export class Studio {
     this.scrollTo(this.position.value);
   }
 
-  /** Loops a stretch, and jumps to its start if the play head is outside. Null ends the loop. */
-  repeat(span: Span | null): void {
+  /** Loops a stretch, from beat to beat if wanted, and jumps to its start if the play head is outside. Null ends the loop. */
+  repeat(wanted: Span | null): void {
+    const span = wanted && this.beats.snap(wanted);
     this.loop.value = span && span.to - span.from >= SHORTEST_LOOP_SECONDS ? span : null;
     const loop = this.loop.value;
     this.applyLoop();
     if (loop && (this.position.value < loop.from || this.position.value >= loop.to)) this.seek(loop.from);
+  }
+
+  /** Lets loops snap to the beats, also the present one, or not. */
+  snapLoops(wanted: boolean): void {
+    this.beats.snapping.value = wanted;
+    this.repeat(this.loop.value);
   }
 
   /** Shows a stretch, within the limits of the song and of the shortest window. */
@@ -119,7 +149,8 @@ export class Studio {
 
   async hearMixture(wanted: boolean): Promise<void> {
     this.hearingMixture.value = wanted;
-    if (!wanted || this.mixture.value || this.stemsForMixture.value || !this.opened) return;
+    await this.reading;
+    if (!wanted || this.stemsAddUp.value || this.mixture.value || !this.opened) return;
     // Only once, however often the button is pressed, but again after a failure.
     this.opening ??= this.openMixture(this.opened).finally(() => (this.opening = null));
     await this.opening;
@@ -137,6 +168,13 @@ export class Studio {
   close(): void {
     this.closing.abort();
     this.opened?.close();
+  }
+
+  private async readReport(): Promise<void> {
+    const { report } = this.job;
+    // Without the report, the original is played from its own file.
+    const found = report ? requestJson<Report>(report.url, { signal: this.closing.signal }).catch(() => null) : null;
+    this.report.value = await found;
   }
 
   private newContext(): AudioContext {
@@ -161,11 +199,18 @@ export class Studio {
       const strip = this.strips[place]!;
       this.connect(transport, track, () => this.gainOf(strip));
       strip.analyser.value = new AnalyserNode(context, { fftSize: ANALYSER_SAMPLES });
-      track.output.connect(strip.analyser.value);
+      const delay = new DelayNode(context, { maxDelayTime: MAX_DELAY_SECONDS });
+      this.whileOpen(() => (delay.delayTime.value = transport.delay.value));
+      track.output.connect(delay).connect(strip.analyser.value);
       await transport.addTrack(track);
     }
     this.opened = transport;
     this.applyLoop();
+    await this.applyPace(transport);
+    this.whileOpen(() => {
+      void [this.speed.value, this.semitones.value];
+      untracked(() => void this.applyPace(transport));
+    });
     if (this.hearingMixture.value) await this.hearMixture(true);
     transport.seek(this.position.value * context.sampleRate);
     this.follow(transport);
@@ -177,10 +222,6 @@ export class Studio {
     const { job, closing } = this;
     const start = job.excerpt?.start_seconds ?? 0;
     const fail = () => {
-      if (this.stemsAddUp) {
-        this.stemsForMixture.value = true;
-        return;
-      }
       this.hearingMixture.value = false;
       this.mixtureFault.value = PLAYER_WORDS.originalUnplayable;
     };
@@ -188,7 +229,7 @@ export class Studio {
       const track = await openTrack(transport.context, job.source, closing.signal, start);
       const from = this.position.value * transport.context.sampleRate;
       await track.prepare(from, Math.min(from + transport.context.sampleRate, transport.totalSamples));
-      this.connect(transport, track, () => (this.isMixturePlaying() ? 10 ** (this.gainDb / 20) : 0));
+      this.connect(transport, track, () => (this.isMixturePlaying() ? 10 ** ((this.report.value?.gain_db ?? 0) / 20) : 0));
       await transport.addTrack(faultTolerant(track, fail));
       this.mixture.value = track;
     } catch {
@@ -197,18 +238,31 @@ export class Studio {
   }
 
   private connect(transport: Transport, track: Track, gain: () => number): void {
-    track.output.connect(transport.master);
+    track.output.connect(transport.mix);
     track.output.gain.value = gain();
     this.whileOpen(() => track.output.gain.setTargetAtTime(gain(), transport.context.currentTime, GAIN_SECONDS / 3));
   }
 
-  /** Whether the original is playing. Until it is ready, the stems keep playing, so that the switch has no gap. */
+  /** Sets the transport's pace to the studio's. If the browser cannot play it, the studio returns to the song's own. */
+  private async applyPace(transport: Transport): Promise<void> {
+    const [rate, semitones] = [this.speed.value, this.semitones.value];
+    try {
+      await transport.setPace({ rate, semitones });
+      if (rate !== 1 || semitones !== 0) this.paceFault.value = null;
+    } catch {
+      this.paceFault.value = window.isSecureContext ? PRACTICE_WORDS.unplayable : PRACTICE_WORDS.needsHttps;
+      [this.speed.value, this.semitones.value] = [1, 0];
+    }
+  }
+
+  /** Whether the original is playing from its own file. Until it is ready, the stems keep playing, so that the switch has no gap. */
   private isMixturePlaying(): boolean {
-    return this.hearingMixture.value && this.mixture.value !== null && !this.stemsForMixture.value;
+    return this.hearingMixture.value && this.mixture.value !== null && !this.stemsAddUp.value;
   }
 
   private gainOf(strip: Strip): number {
-    if (this.hearingMixture.value && this.stemsForMixture.value) return 1;
+    // The worker may have made the stems quieter. At full level their sum is as much quieter, like the stems alone.
+    if (this.hearingMixture.value && this.stemsAddUp.value) return 1;
     return this.isMixturePlaying() ? 0 : this.mixedGain(strip);
   }
 

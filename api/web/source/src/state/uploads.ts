@@ -33,7 +33,7 @@ let last = 0;
 
 /** The job that a file is for. */
 interface JobRequest {
-  fields: Record<string, string>;
+  fields: Record<string, string | number>;
   excerpt: (song: File) => Promise<Excerpt | null>;
   onJob: (job: Job) => void;
 }
@@ -104,7 +104,7 @@ async function uploadOne({ id, file }: PendingUpload): Promise<void> {
 }
 
 /** Creates a job for a finished upload: the first one, or another one with other options. */
-export async function submit(uploadId: string, fields: Record<string, string>, excerpt: Excerpt | null): Promise<Job> {
+export async function submit(uploadId: string, fields: Record<string, string | number>, excerpt: Excerpt | null): Promise<Job> {
   const body = { source: { upload_id: uploadId }, ...fields, ...(excerpt && { excerpt }) };
   // If the response is lost and the request is sent again, the server recognises it by this key.
   const key = Array.from(crypto.getRandomValues(new Uint32Array(4)), (n) => n.toString(16)).join("-");

@@ -25,7 +25,13 @@ export const OPTION_WORDS = {
   format: "Format",
   engine: "Engine",
   preset: "Preset",
+  more: "More options",
+  audioStream: "Audio stream",
+  mainStream: "main",
+  audioStreamHint: "Films may have several, for example one for each language: 1 is the first. Leave it empty for the main one.",
 };
+
+export const audioStreamWords = (number: number) => `audio stream ${number}`;
 
 export const trialWords = (seconds: number) => `Try ${seconds} seconds first`;
 

@@ -1,7 +1,7 @@
 // What the studio says: player, mixer, spectrograms, keyboard shortcuts.
 
 import type { Output } from "../api/types";
-import { capitalised, formatBytes, formatPercent, spokenTime } from "./numbers";
+import { capitalised, formatBytes, formatPercent, plural, spokenTime } from "./numbers";
 
 export const PLAYER_WORDS = {
   label: "Player",
@@ -12,13 +12,36 @@ export const PLAYER_WORDS = {
   stems: "Stems",
   original: "Original",
   compare: "Compare with the original song (o)",
-  stemsForOriginal: "This browser cannot play the original's format, so you hear all stems together, which sound the same.",
+  stemsForOriginal: "All stems together: they add up to the song.",
   originalUnplayable: "This browser cannot play the original's format.",
   soundOff: "The browser keeps the sound off.",
 };
 
 /** Adds a keyboard shortcut to a tooltip. */
 export const withKey = (words: string, key: string) => `${words} (${key})`;
+
+export const PRACTICE_WORDS = {
+  label: "Practice",
+  speed: "Speed",
+  pitch: "Pitch",
+  snap: "Loops snap to beats",
+  unplayable: "This browser cannot play slower or transposed.",
+  needsHttps: "Browsers play slower and transposed only over HTTPS, or on the server's own machine.",
+};
+
+export const speedWords = (speed: number) => `${Math.round(speed * 100)} %`;
+
+/** Says how far the song is transposed, as in "+2 semitones". */
+export function pitchWords(semitones: number): string {
+  if (semitones === 0) return "as it is";
+  const sign = semitones > 0 ? "+" : "−";
+  return `${sign}${plural(Math.abs(semitones), "semitone")}`;
+}
+
+/** Says how fast the song is, as it is played now, and in which key it was sung. */
+export function tempoWords(tempo: number | null, key: string | null, speed: number): string {
+  return [tempo && `${Math.round(tempo * speed)} BPM`, key].filter(Boolean).join(" · ");
+}
 
 export const MIXER_WORDS = {
   title: "Mixer",
@@ -93,6 +116,7 @@ export function keyHelp(seekSeconds: number): readonly (readonly [keys: string[]
     [["o"], "Switch between the original and the stems"],
     [["[", "]"], "Loop from here, or to here"],
     [["l"], "Stop looping"],
+    [[",", "."], "Play slower or faster"],
     [["+", "−"], "Zoom in or out, as does Ctrl with the mouse wheel"],
     [["?"], "Show this list"],
   ];

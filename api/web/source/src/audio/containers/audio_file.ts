@@ -17,6 +17,8 @@ export interface Cut {
 export interface AudioFile {
   readonly sampleRate: number;
   readonly totalSamples: number;
+  /** The longest that segments should be, so that a seek reads little. */
+  readonly segmentSeconds?: number;
   /** Cuts out the samples from `first` up to, not including, `stop`. Throws UnsupportedFile. */
   cut(first: number, stop: number): Promise<Cut>;
 }

@@ -26,7 +26,7 @@ export async function openChecked(open: OpenAudioFile, read: ReadRange, size: nu
   };
   const file = await withTypedErrors(() => open(checkedRead, size, decodedRate));
   isOpen = true;
-  const { sampleRate, totalSamples } = file;
+  const { sampleRate, totalSamples, segmentSeconds = Infinity } = file;
   if (!isCount(sampleRate, MAX_SAMPLE_RATE) || sampleRate < MIN_SAMPLE_RATE) {
     throw new UnsupportedFile(`The file's sample rate is ${sampleRate} Hz.`);
   }
@@ -36,6 +36,7 @@ export async function openChecked(open: OpenAudioFile, read: ReadRange, size: nu
   return {
     sampleRate,
     totalSamples,
+    segmentSeconds,
     cut: (first, stop) =>
       withTypedErrors(async () => {
         const cut = await file.cut(first, stop);

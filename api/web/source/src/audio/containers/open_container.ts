@@ -1,6 +1,5 @@
 // Recognises a file's container by its first bytes, whatever the file is called, and opens it with the right reader.
 
-import { isAdts, openAdts } from "./mpeg/adts";
 import type { AudioFile, OpenAudioFile, ReadRange } from "./audio_file";
 import { textAt } from "./bytes";
 import { openFlac } from "./flac";
@@ -9,7 +8,6 @@ import { openMp3 } from "./mpeg/mp3";
 import { openMp4 } from "./mp4/open";
 import { openOgg } from "./ogg/open";
 import { openWav } from "./wav";
-import { openWebm } from "./webm";
 
 const MAGIC_BYTES = 12;
 
@@ -24,8 +22,6 @@ function readerFor(head: Uint8Array): OpenAudioFile | undefined {
   if (magic === "fLaC") return openFlac;
   if (magic === "RIFF") return openWav;
   if (magic === "OggS") return openOgg;
-  if (magic === "\x1a\x45\xdf\xa3") return openWebm;
   if (textAt(head, 4) === "ftyp") return openMp4;
-  if (isAdts(head, 0)) return openAdts;
   return magic.startsWith("ID3") || (head[0] === 0xff && (head[1]! & 0xe6) === 0xe2) ? openMp3 : undefined;
 }

@@ -30,8 +30,8 @@ export class SegmentedTrack implements Track {
     await Promise.all(this.segmentsCovering(from + this.offset, to + this.offset).map((index) => this.decode(index)));
   }
 
-  schedule(from: number, to: number, when: number): void {
-    this.scheduleSegments(from + this.offset, to + this.offset, when);
+  schedule(from: number, to: number, when: number, rate: number): void {
+    this.scheduleSegments(from + this.offset, to + this.offset, when, rate);
   }
 
   stop(when: number): void {
@@ -45,7 +45,7 @@ export class SegmentedTrack implements Track {
     this.output.disconnect();
   }
 
-  private scheduleSegments(from: number, to: number, when: number): void {
+  private scheduleSegments(from: number, to: number, when: number, rate: number): void {
     const { segmentSamples, sampleRate } = this.segments;
     for (const index of this.segmentsCovering(from, to)) {
       const buffer = this.ready.get(index);
@@ -54,13 +54,14 @@ export class SegmentedTrack implements Track {
       const end = Math.min(to, index * segmentSamples + buffer.length);
       const source = this.context.createBufferSource();
       source.buffer = buffer;
+      source.playbackRate.value = rate;
       source.connect(this.output);
       source.onended = () => {
         source.disconnect();
         this.playing.delete(source);
       };
       const offset = (begin - index * segmentSamples) / sampleRate;
-      source.start(when + (begin - from) / sampleRate, offset, (end - begin) / sampleRate);
+      source.start(when + (begin - from) / sampleRate / rate, offset, (end - begin) / sampleRate);
       this.playing.add(source);
     }
   }

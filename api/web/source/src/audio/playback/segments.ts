@@ -30,7 +30,7 @@ type DecodeStretch = (first: number, stop: number) => Promise<AudioBuffer>;
 /** Divides a file into segments at the context's sample rate. */
 export function cutIntoSegments(file: AudioFile, context: BaseAudioContext, channels: number): Segments {
   const seconds = Math.floor(MAX_SEGMENT_BYTES / (context.sampleRate * channels * 4));
-  const segmentSeconds = Math.max(1, Math.min(SEGMENT_SECONDS, seconds));
+  const segmentSeconds = Math.max(1, Math.min(SEGMENT_SECONDS, seconds, file.segmentSeconds ?? Infinity));
   const isSameRate = file.sampleRate === context.sampleRate;
   const decodeStretch = isSameRate ? exactDecoder(file, context) : resamplingDecoder(file, context);
   const segmentSamples = segmentSeconds * file.sampleRate;

@@ -5,8 +5,8 @@ export interface Track {
   readonly output: GainNode;
   /** Decodes the song's samples from `from` to `to`, so that they can be scheduled. */
   prepare(from: number, to: number): Promise<void>;
-  /** Plays prepared samples at `when`, in seconds of the context's clock. */
-  schedule(from: number, to: number, when: number): void;
+  /** Plays prepared samples at `when`, in seconds of the context's clock; at half speed the `rate` is 0.5. */
+  schedule(from: number, to: number, when: number, rate: number): void;
   /** Cancels everything that is scheduled; what is playing ends at `when`. */
   stop(when: number): void;
   close(): void;
@@ -17,7 +17,7 @@ export function faultTolerant(track: Track, onFault: () => void): Track {
   return {
     output: track.output,
     prepare: (from, to) => track.prepare(from, to).catch(onFault),
-    schedule: (from, to, when) => track.schedule(from, to, when),
+    schedule: (from, to, when, rate) => track.schedule(from, to, when, rate),
     stop: (when) => track.stop(when),
     close: () => track.close(),
   };

@@ -4,10 +4,11 @@
 import { signal } from "@preact/signals";
 
 import { PLAYER_WORDS } from "../../words/studio";
+import { isOriginal, openStretcher, ORIGINAL_PACE, type Pace, type Stretcher } from "../stretcher/stretcher";
 import type { Track } from "./track";
 
-/** The length of a piece. Shorter pieces cost work; longer ones delay changes of the loop. */
-const PIECE_SECONDS = 2;
+/** The length of a piece. Shorter pieces cost work; longer ones delay the first sound and changes of the loop. */
+const PIECE_SECONDS = 1;
 
 /** How far ahead pieces are scheduled: longer than the timers of a hidden tab sleep. */
 const AHEAD_SECONDS = 4;
@@ -33,7 +34,7 @@ export interface Region {
 }
 
 interface Piece extends Region {
-  /** The frame of the context's clock at which it begins. */
+  /** The frame of the context's clock at which it begins: between two frames if it is played slower. */
   frame: number;
 }
 
@@ -43,19 +44,30 @@ export class Transport {
   readonly waiting = signal(false);
   readonly loop = signal<Region | null>(null);
   readonly fault = signal<string | null>(null);
-  readonly master: GainNode;
+  /** Where the tracks come together. */
+  readonly mix: GainNode;
+  /** How much later, in seconds, what the tracks play leaves the speakers because of the stretcher. */
+  readonly delay = signal(0);
+  private readonly master: GainNode;
   private readonly tracks = new Set<Track>();
   private pieces: Piece[] = [];
   private head = 0;
   private run = 0;
+  private pace = ORIGINAL_PACE;
+  private wantedPace = ORIGINAL_PACE;
+  private changing: Promise<void> | null = null;
+  private stretcher: Stretcher | null = null;
   /** Whether the sound of the present run has started. */
   private started = false;
 
   constructor(
     readonly context: AudioContext,
     readonly totalSamples: number,
+    private readonly loadStretcher: (context: AudioContext) => Promise<Stretcher> = openStretcher,
   ) {
+    this.mix = context.createGain();
     this.master = context.createGain();
+    this.mix.connect(this.master);
     this.master.connect(context.destination);
     // The browser stops the sound by itself, for example during a call, or when the loudspeaker is unplugged.
     context.addEventListener("statechange", () => {
@@ -66,11 +78,12 @@ export class Transport {
   /** Returns which of the song's samples leaves the speakers now. */
   position(): number {
     if (!this.playing.value) return this.head;
-    const now = (this.context.currentTime - (this.context.outputLatency || 0)) * this.context.sampleRate;
+    const { currentTime, outputLatency, sampleRate } = this.context;
+    const now = (currentTime - (outputLatency || 0) - this.delay.value) * sampleRate;
     while (this.pieces[1] && this.pieces[1].frame <= now) this.pieces.shift();
     const piece = this.pieces[0];
     if (!piece) return this.head;
-    return piece.from + Math.max(0, Math.min(now - piece.frame, piece.to - piece.from));
+    return piece.from + Math.max(0, Math.min((now - piece.frame) * this.pace.rate, piece.to - piece.from));
   }
 
   play(): void {
@@ -100,6 +113,13 @@ export class Transport {
     if (this.playing.value) this.seek(this.position());
   }
 
+  /** Plays slower, or transposed, from now on. Throws if the browser cannot, and goes on as before. */
+  setPace(pace: Pace): Promise<void> {
+    this.wantedPace = pace;
+    this.changing ??= this.changePace().finally(() => (this.changing = null));
+    return this.changing;
+  }
+
   /** Adds a track while the others keep playing. It starts within the pieces that are scheduled, in step with the others. */
   async addTrack(track: Track): Promise<void> {
     let known: Piece[];
@@ -111,7 +131,8 @@ export class Transport {
     const earliestFrame = this.earliestFrame();
     for (const { from, to, frame } of this.pieces) {
       const late = Math.max(0, earliestFrame - frame);
-      if (from + late < to) track.schedule(from + late, to, (frame + late) / this.context.sampleRate);
+      const begin = from + late * this.pace.rate;
+      if (begin < to) track.schedule(begin, to, (frame + late) / this.context.sampleRate, this.pace.rate);
     }
   }
 
@@ -119,6 +140,34 @@ export class Transport {
     this.pause();
     for (const track of this.tracks) track.close();
     void this.context.close();
+  }
+
+  private async changePace(): Promise<void> {
+    // While the stretcher was loading, another pace may have been chosen.
+    while (this.wantedPace !== this.pace) {
+      if (!isOriginal(this.wantedPace) && !this.stretcher) this.stretcher = await this.loadStretcher(this.context);
+      else this.applyPace(this.wantedPace);
+    }
+  }
+
+  private applyPace(pace: Pace): void {
+    const restart = pace.rate !== this.pace.rate || isOriginal(pace) !== isOriginal(this.pace);
+    const playing = restart && this.playing.value;
+    if (playing) this.pause();
+    this.pace = pace;
+    this.stretcher?.tune(pace);
+    if (restart) this.connectMix();
+    if (playing) this.play();
+  }
+
+  /** Sends the mix through the stretcher, unless it is played as it is. */
+  private connectMix(): void {
+    this.mix.disconnect();
+    this.stretcher?.node.disconnect();
+    const stretcher = isOriginal(this.pace) ? null : this.stretcher;
+    if (stretcher) this.mix.connect(stretcher.node).connect(this.master);
+    else this.mix.connect(this.master);
+    this.delay.value = stretcher?.latency ?? 0;
   }
 
   private silence(): void {
@@ -143,7 +192,7 @@ export class Transport {
       for (let next = this.pieceAt(this.head); next; next = this.pieceAt(this.after(next))) {
         if (!(await this.playPiece(next, run))) return;
       }
-      await this.waitUntil(this.end(), run);
+      await this.waitUntil(this.end() + this.delay.value * this.context.sampleRate, run);
     } catch (error) {
       if (run !== this.run) return;
       this.fault.value = error instanceof Error ? error.message : String(error);
@@ -176,9 +225,9 @@ export class Transport {
     const { sampleRate } = this.context;
     // If the samples came late there is a gap, but everything after it is in step.
     const frame = Math.max(this.end(), this.earliestFrame());
-    if (!this.pieces.length) this.fadeIn(frame / sampleRate);
+    if (!this.pieces.length) this.fadeIn(frame / sampleRate + this.delay.value);
     this.pieces.push({ ...region, frame });
-    for (const track of this.tracks) track.schedule(region.from, region.to, frame / sampleRate);
+    for (const track of this.tracks) track.schedule(region.from, region.to, frame / sampleRate, this.pace.rate);
     await this.waitUntil(this.end() - AHEAD_SECONDS * sampleRate, run);
     return run === this.run;
   }
@@ -213,7 +262,7 @@ export class Transport {
   /** Returns the frame at which everything that is scheduled will have been played. */
   private end(): number {
     const last = this.pieces.at(-1);
-    return last ? last.frame + last.to - last.from : 0;
+    return last ? last.frame + (last.to - last.from) / this.pace.rate : 0;
   }
 
   /** Waits until the audio clock reaches a frame. The clock stops with the audio, for example while a phone rings. */

@@ -1,9 +1,9 @@
 // The options for the next job: how much of the song, and behind a disclosure its engine, preset and format.
 
 import { defaultEngine, engines, enginesFault } from "../../state/engines";
-import { chosenExcerpt, options, part, TRY_SECONDS, type Part } from "../../state/options";
+import { audioStream, chosenExcerpt, MAX_AUDIO_STREAM, options, part, TRY_SECONDS, type Part } from "../../state/options";
 import type { Engine, Preset } from "../../api/types";
-import { engineFacts, formatWords, OPTION_WORDS, presetWords, trialWords } from "../../words/home";
+import { audioStreamWords, engineFacts, formatWords, OPTION_WORDS, presetWords, trialWords } from "../../words/home";
 import { joinWords } from "../../words/jobs";
 
 export function PartChoice() {
@@ -76,9 +76,34 @@ export function OptionsPanel() {
               ))}
             </select>
           </label>
+          <details class="more-options">
+            <summary>{OPTION_WORDS.more}</summary>
+            <AudioStreamField />
+          </details>
         </div>
       )}
     </details>
+  );
+}
+
+function AudioStreamField() {
+  return (
+    <label class="field">
+      {OPTION_WORDS.audioStream}
+      <input
+        type="number"
+        min={1}
+        max={MAX_AUDIO_STREAM}
+        placeholder={OPTION_WORDS.mainStream}
+        value={audioStream.value ?? ""}
+        onChange={(event) => {
+          const number = Math.round(event.currentTarget.valueAsNumber);
+          audioStream.value = number >= 1 ? Math.min(number, MAX_AUDIO_STREAM) : null;
+          event.currentTarget.value = String(audioStream.value ?? "");
+        }}
+      />
+      <span class="quiet">{OPTION_WORDS.audioStreamHint}</span>
+    </label>
   );
 }
 
@@ -131,5 +156,6 @@ function presetOf(engine: Engine): Preset | undefined {
 }
 
 function summaryOf(engine: Engine | undefined): string {
-  return joinWords([engine?.title, engine && presetOf(engine)?.name, options.value.format.toUpperCase()]);
+  const stream = audioStream.value === null ? null : audioStreamWords(audioStream.value);
+  return joinWords([engine?.title, engine && presetOf(engine)?.name, options.value.format.toUpperCase(), stream]);
 }

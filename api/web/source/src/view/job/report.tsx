@@ -1,18 +1,15 @@
 // The job's report: sentences, the stems' levels, and technical details.
 
-import { useEffect, useState } from "preact/hooks";
-
-import { requestJson } from "../../api/client";
 import type { Report } from "../../api/types";
 import { engineTitle, hasAllStems } from "../../state/engines";
 import type { Studio } from "../../state/studio";
 import { capitalised, formatBytes, formatDb } from "../../words/numbers";
-import { detailRows, expirySentences, reportSentences, REPORT_WORDS, stemsAddUp } from "../../words/report";
+import { detailRows, expirySentences, reportSentences, REPORT_WORDS } from "../../words/report";
 import { OtherEngines } from "./job_actions";
 
 export function ReportPanel({ studio }: { studio: Studio }) {
   const { job } = studio;
-  const report = useReport(studio);
+  const report = studio.report.value;
   const expiry = expirySentences(job);
   return (
     <section class="panel report" aria-labelledby="report-title">
@@ -63,24 +60,4 @@ function Details({ report }: { report: Report }) {
       </dl>
     </details>
   );
-}
-
-function useReport(studio: Studio): Report | null {
-  const [report, setReport] = useState<Report | null>(null);
-  const url = studio.job.report?.url;
-  useEffect(() => {
-    if (!url) return;
-    const stop = new AbortController();
-    requestJson<Report>(url, { signal: stop.signal }).then(
-      (found) => {
-        studio.gainDb = found.gain_db;
-        studio.stemsAddUp = stemsAddUp(found) && hasAllStems(studio.job);
-        setReport(found);
-      },
-      // Without the report, the table still shows the most important figures.
-      () => undefined,
-    );
-    return () => stop.abort();
-  }, [url]);
-  return report;
 }

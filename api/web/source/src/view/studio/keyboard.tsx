@@ -5,6 +5,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { loopFromHere, loopToHere, ZOOM_STEP, type Studio } from "../../state/studio";
 import { KEY_HELP_WORDS, keyHelp, withKey } from "../../words/studio";
 import { Icon } from "../icons";
+import { changeSpeed } from "./practice";
 
 const SEEK_SECONDS = 5;
 
@@ -76,6 +77,8 @@ function actions(studio: Studio): Record<string, () => void> {
     "[": () => loopFromHere(studio),
     "]": () => loopToHere(studio),
     "+": () => studio.zoomBy(ZOOM_STEP),
+    ",": () => changeSpeed(studio, -1),
+    ".": () => changeSpeed(studio, 1),
     "-": () => studio.zoomBy(1 / ZOOM_STEP),
     ...solo,
   };

@@ -6,6 +6,7 @@ import { useEffect, useRef } from "preact/hooks";
 
 import { SHORTEST_LOOP_SECONDS, type Studio } from "../../state/studio";
 import { formatExactTime } from "../../words/numbers";
+import { BeatGrid } from "./beat_grid";
 
 /** A press that moves less than this is a click. */
 const DRAG_PIXELS = 5;
@@ -26,6 +27,7 @@ export function Lane({ studio, kind, children }: LaneProps) {
   return (
     <div class={`lane ${kind}`} ref={lane}>
       {children}
+      {kind === "wave" && <BeatGrid studio={studio} />}
       <LoopMark studio={studio} />
       <Pointed studio={studio} labelled={kind === "ruler"} />
       <PlayHead studio={studio} />
@@ -93,7 +95,7 @@ function addGestures(lane: HTMLElement, studio: Studio, signal: AbortSignal): vo
     if (event.pointerType === "mouse") studio.pointed.value = secondsAt(event.clientX);
     if (!pressed || (!pressed.dragged && Math.abs(event.clientX - pressed.x) < DRAG_PIXELS)) return;
     pressed.dragged = true;
-    studio.loop.value = ordered(pressed.seconds, secondsAt(event.clientX));
+    studio.loop.value = studio.beats.snap(ordered(pressed.seconds, secondsAt(event.clientX)));
   }, { signal });
   lane.addEventListener("pointerup", () => {
     if (pressed && !pressed.dragged) studio.seek(pressed.seconds);

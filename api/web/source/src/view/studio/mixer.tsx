@@ -13,6 +13,7 @@ import { Icon } from "../icons";
 import { blurAfterClick } from "./keyboard";
 import { Lane } from "./lane";
 import { Meter } from "./meter";
+import { Practice } from "./practice";
 import { Ruler } from "./ruler";
 import { SaveMix } from "./save_mix";
 import { toneOf } from "./stem_colours";
@@ -29,6 +30,7 @@ export function Mixer({ studio }: { studio: Studio }) {
         <LoopButtons studio={studio} />
         <ZoomButtons studio={studio} />
       </div>
+      <Practice studio={studio} />
       <div class="lanes">
         <div class="row ruler-row">
           <div class="lane-head" />

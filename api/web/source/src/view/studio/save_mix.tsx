@@ -4,7 +4,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 
 import { saveBlob } from "../../api/media";
-import { audibleStrips, makeMix, mixFilename } from "../../state/mixdown";
+import { currentMix, mixFilename, renderMix } from "../../state/mixdown";
 import type { Studio } from "../../state/studio";
 import { MIXER_WORDS, mixingWords } from "../../words/studio";
 import { Icon } from "../icons";
@@ -16,25 +16,27 @@ export function SaveMix({ studio }: { studio: Studio }) {
   useEffect(() => () => stop.peek()?.abort(), []);
   const save = async () => {
     const controller = (stop.value = new AbortController());
-    const name = mixFilename(studio, studio.job);
+    // The faders may be moved in the meantime.
+    const mix = currentMix(studio);
     share.value = 0;
     fault.value = null;
     try {
-      const file = await makeMix(studio, (done) => (share.value = done), controller.signal);
-      saveBlob(file, name);
+      const file = await renderMix(mix, (done) => (share.value = done), controller.signal);
+      saveBlob(file, mixFilename(mix, studio.job));
     } catch (error) {
       if (!controller.signal.aborted) fault.value = error instanceof Error ? error.message : String(error);
     } finally {
       share.value = null;
     }
   };
+  const audible = currentMix(studio).length > 0;
   return (
     <div class="save-mix">
       <p class="hint" role="status">
-        {fault.value ?? (audibleStrips(studio).length ? MIXER_WORDS.saveHint : MIXER_WORDS.nothingToSave)}
+        {fault.value ?? (audible ? MIXER_WORDS.saveHint : MIXER_WORDS.nothingToSave)}
       </p>
       {share.value === null ? (
-        <button type="button" class="small" disabled={!audibleStrips(studio).length} onClick={() => void save()}>
+        <button type="button" class="small" disabled={!audible} onClick={() => void save()}>
           <Icon name="download" /> {MIXER_WORDS.save}
         </button>
       ) : (

@@ -26,7 +26,7 @@ export function TransportBar({ studio }: { studio: Studio }) {
       <Clock studio={studio} />
       <HearSwitch studio={studio} />
       <p class="transport-note" role="status">
-        {studio.fault.value ?? studio.mixtureFault.value ?? (studio.waiting.value ? PLAYER_WORDS.loading : noteOn(studio))}
+        {studio.fault.value ?? studio.mixtureFault.value ?? studio.paceFault.value ?? (studio.waiting.value ? PLAYER_WORDS.loading : noteOn(studio))}
       </p>
       <KeysHelp />
     </section>
@@ -34,8 +34,7 @@ export function TransportBar({ studio }: { studio: Studio }) {
 }
 
 function noteOn(studio: Studio): string {
-  if (!studio.hearingMixture.value || !studio.stemsForMixture.value) return "";
-  return PLAYER_WORDS.stemsForOriginal;
+  return studio.hearingMixture.value && studio.stemsAddUp.value ? PLAYER_WORDS.stemsForOriginal : "";
 }
 
 function Clock({ studio }: { studio: Studio }) {

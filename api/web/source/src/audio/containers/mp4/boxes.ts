@@ -16,8 +16,8 @@ export interface BoxPlace {
   end: number;
 }
 
-/** A file has a handful of top-level boxes; one that is written while it is recorded has thousands of fragments. */
-const MAX_BOXES = 100_000;
+/** A file has a handful of top-level boxes. */
+const MAX_BOXES = 1000;
 
 /** How much to read for a box's header: a small box's successor is then read with it. */
 const HEAD_BYTES = 4096;

@@ -3,8 +3,7 @@
 
 import { UnsupportedFile, type OpenAudioFile, type ReadRange } from "../audio_file";
 import { concat } from "../bytes";
-import { box, walkBoxes, words, wordsOf } from "./boxes";
-import { isFragmented, readFragments } from "./fragments";
+import { box, findBox, walkBoxes, words, wordsOf } from "./boxes";
 import { readPriming } from "./priming";
 import { findAudioTrack, readTrack, type AudioTrack } from "./sample_tables";
 
@@ -19,7 +18,9 @@ const MAX_GAP_BYTES = 1 << 15;
 
 export const openMp4: OpenAudioFile = async (read, size, decodedRate) => {
   const { fileType, moov } = await readTables(read, size);
-  const track = isFragmented(moov) ? await readFragments(read, size, moov) : readTrack(findAudioTrack(moov), size);
+  // Files that were written while they were recorded have their tables all over the file.
+  if (findBox(moov, "mvex")) throw new UnsupportedFile("The MP4 file is fragmented.");
+  const track = readTrack(findAudioTrack(moov), size);
   const { timescale, frameUnits, totalUnits, skipUnits, sizes } = track;
   const sampleRate = decodedRate ?? timescale;
   const samplesOf = (units: number) => Math.round((units * sampleRate) / timescale);

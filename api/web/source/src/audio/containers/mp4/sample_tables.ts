@@ -34,20 +34,18 @@ export function findAudioTrack(moov: Uint8Array): Uint8Array {
 export function readTrack(track: Uint8Array, size: number): AudioTrack {
   const table = requireBox(track, "mdia", "minf", "stbl");
   const sizes = readSizes(requireBox(table, "stsz"), size);
-  return { ...readTrackHeader(track), ...readTimes(requireBox(table, "stts")), sizes, offsets: readOffsets(table, sizes) };
-}
-
-/** Reads what holds for all frames of a track. */
-export function readTrackHeader(track: Uint8Array): Pick<AudioTrack, "description" | "timescale" | "skipUnits"> {
   return {
-    description: requireBox(track, "mdia", "minf", "stbl", "stsd"),
+    description: requireBox(table, "stsd"),
     timescale: readTimescale(requireBox(track, "mdia", "mdhd")),
     skipUnits: readSkip(findBox(track, "edts", "elst")),
+    ...readTimes(requireBox(table, "stts")),
+    sizes,
+    offsets: readOffsets(table, sizes),
   };
 }
 
 /** As `findBox`, but throws UnsupportedFile if the box is missing. */
-export function requireBox(content: Uint8Array, ...path: string[]): Uint8Array {
+function requireBox(content: Uint8Array, ...path: string[]): Uint8Array {
   const found = findBox(content, ...path);
   if (!found) throw new UnsupportedFile(`The MP4 file has no ${path.join("/")}.`);
   return found;

@@ -1,4 +1,4 @@
-// Reads files that are a plain row of frames (MP3, ADTS) from the start, only as far as frames are wanted, so that
+// Reads MP3 files whose bitrate varies from the start, only as far as frames are wanted, so that
 // playback need not wait for the whole file. What has been read is kept in a Blob, which browsers store outside of the
 // page's memory: an hour of MP3 would fill it.
 

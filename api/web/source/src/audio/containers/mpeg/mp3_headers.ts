@@ -50,6 +50,8 @@ export function findFrameAt(bytes: Uint8Array, from: number, within: number): nu
 }
 
 export interface EncoderTag {
+  /** Whether all frames have the same bitrate, according to the encoder. */
+  isConstant: boolean;
   /** How many frames follow, and how many bytes there are including the tag; 0 if the tag does not say. */
   frames: number;
   bytes: number;
@@ -59,7 +61,7 @@ export interface EncoderTag {
 
 /** Reads the tag from the bytes of a first frame; returns null if there is none. */
 export function readEncoderTag(frame: Uint8Array): EncoderTag | null {
-  if (textAt(frame, VBRI_OFFSET) === "VBRI") return { frames: 0, bytes: 0, lame: null };
+  if (textAt(frame, VBRI_OFFSET) === "VBRI") return { isConstant: false, frames: 0, bytes: 0, lame: null };
   const tag = TAG_OFFSETS.find((offset) => ["Xing", "Info"].includes(textAt(frame, offset)));
   if (tag === undefined) return null;
   const flags = frame[tag + 7] ?? 0;
@@ -71,6 +73,7 @@ export function readEncoderTag(frame: Uint8Array): EncoderTag | null {
   const [high, middle, low] = frame.subarray(at + 21, at + 24);
   const isTrusted = low !== undefined && TRUSTED_ENCODERS.includes(textAt(frame, at));
   return {
+    isConstant: textAt(frame, tag) === "Info",
     frames: framesAt && viewOf(frame).getUint32(framesAt),
     bytes: framesAt && bytesAt && viewOf(frame).getUint32(bytesAt),
     lame: isTrusted ? { delay: (high! << 4) | (middle! >> 4), padding: ((middle! & 15) << 8) | low } : null,
