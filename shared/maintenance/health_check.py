@@ -3,8 +3,8 @@
     python -m shared.maintenance.health_check api      requests /healthz over loopback
     python -m shared.maintenance.health_check worker   looks in Redis for this host's heartbeat
     python -m shared.maintenance.health_check worker --unless-redis-is-away
-                                                       the same, but healthy if Redis does not answer: for an orchestrator
-                                                       that restarts what is not healthy, which would help nobody then
+                                                       the same, but healthy if Redis does not answer: a restart
+                                                       of the worker would not help then
 
 Exits with code 0 if it is healthy, and otherwise with code 1 and one line that says why not.
 """
