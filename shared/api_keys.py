@@ -14,7 +14,7 @@ import hmac
 import re
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -44,6 +44,10 @@ FORM = re.compile(r"sq_([0-9a-f]{12})_[A-Za-z0-9_-]{43}")
 
 OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """The form of an owner's name. It is part of keys in Redis, so it must not contain a colon."""
+
+
+RECORD_FIELDS = ("digest", "owner", "scopes", "label", "created_ms")
+"""The fields of a key's record."""
 
 
 @dataclass(frozen=True)
@@ -90,12 +94,7 @@ class ApiKeys:
 
     def list(self) -> list[ApiKey]:
         """Return all keys, oldest first."""
-        ids = cast("list[str]", guarded(lambda: self._redis.zrange(f"{self._prefix}keys", 0, -1)))
-        pipeline = self._redis.pipeline(transaction=False)
-        for key_id in ids:
-            pipeline.hgetall(self._name(key_id))
-        records = cast("list[dict[str, str]]", guarded(pipeline.execute))
-        return [_key(i, r) for i, r in zip(ids, records, strict=True) if r]
+        return [_key(key_id, record) for key_id, record in self._records()]
 
     def revoke(self, key_id: str) -> bool:
         """Revoke a key; False if there is none with this id. Processes may cache it for CACHE_SECONDS more."""
@@ -103,6 +102,23 @@ class ApiKeys:
         pipeline.delete(self._name(key_id))
         pipeline.zrem(f"{self._prefix}keys", key_id)
         return bool(guarded(pipeline.execute)[0])
+
+    def export(self) -> Iterator[dict[str, str]]:
+        """Yield all keys, oldest first, in the form that `restore` takes. It has digests, from which no key follows."""
+        for key_id, record in self._records():
+            yield {"id": key_id, **{name: record[name] for name in RECORD_FIELDS}}
+
+    def restore(self, exported: object) -> bool:
+        """Restore a key as `export` gave it; False if there is a key with this id. Raises ValueError."""
+        record = _checked(exported)
+        name, created_ms = self._name(record["id"]), int(record["created_ms"])
+        if guarded(lambda: self._redis.exists(name)):
+            return False
+        pipeline = self._redis.pipeline()
+        pipeline.hset(name, mapping={field: record[field] for field in RECORD_FIELDS})
+        pipeline.zadd(f"{self._prefix}keys", {record["id"]: created_ms})
+        guarded(pipeline.execute)
+        return True
 
     def find(self, text: str) -> ApiKey | None:
         """Return the record of the key with this text, or None."""
@@ -123,8 +139,35 @@ class ApiKeys:
         self._cache[digest] = (time.monotonic() + CACHE_SECONDS, key)
         return key
 
+    def _records(self) -> Sequence[tuple[str, Mapping[str, str]]]:
+        """Return the id and the record of each key, oldest first."""
+        ids = cast("list[str]", guarded(lambda: self._redis.zrange(f"{self._prefix}keys", 0, -1)))
+        pipeline = self._redis.pipeline(transaction=False)
+        for key_id in ids:
+            pipeline.hgetall(self._name(key_id))
+        records = cast("list[dict[str, str]]", guarded(pipeline.execute))
+        return [(key_id, record) for key_id, record in zip(ids, records, strict=True) if record]
+
     def _name(self, key_id: str) -> str:
         return f"{self._prefix}key:{key_id}"
+
+
+def _checked(exported: object) -> dict[str, str]:
+    """Return an exported key if it has the form that `create` gives keys. Raises ValueError."""
+    fields = ("id", *RECORD_FIELDS)
+    if not isinstance(exported, dict) or not all(isinstance(exported.get(name), str) for name in fields):
+        raise ValueError(f"An exported key has the members {', '.join(fields)}, all of them text.")
+    record = {name: exported[name] for name in fields}
+    scopes = set(record["scopes"].split(","))
+    if (
+        not re.fullmatch(r"[0-9a-f]{12}", record["id"])
+        or not re.fullmatch(r"[0-9a-f]{64}", record["digest"])
+        or not OWNER.fullmatch(record["owner"])
+        or not re.fullmatch(r"[0-9]{1,15}", record["created_ms"])
+        or scopes - set(SCOPES)
+    ):
+        raise ValueError(f"The exported key {record['id'][:20]!r} has a value that no key can have.")
+    return record
 
 
 def _digest(text: str) -> bytes:

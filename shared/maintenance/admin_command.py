@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import TextIO
 
 import click
 
@@ -15,11 +17,14 @@ from shared.jobs.store import JobStore
 from shared.maintenance.batch_rebuild import BatchRebuild
 from shared.maintenance.garbage_collector import Collection, Collector
 from shared.maintenance.job_rebuild import rebuild_jobs
+from shared.maintenance.owner_usage import read_usage
+from shared.maintenance.record_schemas import RecordSchemas
 from shared.queue.dispatcher import JobQueue
 from shared.queue.statistics import QueueStatistics
 from shared.queue.worker_registry import WorkerRegistry
 from shared.settings import Settings, read_settings
 from shared.storage.object_storage import ObjectStorage
+from shared.stored_records import SCHEMA_VERSION
 
 
 class AdminCommands(click.Group):
@@ -118,9 +123,35 @@ def rebuild_records(settings: Settings) -> None:
     click.echo(f"{restored} jobs restored, {known} already in Redis")
 
 
+@main.command()
+@click.pass_obj
+def records(settings: Settings) -> None:
+    """List the records that a newer version wrote, after going back a version. Exit code 1 if there are any.
+
+    This version neither runs nor shows them. They stay as they are until the newer version runs again.
+    """
+    newer = list(RecordSchemas(settings).newer())
+    for record in newer:
+        click.echo(f"{record.kind} {record.id}: schema {record.schema} {record.state}".rstrip())
+    click.echo(f"{len(newer)} records are newer than schema {SCHEMA_VERSION}, which this version reads")
+    if newer:
+        raise click.exceptions.Exit(1)
+
+
+@main.command()
+@click.pass_obj
+def owners(settings: Settings) -> None:
+    """Show what each owner uses: queued jobs, storage, Redis, audio of today. Most queued jobs first."""
+    for usage in read_usage(settings):
+        click.echo(
+            f"{usage.owner}: {usage.queued} queued, {usage.stored_bytes / 1e6:.1f} MB stored, "
+            f"{usage.record_bytes / 1e6:.3f} MB of Redis, {usage.audio_seconds_today:.0f} s of audio today"
+        )
+
+
 @main.group()
 def keys() -> None:
-    """Create, list and revoke API keys."""
+    """Create, list, revoke, export and import API keys."""
 
 
 @keys.command(name="create")
@@ -151,6 +182,35 @@ def list_keys(settings: Settings) -> None:
     for key in ApiKeys(settings).list():
         day = datetime.fromtimestamp(key.created_at, UTC).date()
         click.echo(f"{key.id}  {key.owner}  {','.join(sorted(key.scopes))}  {day}  {key.label}".rstrip())
+
+
+@keys.command(name="export")
+@click.pass_obj
+def export_keys(settings: Settings) -> None:
+    """Print all keys as JSON lines, for a backup. They have digests only: nobody can call the API with them."""
+    for record in ApiKeys(settings).export():
+        click.echo(json.dumps(record))
+
+
+@keys.command(name="import")
+@click.argument("file", type=click.File("r", encoding="utf-8"), default="-")
+@click.pass_obj
+def import_keys(settings: Settings, file: TextIO) -> None:
+    """Restore the keys that `export` printed, from FILE or from standard input. Keys that exist are left alone.
+
+    A key that was revoked after the export works again: revoke it once more.
+    """
+    stored, restored, known = ApiKeys(settings), 0, 0
+    for number, line in enumerate(file, 1):
+        if not line.strip():
+            continue
+        try:
+            was_restored = stored.restore(json.loads(line))
+        except ValueError as error:
+            raise click.ClickException(f"line {number}: {error} {restored} keys were restored before it.") from error
+        restored += was_restored
+        known += not was_restored
+    click.echo(f"{restored} keys restored, {known} already in Redis")
 
 
 @keys.command(name="revoke")

@@ -2,6 +2,9 @@
 
     python -m shared.maintenance.health_check api      requests /healthz over loopback
     python -m shared.maintenance.health_check worker   looks in Redis for this host's heartbeat
+    python -m shared.maintenance.health_check worker --unless-redis-is-away
+                                                       the same, but healthy if Redis does not answer: a restart
+                                                       of the worker would not help then
 
 Exits with code 0 if it is healthy, and otherwise with code 1 and one line that says why not.
 """
@@ -26,7 +29,13 @@ def main() -> None:
     """Check the part that the command line names."""
     parser = argparse.ArgumentParser(prog="python -m shared.maintenance.health_check", description=__doc__)
     parser.add_argument("part", choices=["api", "worker"])
-    fault = {"api": api_fault, "worker": worker_fault}[parser.parse_args().part](read_settings("health"))
+    parser.add_argument("--unless-redis-is-away", action="store_true", help="worker: healthy if Redis does not answer")
+    arguments = parser.parse_args()
+    settings = read_settings("health")
+    if arguments.part == "api":
+        fault = api_fault(settings)
+    else:
+        fault = worker_fault(settings, unless_redis_is_away=arguments.unless_redis_is_away)
     if fault:
         sys.exit(fault)
 
@@ -43,13 +52,13 @@ def api_fault(settings: Settings) -> str | None:
     return None
 
 
-def worker_fault(settings: Settings) -> str | None:
-    """Return why no worker of this host is healthy, or None."""
+def worker_fault(settings: Settings, *, unless_redis_is_away: bool = False) -> str | None:
+    """Return why no worker of this host is healthy, or None. With the flag, a Redis that is away is no fault."""
     host = socket.gethostname()
     try:
         workers = WorkerRegistry(settings).live_workers()
     except StemqueueError as error:
-        return error.message
+        return None if unless_redis_is_away else error.message
     if any(worker.id.startswith(f"{host}-") for worker in workers):
         return None
     return f"no worker on {host} sent a heartbeat in the last {settings.worker_alive_seconds:.0f} s"
