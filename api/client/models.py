@@ -50,6 +50,7 @@ class Job:
     preset: str | None
     filename: str
     stems: tuple[OutputFile, ...]
+    mixes: tuple[OutputFile, ...]
     pictures: tuple[OutputFile, ...]
     report: OutputFile | None
     error: JobError | None
@@ -77,6 +78,7 @@ class Job:
             preset=values["preset"],
             filename=values["source"]["filename"],
             stems=tuple(OutputFile.from_json(s) for s in values["stems"]),
+            mixes=tuple(OutputFile.from_json(m) for m in values.get("mixes", ())),
             pictures=tuple(OutputFile.from_json(p) for p in values["pictures"]),
             report=OutputFile.from_json(report) if report else None,
             error=JobError(error["code"], error["message"]) if error else None,

@@ -187,7 +187,11 @@ def item_document(batch: Batch, standing: ItemStatus, root: str) -> dict[str, An
         "engine": (item.request or {}).get("engine"),
         "engine_version": result.engine_version,
         "cached": result.cached,
-        "outputs": [{"name": name, "url": f"{root}/v1/jobs/{job_id}/stems/{name}"} for name in result.stems],
+        "outputs": [
+            {"name": name, "url": f"{root}/v1/jobs/{job_id}/{collection}/{name}"}
+            for collection, names in (("stems", result.stems), ("mixes", result.mixes or ()))
+            for name in names
+        ],
         "exported": _exported(batch, standing),
     }
 
@@ -226,7 +230,7 @@ def _exported(batch: Batch, standing: ItemStatus) -> list[str]:
     export = batch.request.export
     if export is None or standing.state is not ItemState.SUCCEEDED:
         return []
-    keys = export_keys(export, standing.item, standing.result.stems)
+    keys = export_keys(export, standing.item, standing.result.audio_outputs)
     return [f"s3://{export.bucket}/{key}" for key in keys.values()]
 
 

@@ -13,12 +13,16 @@ from pydantic_core import to_json
 from api.contract.job_responses import JobResource
 from api.contract.resource import job_path, utc_datetime
 from shared.fifo_cache import FifoCache
-from shared.jobs.model import STORAGE_ETAG, TERMINAL, Job, JobState, Output
+from shared.jobs.model import AUDIO_KINDS, STORAGE_ETAG, TERMINAL, Job, JobState, Output
+from shared.mixes import mix_json
 
 CACHED_JOBS = 512
 """How many jobs' JSON a process caches, 2 to 10 kB each. Raise it if more jobs are polled at once."""
 
 _json_cache = FifoCache[tuple[object, ...], bytes](CACHED_JOBS)
+
+COLLECTIONS = {"stem": "stems", "mix": "mixes", "picture": "pictures", "waveform": "waveforms"}
+"""The part of an output's path that stands for its kind."""
 
 NOT_MEASURED = {"duration_seconds": None, "peak_db": None, "loudness_lufs": None}
 
@@ -59,7 +63,7 @@ def _queue_members(job: Job) -> dict[str, Any]:
 
 def _record_members(job: Job, root: str) -> dict[str, Any]:
     request, base = job.request, job_path(job.id, root)
-    outputs: dict[str, list[dict[str, Any]]] = {"stem": [], "picture": [], "waveform": [], "report": []}
+    outputs: dict[str, list[dict[str, Any]]] = {"stem": [], "mix": [], "picture": [], "waveform": [], "report": []}
     for output in job.outputs:
         outputs[output.kind].append(_output(job, output, base))
     return {
@@ -72,12 +76,14 @@ def _record_members(job: Job, root: str) -> dict[str, Any]:
         "preset": request.preset,
         "parameters": request.parameters,
         "stems_wanted": request.stems,
+        "mixes_wanted": [mix_json(mix) for mix in request.mixes],
         "format": request.format,
         "format_options": request.format_options,
         "excerpt": _excerpt(job),
         "priority": request.priority,
         "source": _source(job, base),
         "stems": outputs["stem"],
+        "mixes": outputs["mix"],
         "pictures": outputs["picture"],
         "waveforms": outputs["waveform"],
         "report": outputs["report"][0] if outputs["report"] else None,
@@ -144,14 +150,15 @@ def _source(job: Job, base: str) -> dict[str, Any]:
 def _output(job: Job, output: Output, base: str) -> dict[str, Any]:
     members = {
         **{name: value for name, value in output.details.items() if name != STORAGE_ETAG},
+        "kind": output.kind,
         "name": output.name,
-        "url": f"{base}/report" if output.kind == "report" else f"{base}/{output.kind}s/{output.name}",
+        "url": f"{base}/report" if output.kind == "report" else f"{base}/{COLLECTIONS[output.kind]}/{output.name}",
         "filename": output.filename,
         "content_type": output.content_type,
         "size_bytes": output.size_bytes,
         "sha256": output.sha256,
     }
-    if output.kind == "stem":
+    if output.kind in AUDIO_KINDS:
         members = {**NOT_MEASURED, **members, "format": job.request.format}
     return members
 

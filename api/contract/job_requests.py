@@ -20,6 +20,7 @@ from shared.jobs.options import (
     Excerpt,
     Identifier,
     JobOptions,
+    MixWish,
     Name,
     Parameter,
     Seconds,
@@ -29,10 +30,11 @@ from shared.jobs.options import (
     group_parts,
     validate,
 )
+from shared.mixes import read_stems, split_list
 from shared.redis_client.pagination import CURSOR
 from shared.strict_json import read_json
 
-JSON_FIELDS = frozenset({"parameters", "stems", "excerpt", "metadata", "format_options"})
+JSON_FIELDS = frozenset({"parameters", "stems", "mixes", "excerpt", "metadata", "format_options"})
 """Form fields whose value is JSON."""
 
 
@@ -65,13 +67,18 @@ class UploadQuery(Strict):
 
 
 class JobForm(Strict):
-    """A job, as a multipart form. `parameters`, `stems`, `excerpt`, `format_options` and `metadata` hold JSON."""
+    """A job, as a multipart form.
+
+    `parameters`, `stems`, `mixes`, `excerpt`, `format_options` and `metadata` hold JSON. `stems` and `mixes` may also
+    be texts, separated by commas: `drums,bass`, `minus:vocals`.
+    """
 
     file: bytes = Field(description="The audio file", json_schema_extra={"format": "binary"})
     engine: Name | None = None
     preset: Name | None = None
     parameters: dict[Name, Parameter] | None = None
     stems: list[Name] | None = None
+    mixes: list[MixWish | str] | None = None
     format: FormatName | None = None
     bit_depth: int | None = None
     bitrate_kbps: int | None = None
@@ -112,8 +119,8 @@ def form_options(fields: Mapping[str, str]) -> JobOptions:
 
 
 def _form_value(name: str, text: str) -> object:
-    if name == "stems" and not text.startswith("["):
-        return [s.strip() for s in text.split(",")]
+    if name in {"stems", "mixes"} and not text.startswith("["):
+        return read_stems(text) if name == "stems" else split_list(text)
     if name not in JSON_FIELDS:
         return text
     try:

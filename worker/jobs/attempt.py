@@ -269,6 +269,7 @@ class Attempt:
             preset=request.preset,
             parameters=request.parameters,
             stems=request.stems,
+            mixes=request.mixes,
             format=request.format,
             format_options=request.format_options,
             excerpt_start_seconds=request.excerpt_start_seconds,

@@ -21,6 +21,7 @@ from shared.errors import JobNotFoundError, SourceMissingError, StorageUnavailab
 from shared.jobs.claims import Claim
 from shared.jobs.model import Job, JobState, Output
 from shared.jobs.store import JobStore
+from shared.mixes import mix_json
 from shared.redis_client.scripts import Scripts
 from shared.storage.object_keys import output_key
 from shared.storage.object_storage import MAX_COPY_BYTES, ObjectStorage
@@ -69,12 +70,14 @@ class ResultCache:
             "engine": [request.engine, engine["version"]],
             "preset": request.preset or engine["default_preset"],
             "parameters": request.parameters,
-            "stems": sorted(request.stems or engine["stems"]),
+            "stems": sorted(engine["stems"] if request.stems is None else request.stems),
             "format": [request.format, request.format_options],
             "excerpt": [request.excerpt_start_seconds, request.excerpt_duration_seconds],
         }
         if request.audio_stream is not None:
             asked["audio_stream"] = request.audio_stream
+        if request.mixes:
+            asked["mixes"] = sorted((mix_json(mix) for mix in request.mixes), key=str)
         # The file name becomes the stems' title if the audio has no title tag, so it is part of the first key. Items
         # of a batch ignore it: in a catalog the same audio is the same track, whatever its files are called.
         key = _digest(asked)

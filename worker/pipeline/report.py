@@ -18,6 +18,7 @@ from worker.audio_files.excerpt import Track
 from worker.audio_files.probe import Probe
 from worker.engines.interface import SeparationEngine
 from worker.measurements.measure import Levels
+from worker.pipeline.output_descriptions import describe_audio, describe_format, describe_mixes
 from worker.run_messages import Outcome, ProducedFile, Work, describe_file
 from worker.run_support.process_memory import peak_memory_bytes
 
@@ -48,6 +49,7 @@ class RunFindings:
     layout: LayoutChange
     mixture: Levels
     stems: Mapping[str, Levels]
+    mixes: Mapping[str, Levels]
     residual_db: float | None
     gain: float
     exact: bool
@@ -58,8 +60,9 @@ class RunFindings:
 def write_report(
     findings: RunFindings, stem_files: Sequence[ProducedFile], pictures: Sequence[ProducedFile]
 ) -> Outcome:
-    """Write `report.json`; return the outcome with all files, and with the measurements of each stem."""
-    stems = [replace(file, details=_describe_stem(findings, file.name)) for file in stem_files]
+    """Write `report.json`; return the outcome with all files, and with the measurements of each stem and mix."""
+    described = {**_describe_stems(findings), **_describe_mixes(findings)}
+    stems = [replace(file, details=described[file.name]) for file in stem_files]
     source, report = _describe_source(findings), _make_report(findings)
     path = Path(findings.work.output_folder) / "report.json"
     path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -67,17 +70,12 @@ def write_report(
     return Outcome((*stems, *pictures, written), source, report)
 
 
-def _describe_stem(findings: RunFindings, name: str) -> dict[str, Any]:
-    encoding, track = findings.encoding, findings.track
-    # Resampling ends with the first sample at or after the end of the source.
-    n_samples = -(-track.n_samples * encoding.sample_rate_hz // track.audio.sample_rate_hz)
-    return {
-        "sample_rate_hz": encoding.sample_rate_hz,
-        "channels": encoding.channels,
-        "n_samples": n_samples,
-        "duration_seconds": round(track.duration_seconds, 6),
-        **findings.stems[name].to_json(),
-    }
+def _describe_stems(findings: RunFindings) -> dict[str, dict[str, Any]]:
+    return {name: describe_audio(levels, findings.encoding, findings.track) for name, levels in findings.stems.items()}
+
+
+def _describe_mixes(findings: RunFindings) -> dict[str, dict[str, Any]]:
+    return describe_mixes(findings.work, findings.mixes, findings.encoding, findings.track)
 
 
 def _make_report(findings: RunFindings) -> dict[str, Any]:
@@ -96,14 +94,10 @@ def _make_report(findings: RunFindings) -> dict[str, Any]:
         },
         "preset": work.preset or description.default_preset,
         "parameters": _used_parameters(findings),
-        "format": {
-            "name": findings.encoding.format.name,
-            "bit_depth": findings.encoding.bit_depth,
-            "bitrate_kbps": findings.encoding.bitrate_kbps,
-            "sample_rate_hz": findings.encoding.sample_rate_hz,
-        },
+        "format": describe_format(findings.encoding),
         "mixture": findings.mixture.to_json(),
-        "stems": {name: _describe_stem(findings, name) for name in findings.stems},
+        "stems": _describe_stems(findings),
+        "mixes": _describe_mixes(findings),
         "residual_db": findings.residual_db,
         "gain_db": round(20 * math.log10(findings.gain), 3),
         "notes": _make_notes(findings),
@@ -272,7 +266,8 @@ def _notes_on_stems(findings: RunFindings) -> Iterator[str]:
     encoding, audio = findings.encoding, findings.track.audio
     if findings.gain != 1:
         reduction_db = -20 * math.log10(findings.gain)
-        yield f"All stems were made {reduction_db:.2f} dB quieter, because the loudest one would have clipped."
+        outputs = "stems and mixes" if findings.mixes and findings.stems else "mixes" if findings.mixes else "stems"
+        yield f"All {outputs} were made {reduction_db:.2f} dB quieter, because the loudest one would have clipped."
     if not findings.exact:
         yield "The stems of this long song were buffered in 16 bits, so they have noise 100 dB below their own level."
     if encoding.sample_rate_hz != audio.sample_rate_hz:

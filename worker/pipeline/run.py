@@ -21,6 +21,7 @@ from worker.audio_files.broadcast_chunks import keep_broadcast_chunks
 from worker.audio_files.channel_layouts import LayoutChange, change_layout, source_layout
 from worker.audio_files.decode import decode_file
 from worker.audio_files.excerpt import Track, cut_excerpt
+from worker.audio_files.mixing import MixedBlock
 from worker.audio_files.probe import Probe, probe_file
 from worker.audio_files.stem_files import StemBlock, StemFiles
 from worker.audio_files.tags.fields import Tags
@@ -42,7 +43,7 @@ from worker.run_support.workspace import Workspace, open_workspace
 
 ReportProbed = Callable[[Mapping[str, Any]], None]
 
-# The highest peak of all stems after they were made quieter to avoid clipping: just below full scale.
+# The highest peak of all stems and mixes after they were made quieter to avoid clipping: just below full scale.
 LOUDEST_PEAK = 0.9999
 
 STEM_BUFFER_NAME = "stems"
@@ -96,7 +97,7 @@ def separate_song(
 
 @dataclass(frozen=True)
 class EncodedStems:
-    """The finished files of the stems, what was measured on the way, and the gain that all stems got.
+    """The finished files of the stems and mixes, what was measured on the way, and the gain that all of them got.
 
     `exact` is false if the stems were buffered in 16 bits.
     """
@@ -164,7 +165,7 @@ class _Run:
         return read_tags(self._work, found, self._workspace)
 
     def separate_and_encode(self, track: Track) -> EncodedStems:
-        """Separate the track, then encode the stems with one gain that keeps all of them below full scale.
+        """Separate the track, then encode stems and mixes with one gain that keeps all of them below full scale.
 
         That gain is known only after the last block, so the stems are buffered on the scratch disk. Writing and reading
         them takes 0.1 s for a song. Encoding at once, and again after a clip, would cost a second pass for every loud
@@ -186,6 +187,8 @@ class _Run:
                     self._plan.engine,
                     track,
                     wanted=list(self._plan.wanted),
+                    needed=self._plan.needed,
+                    mixes=self._plan.mixes,
                     threads=self._work.limits.threads,
                     pool=pool,
                     progress=self._clock.report_fraction,
@@ -203,15 +206,13 @@ class _Run:
         """Return a buffer for the stems, or None if they do not fit into the job's share of the scratch disk."""
         # What an engine's blocks add to the length of their last run of samples is less than a hundredth.
         free_bytes = int(0.99 * self._workspace.free_bytes())
-        sample_format = choose_format(len(self._plan.wanted), track.audio.channels, track.n_samples, free_bytes)
+        sample_format = choose_format(len(self._plan.needed), track.audio.channels, track.n_samples, free_bytes)
         if sample_format is None:
             return nullcontext()
         return StemBuffer(self._workspace.path(STEM_BUFFER_NAME), sample_format)
 
     def _separate_again(self, track: Track) -> Iterator[FloatArray]:
-        return wanted_blocks(
-            self._plan.engine, track, wanted=list(self._plan.wanted), threads=self._work.limits.threads
-        )
+        return wanted_blocks(self._plan.engine, track, wanted=self._plan.needed, threads=self._work.limits.threads)
 
     def _encode(
         self,
@@ -226,7 +227,7 @@ class _Run:
         n_written = 0
         with StemFiles(
             Path(self._work.output_folder),
-            list(self._plan.wanted.values()),
+            self._plan.output_names,
             encoding,
             source_rate_hz=track.audio.sample_rate_hz,
             layout=layout,
@@ -235,10 +236,19 @@ class _Run:
             ffmpeg_path=self._work.ffmpeg_path,
         ) as files:
             for block in blocks:
-                files.write_block(block, gain)
+                files.write_block(self._with_mixes(track, n_written, block), gain)
                 n_written += block.shape[2]
                 self._clock.report_fraction(n_written / track.n_samples)
         return files.paths
+
+    def _with_mixes(self, track: Track, n_before: int, block: StemBlock) -> StemBlock:
+        """Return a block of the needed stems as a block of all outputs. `n_before` samples of the track precede it."""
+        if not self._plan.mixes:
+            return block
+        start = track.start + n_before
+        song = track.audio.read_samples(start, start + block.shape[2])
+        wanted = list(self._plan.wanted)
+        return MixedBlock(song, block, indexes=self._plan.needed, wanted=wanted, mixes=self._plan.mixes)
 
     def illustrate_and_label(
         self, track: Track, encoded: EncodedStems, tags: Tags | None
@@ -248,7 +258,7 @@ class _Run:
         folder = Path(self._work.output_folder)
         with self._clock.stage("illustrate"):
             pictures, (stem_files, notes) = self._pool.run_pair(
-                partial(draw_pictures, encoded.meters.mixture, stems, track, folder),
+                partial(draw_pictures, encoded.meters.mixture, stems, encoded.meters.mixes, track, folder),
                 partial(self._write_tags, track, encoded, tags),
             )
         return pictures, stem_files, notes
@@ -265,6 +275,7 @@ class _Run:
             layout=encoded.layout,
             mixture=meters.mixture.levels(),
             stems={name: meters.stems[index].levels(encoded.gain) for index, name in wanted.items()},
+            mixes={name: meter.levels(encoded.gain) for name, meter in meters.mixes.items()},
             residual_db=meters.residual.relative_db(),
             gain=encoded.gain,
             exact=encoded.exact,
@@ -286,7 +297,9 @@ class _Run:
         notes = write_tags(self._work, tags, encoded.paths)
         content_type = encoded.encoding.format.content_type
         files = [
-            describe_file(path, name=name, kind="stem", content_type=content_type)
+            describe_file(
+                path, name=name, kind="mix" if name in encoded.meters.mixes else "stem", content_type=content_type
+            )
             for name, path in encoded.paths.items()
         ]
         return files, notes
