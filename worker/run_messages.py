@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 ReportProgress = Callable[[str, float], None]
 """Called with a stage's name and the fraction of that stage that is done, 0 to 1; cheap to call often."""
 
+ReportProbed = Callable[[Mapping[str, Any]], None]
+"""Called once with what the source claims to be, before it is decoded."""
+
 STAGE_SHARES: Mapping[str, float] = {
     "probe": 0.01,
     "decode": 0.05,

@@ -144,6 +144,7 @@ def _source(job: Job, base: str) -> dict[str, Any]:
         "sha256": source.sha256 or (job.probed or {}).get("sha256"),
         "upload_id": source.upload_id,
         "url": f"{base}/source",
+        "job_id": source.job_id,
     }
 
 

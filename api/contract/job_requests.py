@@ -7,9 +7,9 @@ shared/queue/engine_catalog.py.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field, JsonValue
+from pydantic import ConfigDict, Field, JsonValue, model_validator
 from werkzeug.datastructures import MultiDict
 
 from api.contract.errors import BodyMalformedError
@@ -18,8 +18,11 @@ from shared.errors import FieldsInvalidError
 from shared.jobs.model import JobState, Priority
 from shared.jobs.options import (
     Excerpt,
+    FormatOptions,
     Identifier,
     JobOptions,
+    Metadata,
+    MixedOptions,
     MixWish,
     Name,
     Parameter,
@@ -27,6 +30,7 @@ from shared.jobs.options import (
     SourceWish,
     StreamNumber,
     Strict,
+    check_format_options,
     group_parts,
     validate,
 )
@@ -42,6 +46,33 @@ class JobSubmission(JobOptions):
     """A job, as a JSON body."""
 
     source: SourceWish = Field(description="Where the mixture is")
+
+
+class MixSubmission(MixedOptions):
+    """Mixes of an ended job's stems."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"mixes": [{"name": "karaoke", "gains_db": {"vocals": None, "drums": -3.0}}], "format": "mp3"}]
+        }
+    )
+
+    format: FormatName | None = Field(None, description="How the mixes are encoded; null: as the stems are")
+    format_options: FormatOptions = Field(FormatOptions(), description="Bit depth or bitrate")
+    priority: Priority = Field("interactive", description="interactive: a person waits for the job; bulk: one of many")
+    no_cache: bool = Field(False, description="Mix again, even if an earlier job of yours has the same result")
+    metadata: Metadata = Field({}, description="Any JSON of the client, returned with the job")
+    webhook_url: str | None = Field(
+        None, max_length=2048, description="Receives a webhook when the job ends, if this server sends webhooks"
+    )
+
+    @model_validator(mode="after")
+    def _is_valid(self) -> Self:
+        if not self.mixes:
+            raise ValueError("must have at least one mix")
+        if self.format:
+            check_format_options(self.format, self.format_options)
+        return self
 
 
 class JobListQuery(Strict):

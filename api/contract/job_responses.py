@@ -24,6 +24,7 @@ class SourceResource(OpenResource):
     sha256: str | None
     upload_id: str | None
     url: str = Field(description="Where to download the mixture")
+    job_id: str | None = Field(None, description="The job whose outputs this job reads; null for other sources")
     duration_seconds: float | None = None
     sample_rate_hz: int | None = None
     channels: int | None = None

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -69,6 +70,15 @@ StreamNumber = Annotated[int, BeforeValidator(_not_boolean), Field(ge=1, le=1000
 Seconds = Annotated[float, BeforeValidator(_not_boolean), Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 
 
+def _bounded(metadata: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    if len(json.dumps(metadata)) > MAX_METADATA_BYTES:
+        raise ValueError(f"must not exceed {MAX_METADATA_BYTES} bytes as JSON")
+    return metadata
+
+
+Metadata = Annotated[dict[str, JsonValue], AfterValidator(_bounded)]
+
+
 class Strict(BaseModel):
     """A part of a request. Unknown fields are errors, so a typing mistake is not ignored."""
 
@@ -89,6 +99,14 @@ class FormatOptions(Strict):
 
     bit_depth: int | None = Field(None, description=BIT_DEPTH_HELP)
     bitrate_kbps: int | None = Field(None, description=BITRATE_HELP)
+
+
+def check_format_options(format_name: str, options: FormatOptions) -> None:
+    """Raise ValueError, as pydantic wants it, if the format does not have these options."""
+    try:
+        check_options(format_name, options.model_dump(exclude_none=True))
+    except RequestInvalidError as error:
+        raise ValueError(error.message) from error
 
 
 Gain = Annotated[float, BeforeValidator(_not_boolean), Field(ge=LOWEST_DB, le=HIGHEST_DB, allow_inf_nan=False)]
@@ -172,7 +190,7 @@ class ItemOptions(MixedOptions):
         None, description="Which audio stream of the file, counted from 1; null: the one that a player would choose"
     )
     no_cache: bool = Field(False, description="Separate again, even if an earlier job of yours has the same result")
-    metadata: dict[str, JsonValue] = Field({}, description="Any JSON of the client, returned with the job")
+    metadata: Metadata = Field({}, description="Any JSON of the client, returned with the job")
 
     def request_members(self, *, engine: str, preset: str | None) -> dict[str, Any]:
         """Return the members of a JobRequest that these options determine, with the chosen engine and preset."""
@@ -192,13 +210,6 @@ class ItemOptions(MixedOptions):
             "no_cache": self.no_cache,
         }
 
-    @field_validator("metadata")
-    @classmethod
-    def _bound_metadata(cls, metadata: dict[str, JsonValue]) -> dict[str, JsonValue]:
-        if len(json.dumps(metadata)) > MAX_METADATA_BYTES:
-            raise ValueError(f"must not exceed {MAX_METADATA_BYTES} bytes as JSON")
-        return metadata
-
     @model_validator(mode="after")
     def _has_outputs(self) -> Self:
         if self.stems == [] and not self.mixes:
@@ -207,10 +218,7 @@ class ItemOptions(MixedOptions):
 
     @model_validator(mode="after")
     def _format_has_options(self) -> Self:
-        try:
-            check_options(self.format, self.format_options.model_dump(exclude_none=True))
-        except RequestInvalidError as error:
-            raise ValueError(error.message) from error
+        check_format_options(self.format, self.format_options)
         return self
 
 

@@ -85,7 +85,7 @@ class AttemptEnd:
                 report=report,
                 busy_seconds=attempt.busy_seconds,
                 course=course,
-                audio_seconds=separated_seconds(outputs),
+                audio_seconds=0.0 if claim.job.request.source.outputs else separated_seconds(outputs),
                 cache_keys=attempt.cache_keys,
                 cached=cached,
             )

@@ -19,7 +19,7 @@ import structlog
 from shared.batches.item_status import BatchItems
 from shared.errors import JobNotFoundError, SourceMissingError, StorageUnavailableError
 from shared.jobs.claims import Claim
-from shared.jobs.model import Job, JobState, Output
+from shared.jobs.model import Job, JobRequest, JobState, Output
 from shared.jobs.store import JobStore
 from shared.mixes import mix_json
 from shared.redis_client.scripts import Scripts
@@ -60,6 +60,8 @@ class ResultCache:
         Empty if they cannot be computed: if the mixture has not been hashed and `sha256` is not given.
         """
         request = job.request
+        if request.source.outputs:
+            return (_digest(_asked_of_outputs(request)),)
         engine = next((e for e in self.engines() if e["name"] == request.engine), None)
         sha256 = request.source.sha256 or sha256
         if engine is None or not sha256:
@@ -122,6 +124,17 @@ class ResultCache:
             log.info("earlier outputs cannot be copied", earlier=earlier.id, error=error.message)
             return None
         return copies
+
+
+def _asked_of_outputs(request: JobRequest) -> dict[str, Any]:
+    """Return what determines the mixes of another job's outputs. The file's name becomes their title."""
+    return {
+        "owner": request.owner,
+        "outputs": sorted([output.name, output.sha256] for output in request.source.outputs),
+        "filename": request.source.filename,
+        "mixes": sorted((mix_json(mix) for mix in request.mixes), key=str),
+        "format": [request.format, request.format_options],
+    }
 
 
 def _digest(asked: Mapping[str, Any]) -> str:

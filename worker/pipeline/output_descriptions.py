@@ -1,14 +1,18 @@
-"""Describes encoded stems and mixes, for the report and for the job's record."""
+"""Describes encoded stems and mixes, and the software that made them, for the report and the job's record."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
+from importlib import metadata
 from typing import Any
 
 from shared.audio_formats import Encoding
 from worker.audio_files.excerpt import Track
 from worker.measurements.measure import Levels
 from worker.run_messages import Work
+
+PACKAGES = ("stemqueue", "librosa", "numpy", "scipy", "soundfile", "onnxruntime")
 
 
 def describe_mixes(
@@ -46,3 +50,15 @@ def describe_format(encoding: Encoding) -> dict[str, Any]:
         "bitrate_kbps": encoding.bitrate_kbps,
         "sample_rate_hz": encoding.sample_rate_hz,
     }
+
+
+@lru_cache(maxsize=1)
+def package_versions() -> dict[str, str]:
+    """Return the versions of the installed packages that affect the sound."""
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

@@ -6,8 +6,6 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +16,9 @@ from worker.audio_files.excerpt import Track
 from worker.audio_files.probe import Probe
 from worker.engines.interface import SeparationEngine
 from worker.measurements.measure import Levels
-from worker.pipeline.output_descriptions import describe_audio, describe_format, describe_mixes
+from worker.pipeline.output_descriptions import describe_audio, describe_format, describe_mixes, package_versions
 from worker.run_messages import Outcome, ProducedFile, Work, describe_file
 from worker.run_support.process_memory import peak_memory_bytes
-
-PACKAGES = ("stemqueue", "librosa", "numpy", "scipy", "soundfile", "onnxruntime")
 
 # A track this much shorter than declared is called short. Headers round, and codecs pad.
 SHORT_SECONDS = 0.25
@@ -105,7 +101,7 @@ def _make_report(findings: RunFindings) -> dict[str, Any]:
         "real_time_factor": round(track.duration_seconds / total_seconds, 2),
         "peak_memory_bytes": peak_memory_bytes(),
         "threads": work.limits.threads,
-        "versions": {"ffmpeg": findings.probe.ffmpeg_version, **_package_versions()},
+        "versions": {"ffmpeg": findings.probe.ffmpeg_version, **package_versions()},
     }
 
 
@@ -277,15 +273,3 @@ def _notes_on_stems(findings: RunFindings) -> Iterator[str]:
             f"{encoding.format.name} does not support this layout of {audio.channels} loudspeakers: "
             f"the stems were mixed down to {encoding.channels} channels."
         )
-
-
-@lru_cache(maxsize=1)
-def _package_versions() -> dict[str, str]:
-    """Return the versions of the installed packages that affect the sound."""
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found

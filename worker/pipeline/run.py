@@ -9,12 +9,11 @@ within the job's number of threads.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from shared.audio_formats import Encoding, resolve
 from worker.audio_files.broadcast_chunks import keep_broadcast_chunks
@@ -23,7 +22,7 @@ from worker.audio_files.decode import decode_file
 from worker.audio_files.excerpt import Track, cut_excerpt
 from worker.audio_files.mixing import MixedBlock
 from worker.audio_files.probe import Probe, probe_file
-from worker.audio_files.stem_files import StemBlock, StemFiles
+from worker.audio_files.stem_files import StemBlock, StemFiles, common_gain
 from worker.audio_files.tags.fields import Tags
 from worker.audio_files.tags.reading import read_tags
 from worker.audio_files.tags.writing import write_tags
@@ -31,20 +30,16 @@ from worker.engines.interface import FloatArray, Preparable, UsesLevel
 from worker.engines.registry import Registry, engines_here
 from worker.measurements.measure import TrackMeters
 from worker.measurements.pictures import draw_pictures, prepare_frame
+from worker.pipeline.mix_stems import mix_stems
 from worker.pipeline.plan import RunPlan, make_plan
 from worker.pipeline.report import RunFindings, write_report
 from worker.pipeline.separate import pool_between_blocks, separate_and_measure, wanted_blocks
 from worker.pipeline.stem_buffer import StemBuffer, choose_format
-from worker.run_messages import Outcome, ProducedFile, ReportProgress, Work, describe_file
+from worker.run_messages import Outcome, ProducedFile, ReportProbed, ReportProgress, Work, describe_file
 from worker.run_support.process_memory import freeze_loaded_objects, give_memory_back, reset_peak_memory
 from worker.run_support.stage_clock import StageClock
 from worker.run_support.task_pool import TaskPool
 from worker.run_support.workspace import Workspace, open_workspace
-
-ReportProbed = Callable[[Mapping[str, Any]], None]
-
-# The highest peak of all stems and mixes after they were made quieter to avoid clipping: just below full scale.
-LOUDEST_PEAK = 0.9999
 
 STEM_BUFFER_NAME = "stems"
 
@@ -67,8 +62,11 @@ def separate_song(
 ) -> Outcome:
     """Do the work and return the outcome. `report_probed` is told early what the file claims to be.
 
-    Raises StemqueueError or EngineError, with the code that the client sees.
+    Work that names finished stems only mixes them. Raises StemqueueError or EngineError, with the code that the client
+    sees.
     """
+    if work.stem_paths:
+        return mix_stems(work, report_progress, report_probed=report_probed)
     reset_peak_memory()
     n_modules = len(sys.modules)
     plan = make_plan(work, registry)
@@ -194,7 +192,7 @@ class _Run:
                     progress=self._clock.report_fraction,
                     consume=buffer.append_block if buffer else None,
                 )
-            gain = 1.0 if encoding.holds_any_level or meters.peak <= 1 else LOUDEST_PEAK / meters.peak
+            gain = common_gain(encoding, meters.peak)
             with self._clock.stage("encode"):
                 if buffer:
                     paths = self._encode(track, encoding, layout, buffer.read_blocks(), gain=gain, pool=self._pool)
