@@ -22,7 +22,7 @@ from shared.jobs.options import (
     Identifier,
     JobOptions,
     Metadata,
-    MixedOptions,
+    Mixes,
     MixWish,
     Name,
     Parameter,
@@ -48,7 +48,7 @@ class JobSubmission(JobOptions):
     source: SourceWish = Field(description="Where the mixture is")
 
 
-class MixSubmission(MixedOptions):
+class MixSubmission(Strict):
     """Mixes of an ended job's stems."""
 
     model_config = ConfigDict(
@@ -57,6 +57,7 @@ class MixSubmission(MixedOptions):
         }
     )
 
+    mixes: Mixes = Field(min_length=1, description="As in a new job; stems are those that the job has kept")
     format: FormatName | None = Field(None, description="How the mixes are encoded; null: as the stems are")
     format_options: FormatOptions = Field(FormatOptions(), description="Bit depth or bitrate")
     priority: Priority = Field("interactive", description="interactive: a person waits for the job; bulk: one of many")
@@ -68,8 +69,6 @@ class MixSubmission(MixedOptions):
 
     @model_validator(mode="after")
     def _is_valid(self) -> Self:
-        if not self.mixes:
-            raise ValueError("must have at least one mix")
         if self.format:
             check_format_options(self.format, self.format_options)
         return self

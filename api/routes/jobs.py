@@ -239,8 +239,10 @@ def mix(job_id: str) -> Response:
 def _accept_mixes(exchange: Exchange, job_id: str) -> Response:
     if request.mimetype != "application/json":
         raise MediaTypeUnsupportedError("The Content-Type of this request must be application/json.")
-    wanted = validate(MixSubmission, _json_body(exchange))
-    job = services().submission.submit_mixes(sender(), find_job(job_id), wanted, job_id=exchange.resource_id)
+    values = _json_body(exchange)
+    source_job = find_job(job_id)
+    wanted = validate(MixSubmission, values)
+    job = services().submission.submit_mixes(sender(), source_job, wanted, job_id=exchange.resource_id)
     return _accepted_response(job, 202)
 
 

@@ -31,7 +31,9 @@ def mixing_request(
     descriptions = catalog.descriptions()
     described = descriptions.get(job.request.engine)
     stems = {output.name: output for output in job.outputs if output.kind == "stem"}
-    mixes = tuple(_explicit(mix, place, job, [*stems], described) for place, mix in enumerate(wanted.wanted_mixes()))
+    mixes = tuple(
+        _explicit(mix, place, job, [*stems], described) for place, mix in enumerate(m.as_mix() for m in wanted.mixes)
+    )
     if problem := problem_of_names((mix.name for mix in mixes), {*stems, *_offered(described)}):
         raise FieldsInvalidError([{"field": "mixes", "message": problem}])
     needed = {name for mix in mixes for name, gain_db in mix.gains_db.items() if gain_db is not None}

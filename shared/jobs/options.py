@@ -19,7 +19,6 @@ from pydantic import (
     Field,
     JsonValue,
     ValidationError,
-    field_validator,
     model_validator,
 )
 
@@ -147,34 +146,21 @@ class MixWish(Strict):
 
 def _json_of_mixes(schema: dict[str, Any]) -> None:
     # A short form is a text; pydantic sees only the model that it becomes.
-    wish = schema["items"]
-    schema["items"] = {"anyOf": [wish, {"type": "string", "examples": ["minus:vocals", "only:drums+bass"]}]}
+    schema["items"] = {"anyOf": [schema["items"], {"type": "string", "examples": ["minus:vocals", "only:drums+bass"]}]}
 
 
-class MixedOptions(Strict):
-    """The mixes of a request."""
-
-    mixes: list[MixWish] = Field(
-        [],
-        max_length=20,
-        description="Mixes of the stems, which become outputs like these. An element may be a short form: "
-        "`minus:vocals` leaves stems out, `only:drums+bass` leaves out all others, and `NAME=` in front names the mix",
-        json_schema_extra=_json_of_mixes,
-    )
-
-    @field_validator("mixes")
-    @classmethod
-    def _names_are_distinct(cls, mixes: list[MixWish]) -> list[MixWish]:
-        if problem := problem_of_names(mix.name for mix in mixes):
-            raise ValueError(problem)
-        return mixes
-
-    def wanted_mixes(self) -> tuple[Mix, ...]:
-        """Return the mixes."""
-        return tuple(mix.as_mix() for mix in self.mixes)
+def _with_distinct_names(mixes: list[MixWish]) -> list[MixWish]:
+    if problem := problem_of_names(mix.name for mix in mixes):
+        raise ValueError(problem)
+    return mixes
 
 
-class ItemOptions(MixedOptions):
+Mixes = Annotated[
+    list[MixWish], Field(max_length=20, json_schema_extra=_json_of_mixes), AfterValidator(_with_distinct_names)
+]
+
+
+class ItemOptions(Strict):
     """The options of one track."""
 
     engine: Name | None = Field(None, description="A name from GET /v1/engines; null: the server's default")
@@ -182,6 +168,11 @@ class ItemOptions(MixedOptions):
     parameters: dict[Name, Parameter] = Field({}, max_length=50, description="The engine's own settings")
     stems: list[Name] | None = Field(
         None, max_length=20, description="Which stems; null: all; an empty list: none, the mixes alone"
+    )
+    mixes: Mixes = Field(
+        [],
+        description="Mixes of the stems, which become outputs like these. An element may be a short form: "
+        "`minus:vocals` leaves stems out, `only:drums+bass` leaves out all others, and `NAME=` in front names the mix",
     )
     format: FormatName = Field("flac", description="How stems are encoded")
     format_options: FormatOptions = Field(FormatOptions(), description="Bit depth or bitrate")
@@ -200,7 +191,7 @@ class ItemOptions(MixedOptions):
             "preset": preset,
             "parameters": self.parameters,
             "stems": None if self.stems is None else tuple(self.stems),
-            "mixes": self.wanted_mixes(),
+            "mixes": tuple(mix.as_mix() for mix in self.mixes),
             "format": self.format,
             "format_options": self.format_options.model_dump(exclude_none=True),
             "excerpt_start_seconds": excerpt.start_seconds if excerpt else None,

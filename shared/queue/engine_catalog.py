@@ -72,7 +72,7 @@ class EngineCatalog:
             *_check_preset(description, preset),
             *_check_parameters(description, options.parameters),
             *_check_stems(description, options.stems or ()),
-            *_check_mixes(description, options.wanted_mixes()),
+            *_check_mixes(description, [mix.as_mix() for mix in options.mixes]),
         ]
         if errors:
             raise FieldsInvalidError(errors)

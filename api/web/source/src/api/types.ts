@@ -74,6 +74,7 @@ export interface Levels {
 }
 
 /** The file `report.json` of a job. */
+/** A report without `stems` is that of a job that mixed the stems of another one; it has no `engine` or `mixture`. */
 export interface Report {
   engine: string;
   engine_version: string;
@@ -82,7 +83,8 @@ export interface Report {
   excerpt: { start_seconds: number; duration_seconds: number } | null;
   format: { name: string; bit_depth: number | null; bitrate_kbps: number | null; sample_rate_hz: number };
   mixture: Levels;
-  stems: Record<string, Levels & { duration_seconds: number }>;
+  stems?: Record<string, Levels & { duration_seconds: number }>;
+  mixes?: Record<string, Levels & { duration_seconds: number }>;
   residual_db: number | null;
   gain_db: number;
   notes: string[];
