@@ -21,7 +21,9 @@ override ENGINE := $(value ENGINE)
 override FORMAT := $(value FORMAT)
 override EXCERPT := $(value EXCERPT)
 override AUDIO_STREAM := $(value AUDIO_STREAM)
-export SONG OUT ENGINE FORMAT EXCERPT AUDIO_STREAM ITEMS SONGS
+override STEMS := $(value STEMS)
+override MIX := $(value MIX)
+export SONG OUT ENGINE FORMAT EXCERPT AUDIO_STREAM STEMS MIX ITEMS SONGS
 
 .PHONY: which-python help run admin models test lint test-fault-quick test-fault soak page-check bench bench-api bench-queue lock clean
 .DEFAULT_GOAL := help
@@ -29,7 +31,7 @@ export SONG OUT ENGINE FORMAT EXCERPT AUDIO_STREAM ITEMS SONGS
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 20
 
-run: ## Start the whole stack; with SONG=… [OUT=… ENGINE=… FORMAT=… EXCERPT=90+20 AUDIO_STREAM=2] separate one song and exit
+run: ## Start the whole stack; with SONG=… [OUT=… ENGINE=… FORMAT=… EXCERPT=90+20 AUDIO_STREAM=2 STEMS=… MIX=minus:vocals] separate one song and exit
 	@exec $(SET_UP) run -m $(if $(SONG),deploy.local.one_song,deploy.local.stack)
 
 admin: ## Inspect or operate the running stack: DO="status", DO="keys create", DO="--help"

@@ -19,7 +19,7 @@ Clients see the codes in `error.code` and `code`. api/contract/problem_details.p
     |   `-- SeparationFailedError  a defect of this software
     `-- LifeCycleError             the state of the job or batch does not allow it
         |-- JobNotFoundError, IllegalTransitionError, FenceLostError, QueueFullError, QueueDrainingError
-        |-- BatchNotFoundError, BatchStateError
+        |-- BatchNotFoundError, BatchStateError, StemsNotKeptError
         `-- QuotaExceededError     an owner has reached a limit
             `-- QueueQuotaError, StorageQuotaError, AudioQuotaError, RecordsQuotaError
 """
@@ -222,6 +222,12 @@ class FenceLostError(LifeCycleError):
     """Another claim replaced this one, or the job was canceled. This attempt must not write any more."""
 
     code = "fence_lost"
+
+
+class StemsNotKeptError(LifeCycleError):
+    """The job has not kept a stem that a mix needs, or no stems at all."""
+
+    code = "stems_not_kept"
 
 
 class BatchNotFoundError(LifeCycleError):

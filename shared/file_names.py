@@ -11,6 +11,9 @@ import unicodedata
 UNSAFE_CHARACTERS = frozenset('<>:"|?*\\')
 """Characters that Windows, FAT memory cards and SMB shares do not allow in names."""
 
+RESERVED_NAMES = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))})
+"""Names of devices on Windows, also with an extension: no file may have them."""
+
 
 def visible_name(name: str) -> str:
     """Return a name in the normal form NFC, without invisible characters.

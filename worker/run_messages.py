@@ -13,12 +13,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shared.mixes import Mix
+
 if TYPE_CHECKING:
     # The child needs no settings, and should not spend time on their imports.
     from shared.settings import Settings
 
 ReportProgress = Callable[[str, float], None]
 """Called with a stage's name and the fraction of that stage that is done, 0 to 1; cheap to call often."""
+
+ReportProbed = Callable[[Mapping[str, Any]], None]
+"""Called once with what the source claims to be, before it is decoded."""
 
 STAGE_SHARES: Mapping[str, float] = {
     "probe": 0.01,
@@ -64,7 +69,8 @@ class Work:
 
     `input_path` may have any name; `source_filename` is the name that the owner gave the file. `output_folder` receives
     the files that the outcome lists; `scratch_folder` is emptied at the end. `extra_engines` names modules of the
-    operator with further engines. If `stems` is None, all stems of the engine are made. `format_options` holds
+    operator with further engines. If `stems` is None, all stems of the engine are made. `stem_paths`, if there are
+    any, are the files of stems by name: nothing is separated, and `mixes` are made of these. `format_options` holds
     `bit_depth` or `bitrate_kbps`. `audio_stream` is the number of the audio stream to separate, counted from 1; None:
     the one that a player would choose. `analyse_music` is whether tempo, beats and key are looked for.
     """
@@ -77,6 +83,8 @@ class Work:
     preset: str | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
     stems: tuple[str, ...] | None = None
+    mixes: tuple[Mix, ...] = ()
+    stem_paths: Mapping[str, str] = field(default_factory=dict)
     format: str = "flac"
     format_options: Mapping[str, Any] = field(default_factory=dict)
     excerpt_start_seconds: float | None = None
@@ -101,6 +109,7 @@ class Work:
                 **values,
                 "limits": Limits(**values["limits"]),
                 "stems": None if stems is None else tuple(stems),
+                "mixes": tuple(Mix(**mix) for mix in values["mixes"]),
                 "extra_engines": tuple(values["extra_engines"]),
             }
         )
@@ -110,8 +119,8 @@ class Work:
 class ProducedFile:
     """One file in the output folder.
 
-    `kind` is `stem`, `picture`, `waveform`, `beats` or `report`; `name` is unique within its kind. `details` holds,
-    for a stem, its measurements; for a picture, the meaning of its axes.
+    `kind` is `stem`, `mix`, `picture`, `waveform`, `beats` or `report`; `name` is unique within its kind. `details`
+    holds, for a stem or mix, its measurements; for a picture, the meaning of its axes.
     """
 
     name: str

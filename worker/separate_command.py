@@ -24,6 +24,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from shared.audio_formats import BIT_DEPTH_HELP, BITRATE_HELP, FORMATS
 from shared.errors import StemqueueError
 from shared.file_names import readable_name
+from shared.mixes import MIX_HELP, Mix, read_mixes, read_stems
 from shared.music_line import music_line
 from shared.settings import Settings, read_settings, split_names
 from worker.child.sandbox import Prepared
@@ -44,7 +45,8 @@ BEST_FIRST = ("unet", "repetition")
 @click.option("--engine", help="The engine; if not given, DEFAULT_ENGINE or the best that can run here.")
 @click.option("--preset", help="A preset of the engine; if not given, its default.")
 @click.option("--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="An engine parameter; repeatable.")
-@click.option("--stems", help="The stems to write, separated by commas; if not given, all.")
+@click.option("--stems", help="The stems to write, separated by commas; if not given, all. none: the mixes alone.")
+@click.option("--mix", "mixes", multiple=True, metavar="[NAME=]MIX", help=f"A mix of the stems; repeatable. {MIX_HELP}")
 @click.option("--format", "format_name", type=click.Choice(list(FORMATS)), default="flac", show_default=True)
 @click.option("--bit-depth", type=int, help=f"Bits per sample. {BIT_DEPTH_HELP}.")
 @click.option("--bitrate", "bitrate_kbps", type=int, help=f"kbit/s. {BITRATE_HELP}.")
@@ -106,7 +108,8 @@ def _work(source: Path, folder: Path, registry: Registry, settings: Settings, op
         engine=engine,
         preset=options["preset"],
         parameters=_parameters(options["parameters"], described),
-        stems=tuple(options["stems"].split(",")) if options["stems"] else None,
+        stems=tuple(read_stems(options["stems"])) if options["stems"] else None,
+        mixes=_mixes(options["mixes"]),
         format=options["format_name"],
         format_options={name: value for name, value in given.items() if value is not None},
         excerpt_start_seconds=start,
@@ -127,6 +130,13 @@ def _excerpt(text: str | None) -> tuple[float | None, float | None]:
     if parts is None:
         raise click.BadParameter("give start and length in seconds, as in 90+20", param_hint="--excerpt")
     return float(parts[1]), float(parts[2])
+
+
+def _mixes(texts: Sequence[str]) -> tuple[Mix, ...]:
+    try:
+        return read_mixes(texts)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--mix") from error
 
 
 def _parameters(given: Sequence[str], engine: EngineDescription | None) -> dict[str, Any]:
@@ -185,7 +195,7 @@ def _publish(outcome: Outcome, made: Path, out: Path) -> None:
 
 def _print_result(outcome: Outcome, out: Path) -> None:
     for file in outcome.outputs:
-        if file.kind == "stem":
+        if file.kind in {"stem", "mix"}:
             # As bytes, because the path may have characters that the terminal lacks.
             click.echo(os.fsencode(out / file.filename))
     if line := music_line(outcome.report["music"]):

@@ -21,9 +21,11 @@ from api.client.errors import ApiError, ClientError, ConnectionFailedError
 from api.client.files import free_folder
 from api.client.http_client import Client, job_failure
 from api.client.models import Engine, Job
-from api.client.options import PRIORITIES, job_options, printable
+from api.client.options import PRIORITIES, job_options, mix_option, printable
 from api.client.progress import JobProgress
 from api.client.terminal import table
+from shared.audio_formats import FORMATS
+from shared.mixes import Mix
 from shared.music_line import music_line
 
 
@@ -169,11 +171,28 @@ def wait(client: Client, job_id: str, timeout: float | None, as_json: bool) -> N
 )
 @click.pass_obj
 def download(client: Client, job_id: str, out: Path) -> None:
-    """Write a job's stems, beats, report and spectrogram into a folder."""
+    """Write a job's stems, mixes, beats, report and spectrogram into a folder."""
     with JobProgress() as shown:
         paths = client.download_job(client.job(job_id), out, on_bytes=shown.show_download)
     for path in paths:
         click.echo(os.fsencode(path))
+
+
+@main.command()
+@click.argument("job_id")
+@mix_option
+@click.option("--format", "format_name", type=click.Choice(list(FORMATS)), help="Format; that of the stems by default.")
+@as_json_option
+@click.pass_obj
+def mix(client: Client, job_id: str, mixes: tuple[Mix, ...], format_name: str | None, as_json: bool) -> None:
+    """Mix the stems of an ended job again, without separating; print the id of the job that does it."""
+    if not mixes:
+        raise click.UsageError("Give at least one --mix.")
+    job = client.mix(job_id, mixes, format=format_name)
+    if as_json:
+        print_job(job, as_json=True)
+    else:
+        click.echo(job.id)
 
 
 @main.command(name="list")

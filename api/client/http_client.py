@@ -24,6 +24,7 @@ from api.client.errors import JobFailedError
 from api.client.files import OnBytes, all_or_none, save_output, with_progress
 from api.client.models import Engine, Excerpt, Job, OutputFile
 from shared.file_names import readable_name
+from shared.mixes import Mix, mix_json
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 
@@ -88,6 +89,7 @@ class Client:
         preset: str | None = None,
         parameters: Mapping[str, Any] | None = None,
         stems: Sequence[str] | None = None,
+        mixes: Sequence[Mix | str] | None = None,
         format: str | None = None,  # noqa: A002 - the API's word
         bit_depth: int | None = None,
         bitrate_kbps: int | None = None,
@@ -100,7 +102,8 @@ class Client:
     ) -> Job:
         """Upload a file and create a job for it. Retries never create a second job.
 
-        `on_bytes` is called with the bytes sent and the total. Raises ApiError, ConnectionFailedError, OSError.
+        `mixes` are mixes of the stems, or short forms of these, such as `minus:vocals`. With `stems=[]` they are made
+        alone. `on_bytes` is called with the bytes sent and the total. Raises ApiError, ConnectionFailedError, OSError.
         """
         wanted = {
             "engine": engine,
@@ -113,6 +116,7 @@ class Client:
             "webhook_url": webhook_url,
             "parameters": _json_or_none(parameters),
             "stems": _json_or_none(stems),
+            "mixes": _json_or_none(_mixes_json(mixes) or None),
             "metadata": _json_or_none(metadata),
             "excerpt_start_seconds": excerpt and excerpt.start_seconds,
             "excerpt_duration_seconds": excerpt and excerpt.duration_seconds,
@@ -208,6 +212,26 @@ class Client:
         """Queue a failed or canceled job again."""
         return self._server.parse_json(self._server.send("POST", f"/v1/jobs/{job_id}/retry"), Job.from_json)
 
+    def mix(
+        self,
+        job_id: str,
+        mixes: Sequence[Mix | str],
+        *,
+        format: str | None = None,  # noqa: A002 - the API's word
+        bit_depth: int | None = None,
+        bitrate_kbps: int | None = None,
+    ) -> Job:
+        """Create a job that makes mixes of the stems of an ended job, without separating again; return the new job."""
+        options = {"bit_depth": bit_depth, "bitrate_kbps": bitrate_kbps}
+        wanted = {
+            "mixes": _mixes_json(mixes),
+            "format": format,
+            "format_options": {name: value for name, value in options.items() if value is not None} or None,
+        }
+        body = {name: value for name, value in wanted.items() if value is not None}
+        answer = self._server.send("POST", f"/v1/jobs/{job_id}/mixes", body, key=uuid.uuid4().hex)
+        return self._server.parse_json(answer, Job.from_json)
+
     def delete(self, job_id: str) -> None:
         """Delete a finished job and its stems."""
         self._server.send("DELETE", f"/v1/jobs/{job_id}")
@@ -239,14 +263,14 @@ class Client:
         return path
 
     def download_job(self, job: Job, folder: Path, *, on_bytes: OnBytes | None = None) -> list[Path]:
-        """Download a job's stems, beats, report and spectrogram into a folder: all, or none after an error.
+        """Download a job's stems, mixes, beats, report and spectrogram into a folder: all, or none after an error.
 
         Raises JobFailedError, DownloadError, OSError.
         """
         if job.state != "succeeded":
             raise job_failure(job)
         pictures = [p for p in job.pictures if p.name == "spectrogram"]
-        wanted = [*job.stems, *filter(None, (job.beats, job.report)), *pictures]
+        wanted = [*job.stems, *job.mixes, *filter(None, (job.beats, job.report)), *pictures]
         total, done = sum(o.size_bytes for o in wanted), 0
         names = [Path(output.filename).name for output in wanted]
         with all_or_none(folder) as partial:
@@ -273,6 +297,10 @@ def job_failure(job: Job) -> JobFailedError:
     if job.error:
         return JobFailedError(job.error.code, job.error.message)
     return JobFailedError(f"job_{job.state}", f"The job is {job.state}.")
+
+
+def _mixes_json(mixes: Sequence[Mix | str] | None) -> list[Any]:
+    return [mix if isinstance(mix, str) else mix_json(mix) for mix in mixes or ()]
 
 
 def _json_or_none(value: object) -> str | None:

@@ -50,6 +50,7 @@ class Job:
     preset: str | None
     filename: str
     stems: tuple[OutputFile, ...]
+    mixes: tuple[OutputFile, ...]
     pictures: tuple[OutputFile, ...]
     report: OutputFile | None
     beats: OutputFile | None
@@ -79,6 +80,7 @@ class Job:
             preset=values["preset"],
             filename=values["source"]["filename"],
             stems=tuple(OutputFile.from_json(s) for s in values["stems"]),
+            mixes=tuple(OutputFile.from_json(m) for m in values.get("mixes", ())),
             pictures=tuple(OutputFile.from_json(p) for p in values["pictures"]),
             report=OutputFile.from_json(report) if report else None,
             beats=OutputFile.from_json(beats) if beats else None,

@@ -8,6 +8,7 @@ import click
 
 from api.client.models import Excerpt
 from shared.audio_formats import FORMATS
+from shared.mixes import MIX_HELP, Mix, read_mix, read_stems
 
 PRIORITIES = ("interactive", "bulk")
 """The priorities of jobs; a test compares them with the server's."""
@@ -28,12 +29,45 @@ class ExcerptType(click.ParamType[Excerpt]):
             self.fail(str(error), param, ctx)
 
 
+class MixType(click.ParamType[Mix]):
+    """The type of `--mix`, such as `minus:vocals`."""
+
+    name = "[NAME=]MIX"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Mix:
+        """Parse the option's value."""
+        if isinstance(value, Mix):
+            return value
+        try:
+            return read_mix(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class StemsType(click.ParamType[list[str]]):
+    """The type of `--stems`, such as `vocals,drums`."""
+
+    name = "STEM,…"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
+        """Parse the option's value."""
+        del param, ctx
+        return value if isinstance(value, list) else read_stems(value)
+
+
+mix_option = click.option(
+    "--mix", "mixes", multiple=True, type=MixType(), help=f"Mix of the stems; repeatable. {MIX_HELP}"
+)
+
+
 def job_options(command: Any) -> Any:
     """Add the options of a job to a command."""
     for option in reversed(
         (
             click.option("--engine", help="Engine that separates; see `stemqueue engines`."),
             click.option("--preset", help="Preset of the engine."),
+            click.option("--stems", type=StemsType(), help="Stems to keep; all by default. none: the mixes alone."),
+            mix_option,
             click.option("--format", type=click.Choice(list(FORMATS)), help="Format of the stems; flac by default."),
             click.option("--excerpt", type=ExcerptType(), help="Part to separate: 90+20 is 20 s from 1:30 on."),
             click.option(

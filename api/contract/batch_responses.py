@@ -192,7 +192,11 @@ def item_document(batch: Batch, standing: ItemStatus, root: str) -> dict[str, An
         "cached": result.cached,
         "tempo_bpm": result.tempo_bpm,
         "key": result.key,
-        "outputs": [{"name": name, "url": f"{root}/v1/jobs/{job_id}/stems/{name}"} for name in result.stems],
+        "outputs": [
+            {"name": name, "url": f"{root}/v1/jobs/{job_id}/{collection}/{name}"}
+            for collection, names in (("stems", result.stems), ("mixes", result.mixes or ()))
+            for name in names
+        ],
         "exported": _exported(batch, standing),
     }
 
@@ -231,7 +235,7 @@ def _exported(batch: Batch, standing: ItemStatus) -> list[str]:
     export = batch.request.export
     if export is None or standing.state is not ItemState.SUCCEEDED:
         return []
-    keys = export_keys(export, standing.item, standing.result.stems)
+    keys = export_keys(export, standing.item, standing.result.audio_outputs)
     return [f"s3://{export.bucket}/{key}" for key in keys.values()]
 
 

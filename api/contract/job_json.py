@@ -13,7 +13,8 @@ from pydantic_core import to_json
 from api.contract.job_responses import JobResource
 from api.contract.resource import job_path, utc_datetime
 from shared.fifo_cache import FifoCache
-from shared.jobs.model import HOLDS, STORAGE_ETAG, TERMINAL, Job, JobState, Output
+from shared.jobs.model import AUDIO_KINDS, HOLDS, STORAGE_ETAG, TERMINAL, Job, JobState, Output
+from shared.mixes import mix_json
 
 CACHED_JOBS = 512
 """How many jobs' JSON a process caches, 2 to 10 kB each. Raise it if more jobs are polled at once."""
@@ -22,6 +23,9 @@ _json_cache = FifoCache[tuple[object, ...], bytes](CACHED_JOBS)
 
 ONE_OF_A_KIND = frozenset({"beats", "report"})
 """Outputs of which a job has one at most, so that its address needs no name."""
+
+COLLECTIONS = {"stem": "stems", "mix": "mixes", "picture": "pictures", "waveform": "waveforms"}
+"""The part of an output's path that stands for what it is."""
 
 INTERNAL_DETAILS = frozenset({HOLDS, STORAGE_ETAG})
 
@@ -64,7 +68,8 @@ def _queue_members(job: Job) -> dict[str, Any]:
 
 def _record_members(job: Job, root: str) -> dict[str, Any]:
     request, base = job.request, job_path(job.id, root)
-    outputs: dict[str, list[dict[str, Any]]] = {kind: [] for kind in ("stem", "picture", "waveform", "beats", "report")}
+    roles = ("stem", "mix", "picture", "waveform", "beats", "report")
+    outputs: dict[str, list[dict[str, Any]]] = {role: [] for role in roles}
     for output in job.outputs:
         # A newer worker may make outputs that this API does not know.
         if output.role in outputs:
@@ -79,12 +84,14 @@ def _record_members(job: Job, root: str) -> dict[str, Any]:
         "preset": request.preset,
         "parameters": request.parameters,
         "stems_wanted": request.stems,
+        "mixes_wanted": [mix_json(mix) for mix in request.mixes],
         "format": request.format,
         "format_options": request.format_options,
         "excerpt": _excerpt(job),
         "priority": request.priority,
         "source": _source(job, base),
         "stems": outputs["stem"],
+        "mixes": outputs["mix"],
         "pictures": outputs["picture"],
         "waveforms": outputs["waveform"],
         "music": (job.report or {}).get("music"),
@@ -147,20 +154,23 @@ def _source(job: Job, base: str) -> dict[str, Any]:
         "sha256": source.sha256 or (job.probed or {}).get("sha256"),
         "upload_id": source.upload_id,
         "url": f"{base}/source",
+        "job_id": source.job_id,
     }
 
 
 def _output(job: Job, output: Output, base: str) -> dict[str, Any]:
+    role = output.role
     members = {
         **{name: value for name, value in output.details.items() if name not in INTERNAL_DETAILS},
+        "kind": role,
         "name": output.name,
-        "url": f"{base}/{output.role}" if output.role in ONE_OF_A_KIND else f"{base}/{output.role}s/{output.name}",
+        "url": f"{base}/{role}" if role in ONE_OF_A_KIND else f"{base}/{COLLECTIONS[role]}/{output.name}",
         "filename": output.filename,
         "content_type": output.content_type,
         "size_bytes": output.size_bytes,
         "sha256": output.sha256,
     }
-    if output.kind == "stem":
+    if output.kind in AUDIO_KINDS:
         members = {**NOT_MEASURED, **members, "format": job.request.format}
     return members
 

@@ -7,9 +7,9 @@ shared/queue/engine_catalog.py.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field, JsonValue
+from pydantic import ConfigDict, Field, JsonValue, model_validator
 from werkzeug.datastructures import MultiDict
 
 from api.contract.errors import BodyMalformedError
@@ -18,21 +18,27 @@ from shared.errors import FieldsInvalidError
 from shared.jobs.model import JobState, Priority
 from shared.jobs.options import (
     Excerpt,
+    FormatOptions,
     Identifier,
     JobOptions,
+    Metadata,
+    Mixes,
+    MixWish,
     Name,
     Parameter,
     Seconds,
     SourceWish,
     StreamNumber,
     Strict,
+    check_format_options,
     group_parts,
     validate,
 )
+from shared.mixes import read_stems, split_list
 from shared.redis_client.pagination import CURSOR
 from shared.strict_json import read_json
 
-JSON_FIELDS = frozenset({"parameters", "stems", "excerpt", "metadata", "format_options"})
+JSON_FIELDS = frozenset({"parameters", "stems", "mixes", "excerpt", "metadata", "format_options"})
 """Form fields whose value is JSON."""
 
 
@@ -40,6 +46,32 @@ class JobSubmission(JobOptions):
     """A job, as a JSON body."""
 
     source: SourceWish = Field(description="Where the mixture is")
+
+
+class MixSubmission(Strict):
+    """Mixes of an ended job's stems."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"mixes": [{"name": "karaoke", "gains_db": {"vocals": None, "drums": -3.0}}], "format": "mp3"}]
+        }
+    )
+
+    mixes: Mixes = Field(min_length=1, description="As in a new job; stems are those that the job has kept")
+    format: FormatName | None = Field(None, description="How the mixes are encoded; null: as the stems are")
+    format_options: FormatOptions = Field(FormatOptions(), description="Bit depth or bitrate")
+    priority: Priority = Field("interactive", description="interactive: a person waits for the job; bulk: one of many")
+    no_cache: bool = Field(False, description="Mix again, even if an earlier job of yours has the same result")
+    metadata: Metadata = Field({}, description="Any JSON of the client, returned with the job")
+    webhook_url: str | None = Field(
+        None, max_length=2048, description="Receives a webhook when the job ends, if this server sends webhooks"
+    )
+
+    @model_validator(mode="after")
+    def _is_valid(self) -> Self:
+        if self.format:
+            check_format_options(self.format, self.format_options)
+        return self
 
 
 class JobListQuery(Strict):
@@ -65,13 +97,18 @@ class UploadQuery(Strict):
 
 
 class JobForm(Strict):
-    """A job, as a multipart form. `parameters`, `stems`, `excerpt`, `format_options` and `metadata` hold JSON."""
+    """A job, as a multipart form.
+
+    `parameters`, `stems`, `mixes`, `excerpt`, `format_options` and `metadata` hold JSON. `stems` and `mixes` may also
+    be texts, separated by commas: `drums,bass`, `minus:vocals`.
+    """
 
     file: bytes = Field(description="The audio file", json_schema_extra={"format": "binary"})
     engine: Name | None = None
     preset: Name | None = None
     parameters: dict[Name, Parameter] | None = None
     stems: list[Name] | None = None
+    mixes: list[MixWish | str] | None = None
     format: FormatName | None = None
     bit_depth: int | None = None
     bitrate_kbps: int | None = None
@@ -112,8 +149,8 @@ def form_options(fields: Mapping[str, str]) -> JobOptions:
 
 
 def _form_value(name: str, text: str) -> object:
-    if name == "stems" and not text.startswith("["):
-        return [s.strip() for s in text.split(",")]
+    if name in {"stems", "mixes"} and not text.startswith("["):
+        return read_stems(text) if name == "stems" else split_list(text)
     if name not in JSON_FIELDS:
         return text
     try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from api.contract.resource import OpenResource, Resource
 from api.contract.webhook_messages import JOB_EVENTS
@@ -24,6 +24,7 @@ class SourceResource(OpenResource):
     sha256: str | None
     upload_id: str | None
     url: str = Field(description="Where to download the mixture")
+    job_id: str | None = Field(None, description="The job whose outputs this job reads; null for other sources")
     duration_seconds: float | None = None
     sample_rate_hz: int | None = None
     channels: int | None = None
@@ -32,6 +33,7 @@ class SourceResource(OpenResource):
 class OutputResource(OpenResource):
     """One file that the job produced."""
 
+    kind: Literal["stem", "mix", "picture", "waveform", "beats", "report"]
     name: str
     url: str
     filename: str
@@ -65,6 +67,43 @@ class MusicResource(OpenResource):
     key_confidence: float | None = Field(
         None, description="From 0 to 1. Most wrong keys are the relative major or minor", examples=[0.88]
     )
+
+
+class MixMembers(Resource):
+    """A mix that was asked for, in its full form."""
+
+    name: str
+    gains_db: dict[str, float | None] = Field(description="Gains of stems in dB; null: left out")
+    rest_db: float | None = Field(description="The gain of everything else; null: left out")
+
+
+class MixResource(StemResource):
+    """One mix of the stems."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "kind": "mix",
+                    "name": "karaoke",
+                    "url": "/v1/jobs/3f2b8c1d4e5f60718293a4b5c6d7e8f9/mixes/karaoke",
+                    "filename": "karaoke.flac",
+                    "content_type": "audio/flac",
+                    "size_bytes": 18023145,
+                    "sha256": "b5bb9d8014a0f9b1d61e21e796d78dccdf1352f23cd32812f4850b878ae4944c",
+                    "format": "flac",
+                    "duration_seconds": 187.2,
+                    "peak_db": -0.4,
+                    "loudness_lufs": -12.9,
+                    "gains_db": {"vocals": None, "drums": -3.0},
+                    "rest_db": 0.0,
+                }
+            ]
+        }
+    )
+
+    gains_db: dict[str, float | None] = Field(description="Gains of stems in dB; null: left out")
+    rest_db: float | None = Field(description="The gain of everything else; null: left out")
 
 
 class ErrorResource(OpenResource):
@@ -102,12 +141,14 @@ class JobResource(Resource):
     preset: str | None
     parameters: dict[str, int | float | str]
     stems_wanted: list[str] | None
+    mixes_wanted: list[MixMembers]
     format: str
     format_options: dict[str, int]
     excerpt: Excerpt | None
     priority: Priority
     source: SourceResource
     stems: list[StemResource]
+    mixes: list[MixResource]
     pictures: list[OutputResource]
     waveforms: list[OutputResource]
     music: MusicResource | None = Field(

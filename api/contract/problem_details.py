@@ -29,6 +29,7 @@ STATUSES: Mapping[type[errors.StemqueueError], int] = {
     errors.IllegalTransitionError: 409,
     errors.BatchNotFoundError: 404,
     errors.BatchStateError: 409,
+    errors.StemsNotKeptError: 409,
     errors.FenceLostError: 409,
     errors.QueueFullError: 503,
     errors.QueueDrainingError: 503,

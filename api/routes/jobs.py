@@ -6,7 +6,15 @@ from flask import Blueprint, Response, request
 
 from api.contract.errors import MediaTypeUnsupportedError
 from api.contract.job_json import etag_of, job_json, job_resource
-from api.contract.job_requests import JobForm, JobListQuery, JobSubmission, form_options, parse_json, query_values
+from api.contract.job_requests import (
+    JobForm,
+    JobListQuery,
+    JobSubmission,
+    MixSubmission,
+    form_options,
+    parse_json,
+    query_values,
+)
 from api.contract.job_responses import DeliveriesResource, DeliveryResource, JobListResource, JobResource
 from api.contract.openapi import Operation, describes
 from api.contract.resource import job_path
@@ -105,12 +113,16 @@ def _submit_form(exchange: Exchange) -> Job:
     return submission.submit_stored(sender(), options, upload_id, filename, form.stored, job_id=exchange.resource_id)
 
 
+def _json_body(exchange: Exchange) -> object:
+    values = parse_json(read_small_body(request.environ))
+    exchange.record_request({"json": values})
+    return values
+
+
 def _submit_json(exchange: Exchange) -> Job:
     if request.mimetype != "application/json":
         raise MediaTypeUnsupportedError("The Content-Type of a job must be multipart/form-data or application/json.")
-    values = parse_json(read_small_body(request.environ))
-    exchange.record_request({"json": values})
-    wanted = validate(JobSubmission, values)
+    wanted = validate(JobSubmission, _json_body(exchange))
     submission, source, job_id = services().submission, wanted.source, exchange.resource_id
     if source.s3:
         return submission.submit_object(sender(), wanted, source.s3.bucket, source.s3.key, job_id=job_id)
@@ -200,6 +212,40 @@ def retry(exchange: Exchange, job_id: str) -> Response:
     job = services().store.retry(job_id)
     services().submission.dispatch_jobs()
     return _job_response(job, 202)
+
+
+@blueprint.post("/<job_id>/mixes")
+@describes(
+    Operation(
+        "Mix a job's stems",
+        tag="jobs",
+        bodies={"application/json": MixSubmission},
+        answers={200: JobResource, 202: JobResource},
+        problems=(400, 404, 409, 410, 413, 415, 422, 503),
+        repeatable=True,
+        waits=True,
+    )
+)
+def mix(job_id: str) -> Response:
+    """Make mixes of the stems of a job that has succeeded, without separating again.
+
+    The answer is a new job, whose outputs are the mixes; `source.job_id` names the job that has the stems. That job
+    cannot be deleted, and does not expire, until the new one has ended. 409 `stems_not_kept` if it lacks a stem.
+    """
+    response = _accept_mixes(job_id=job_id)
+    seconds = preferred_wait_seconds()
+    return _with_end(response, seconds) if seconds else response
+
+
+@repeatable(lambda job_id, status: _accepted_response(find_job(job_id), status))
+def _accept_mixes(exchange: Exchange, job_id: str) -> Response:
+    if request.mimetype != "application/json":
+        raise MediaTypeUnsupportedError("The Content-Type of this request must be application/json.")
+    values = _json_body(exchange)
+    source_job = find_job(job_id)
+    wanted = validate(MixSubmission, values)
+    job = services().submission.submit_mixes(sender(), source_job, wanted, job_id=exchange.resource_id)
+    return _accepted_response(job, 202)
 
 
 @blueprint.get("/<job_id>/deliveries")

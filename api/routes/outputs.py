@@ -16,7 +16,7 @@ from urllib.parse import quote
 from flask import Blueprint, Response, redirect, request
 
 from api.contract.errors import OutputNotFoundError, RangeUnsatisfiableError
-from api.contract.job_json import job_json
+from api.contract.job_json import COLLECTIONS, job_json
 from api.contract.job_responses import JobResource
 from api.contract.openapi import Operation, describes
 from api.recorded_objects import Recorded
@@ -25,16 +25,16 @@ from api.routes.ownership import find_job
 from api.routes.zip_archive import Entry, archive_bytes, zip_chunks
 from api.services import services
 from shared.audio_names import without_audio_extension
-from shared.jobs.model import TERMINAL, Job, Output
+from shared.jobs.model import AUDIO_KINDS, TERMINAL, Job, Output
 
 blueprint = Blueprint("outputs", __name__, url_prefix="/v1/jobs/<job_id>")
 
 LINK_SECONDS = 900
 """How long a signed link is valid. Raising it gives slow clients more time to start, and leaked links too."""
 
-ARCHIVED = frozenset({"stem", "picture", "beats", "report"})
+ARCHIVED = frozenset({"stem", "mix", "picture", "beats", "report"})
 
-KINDS = {"stems": "stem", "pictures": "picture", "waveforms": "waveform"}
+KINDS = {collection: kind for kind, collection in COLLECTIONS.items()}
 
 DOWNLOAD = Operation(
     "Read an output",
@@ -52,6 +52,7 @@ MIXTURE = replace(DOWNLOAD, media=dict.fromkeys((200, 206), ("audio/*", "video/*
 
 
 @blueprint.get("/stems/<name>", defaults={"kind": "stems"})
+@blueprint.get("/mixes/<name>", defaults={"kind": "mixes"})
 @blueprint.get("/pictures/<name>", defaults={"kind": "pictures"})
 @blueprint.get("/waveforms/<name>", defaults={"kind": "waveforms"})
 @describes(DOWNLOAD)
@@ -101,7 +102,7 @@ def read_source(job_id: str) -> Response:
     )
 )
 def read_archive(job_id: str) -> Response:
-    """Return stems, pictures, beats and report as one streamed archive; 202 with the job while it has not ended."""
+    """Return stems, mixes, pictures, beats and report as one streamed archive; 202 with the job until it has ended."""
     job = find_job(job_id)
     outputs = [o for o in job.outputs if o.role in ARCHIVED]
     if not outputs or job.finished_at is None:
@@ -146,8 +147,9 @@ def _recorded(output: Output) -> Recorded:
 
 
 def _missing_output_response(job: Job, kind: str, name: str) -> Response:
-    wanted = job.request.stems
-    if job.state in TERMINAL or (kind == "stem" and wanted and name not in wanted):
+    stems, mixes = job.request.stems, {mix.name for mix in job.request.mixes}
+    is_unwanted = (kind == "stem" and stems is not None and name not in stems) or (kind == "mix" and name not in mixes)
+    if job.state in TERMINAL or is_unwanted:
         raise OutputNotFoundError(f"The job is {job.state} and has no {kind} named {name!r}.")
     response = Response(job_json(job, request.script_root), status=202, content_type="application/json")
     response.headers["Retry-After"] = str(retry_after_seconds(job))
@@ -207,7 +209,7 @@ def _wanted_span(tag: str, size_bytes: int) -> tuple[int, int] | None:
 
 
 def _download_name(job: Job, output: Output) -> str:
-    if output.kind != "stem":
+    if output.kind not in AUDIO_KINDS:
         return output.filename
     return f"{_song(job)} - {output.filename}"
 

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
+from api.contract.job_requests import MixSubmission
 from api.request_bodies.body_stream import Sink, check_size, store_body
 from api.request_bodies.content_check import AudioSink
 from api.submission.allowed_places import check_webhook_url
+from api.submission.mix_submission import mixing_request
 from api.submission.url_download import open_url
 from shared.errors import (
     AudioEmptyError,
@@ -154,6 +156,15 @@ class JobSubmitter:
             raise AudioEmptyError("The object is empty.")
         source = Source(key, clean_filename(key), size_bytes, etag=etag, bucket=bucket)
         return self._enqueue(self._job_request(sender, options, source), job_id)
+
+    def submit_mixes(self, sender: Sender, job: Job, wanted: MixSubmission, *, job_id: str) -> Job:
+        """Create a job that mixes the stems of an ended job, which are kept until it has ended.
+
+        Raises IllegalTransitionError, StemsNotKeptError, SourceMissingError and what `submit_stored` raises.
+        """
+        url = check_webhook_url(self._settings, wanted.webhook_url)
+        request = mixing_request(job, wanted, self._catalog, webhook_url=url, request_id=sender.request_id)
+        return self._enqueue(request, job_id)
 
     def submit_url(self, sender: Sender, options: JobOptions, url: str, *, job_id: str) -> Job:
         """Fetch a URL and create a job with it as its mixture.

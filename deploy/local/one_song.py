@@ -26,9 +26,10 @@ def client_command(url: str) -> list[str]:
     """Return the client's command line for the song and options in the environment."""
     song = os.environ["SONG"]
     command = [sys.executable, "-m", "api.client", "run", f"--url={url}"]
-    for option in ("out", "engine", "format", "excerpt", "audio-stream"):
+    for option in ("out", "engine", "stems", "format", "excerpt", "audio-stream"):
         if value := os.environ.get(option.upper().replace("-", "_")):
             command.append(f"--{option}={value}")
+    command += [f"--mix={mix}" for mix in os.environ.get("MIX", "").split()]
     return [*command, "--", song]
 
 

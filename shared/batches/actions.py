@@ -124,6 +124,8 @@ class BatchActions:
             begun, record = self._scripts.run("batches/begin_retry_or_rerun", batch_id=batch_id, versions=versions_json)
         if not record:
             raise BatchNotFoundError("There is no such batch.")
+        if begun == "read":
+            raise BatchStateError("Other jobs still read outputs of this batch; it can be rerun when they have ended.")
         if begun != "yes":
             raise BatchStateError("The batch has no item to run again.")
         return batch_from_flat(batch_id, record)
@@ -136,5 +138,7 @@ def _is_canceling(flat: Sequence[str]) -> bool:
 def _check_state(before: str, allowed: set[BatchState], done: str) -> None:
     if not before:
         raise BatchNotFoundError("There is no such batch.")
+    if before == "read":
+        raise BatchStateError(f"Other jobs still read outputs of this batch; it can be {done} when they have ended.")
     if before not in allowed:
         raise BatchStateError(f"A batch that is {before} cannot be {done}.")

@@ -90,12 +90,15 @@ class ItemParser:
     def _request(self, wish: ItemWish) -> dict[str, Any]:
         choice = self._choice(wish)
         members = wish.request_members(engine=choice.engine, preset=choice.preset)
-        return {name: value for name, value in members.items() if value not in (None, {}, False)}
+        # An empty list of stems says something: the mixes alone are wanted.
+        unsaid = {"mixes"} if not wish.mixes else set()
+        return {name: value for name, value in members.items() if name not in unsaid and value not in (None, {}, False)}
 
     def _choice(self, wish: ItemWish) -> Choice:
         # Most items of a batch have the same options, so each combination is checked once.
         known = self._choices
-        wanted = json.dumps([wish.engine, wish.preset, wish.parameters, wish.stems], sort_keys=True)
+        mixes = [mix.model_dump() for mix in wish.mixes]
+        wanted = json.dumps([wish.engine, wish.preset, wish.parameters, wish.stems, mixes], sort_keys=True)
         if wanted not in known:
             try:
                 known[wanted] = self._catalog.choose(wish)
@@ -119,12 +122,16 @@ class ItemParser:
 def with_defaults(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """Return an item's values, completed with the batch's defaults. Raises FieldsInvalidError.
 
-    Defaults that belong to the default engine or format are dropped if the item names another one.
+    Defaults that belong to the default engine or format are dropped if the item names another one. Mixes are kept:
+    `minus:vocals` suits most engines, and an item whose engine lacks a stem says so.
     """
     own, base = group_parts(values), dict(defaults)
     if own.get("engine", base.get("engine")) != base.get("engine"):
-        for name in ("preset", "parameters", "stems"):
+        for name in ("preset", "parameters"):
             base.pop(name, None)
+        if base.get("stems"):
+            # An empty list suits every engine.
+            del base["stems"]
     if own.get("format", base.get("format")) != base.get("format"):
         base.pop("format_options", None)
     merged = {**base, **own}

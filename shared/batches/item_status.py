@@ -100,7 +100,7 @@ class BatchItems:
         """Return a job as it was when it last succeeded, whatever its state is now; None if it never did."""
         batch_id, number = batch_of(job_id)
         result = self.read_results(batch_id, chunk_of(number), [number]).get(number)
-        if result is None or not result.stems:
+        if result is None or not result.audio_outputs:
             return None
         try:
             document = read_document(self._storage, output_key(job_id, result.fence, "job.json"))

@@ -11,11 +11,12 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from shared.mixes import mix_json, read_mixes, read_stems, split_list
 from shared.strict_json import read_json
 
 ITEM_FIELDS = frozenset(
     {
-        *("track", "source", "engine", "preset", "parameters", "stems", "format", "no_cache", "metadata"),
+        *("track", "source", "engine", "preset", "parameters", "stems", "mixes", "format", "no_cache", "metadata"),
         *("format_options", "bit_depth", "bitrate_kbps", "audio_stream"),
         *("excerpt", "excerpt_start_seconds", "excerpt_duration_seconds"),
     }
@@ -29,7 +30,7 @@ EXCERPT = ("start_seconds", "duration_seconds")
 
 COLUMNS = frozenset(
     {
-        *("track", "engine", "preset", "parameters", "stems", "format", "no_cache", "metadata"),
+        *("track", "engine", "preset", "parameters", "stems", "mixes", "format", "no_cache", "metadata"),
         *("bit_depth", "bitrate_kbps", "audio_stream", "excerpt", *EXCERPT, *PLACES),
     }
 )
@@ -135,11 +136,18 @@ def _read_cell(column: str, cell: str) -> Any:
         if cell.lower() not in _TRUTH:
             raise LineError(f"no_cache: {cell[:80]!r} is neither true nor false.")
         return _TRUTH[cell.lower()]
-    if column == "stems":
-        return [name for name in re.split(r"[,;\s]+", cell) if name]
+    if column in {"stems", "mixes"}:
+        return read_stems(cell) if column == "stems" else _mixes(cell)
     if column in {"parameters", "metadata"}:
         return _object(column, cell)
     return cell
+
+
+def _mixes(cell: str) -> list[dict[str, Any]]:
+    try:
+        return [mix_json(mix) for mix in read_mixes(split_list(cell))]
+    except ValueError as error:
+        raise LineError(f"mixes: {error}.") from error
 
 
 def _number(text: str) -> int | float | None:

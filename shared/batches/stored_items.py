@@ -70,11 +70,18 @@ class Result:
     error_message: str | None = None
     tempo_bpm: float | None = None
     key: str | None = None
+    mixes: tuple[str, ...] | None = None
+    """None if there are none, so that the many results without mixes stay short."""
+
+    @property
+    def audio_outputs(self) -> tuple[str, ...]:
+        """The names of the stems and of the mixes, which are never the same."""
+        return (*self.stems, *(self.mixes or ()))
 
     @property
     def separated_seconds(self) -> float:
-        """How many seconds of audio were separated; 0 without stems."""
-        return (self.duration_seconds or 0.0) if self.stems else 0.0
+        """How many seconds of audio were separated; 0 without stems and mixes."""
+        return (self.duration_seconds or 0.0) if self.audio_outputs else 0.0
 
     def to_text(self) -> str:
         """Return the values as a JSON list, in the order of the fields. New fields must come last."""
@@ -87,7 +94,8 @@ class Result:
     def from_text(cls, text: str) -> Result:
         """Read what `to_text` wrote."""
         values = dict(zip((f.name for f in fields(cls)), json.loads(text), strict=False))
-        return read_members(cls, values, stems=tuple(values.get("stems", ())))
+        mixes = values.get("mixes")
+        return read_members(cls, values, stems=tuple(values.get("stems", ())), mixes=tuple(mixes) if mixes else None)
 
     @classmethod
     def of(cls, job: Job) -> Result:
@@ -109,6 +117,7 @@ class Result:
             error_message=error.get("message"),
             tempo_bpm=music.get("tempo_bpm"),
             key=music.get("key"),
+            mixes=tuple(o.name for o in job.outputs if o.kind == "mix") or None,
         )
 
 

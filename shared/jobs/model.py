@@ -13,6 +13,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Literal, get_args
 
+from shared.mixes import Mix
 from shared.stored_records import check_schema, read_members
 
 CACHED_REQUESTS = 256
@@ -62,8 +63,24 @@ STAGES = ("fetch", "probe", "decode", "separate", "encode", "illustrate", "uploa
 
 
 @dataclass(frozen=True)
+class SourceOutput:
+    """An output of another job that a job reads, as it was when the job was submitted."""
+
+    name: str
+    key: str
+    filename: str
+    size_bytes: int
+    sha256: str
+    etag: str | None = None
+
+
+@dataclass(frozen=True)
 class Source:
-    """The mixture of a job: an object in storage, identified by its ETag."""
+    """The mixture of a job: an object in storage, identified by its ETag.
+
+    `job_id` names another job whose outputs this job reads; they are kept until this job has ended. With `outputs` it
+    mixes these outputs, and reads nothing else: the object is then the mixture that they were made of.
+    """
 
     key: str
     filename: str
@@ -72,6 +89,14 @@ class Source:
     etag: str | None = None
     upload_id: str | None = None
     bucket: str | None = None
+    job_id: str | None = None
+    outputs: tuple[SourceOutput, ...] = ()
+
+
+def read_source(members: Mapping[str, Any]) -> Source:
+    """Return a source from its stored members."""
+    outputs = members.get("outputs") or ()
+    return read_members(Source, members, outputs=tuple(read_members(SourceOutput, o) for o in outputs))
 
 
 @dataclass(frozen=True)
@@ -83,6 +108,7 @@ class JobRequest:
     preset: str | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
     stems: tuple[str, ...] | None = None
+    mixes: tuple[Mix, ...] = ()
     format: str = "flac"
     format_options: Mapping[str, Any] = field(default_factory=dict)
     excerpt_start_seconds: float | None = None
@@ -105,12 +131,19 @@ class JobRequest:
     def from_json(cls, text: str) -> JobRequest:
         """Read what `to_json` wrote, in this version or another."""
         values = json.loads(text)
-        stems = values.get("stems")
+        return cls.from_members(values, read_source(values["source"]))
+
+    @classmethod
+    def from_members(cls, values: Mapping[str, Any], source: Source, **members: Any) -> JobRequest:
+        """Return the request with these stored members, and others as they are given."""
+        stems, mixes = values.get("stems"), values.get("mixes") or ()
         return read_members(
             cls,
             values,
-            source=read_members(Source, values["source"]),
+            source=source,
             stems=None if stems is None else tuple(stems),
+            mixes=tuple(read_members(Mix, mix) for mix in mixes),
+            **members,
         )
 
 
@@ -126,7 +159,7 @@ the whole job, so the record calls it a waveform, which is JSON as well."""
 
 @dataclass(frozen=True)
 class Output:
-    """One object that a job made: a stem, a picture, a waveform, the beats or the report.
+    """One object that a job made: a stem, a mix, a picture, a waveform, the beats or the report.
 
     `kind` is how it is recorded, `role` is what it is.
     """
@@ -155,9 +188,13 @@ class Output:
         return replace(self, key=key, details={**self.details, STORAGE_ETAG: etag})
 
 
+AUDIO_KINDS = frozenset({"stem", "mix"})
+"""The kinds of outputs that one can listen to."""
+
+
 def separated_seconds(outputs: Iterable[Output]) -> float:
-    """Return how many seconds of audio were separated: the length of the longest stem; 0 without stems."""
-    return max((float(o.details.get("duration_seconds", 0.0)) for o in outputs if o.kind == "stem"), default=0.0)
+    """Return how many seconds of audio were separated: the length of the longest stem or mix; 0 without these."""
+    return max((float(o.details.get("duration_seconds", 0.0)) for o in outputs if o.kind in AUDIO_KINDS), default=0.0)
 
 
 @dataclass(frozen=True)

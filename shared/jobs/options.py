@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
     ValidationError,
-    field_validator,
     model_validator,
 )
 
@@ -26,6 +26,7 @@ from shared.audio_formats import BIT_DEPTH_HELP, BITRATE_HELP, FormatName, check
 from shared.errors import FieldsInvalidError, RequestInvalidError
 from shared.file_names import visible_name
 from shared.jobs.model import Priority
+from shared.mixes import HIGHEST_DB, LOWEST_DB, Mix, mix_json, problem_of_names, read_mix
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -68,6 +69,15 @@ StreamNumber = Annotated[int, BeforeValidator(_not_boolean), Field(ge=1, le=1000
 Seconds = Annotated[float, BeforeValidator(_not_boolean), Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 
 
+def _bounded(metadata: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    if len(json.dumps(metadata)) > MAX_METADATA_BYTES:
+        raise ValueError(f"must not exceed {MAX_METADATA_BYTES} bytes as JSON")
+    return metadata
+
+
+Metadata = Annotated[dict[str, JsonValue], AfterValidator(_bounded)]
+
+
 class Strict(BaseModel):
     """A part of a request. Unknown fields are errors, so a typing mistake is not ignored."""
 
@@ -90,13 +100,80 @@ class FormatOptions(Strict):
     bitrate_kbps: int | None = Field(None, description=BITRATE_HELP)
 
 
+def check_format_options(format_name: str, options: FormatOptions) -> None:
+    """Raise ValueError, as pydantic wants it, if the format does not have these options."""
+    try:
+        check_options(format_name, options.model_dump(exclude_none=True))
+    except RequestInvalidError as error:
+        raise ValueError(error.message) from error
+
+
+Gain = Annotated[float, BeforeValidator(_not_boolean), Field(ge=LOWEST_DB, le=HIGHEST_DB, allow_inf_nan=False)]
+
+
+class MixWish(Strict):
+    """A mix of the stems. A text instead is a short form, such as `minus:vocals` or `only:drums+bass`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"name": "karaoke", "gains_db": {"vocals": None, "drums": -3.0}, "rest_db": 0.0}]
+        }
+    )
+
+    name: Name = Field(description="The name of the output, different from every stem and every other mix")
+    gains_db: dict[Name, Gain | None] = Field(
+        {}, max_length=20, description="Gains of stems in dB, from -60 to 24; null: the stem is left out"
+    )
+    rest_db: Gain | None = Field(
+        0.0, description="The gain of everything that `gains_db` does not name; null: that is left out"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _reads_short_form(cls, value: object) -> object:
+        return mix_json(read_mix(value)) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _is_heard(self) -> Self:
+        if self.rest_db is None and all(gain is None for gain in self.gains_db.values()):
+            raise ValueError("leaves out everything")
+        return self
+
+    def as_mix(self) -> Mix:
+        """Return the mix."""
+        return Mix(self.name, self.gains_db, self.rest_db)
+
+
+def _json_of_mixes(schema: dict[str, Any]) -> None:
+    # A short form is a text; pydantic sees only the model that it becomes.
+    schema["items"] = {"anyOf": [schema["items"], {"type": "string", "examples": ["minus:vocals", "only:drums+bass"]}]}
+
+
+def _with_distinct_names(mixes: list[MixWish]) -> list[MixWish]:
+    if problem := problem_of_names(mix.name for mix in mixes):
+        raise ValueError(problem)
+    return mixes
+
+
+Mixes = Annotated[
+    list[MixWish], Field(max_length=20, json_schema_extra=_json_of_mixes), AfterValidator(_with_distinct_names)
+]
+
+
 class ItemOptions(Strict):
     """The options of one track."""
 
     engine: Name | None = Field(None, description="A name from GET /v1/engines; null: the server's default")
     preset: Name | None = Field(None, description="One of the engine's presets; null: its default")
     parameters: dict[Name, Parameter] = Field({}, max_length=50, description="The engine's own settings")
-    stems: list[Name] | None = Field(None, min_length=1, max_length=20, description="Which stems; null: all")
+    stems: list[Name] | None = Field(
+        None, max_length=20, description="Which stems; null: all; an empty list: none, the mixes alone"
+    )
+    mixes: Mixes = Field(
+        [],
+        description="Mixes of the stems, which become outputs like these. An element may be a short form: "
+        "`minus:vocals` leaves stems out, `only:drums+bass` leaves out all others, and `NAME=` in front names the mix",
+    )
     format: FormatName = Field("flac", description="How stems are encoded")
     format_options: FormatOptions = Field(FormatOptions(), description="Bit depth or bitrate")
     excerpt: Excerpt | None = Field(None, description="The part of the track to separate; null: all of it")
@@ -104,7 +181,7 @@ class ItemOptions(Strict):
         None, description="Which audio stream of the file, counted from 1; null: the one that a player would choose"
     )
     no_cache: bool = Field(False, description="Separate again, even if an earlier job of yours has the same result")
-    metadata: dict[str, JsonValue] = Field({}, description="Any JSON of the client, returned with the job")
+    metadata: Metadata = Field({}, description="Any JSON of the client, returned with the job")
 
     def request_members(self, *, engine: str, preset: str | None) -> dict[str, Any]:
         """Return the members of a JobRequest that these options determine, with the chosen engine and preset."""
@@ -113,7 +190,8 @@ class ItemOptions(Strict):
             "engine": engine,
             "preset": preset,
             "parameters": self.parameters,
-            "stems": tuple(self.stems) if self.stems else None,
+            "stems": None if self.stems is None else tuple(self.stems),
+            "mixes": tuple(mix.as_mix() for mix in self.mixes),
             "format": self.format,
             "format_options": self.format_options.model_dump(exclude_none=True),
             "excerpt_start_seconds": excerpt.start_seconds if excerpt else None,
@@ -123,19 +201,15 @@ class ItemOptions(Strict):
             "no_cache": self.no_cache,
         }
 
-    @field_validator("metadata")
-    @classmethod
-    def _bound_metadata(cls, metadata: dict[str, JsonValue]) -> dict[str, JsonValue]:
-        if len(json.dumps(metadata)) > MAX_METADATA_BYTES:
-            raise ValueError(f"must not exceed {MAX_METADATA_BYTES} bytes as JSON")
-        return metadata
+    @model_validator(mode="after")
+    def _has_outputs(self) -> Self:
+        if self.stems == [] and not self.mixes:
+            raise ValueError("stems may be empty only if there are mixes")
+        return self
 
     @model_validator(mode="after")
     def _format_has_options(self) -> Self:
-        try:
-            check_options(self.format, self.format_options.model_dump(exclude_none=True))
-        except RequestInvalidError as error:
-            raise ValueError(error.message) from error
+        check_format_options(self.format, self.format_options)
         return self
 
 

@@ -77,7 +77,8 @@ class JobStore:
         With `batch_id`, the job belongs to the item of that batch which the job's id names.
 
         Raises QueueFullError, StoreFullError, QueueDrainingError, QuotaExceededError; SourceMissingError if its
-        upload was deleted in the meantime; IllegalTransitionError if the batch's item does not wait for a job.
+        upload, or the job whose outputs it reads, was deleted in the meantime; IllegalTransitionError if the batch's
+        item does not wait for a job, or if the outputs are about to be replaced.
         """
         job_id = job_id or new_id()
         extension, guessed_ms = guessed_length(request)
@@ -105,6 +106,7 @@ class JobStore:
             )
         if answer == "upload_gone":
             raise SourceMissingError("The upload no longer exists. Upload the file again.")
+        _check_source(answer)
         if answer == "not_waiting":
             raise IllegalTransitionError("The item already has a job, or it was canceled.")
         return _job(job_id, record[0])
@@ -155,12 +157,14 @@ class JobStore:
     def retry(self, job_id: str) -> Job:
         """Queue an ended job again.
 
-        Raises JobNotFoundError, IllegalTransitionError, QueueFullError, QuotaExceededError.
+        Raises JobNotFoundError, IllegalTransitionError, QueueFullError, QuotaExceededError, and SourceMissingError if
+        the job whose outputs it reads was deleted.
         """
         before, record = self._scripts.run(
             "jobs/retry", job_id=job_id, alive_ms=self._alive_ms, **self._admission.job_limits()
         )
         self._admission.raise_if_refused(before, record)
+        _check_source(before)
         self._check_state(before, RETRYABLE, "retried")
         return _job(job_id, record)
 
@@ -221,8 +225,18 @@ class JobStore:
             raise JobNotFoundError("There is no such job.")
         if before == "batch":
             raise IllegalTransitionError(f"This job belongs to a batch: it can only be {done} with its batch.")
+        if before == "read":
+            raise IllegalTransitionError(f"Other jobs still read its outputs; it can be {done} when they have ended.")
         if before not in allowed:
             raise IllegalTransitionError(f"A job that is {before} cannot be {done}.")
+
+
+def _check_source(answer: str) -> None:
+    """Raise an error if a script has refused a job because of the job whose outputs it reads."""
+    if answer == "source_gone":
+        raise SourceMissingError("The job whose outputs this one reads no longer exists.")
+    if answer == "source_changing":
+        raise IllegalTransitionError("The batch is being run again, which replaces its outputs. Try again later.")
 
 
 def _job(job_id: str, answer: str) -> Job:

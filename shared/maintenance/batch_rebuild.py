@@ -135,4 +135,4 @@ def _letter(result: Result | None) -> str:
         return "w"
     if result.error_code:
         return "f"
-    return "s" if result.stems else "c"
+    return "s" if result.audio_outputs else "c"

@@ -11,6 +11,7 @@ from typing import Any
 
 from shared.errors import FieldsInvalidError, WorkersUnavailableError
 from shared.jobs.options import ItemOptions
+from shared.mixes import Mix, problem_of_names
 from shared.queue.dispatcher import JobQueue
 from shared.queue.worker_registry import WorkerRegistry
 from shared.settings import Settings
@@ -71,6 +72,7 @@ class EngineCatalog:
             *_check_preset(description, preset),
             *_check_parameters(description, options.parameters),
             *_check_stems(description, options.stems or ()),
+            *_check_mixes(description, [mix.as_mix() for mix in options.mixes]),
         ]
         if errors:
             raise FieldsInvalidError(errors)
@@ -91,10 +93,27 @@ def _check_preset(description: Mapping[str, Any], preset: str | None) -> list[di
     return [] if preset is None or preset in names else [_unknown("preset", preset, names)]
 
 
-def _check_stems(description: Mapping[str, Any], stems: Sequence[str]) -> list[dict[str, Any]]:
+def offered_stems(description: Mapping[str, Any]) -> list[str]:
+    """Return the stems that jobs of an engine may name."""
     # Workers of older versions do not tell of derived stems.
-    offered = [*description["stems"], *description.get("derived_stems", ())]
+    return [*description["stems"], *description.get("derived_stems", ())]
+
+
+def _check_stems(description: Mapping[str, Any], stems: Sequence[str]) -> list[dict[str, Any]]:
+    offered = offered_stems(description)
     return [_unknown("stems", name, offered) for name in stems if name not in offered]
+
+
+def _check_mixes(description: Mapping[str, Any], mixes: Sequence[Mix]) -> list[dict[str, Any]]:
+    offered = offered_stems(description)
+    errors = [
+        _unknown(f"mixes.{place}.gains_db", name, offered)
+        for place, mix in enumerate(mixes)
+        for name in mix.gains_db
+        if name not in offered
+    ]
+    problem = problem_of_names((mix.name for mix in mixes), offered)
+    return [*errors, *([{"field": "mixes", "message": problem}] if problem else [])]
 
 
 def _check_parameters(description: Mapping[str, Any], parameters: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -92,3 +92,23 @@ def test_two_of_three_can_be_asked_for(deployment, chord):
     # What is in the stem that nobody asked for is no residual.
     report = deployment.client.get(f"/v1/jobs/{job_id}/report", follow_redirects=True).json()
     assert report["residual_db"] is None or report["residual_db"] < -60
+
+
+def test_mixes_of_a_job_and_of_its_stems_afterwards(deployment, chord, tmp_path):
+    low, mid, high = STEMS
+    mixes = f"only:{low},high-end=only:{high},song={low}:0"
+    job_id = deployment.submit(chord, engine="thirds", format="wav", mixes=mixes)
+    job = deployment.until(job_id, "succeeded", "failed")
+    heard = {mix["name"]: deployment.client.get(mix["url"], follow_redirects=True).content for mix in job["mixes"]}
+    assert strongest_hz(io.BytesIO(heard[f"only-{low}"])) == pytest.approx(TONES_HZ[0], abs=5)
+    assert strongest_hz(io.BytesIO(heard["high-end"])) == pytest.approx(TONES_HZ[2], abs=5)
+    song, (original, _) = soundfile.read(io.BytesIO(heard["song"]))[0], soundfile.read(chord)
+    assert np.abs(song - original).max() < 2**-14, "with every stem at 0 dB the mix is the song"
+    again = client(deployment, "mix", job_id, "--mix", f"mids=only:{mid}", "--mix", f"song={low}:0", "--format", "flac")
+    client(deployment, "wait", again.strip())
+    client(deployment, "download", again.strip(), "--out", str(tmp_path))
+    assert {path.name for path in tmp_path.iterdir()} == {"mids.flac", "song.flac", "report.json"}
+    assert strongest_hz(tmp_path / "mids.flac") == pytest.approx(TONES_HZ[1], abs=5)
+    assert np.abs(soundfile.read(tmp_path / "song.flac")[0] - original).max() < 2**-12
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert set(report["mixed_stems"]) == set(STEMS)

@@ -16,6 +16,14 @@ from worker.audio_files.encode import Encoder, open_encoder
 from worker.engines.interface import FloatArray
 from worker.run_support.task_pool import TaskPool
 
+# The highest peak of all stems and mixes after they were made quieter to avoid clipping: just below full scale.
+LOUDEST_PEAK = 0.9999
+
+
+def common_gain(encoding: Encoding, peak: float) -> float:
+    """Return the gain that all files of a run get; below 1 if the loudest one, with this peak, would clip."""
+    return 1.0 if encoding.holds_any_level or peak <= 1 else LOUDEST_PEAK / peak
+
 
 class StemBlock(Protocol):
     """Samples of all stems, with the shape (stems, channels, n). An array, or an object that reads them from a file."""

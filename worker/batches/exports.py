@@ -1,4 +1,4 @@
-"""Copies the stems of a batch's jobs to its export bucket, and tries again after transient errors."""
+"""Copies the stems and mixes of a batch's jobs to its export bucket, and tries again after transient errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shared.batches.export_names import export_keys
 from shared.batches.model import Batch, Export, chunk_of
 from shared.batches.stored_items import BatchObjects
 from shared.errors import StemqueueError, StorageUnavailableError, TransientError
-from shared.jobs.model import Job
+from shared.jobs.model import AUDIO_KINDS, Job
 from shared.storage.object_storage import ObjectStorage
 
 log = structlog.get_logger(__name__)
@@ -46,7 +46,7 @@ class BatchExports:
     _retries: dict[str, ExportRetry] = field(default_factory=dict)
 
     def export_stems(self, export: Export, batch: Batch, job: Job, number: int) -> StemqueueError | None:
-        """Copy the stems of item `number`; return the error if that has failed for good.
+        """Copy the stems and mixes of item `number`; return the error if that has failed for good.
 
         Raises ExportPostponedError.
         """
@@ -65,7 +65,7 @@ class BatchExports:
 
     def _copy_stems(self, export: Export, batch: Batch, job: Job, number: int) -> None:
         (item,) = self.objects.read_items(batch.id, chunk_of(number), [number])
-        stems = {o.name: o for o in job.outputs if o.kind == "stem"}
+        stems = {o.name: o for o in job.outputs if o.kind in AUDIO_KINDS}
         for name, key in export_keys(export, item, list(stems)).items():
             stem = stems[name]
             self.storage.copy(stem.key, key, size_bytes=stem.size_bytes, etag=stem.etag, bucket=export.bucket)

@@ -31,7 +31,7 @@ from shared.errors import (
     StorageUnavailableError,
     StoreFullError,
 )
-from shared.jobs.model import JobRequest, Source
+from shared.jobs.model import JobRequest, read_source
 from shared.jobs.store import JobStore
 from shared.jobs.uploads import UploadStore
 from shared.logs import Trouble
@@ -40,7 +40,6 @@ from shared.queue.engine_catalog import EngineCatalog
 from shared.queue.worker_registry import WorkerRegistry
 from shared.settings import Settings
 from shared.storage.object_storage import ObjectStorage
-from shared.stored_records import read_members
 from shared.telemetry import tracing
 from worker.batches.manifest_reader import ManifestReader
 from worker.batches.reruns import BatchReruns
@@ -193,13 +192,9 @@ class BatchFeeder:
         source = dict(item.source)
         if not source.get("etag"):
             source.update(self._read_source(source["key"], source.get("bucket")))
-        request = dict(item.request)
-        if request.get("stems"):
-            request["stems"] = tuple(request["stems"])
-        return read_members(
-            JobRequest,
-            request,
-            source=read_members(Source, source),
+        return JobRequest.from_members(
+            item.request,
+            read_source(source),
             priority=batch.request.priority,
             owner=batch.request.owner,
             request_id=batch.request.request_id,

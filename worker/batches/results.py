@@ -83,7 +83,7 @@ class BatchResults:
         found: dict[int, Result] = {}
         for chunk, members in in_chunks(numbers).items():
             found.update(items.read_results(batch.id, chunk, members))
-        return {n: result for n, result in found.items() if result.stems}
+        return {n: result for n, result in found.items() if result.audio_outputs}
 
     def _compact_job(self, batch: Batch, job: Job, number: int, earlier: Result) -> bool:
         """Replace a job's record by its item's result; return False if that is not possible yet."""
@@ -115,7 +115,7 @@ class BatchResults:
                     result = replace(result, error_code=EXPORT_FAILED, error_message=error.message)
                     letter = "f"
             return ItemEnd(result, letter, unneeded_bytes=earlier.stored_bytes)
-        if earlier.stems:
+        if earlier.audio_outputs:
             return ItemEnd(earlier, "f" if earlier.error_code else "s", unneeded_bytes=0)
         # A job that a rescuer or a cancel ended has no document in storage yet.
         store_document(self.storage, replace(job, fence=0))

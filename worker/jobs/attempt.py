@@ -1,4 +1,4 @@
-"""One run of a claimed job: fetch the mixture, separate it in a child, upload the outputs.
+"""One run of a claimed job: fetch the mixture, separate it in a child, upload the outputs. Or fetch and mix stems.
 
 A run stops with an error when its claim is lost, the worker stops, or it exceeds its time or memory. It does not write
 how it ended: attempt_end.py does.
@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -129,11 +130,7 @@ class Attempt:
         """Download the mixture as it was when the job was submitted; return its SHA-256."""
         source = self.claim.job.request.source
         self._output_folder.mkdir(parents=True)
-
-        def on_bytes(done: int) -> None:
-            self.check_may_continue()
-            self.heartbeat.report("fetch", FETCHED * done / max(1, source.size_bytes))
-
+        on_bytes = partial(self._report_fetched, total=source.size_bytes)
         digest = hashlib.sha256()
         storage.fetch(
             *(source.key, self._source_path),
@@ -144,6 +141,24 @@ class Attempt:
         )
         self.input_sha256 = digest.hexdigest()
         return self.input_sha256
+
+    def fetch_outputs(self, storage: ObjectStorage) -> None:
+        """Download the outputs of another job that this one mixes, as they were when the job was submitted."""
+        outputs = self.claim.job.request.source.outputs
+        self._output_folder.mkdir(parents=True)
+        before, total = 0, sum(output.size_bytes for output in outputs)
+        for number, output in enumerate(outputs):
+            on_bytes = partial(self._report_fetched, before=before, total=total)
+            storage.fetch(output.key, self._stem_path(number), etag=output.etag, on_bytes=on_bytes)
+            before += output.size_bytes
+
+    def _stem_path(self, number: int) -> Path:
+        # The name is ours, whatever the output is called.
+        return self._folder / f"stem-{number}"
+
+    def _report_fetched(self, done: int, *, total: int, before: int = 0) -> None:
+        self.check_may_continue()
+        self.heartbeat.report("fetch", FETCHED * (before + done) / max(1, total))
 
     def separate(self, children: ChildPool) -> Outcome:
         """Separate the mixture in a child, which is killed if the run must end early."""
@@ -276,6 +291,8 @@ class Attempt:
             preset=request.preset,
             parameters=request.parameters,
             stems=request.stems,
+            mixes=request.mixes,
+            stem_paths={o.name: str(self._stem_path(n)) for n, o in enumerate(request.source.outputs)},
             format=request.format,
             format_options=request.format_options,
             excerpt_start_seconds=request.excerpt_start_seconds,

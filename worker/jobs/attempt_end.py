@@ -77,6 +77,7 @@ class AttemptEnd:
                 self.storage, claim, JobState.SUCCEEDED, outputs=outputs, probed=probed, report=report, cached=cached
             )
 
+        mixed_only = bool(claim.job.request.source.outputs)
         with tracing.span("commit"):
             self.watch.repeat_until_served(store_document, attempt.check_may_continue)
             taken = self._persist(
@@ -87,7 +88,7 @@ class AttemptEnd:
                     report=report,
                     busy_seconds=attempt.busy_seconds,
                     course=course,
-                    audio_seconds=separated_seconds(outputs),
+                    audio_seconds=0.0 if mixed_only else separated_seconds(outputs),
                     cache_keys=attempt.cache_keys,
                     cached=cached,
                 )

@@ -19,8 +19,9 @@ import structlog
 from shared.batches.item_status import BatchItems
 from shared.errors import JobNotFoundError, SourceMissingError, StorageUnavailableError
 from shared.jobs.claims import Claim
-from shared.jobs.model import Job, JobState, Output
+from shared.jobs.model import Job, JobRequest, JobState, Output
 from shared.jobs.store import JobStore
+from shared.mixes import mix_json
 from shared.redis_client.scripts import Scripts
 from shared.storage.object_keys import output_key
 from shared.storage.object_storage import MAX_COPY_BYTES, ObjectStorage
@@ -66,6 +67,8 @@ class ResultCache:
         Empty if they cannot be computed: if the mixture has not been hashed and `sha256` is not given.
         """
         request = job.request
+        if request.source.outputs:
+            return (_digest(_asked_of_outputs(request)),)
         engine = next((e for e in self.engines() if e["name"] == request.engine), None)
         sha256 = request.source.sha256 or sha256
         if engine is None or not sha256:
@@ -76,7 +79,7 @@ class ResultCache:
             "engine": [request.engine, engine["version"]],
             "preset": request.preset or engine["default_preset"],
             "parameters": request.parameters,
-            "stems": sorted(request.stems or engine["stems"]),
+            "stems": sorted(engine["stems"] if request.stems is None else request.stems),
             "format": [request.format, request.format_options],
             "excerpt": [request.excerpt_start_seconds, request.excerpt_duration_seconds],
         }
@@ -84,6 +87,8 @@ class ResultCache:
             asked["audio_stream"] = request.audio_stream
         if self.analyse_music:
             asked["music"] = MUSIC_VERSION
+        if request.mixes:
+            asked["mixes"] = sorted((mix_json(mix) for mix in request.mixes), key=str)
         # The file name becomes the stems' title if the audio has no title tag, so it is part of the first key. Items
         # of a batch ignore it: in a catalog the same audio is the same track, whatever its files are called.
         key = _digest(asked)
@@ -128,6 +133,17 @@ class ResultCache:
             log.info("earlier outputs cannot be copied", earlier=earlier.id, error=error.message)
             return None
         return copies
+
+
+def _asked_of_outputs(request: JobRequest) -> dict[str, Any]:
+    """Return what determines the mixes of another job's outputs. The file's name becomes their title."""
+    return {
+        "owner": request.owner,
+        "outputs": sorted([output.name, output.sha256] for output in request.source.outputs),
+        "filename": request.source.filename,
+        "mixes": sorted((mix_json(mix) for mix in request.mixes), key=str),
+        "format": [request.format, request.format_options],
+    }
 
 
 def _digest(asked: Mapping[str, Any]) -> str:

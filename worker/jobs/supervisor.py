@@ -82,7 +82,7 @@ class Supervisor:
                 folder=folder,
                 heartbeat=heartbeat,
                 stopping=self.stopping,
-                real_time_factor=self._real_time_factor_of(job.request.engine),
+                real_time_factor=None if _mixes_outputs(job) else self._real_time_factor_of(job.request.engine),
             )
             try:
                 outcome = self._run_attempt(attempt)
@@ -122,6 +122,11 @@ class Supervisor:
         cache_keys = job.cache_keys or self.result_cache.cache_keys_of(job)
         if (outcome := self._answer_from_cache(attempt, cache_keys)) is not None:
             return outcome
+        if _mixes_outputs(job):
+            with tracing.span("fetch"):
+                attempt.fetch_outputs(self.storage)
+            self.watch.report_success()
+            return self._succeed(attempt, attempt.separate(self.children))
         with tracing.span("fetch"):
             sha256 = attempt.fetch(self.storage)
         if not job.request.source.bucket:
@@ -168,7 +173,7 @@ class Supervisor:
             )
         course = attempt.course(outcome)
         end = self._end.succeed(attempt, outputs, outcome.source, outcome.report, course=course)
-        if end == SUCCEEDED:
+        if end == SUCCEEDED and not _mixes_outputs(attempt.claim.job):
             self._count_separation(attempt.claim.job, outcome)
         return end
 
@@ -179,7 +184,9 @@ class Supervisor:
         the other objects. Such a job waits longer each time, and shows why. A refusal by a source bucket is final:
         after some retries the job fails, since the object would be refused tomorrow too.
         """
-        bucket = attempt.claim.job.request.source.bucket
+        source = attempt.claim.job.request.source
+        # Outputs of another job are in the service's own bucket, wherever the mixture is.
+        bucket = None if source.outputs else source.bucket
         self.counters.add("faults_total", part="storage")
         log.warning("storage does not serve the job", error=error.message)
         if self.watch.report_failure(error, attempt.claim.job.id if bucket is None else None):
@@ -204,3 +211,8 @@ def _record_wait(job: Job) -> None:
         # Both times are Redis's, whose clock may differ from this machine's.
         now = time.time()
         tracing.record_span("queue", now - (job.started_at - job.queued_at), now, parent=job.request.trace)
+
+
+def _mixes_outputs(job: Job) -> bool:
+    """Return whether the job mixes outputs of another one, and separates nothing."""
+    return bool(job.request.source.outputs)

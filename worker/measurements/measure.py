@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from shared.errors import SeparationFailedError
+from worker.audio_files.mixing import MixFactors
 from worker.engines.interface import FloatArray
 from worker.measurements.loudness import LoudnessMeter, decibels
 from worker.measurements.spectrogram import SpectrogramView
@@ -44,12 +45,11 @@ class Levels:
 
 
 class SignalMeter:
-    """All measurements of one signal."""
+    """Level and waveform of one signal."""
 
     def __init__(self, *, sample_rate_hz: int, channels: int, n_samples: int) -> None:
         self._loudness = LoudnessMeter(sample_rate_hz=sample_rate_hz, channels=channels)
         self.outline = WaveformOutline(n_samples=n_samples)
-        self.view = SpectrogramView(sample_rate_hz=sample_rate_hz, n_samples=n_samples)
 
     @property
     def peak(self) -> float:
@@ -58,7 +58,7 @@ class SignalMeter:
 
     def measuring_tasks(self, block: FloatArray) -> Sequence[Task]:
         """Return the tasks that measure the next samples, shape (channels, n), the longest task first."""
-        return [partial(meter.add_block, block) for meter in (self.view, self._loudness, self.outline)]
+        return [partial(meter.add_block, block) for meter in (self._loudness, self.outline)]
 
     def levels(self, gain: float = 1.0) -> Levels:
         """Return peak and loudness as they are after the signal is multiplied by `gain`."""
@@ -67,6 +67,18 @@ class SignalMeter:
         if loudness_lufs is not None:
             loudness_lufs = round(loudness_lufs + 20 * math.log10(gain), 2)
         return Levels(peak_db, loudness_lufs, silent=peak_db is None or peak_db < SILENT_PEAK_DB)
+
+
+class PicturedSignalMeter(SignalMeter):
+    """All measurements of one signal: also its spectrogram."""
+
+    def __init__(self, *, sample_rate_hz: int, channels: int, n_samples: int) -> None:
+        super().__init__(sample_rate_hz=sample_rate_hz, channels=channels, n_samples=n_samples)
+        self.view = SpectrogramView(sample_rate_hz=sample_rate_hz, n_samples=n_samples)
+
+    def measuring_tasks(self, block: FloatArray) -> Sequence[Task]:
+        """Return the tasks that measure the next samples, shape (channels, n), the longest task first."""
+        return [partial(self.view.add_block, block), *super().measuring_tasks(block)]
 
 
 class ResidualMeter:
@@ -98,14 +110,22 @@ class ResidualMeter:
 
 
 class TrackMeters:
-    """The measurements of the mixture, of the wanted stems and of the residual."""
+    """The measurements of the mixture, of the wanted stems and mixes, and of the residual."""
 
-    def __init__(self, wanted: Sequence[int], *, sample_rate_hz: int, channels: int, n_samples: int) -> None:
-        def new_meter() -> SignalMeter:
-            return SignalMeter(sample_rate_hz=sample_rate_hz, channels=channels, n_samples=n_samples)
-
-        self.mixture = new_meter()
-        self.stems = {index: new_meter() for index in wanted}
+    def __init__(
+        self,
+        wanted: Sequence[int],
+        *,
+        sample_rate_hz: int,
+        channels: int,
+        n_samples: int,
+        mixes: Sequence[MixFactors] = (),
+    ) -> None:
+        shape = {"sample_rate_hz": sample_rate_hz, "channels": channels, "n_samples": n_samples}
+        self.mixture = PicturedSignalMeter(**shape)
+        self.stems = {index: PicturedSignalMeter(**shape) for index in wanted}
+        self._mixes = mixes
+        self.mixes = {mix.name: SignalMeter(**shape) for mix in mixes}
         self.residual = ResidualMeter()
 
     def measuring_tasks(self, mixture: FloatArray, stems: FloatArray, *, n_engine_stems: int) -> Sequence[Task]:
@@ -121,9 +141,14 @@ class TrackMeters:
         ]
         # The longest tasks of all signals come first, so no thread starts one when the other threads have finished.
         longest_first = itertools.chain(*zip(*of_signals, strict=True))
-        return [partial(self.residual.add_block, mixture, stems[:n_engine_stems]), *longest_first]
+        of_mixes = [partial(self._measure_mix, mix, mixture, stems) for mix in self._mixes]
+        return [partial(self.residual.add_block, mixture, stems[:n_engine_stems]), *of_mixes, *longest_first]
+
+    def _measure_mix(self, mix: MixFactors, mixture: FloatArray, stems: FloatArray) -> None:
+        for task in self.mixes[mix.name].measuring_tasks(mix.mix_block(mixture, stems.__getitem__)):
+            task()
 
     @property
     def peak(self) -> float:
-        """The largest absolute sample of all wanted stems."""
-        return max(meter.peak for meter in self.stems.values())
+        """The largest absolute sample of all wanted stems and mixes."""
+        return max(meter.peak for meter in (*self.stems.values(), *self.mixes.values()))

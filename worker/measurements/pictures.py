@@ -9,7 +9,7 @@ from typing import Any
 from worker.audio_files.excerpt import Track
 from worker.audio_files.probe import Probe
 from worker.engines.interface import FloatArray
-from worker.measurements.measure import SignalMeter
+from worker.measurements.measure import PicturedSignalMeter, SignalMeter
 from worker.measurements.spectrogram import decibels_below
 from worker.run_messages import ProducedFile, describe_file
 
@@ -26,20 +26,24 @@ def prepare_frame(found: Probe, stems: Iterable[str]) -> None:
 
 
 def draw_pictures(
-    mixture: SignalMeter, stems: Mapping[str, SignalMeter], track: Track, folder: Path
+    mixture: PicturedSignalMeter,
+    stems: Mapping[str, PicturedSignalMeter],
+    mixes: Mapping[str, SignalMeter],
+    track: Track,
+    folder: Path,
 ) -> Sequence[ProducedFile]:
-    """Write the spectrograms and waveforms of the mixture and of each stem; return the files."""
+    """Write spectrograms and waveforms of the mixture and of each stem, and waveforms of each mix; return the files."""
     signals = {"mixture": mixture, **stems}
     magnitudes = {name: signal.view.magnitudes() for name, signal in signals.items()}
     # All panels have the same reference, so a quiet stem looks quiet.
     peak = float(magnitudes["mixture"].max())
     pictures = {name: decibels_below(values, peak, range_db=RANGE_DB) for name, values in magnitudes.items()}
     spectrograms = _write_spectrograms(pictures, mixture, track, folder)
-    return [*spectrograms, *_write_waveforms(signals, track.audio.sample_rate_hz, folder)]
+    return [*spectrograms, *write_waveforms({**signals, **mixes}, track.audio.sample_rate_hz, folder)]
 
 
 def _write_spectrograms(
-    pictures: Mapping[str, FloatArray], mixture: SignalMeter, track: Track, folder: Path
+    pictures: Mapping[str, FloatArray], mixture: PicturedSignalMeter, track: Track, folder: Path
 ) -> list[ProducedFile]:
     """Write the figure with all panels, and one plain picture for each signal."""
     from worker.measurements import spectrogram_image  # noqa: PLC0415 - see there
@@ -61,7 +65,8 @@ def _write_spectrograms(
     return files
 
 
-def _write_waveforms(signals: Mapping[str, SignalMeter], sample_rate_hz: int, folder: Path) -> list[ProducedFile]:
+def write_waveforms(signals: Mapping[str, SignalMeter], sample_rate_hz: int, folder: Path) -> list[ProducedFile]:
+    """Write the waveform of each signal; return the files."""
     files = []
     for name, signal in signals.items():
         path = folder / f"waveform-{name}.json"
@@ -70,7 +75,7 @@ def _write_waveforms(signals: Mapping[str, SignalMeter], sample_rate_hz: int, fo
     return files
 
 
-def _describe_axes(mixture: SignalMeter, track: Track) -> dict[str, Any]:
+def _describe_axes(mixture: PicturedSignalMeter, track: Track) -> dict[str, Any]:
     """Return what the axes and colours of the pictures mean."""
     return {
         "range_db": RANGE_DB,

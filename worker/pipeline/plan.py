@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from shared.audio_formats import check_options
 from shared.errors import RequestInvalidError
+from shared.mixes import problem_of_names, unknown_stem
 from worker.audio_files.excerpt import TrackExcerpt
+from worker.audio_files.mixing import MixFactors, factors_of
 from worker.audio_files.probe import Probe
 from worker.engines.errors import EngineError, TrackTooLongError
 from worker.engines.interface import SeparationEngine, derived_stems
@@ -24,13 +26,25 @@ LENGTH_TOLERANCE = 0.98
 class RunPlan:
     """A run's work and its engine.
 
-    `wanted` maps the index of each wanted stem to its name. Derived stems come after those of the engine.
+    `wanted` maps the index of each wanted stem to its name. Derived stems come after those of the engine. The `mixes`
+    name stems by the same indexes.
     """
 
     work: Work
     engine: SeparationEngine
     wanted: Mapping[int, str]
     excerpt: TrackExcerpt
+    mixes: Sequence[MixFactors] = ()
+
+    @property
+    def needed(self) -> list[int]:
+        """The indexes of all stems that an output is or is mixed from, in order."""
+        return sorted({*self.wanted, *(index for mix in self.mixes for index in mix.stems)})
+
+    @property
+    def output_names(self) -> list[str]:
+        """The names of the stems and of the mixes, in the order of their files."""
+        return [*self.wanted.values(), *(mix.name for mix in self.mixes)]
 
     def refuse_too_long(self, found: Probe) -> None:
         """Raise TrackTooLongError if the song is far too long for the engine, to avoid decoding it for nothing.
@@ -65,8 +79,10 @@ def make_plan(work: Work, registry: Registry | None) -> RunPlan:
     offered = (*engine.stems, *derived_stems(engine.stems))
     names = engine.stems if work.stems is None else work.stems
     unknown = [name for name in names if name not in offered]
-    if unknown or not names:
+    if unknown or not (names or work.mixes) or unknown_stem(work.mixes, offered):
         raise RequestInvalidError(f"The engine {work.engine} has the stems {', '.join(offered)}.")
+    if problem := problem_of_names((mix.name for mix in work.mixes), offered):
+        raise RequestInvalidError(f"{problem[0].upper()}{problem[1:]}.")
     wanted = {index: name for index, name in enumerate(offered) if name in names}
     excerpt = TrackExcerpt(work.excerpt_start_seconds or 0.0, work.excerpt_duration_seconds)
-    return RunPlan(work, engine, wanted, excerpt)
+    return RunPlan(work, engine, wanted, excerpt, [factors_of(mix, offered) for mix in work.mixes])

@@ -6,8 +6,6 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +17,9 @@ from worker.audio_files.probe import Probe
 from worker.engines.interface import SeparationEngine
 from worker.measurements.measure import Levels
 from worker.measurements.music.meter import MusicFindings
+from worker.pipeline.output_descriptions import describe_audio, describe_format, describe_mixes, package_versions
 from worker.run_messages import Outcome, ProducedFile, Work, describe_file
 from worker.run_support.process_memory import peak_memory_bytes
-
-PACKAGES = ("stemqueue", "librosa", "numpy", "scipy", "soundfile", "onnxruntime")
 
 # A track this much shorter than declared is called short. Headers round, and codecs pad.
 SHORT_SECONDS = 0.25
@@ -49,6 +46,7 @@ class RunFindings:
     layout: LayoutChange
     mixture: Levels
     stems: Mapping[str, Levels]
+    mixes: Mapping[str, Levels]
     residual_db: float | None
     gain: float
     exact: bool
@@ -60,8 +58,9 @@ class RunFindings:
 def write_report(
     findings: RunFindings, stem_files: Sequence[ProducedFile], pictures: Sequence[ProducedFile]
 ) -> Outcome:
-    """Write `report.json`; return the outcome with all files, and with the measurements of each stem."""
-    stems = [replace(file, details=_describe_stem(findings, file.name)) for file in stem_files]
+    """Write `report.json`; return the outcome with all files, and with the measurements of each stem and mix."""
+    described = {**_describe_stems(findings), **_describe_mixes(findings)}
+    stems = [replace(file, details=described[file.name]) for file in stem_files]
     source, report = _describe_source(findings), _make_report(findings)
     path = Path(findings.work.output_folder) / "report.json"
     path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -69,17 +68,12 @@ def write_report(
     return Outcome((*stems, *pictures, written), source, report)
 
 
-def _describe_stem(findings: RunFindings, name: str) -> dict[str, Any]:
-    encoding, track = findings.encoding, findings.track
-    # Resampling ends with the first sample at or after the end of the source.
-    n_samples = -(-track.n_samples * encoding.sample_rate_hz // track.audio.sample_rate_hz)
-    return {
-        "sample_rate_hz": encoding.sample_rate_hz,
-        "channels": encoding.channels,
-        "n_samples": n_samples,
-        "duration_seconds": round(track.duration_seconds, 6),
-        **findings.stems[name].to_json(),
-    }
+def _describe_stems(findings: RunFindings) -> dict[str, dict[str, Any]]:
+    return {name: describe_audio(levels, findings.encoding, findings.track) for name, levels in findings.stems.items()}
+
+
+def _describe_mixes(findings: RunFindings) -> dict[str, dict[str, Any]]:
+    return describe_mixes(findings.work, findings.mixes, findings.encoding, findings.track)
 
 
 def _make_report(findings: RunFindings) -> dict[str, Any]:
@@ -98,14 +92,10 @@ def _make_report(findings: RunFindings) -> dict[str, Any]:
         },
         "preset": work.preset or description.default_preset,
         "parameters": _used_parameters(findings),
-        "format": {
-            "name": findings.encoding.format.name,
-            "bit_depth": findings.encoding.bit_depth,
-            "bitrate_kbps": findings.encoding.bitrate_kbps,
-            "sample_rate_hz": findings.encoding.sample_rate_hz,
-        },
+        "format": describe_format(findings.encoding),
         "mixture": findings.mixture.to_json(),
-        "stems": {name: _describe_stem(findings, name) for name in findings.stems},
+        "stems": _describe_stems(findings),
+        "mixes": _describe_mixes(findings),
         "residual_db": findings.residual_db,
         "music": findings.music.to_json() if findings.music else None,
         "gain_db": round(20 * math.log10(findings.gain), 3),
@@ -114,7 +104,7 @@ def _make_report(findings: RunFindings) -> dict[str, Any]:
         "real_time_factor": round(track.duration_seconds / total_seconds, 2),
         "peak_memory_bytes": peak_memory_bytes(),
         "threads": work.limits.threads,
-        "versions": {"ffmpeg": findings.probe.ffmpeg_version, **_package_versions()},
+        "versions": {"ffmpeg": findings.probe.ffmpeg_version, **package_versions()},
     }
 
 
@@ -275,7 +265,8 @@ def _notes_on_stems(findings: RunFindings) -> Iterator[str]:
     encoding, audio = findings.encoding, findings.track.audio
     if findings.gain != 1:
         reduction_db = -20 * math.log10(findings.gain)
-        yield f"All stems were made {reduction_db:.2f} dB quieter, because the loudest one would have clipped."
+        outputs = "stems and mixes" if findings.mixes and findings.stems else "mixes" if findings.mixes else "stems"
+        yield f"All {outputs} were made {reduction_db:.2f} dB quieter, because the loudest one would have clipped."
     if not findings.exact:
         yield "The stems of this long song were buffered in 16 bits, so they have noise 100 dB below their own level."
     if encoding.sample_rate_hz != audio.sample_rate_hz:
@@ -285,15 +276,3 @@ def _notes_on_stems(findings: RunFindings) -> Iterator[str]:
             f"{encoding.format.name} does not support this layout of {audio.channels} loudspeakers: "
             f"the stems were mixed down to {encoding.channels} channels."
         )
-
-
-@lru_cache(maxsize=1)
-def _package_versions() -> dict[str, str]:
-    """Return the versions of the installed packages that affect the sound."""
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found

@@ -9,20 +9,20 @@ within the job's number of threads.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from shared.audio_formats import Encoding, resolve
 from worker.audio_files.broadcast_chunks import keep_broadcast_chunks
 from worker.audio_files.channel_layouts import LayoutChange, change_layout, source_layout
 from worker.audio_files.decode import decode_file
 from worker.audio_files.excerpt import Track, cut_excerpt
+from worker.audio_files.mixing import MixedBlock
 from worker.audio_files.probe import Probe, probe_file
-from worker.audio_files.stem_files import StemBlock, StemFiles
+from worker.audio_files.stem_files import StemBlock, StemFiles, common_gain
 from worker.audio_files.tags.fields import Tags
 from worker.audio_files.tags.reading import read_tags
 from worker.audio_files.tags.writing import write_tags
@@ -32,20 +32,16 @@ from worker.measurements.measure import TrackMeters
 from worker.measurements.music.meter import MusicFindings, MusicMeter
 from worker.measurements.music.outputs import tags_with_music, write_beats
 from worker.measurements.pictures import draw_pictures, prepare_frame
+from worker.pipeline.mix_stems import mix_stems
 from worker.pipeline.plan import RunPlan, make_plan
 from worker.pipeline.report import RunFindings, write_report
 from worker.pipeline.separate import pool_between_blocks, separate_and_measure, wanted_blocks
 from worker.pipeline.stem_buffer import StemBuffer, choose_format
-from worker.run_messages import Outcome, ProducedFile, ReportProgress, Work, describe_file
+from worker.run_messages import Outcome, ProducedFile, ReportProbed, ReportProgress, Work, describe_file
 from worker.run_support.process_memory import freeze_loaded_objects, give_memory_back, reset_peak_memory
 from worker.run_support.stage_clock import StageClock
 from worker.run_support.task_pool import TaskPool
 from worker.run_support.workspace import Workspace, open_workspace
-
-ReportProbed = Callable[[Mapping[str, Any]], None]
-
-# The highest peak of all stems after they were made quieter to avoid clipping: just below full scale.
-LOUDEST_PEAK = 0.9999
 
 STEM_BUFFER_NAME = "stems"
 
@@ -68,8 +64,11 @@ def separate_song(
 ) -> Outcome:
     """Do the work and return the outcome. `report_probed` is told early what the file claims to be.
 
-    Raises StemqueueError or EngineError, with the code that the client sees.
+    Work that names finished stems only mixes them. Raises StemqueueError or EngineError, with the code that the client
+    sees.
     """
+    if work.stem_paths:
+        return mix_stems(work, report_progress, report_probed=report_probed)
     reset_peak_memory()
     n_modules = len(sys.modules)
     plan = make_plan(work, registry)
@@ -99,7 +98,7 @@ def separate_song(
 
 @dataclass(frozen=True)
 class EncodedStems:
-    """The finished files of the stems, what was measured on the way, and the gain that all stems got.
+    """The finished files of the stems and mixes, what was measured on the way, and the gain that all of them got.
 
     `exact` is false if the stems were buffered in 16 bits.
     """
@@ -179,7 +178,7 @@ class _Run:
         return read_tags(self._work, found, self._workspace)
 
     def separate_and_encode(self, track: Track) -> EncodedStems:
-        """Separate the track, then encode the stems with one gain that keeps all of them below full scale.
+        """Separate the track, then encode stems and mixes with one gain that keeps all of them below full scale.
 
         That gain is known only after the last block, so the stems are buffered on the scratch disk. Writing and reading
         them takes 0.1 s for a song. Encoding at once, and again after a clip, would cost a second pass for every loud
@@ -202,13 +201,15 @@ class _Run:
                     self._plan.engine,
                     track,
                     wanted=list(self._plan.wanted),
+                    needed=self._plan.needed,
+                    mixes=self._plan.mixes,
                     threads=self._work.limits.threads,
                     pool=pool,
                     progress=self._clock.report_fraction,
                     consume=buffer.append_block if buffer else None,
                     music=music,
                 )
-            gain = 1.0 if encoding.holds_any_level or meters.peak <= 1 else LOUDEST_PEAK / meters.peak
+            gain = common_gain(encoding, meters.peak)
             with self._clock.stage("encode"):
                 if buffer:
                     paths = self._encode(track, encoding, layout, buffer.read_blocks(), gain=gain, pool=self._pool)
@@ -231,15 +232,13 @@ class _Run:
         """Return a buffer for the stems, or None if they do not fit into the job's share of the scratch disk."""
         # What an engine's blocks add to the length of their last run of samples is less than a hundredth.
         free_bytes = int(0.99 * self._workspace.free_bytes())
-        sample_format = choose_format(len(self._plan.wanted), track.audio.channels, track.n_samples, free_bytes)
+        sample_format = choose_format(len(self._plan.needed), track.audio.channels, track.n_samples, free_bytes)
         if sample_format is None:
             return nullcontext()
         return StemBuffer(self._workspace.path(STEM_BUFFER_NAME), sample_format)
 
     def _separate_again(self, track: Track) -> Iterator[FloatArray]:
-        return wanted_blocks(
-            self._plan.engine, track, wanted=list(self._plan.wanted), threads=self._work.limits.threads
-        )
+        return wanted_blocks(self._plan.engine, track, wanted=self._plan.needed, threads=self._work.limits.threads)
 
     def _encode(
         self,
@@ -254,7 +253,7 @@ class _Run:
         n_written = 0
         with StemFiles(
             Path(self._work.output_folder),
-            list(self._plan.wanted.values()),
+            self._plan.output_names,
             encoding,
             source_rate_hz=track.audio.sample_rate_hz,
             layout=layout,
@@ -263,10 +262,19 @@ class _Run:
             ffmpeg_path=self._work.ffmpeg_path,
         ) as files:
             for block in blocks:
-                files.write_block(block, gain)
+                files.write_block(self._with_mixes(track, n_written, block), gain)
                 n_written += block.shape[2]
                 self._clock.report_fraction(n_written / track.n_samples)
         return files.paths
+
+    def _with_mixes(self, track: Track, n_before: int, block: StemBlock) -> StemBlock:
+        """Return a block of the needed stems as a block of all outputs. `n_before` samples of the track precede it."""
+        if not self._plan.mixes:
+            return block
+        start = track.start + n_before
+        song = track.audio.read_samples(start, start + block.shape[2])
+        wanted = list(self._plan.wanted)
+        return MixedBlock(song, block, indexes=self._plan.needed, wanted=wanted, mixes=self._plan.mixes)
 
     def illustrate_and_label(self, track: Track, encoded: EncodedStems, tags: Tags | None) -> LabelledStems:
         """Draw the pictures; meanwhile find tempo, beats and key, and write these and the tags."""
@@ -274,7 +282,7 @@ class _Run:
         folder = Path(self._work.output_folder)
         with self._clock.stage("illustrate"):
             pictures, labelled = self._pool.run_pair(
-                partial(draw_pictures, encoded.meters.mixture, stems, track, folder),
+                partial(draw_pictures, encoded.meters.mixture, stems, encoded.meters.mixes, track, folder),
                 partial(self._label, track, encoded, tags, folder),
             )
         return replace(labelled, pictures=pictures)
@@ -303,6 +311,7 @@ class _Run:
             layout=encoded.layout,
             mixture=meters.mixture.levels(),
             stems={name: meters.stems[index].levels(encoded.gain) for index, name in wanted.items()},
+            mixes={name: meter.levels(encoded.gain) for name, meter in meters.mixes.items()},
             residual_db=meters.residual.relative_db(),
             gain=encoded.gain,
             exact=encoded.exact,
@@ -325,7 +334,9 @@ class _Run:
         notes = write_tags(self._work, tags, encoded.paths)
         content_type = encoded.encoding.format.content_type
         files = [
-            describe_file(path, name=name, kind="stem", content_type=content_type)
+            describe_file(
+                path, name=name, kind="mix" if name in encoded.meters.mixes else "stem", content_type=content_type
+            )
             for name, path in encoded.paths.items()
         ]
         return files, notes

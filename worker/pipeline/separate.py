@@ -10,6 +10,7 @@ from threadpoolctl import ThreadpoolController
 
 from shared.errors import SeparationFailedError
 from worker.audio_files.excerpt import Track
+from worker.audio_files.mixing import MixFactors
 from worker.engines.interface import VOCALS, FloatArray, SeparationEngine, WorksAhead
 from worker.measurements.measure import Task, TrackMeters
 from worker.measurements.music.meter import MusicMeter
@@ -41,30 +42,34 @@ def separate_and_measure(
     track: Track,
     *,
     wanted: Sequence[int],
+    needed: Sequence[int] | None = None,
+    mixes: Sequence[MixFactors] = (),
     threads: int,
     pool: TaskPool,
     progress: Callable[[float], None],
     consume: Callable[[FloatArray], None] | None,
     music: MusicMeter | None = None,
 ) -> TrackMeters:
-    """Run the engine once, pass the wanted stems to `consume` block by block, and return the measurements.
+    """Run the engine once, pass the needed stems to `consume` block by block, and return the measurements.
 
+    `wanted` are the stems that become files; `needed` are these and what the mixes are made of (None: the same).
     `music` gets all stems of the engine, wanted or not. The engine is idle while its block is measured, so `pool` may
     use the job's cores meanwhile.
     """
+    needed = wanted if needed is None else needed
     audio = track.audio
     meters = TrackMeters(
-        wanted, sample_rate_hz=audio.sample_rate_hz, channels=audio.channels, n_samples=track.n_samples
+        wanted, sample_rate_hz=audio.sample_rate_hz, channels=audio.channels, n_samples=track.n_samples, mixes=mixes
     )
     libraries = ThreadpoolController()
     for position, stems in stem_blocks(engine, track, threads=threads, progress=progress):
         mixture = audio.read_samples(position, position + stems.shape[2])
-        offered = with_derived_stems(engine, mixture, stems, wanted)
+        offered = with_derived_stems(engine, mixture, stems, needed)
         tasks: list[Task] = [*meters.measuring_tasks(mixture, offered, n_engine_stems=len(stems))]
         if music is not None:
             tasks += music.measuring_tasks(mixture, stems)
         if consume is not None:
-            tasks.insert(0, partial(consume, select_stems(offered, wanted)))
+            tasks.insert(0, partial(consume, select_stems(offered, needed)))
         # BLAS would otherwise split large sums among threads of its own.
         with libraries.limit(limits=1):
             pool.run_tasks(tasks)
@@ -79,7 +84,7 @@ def pool_between_blocks(engine: SeparationEngine, pool: TaskPool) -> TaskPool:
 def wanted_blocks(
     engine: SeparationEngine, track: Track, *, wanted: Sequence[int], threads: int
 ) -> Iterator[FloatArray]:
-    """Run the engine and yield the wanted stems of each block, without measuring anything."""
+    """Run the engine and yield these stems of each block, without measuring anything."""
     for position, stems in stem_blocks(engine, track, threads=threads, progress=_ignore_progress):
         mixture = track.audio.read_samples(position, position + stems.shape[2])
         yield select_stems(with_derived_stems(engine, mixture, stems, wanted), wanted)
@@ -92,7 +97,7 @@ def with_derived_stems(
 
     The accompaniment is the mixture less the vocals, so it needs no memory unless somebody wants it.
     """
-    if max(wanted) < len(stems):
+    if max(wanted, default=0) < len(stems):
         return stems
     accompaniment = mixture - stems[engine.stems.index(VOCALS)]
     return np.concatenate([stems, accompaniment[None]])

@@ -75,7 +75,8 @@ class StemDownloads:
         """Download a job's stems; return their paths below the output folder."""
         files = []
         with all_or_none(self._out / folder, self._state.partial) as partial:
-            for stem in self._client.job(job_id).stems:
+            job = self._client.job(job_id)
+            for stem in (*job.stems, *job.mixes):
                 # A server must not choose the folder that a file is written to.
                 name = Path(stem.filename).name.lstrip(".") or "stem"
                 self._download_stem(stem, partial / name)

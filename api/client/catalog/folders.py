@@ -11,16 +11,13 @@ import unicodedata
 from collections.abc import Iterable
 
 from shared.audio_formats import FORMATS
-from shared.file_names import UNSAFE_CHARACTERS
+from shared.file_names import RESERVED_NAMES, UNSAFE_CHARACTERS
 
 MAX_PART_BYTES = 140
 """The limit of encrypted file systems (eCryptfs); others allow 255."""
 
 MAX_PATH_BYTES = 1000
 """Leaves room for the path of the output folder."""
-
-RESERVED = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))})
-"""Names of devices on Windows."""
 
 FILE_SUFFIXES = (*(f".{f.extension}" for f in FORMATS.values()), ".csv")
 """The extensions of the files that a run writes. No folder name ends in one, so a folder never blocks a file."""
@@ -61,7 +58,7 @@ def _part(name: str) -> str:
         # Not `..`, and not a hidden folder such as the state folder.
         name = "_" + name[1:]
     name = name.rstrip(". ") or "_"
-    if name.lower().endswith(FILE_SUFFIXES) or name.lower().partition(".")[0] in RESERVED:
+    if name.lower().endswith(FILE_SUFFIXES) or name.lower().partition(".")[0] in RESERVED_NAMES:
         name += "_"
     return _shortened(name)
 

@@ -24,6 +24,7 @@ from api.client.options import PRIORITIES, job_options, printable
 from api.client.progress import clock
 from shared.batches.manifest_fields import split_s3
 from shared.file_names import readable_name
+from shared.mixes import mix_json
 
 SOME_FAILED, INTERRUPTED = 5, 130
 
@@ -37,7 +38,6 @@ EXIT_CODES = """Exit code 0: all done; 1: the server refused, or something here 
     "--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder for stems and the report."
 )
 @job_options
-@click.option("--stems", help="Stems to keep, separated by commas; all of the engine's by default.")
 @click.option("--resume", is_flag=True, help="Continue the run in --out, or start one.")
 @click.option("--no-download", is_flag=True, help="Leave the stems on the server.")
 @click.option("--export", metavar="S3://BUCKET/PREFIX", help="Have the server copy the stems there.")
@@ -117,8 +117,10 @@ def _batch_request(location: str, options: Mapping[str, Any]) -> dict[str, Any]:
     defaults = {name: options[name] for name in ("engine", "preset", "format", "audio_stream") if options[name]}
     if excerpt:
         defaults["excerpt"] = {name: value for name, value in vars(excerpt).items() if value is not None}
-    if stems:
-        defaults["stems"] = [name.strip() for name in stems.split(",") if name.strip()]
+    if stems is not None:
+        defaults["stems"] = stems
+    if options["mixes"]:
+        defaults["mixes"] = [mix_json(mix) for mix in options["mixes"]]
     request: dict[str, Any] = {"name": readable_name(Path(location).name or location)}
     if defaults:
         request["defaults"] = defaults

@@ -42,6 +42,17 @@ def test_it_writes_stems_report_and_picture(tmp_path: Path, song: Path) -> None:
     assert {p.name for p in tmp_path.iterdir()} == {song.name, out.name}
 
 
+def test_it_writes_mixes_alone(tmp_path: Path, song: Path) -> None:
+    out = tmp_path / "mixes"
+    own = {"DEFAULT_ENGINE": "share", "EXTRA_ENGINES": "tests.fixtures.engines", "PYTHONPATH": str(Path.cwd())}
+    mixes = ("--mix", "minus:vocals", "--mix", "quiet=vocals:-20")
+    done = separate(song, out, "--stems", "none", *mixes, environment=own)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [str(out / "minus-vocals.flac"), str(out / "quiet.flac")]
+    assert {p.suffix for p in out.iterdir()} == {".flac", ".json", ".png"}
+    assert FLAC(out / "quiet.flac")["title"] == ["a 'song' $x (quiet)"]
+
+
 def test_without_a_network_it_says_which_engine_stood_in(tmp_path: Path, song: Path) -> None:
     done = separate(song, tmp_path / "out")
     assert done.returncode == 0, done.stderr
@@ -72,6 +83,8 @@ def test_what_is_no_audio_is_one_line_and_exit_1(tmp_path: Path) -> None:
         (["--format", "aiff"], "aiff"),
         (["--threads", "0"], "threads"),
         (["--parameter", "x"], "NAME=VALUE"),
+        (["--mix", "vocals"], "minus:STEM"),
+        (["--mix", "minus:vocals", "--mix", "minus-vocals=only:vocals"], "two mixes"),
         (["--nonsense"], "nonsense"),
     ],
 )
@@ -89,6 +102,7 @@ def test_wrong_usage_is_exit_2(tmp_path: Path, song: Path, arguments: list[str],
         (["--engine", "repetition", "--preset", "magic"], "magic"),
         (["--format", "mp3", "--bit-depth", "16"], "bitrate_kbps"),
         (["--stems", "drums"], "vocals, accompaniment"),
+        (["--mix", "minus:drums"], "vocals, accompaniment"),
         (["--excerpt", "90+20"], "the audio ends at 6.00 s"),
         (["--audio-stream", "2"], "audio_stream is 2, but the file has 1 audio stream, counted from 1."),
     ],

@@ -7,6 +7,7 @@ import { below } from "../src/base";
 import type { Job } from "../src/api/types";
 import { readProblem } from "../src/api/client";
 import { progressWords } from "../src/words/jobs";
+import { gainWords } from "../src/words/mixes";
 import { ago, capitalised, formatBytes, formatDb, formatExactTime, formatFrequency, formatPercent, formatSpan, formatTime, plural, spokenTime } from "../src/words/numbers";
 import { engineFacts, leftOutWords } from "../src/words/home";
 
@@ -77,4 +78,10 @@ describe("facts about an engine", () => {
     ]));
   it("of an engine that tells none", () =>
     assert.deepEqual(engineFacts({ ...engine, author: "", licence: "", real_time_factor: null, memory_bytes: null }, undefined), []));
+});
+
+describe("what a mix is made of", () => {
+  it("the song with changes", () => assert.equal(gainWords({ gains_db: { vocals: null, drums: -3 }, rest_db: 0 }), "the song, vocals left out, drums -3 dB"));
+  it("a quieter song", () => assert.equal(gainWords({ gains_db: { vocals: 0 }, rest_db: -6 }), "the song -6 dB, vocals 0 dB"));
+  it("stems alone", () => assert.equal(gainWords({ gains_db: { drums: 0, bass: 0 }, rest_db: null }), "drums 0 dB, bass 0 dB"));
 });

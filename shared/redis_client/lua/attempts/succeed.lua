@@ -64,7 +64,9 @@ local function update_average(name, value)
   redis.call('SET', name, int(0.8 * average + 0.2 * value))
 end
 
-if not cached then
+-- Mixing the outputs of another job tells nothing about how long separations take.
+local mixes_outputs = type(request.source.outputs) == 'table' and #request.source.outputs > 0
+if not cached and not mixes_outputs then
   learn_from_job(cjson.decode(probed).duration_seconds)
   update_average(key('pace', engine), took_ms)
   update_average(key('made', engine, request.format), output_bytes)

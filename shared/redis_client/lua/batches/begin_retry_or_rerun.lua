@@ -4,17 +4,20 @@
 -- Arguments:
 --   batch_id: text
 --   versions: text, '' for a retry; for a rerun the versions of the engines as JSON
--- Returns: {'yes', 'none' if there is no such item, 'canceling' or '' if there is no such batch; the batch's record as
---  a flat list}
+-- Returns: {'yes', 'none' if there is no such item, 'canceling', 'read' for a rerun while jobs read outputs of its
+--  jobs, or '' if there is no such batch; the batch's record as a flat list}
 -- include lib/clock
 -- include lib/record_bytes
 -- include lib/batches/items
+-- include lib/jobs/read_outputs
 -- include lib/webhooks/messages
 
 local record = key('batch', batch_id)
 local fields = redis.call('HGETALL', record)
 if #fields == 0 then return {'', {}} end
 if redis.call('HEXISTS', record, 'canceling') == 1 then return {'canceling', fields} end
+-- New outputs would replace those that are read.
+if versions ~= '' and has_readers(key('batch', batch_id, 'readers')) then return {'read', fields} end
 
 -- Returns how many succeeded items were made by versions other than these, without those of engines that no longer
 -- exist.

@@ -2,17 +2,19 @@
 -- leaves.
 -- Arguments:
 --   batch_id: text
--- Returns: state before, '' if there is no such batch, or canceling
+-- Returns: state before, '' if there is no such batch, canceling, or read while jobs read outputs of its jobs
 -- include lib/clock
 -- include lib/record_bytes
 -- include lib/stored_bytes
 -- include lib/batches/items
+-- include lib/jobs/read_outputs
 
 local record = key('batch', batch_id)
 local state, owner, output_bytes, canceling, record_bytes = unpack(
   redis.call('HMGET', record, 'state', 'owner', 'stored_bytes', 'canceling', 'record_bytes'))
 if canceling then return 'canceling' end
 if not state or state == 'reading' or state == 'running' then return state or '' end
+if has_readers(key('batch', batch_id, 'readers')) then return 'read' end
 charge_stored_bytes(owner, -(output_bytes or 0))
 charge_records(owner, -(record_bytes or 0))
 for _, ended in ipairs({'succeeded', 'failed', 'canceled'}) do

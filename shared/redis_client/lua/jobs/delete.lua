@@ -1,15 +1,17 @@
 -- Deletes the record of an ended job. The caller deletes the objects; if the caller dies, the garbage collector does.
 -- Arguments:
 --   job_id: text
--- Returns: {state before, '' if there is no such job, 'batch' for a batch's job, which is deleted with its batch; key
---  of the source if no other job uses it, or ''}
+-- Returns: {state before, '' if there is no such job, 'batch' for a batch's job, which is deleted with its batch,
+--  'read' while other jobs read its outputs; key of the source if no other job uses it, or ''}
 -- include lib/uploads
+-- include lib/jobs/read_outputs
 
 local state, owner, request_json, output_bytes, content, batch_id = job_fields(
   job_id, 'state', 'owner', 'request', 'stored_bytes', 'content', 'batch')
 if not state then return {'', ''} end
 if batch_id then return {'batch', ''} end
 if state == 'queued' or state == 'running' then return {state, ''} end
+if has_readers(key('job', job_id, 'readers')) then return {'read', ''} end
 
 -- Ends the job's use of its source. Returns the source's key if the source is to be deleted too, or ''.
 local function release_source()

@@ -9,10 +9,11 @@
 --   max_record_bytes: number, of Redis for all records; 0: no limit
 --   alive_ms: number, how long a worker counts as alive after its heartbeat
 -- Returns: {state before, '' if there is no such job; the job's reply}, {'batch', ''} for a batch's job, which is
---  retried with its batch, {'full', ms until the next place is free}, or {the limit that refuses it
---  (lib/jobs/limits.lua), {}}
+--  retried with its batch, {'full', ms until the next place is free}, {'source_gone' or 'source_changing', ''} for
+--  outputs of another job, or {the limit that refuses it (lib/jobs/limits.lua), {}}
 -- include lib/jobs/limits
 -- include lib/jobs/queue
+-- include lib/jobs/read_outputs
 -- include lib/jobs/reply
 -- include lib/jobs/states
 -- include lib/webhooks/messages
@@ -26,6 +27,8 @@ if state == 'failed' or state == 'canceled' then
   local refused = job_refusal(owner, max_owner_queued, max_owner_audio_ms, max_owner_stored_bytes,
     max_owner_record_bytes, max_record_bytes)
   if refused then return {refused, {}} end
+  local unreadable = keep_source_outputs(request, job_id)
+  if unreadable then return {unreadable, ''} end
   redis.call('ZREM', key('settled'), job_id)
   -- The job will have another end, with another message.
   if names_webhook(request) then charge_job(job_id, WEBHOOK_BYTES) end

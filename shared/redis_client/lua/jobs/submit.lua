@@ -20,11 +20,13 @@
 --   guessed_ms: number, the length of the audio as estimated from the file's size; 0: unknown
 --   excerpt_ms: number, '' for the whole track
 -- Returns: {'ok' or 'exists', the job's reply}, {'full', ms until the next place is free}, {'draining'},
---  {'upload_gone'}, {'not_waiting'} if the item needs no job, or {the limit that refuses it (lib/jobs/limits.lua)}
+--  {'upload_gone'}, {'source_gone'} or {'source_changing'} for outputs of another job, {'not_waiting'} if the item
+--  needs no job, or {the limit that refuses it (lib/jobs/limits.lua)}
 -- include lib/uploads
 -- include lib/batches/items
 -- include lib/jobs/limits
 -- include lib/jobs/queue
+-- include lib/jobs/read_outputs
 -- include lib/jobs/reply
 -- include lib/jobs/states
 -- include lib/webhooks/messages
@@ -38,10 +40,10 @@ if redis.call('SISMEMBER', key('draining'), engine) == 1 then return {'draining'
 local refused = job_refusal(owner, max_owner_queued, max_owner_audio_ms, max_owner_stored_bytes,
   max_owner_record_bytes, max_record_bytes)
 if refused then return {refused} end
-if upload_id ~= '' then
-  if not upload_exists(upload_id) then return {'upload_gone'} end
-  use_upload(upload_id, job_id)
-end
+if upload_id ~= '' and not upload_exists(upload_id) then return {'upload_gone'} end
+local unreadable = keep_source_outputs(request, job_id)
+if unreadable then return {unreadable} end
+if upload_id ~= '' then use_upload(upload_id, job_id) end
 
 -- Returns the expected length of the audio, or nil: as another job with this upload has found it, or by the file's
 -- size.

@@ -11,6 +11,7 @@
 --   fence                         string   the last fence given to a claim
 --   changes                       channel  ids of jobs that have changed (api/job_change_feed.py)
 --   content:<digest>              string   the last job that made this result (worker/jobs/result_cache.py)
+--   job:<id>:readers              set      jobs, queued or running, whose source is outputs of this job
 --   making:<digest>               string   the running job that makes this result
 --   twins:<digest>                set      jobs that wait for it because they ask for the same
 --
@@ -67,6 +68,7 @@
 --   batch:<id>:ended              set      numbers of the items with capital letters
 --   batch:<id>:results            hash     results of items by number, until their chunk is in the storage
 --   batch:<id>:chunks             hash     chunks whose results are in the storage, with their version
+--   batch:<id>:readers            set      jobs, queued or running, whose source is outputs of its jobs
 --   batch:<id>:marks              set      digests of exported copies' names, while the manifest is read
 --   lock:batch:<id>               string   who works on a batch at the moment
 --   batches, batches:<owner>      zset     batches by creation

@@ -35,6 +35,7 @@ EXAMPLES = 12
 
 REFUSES_WHAT_THE_SCHEMA_ALLOWS = {
     ("post", "/v1/jobs"): "engines, presets and uploads are names of things that may not be there (410, 422)",
+    ("post", "/v1/jobs/{job_id}/mixes"): "mixes have different names, and name stems that may not be there (409, 422)",
     ("get", "/v1/jobs"): "`starting_after` and `batch` name what may not be there (422, 404)",
     (
         "post",

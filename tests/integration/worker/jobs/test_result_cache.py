@@ -17,10 +17,11 @@ from shared.batches.stored_items import Result
 from shared.counters import Counters
 from shared.jobs.archive import store_document
 from shared.jobs.claims import Claim
-from shared.jobs.model import Job, JobRequest, JobState, Output, Source
+from shared.jobs.model import Job, JobRequest, JobState, Output, Source, SourceOutput
 from shared.jobs.store import new_id
 from shared.jobs.uploads import UploadStore
 from shared.maintenance.garbage_collector import Collector
+from shared.mixes import Mix
 from shared.redis_client.connection import connect
 from shared.redis_client.scripts import Scripts
 from shared.settings import Settings
@@ -32,6 +33,8 @@ from worker.jobs.storage_watch import StorageWatch
 from worker.jobs.supervisor import Supervisor
 
 SHA256 = "ab" * 32
+KARAOKE = Mix("karaoke", {"vocals": None})
+
 DETAILS = {"duration_seconds": 2.0}
 
 
@@ -169,6 +172,8 @@ def test_objects_that_are_gone_are_no_answer(world: World) -> None:
         {"preset": "fast"},
         {"parameters": {"neighbours": 3}},
         {"stems": ("vocals",)},
+        {"stems": (), "mixes": (KARAOKE,)},
+        {"mixes": (KARAOKE,)},
         {"format": "wav"},
         {"format_options": {"bit_depth": 16}},
         {"excerpt_start_seconds": 1.0},
@@ -183,6 +188,22 @@ def test_objects_that_are_gone_are_no_answer(world: World) -> None:
 def test_whatever_differs_is_separated_anew(world: World, changes: dict[str, Any]) -> None:
     world.separate(world.submit())
     assert world.find(**changes) is None
+
+
+def test_equal_mixes_of_the_same_stems_are_copied_and_others_are_not(world: World) -> None:
+    first = world.separate(world.submit())
+    outputs = tuple(SourceOutput(o.name, o.key, o.filename, o.size_bytes, o.sha256, o.etag) for o in first.outputs)
+    source = replace(first.request.source, upload_id=None, job_id=first.id, outputs=outputs)
+    asked: dict[str, Any] = {"source": source, "stems": (), "mixes": (KARAOKE,)}
+    world.separate(world.submit(**asked))
+    assert world.settle(world.submit(**asked)).cached
+    for changes in (
+        {"mixes": (replace(KARAOKE, rest_db=-3.0),)},
+        {"mixes": (replace(KARAOKE, name="other"),)},
+        {"source": replace(source, outputs=(replace(outputs[0], sha256="cd" * 32), outputs[1]))},
+        {"source": replace(source, outputs=())},
+    ):
+        assert world.find(**{**asked, **changes}) is None, changes
 
 
 def test_what_says_the_same_in_other_words_is_the_same(world: World) -> None:

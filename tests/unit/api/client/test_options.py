@@ -8,6 +8,7 @@ import pytest
 from api.client import cli, models
 from api.client.catalog.run_command import run_catalog
 from shared.jobs.model import PRIORITIES, TERMINAL, JobState
+from shared.mixes import Mix
 
 
 def choices(command: click.Command, option: str) -> tuple[str, ...]:
@@ -27,3 +28,15 @@ def test_jobs_can_be_listed_by_each_state() -> None:
 
 def test_the_client_knows_which_states_are_final() -> None:
     assert set(models.ENDED) == TERMINAL
+
+
+@pytest.mark.parametrize("command", [cli.run, cli.submit, run_catalog])
+def test_the_commands_take_stems_and_mixes(command: click.Command) -> None:
+    options = {p.name: p for p in command.params}
+    context = click.Context(command)
+    assert options["stems"].process_value(context, "none") == []
+    assert options["stems"].process_value(context, None) is None
+    mixes = options["mixes"].process_value(context, ["minus:vocals", "quiet=vocals:-6"])
+    assert mixes == (Mix("minus-vocals", {"vocals": None}), Mix("quiet", {"vocals": -6.0}))
+    with pytest.raises(click.BadParameter, match="minus:STEM"):
+        options["mixes"].process_value(context, ["vocals"])

@@ -122,6 +122,16 @@ def test_a_table_whose_first_line_cannot_be_read_has_no_other_header(content: by
         ("no_cache", "Yes", True),
         ("no_cache", "0", False),
         ("stems", "vocals accompaniment", ["vocals", "accompaniment"]),
+        ("stems", "none", []),
+        ("mixes", "minus:vocals", [{"name": "minus-vocals", "gains_db": {"vocals": None}, "rest_db": 0.0}]),
+        (
+            "mixes",
+            "quiet=vocals:-6 only:drums",
+            [
+                {"name": "quiet", "gains_db": {"vocals": -6.0}, "rest_db": 0.0},
+                {"name": "only-drums", "gains_db": {"drums": 0.0}, "rest_db": None},
+            ],
+        ),
         ("excerpt", "90+20", {"start_seconds": 90.0, "duration_seconds": 20.0}),
         ("excerpt", "90+", {"start_seconds": 90.0}),
         ("metadata", '{""a"": 1}', {"a": 1}),
@@ -147,6 +157,8 @@ def test_cells_are_read(column: str, cell: str, value: object) -> None:
         ("metadata", "[1]"),
         ("parameters", "{"),
         ("s3", "bucket/key"),
+        ("mixes", "vocals"),
+        ("mixes", "a=minus:vocals A=only:vocals"),
     ],
 )
 def test_other_cells_name_their_column(column: str, cell: str) -> None:

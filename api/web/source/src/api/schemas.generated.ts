@@ -155,12 +155,14 @@ export interface JobResource {
   preset: string | null;
   parameters: Record<string, number | string>;
   stems_wanted: string[] | null;
+  mixes_wanted: MixMembers[];
   format: string;
   format_options: Record<string, number>;
   excerpt: Excerpt | null;
   priority: "interactive" | "bulk";
   source: SourceResource;
   stems: StemResource[];
+  mixes: MixResource[];
   pictures: OutputResource[];
   waveforms: OutputResource[];
   music: MusicResource | null;
@@ -184,6 +186,28 @@ export interface LeftOutResource {
   examples: string[];
 }
 
+export interface MixMembers {
+  name: string;
+  gains_db: Record<string, number | null>;
+  rest_db: number | null;
+}
+
+export interface MixResource {
+  kind: "stem" | "mix" | "picture" | "waveform" | "beats" | "report";
+  name: string;
+  url: string;
+  filename: string;
+  content_type: string;
+  size_bytes: number;
+  sha256: string;
+  format: string;
+  duration_seconds: number | null;
+  peak_db: number | null;
+  loudness_lufs: number | null;
+  gains_db: Record<string, number | null>;
+  rest_db: number | null;
+}
+
 export interface MusicResource {
   tempo_bpm: number | null;
   tempo_confidence: number | null;
@@ -193,6 +217,7 @@ export interface MusicResource {
 }
 
 export interface OutputResource {
+  kind: "stem" | "mix" | "picture" | "waveform" | "beats" | "report";
   name: string;
   url: string;
   filename: string;
@@ -225,12 +250,14 @@ export interface SourceResource {
   sha256: string | null;
   upload_id: string | null;
   url: string;
+  job_id: string | null;
   duration_seconds: number | null;
   sample_rate_hz: number | null;
   channels: number | null;
 }
 
 export interface StemResource {
+  kind: "stem" | "mix" | "picture" | "waveform" | "beats" | "report";
   name: string;
   url: string;
   filename: string;

@@ -86,6 +86,7 @@ export interface Levels {
 }
 
 /** The file `report.json` of a job. */
+/** A report without `stems` is that of a job that mixed the stems of another one; it has no `engine` or `mixture`. */
 export interface Report {
   engine: string;
   engine_version: string;
@@ -94,7 +95,8 @@ export interface Report {
   excerpt: { start_seconds: number; duration_seconds: number } | null;
   format: { name: string; bit_depth: number | null; bitrate_kbps: number | null; sample_rate_hz: number };
   mixture: Levels;
-  stems: Record<string, Levels & { duration_seconds: number }>;
+  stems?: Record<string, Levels & { duration_seconds: number }>;
+  mixes?: Record<string, Levels & { duration_seconds: number }>;
   residual_db: number | null;
   music?: { tempo_bpm: number | null; key: string | null } | null;
   gain_db: number;

@@ -1,10 +1,12 @@
 // Saves the mix, as the faders are set, to a file. The page makes it from the stems without playing anything.
 
+import { postJson } from "../api/client";
 import type { Job, Stem } from "../api/types";
 import { mixDown } from "../audio/playback/mix";
 import { openSegments } from "../audio/playback/open_track";
 import { httpReader } from "../audio/playback/ranges";
 import { mixName } from "../words/jobs";
+import { putJob } from "./library";
 import type { Studio } from "./studio";
 
 /** The sample rate for stems whose rate the server does not tell. */
@@ -35,4 +37,19 @@ export function mixFilename(mix: readonly MixedStem[], job: Job): string {
     return percent === 100 ? stem.name : `${stem.name} ${percent}`;
   });
   return mixName(job, parts);
+}
+
+/** Quieter stems are left out: the server mixes no gains below this. */
+const LOWEST_DB = -60;
+
+/** Has the server make the mix, as the faders are set, from the stems that it keeps; returns the id of the job that does it. */
+export async function keepMix(studio: Studio): Promise<string> {
+  const gains = studio.strips.map((strip) => {
+    const decibels = 20 * Math.log10(studio.mixedGain(strip));
+    return [strip.stem.name, decibels < LOWEST_DB ? null : Math.round(decibels * 100) / 100];
+  });
+  const mix = { name: "mix", gains_db: Object.fromEntries(gains), rest_db: null };
+  const job = await postJson<Job>(`/v1/jobs/${studio.job.id}/mixes`, { mixes: [mix] });
+  putJob(job);
+  return job.id;
 }

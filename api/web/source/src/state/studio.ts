@@ -87,7 +87,7 @@ export class Studio {
   private readonly reading: Promise<void>;
 
   constructor(readonly job: Job) {
-    this.duration = Math.max(...job.stems.map((stem) => stem.duration_seconds ?? 0));
+    this.duration = Math.max(0, ...job.stems.map((stem) => stem.duration_seconds ?? 0));
     this.strips = job.stems.map((stem) => new Strip(stem));
     this.window = signal({ from: 0, to: this.duration });
     this.reading = this.readReport();

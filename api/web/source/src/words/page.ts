@@ -30,7 +30,7 @@ export const songProgressLabel = (job: Job) => `Progress of ${job.source.filenam
 /** Describes a job in one line: how far it is, or what it is and since when. */
 export function jobRowWords(job: Job): string {
   if (isActive(job)) return progressWords(job);
-  const seconds = job.stems[0]?.duration_seconds;
+  const seconds = (job.stems[0] ?? job.mixes[0])?.duration_seconds;
   return joinWords([
     job.state !== "succeeded" && STATE_WORDS[job.state],
     partWords(job) ?? (seconds && formatTime(seconds)),

@@ -23,6 +23,8 @@ export function stemsAddUp({ residual_db: residual }: Report): boolean {
 
 /** Returns the report's sentences; `hasAllStems` says whether the job has all stems that its engine makes. */
 export function reportSentences(report: Report, engineTitle: string, hasAllStems: boolean): string[] {
+  // Nothing was separated: the job has mixed the stems of another one.
+  if (!report.stems) return report.notes;
   return [
     durationSentence(report, engineTitle),
     loudnessSentence(report),
@@ -34,7 +36,7 @@ export function reportSentences(report: Report, engineTitle: string, hasAllStems
 }
 
 function durationSentence(report: Report, engineTitle: string): string {
-  const seconds = Object.values(report.stems)[0]?.duration_seconds ?? 0;
+  const seconds = Object.values({ ...report.stems, ...report.mixes })[0]?.duration_seconds ?? 0;
   const part = report.excerpt
     ? `${formatSpan(seconds)} of the song from ${formatTime(report.excerpt.start_seconds)}`
     : `${formatTime(seconds)} of music`;
@@ -45,7 +47,7 @@ function durationSentence(report: Report, engineTitle: string): string {
 
 function loudnessSentence(report: Report): string {
   if (report.mixture.loudness_lufs === null) return "The song is silent, or nearly so.";
-  const levels = Object.entries(report.stems)
+  const levels = Object.entries(report.stems ?? {})
     .filter(([, stem]) => stem.loudness_lufs !== null)
     .map(([name, stem]) => `${name} ${formatDb(stem.loudness_lufs, "LUFS")}`);
   return `The song's loudness is ${[formatDb(report.mixture.loudness_lufs, "LUFS"), ...levels].join(", ")}.`;
@@ -65,16 +67,21 @@ function remainderSentence(report: Report): string {
 }
 
 function silenceSentences(report: Report): string[] {
-  return Object.entries(report.stems)
+  return Object.entries(report.stems ?? {})
     .filter(([, stem]) => stem.silent)
     .map(([name]) => `The stem “${name}” is nearly silent: the song seems to have none.`);
 }
+
+const engineRow = (report: Report): [string, string] => [
+  "Engine",
+  `${report.engine}, version ${report.engine_version}, preset ${report.preset}`,
+];
 
 /** Returns the rows of the technical details, each as a term and its value. */
 export function detailRows(report: Report): [term: string, value: string][] {
   const { codec, sample_rate_hz: rate } = report.source;
   return [
-    ["Engine", `${report.engine}, version ${report.engine_version}, preset ${report.preset}`],
+    ...(report.engine ? [engineRow(report)] : []),
     ["Original", [codec, rate && `${rate} Hz`].filter(Boolean).join(", ")],
     ["Peak memory", formatBytes(report.peak_memory_bytes)],
     ["Time", stageTimes(report)],

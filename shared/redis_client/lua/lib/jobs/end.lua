@@ -3,6 +3,7 @@
 -- include lib/record_bytes
 -- include lib/jobs/states
 -- include lib/jobs/equal_jobs
+-- include lib/jobs/read_outputs
 -- include lib/batches/end
 -- include lib/webhooks/messages
 
@@ -22,6 +23,7 @@ local function end_job(job_id, from, state, retention_ms, ...)
   redis.call('ZREM', key('running'), job_id)
   leave_bulk_jobs(job_id)
   release_equal_jobs(job_id)
+  release_source_outputs(job_fields(job_id, 'request'), job_id)
   move_job(job_id, from, state, 'finished_ms', int(now), 'stage', '', ...)
   if batch_id then
     set_item_letter(batch_id, item_number(job_id), string.upper(string.sub(state, 1, 1)))

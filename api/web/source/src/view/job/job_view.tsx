@@ -15,6 +15,7 @@ import { describeJob, errorCode, jobTitle, JOB_WORDS } from "../../words/jobs";
 import { Icon } from "../icons";
 import { JobActions, OtherEngines, WholeSongOffer } from "./job_actions";
 import { Mixer } from "../studio/mixer";
+import { Mixes } from "./mixes";
 import { Progress } from "./progress";
 import { ReportPanel } from "./report";
 import { Spectrograms } from "../studio/spectrogram";
@@ -55,9 +56,14 @@ function Finished({ job }: { job: Job }) {
   return (
     <>
       {job.excerpt && <WholeSongOffer job={job} />}
-      <TransportBar studio={studio} />
-      <Mixer studio={studio} />
-      <Spectrograms studio={studio} />
+      {job.stems.length > 0 && (
+        <>
+          <TransportBar studio={studio} />
+          <Mixer studio={studio} />
+          <Spectrograms studio={studio} />
+        </>
+      )}
+      {job.mixes.length > 0 && <Mixes job={job} />}
       <ReportPanel studio={studio} />
     </>
   );

@@ -1,6 +1,6 @@
 // The job's report: sentences, the stems' levels, and technical details.
 
-import type { Report } from "../../api/types";
+import type { Job, Report } from "../../api/types";
 import { engineTitle, hasAllStems } from "../../state/engines";
 import type { Studio } from "../../state/studio";
 import { capitalised, formatBytes, formatDb } from "../../words/numbers";
@@ -16,33 +16,39 @@ export function ReportPanel({ studio }: { studio: Studio }) {
       <h2 id="report-title">{REPORT_WORDS.title}</h2>
       {report &&
         reportSentences(report, engineTitle(job.engine), hasAllStems(job)).map((sentence) => <p key={sentence}>{sentence}</p>)}
-      <div class="table-place" tabIndex={0} role="region" aria-label={REPORT_WORDS.levels}>
-        <table>
-          <thead>
-            <tr>
-              {REPORT_WORDS.columns.map((column) => (
-                <th key={column} scope="col">
-                  {column}
-                </th>
-              ))}
-            </tr>
-          </thead>
-          <tbody>
-            {job.stems.map((stem) => (
-              <tr key={stem.name}>
-                <th scope="row">{capitalised(stem.name)}</th>
-                <td>{formatDb(stem.loudness_lufs, "LUFS")}</td>
-                <td>{formatDb(stem.peak_db, "dBFS")}</td>
-                <td>{formatBytes(stem.size_bytes)}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      {job.stems.length > 0 && <Levels job={job} />}
       {report && <Details report={report} />}
       <OtherEngines job={job} />
       {expiry && <p class="quiet">{expiry}</p>}
     </section>
+  );
+}
+
+function Levels({ job }: { job: Job }) {
+  return (
+    <div class="table-place" tabIndex={0} role="region" aria-label={REPORT_WORDS.levels}>
+      <table>
+        <thead>
+          <tr>
+            {REPORT_WORDS.columns.map((column) => (
+              <th key={column} scope="col">
+                {column}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {job.stems.map((stem) => (
+            <tr key={stem.name}>
+              <th scope="row">{capitalised(stem.name)}</th>
+              <td>{formatDb(stem.loudness_lufs, "LUFS")}</td>
+              <td>{formatDb(stem.peak_db, "dBFS")}</td>
+              <td>{formatBytes(stem.size_bytes)}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
   );
 }
 

@@ -128,7 +128,7 @@ function VolumeSlider({ strip }: { strip: Strip }) {
   );
 }
 
-function DownloadButton({ stem }: { stem: Output & { format: string } }) {
+export function DownloadButton({ stem }: { stem: Output & { format: string } }) {
   const failed = useSignal(false);
   const save = () => {
     failed.value = false;

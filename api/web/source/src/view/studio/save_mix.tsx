@@ -4,14 +4,18 @@ import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 
 import { saveBlob } from "../../api/media";
-import { currentMix, mixFilename, renderMix } from "../../state/mixdown";
+import { go, jobPath } from "../../routes";
+import { currentMix, keepMix, mixFilename, renderMix } from "../../state/mixdown";
 import type { Studio } from "../../state/studio";
 import { MIXER_WORDS, mixingWords } from "../../words/studio";
+import { MIXES_WORDS } from "../../words/mixes";
+import { useAction } from "../action";
 import { Icon } from "../icons";
 
 export function SaveMix({ studio }: { studio: Studio }) {
   const share = useSignal<number | null>(null);
   const fault = useSignal<string | null>(null);
+  const { run, busy, fault: keepFault } = useAction();
   const stop = useSignal<AbortController | null>(null);
   useEffect(() => () => stop.peek()?.abort(), []);
   const save = async () => {
@@ -33,8 +37,13 @@ export function SaveMix({ studio }: { studio: Studio }) {
   return (
     <div class="save-mix">
       <p class="hint" role="status">
-        {fault.value ?? (audible ? MIXER_WORDS.saveHint : MIXER_WORDS.nothingToSave)}
+        {fault.value ?? keepFault ?? (audible ? MIXER_WORDS.saveHint : MIXER_WORDS.nothingToSave)}
       </p>
+      {audible && (
+        <button type="button" class="small" disabled={busy} onClick={() => run(async () => go(jobPath(await keepMix(studio))))}>
+          {MIXES_WORDS.keep}
+        </button>
+      )}
       {share.value === null ? (
         <button type="button" class="small" disabled={!audible} onClick={() => void save()}>
           <Icon name="download" /> {MIXER_WORDS.save}

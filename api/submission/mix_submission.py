@@ -1,0 +1,110 @@
+"""Turns a request for mixes of an ended job into the request of a job of its own, whose source is that job's stems.
+
+The mixes get a gain for each stem that they need, so the worker need not know what the rest of the song was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from api.contract.job_requests import MixSubmission
+from shared.errors import FieldsInvalidError, IllegalTransitionError, StemsNotKeptError
+from shared.jobs.model import Job, JobRequest, JobState, Output, Source, SourceOutput
+from shared.mixes import Mix, problem_of_names
+from shared.queue.engine_catalog import EngineCatalog, offered_stems
+
+SONG_IN_TWO = ("vocals", "accompaniment")
+"""These are the whole song for every engine that has both."""
+
+
+def mixing_request(
+    job: Job, wanted: MixSubmission, catalog: EngineCatalog, *, webhook_url: str | None, request_id: str
+) -> JobRequest:
+    """Return the request of a job that makes the wanted mixes of an ended job's stems.
+
+    It belongs to the owner of that job. Raises IllegalTransitionError, StemsNotKeptError, FieldsInvalidError.
+    """
+    if job.state is not JobState.SUCCEEDED:
+        raise IllegalTransitionError(f"Only a job that has succeeded can be mixed again; this one is {job.state}.")
+    descriptions = catalog.descriptions()
+    described = descriptions.get(job.request.engine)
+    stems = {output.name: output for output in job.outputs if output.kind == "stem"}
+    mixes = tuple(
+        _explicit(mix, place, job, [*stems], described) for place, mix in enumerate(m.as_mix() for m in wanted.mixes)
+    )
+    if problem := problem_of_names((mix.name for mix in mixes), {*stems, *_offered(described)}):
+        raise FieldsInvalidError([{"field": "mixes", "message": problem}])
+    needed = {name for mix in mixes for name, gain_db in mix.gains_db.items() if gain_db is not None}
+    request = job.request
+    keeps_format = wanted.format in {None, request.format}
+    options = wanted.format_options.model_dump(exclude_none=True)
+    return JobRequest(
+        source=_source(job, [output for name, output in stems.items() if name in needed]),
+        # The queue in which it waits. If no worker has the engine any more, the default one's.
+        engine=request.engine if described or not descriptions else catalog.default_engine(descriptions),
+        stems=(),
+        mixes=mixes,
+        format=wanted.format or request.format,
+        format_options=options or (request.format_options if keeps_format else {}),
+        priority=wanted.priority,
+        owner=request.owner,
+        metadata=wanted.metadata,
+        webhook_url=webhook_url,
+        request_id=request_id,
+        no_cache=wanted.no_cache,
+    )
+
+
+def _explicit(mix: Mix, place: int, job: Job, kept: Sequence[str], described: Mapping[str, Any] | None) -> Mix:
+    """Return the mix with a gain for each stem that it needs, and nothing beside these."""
+    if not kept:
+        raise StemsNotKeptError("The job has kept no stems, so there is nothing to mix.")
+    for stem in mix.gains_db:
+        if stem in kept:
+            continue
+        if described and stem not in _offered(described):
+            message = f"{stem!r} is unknown; choose from {', '.join(kept)}"
+            raise FieldsInvalidError([{"field": f"mixes.{place}.gains_db", "message": message, "allowed": kept}])
+        raise StemsNotKeptError(f"The job has not kept the stem {stem}. It has kept {', '.join(kept)}.")
+    gains = dict(mix.gains_db)
+    if mix.rest_db is not None:
+        whole = next((w for w in _wholes(job, kept, described) if {*gains} <= {*w} <= {*kept}), None)
+        if whole is None:
+            raise StemsNotKeptError(
+                f"The mix {mix.name!r} needs the rest of the song, because its rest_db is {mix.rest_db:g}. The job has "
+                f"kept only {', '.join(kept)}. Set rest_db to null to mix these alone."
+            )
+        gains = {stem: gains.get(stem, mix.rest_db) for stem in whole}
+    if all(gain_db is None for gain_db in gains.values()):
+        raise FieldsInvalidError([{"field": f"mixes.{place}", "message": "leaves out everything"}])
+    return Mix(mix.name, gains, None)
+
+
+def _wholes(job: Job, kept: Sequence[str], described: Mapping[str, Any] | None) -> list[Sequence[str]]:
+    """Return the sets of stems that add up to the song."""
+    if described:
+        return [described["stems"], SONG_IN_TWO]
+    # A job that did not choose has all of its engine's own stems.
+    return [SONG_IN_TWO, *([kept] if job.request.stems is None else [])]
+
+
+def _offered(described: Mapping[str, Any] | None) -> list[str]:
+    return offered_stems(described) if described else []
+
+
+def _source(job: Job, stems: Sequence[Output]) -> Source:
+    outputs = tuple(
+        SourceOutput(
+            name=stem.name,
+            key=stem.key,
+            filename=stem.filename,
+            size_bytes=stem.size_bytes,
+            sha256=stem.sha256,
+            etag=stem.etag,
+        )
+        for stem in stems
+    )
+    # The mixture stays the job's source for clients, and is kept as long as the job is.
+    return replace(job.request.source, job_id=job.id, outputs=outputs)

@@ -1,0 +1,47 @@
+-- Jobs whose source is outputs of another job. The set job:<id>:readers names the jobs, queued or running, that read
+-- the outputs of a job; batch:<id>:readers those that read outputs of a batch's jobs. What is read stays: the job or
+-- batch cannot be deleted, and does not expire.
+-- include lib/keys
+
+-- Returns the job whose outputs a request reads, or nil.
+local function source_job_of(request_json)
+  local id = cjson.decode(request_json).source.job_id
+  return type(id) == 'string' and id or nil
+end
+
+-- Returns the keys of the record that a job's outputs belong to (its own, or that of its batch), of the record's
+-- readers and of the index by expiry, and the record's id. Returns nothing if there is no such record.
+local function holder_of(job_id)
+  -- A job's id tells its batch (shared/batches/model.py).
+  local batch_id = string.sub(job_id, 1, 24) .. '00000000'
+  if redis.call('EXISTS', key('batch', batch_id)) == 1 then
+    return key('batch', batch_id), key('batch', batch_id, 'readers'), key('batches', 'settled'), batch_id
+  end
+  if redis.call('EXISTS', key('job', job_id)) == 1 then
+    return key('job', job_id), key('job', job_id, 'readers'), key('settled'), job_id
+  end
+end
+
+local function has_readers(readers) return redis.call('SCARD', readers) > 0 end
+
+-- Keeps the outputs that a request names as its source until the reader has ended. Returns why that is impossible:
+-- 'source_gone', or 'source_changing' while the batch is searched for outputs to be made again; nil if it is done.
+local function keep_source_outputs(request_json, reader_id)
+  local source_job = source_job_of(request_json)
+  if not source_job then return end
+  local record, readers, by_expiry, id = holder_of(source_job)
+  if not record then return 'source_gone' end
+  if redis.call('HEXISTS', record, 'rerunning') == 1 then return 'source_changing' end
+  redis.call('SADD', readers, reader_id)
+  redis.call('ZREM', by_expiry, id)
+end
+
+-- Ends the use of the outputs that a request names as its source. What expired meanwhile is collected next.
+local function release_source_outputs(request_json, reader_id)
+  local source_job = source_job_of(request_json)
+  if not source_job then return end
+  local record, readers, by_expiry, id = holder_of(source_job)
+  if not record or redis.call('SREM', readers, reader_id) == 0 or has_readers(readers) then return end
+  local expires_ms = redis.call('HGET', record, 'expires_ms')
+  if expires_ms then redis.call('ZADD', by_expiry, expires_ms, id) end
+end

@@ -1,0 +1,227 @@
+"""Mixes as outputs of a job, and mixes of the stems of a job that has ended, with real servers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from shared.maintenance.garbage_collector import Collector
+from tests.fixtures.api import ENGINE, StandIn, submit
+from tests.fixtures.batches import Catalog
+from tests.fixtures.servers import BUCKET
+
+FOUR = {**ENGINE, "name": "four", "stems": ["vocals", "drums", "bass", "other"], "derived_stems": ["accompaniment"]}
+
+KARAOKE = {"name": "karaoke", "gains_db": {"vocals": None}, "rest_db": 0.0}
+
+
+def mix(
+    web: FlaskClient, job_id: str, *mixes: object, headers: dict[str, str] | None = None, **more: Any
+) -> TestResponse:
+    return web.post(f"/v1/jobs/{job_id}/mixes", json={"mixes": mixes, **more}, headers=headers)
+
+
+def test_mixes_are_outputs_of_the_job(web: FlaskClient, stand_in: StandIn) -> None:
+    wanted = json.dumps([KARAOKE, "only:vocals", "quiet=vocals:-6"])
+    job = submit(web, mixes=wanted, stems="none").json
+    assert (job["stems_wanted"], [mix["name"] for mix in job["mixes_wanted"]]) == (
+        [],
+        ["karaoke", "only-vocals", "quiet"],
+    )
+    assert job["mixes_wanted"][0] == KARAOKE
+    assert job["mixes_wanted"][1] == {"name": "only-vocals", "gains_db": {"vocals": 0.0}, "rest_db": None}
+    assert web.get(f"/v1/jobs/{job['id']}/mixes/karaoke").status_code == 202
+    assert web.get(f"/v1/jobs/{job['id']}/mixes/other").status_code == 404
+    assert web.get(f"/v1/jobs/{job['id']}/stems/vocals").status_code == 404
+    stand_in.published_ids()
+    stand_in.succeed(job["id"])
+    ended = web.get(f"/v1/jobs/{job['id']}").json
+    assert ended["stems"] == []
+    told = ended["mixes"][0]
+    assert (told["kind"], told["name"], told["format"]) == ("mix", "karaoke", "flac")
+    assert (told["gains_db"], told["rest_db"]) == ({"vocals": None}, 0.0)
+    assert told["url"] == f"/v1/jobs/{job['id']}/mixes/karaoke"
+    answer = web.get(told["url"])
+    assert (answer.status_code, len(answer.data)) == (200, told["size_bytes"])
+    assert answer.headers["Content-Disposition"].endswith('"song - karaoke.flac"')
+
+
+@pytest.mark.parametrize(
+    ("mixes", "field"),
+    [
+        ("minus:drums", "mixes.0.gains_db"),
+        ("vocals=minus:vocals", "mixes"),
+        ("mixture=minus:vocals", "mixes"),
+        ("a=minus:vocals,A=only:vocals", "mixes"),
+        ("minus", "mixes.0"),
+        ('[{"name": "a", "gains_db": {"vocals": 25}}]', "mixes.0.gains_db.vocals"),
+        ('[{"name": "a", "gains_db": {"vocals": -61}}]', "mixes.0.gains_db.vocals"),
+        ('[{"name": "a", "gains_db": {"vocals": true}}]', "mixes.0.gains_db.vocals"),
+        ('[{"name": "a/b"}]', "mixes.0.name"),
+        ('[{"name": "a", "gains_db": {"vocals": null}, "rest_db": null}]', "mixes.0"),
+        ('[{"name": "a", "gain": 1}]', "mixes.0.gain"),
+        ('[{"gains_db": {}}]', "mixes.0.name"),
+        (json.dumps([{"name": f"m{n}"} for n in range(21)]), "mixes"),
+    ],
+)
+def test_mixes_that_cannot_be_are_refused_at_submission(
+    web: FlaskClient, stand_in: StandIn, mixes: str, field: str
+) -> None:
+    refused = submit(web, mixes=mixes)
+    assert (refused.status_code, refused.json["code"]) == (422, "request_invalid")
+    assert [error["field"] for error in refused.json["errors"]] == [field]
+    assert stand_in.keys() == []
+
+
+def test_no_stems_and_no_mixes_are_refused(web: FlaskClient, stand_in: StandIn) -> None:
+    refused = submit(web, stems="[]")
+    assert (refused.status_code, refused.json["code"]) == (422, "request_invalid")
+    assert stand_in.keys() == []
+
+
+@pytest.fixture
+def ended(web: FlaskClient, stand_in: StandIn) -> dict[str, Any]:
+    """A job that has two stems."""
+    job_id = submit(web).json["id"]
+    stand_in.published_ids()
+    stand_in.succeed(job_id)
+    job: dict[str, Any] = web.get(f"/v1/jobs/{job_id}").json
+    return job
+
+
+def test_stems_of_an_ended_job_are_mixed_by_a_job_of_its_own(
+    web: FlaskClient, stand_in: StandIn, ended: dict[str, Any]
+) -> None:
+    answer = mix(web, ended["id"], KARAOKE, "quiet=vocals:-6", "only:vocals", format="mp3", metadata={"for": "Mia"})
+    assert answer.status_code == 202, answer.text
+    job = answer.json
+    assert answer.headers["Location"] == f"/v1/jobs/{job['id']}"
+    assert (job["state"], job["format"], job["stems_wanted"], job["metadata"]) == ("queued", "mp3", [], {"for": "Mia"})
+    assert (job["source"]["job_id"], job["source"]["filename"]) == (ended["id"], ended["source"]["filename"])
+    assert [m["gains_db"] for m in job["mixes_wanted"]] == [
+        {"vocals": None, "accompaniment": 0.0},
+        {"vocals": -6.0, "accompaniment": 0.0},
+        {"vocals": 0.0},
+    ], "the rest of the song is named, so that the worker need not know what it was"
+    source = stand_in.store.read_job(job["id"]).request.source
+    assert {o.name: o.sha256 for o in source.outputs} == {s["name"]: s["sha256"] for s in ended["stems"]}
+    stand_in.published_ids()
+    stand_in.succeed(job["id"])
+    assert [m["name"] for m in web.get(f"/v1/jobs/{job['id']}").json["mixes"]] == ["karaoke", "quiet", "only-vocals"]
+
+
+def test_a_repeated_request_makes_one_job(web: FlaskClient, ended: dict[str, Any]) -> None:
+    key = {"Idempotency-Key": "once"}
+    first, second = (mix(web, ended["id"], KARAOKE, headers=key) for _ in range(2))
+    assert first.json["id"] == second.json["id"]
+    assert mix(web, ended["id"], "only:vocals", headers=key).status_code == 422
+
+
+def test_what_is_read_is_neither_deleted_nor_expires(
+    web: FlaskClient, stand_in: StandIn, ended: dict[str, Any]
+) -> None:
+    reader = mix(web, ended["id"], KARAOKE).json["id"]
+    refused = web.delete(f"/v1/jobs/{ended['id']}")
+    assert (refused.status_code, refused.json["code"]) == (409, "job_state_conflict")
+    redis, prefix = stand_in.store._redis, stand_in.settings.redis_prefix
+    assert redis.zscore(f"{prefix}settled", ended["id"]) is None
+    redis.hset(f"{prefix}job:{ended['id']}", "expires_ms", 1)
+    collector = Collector(stand_in.settings, stand_in.storage)
+    collector.collect(now=True)
+    assert web.get(ended["stems"][0]["url"]).status_code == 200
+    stand_in.published_ids()
+    stand_in.succeed(reader)
+    collector.collect(now=True)
+    assert web.get(f"/v1/jobs/{ended['id']}").status_code == 404
+    assert web.get(f"/v1/jobs/{reader}/source").data == b"a\0song", "the mixture is kept for the job that is left"
+    assert web.delete(f"/v1/jobs/{reader}").status_code == 204
+    assert stand_in.keys() == ["instance"]
+
+
+def test_a_canceled_reader_lets_go_and_its_retry_reads_again(web: FlaskClient, ended: dict[str, Any]) -> None:
+    first, second = (mix(web, ended["id"], m).json["id"] for m in (KARAOKE, "only:vocals"))
+    web.post(f"/v1/jobs/{first}/cancel")
+    assert web.delete(f"/v1/jobs/{ended['id']}").status_code == 409
+    assert web.post(f"/v1/jobs/{first}/retry").status_code == 202
+    web.post(f"/v1/jobs/{second}/cancel")
+    assert web.delete(f"/v1/jobs/{ended['id']}").status_code == 409
+    web.post(f"/v1/jobs/{first}/cancel")
+    assert web.delete(f"/v1/jobs/{ended['id']}").status_code == 204
+    gone = web.post(f"/v1/jobs/{first}/retry")
+    assert (gone.status_code, gone.json["code"]) == (410, "source_missing")
+    assert web.get(f"/v1/jobs/{first}").json["state"] == "canceled"
+
+
+def test_what_was_not_kept_cannot_be_mixed(web: FlaskClient, stand_in: StandIn) -> None:
+    stand_in.announce(FOUR, ENGINE)
+    without = submit(web, mixes="minus:vocals", stems="none").json["id"]
+    queued = submit(web).json["id"]
+    stand_in.published_ids()
+    stand_in.succeed(without)
+    refused = mix(web, without, KARAOKE)
+    assert (refused.status_code, refused.json["code"]) == (409, "stems_not_kept")
+    refused = mix(web, queued, KARAOKE)
+    assert (refused.status_code, refused.json["code"]) == (409, "job_state_conflict")
+    assert mix(web, "0" * 32, KARAOKE).json["code"] == "job_not_found"
+    stand_in.succeed(queued)
+    unknown = mix(web, queued, "minus:drums")
+    assert (unknown.status_code, unknown.json["code"]) == (422, "request_invalid")
+    assert unknown.json["errors"][0]["allowed"] == ["vocals", "accompaniment"]
+    assert mix(web, queued).json["code"] == "request_invalid"
+    assert mix(web, queued, KARAOKE, "karaoke=only:vocals").json["code"] == "request_invalid"
+    assert mix(web, queued, "minus:vocals+accompaniment").json["code"] == "request_invalid"
+    assert mix(web, queued, KARAOKE, format="mp3", format_options={"bit_depth": 16}).json["code"] == "request_invalid"
+
+
+def test_stems_of_four_are_the_song_only_together(web: FlaskClient, stand_in: StandIn) -> None:
+    stand_in.announce(FOUR, ENGINE)
+    job_id = submit(web, engine="four", stems="vocals,accompaniment").json["id"]
+    stand_in.queue.dispatch()
+    stand_in.succeed(job_id)
+    # The stand-in has kept vocals and accompaniment, which together are the song.
+    assert mix(web, job_id, KARAOKE).json["mixes_wanted"][0]["gains_db"] == {"vocals": None, "accompaniment": 0.0}
+    refused = mix(web, job_id, "minus:drums")
+    assert (refused.status_code, refused.json["code"]) == (409, "stems_not_kept")
+
+
+def test_a_batchs_stems_are_kept_while_they_are_read(catalog: Catalog) -> None:
+    web = catalog.web
+    batch = catalog.submit(items=[{"source": catalog.put_song("songs/a.flac")}])
+    catalog.work_off(batch["id"])
+    job_id = catalog.items(batch["id"])[0]["job_id"]
+    reader = mix(web, job_id, KARAOKE).json["id"]
+    refused = web.delete(f"/v1/batches/{batch['id']}")
+    assert (refused.status_code, refused.json["code"]) == (409, "batch_state_conflict")
+    catalog.stand_in.announce({**ENGINE, "version": "2"})
+    refused = web.post(f"/v1/batches/{batch['id']}/rerun")
+    assert (refused.status_code, refused.json["code"]) == (409, "batch_state_conflict")
+    assert "read outputs" in refused.json["detail"]
+    catalog.work()
+    assert web.get(f"/v1/jobs/{reader}").json["state"] == "succeeded"
+    assert web.delete(f"/v1/batches/{batch['id']}").status_code == 204
+    gone = mix(web, job_id, KARAOKE)
+    assert (gone.status_code, gone.json["code"]) == (404, "job_not_found")
+
+
+def test_items_of_a_batch_have_mixes_and_export_them(catalog: Catalog) -> None:
+    text = (
+        "track,bucket,key,mixes,stems\nA,{0},songs/a.flac,karaoke=minus:vocals;only:vocals,none\nB,{0},songs/b.flac,,\n"
+    )
+    for key in ("songs/a.flac", "songs/b.flac"):
+        catalog.put_song(key)
+    batch = catalog.submit(
+        manifest=catalog.put_manifest(text.format(BUCKET), "list.csv"),
+        defaults={"mixes": ["minus:accompaniment"]},
+        export={"bucket": BUCKET, "prefix": "out"},
+    )
+    catalog.work_off(batch["id"])
+    first, second = catalog.items(batch["id"])
+    assert [o["url"].split("/", 4)[-1] for o in first["outputs"]] == ["mixes/karaoke", "mixes/only-vocals"]
+    assert [o["name"] for o in second["outputs"]] == ["vocals", "accompaniment", "minus-accompaniment"]
+    assert catalog.keys_below("out/A/") == {"out/A/karaoke.flac", "out/A/only-vocals.flac"}
+    assert "out/B/minus-accompaniment.flac" in catalog.keys_below("out/B/")
+    assert first["duration_seconds"] == 1.5

@@ -1,0 +1,108 @@
+"""Mixes of finished stems: what they sound like, and what the report says about them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from mutagen.flac import FLAC
+
+from shared.errors import RequestInvalidError
+from shared.mixes import Mix
+from tests.fixtures.audio import convert, decode, make_song, write_wav
+from tests.fixtures.engines import Share, registry_of
+from worker.engines.interface import FloatArray
+from worker.pipeline.run import separate_song
+from worker.run_messages import Outcome, Work
+
+KARAOKE = Mix("karaoke", {"vocals": None, "accompaniment": 0.0}, None)
+
+
+@pytest.fixture
+def song() -> FloatArray:
+    return make_song(3)
+
+
+def stems_of(folder: Path, song: FloatArray, format_name: str = "flac", **options: Any) -> dict[str, str]:
+    """Separate a song with tags; return its stems."""
+    convert(write_wav(folder / "song.wav", song), folder / "song.flac", "-metadata", "title=A Song", "-c:a", "flac")
+    work = Work(
+        *(str(folder / "song.flac"), str(folder / "stems"), str(folder / "scratch"), "song.flac", "share"),
+        format=format_name,
+        **options,
+    )
+    outcome = separate_song(work, lambda *_: None, registry=registry_of(Share()))
+    return {o.name: str(folder / "stems" / o.filename) for o in outcome.outputs if o.kind == "stem"}
+
+
+def mix(folder: Path, stems: dict[str, str], *mixes: Mix, told: list[Any] | None = None, **options: Any) -> Outcome:
+    work = Work(
+        *(next(iter(stems.values())), str(folder / "out"), str(folder / "scratch"), "song.flac", "gone"),
+        stem_paths=stems,
+        mixes=mixes,
+        **options,
+    )
+    work = Work.from_json(json.loads(json.dumps(work.to_json())))
+    return separate_song(work, lambda *_: None, report_probed=None if told is None else told.append)
+
+
+def test_stems_at_0_db_are_the_song_again_and_the_gains_are_kept(tmp_path: Path, song: FloatArray) -> None:
+    told: list[Any] = []
+    stems = stems_of(tmp_path, song, format_options={"bit_depth": 24})
+    same = Mix("same", {"vocals": 0.0, "accompaniment": 0.0}, None)
+    quiet = Mix("quiet", {"vocals": -12.0, "accompaniment": -6.0}, None)
+    outcome = mix(tmp_path, stems, same, quiet, KARAOKE, told=told, format_options={"bit_depth": 24})
+    step = 2.0**-23
+    np.testing.assert_allclose(decode(tmp_path / "out/same.flac", channels=2), song, atol=3 * step)
+    np.testing.assert_allclose(decode(tmp_path / "out/karaoke.flac", channels=2), song * 0.75, atol=3 * step)
+    share = 0.25 * 10 ** (-12 / 20) + 0.75 * 10 ** (-6 / 20)
+    np.testing.assert_allclose(decode(tmp_path / "out/quiet.flac", channels=2), song * share, atol=3 * step)
+    assert [(o.kind, o.name) for o in outcome.outputs] == [
+        *(("mix", name) for name in ("same", "quiet", "karaoke")),
+        *(("waveform", name) for name in ("same", "quiet", "karaoke")),
+        ("report", "report"),
+    ]
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {o.filename for o in outcome.outputs}
+    assert not (tmp_path / "scratch").exists()
+    assert (told[0]["sample_rate_hz"], told[0]["duration_seconds"]) == (44_100, pytest.approx(3.0))
+    assert outcome.source["duration_seconds"] == 3.0
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    assert report == outcome.report
+    assert report["mixes"]["quiet"]["gains_db"] == {"vocals": -12.0, "accompaniment": -6.0}
+    assert report["mixed_stems"] == {"vocals": "flac", "accompaniment": "flac"}
+    assert len(report["notes"]) == 1
+    assert "nothing was separated" in report["notes"][0]
+
+
+def test_a_mix_has_the_tags_of_the_song_and_its_own_name(tmp_path: Path, song: FloatArray) -> None:
+    stems = stems_of(tmp_path, song)
+    assert FLAC(stems["vocals"])["title"] == ["A Song (vocals)"]
+    mix(tmp_path, stems, KARAOKE)
+    assert FLAC(tmp_path / "out/karaoke.flac")["title"] == ["A Song (karaoke)"]
+
+
+def test_lossy_stems_are_mixed_as_they_are_and_the_report_says_so(tmp_path: Path, song: FloatArray) -> None:
+    outcome = mix(tmp_path, stems_of(tmp_path, song, "mp3"), KARAOKE, format="wav")
+    heard = decode(tmp_path / "out/karaoke.wav", channels=2)
+    assert heard.shape == song.shape
+    assert np.sqrt(np.mean((heard - 0.75 * song) ** 2)) < 0.05 * np.sqrt(np.mean(song**2))
+    assert any("lossy format (mp3" in note for note in outcome.report["notes"])
+
+
+def test_a_mix_that_would_clip_is_made_quieter(tmp_path: Path, song: FloatArray) -> None:
+    stems = stems_of(tmp_path, song, format_options={"bit_depth": 24})
+    loud = Mix("loud", {"vocals": 24.0, "accompaniment": None}, None)
+    outcome = mix(tmp_path, stems, loud, KARAOKE, format_options={"bit_depth": 24})
+    gain = 0.9999 / (np.abs(song).max() * 0.25 * 10 ** (24 / 20))
+    assert outcome.report["gain_db"] == pytest.approx(20 * np.log10(gain), abs=0.01)
+    np.testing.assert_allclose(decode(tmp_path / "out/karaoke.flac", channels=2), song * 0.75 * gain, atol=1e-6)
+    assert any("All mixes were made" in note for note in outcome.report["notes"])
+
+
+@pytest.mark.parametrize("wrong", [Mix("drumless", {"drums": None}, None), Mix("rest", {"vocals": None}, 0.0)])
+def test_mixes_that_do_not_match_the_stems_are_refused(tmp_path: Path, song: FloatArray, wrong: Mix) -> None:
+    with pytest.raises(RequestInvalidError):
+        mix(tmp_path, stems_of(tmp_path, song), wrong)
