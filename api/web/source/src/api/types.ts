@@ -67,12 +67,6 @@ export function endedItems({ counts }: Batch): number {
   return counts.succeeded + counts.failed + counts.canceled + counts.invalid;
 }
 
-/** What a job tells of its music, and where its file `beats.json` is. Servers of older versions tell neither. */
-export interface MusicMembers {
-  music?: { tempo_bpm?: number | null; key?: string | null } | null;
-  beats?: { url: string } | null;
-}
-
 /** The file `beats.json`: seconds on the song's timeline, on which the stems begin at `start_seconds`. */
 export interface BeatsFile {
   beats: number[];

@@ -3,7 +3,7 @@
 import { signal } from "@preact/signals";
 
 import { requestJson } from "../api/client";
-import type { BeatsFile, Job, MusicMembers } from "../api/types";
+import type { BeatsFile, Job } from "../api/types";
 
 interface Stretch {
   from: number;
@@ -20,7 +20,7 @@ export class Beats {
   readonly key: string | null;
 
   constructor(job: Job, signal: AbortSignal) {
-    const { music, beats } = job as Job & MusicMembers;
+    const { music, beats } = job;
     this.tempo = music?.tempo_bpm ?? null;
     this.key = music?.key ?? null;
     if (!beats) return;
