@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -254,6 +255,15 @@ class Deployment:
         running = RunningService(service, lambda line: self.lines.append(f"{name}: {line}"))
         running.wait_until_it_answers()
         return running
+
+
+def stop_at_once(deployment: Deployment) -> None:
+    """Send SIGTERM to every part at the same moment, as a reboot does, and wait until all have ended."""
+    servers = [deployment.valkey.running, deployment.seaweedfs.running, deployment.api]
+    parts = [part for part in (*servers, *deployment.workers) if part and part.exit_code is None]
+    for part in parts:
+        os_kill(part.pid, signal.SIGTERM)
+    wait_until(lambda: all(part.exit_code is not None for part in parts), 60, "every part to end")
 
 
 def os_kill(pid: int, number: int) -> None:
