@@ -154,11 +154,22 @@ class Deployment:
         return cast("dict[str, Any]", answer.json())
 
     def until(self, job_id: str, *states: str, seconds: float = 240.0) -> dict[str, Any]:
-        """Return the job once it is in one of the states."""
-        reached = wait_until(
-            lambda: (job := self.job(job_id))["state"] in states and job, seconds, f"{job_id} to be {states}"
-        )
-        return cast("dict[str, Any]", reached)
+        """Return the job once it is in one of the states. It may show no change for so many seconds.
+
+        Separation takes only the processor time that others leave. So on a busy machine, a song of seconds may take
+        minutes, most of them before its child has started.
+        """
+        shown, deadline = None, 0.0
+        while True:
+            job = self.job(job_id)
+            if job["state"] in states:
+                return job
+            now_shown = [job[name] for name in ("state", "stage", "progress", "attempt")]
+            if now_shown != shown:
+                shown, deadline = now_shown, time.monotonic() + seconds
+            exits = {worker.service.name: worker.exit_code for worker in self.workers}
+            assert time.monotonic() < deadline, f"{job_id} is {shown}, and not {states}; workers ended: {exits}"
+            time.sleep(0.05)
 
     def until_separating(self, job_id: str) -> None:
         """Return once the child works on the job."""
