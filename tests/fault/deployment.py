@@ -206,8 +206,16 @@ class Deployment:
         return cast("dict[str, Any]", reached)
 
     def items(self, batch_id: str) -> list[dict[str, Any]]:
-        """Return all items of a batch as its report tells them."""
-        answer = self.client.get(f"/v1/batches/{batch_id}/report.jsonl")
+        """Return all items of a batch as its report tells them; a busy machine may break off the first ones."""
+        for tries_left in (4, 3, 2, 1, 0):
+            try:
+                answer = self.client.get(f"/v1/batches/{batch_id}/report.jsonl")
+            except httpx2.RemoteProtocolError:
+                if not tries_left:
+                    raise
+                continue
+            if answer.status_code == 200:
+                break
         assert answer.status_code == 200, answer.text
         return [json.loads(line) for line in answer.text.splitlines()]
 
