@@ -270,6 +270,8 @@ def describe(job: Job) -> str:
         parts += [job.stage or "", f"{job.progress:.0%}"]
     if job.queue_position:
         parts.append(f"position {job.queue_position} in the queue")
+    if job.waiting_for:
+        parts.append(f"waiting for the {job.waiting_for}")
     if not job.ended and job.eta_seconds is not None:
         parts.append(f"about {job.eta_seconds:.0f} s left")
     parts.append(music_line(job.music))

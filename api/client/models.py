@@ -60,6 +60,11 @@ class Job:
     raw: Mapping[str, Any] = field(repr=False)
 
     @property
+    def waiting_for(self) -> str | None:
+        """What the job waits for beside its turn: `storage`, `engine`, or None."""
+        return self.raw.get("waiting_for")
+
+    @property
     def ended(self) -> bool:
         """Whether the job is succeeded, failed or canceled."""
         return self.state in ENDED

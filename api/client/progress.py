@@ -42,7 +42,9 @@ class JobProgress:
 
     def show_job(self, job: Job) -> None:
         """Show the progress of the job."""
-        if job.state == "queued":
+        if job.waiting_for:
+            text = f"waiting for the {job.waiting_for}"
+        elif job.state == "queued":
             text = f"waiting, position {job.queue_position}" if job.queue_position else "waiting"
         else:
             text = STAGES.get(job.stage or "", job.state)

@@ -61,7 +61,7 @@ def _queue_members(job: Job) -> dict[str, Any]:
     return {
         "queue_position": job.queue_position,
         "eta_seconds": None if job.eta_seconds is None else round(job.eta_seconds, 1),
-        "waiting_for": "storage" if job.waiting_because else None,
+        "waiting_for": job.waiting_for,
         "waiting_because": job.waiting_because,
     }
 
@@ -117,7 +117,7 @@ def etag_of(job: Job) -> str:
 
     It contains the state, because a job that is read back from storage has the version it had when it was stored.
     """
-    waits = "-w" if job.waiting_because else ""
+    waits = f"-{job.waiting_for}" if job.waiting_for else ""
     return f"{job.id[:8]}-{job.state[0]}{job.version}-{job.queue_position or 0}{waits}"
 
 

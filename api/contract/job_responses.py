@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field
 
 from api.contract.resource import OpenResource, Resource
 from api.contract.webhook_messages import JOB_EVENTS
-from shared.jobs.model import JobState, Priority
+from shared.jobs.model import JobState, Priority, WaitingFor
 from shared.jobs.options import Excerpt
 
 
@@ -133,10 +133,11 @@ class JobResource(Resource):
     attempt: int = Field(description="Attempts so far")
     queue_position: int | None = Field(description="1 is the next job to start")
     eta_seconds: float | None = Field(description="Estimated seconds until the job ends")
-    waiting_for: Literal["storage"] | None = Field(
-        description="What the job waits for. An outage of the storage costs no attempt, however long it lasts"
+    waiting_for: WaitingFor | None = Field(
+        description="What the job waits for, beside its turn: `storage` while the storage does not serve it, which "
+        "costs no attempt, however long it lasts; `engine` while no running worker has its engine"
     )
-    waiting_because: str | None = Field(description="The storage's error while the job waits for it")
+    waiting_because: str | None = Field(description="Why: the storage's error, or which engine is missing")
     engine: str
     preset: str | None
     parameters: dict[str, int | float | str]

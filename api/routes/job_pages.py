@@ -7,7 +7,7 @@ from api.routes.ownership import find_batch, listed_owner
 from api.services import services
 from shared.batches.model import Batch, ItemState, batch_of, job_id_of
 from shared.errors import FieldsInvalidError, JobNotFoundError
-from shared.jobs.model import Job
+from shared.jobs.model import Job, JobState
 from shared.redis_client.pagination import cursor_of
 
 SCAN_JOBS = 200
@@ -22,7 +22,21 @@ Page = tuple[list[Job], str | None]
 
 def page_of(query: JobListQuery) -> Page:
     """Return the requested page. Raises FieldsInvalidError, BatchNotFoundError, StoreUnavailableError."""
-    return _page_of_all(query) if query.batch is None else _page_of_batch(query, find_batch(query.batch))
+    if query.batch is not None:
+        return _page_of_batch(query, find_batch(query.batch))
+    jobs, cursor = _page_of_all(query)
+    return _with_missing_engines(jobs), cursor
+
+
+def _with_missing_engines(jobs: list[Job]) -> list[Job]:
+    """Return the jobs; those that are queued for an engine that no live worker has say so."""
+    if all(job.state is not JobState.QUEUED for job in jobs):
+        return jobs
+    engines = services().workers.live_engines()
+    return [
+        job.waiting_for_engine() if job.state is JobState.QUEUED and job.request.engine not in engines else job
+        for job in jobs
+    ]
 
 
 def _page_of_all(query: JobListQuery) -> Page:

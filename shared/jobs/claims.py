@@ -33,10 +33,14 @@ Course = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Claim:
-    """A job that a worker has claimed. The fence grows with each claim; a write with an older fence is refused."""
+    """A job that a worker has claimed. The fence grows with each claim; a write with an older fence is refused.
+
+    With the `token` for which it was made, the claim can be asked for again.
+    """
 
     job: Job
     fence: int
+    token: str | None = None
 
 
 class JobClaims:
@@ -66,7 +70,7 @@ class JobClaims:
         fence = self._scripts.run(
             "attempts/claim", job_id=job_id, worker_id=worker, lease_ms=self._lease_ms, token=token
         )
-        return Claim(self._read_job(job_id), int(fence)) if fence else None
+        return Claim(self._read_job(job_id), int(fence), token) if fence else None
 
     def renew(self, claim: Claim, *, stage: str, progress: float, probed: Mapping[str, Any] | None = None) -> bool:
         """Renew the lease and record the progress; False if the claim is no longer held."""

@@ -58,6 +58,9 @@ Priority = Literal["interactive", "bulk"]
 
 PRIORITIES: tuple[Priority, ...] = get_args(Priority)
 
+WaitingFor = Literal["storage", "engine"]
+"""What a job waits for beside its turn: until the storage serves it, or until a live worker has its engine."""
+
 STAGES = ("fetch", "probe", "decode", "separate", "encode", "illustrate", "upload")
 """The stages of a running job, in their order."""
 
@@ -225,8 +228,9 @@ class Job:
     attempt_errors: tuple[Mapping[str, Any], ...] = ()
     queue_position: int | None = None
     eta_seconds: float | None = None
+    waiting_for: WaitingFor | None = None
     waiting_because: str | None = None
-    """Why the job waits for storage; None if it does not."""
+    """Why the job waits for that; None if it waits for its turn alone."""
     cached: bool = False
     batch_id: str | None = None
     queued_at: float | None = None
@@ -239,15 +243,28 @@ class Job:
         return next((o for o in self.outputs if o.role == kind and o.name == name), None)
 
     def with_queue_state(
-        self, queue_position: int | None, eta_seconds: float | None, waiting_because: str | None = None
+        self,
+        queue_position: int | None,
+        eta_seconds: float | None,
+        waiting_for: WaitingFor | None = None,
+        waiting_because: str | None = None,
     ) -> Job:
         """Return the job with these values, which change without a change of its record."""
         moved = object.__new__(Job)
         # The same as `dataclasses.replace`, which passes through every field and would slow down polls.
         moved.__dict__.update(
-            self.__dict__, queue_position=queue_position, eta_seconds=eta_seconds, waiting_because=waiting_because
+            self.__dict__,
+            queue_position=queue_position,
+            eta_seconds=eta_seconds,
+            waiting_for=waiting_for,
+            waiting_because=waiting_because,
         )
         return moved
+
+    def waiting_for_engine(self) -> Job:
+        """Return the queued job as one whose engine no live worker has."""
+        because = f"No running worker has the engine {self.request.engine}. The job starts when one has it."
+        return self.with_queue_state(self.queue_position, None, "engine", because)
 
     @classmethod
     def from_record(cls, job_id: str, record: Mapping[str, str]) -> Job:

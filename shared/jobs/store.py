@@ -246,13 +246,18 @@ def _job(job_id: str, answer: str) -> Job:
 
 
 def _with_queue_state(job: Job, line: str) -> Job:
-    """Return the job with the values of the line: queue position, time left, and why it waits."""
-    position, left_ms, why = line.split(" ", 2)
+    """Return the job with the values of the line: queue position, time left, what it waits for and why."""
+    position, left_ms, hindrance = line.split(" ", 2)
     if line == "  ":
         return job
-    return job.with_queue_state(
-        int(position) if position else None, int(left_ms) / 1000 if left_ms else None, why or None
+    waiting_for, _, fault = hindrance.partition(" ")
+    moved = job.with_queue_state(
+        int(position) if position else None,
+        int(left_ms) / 1000 if left_ms else None,
+        "storage" if fault else None,
+        fault or None,
     )
+    return moved.waiting_for_engine() if waiting_for == "engine" else moved
 
 
 def new_id() -> str:

@@ -74,9 +74,7 @@ class WorkerRegistry:
 
     def live_workers(self) -> list[Worker]:
         """Return the live workers."""
-        now = guarded(self._redis.time)
-        since = int((now[0] - self._alive_seconds) * 1000)
-        ids = cast("list[str]", guarded(lambda: self._redis.zrangebyscore(f"{self._prefix}workers", since, "+inf")))
+        ids = self._live_ids()
         pipeline = self._redis.pipeline(transaction=False)
         for worker_id in ids:
             pipeline.hgetall(f"{self._prefix}worker:{worker_id}")
@@ -89,12 +87,28 @@ class WorkerRegistry:
         since, until = (now - SILENT_WORKERS_SECONDS) * 1000, int((now - self._alive_seconds) * 1000)
         return guarded(lambda: self._redis.zcount(f"{self._prefix}workers", since, f"({until}"))
 
+    def live_engines(self) -> set[str]:
+        """Return the names of the live workers' engines. Costs less than reading all that the workers tell."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for worker_id in self._live_ids():
+            pipeline.hget(f"{self._prefix}worker:{worker_id}", "engines")
+        return {name for engines in guarded(pipeline.execute) for name in _names(engines)}
+
+    def _live_ids(self) -> list[str]:
+        now = guarded(self._redis.time)
+        since = int((now[0] - self._alive_seconds) * 1000)
+        return cast("list[str]", guarded(lambda: self._redis.zrangebyscore(f"{self._prefix}workers", since, "+inf")))
+
+
+def _names(engines: str | None) -> tuple[str, ...]:
+    return tuple(name for name in (engines or "").split(",") if name)
+
 
 def _worker(worker_id: str, record: Mapping[str, str]) -> Worker:
     return Worker(
         id=worker_id,
         slots=int(record["slots"]),
-        engines=tuple(e for e in record["engines"].split(",") if e),
+        engines=_names(record["engines"]),
         descriptions=tuple(json.loads(record["descriptions"] or "[]")),
         kept_slots=int(record.get("kept_slots") or 0),
         fault=record.get("fault") or None,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -153,11 +154,22 @@ class Deployment:
         return cast("dict[str, Any]", answer.json())
 
     def until(self, job_id: str, *states: str, seconds: float = 240.0) -> dict[str, Any]:
-        """Return the job once it is in one of the states."""
-        reached = wait_until(
-            lambda: (job := self.job(job_id))["state"] in states and job, seconds, f"{job_id} to be {states}"
-        )
-        return cast("dict[str, Any]", reached)
+        """Return the job once it is in one of the states. It may show no change for so many seconds.
+
+        Separation takes only the processor time that others leave. So on a busy machine, a song of seconds may take
+        minutes, most of them before its child has started.
+        """
+        shown, deadline = None, 0.0
+        while True:
+            job = self.job(job_id)
+            if job["state"] in states:
+                return job
+            now_shown = [job[name] for name in ("state", "stage", "progress", "attempt")]
+            if now_shown != shown:
+                shown, deadline = now_shown, time.monotonic() + seconds
+            exits = {worker.service.name: worker.exit_code for worker in self.workers}
+            assert time.monotonic() < deadline, f"{job_id} is {shown}, and not {states}; workers ended: {exits}"
+            time.sleep(0.05)
 
     def until_separating(self, job_id: str) -> None:
         """Return once the child works on the job."""
@@ -194,8 +206,16 @@ class Deployment:
         return cast("dict[str, Any]", reached)
 
     def items(self, batch_id: str) -> list[dict[str, Any]]:
-        """Return all items of a batch as its report tells them."""
-        answer = self.client.get(f"/v1/batches/{batch_id}/report.jsonl")
+        """Return all items of a batch as its report tells them; a busy machine may break off the first ones."""
+        for tries_left in (4, 3, 2, 1, 0):
+            try:
+                answer = self.client.get(f"/v1/batches/{batch_id}/report.jsonl")
+            except httpx2.RemoteProtocolError:
+                if not tries_left:
+                    raise
+                continue
+            if answer.status_code == 200:
+                break
         assert answer.status_code == 200, answer.text
         return [json.loads(line) for line in answer.text.splitlines()]
 
@@ -254,6 +274,15 @@ class Deployment:
         running = RunningService(service, lambda line: self.lines.append(f"{name}: {line}"))
         running.wait_until_it_answers()
         return running
+
+
+def stop_at_once(deployment: Deployment) -> None:
+    """Send SIGTERM to every part at the same moment, as a reboot does, and wait until all have ended."""
+    servers = [deployment.valkey.running, deployment.seaweedfs.running, deployment.api]
+    parts = [part for part in (*servers, *deployment.workers) if part and part.exit_code is None]
+    for part in parts:
+        os_kill(part.pid, signal.SIGTERM)
+    wait_until(lambda: all(part.exit_code is not None for part in parts), 60, "every part to end")
 
 
 def os_kill(pid: int, number: int) -> None:

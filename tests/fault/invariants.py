@@ -46,10 +46,18 @@ class Watcher:
                     self._look(client, job_id)
 
     def _look(self, client: httpx2.Client, job_id: str) -> None:
-        begun = time.monotonic()
+        api, begun = self._deployment.api, time.monotonic()
         try:
             answer = client.get(f"/v1/jobs/{job_id}")
         except httpx2.ConnectError:
+            return
+        except (httpx2.NetworkError, httpx2.RemoteProtocolError) as error:
+            # A process that ends closes its connections.
+            deadline = time.monotonic() + 20
+            while api and api.exit_code is None and time.monotonic() < deadline:
+                time.sleep(0.1)
+            if api and api.exit_code is None:
+                self.faults.append(f"the API broke a connection off: {error!r}")
             return
         except httpx2.HTTPError as error:
             self.faults.append(f"the API hung: {error!r}")

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Event, Thread
 
@@ -22,18 +23,24 @@ import httpx2
 
 from deploy.local.processes import RunningService
 from tests.fault.conftest import make_song
-from tests.fault.deployment import Deployment, os_kill, wait_until
+from tests.fault.deployment import Deployment, os_kill, stop_at_once, wait_until
 from tests.fault.invariants import Watcher, check
 from tests.fault.proxy import Proxy
 
 WAITING_JOBS = 6
 """How many unfinished jobs the stream keeps up; raising it puts more of them under each fault."""
 
+STORAGE_FAULTS = ("refuse", "swallow", "slow_down", "forbid")
+REDIS_FAULTS = ("refuse", "swallow")
+
 PAUSE_SECONDS = (2.0, 8.0)
 """How long the system has between two faults."""
 
 OUTAGE_SECONDS = (8.0, 30.0)
-"""How long the storage or Redis is away; a lease lasts 3 s here and 60 s in earnest, so that these are minutes."""
+"""How long the storage or Redis is away in a short outage: several leases, which last 3 s here and 60 s in earnest."""
+
+LONG_OUTAGE_SECONDS = (60.0, 180.0)
+"""How long they are away in a long outage; no outage is longer than half of what is left of the soak."""
 
 OUTAGES = frozenset({"storage_unavailable", "queue_unavailable"})
 """Codes that no job may end with: an outage ends none."""
@@ -53,6 +60,8 @@ class Soak:
         self.faults: Counter[str] = Counter()
         self.fault_at: list[float] = []
         self.over = Event()
+        self.end = float("inf")
+        """When the last harm may begin, by the monotonic clock."""
         self.ended: set[int] = set()
         self.died: list[str] = []
 
@@ -93,6 +102,9 @@ class Soak:
                 self.cut_cables,
                 self.take_storage_away,
                 self.take_redis_away,
+                self.take_storage_away_for_minutes,
+                self.take_redis_away_for_minutes,
+                self.restart_everything,
             ]
         )
         self.faults[harm.__name__] += 1
@@ -140,18 +152,43 @@ class Soak:
         self.deployment.storage_proxy.reset_all()
 
     def take_storage_away(self) -> None:
-        """Leave every part without the storage for a long while: with these settings' leases, of minutes."""
-        self._take_away(self.deployment.storage_proxy, ["refuse", "swallow", "slow_down", "forbid"])
+        """Leave every part without the storage for several leases."""
+        self._take_away(self.deployment.storage_proxy, STORAGE_FAULTS, OUTAGE_SECONDS)
 
     def take_redis_away(self) -> None:
-        """Leave every part without Redis for a long while."""
-        self._take_away(self.deployment.redis_proxy, ["refuse", "swallow"])
+        """Leave every part without Redis for several leases."""
+        self._take_away(self.deployment.redis_proxy, REDIS_FAULTS, OUTAGE_SECONDS)
 
-    def _take_away(self, proxy: Proxy, modes: list[str]) -> None:
+    def take_storage_away_for_minutes(self) -> None:
+        """Leave every part without the storage for minutes."""
+        self._take_away(self.deployment.storage_proxy, STORAGE_FAULTS, LONG_OUTAGE_SECONDS)
+
+    def take_redis_away_for_minutes(self) -> None:
+        """Leave every part without Redis for minutes."""
+        self._take_away(self.deployment.redis_proxy, REDIS_FAULTS, LONG_OUTAGE_SECONDS)
+
+    def _take_away(self, proxy: Proxy, modes: Sequence[str], seconds: tuple[float, float]) -> None:
         proxy.mode = self.random.choice(modes)
         proxy.reset_all()
-        time.sleep(self.random.uniform(*OUTAGE_SECONDS))
+        time.sleep(min(self.random.uniform(*seconds), max(OUTAGE_SECONDS[0], (self.end - time.monotonic()) / 2)))
         proxy.mode = "pass"
+
+    def restart_everything(self) -> None:
+        """SIGTERM every part at once, as a reboot does; they start again in any order."""
+        self._live_worker()  # starts those that ended by themselves
+        workers = [worker for worker in self.deployment.workers if worker.exit_code is None]
+        self.ended.update(worker.pid for worker in workers)
+        stop_at_once(self.deployment)
+        starts = [
+            self.deployment.valkey.start,
+            self.deployment.seaweedfs.start,
+            self.deployment.start_api,
+            *[lambda: self.deployment.start_worker(wait=False)] * len(workers),
+        ]
+        self.random.shuffle(starts)
+        for start in starts:
+            start()
+            time.sleep(self.random.uniform(0, 4))
 
     def _live_worker(self) -> RunningService:
         for worker in self.deployment.workers:
@@ -196,12 +233,15 @@ def run(soak: Soak, minutes: float, seed: int) -> int:
     print(f"soak for {minutes:g} minutes, seed {seed}", flush=True)
     stream = Thread(target=soak.stream, daemon=True)
     stream.start()
-    end = time.monotonic() + 60 * minutes
+    soak.end = time.monotonic() + 60 * minutes
     with Watcher(soak.deployment) as watcher:
-        while time.monotonic() < end:
+        while time.monotonic() < soak.end:
             time.sleep(soak.random.uniform(*PAUSE_SECONDS))
             soak.hurt()
-            print(f"{max(0, end - time.monotonic()):6.0f} s left, {len(soak.deployment.accepted)} accepted", flush=True)
+            print(
+                f"{max(0, soak.end - time.monotonic()):6.0f} s left, {len(soak.deployment.accepted)} accepted",
+                flush=True,
+            )
         soak.over.set()
         stream.join()
         for job_id in soak.deployment.accepted:

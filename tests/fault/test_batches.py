@@ -104,6 +104,27 @@ def test_storage_that_is_away_while_items_end_delays_them_only(deployment: Deplo
     assert {(item["state"], item["attempts"]) for item in deployment.items(batch_id)} == {("succeeded", 1)}
 
 
+@pytest.mark.parametrize("part", ["storage", "redis"])
+def test_an_outage_while_a_manifest_is_read_delays_it_only(deployment: Deployment, song: Path, part: str) -> None:
+    tracks = 30_000
+    manifest = put_manifest(deployment, put_catalog(deployment, song, tracks))
+    batch_id = deployment.submit_batch(manifest=manifest, defaults={**STAND_IN, "parameters": {"seconds": 600}})
+    wait_until(lambda: deployment.batch(batch_id)["total"] > 2000, 200, "some lines to be read")
+    assert deployment.batch(batch_id)["state"] == "reading"
+    proxy = deployment.storage_proxy if part == "storage" else deployment.redis_proxy
+    proxy.mode = "refuse"
+    proxy.reset_all()
+    time.sleep(10)  # past each lease, and the lock of the batch
+    proxy.mode = "pass"
+    wait_until(lambda: deployment.client.get(f"/v1/batches/{batch_id}").status_code == 200, 20, "the API to go on")
+    batch = deployment.until_batch(batch_id, "running", seconds=400)
+    assert (batch["total"], batch["counts"]["invalid"], batch["counts"]["failed"]) == (tracks, 0, 0)
+    assert batch["error"] is None
+    assert [item["track"] for item in deployment.items(batch_id)] == [f"{n:05d}" for n in range(tracks)]
+    deployment.client.post(f"/v1/batches/{batch_id}/cancel").raise_for_status()
+    check(deployment)
+
+
 def is_copy(request: bytes) -> bool:
     return request.startswith(b"PUT ") and b"/catalog/copies/" in request
 

@@ -87,21 +87,27 @@ def test_a_claim_whose_answer_got_lost_is_nobodys_loss(deployment: Deployment, s
     check(deployment)
 
 
-def test_a_machine_that_stops_charges_nothing_and_says_what_it_could_not_write(
-    deployment: Deployment,
-    songs: Songs,
+@pytest.mark.parametrize("restarts", [True, False], ids=["killed", "out of reach"])
+def test_a_worker_that_stops_without_redis_charges_nothing_and_says_what_it_could_not_write(
+    deployment: Deployment, songs: Songs, restarts: bool
 ) -> None:
-    """All containers are told to stop at once, and Redis is the first to be gone."""
+    """All containers are told to stop at once and Redis is the first to be gone; or nobody else notices the outage."""
     job_id = in_the_separation(deployment, songs)
     worker = deployment.workers[0]
-    deployment.valkey.stop()
+    if restarts:
+        deployment.valkey.stop()
+    else:
+        deployment.redis_proxy.mode = "refuse"
+        deployment.redis_proxy.reset_all()
     os_kill(worker.pid, signal.SIGTERM)
     wait_until(lambda: worker.exit_code is not None, 20, "the worker to be gone")
     ends = [line for line in deployment.lines if "attempt ended" in line]
     assert not any("handed back" in line for line in ends), ends
     assert any("not written" in line for line in ends), ends
     time.sleep(4)  # past the lease
-    deployment.valkey.start()
+    if restarts:
+        deployment.valkey.start()
+    deployment.redis_proxy.mode = "pass"
     deployment.start_worker(wait=False)
     assert_uncharged(deployment, until_ended(deployment, job_id))
     check(deployment)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -28,6 +29,7 @@ from shared.telemetry import tracing
 from worker.jobs.attempt import Attempt
 from worker.jobs.retry_policy import retry_pause_seconds
 from worker.jobs.storage_watch import StorageWatch
+from worker.jobs.unreturned_claims import note_unreturned
 
 log = structlog.get_logger(__name__)
 
@@ -56,6 +58,7 @@ class AttemptEnd:
     counters: Counters
     stopping: Event
     watch: StorageWatch
+    worker_folder: Path
 
     def succeed(
         self,
@@ -132,7 +135,10 @@ class AttemptEnd:
         return CLAIM_LOST
 
     def _refused(self, attempt: Attempt, taken: bool | None) -> str:
-        return self.lose_claim(attempt) if taken is False else UNKNOWN
+        if taken is False:
+            return self.lose_claim(attempt)
+        note_unreturned(self.worker_folder, attempt.claim.job.id, attempt.claim.token or "")
+        return UNKNOWN
 
     def _store_failure(self, claim: Claim, error: Mapping[str, Any]) -> None:
         try:
@@ -143,7 +149,8 @@ class AttemptEnd:
     def _persist(self, write: Callable[[], bool]) -> bool | None:
         """Record the end of an attempt. Waits for an unavailable Redis; a stopping worker waits only for a short time.
 
-        Returns None if it is unknown whether Redis has the end. Then nothing may be discarded, and the rescuer decides.
+        Returns None if it is unknown whether Redis has the end. Then nothing may be discarded, and the next worker or
+        the rescuer returns the job to its queue.
         """
         trouble, give_up_at = Trouble(), float("inf")
         while True:

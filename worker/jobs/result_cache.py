@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -62,24 +62,43 @@ class ResultCache:
     analyse_music: bool = True
 
     def cache_keys_of(self, job: Job, sha256: str | None = None) -> tuple[str, ...]:
-        """Return the cache keys of the job's result. Only the first is looked up; a success is recorded under all.
+        """Return the cache keys of the job's result, as this worker's engine would make it.
 
-        Empty if they cannot be computed: if the mixture has not been hashed and `sha256` is not given.
+        Only the first is looked up; a success is recorded under all. Empty if they cannot be computed: if this worker
+        lacks the engine, or if the mixture has not been hashed and `sha256` is not given.
         """
-        request = job.request
-        if request.source.outputs:
-            return (_digest(_asked_of_outputs(request)),)
-        engine = next((e for e in self.engines() if e["name"] == request.engine), None)
-        sha256 = request.source.sha256 or sha256
-        if engine is None or not sha256:
+        if job.request.source.outputs:
+            # No engine is asked.
+            return (_digest(_asked_of_outputs(job.request)),)
+        engine = next((e for e in self.engines() if e["name"] == job.request.engine), None)
+        if engine is None:
             return ()
-        asked = {
+        return self._cache_keys(job, sha256, engine["version"], engine["default_preset"], engine["stems"])
+
+    def cache_keys_of_result(self, job: Job, sha256: str | None, report: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the cache keys under which a result is recorded: those of the engine that made it, by its report.
+
+        A model may have been replaced since this worker described its engines. The child loads the new one.
+        """
+        if job.request.source.outputs:
+            return self.cache_keys_of(job)
+        return self._cache_keys(job, sha256, report["engine_version"], report["preset"], report["stems"])
+
+    def _cache_keys(
+        self, job: Job, sha256: str | None, version: str, default_preset: str, stems: Iterable[str]
+    ) -> tuple[str, ...]:
+        """Return the cache keys; `default_preset` and `stems` are what the engine makes if the job names none."""
+        request = job.request
+        sha256 = request.source.sha256 or sha256
+        if not sha256:
+            return ()
+        asked: dict[str, Any] = {
             "owner": request.owner,
             "sha256": sha256,
-            "engine": [request.engine, engine["version"]],
-            "preset": request.preset or engine["default_preset"],
+            "engine": [request.engine, version],
+            "preset": request.preset or default_preset,
             "parameters": request.parameters,
-            "stems": sorted(engine["stems"] if request.stems is None else request.stems),
+            "stems": sorted(stems if request.stems is None else request.stems),
             "format": [request.format, request.format_options],
             "excerpt": [request.excerpt_start_seconds, request.excerpt_duration_seconds],
         }

@@ -48,10 +48,13 @@ class Supervisor:
     scratch_folder: Path
     result_cache: ResultCache
     watch: StorageWatch
+    worker_folder: Path
 
     @cached_property
     def _end(self) -> AttemptEnd:
-        return AttemptEnd(self.settings, self.store, self.storage, self.counters, self.stopping, self.watch)
+        return AttemptEnd(
+            self.settings, self.store, self.storage, self.counters, self.stopping, self.watch, self.worker_folder
+        )
 
     def run_job(self, claim: Claim) -> None:
         """Run the claimed job to the end of this attempt. Raises nothing that the job can cause."""
@@ -119,7 +122,8 @@ class Supervisor:
 
     def _answer_job(self, attempt: Attempt) -> str:
         job = attempt.claim.job
-        cache_keys = job.cache_keys or self.result_cache.cache_keys_of(job)
+        # Those of an earlier attempt may be of an older version of the engine.
+        cache_keys = self.result_cache.cache_keys_of(job) or job.cache_keys
         if (outcome := self._answer_from_cache(attempt, cache_keys)) is not None:
             return outcome
         if _mixes_outputs(job):
@@ -171,6 +175,9 @@ class Supervisor:
             outputs = self.watch.repeat_until_served(
                 lambda: attempt.upload(self.storage, outcome), attempt.check_may_continue
             )
+        attempt.cache_keys = self.result_cache.cache_keys_of_result(
+            attempt.claim.job, attempt.input_sha256, outcome.report
+        )
         course = attempt.course(outcome)
         end = self._end.succeed(attempt, outputs, outcome.source, outcome.report, course=course)
         if end == SUCCEEDED and not _mixes_outputs(attempt.claim.job):

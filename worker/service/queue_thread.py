@@ -9,16 +9,19 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import structlog
 
 from shared.counters import Counters
 from shared.errors import StoreUnavailableError
+from shared.jobs.claims import JobClaims
 from shared.logs import Trouble
 from shared.queue.dispatcher import JobQueue
 from shared.queue.worker_registry import Worker, WorkerRegistry
 from shared.settings import Settings
 from worker.jobs.storage_watch import StorageWatch
+from worker.jobs.unreturned_claims import return_claims
 from worker.service.consumer_watch import ConsumerWatch
 from worker.service.engine_watch import EngineWatch
 from worker.service.scratch_folder import ScratchFolder
@@ -38,6 +41,7 @@ class QueueThread:
         settings: Settings,
         worker: Worker,
         queue: JobQueue,
+        claims: JobClaims,
         workers: WorkerRegistry,
         counters: Counters,
         scratch: ScratchFolder,
@@ -50,6 +54,7 @@ class QueueThread:
         self._settings = settings
         self._worker = worker
         self._queue = queue
+        self._claims = claims
         self._workers = workers
         self._counters = counters
         self._scratch = scratch
@@ -133,8 +138,13 @@ class QueueThread:
         self._heartbeat_at, self._redis_was_away = 0.0, True
         self._leases_at = time.monotonic() + self._settings.lease_seconds
 
+    def _return_claims(self, folder: Path) -> None:
+        if returned := return_claims(folder, self._claims, self._worker.id):
+            log.warning("claims of a worker returned that could not reach redis when it stopped", claims=returned)
+
     def _rescue(self, *, with_leases: bool) -> None:
-        if removed := self._scratch.sweep():
+        # This comes first: a claim that was returned is no expired lease.
+        if removed := self._scratch.sweep(self._return_claims):
             log.warning("scratch folders of dead workers removed", workers=removed)
         rescue = self._queue.rescue(with_leases=with_leases)
         for kind, number in asdict(rescue).items():

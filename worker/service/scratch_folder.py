@@ -10,10 +10,12 @@ import fcntl
 import hashlib
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from shared.redis_address import RedisAddress
 from shared.settings import Settings
+from worker.jobs.unreturned_claims import FOLDER_NAME, has_unreturned
 
 LOCK_NAME = ".lock"
 
@@ -65,9 +67,13 @@ class ScratchFolder:
     def _lock_file(folder: Path) -> int:
         return os.open(folder / LOCK_NAME, os.O_CREAT | os.O_RDWR, 0o600)
 
-    def sweep(self) -> list[str]:
-        """Remove the folders of dead workers; return their names."""
-        return [f.name for f in self._shared_folder.iterdir() if f != self.path and _remove_if_dead(f)]
+    def sweep(self, before_removal: Callable[[Path], object] = lambda _: None) -> list[str]:
+        """Remove the folders of dead workers; return their names.
+
+        `before_removal` is called with each of these folders; if it raises, the folder stays.
+        """
+        others = (f for f in self._shared_folder.iterdir() if f != self.path)
+        return [f.name for f in others if _remove_if_dead(f, before_removal)]
 
     def disk_usage(self) -> tuple[int, int] | None:
         """Return the free bytes and the size of the disk that the folder is on; None if the folder is gone."""
@@ -78,8 +84,13 @@ class ScratchFolder:
         return usage.free, usage.total
 
     def close(self) -> None:
-        """Remove the folder and release its lock."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Remove the folder and release its lock. If it has notes for the next worker, only these stay."""
+        if has_unreturned(self.path):
+            for entry in self.path.iterdir():
+                if entry.name not in {LOCK_NAME, FOLDER_NAME}:
+                    shutil.rmtree(entry, ignore_errors=True)
+        else:
+            shutil.rmtree(self.path, ignore_errors=True)
         os.close(self._lock)
 
 
@@ -101,7 +112,7 @@ def _is_of_other_deployment(folder: Path, deployment: str) -> bool:
         os.close(lock)
 
 
-def _remove_if_dead(folder: Path) -> bool:
+def _remove_if_dead(folder: Path, before_removal: Callable[[Path], object]) -> bool:
     try:
         lock = os.open(folder / LOCK_NAME, os.O_RDWR)
     except OSError:
@@ -112,6 +123,7 @@ def _remove_if_dead(folder: Path) -> bool:
     except OSError:
         return False
     else:
+        before_removal(folder)
         shutil.rmtree(folder, ignore_errors=True)
         return True
     finally:

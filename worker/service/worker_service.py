@@ -43,6 +43,7 @@ from worker.jobs.attempt_end import STOP_PATIENCE_SECONDS
 from worker.jobs.result_cache import ResultCache
 from worker.jobs.storage_watch import StorageWatch
 from worker.jobs.supervisor import Supervisor
+from worker.jobs.unreturned_claims import note_unreturned
 from worker.sandbox.launch import protection
 from worker.service.consumer_watch import ConsumerWatch
 from worker.service.engine_watch import EngineWatch
@@ -121,6 +122,7 @@ class WorkerService:
                 analyse_music=self.settings.analyse_music,
             ),
             watch=self.watch,
+            worker_folder=self.scratch.path,
         )
 
     def _make_queue_thread(self) -> QueueThread:
@@ -128,6 +130,7 @@ class WorkerService:
             settings=self.settings,
             worker=self.worker,
             queue=self.queue,
+            claims=self.store.claims,
             workers=self.workers,
             counters=self.counters,
             scratch=self.scratch,
@@ -250,4 +253,5 @@ class WorkerService:
                 if trouble.should_log():
                     log.warning("claim not answered by redis", job=job_id, error=error.message)
                 if self.stopping.wait(1.0):
+                    note_unreturned(self.scratch.path, job_id, token)
                     return None

@@ -128,6 +128,11 @@ def test_run_on_no_audio_ends_with_one_line_and_1(api_url: str, stand_in: StandI
 def test_the_other_commands(api_url: str, stand_in: StandIn, song: Path, tmp_path: Path) -> None:
     job_id = command(api_url, "submit", song).stdout.strip()
     assert "queued" in command(api_url, "status", job_id).stdout
+    stand_in.workers.remove("stand-in")
+    assert "waiting for the engine" in command(api_url, "status", job_id).stdout
+    assert json.loads(command(api_url, "list", "--json").stdout)["waiting_for"] == "engine"
+    stand_in.announce()
+    assert "waiting" not in command(api_url, "status", job_id).stdout
     assert "canceled" in command(api_url, "cancel", job_id).stdout
     waited = command(api_url, "wait", job_id)
     assert (waited.exit_code, waited.stderr.splitlines()[-1]) == (1, "Error: The job is canceled.")

@@ -11,7 +11,7 @@ from shared.jobs.store import new_id
 from shared.redis_client.connection import connect
 from shared.redis_client.pagination import ids_after
 from shared.settings import Settings
-from tests.fixtures.api import submit
+from tests.fixtures.api import ENGINE, StandIn, submit
 from tests.fixtures.batches import Catalog
 
 
@@ -52,6 +52,24 @@ def test_a_page_begins_where_a_record_that_is_gone_stood(settings: Settings) -> 
         assert ids_after(client, "made", record_id, 10) is None
         assert ids_after(client, "made", f"{record_id}-{made[record_id]}", 10) == (newest_first[place + 1 :], False)
         client.zadd("made", {record_id: made[record_id]})
+
+
+def test_lists_tell_which_jobs_wait_for_an_engine_that_no_worker_has(web: FlaskClient, stand_in: StandIn) -> None:
+    stand_in.announce(ENGINE, {**ENGINE, "name": "removed"})
+    ids = {engine: submit(web, engine=engine).json["id"] for engine in ("repetition", "removed")}
+    tag = web.get(f"/v1/jobs/{ids['removed']}").headers["ETag"]
+
+    def waiting(path: str) -> dict[str, str | None]:
+        return {job["engine"]: job["waiting_for"] for job in web.get(path).json["jobs"]}
+
+    assert waiting("/v1/jobs") == {"repetition": None, "removed": None}
+    stand_in.announce()
+    assert waiting("/v1/jobs") == waiting("/v1/jobs?state=queued") == {"repetition": None, "removed": "engine"}
+    alone = web.get(f"/v1/jobs/{ids['removed']}", headers={"If-None-Match": tag})
+    assert (alone.status_code, alone.json["waiting_for"]) == (200, "engine")
+    assert "removed" in alone.json["waiting_because"]
+    stand_in.workers.remove("stand-in")
+    assert waiting("/v1/jobs") == {"repetition": "engine", "removed": "engine"}
 
 
 @pytest.mark.usefixtures("stand_in")

@@ -137,6 +137,26 @@ def test_workers_that_wait_for_the_storage_get_nothing_and_jobs_say_so(stand_in:
     assert stand_in.store.read_job(second.id).waiting_because is None
 
 
+def test_a_job_whose_engine_no_live_worker_has_says_so(stand_in: StandIn, begin: Callable[[], Job]) -> None:
+    running = begin()
+    jobs = [stand_in.store.submit(replace(REQUEST, engine=engine)).id for engine in ("repetition", "removed")]
+
+    def told() -> list[tuple[str | None, bool]]:
+        read = [stand_in.store.read_job(job_id) for job_id in (running.id, *jobs)]
+        return [(job.waiting_for, "engine " in (job.waiting_because or "")) for job in read]
+
+    assert told() == [(None, False), (None, False), ("engine", True)]
+    beat(stand_in, engines=("removed",))
+    assert told() == [(None, False), ("engine", True), (None, False)]
+    stand_in.workers.remove("stand-in")
+    assert told() == [(None, False), ("engine", True), ("engine", True)]
+    beat(stand_in, engines=("repetition", "removed"), fault=FAULT)
+    assert told() == [(None, False), ("storage", False), ("storage", False)]
+    beat(stand_in, engines=("repetition", "removed"))
+    assert told() == [(None, False)] * 3
+    assert stand_in.store.cancel(jobs[1]).waiting_for is None
+
+
 def test_messages_of_workers_that_wait_are_not_taken_for_lost(stand_in: StandIn) -> None:
     job = stand_in.store.submit(REQUEST)
     stand_in.queue.dispatch()

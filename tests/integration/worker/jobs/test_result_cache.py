@@ -27,10 +27,15 @@ from shared.redis_client.scripts import Scripts
 from shared.settings import Settings
 from shared.storage.object_keys import output_key, upload_key
 from tests.fixtures.api import ENGINE, StandIn
+from tests.fixtures.audio import make_song, write_wav
 from worker.child.pool import ChildPool
+from worker.jobs.attempt import Attempt
+from worker.jobs.attempt_end import SUCCEEDED
+from worker.jobs.heartbeat import Heartbeat
 from worker.jobs.result_cache import ResultCache
 from worker.jobs.storage_watch import StorageWatch
 from worker.jobs.supervisor import Supervisor
+from worker.run_messages import Outcome, describe_file
 
 SHA256 = "ab" * 32
 KARAOKE = Mix("karaoke", {"vocals": None})
@@ -66,6 +71,7 @@ class World(StandIn):
             scratch_folder=self.folder / "jobs",
             result_cache=self.earlier,
             watch=StorageWatch(self.storage, stopping, lambda: None),
+            worker_folder=self.folder,
         )
 
     def submit(self, **changes: Any) -> Claim:
@@ -216,6 +222,29 @@ def test_a_new_version_of_the_engine_separates_anew(world: World) -> None:
     world.separate(world.submit())
     world.earlier = replace(world.earlier, engines=lambda: [{**ENGINE, "version": "2"}])
     assert world.find() is None
+
+
+def test_a_result_is_found_under_the_version_of_the_engine_that_made_it(world: World) -> None:
+    """The model was replaced after the worker had described its engines, and before the child loaded it."""
+    claim = world.submit()
+    attempt = Attempt(
+        claim,
+        world.settings,
+        folder=world.folder,
+        heartbeat=Heartbeat(world.store, claim, 60.0),
+        stopping=world.supervisor.stopping,
+    )
+    attempt.cache_keys = world.earlier.cache_keys_of(claim.job)
+    (world.folder / "out").mkdir()
+    path = write_wav(world.folder / "out/vocals.wav", make_song(1))
+    stem = describe_file(path, name="vocals", kind="stem", content_type="audio/wav", details=DETAILS)
+    report = {"engine_version": "2", "preset": "original", "stems": dict.fromkeys(ENGINE["stems"], DETAILS)}
+    assert world.supervisor._succeed(attempt, Outcome((stem,), {"channels": 2}, report)) == SUCCEEDED
+    assert world.find() is None
+    world.earlier = replace(world.earlier, engines=lambda: [{**ENGINE, "version": "2"}])
+    found = world.find()
+    assert found
+    assert found.id == claim.job.id
 
 
 def test_copies_cost_neither_the_days_audio_nor_the_engines_pace(world: World) -> None:

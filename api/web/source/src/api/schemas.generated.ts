@@ -149,7 +149,7 @@ export interface JobResource {
   attempt: number;
   queue_position: number | null;
   eta_seconds: number | null;
-  waiting_for: string | null;
+  waiting_for: "storage" | "engine" | null;
   waiting_because: string | null;
   engine: string;
   preset: string | null;

@@ -13,23 +13,27 @@ local function record_json(job_id)
   return cjson.encode(record)
 end
 
--- Returns what keeps all live workers from an engine's jobs; '' if a worker has slots or none is alive.
-local function fault_of_all_workers(engine, since_ms)
-  local found = ''
+-- Returns what keeps all live workers from an engine's jobs: 'engine' if none of them has it, 'storage' and the fault
+-- if the storage serves none of those that have it, '' if one has slots.
+local function hindrance_of_all_workers(engine, since_ms)
+  local found = 'engine'
   for _, worker_id in ipairs(live_workers(since_ms)) do
     local slots, _, fault = slots_of(worker_id, engine)
     if slots > 0 then return '' end
-    found = fault or found
+    if fault then found = 'storage ' .. fault end
   end
   return found
 end
 
--- Returns why a job waits for the storage; '' if it does not.
-local function waiting_reason(job_id, state, engine, since_ms)
+-- Returns what a job waits for, and why: 'storage ' and its fault, 'engine', or '' if it waits for neither.
+local function hindrance_of(job_id, state, engine, since_ms)
   local reason, stage, worker_id = job_fields(job_id, 'waiting', 'stage', 'worker')
-  if state == 'queued' then return reason and reason ~= '' and reason or fault_of_all_workers(engine, since_ms) end
-  if stage ~= 'upload' or not worker_id then return '' end
-  return redis.call('HGET', key('worker', worker_id), 'fault') or ''
+  if state == 'queued' then
+    if reason and reason ~= '' then return 'storage ' .. reason end
+    return hindrance_of_all_workers(engine, since_ms)
+  end
+  local fault = stage == 'upload' and worker_id and redis.call('HGET', key('worker', worker_id), 'fault')
+  return fault and fault ~= '' and 'storage ' .. fault or ''
 end
 
 -- Returns the position in the queue of a queued job and the milliseconds until it has ended; either may be nil.
@@ -48,7 +52,7 @@ local function estimate_running(job_id, work, since_ms)
 end
 
 -- Returns the values that change without the record, on one line: the position in the queue, the milliseconds left,
--- and why the job waits. Each may be empty.
+-- and what the job waits for. Each may be empty.
 local function status_line(job_id, state, since_ms)
   if state ~= 'queued' and state ~= 'running' then return '  ' end
   local work = work_of(job_id)
@@ -58,10 +62,10 @@ local function status_line(job_id, state, since_ms)
   else
     left_ms = estimate_running(job_id, work, since_ms)
   end
-  local reason = left_ms and state == 'queued' and '' or waiting_reason(job_id, state, work.engine, since_ms)
+  local hindrance = left_ms and state == 'queued' and '' or hindrance_of(job_id, state, work.engine, since_ms)
   -- The storage's words may contain line breaks.
-  reason = string.gsub(reason, '%c', ' ')
-  return (position and int(position) or '') .. ' ' .. (left_ms and int(left_ms) or '') .. ' ' .. reason
+  hindrance = string.gsub(hindrance, '%c', ' ')
+  return (position and int(position) or '') .. ' ' .. (left_ms and int(left_ms) or '') .. ' ' .. hindrance
 end
 
 -- Returns the status line, and after a line break the record unless the reader knows this version of it. Most polls
