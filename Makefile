@@ -95,7 +95,8 @@ COMPILE = .venv-test/bin/uv pip compile --quiet --universal --python-version 3.1
 lock: ## Lock requirements/*.in again; all locks have the same versions
 	@$(SET_UP) test
 	cd requirements && ../$(COMPILE) bench.in -o bench.txt
-	cd requirements && for name in dev stack worker api storage build telemetry; do ../$(COMPILE) -c bench.txt $$name.in -o $$name.txt; done
+	cd requirements && for name in dev stack api storage build telemetry; do ../$(COMPILE) -c bench.txt $$name.in -o $$name.txt; done
+	cd requirements && ../$(COMPILE) -c bench.txt worker.in -o worker.txt --no-emit-package scikit-learn --no-emit-package joblib --no-emit-package narwhals
 	cd requirements && ../$(COMPILE) -c bench.txt models.in -o models.txt --no-emit-package numpy
 
 clean: ## Remove environments, builds and caches; jobs and stems stay

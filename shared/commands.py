@@ -1,7 +1,7 @@
 """The entry points of `stemqueue-separate`, `stemqueue-admin` and `stemqueue-models`.
 
-A plain install lacks the packages that these commands need; then they name the extra to install. This module uses the
-standard library only.
+A plain install lacks the packages that these commands need; then they name the extra to install. Each image has only
+its own half of stemqueue. This module uses the standard library only.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ def _run(name: str, module: str, *, extra: str) -> None:
     try:
         command = import_module(module).main
     except ModuleNotFoundError as error:
+        half = module.partition(".")[0]
+        if error.name == half:
+            sys.exit(f"{name} is not part of this image or installation: stemqueue's package {half!r} is not in it")
         missing = (error.name or "").partition(".")[0]
         if missing in OWN:
             raise

@@ -77,7 +77,9 @@ def test_a_service_runs_without_privileges(definition: dict[str, Any], name: str
 def test_a_service_is_watched_bounded_and_stopped_gently(definition: dict[str, Any], name: str) -> None:
     service = definition["services"][name]
     assert service["healthcheck"]["test"]
+    assert service["healthcheck"]["start_interval"] in {"1s", "2s"}, "healthy when it is ready"
     assert service["mem_limit"]
+    assert service["pids_limit"]
     assert service["init"] is True
     assert int(service["stop_grace_period"].removesuffix("s")) >= 30
 
@@ -85,16 +87,23 @@ def test_a_service_is_watched_bounded_and_stopped_gently(definition: dict[str, A
 def test_only_the_api_is_published_and_only_on_loopback_unless_told_otherwise(definition: dict[str, Any]) -> None:
     always = {name: s for name, s in definition["services"].items() if s.get("profiles") != ["proxy"]}
     published = {name: s["ports"] for name, s in always.items() if "ports" in s}
+    api = {"target": 8000, "published": "8000", "host_ip": "127.0.0.1"}
     monitoring = {"prometheus": ["127.0.0.1:9090:9090"], "grafana": ["127.0.0.1:3000:3000"]}
-    assert published == {"api": ["127.0.0.1:8000:8000"], **monitoring}
+    assert published == {"api": [api], **monitoring}
     assert all(definition["services"][name]["profiles"] == ["monitoring"] for name in monitoring)
-    told = read_definition({**SECRETS, "PUBLISH_ADDRESS": "192.0.2.7", "API_PORT": "9000"})
-    assert told["services"]["api"]["ports"] == ["192.0.2.7:9000:8000"]
+    told = read_definition({**SECRETS, "PUBLISH_ADDRESS": "::1", "API_PORT": "9000"})
+    assert told["services"]["api"]["ports"] == [{"target": 8000, "published": "9000", "host_ip": "::1"}]
 
 
 def test_workers_have_no_way_out(definition: dict[str, Any]) -> None:
     assert definition["services"]["worker"]["networks"] == ["backend"]
-    assert definition["networks"]["backend"]["internal"] == "true"
+    assert definition["networks"]["backend"] == {
+        "internal": "true",
+        # Nor to services of the host that listen on the bridge's address.
+        "driver_opts": {"com.docker.network.bridge.inhibit_ipv4": "true"},
+    }
+    opened = read_definition({**SECRETS, "NETWORK_INTERNAL": "false"})["networks"]["backend"]
+    assert opened["driver_opts"] == {"com.docker.network.bridge.inhibit_ipv4": "false"}, "the bridge is the way out"
 
 
 def test_the_api_keeps_checking_hosts_though_it_listens_on_every_address(definition: dict[str, Any]) -> None:
@@ -108,9 +117,10 @@ def test_models_are_added_by_a_service_with_a_way_out_and_no_credentials(definit
     assert "env_file" not in models
     assert set(models["environment"]) == {"MODEL_FOLDER", "NUMBA_CACHE_DIR"}
     assert models["environment"].items() <= worker["environment"].items()
-    assert models["image"] == worker["image"]
     assert set(models["volumes"]) <= set(worker["volumes"])
-    assert models["entrypoint"] == ["python", "-m", "worker.model_setup.catalog"]
+    assert models["build"] == {**worker["build"], "target": "models"}
+    image = read_dockerfile(ROOT / "worker/Dockerfile", "models")
+    assert (image["ENTRYPOINT"], image["CMD"]) == (["stemqueue-models"], ["list"])
 
 
 def test_the_proxy_is_a_profile_that_runs_without_privileges(definition: dict[str, Any]) -> None:
@@ -157,7 +167,7 @@ def test_the_name_that_the_proxy_has_makes_the_api_ask_for_keys() -> None:
 def test_nothing_stands_in_the_way_of_more_workers(definition: dict[str, Any]) -> None:
     worker = definition["services"]["worker"]
     assert not {"container_name", "hostname", "ports"} & set(worker)
-    assert "/scratch" in worker["volumes"], "an unnamed volume, so that each worker has its own"
+    assert "scratch:/scratch" in worker["volumes"], "a named volume: anonymous ones stay when a worker is removed"
 
 
 def test_every_image_from_elsewhere_is_pinned_to_a_version(definition: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from worker.audio_files import ffmpeg
 from worker.sandbox.launch import LOADER_FILES, SYSTEM_FOLDERS, Sandbox
 
-INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "OPENBLAS_CORETYPE")
+INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONPYCACHEPREFIX", "OPENBLAS_CORETYPE")
 """The only variables of the worker's environment that a child inherits."""
 
 READ = (
@@ -53,7 +53,9 @@ def child_sandbox(
 ) -> Sandbox:
     """Return the sandbox of a child whose own folder is `home`; `readable` are further paths that it may read."""
     work = [home, *([jobs_folder] if jobs_folder else [])]
-    read = [*LOADER_FILES, *map(Path, READ), *([model_folder] if model_folder else []), *readable]
+    # Where the worker keeps the modules that it has compiled, for installations that hold none. The child writes none.
+    compiled = [Path(sys.pycache_prefix)] if sys.pycache_prefix else []
+    read = [*LOADER_FILES, *map(Path, READ), *([model_folder] if model_folder else []), *compiled, *readable]
     program = Path(ffmpeg_path or ffmpeg.bundled_ffmpeg()).resolve()
     return Sandbox(
         allowed=[

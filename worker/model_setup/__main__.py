@@ -29,16 +29,23 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         cache.mkdir(parents=True, exist_ok=True)
         compile_loops(cache)
-        folder, built = set_up(cache, precision)
-    except ModelSetupError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
+        is_ready = _set_up_unet(cache, precision)
     except OSError as error:
         sys.stderr.write(f"The models cannot be set up in {cache}: {error.strerror or error}.\n")
         return 1
-    sys.stdout.write(f"{folder} {'built' if built else 'is ready'}\n")
     rebuild_models(cache, lambda sentence: sys.stdout.write(f"{sentence}\n"))
-    return 0
+    return 0 if is_ready else 1
+
+
+def _set_up_unet(cache: Path, precision: str) -> bool:
+    """Set up `unet` and say so. Return whether it is there."""
+    try:
+        folder, built = set_up(cache, precision)
+    except ModelSetupError as error:
+        sys.stderr.write(f"{error}\n")
+        return False
+    sys.stdout.write(f"{folder} {'built' if built else 'is ready'}\n")
+    return True
 
 
 if __name__ == "__main__":

@@ -11,6 +11,10 @@ class WeightsMissingError(ModelSetupError):
     """The package with the weights is not installed, or differs from the published one."""
 
 
+class PrecisionUnavailableError(ModelSetupError):
+    """The processor has no instructions for the precision that is asked for."""
+
+
 class CheckpointError(ModelSetupError):
     """A checkpoint contains something other than named float32 arrays."""
 

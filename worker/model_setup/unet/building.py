@@ -1,41 +1,39 @@
-"""Builds the networks from their checkpoints, in the form that is best for this machine, with their initial states."""
+"""Builds the networks in the form that is best for this machine, with their initial states."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from worker.engines.unet.network import Network, States
-from worker.model_setup.unet.checkpoint import read_checkpoint
 from worker.model_setup.unet.forms import NetworkForm, choose_form
-from worker.model_setup.unet.spleeter import CHUNK_FRAMES, SETTLING_FRAMES
-from worker.model_setup.unet.spleeter_graph import BINS, CHANNELS
+from worker.model_setup.unet.spleeter import BINS, CHANNELS, CHUNK_FRAMES, SETTLING_FRAMES
 
 STATES_NAME = "silence.npz"
 
 
 def build_networks(
-    checkpoints: Mapping[str, Path], folder: Path, precision: str
+    portable: Path, stems: Iterable[str], folder: Path, precision: str
 ) -> tuple[NetworkForm, tuple[str, ...], str]:
     """Write a network for each stem, and the states that all networks begin a track with, into a folder.
 
-    Returns the form of the networks, their file names and the file name of the states. Raises CheckpointError, and
-    ModelSetupError if this machine cannot compute in the requested precision.
+    `portable` has the files that each network is made from. Returns the form of the networks, their file names and the
+    file name of the states. Raises PrecisionUnavailableError.
     """
-    weights = {stem: read_checkpoint(path) for stem, path in checkpoints.items()}
+    sources = {stem: portable / f"{stem}.onnx" for stem in stems}
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        form = choose_form(precision, next(iter(weights.values())), Path(scratch))
+        form = choose_form(precision, next(iter(sources.values())), Path(scratch))
     states = {}
-    for stem, arrays in weights.items():
+    for stem, source in sources.items():
         network = (folder / stem).with_suffix(form.suffix)
-        form.write(arrays, network)
+        form.write(source, network)
         for name, value in _states_after_silence(form.load(network)).items():
             states[f"{stem}/{name}"] = value
     np.savez(folder / STATES_NAME, allow_pickle=False, **states)
-    return form, tuple(f"{stem}{form.suffix}" for stem in checkpoints), STATES_NAME
+    return form, tuple(f"{stem}{form.suffix}" for stem in sources), STATES_NAME
 
 
 def _states_after_silence(network: Network) -> States:

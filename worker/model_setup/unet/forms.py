@@ -6,6 +6,7 @@ other forms are compared with it. Forms in bfloat16 exist only where the process
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,10 +18,8 @@ import onnxruntime
 
 from worker.engines.machine import BFLOAT16_INSTRUCTIONS, has_instructions
 from worker.engines.unet.network import RUNTIMES, Network
-from worker.model_setup.errors import ModelSetupError
-from worker.model_setup.unet.spleeter import CHUNK_FRAMES
-from worker.model_setup.unet.spleeter_graph import BINS, CHANNELS, Weights, build_network
-from worker.model_setup.unet.spleeter_plan import write_network
+from worker.model_setup.errors import PrecisionUnavailableError
+from worker.model_setup.unet.spleeter import BINS, CHANNELS, CHUNK_FRAMES
 
 TURNS = 8
 """Number of chunks by which forms are compared. The forms take turns, and the fastest chunk of each counts."""
@@ -31,12 +30,15 @@ CLEAR_GAIN = 1.1
 
 @dataclass(frozen=True)
 class NetworkForm:
-    """A precision, the runtime that computes in it, the suffix of its files, and the function that writes a network."""
+    """A precision, the runtime that computes in it, the suffix of its files, and the function that writes a network.
+
+    `write` takes the portable graph of a network, beside which its plan is, and the path of the network.
+    """
 
     precision: str
     runtime: str
     suffix: str
-    write: Callable[[Weights, Path], None]
+    write: Callable[[Path, Path], None]
 
     @property
     def name(self) -> str:
@@ -52,37 +54,37 @@ def forms_here() -> list[NetworkForm]:
     """Return the forms that this machine can run, float32 first."""
     forms = [NetworkForm("float32", "onnxruntime", ".onnx", _write_optimised)]
     if has_instructions(BFLOAT16_INSTRUCTIONS):
-        forms.append(NetworkForm("bfloat16", "numba", ".json", write_network))
+        forms.append(NetworkForm("bfloat16", "numba", ".json", _copy_plan))
     if _openvino_has_fast_bfloat16():
         forms.append(NetworkForm("bfloat16", "openvino", ".xml", _write_converted))
     return forms
 
 
-def choose_form(precision: str, weights: Weights, scratch: Path) -> NetworkForm:
+def choose_form(precision: str, source: Path, scratch: Path) -> NetworkForm:
     """Return the fastest form with the requested precision (`auto` allows any).
 
-    `weights` are those of one network. It is written into the folder `scratch` if there are forms to compare. Raises
-    ModelSetupError if the processor has no instructions for the precision.
+    `source` is the portable graph of one network. It is written into the folder `scratch` if there are forms to
+    compare. Raises PrecisionUnavailableError if the processor has no instructions for the precision.
     """
     forms = [form for form in forms_here() if precision in {"auto", form.precision}]
     if not forms:
-        raise ModelSetupError(
+        raise PrecisionUnavailableError(
             f"UNET_PRECISION={precision} is not possible: this processor has no instructions for it. Use auto."
         )
     if len(forms) == 1:
         return forms[0]
-    seconds = _seconds_per_chunk(forms, weights, scratch)
+    seconds = _seconds_per_chunk(forms, source, scratch)
     if forms[0].precision == "float32":
         seconds[0] /= CLEAR_GAIN
     return forms[int(np.argmin(seconds))]
 
 
-def _seconds_per_chunk(forms: Sequence[NetworkForm], weights: Weights, scratch: Path) -> list[float]:
+def _seconds_per_chunk(forms: Sequence[NetworkForm], source: Path, scratch: Path) -> list[float]:
     """Return the processor time of each form for a chunk. Wall time would depend on other programs."""
     networks, states = [], []
     for form in forms:
         path = (scratch / form.name).with_suffix(form.suffix)
-        form.write(weights, path)
+        form.write(source, path)
         networks.append(form.load(path))
         states.append(networks[-1].empty_states())
     noise = np.random.default_rng(0).uniform(0, 10, (CHANNELS, CHUNK_FRAMES, BINS)).astype(np.float32)
@@ -104,15 +106,21 @@ def _openvino_has_fast_bfloat16() -> bool:
     return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-def _write_converted(weights: Weights, path: Path) -> None:
+def _copy_plan(source: Path, path: Path) -> None:
+    """Copy the plan of a network, and its file of numbers, which the plan names."""
+    shutil.copyfile(source.with_suffix(".json"), path)
+    numbers = source.with_suffix(".numbers")
+    shutil.copyfile(numbers, path.with_name(numbers.name))
+
+
+def _write_converted(source: Path, path: Path) -> None:
     """Write a network for OpenVINO, with 16-bit weights: bfloat16 has fewer digits than these."""
     import openvino  # noqa: PLC0415 - an optional package
 
-    model = build_network(weights).SerializeToString()
-    openvino.save_model(openvino.Core().read_model(model, b""), path)
+    openvino.save_model(openvino.Core().read_model(source), path)
 
 
-def _write_optimised(weights: Weights, path: Path) -> None:
+def _write_optimised(source: Path, path: Path) -> None:
     """Write a network as onnxruntime optimises it for this machine. The weights go to a separate file, which processes
     share in memory."""
     options = onnxruntime.SessionOptions()
@@ -123,5 +131,4 @@ def _write_optimised(weights: Weights, path: Path) -> None:
     options.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", "1024")
     # onnxruntime would warn that the file fits only this machine. The manifest's `built_for` takes care of that.
     options.log_severity_level = 3
-    model = build_network(weights).SerializeToString()
-    onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    onnxruntime.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])

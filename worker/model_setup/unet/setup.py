@@ -18,16 +18,18 @@ from worker.engines.model_folder import sha256_of, verify_files
 from worker.engines.unet import create
 from worker.engines.unet.model_manifest import MaskManifest, read_manifest, write_manifest
 from worker.engines.unet.network import RUNTIMES
+from worker.model_setup.errors import PrecisionUnavailableError
 from worker.model_setup.speed import measure_engine
 from worker.model_setup.unet import spleeter
-from worker.model_setup.unet.weights import find_weights
+from worker.model_setup.unet.portable import portable_networks
 
 
 def set_up(cache: Path, precision: str = "auto") -> tuple[Path, bool]:
     """Return the model folder in this cache, and whether it had to be built.
 
     `precision` is that of the numbers to compute in; `auto` means the fastest. Raises ModelSetupError if the weights
-    are missing or this machine cannot compute in that precision, OSError if the cache cannot be written.
+    are missing, OSError if the cache cannot be written. Raises PrecisionUnavailableError if this machine cannot compute
+    in that precision; then there is no model, not even one in another precision.
     """
     cache.mkdir(parents=True, exist_ok=True)
     folder = cache / "unet"
@@ -37,7 +39,12 @@ def set_up(cache: Path, precision: str = "auto") -> tuple[Path, bool]:
         with tempfile.TemporaryDirectory(prefix=".unet-", dir=cache) as scratch:
             built = Path(scratch) / "unet"
             built.mkdir()
-            build_model(built, precision)
+            try:
+                build_model(built, precision)
+            except PrecisionUnavailableError:
+                if folder.exists():
+                    folder.rename(Path(scratch) / "old")
+                raise
             if folder.exists():
                 folder.rename(Path(scratch) / "old")
             built.rename(folder)
@@ -46,11 +53,11 @@ def set_up(cache: Path, precision: str = "auto") -> tuple[Path, bool]:
 
 def build_model(folder: Path, precision: str) -> MaskManifest:
     """Build the networks and their manifest in an empty folder. Raises ModelSetupError as `set_up` does."""
-    paths = find_weights(spleeter.DISTRIBUTION, spleeter.CHECKPOINTS, spleeter.DIGESTS)
-    # onnx takes 60 MB and half a second, which a set-up that finds everything done should not spend.
+    # onnxruntime takes 40 MB, which a set-up that finds everything done should not spend.
     from worker.model_setup.unet.building import build_networks  # noqa: PLC0415
 
-    form, networks, states = build_networks(paths, folder, precision)
+    with portable_networks(folder.parent) as portable:
+        form, networks, states = build_networks(portable, spleeter.CHECKPOINTS, folder, precision)
     files = {path.name: sha256_of(path) for path in sorted(folder.iterdir())}
     manifest = spleeter.make_manifest(
         files=files,

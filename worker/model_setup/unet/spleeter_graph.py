@@ -29,13 +29,11 @@ import onnx
 
 from worker.engines.interface import FloatArray
 from worker.model_setup.unet.kernels import BLOCK, block_kernel, dilated_block_kernel, phase_kernels
-from worker.model_setup.unet.spleeter import CHUNK_FRAMES
+from worker.model_setup.unet.spleeter import BINS, CHANNELS, CHUNK_FRAMES
 from worker.model_setup.unet.stream_graph import StreamGraph
 
 Weights = Mapping[str, FloatArray]
 
-CHANNELS = 2
-BINS = 1024
 LEVELS = 6
 
 LEAK = 0.2

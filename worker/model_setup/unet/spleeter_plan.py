@@ -31,8 +31,8 @@ from worker.engines.unet.bfloat16.plan import (
     write_plan,
 )
 from worker.model_setup.unet.kernels import BLOCK, block_kernel, dilated_block_kernel, phase_kernels
-from worker.model_setup.unet.spleeter import CHUNK_FRAMES, DELAY_FRAMES
-from worker.model_setup.unet.spleeter_graph import BINS, CHANNELS, LEAK, LEVELS, Weights, normalisation
+from worker.model_setup.unet.spleeter import BINS, CHANNELS, CHUNK_FRAMES, DELAY_FRAMES
+from worker.model_setup.unet.spleeter_graph import LEAK, LEVELS, Weights, normalisation
 
 WAIT_DOWN = 2
 """How many rows every level of the way down lags behind its input."""

@@ -13,7 +13,7 @@ import pytest
 
 from worker.engines.unet.model_manifest import read_manifest
 from worker.model_setup.__main__ import main
-from worker.model_setup.errors import ModelSetupError, WeightsMissingError
+from worker.model_setup.errors import PrecisionUnavailableError, WeightsMissingError
 from worker.model_setup.unet import forms
 from worker.model_setup.unet.forms import choose_form, forms_here
 from worker.model_setup.unet.setup import set_up
@@ -87,7 +87,7 @@ def test_float32_can_be_forced_on_any_machine(machine, tmp_path):
 
 
 def test_bfloat16_is_refused_without_the_instructions(tmp_path):
-    with pytest.raises(ModelSetupError, match="UNET_PRECISION=bfloat16"):
+    with pytest.raises(PrecisionUnavailableError, match="UNET_PRECISION=bfloat16"):
         choose_form("bfloat16", {}, tmp_path)
 
 
@@ -112,3 +112,7 @@ def test_another_precision_rebuilds_the_model_and_the_manifest_names_the_form(tm
     manifest = read_manifest(folder)
     assert (manifest.precision, manifest.runtime, manifest.version) == ("float32", "onnxruntime", "4")
     assert set_up(tmp_path, "float32") == (folder, False)
+    # An operator who forces a precision gets no other one.
+    with pytest.raises(PrecisionUnavailableError):
+        set_up(tmp_path, "bfloat16")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".set-up.lock"]

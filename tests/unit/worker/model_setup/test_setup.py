@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 
@@ -11,9 +14,12 @@ from worker.engines.unet.model_manifest import read_manifest
 from worker.model_setup.__main__ import main
 from worker.model_setup.catalog.check import LOWEST_GAIN_DB, check_sound
 from worker.model_setup.errors import WeightsMissingError
-from worker.model_setup.unet import spleeter
+from worker.model_setup.unet import portable, spleeter
+from worker.model_setup.unet.portable import write_portable
 from worker.model_setup.unet.setup import set_up
 from worker.model_setup.unet.weights import find_weights
+
+START = Path(__file__).parents[4] / "deploy/worker/start.sh"
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +73,39 @@ def test_a_cache_folder_that_cannot_be_written_is_reported_in_one_line(tmp_path,
     (tmp_path / "file").touch()
     assert main(["--cache", str(tmp_path / "file" / "cache")]) == 1
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_an_image_has_the_networks_and_needs_neither_onnx_nor_the_weights(cache, tmp_path, monkeypatch, capsys):
+    prebuilt = tmp_path / "prebuilt"
+    prebuilt.mkdir()
+    write_portable(prebuilt)
+    monkeypatch.setattr(portable, "PREBUILT", prebuilt)
+    monkeypatch.setattr(spleeter, "DISTRIBUTION", "no-such-distribution")
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    folder, built = set_up(tmp_path / "cache", "float32")
+    assert built
+    float32 = set_up(cache, "float32")[0]
+    weights = {"vocals.weights", "accompaniment.weights", "silence.npz"}
+    same = [{name: read_manifest(f).files[name] for name in weights} for f in (folder, float32)]
+    assert same[0] == same[1], "the same networks as without an image"
+    (prebuilt / "vocals.onnx").write_bytes(b"another network")
+    assert main(["--cache", str(tmp_path / "other")]) == 1
+    assert "are not those that this version was built with" in capsys.readouterr().err
+
+
+def test_a_worker_starts_with_what_there_is_when_set_up_fails(tmp_path):
+    (tmp_path / "python").write_text("#!/bin/sh\necho 'UNET_PRECISION=bfloat16 is not possible' >&2; exit 1\n")
+    (tmp_path / "python").chmod(0o755)
+    done = subprocess.run(
+        ["sh", START, "echo", "the command follows"],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "MODEL_FOLDER": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "the command follows\n"
+    assert done.stderr.count("UNET_PRECISION") == 1
+    assert START.stat().st_mode & 0o111 == 0o111, "the image copies it with its mode"
 
 
 def test_weights_with_another_digest_are_refused():
