@@ -25,7 +25,7 @@ override STEMS := $(value STEMS)
 override MIX := $(value MIX)
 export SONG OUT ENGINE FORMAT EXCERPT AUDIO_STREAM STEMS MIX ITEMS SONGS
 
-.PHONY: which-python help run admin models test lint test-fault-quick test-fault soak page-check bench bench-api bench-queue lock clean
+.PHONY: which-python help run admin models test test-compose lint test-fault-quick test-fault soak page-check bench bench-api bench-queue lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -50,6 +50,10 @@ $(AXE): api/web/source/package-lock.json
 
 test: lint $(AXE) ## Lint, then every test that takes seconds, against the package as installed
 	.venv-test/bin/python -I -m pytest -m "not slow" -n 4 --dist loadfile $(TESTS)
+
+test-compose: ## The services in Docker: images, outages, upgrade, proxy. Without an engine it gets one for the test, as root
+	@$(SET_UP) test
+	@tests/compose/engine.sh run .venv-test/bin/python -I -m pytest tests/compose
 
 which-python: ## Print the version of the Python that creates the environments
 	@$(PYTHON) --version

@@ -91,7 +91,8 @@ inside() { # Runs in the namespaces.
   mount --bind run/resolv.conf "$(readlink -f /etc/resolv.conf)"
   ip link set lo up
   for _ in $(seq 100); do ip -4 addr show dev tap0 2> /dev/null | grep -q inet && break; sleep 0.1; done
-  exec dockerd --data-root "$1/data" --exec-root "$1/exec" --pidfile "$1/run/dockerd.pid" --host "unix://$1/run/docker.sock" \
+  # --debug: its log has each name that a container looks up, which a test reads.
+  exec dockerd --debug --data-root "$1/data" --exec-root "$1/exec" --pidfile "$1/run/dockerd.pid" --host "unix://$1/run/docker.sock" \
     --cgroup-parent "$(basename "$1")" --userland-proxy-path "$1/root/usr/sbin/docker-proxy" --init-path "$1/root/usr/bin/docker-init"
 }
 
@@ -164,13 +165,13 @@ caddy_image() {
 
 finish() {
   local pid folder
-  for pid in ${slirp_pid:-} ${first:-} ${unshare_pid:-}; do kill -KILL "$pid" 2> /dev/null || true; done
+  for pid in ${command_pid:-} ${slirp_pid:-} ${first:-} ${unshare_pid:-}; do kill -KILL "$pid" 2> /dev/null || true; done
   wait 2> /dev/null || true
   # The kernel keeps the empty control groups.
   for folder in /sys/fs/cgroup/*/"$(basename "$D")" /sys/fs/cgroup/"$(basename "$D")"; do
     [ ! -d "$folder" ] || find "$folder" -depth -type d -exec rmdir {} + 2> /dev/null || true
   done
-  [ -n "${COMPOSE_TEST_FOLDER:-}" ] || rm -rf "$D"
+  if [ -n "${COMPOSE_TEST_FOLDER:-}" ]; then rm -rf "$D/tmp"; else rm -rf "$D"; fi
 }
 
 run() {
@@ -184,11 +185,15 @@ run() {
   mkdir -p "$D"; D=$(cd "$D" && pwd); cd "$D"
   trap finish EXIT; trap 'exit 130' INT; trap 'exit 143' TERM
   get_engine; say "unpacked"
-  export DOCKER_HOST=unix://$D/run/docker.sock DOCKER_CONFIG=$D/config PATH=$PATH:$D/root/usr/bin
+  export COMPOSE_TEST_ENGINE_LOG=$D/run/dockerd.log DOCKER_HOST=unix://$D/run/docker.sock DOCKER_CONFIG=$D/config PATH=$PATH:$D/root/usr/bin
   start_engine; say "$(docker version -f 'Docker {{.Server.Version}}'), $(docker compose version)"
   valkey_image; seaweedfs_image; caddy_image; python_image; rm -rf rootfs unzipped; say "stand-ins for the base images"
   cd "$OLDPWD"
-  nsenter --target "$first" --net -- "$@" || exit $?
+  # In the background, so that a signal ends this script while it runs.
+  mkdir -p "$D/tmp"
+  TMPDIR=$D/tmp nsenter --target "$first" --net -- "$@" &
+  command_pid=$!
+  wait "$command_pid"
 }
 
 case ${1:-} in

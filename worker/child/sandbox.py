@@ -20,7 +20,10 @@ from pathlib import Path
 from worker.audio_files import ffmpeg
 from worker.sandbox.launch import LOADER_FILES, SYSTEM_FOLDERS, Sandbox
 
-INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONPYCACHEPREFIX", "OPENBLAS_CORETYPE")
+INHERITED = (
+    *("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "OPENBLAS_CORETYPE"),
+    *("PYTHONPATH", "PYTHONPYCACHEPREFIX"),
+)
 """The only variables of the worker's environment that a child inherits."""
 
 READ = (

@@ -1,7 +1,7 @@
 """The networks of `unet` in files that any machine can make: a graph in ONNX (float32) and a plan (bfloat16) of each.
 
-Making them needs `onnx` and the weights. An image is built with them and has neither; elsewhere set-up makes them when it
-needs them. What fits one processor is made from them (`forms.py`).
+Making them needs `onnx` and the weights. An image has these files and neither of the two; elsewhere set-up makes the
+files when it needs them. What fits one processor is made from them (`forms.py`).
 
     python -m worker.model_setup.unet.portable [FOLDER]
 """
