@@ -142,7 +142,7 @@ def _builder(family: str) -> Callable[..., Any]:
     except ModuleNotFoundError as error:
         raise ModelSetupError(
             f"Building needs the package {error.name}, which is in an environment of its own: `make models` in a "
-            "clone, or pip install 'stemqueue[models]'."
+            "clone, pip install 'stemqueue[models]', or `docker compose run --rm models rebuild`."
         ) from error
 
 

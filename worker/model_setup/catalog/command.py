@@ -33,6 +33,7 @@ from worker.model_setup.catalog.known_models import TABLE, find_model, known_mod
 from worker.model_setup.catalog.licence import licence_question
 from worker.model_setup.catalog.listing import list_models, print_table, to_json
 from worker.model_setup.catalog.model_folders import locked_folder, model_names, remove_model
+from worker.model_setup.catalog.rebuild import rebuild_models
 from worker.model_setup.errors import ModelSetupError
 
 EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -47,7 +48,7 @@ EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.pass_context
 def main(context: click.Context, table: Path) -> None:
-    """List, add, check and remove models. They are in MODEL_FOLDER; running workers notice changes by themselves."""
+    """List, add, check, rebuild and remove models. They are in MODEL_FOLDER; running workers notice changes by themselves."""
     signal.signal(signal.SIGTERM, _exit_on_signal)
     context.obj = table
 
@@ -122,6 +123,13 @@ def check_command(name: str, *, sound: bool) -> None:
         click.echo(f"{name}: the files are as they were built, and the network runs.")
         if sound and _print_sound(name, check_sound(folder, name)) is False:
             raise ModelSetupError(f"{name} does not separate the excerpt: these are hardly the right weights.")
+
+
+@main.command("rebuild")
+def rebuild_command() -> None:
+    """Build models again that were built for another processor or version, from the files that are kept."""
+    with _failures_told():
+        rebuild_models(_model_folder(), click.echo)
 
 
 @main.command("remove")

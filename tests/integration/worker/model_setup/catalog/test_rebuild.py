@@ -50,6 +50,12 @@ def test_it_is_built_again_as_it_was(folder: Path, name: str) -> None:
     assert len(said) == 1
 
 
+def test_a_command_does_it_where_workers_cannot_build(run, write_table, folder: Path, known_name: str) -> None:
+    move_to_another_machine(folder / known_name)
+    told = run(write_table("http://127.0.0.1:9/a"), "rebuild")
+    assert (told.exit_code, told.stdout) == (0, f"{known_name} was built again for this machine.\n")
+
+
 def test_it_is_built_again_when_models_are_built_in_another_way(folder: Path, name: str, monkeypatch) -> None:
     before = engines_here(model_folder=folder)[name].description
     monkeypatch.setattr(rebuild, "BUILD", "2")
