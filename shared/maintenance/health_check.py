@@ -18,7 +18,6 @@ import urllib.error
 import urllib.request
 
 from shared.errors import StemqueueError
-from shared.queue.worker_registry import WorkerRegistry
 from shared.settings import Settings, read_settings
 
 PATIENCE_SECONDS = 3.0
@@ -54,6 +53,9 @@ def api_fault(settings: Settings) -> str | None:
 
 def worker_fault(settings: Settings, *, unless_redis_is_away: bool = False) -> str | None:
     """Return why no worker of this host is healthy, or None. With the flag, a Redis that is away is no fault."""
+    # Redis and what goes with it take half a second, which the API's check should not spend every 15 s.
+    from shared.queue.worker_registry import WorkerRegistry  # noqa: PLC0415
+
     host = socket.gethostname()
     try:
         workers = WorkerRegistry(settings).live_workers()
