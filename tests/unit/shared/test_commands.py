@@ -8,7 +8,7 @@ from shared import commands
 
 
 def test_a_command_whose_half_is_not_installed_says_so_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    def without_worker(name: str) -> None:
+    def without_worker(_name: str) -> None:
         raise ModuleNotFoundError("No module named 'worker'", name="worker")
 
     monkeypatch.setattr(commands, "import_module", without_worker)
@@ -17,7 +17,7 @@ def test_a_command_whose_half_is_not_installed_says_so_in_one_line(monkeypatch: 
 
 
 def test_a_module_of_ours_that_is_missing_is_a_fault_with_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(name: str) -> None:
+    def broken(_name: str) -> None:
         raise ModuleNotFoundError("No module named 'worker.no'", name="worker.no")
 
     monkeypatch.setattr(commands, "import_module", broken)

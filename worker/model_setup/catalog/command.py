@@ -48,7 +48,7 @@ EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.pass_context
 def main(context: click.Context, table: Path) -> None:
-    """List, add, check, rebuild and remove models. They are in MODEL_FOLDER; running workers notice changes by themselves."""
+    """List, add, check, rebuild and remove models. They are in MODEL_FOLDER; workers notice changes by themselves."""
     signal.signal(signal.SIGTERM, _exit_on_signal)
     context.obj = table
 
