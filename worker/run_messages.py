@@ -120,7 +120,8 @@ class ProducedFile:
     """One file in the output folder.
 
     `kind` is `stem`, `mix`, `picture`, `waveform`, `beats` or `report`; `name` is unique within its kind. `details`
-    holds, for a stem or mix, its measurements; for a picture, the meaning of its axes.
+    holds, for a stem or mix, its measurements; for a picture, the meaning of its axes; for the report, tempo and
+    key.
     """
 
     name: str

@@ -13,7 +13,7 @@ from pydantic_core import to_json
 from api.contract.job_responses import JobResource
 from api.contract.resource import job_path, utc_datetime
 from shared.fifo_cache import FifoCache
-from shared.jobs.model import AUDIO_KINDS, HOLDS, STORAGE_ETAG, TERMINAL, Job, JobState, Output
+from shared.jobs.model import AUDIO_KINDS, HOLDS, MUSIC, STORAGE_ETAG, TERMINAL, Job, JobState, Output
 from shared.mixes import mix_json
 
 CACHED_JOBS = 512
@@ -27,7 +27,7 @@ ONE_OF_A_KIND = frozenset({"beats", "report"})
 COLLECTIONS = {"stem": "stems", "mix": "mixes", "picture": "pictures", "waveform": "waveforms"}
 """The part of an output's path that stands for what it is."""
 
-INTERNAL_DETAILS = frozenset({HOLDS, STORAGE_ETAG})
+INTERNAL_DETAILS = frozenset({HOLDS, MUSIC, STORAGE_ETAG})
 
 NOT_MEASURED = {"duration_seconds": None, "peak_db": None, "loudness_lufs": None}
 
@@ -94,7 +94,7 @@ def _record_members(job: Job, root: str) -> dict[str, Any]:
         "mixes": outputs["mix"],
         "pictures": outputs["picture"],
         "waveforms": outputs["waveform"],
-        "music": (job.report or {}).get("music"),
+        "music": job.music,
         "beats": outputs["beats"][0] if outputs["beats"] else None,
         "report": outputs["report"][0] if outputs["report"] else None,
         "error": _error(job.error) if job.error else None,

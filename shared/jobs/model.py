@@ -160,6 +160,10 @@ HOLDS = "holds"
 the whole job, so the record calls it a waveform, which is JSON as well."""
 
 
+MUSIC = "music"
+"""The member of the report's details that holds tempo and key. Clients get a job without its report, which is long."""
+
+
 @dataclass(frozen=True)
 class Output:
     """One object that a job made: a stem, a mix, a picture, a waveform, the beats or the report.
@@ -241,6 +245,11 @@ class Job:
     def output(self, kind: str, name: str) -> Output | None:
         """Return the output that is of this kind and has this name, or None."""
         return next((o for o in self.outputs if o.role == kind and o.name == name), None)
+
+    @property
+    def music(self) -> Mapping[str, Any] | None:
+        """Tempo and key; None until the job has succeeded, and if it ran without looking for them."""
+        return next((o.details.get(MUSIC) for o in self.outputs if o.role == "report"), None)
 
     def with_queue_state(
         self,

@@ -64,7 +64,9 @@ def write_report(
     source, report = _describe_source(findings), _make_report(findings)
     path = Path(findings.work.output_folder) / "report.json"
     path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    written = describe_file(path, name="report", kind="report", content_type="application/json")
+    written = describe_file(
+        path, name="report", kind="report", content_type="application/json", details={"music": report["music"]}
+    )
     return Outcome((*stems, *pictures, written), source, report)
 
 

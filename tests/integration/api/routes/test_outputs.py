@@ -50,6 +50,7 @@ def test_a_job_tells_tempo_and_key_and_where_its_beats_are(web: FlaskClient, sta
     stand_in.succeed(path.rsplit("/", 1)[1], STEM, music=music)
     job = web.get(path).json
     assert job["music"] == music
+    assert "music" not in job["report"]
     assert (job["beats"]["url"], job["beats"]["filename"]) == (f"{path}/beats", "beats.json")
     assert "holds" not in job["beats"]
     # Earlier versions know the beats as a waveform; this one does not tell them twice.

@@ -41,6 +41,8 @@ def test_the_report_a_file_and_the_tags_have_tempo_beats_and_key(tmp_path: Path,
     music, beats = outcome.report["music"], beats_of(tmp_path)
     assert (round(music["tempo_bpm"]), music["key"]) == (BPM, "A major")
     assert [o.name for o in outcome.outputs if o.kind == "beats"] == ["beats"]
+    # The API reads it there.
+    assert [o.details for o in outcome.outputs if o.kind == "report"] == [{"music": music}]
     assert len(beats["beats"]) == music["beats_count"] > 35
     assert np.diff(beats["beats"]) == pytest.approx(60 / BPM, abs=0.05)
     for stem in ("vocals", "accompaniment"):
