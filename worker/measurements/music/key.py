@@ -40,10 +40,12 @@ LEAST_LIKENESS = 0.7
 LEAST_LIKENESS_OF_HALVES = 0.55
 """Correlation of each half of a song. Songs that change their key, and notes of no key, stay below."""
 
-CONFIDENCE_AT_ZERO, CONFIDENCE_PER_MARGIN, CONFIDENCE_IF_AGREED = 0.5, 5.0, 0.4
-"""The log odds that the key is right, by how much the best key is ahead and whether the other profiles agree. Fitted on
-224 made-up songs, where most errors are the relative key."""
-LEAST_CONFIDENCE = 0.8
+ODDS_AT_ZERO, ODDS_PER_MARGIN, ODDS_PER_RELATIVE_MARGIN, ODDS_IF_MINOR = -0.63, 7.6, 1.8, 1.3
+"""The log odds that the key is right: by how far it is ahead of all keys but its relative, by how far the second
+opinion puts it ahead of its relative, and by the mode, since songs in minor are often taken for their relative major.
+Fitted on 336 made-up songs of the seeds 20 to 23."""
+LEAST_CONFIDENCE = 0.88
+"""In a cross-validation over these seeds 4 percent of the keys above this were wrong, and 14 percent of those above 0.8."""
 
 
 @dataclass(frozen=True)
@@ -86,14 +88,22 @@ def estimate_key(weights: Curve) -> KeyEstimate | None:
     chromas, tuned = _chromas(weights)
     chroma = chromas.sum(axis=0)
     likenesses = _likenesses(chroma, ALBRECHT_SHANAHAN)
-    order = np.argsort(likenesses)[::-1]
-    best = int(order[0])
-    margin = float(likenesses[best] - likenesses[order[1]])
-    agreed = int(np.argmax(_likenesses(chroma, KRUMHANSL_KESSLER))) == best
-    odds = CONFIDENCE_AT_ZERO + CONFIDENCE_PER_MARGIN * margin + CONFIDENCE_IF_AGREED * agreed
-    confidence = float(1 / (1 + np.exp(-odds)))
+    best = int(np.argmax(likenesses))
+    confidence = _confidence(best, likenesses, _likenesses(chroma, KRUMHANSL_KESSLER))
     half_likeness = min(float(_likenesses(half, ALBRECHT_SHANAHAN)[best]) for half in chromas)
     return KeyEstimate(best % 12, MODES[best // 12], confidence, float(likenesses[best]), half_likeness, tuned)
+
+
+def _confidence(best: int, likenesses: Curve, second_opinion: Curve) -> float:
+    """Return how probably the best key is right, from the likenesses of all keys, shape (24,), by either profiles."""
+    is_minor = best >= 12
+    relative = (best % 12 + 3) % 12 if is_minor else (best + 9) % 12 + 12
+    margin = likenesses[best] - np.delete(likenesses, [best, relative]).max()
+    relative_margin = second_opinion[best] - second_opinion[relative]
+    odds = (
+        ODDS_AT_ZERO + ODDS_PER_MARGIN * margin + ODDS_PER_RELATIVE_MARGIN * relative_margin + ODDS_IF_MINOR * is_minor
+    )
+    return float(1 / (1 + np.exp(-odds)))
 
 
 def _chromas(weights: Curve) -> tuple[Curve, float]:
