@@ -31,6 +31,9 @@ ONSETS_HZ, PITCHES_HZ = 20_000, 10_000
 BEATS_PER_MEASUREMENT = 16
 """The tempo is measured over this many beats: a beat's place is known to some milliseconds."""
 
+LONGEST_DISTANCE = 1.5
+"""Beats that are further apart, as a multiple of the usual, have a silence between them."""
+
 MIN_BEATS = 8
 
 
@@ -122,6 +125,9 @@ class MusicMeter:
 
 
 def _tempo_of(beats: NDArray[np.float64]) -> float:
-    """Return the median tempo of all runs of some beats."""
+    """Return the median tempo of all runs of some beats that no silence interrupts; without such runs, of all beats."""
     n = min(BEATS_PER_MEASUREMENT, len(beats) - 1)
-    return float(60 * n / np.median(beats[n:] - beats[:-n]))
+    distances = np.diff(beats)
+    longest = np.lib.stride_tricks.sliding_window_view(distances, n).max(axis=1)
+    runs = (beats[n:] - beats[:-n])[longest < LONGEST_DISTANCE * np.median(distances)]
+    return float(60 * n / np.median(runs)) if runs.size else float(60 / np.median(distances))
