@@ -17,6 +17,7 @@ def song() -> MadeUpMusic:
     return make_music(104, "rock", seconds=25)
 
 
+@pytest.mark.slow
 def test_onset_strengths_are_those_of_librosa(song: MadeUpMusic) -> None:
     import librosa
 
