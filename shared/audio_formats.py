@@ -67,7 +67,7 @@ with other names may be audio too: audio_names.py says which files of a catalog 
 
 INPUT_EXTENSIONS = frozenset(INPUT_BYTES_PER_SECOND)
 
-FormatName = Literal["wav", "flac", "mp3", "ogg", "opus", "m4a"]
+FormatName = Literal["wav", "flac", "mp3", "ogg", "opus", "m4a", "stem.mp4"]
 """The names in FORMATS, as a type."""
 
 
@@ -79,7 +79,8 @@ def extension_of(name: str) -> str:
 @dataclass(frozen=True)
 class Format:
     """An output format. A lossy format has no `bit_depths`; a lossless one has no `bitrates_kbps` (lowest, default,
-    highest). No `sample_rates_hz` means any rate. The page shows `title`."""
+    highest). A format with both is lossy unless a job asks for a bit depth. No `sample_rates_hz` means any rate. The
+    page shows `title`. `holds_stems`: one file holds the song and its stems (mixes.py)."""
 
     name: FormatName
     extension: str
@@ -91,6 +92,7 @@ class Format:
     sample_rates_hz: tuple[int, ...] = ()
     channel_counts: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7, 8)
     max_kbps_per_channel: int = 512
+    holds_stems: bool = False
 
 
 MPEG_RATES_HZ = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
@@ -146,8 +148,25 @@ FORMATS: Mapping[str, Format] = {
             bitrates_kbps=(32, 256, 512),
             sample_rates_hz=AAC_RATES_HZ,
         ),
+        Format(
+            "stem.mp4",
+            "stem.mp4",
+            "audio/mp4",
+            "Stem file for DJ programs",
+            bit_depths=(16, 24),
+            bitrates_kbps=(32, 256, 512),
+            sample_rates_hz=(44_100, 48_000),
+            channel_counts=(2,),
+            holds_stems=True,
+        ),
     )
 }
+
+
+def holds_stems(name: str) -> bool:
+    """Return whether one file of this format holds the song and its stems. False for a format of a newer version."""
+    return name in FORMATS and FORMATS[name].holds_stems
+
 
 BIT_DEPTH_HELP = "For " + ", ".join(
     f"{f.name} ({', '.join(map(str, f.bit_depths))})" for f in FORMATS.values() if f.bit_depths
@@ -180,17 +199,21 @@ def check_options(name: str, options: Mapping[str, Any]) -> tuple[int | None, in
     if name not in FORMATS:
         raise RequestInvalidError(f"The format {name!r} is unknown; choose from {', '.join(FORMATS)}.")
     wanted = FORMATS[name]
-    option = "bitrate_kbps" if wanted.bitrates_kbps else "bit_depth"
-    unknown = set(options) - {option}
+    known = {"bitrate_kbps": wanted.bitrates_kbps, "bit_depth": wanted.bit_depths}
+    names = [option for option, values in known.items() if values]
+    unknown = set(options) - {*names}
     if unknown:
-        raise RequestInvalidError(f"The format {name} has no option {sorted(unknown)[0]!r}; it has {option!r}.")
-    if wanted.bitrates_kbps:
+        has = " or ".join(map(repr, names))
+        raise RequestInvalidError(f"The format {name} has no option {sorted(unknown)[0]!r}; it has {has}.")
+    if options.get("bit_depth") and options.get("bitrate_kbps"):
+        raise RequestInvalidError(f"The format {name} has a bit depth (lossless) or a bitrate (lossy), not both.")
+    if wanted.bitrates_kbps and not options.get("bit_depth"):
         lowest, default, highest = wanted.bitrates_kbps
-        bitrate = options.get(option) or default
+        bitrate = options.get("bitrate_kbps") or default
         if not isinstance(bitrate, int) or not lowest <= bitrate <= highest:
             raise RequestInvalidError(f"The bitrate of {name} must be between {lowest} and {highest} kbit/s.")
         return None, bitrate
-    depth = options.get(option) or wanted.default_bit_depth
+    depth = options.get("bit_depth") or wanted.default_bit_depth
     if depth not in wanted.bit_depths:
         raise RequestInvalidError(
             f"The bit depth of {name} must be one of {', '.join(str(d) for d in wanted.bit_depths)}."
@@ -212,7 +235,7 @@ def resolve(name: str, options: Mapping[str, Any], *, sample_rate_hz: int, chann
         rate = min((r for r in rates if r >= rate), default=max(rates))
     if name == "flac" and rate > MAX_ODD_FLAC_RATE_HZ and rate % 10:
         raise AudioUnsupportedError(f"FLAC does not support {rate} Hz. Use WAV.")
-    channels = max(n for n in wanted.channel_counts if n <= channels)
+    channels = max((n for n in wanted.channel_counts if n <= channels), default=min(wanted.channel_counts))
     if bitrate is not None:
         bitrate = min(bitrate, channels * wanted.max_kbps_per_channel)
     return Encoding(wanted, rate, channels, depth, bitrate)

@@ -42,6 +42,10 @@ _NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_NAME_CHARACTERS - 1}}}",
 _GAIN = re.compile(r"[-+]?\d{1,3}(\.\d{1,6})?", re.ASCII)
 
 
+STEMS_OF_STEM_FILES = ("drums", "bass", "vocals")
+"""The stems that an engine must have for stem files. What else is in the song becomes `other`."""
+
+
 @dataclass(frozen=True)
 class Mix:
     """One mix. `gains_db` is the gain of each stem that it names; None: the stem is left out.
@@ -52,6 +56,23 @@ class Mix:
     name: str
     gains_db: Mapping[str, float | None] = field(default_factory=dict)
     rest_db: float | None = 0.0
+
+
+STEM_FILE_MIXES = (
+    Mix("stems"),
+    Mix("drums", {"drums": 0.0}, None),
+    Mix("bass", {"bass": 0.0}, None),
+    Mix("other", dict.fromkeys(STEMS_OF_STEM_FILES)),
+    Mix("vocals", {"vocals": 0.0}, None),
+)
+"""The tracks of a stem file, in their order. The first is the song, whose name is that of the file; it is the sum of
+the others, whatever stems the engine has."""
+
+
+def problem_of_stem_file(offered: Iterable[str]) -> str | None:
+    """Return why stem files cannot be made of an engine's stems; None if they can."""
+    missing = [name for name in STEMS_OF_STEM_FILES if name not in {*offered}]
+    return f"stem files need drums, bass and vocals; the engine has no {' and no '.join(missing)}" if missing else None
 
 
 def read_mix(text: str) -> Mix:

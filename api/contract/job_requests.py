@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, JsonValue, model_validator
 from werkzeug.datastructures import MultiDict
 
 from api.contract.errors import BodyMalformedError
-from shared.audio_formats import FormatName
+from shared.audio_formats import FormatName, holds_stems
 from shared.errors import FieldsInvalidError
 from shared.jobs.model import JobState, Priority
 from shared.jobs.options import (
@@ -69,6 +69,8 @@ class MixSubmission(Strict):
 
     @model_validator(mode="after")
     def _is_valid(self) -> Self:
+        if self.format and holds_stems(self.format):
+            raise ValueError(f"{self.format} holds stems, so it is no format of a mix")
         if self.format:
             check_format_options(self.format, self.format_options)
         return self

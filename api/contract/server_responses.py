@@ -68,8 +68,10 @@ class FormatResource(Resource):
     name: str
     extension: str
     content_type: str
-    bit_depths: list[int] = Field(description="Empty if the format is lossy")
-    bitrates_kbps: list[int] | None = Field(description="Lowest, default, highest; null if the format is lossless")
+    bit_depths: list[int] = Field(description="Bits per sample of lossless files; empty if the format is always lossy")
+    bitrates_kbps: list[int] | None = Field(
+        description="Lowest, default, highest of lossy files; null if the format is always lossless"
+    )
 
 
 class EnginesResource(Resource):

@@ -24,8 +24,10 @@ from api.routes.jobs import retry_after_seconds
 from api.routes.ownership import find_job
 from api.routes.zip_archive import Entry, archive_bytes, zip_chunks
 from api.services import services
+from shared.audio_formats import holds_stems
 from shared.audio_names import without_audio_extension
 from shared.jobs.model import AUDIO_KINDS, TERMINAL, Job, Output
+from shared.mixes import STEM_FILE_MIXES
 
 blueprint = Blueprint("outputs", __name__, url_prefix="/v1/jobs/<job_id>")
 
@@ -148,6 +150,8 @@ def _recorded(output: Output) -> Recorded:
 
 def _missing_output_response(job: Job, kind: str, name: str) -> Response:
     stems, mixes = job.request.stems, {mix.name for mix in job.request.mixes}
+    if holds_stems(job.request.format):
+        stems, mixes = (), {STEM_FILE_MIXES[0].name}
     is_unwanted = (kind == "stem" and stems is not None and name not in stems) or (kind == "mix" and name not in mixes)
     if job.state in TERMINAL or is_unwanted:
         raise OutputNotFoundError(f"The job is {job.state} and has no {kind} named {name!r}.")

@@ -98,7 +98,7 @@ class ItemParser:
         # Most items of a batch have the same options, so each combination is checked once.
         known = self._choices
         mixes = [mix.model_dump() for mix in wish.mixes]
-        wanted = json.dumps([wish.engine, wish.preset, wish.parameters, wish.stems, mixes], sort_keys=True)
+        wanted = json.dumps([wish.engine, wish.preset, wish.parameters, wish.stems, mixes, wish.format], sort_keys=True)
         if wanted not in known:
             try:
                 known[wanted] = self._catalog.choose(wish)

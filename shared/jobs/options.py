@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from shared.audio_formats import BIT_DEPTH_HELP, BITRATE_HELP, FormatName, check_options
+from shared.audio_formats import BIT_DEPTH_HELP, BITRATE_HELP, FormatName, check_options, holds_stems
 from shared.errors import FieldsInvalidError, RequestInvalidError
 from shared.file_names import visible_name
 from shared.jobs.model import Priority
@@ -205,6 +205,12 @@ class ItemOptions(Strict):
     def _has_outputs(self) -> Self:
         if self.stems == [] and not self.mixes:
             raise ValueError("stems may be empty only if there are mixes")
+        return self
+
+    @model_validator(mode="after")
+    def _stem_file_is_whole(self) -> Self:
+        if holds_stems(self.format) and (self.stems is not None or self.mixes):
+            raise ValueError(f"{self.format} always holds the song and four stems: give no stems and no mixes")
         return self
 
     @model_validator(mode="after")

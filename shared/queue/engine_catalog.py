@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from shared.audio_formats import holds_stems
 from shared.errors import FieldsInvalidError, WorkersUnavailableError
 from shared.jobs.options import ItemOptions
-from shared.mixes import Mix, problem_of_names
+from shared.mixes import Mix, problem_of_names, problem_of_stem_file
 from shared.queue.dispatcher import JobQueue
 from shared.queue.worker_registry import WorkerRegistry
 from shared.settings import Settings
@@ -73,6 +74,7 @@ class EngineCatalog:
             *_check_parameters(description, options.parameters),
             *_check_stems(description, options.stems or ()),
             *_check_mixes(description, [mix.as_mix() for mix in options.mixes]),
+            *_check_format(description, options.format),
         ]
         if errors:
             raise FieldsInvalidError(errors)
@@ -114,6 +116,11 @@ def _check_mixes(description: Mapping[str, Any], mixes: Sequence[Mix]) -> list[d
     ]
     problem = problem_of_names((mix.name for mix in mixes), offered)
     return [*errors, *([{"field": "mixes", "message": problem}] if problem else [])]
+
+
+def _check_format(description: Mapping[str, Any], format_name: str) -> list[dict[str, Any]]:
+    problem = problem_of_stem_file(description["stems"]) if holds_stems(format_name) else None
+    return [{"field": "format", "message": problem}] if problem else []
 
 
 def _check_parameters(description: Mapping[str, Any], parameters: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -46,6 +46,7 @@ FORMAT_LAYOUTS: Mapping[str, frozenset[int]] = {
             THREE | BACKS | SIDES,
         }
     ),
+    "stem.mp4": frozenset({STEREO}),
 }
 """The layouts that a format can hold; a format that is not named holds any."""
 
@@ -104,6 +105,9 @@ class LayoutChange:
 
         The mixture is made quieter by as much as it could exceed full scale if all channels were loud at once.
         """
+        if self.source == FRONT_CENTRE and self.target == STEREO:
+            # A mono song keeps its level in each channel, and so its peak.
+            return [[1.0], [1.0]]
         sources, targets = _loudspeakers(self.source), _loudspeakers(self.target)
         columns = [_gains_of(speaker, self.target) for speaker in sources]
         loudest = max([1.0, *(sum(column.get(target, 0.0) for column in columns) for target in targets)])

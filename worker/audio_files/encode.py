@@ -1,8 +1,8 @@
 """Encodes blocks of float samples into one file of any output format, in bounded memory.
 
 libsndfile writes WAV and FLAC from integers that are rounded here, so full scale, dither and clipping mean the same for
-both. The lossy formats are written by an ffmpeg process that reads from a pipe. It adds the data for gapless playback
-(LAME tag, edit list, granule positions) that soundfile does not write.
+both. The lossy formats, and ALAC, are written by an ffmpeg process that reads from a pipe. It adds the data for gapless
+playback (LAME tag, edit list, granule positions) that soundfile does not write.
 """
 
 from __future__ import annotations
@@ -37,7 +37,13 @@ FINISH_SECONDS = 120.0
 
 DISK_FULL = "{} cannot be written: the disk is full."
 
+CONTAINERS = frozenset({"wav", "flac"})
+"""What libsndfile writes."""
+
 SUBTYPES = {16: "PCM_16", 24: "PCM_24", 32: "FLOAT"}
+
+ALAC_SAMPLES = {16: ("-sample_fmt", "s16p"), 24: ("-sample_fmt", "s32p", "-bits_per_raw_sample", "24")}
+"""How ffmpeg's encoder is told the bit depth: it takes 24 bits from the upper ones of 32."""
 
 # libvorbis is controlled by quality, because not every bitrate exists at every sample rate. These are the nominal
 # kbit/s of the qualities 0 to 10, for stereo at 44.1 kHz.
@@ -68,9 +74,9 @@ def open_encoder(
     ffmpeg_path: str | None,
 ) -> Encoder:
     """Start a file. `seed` makes the dither differ from stem to stem, and repeat in a second run."""
-    if encoding.bit_depth is not None:
+    if encoding.bit_depth is not None and encoding.format.name in CONTAINERS:
         return _LosslessEncoder(path, encoding, layout=layout, n_samples=n_samples, seed=seed)
-    return _LossyEncoder(
+    return _FfmpegEncoder(
         path,
         encoding,
         source_rate_hz=source_rate_hz,
@@ -178,8 +184,8 @@ def quantize_16_bit(samples: FloatArray, random: np.random.Generator) -> NDArray
     return np.clip(np.rint(steps, out=steps), -(1 << 15), (1 << 15) - 1, out=steps).astype(np.int16)
 
 
-class _LossyEncoder:
-    """Writes MP3, Vorbis, Opus or AAC with an ffmpeg process that reads from a pipe."""
+class _FfmpegEncoder:
+    """Writes MP3, Vorbis, Opus, AAC or ALAC with an ffmpeg process that reads from a pipe."""
 
     def __init__(
         self,
@@ -255,7 +261,13 @@ def _codec_options(encoding: Encoding) -> tuple[str, ...]:
         "ogg": ("-c:a", "libvorbis", "-q:a", f"{_vorbis_quality(encoding.bitrate_kbps or 0):.2f}", "-f", "ogg"),
         "opus": ("-c:a", "libopus", "-b:a", rate, "-f", "opus"),
         "m4a": ("-c:a", "aac", "-b:a", rate, "-movflags", "+faststart", "-f", "ipod"),
+        # One track of a stem file; stem_mp4.py joins them.
+        "stem.mp4": (*_track_codec(encoding.bit_depth, rate), "-f", "ipod"),
     }[encoding.format.name]
+
+
+def _track_codec(bit_depth: int | None, rate: str) -> tuple[str, ...]:
+    return ("-c:a", "alac", *ALAC_SAMPLES[bit_depth]) if bit_depth else ("-c:a", "aac", "-b:a", rate)
 
 
 def _vorbis_quality(bitrate_kbps: int) -> float:

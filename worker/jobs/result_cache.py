@@ -16,6 +16,7 @@ from typing import Any
 
 import structlog
 
+from shared.audio_formats import holds_stems
 from shared.batches.item_status import BatchItems
 from shared.errors import JobNotFoundError, SourceMissingError, StorageUnavailableError
 from shared.jobs.claims import Claim
@@ -98,7 +99,8 @@ class ResultCache:
             "engine": [request.engine, version],
             "preset": request.preset or default_preset,
             "parameters": request.parameters,
-            "stems": sorted(stems if request.stems is None else request.stems),
+            # The report names no stems of a stem file's job: its only output is a mix of five tracks.
+            "stems": [] if holds_stems(request.format) else sorted(stems if request.stems is None else request.stems),
             "format": [request.format, request.format_options],
             "excerpt": [request.excerpt_start_seconds, request.excerpt_duration_seconds],
         }

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from shared.audio_formats import Encoding, check_options, resolve
+from shared.audio_formats import Encoding, check_options, holds_stems, resolve
 from shared.errors import RequestInvalidError, SeparationFailedError
 from worker.audio_files.broadcast_chunks import keep_broadcast_chunks
 from worker.audio_files.channel_layouts import change_layout, source_layout
@@ -47,6 +47,8 @@ def mix_stems(work: Work, report_progress: ReportProgress, *, report_probed: Rep
     """
     reset_peak_memory()
     check_options(work.format, work.format_options)
+    if holds_stems(work.format):
+        raise RequestInvalidError(f"{work.format} holds stems, so it is no format of a mix.")
     stems = tuple(work.stem_paths)
     unknown = {name for mix in work.mixes for name in mix.gains_db} - {*stems}
     if unknown or not work.mixes or any(mix.rest_db is not None for mix in work.mixes):

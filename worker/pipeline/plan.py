@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from shared.audio_formats import check_options
+from shared.audio_formats import check_options, holds_stems
 from shared.errors import RequestInvalidError
-from shared.mixes import problem_of_names, unknown_stem
+from shared.mixes import STEM_FILE_MIXES, problem_of_names, problem_of_stem_file, unknown_stem
 from worker.audio_files.excerpt import TrackExcerpt
 from worker.audio_files.mixing import MixFactors, factors_of
 from worker.audio_files.probe import Probe
@@ -76,6 +76,8 @@ def make_plan(work: Work, registry: Registry | None) -> RunPlan:
         registry = engines_here(model_folder=model_folder, extra_modules=work.extra_engines)
     engine = make_engine(registry, work.engine, work.preset, work.parameters)
     check_options(work.format, work.format_options)
+    if holds_stems(work.format):
+        return _plan_stem_file(work, engine)
     offered = (*engine.stems, *derived_stems(engine.stems))
     names = engine.stems if work.stems is None else work.stems
     unknown = [name for name in names if name not in offered]
@@ -84,5 +86,18 @@ def make_plan(work: Work, registry: Registry | None) -> RunPlan:
     if problem := problem_of_names((mix.name for mix in work.mixes), offered):
         raise RequestInvalidError(f"{problem[0].upper()}{problem[1:]}.")
     wanted = {index: name for index, name in enumerate(offered) if name in names}
-    excerpt = TrackExcerpt(work.excerpt_start_seconds or 0.0, work.excerpt_duration_seconds)
-    return RunPlan(work, engine, wanted, excerpt, [factors_of(mix, offered) for mix in work.mixes])
+    return RunPlan(work, engine, wanted, _excerpt_of(work), [factors_of(mix, offered) for mix in work.mixes])
+
+
+def _plan_stem_file(work: Work, engine: SeparationEngine) -> RunPlan:
+    """Return the plan of a stem file: a run whose only outputs are five mixes, which become one file."""
+    if work.stems is not None or work.mixes:
+        raise RequestInvalidError(f"{work.format} always holds the song and four stems: give no stems and no mixes.")
+    if problem := problem_of_stem_file(engine.stems):
+        raise RequestInvalidError(f"{problem[0].upper()}{problem[1:]}.")
+    mixes = [factors_of(mix, engine.stems) for mix in STEM_FILE_MIXES]
+    return RunPlan(replace(work, stems=(), mixes=STEM_FILE_MIXES), engine, {}, _excerpt_of(work), mixes)
+
+
+def _excerpt_of(work: Work) -> TrackExcerpt:
+    return TrackExcerpt(work.excerpt_start_seconds or 0.0, work.excerpt_duration_seconds)

@@ -8,6 +8,7 @@ within the job's number of threads.
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -23,6 +24,7 @@ from worker.audio_files.excerpt import Track, cut_excerpt
 from worker.audio_files.mixing import MixedBlock
 from worker.audio_files.probe import Probe, probe_file
 from worker.audio_files.stem_files import StemBlock, StemFiles, common_gain
+from worker.audio_files.stem_mp4 import join_tracks
 from worker.audio_files.tags.fields import Tags
 from worker.audio_files.tags.reading import read_tags
 from worker.audio_files.tags.writing import write_tags
@@ -44,6 +46,7 @@ from worker.run_support.task_pool import TaskPool
 from worker.run_support.workspace import Workspace, open_workspace
 
 STEM_BUFFER_NAME = "stems"
+TRACKS_NAME = "tracks"
 
 
 def warm_up() -> None:
@@ -251,8 +254,12 @@ class _Run:
         pool: TaskPool,
     ) -> Mapping[str, Path]:
         n_written = 0
+        folder = Path(self._work.output_folder)
+        if encoding.format.holds_stems:
+            folder /= TRACKS_NAME
+            folder.mkdir()
         with StemFiles(
-            Path(self._work.output_folder),
+            folder,
             self._plan.output_names,
             encoding,
             source_rate_hz=track.audio.sample_rate_hz,
@@ -265,7 +272,15 @@ class _Run:
                 files.write_block(self._with_mixes(track, n_written, block), gain)
                 n_written += block.shape[2]
                 self._clock.report_fraction(n_written / track.n_samples)
-        return files.paths
+        return self._join(files.paths) if encoding.format.holds_stems else files.paths
+
+    def _join(self, tracks: Mapping[str, Path]) -> Mapping[str, Path]:
+        """Join the tracks of a stem file, which has the name of the first; return its path."""
+        name, path = next(iter(tracks.items()))
+        target = Path(self._work.output_folder) / path.name
+        join_tracks(list(tracks.values()), target, ffmpeg_path=self._work.ffmpeg_path)
+        shutil.rmtree(path.parent)
+        return {name: target}
 
     def _with_mixes(self, track: Track, n_before: int, block: StemBlock) -> StemBlock:
         """Return a block of the needed stems as a block of all outputs. `n_before` samples of the track precede it."""

@@ -22,6 +22,9 @@ from shared.jobs.options import ItemOptions
         ("mp3", {"bitrate_kbps": 512}, "32 and 320"),
         ("mp3", {"bitrate_kbps": "high"}, "32 and 320"),
         ("opus", {"speed": 1}, "speed"),
+        ("stem.mp4", {"speed": 1}, "'bitrate_kbps' or 'bit_depth'"),
+        ("stem.mp4", {"bit_depth": 32}, "16, 24"),
+        ("stem.mp4", {"bit_depth": 16, "bitrate_kbps": 256}, "not both"),
     ],
 )
 def test_what_a_format_does_not_have_is_refused_in_a_sentence(name: str, options: Any, words: str) -> None:
@@ -45,6 +48,9 @@ def test_what_a_format_does_not_have_is_refused_in_a_sentence(name: str, options
         ("m4a", 96_000, 96_000),
         ("m4a", 4_000, 7_350),
         ("opus", 44_100, 48_000),
+        ("stem.mp4", 44_100, 44_100),
+        ("stem.mp4", 48_000, 48_000),
+        ("stem.mp4", 96_000, 48_000),
     ],
 )
 def test_stems_keep_the_rate_where_the_format_can(name: str, source_rate_hz: int, rate_hz: int) -> None:
@@ -59,6 +65,13 @@ def test_a_rate_that_flac_cannot_tell_is_refused_for_good_and_not_as_a_full_disk
 def test_mp3_has_two_channels_at_most_and_the_others_eight() -> None:
     assert resolve("mp3", {}, sample_rate_hz=48_000, channels=6).channels == 2
     assert resolve("opus", {}, sample_rate_hz=48_000, channels=8).channels == 8
+
+
+def test_a_stem_file_is_stereo_and_lossless_if_asked() -> None:
+    lossy = resolve("stem.mp4", {}, sample_rate_hz=44_100, channels=2)
+    assert (lossy.channels, lossy.bit_depth, lossy.bitrate_kbps) == (2, None, 256)
+    lossless = resolve("stem.mp4", {"bit_depth": 24}, sample_rate_hz=44_100, channels=1)
+    assert (lossless.channels, lossless.bit_depth, lossless.bitrate_kbps) == (2, 24, None)
 
 
 def test_opus_gets_no_more_bits_than_its_channels_can_take() -> None:

@@ -18,6 +18,7 @@ from mutagen.oggopus import OggOpus
 from mutagen.oggvorbis import OggVorbis
 from mutagen.wave import WAVE
 
+from shared.audio_formats import holds_stems
 from shared.audio_names import without_audio_extension
 from shared.errors import ScratchFullError
 from worker.audio_files.tags.fields import CoverPicture, Tags, clean
@@ -87,7 +88,9 @@ def write_tags(work: Work, tags: Tags | None, stems: Mapping[str, Path]) -> Sequ
     )
     notes = list(tags.notes)
     for name, path in stems.items():
-        fields = {**tags.fields, "title": (f"{title} ({name})",)}
+        # A stem file is the song, for all programs that do not know stems.
+        named = title if holds_stems(work.format) else f"{title} ({name})"
+        fields = {**tags.fields, "title": (named,)}
         try:
             _write_file_tags(path, work.format, Tags(fields, tags.pictures))
         except (MutagenError, OSError, ValueError) as error:
@@ -206,4 +209,5 @@ TAG_WRITERS: Mapping[str, tuple[Callable[[Path], Any], Callable[[Any, Tags], Non
     "ogg": (OggVorbis, _write_vorbis_comments),
     "opus": (OggOpus, _write_vorbis_comments),
     "m4a": (MP4, _write_mp4),
+    "stem.mp4": (MP4, _write_mp4),
 }

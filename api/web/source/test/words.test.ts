@@ -82,6 +82,7 @@ describe("facts about an engine", () => {
 
 describe("what a mix is made of", () => {
   it("the song with changes", () => assert.equal(gainWords({ gains_db: { vocals: null, drums: -3 }, rest_db: 0 }), "the song, vocals left out, drums -3 dB"));
+  it("a stem file", () => assert.equal(gainWords({ gains_db: {}, rest_db: 0, format: "stem.mp4" }), "the song, and its stems for DJ programs"));
   it("a quieter song", () => assert.equal(gainWords({ gains_db: { vocals: 0 }, rest_db: -6 }), "the song -6 dB, vocals 0 dB"));
   it("stems alone", () => assert.equal(gainWords({ gains_db: { drums: 0, bass: 0 }, rest_db: null }), "drums 0 dB, bass 0 dB"));
 });

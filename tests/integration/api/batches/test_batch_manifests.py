@@ -50,6 +50,16 @@ def test_a_bad_line_is_told_with_its_number_and_harms_no_other(catalog: Catalog)
     assert (job["format"], job["format_options"]) == ("mp3", {"bitrate_kbps": 320})
 
 
+def test_a_format_that_an_engine_cannot_make_is_refused_for_each_item_that_asks_for_it(catalog: Catalog) -> None:
+    """Items that differ in the format alone are checked apart: the engine has no drums for a stem file."""
+    source = catalog.put_song("songs/a.flac")
+    items = ({"source": source, "format": name} for name in ("flac", "stem.mp4", "wav"))
+    batch = catalog.submit(manifest=catalog.put_manifest(jsonl(*items)))
+    catalog.work_off(batch["id"])
+    told = [(i["state"], (i["error"] or {}).get("code")) for i in catalog.items(batch["id"])]
+    assert told == [("succeeded", None), ("invalid", "request_invalid"), ("succeeded", None)]
+
+
 def test_a_table_is_a_manifest_too(catalog: Catalog) -> None:
     catalog.put_song("songs/a.flac")
     upload = catalog.web.post("/v1/uploads?filename=b.flac", data=b"b").json

@@ -77,6 +77,20 @@ def test_mixes_that_cannot_be_are_refused_at_submission(
     assert stand_in.keys() == []
 
 
+def test_a_stem_file_is_the_only_output_and_no_source_of_mixes(web: FlaskClient, stand_in: StandIn) -> None:
+    stand_in.announce(FOUR)
+    job = submit(web, engine="four", format="stem.mp4", bit_depth="24").json
+    assert (job["format"], job["format_options"]) == ("stem.mp4", {"bit_depth": 24})
+    # What will be there is told apart from what never will.
+    assert web.get(f"/v1/jobs/{job['id']}/mixes/stems").status_code == 202
+    assert web.get(f"/v1/jobs/{job['id']}/mixes/vocals").status_code == 404
+    assert web.get(f"/v1/jobs/{job['id']}/stems/vocals").status_code == 404
+    refused = mix(web, job["id"], "minus:vocals", format="stem.mp4")
+    assert (refused.status_code, refused.json["code"]) == (422, "request_invalid")
+    both = submit(web, engine="four", format="stem.mp4", mixes="minus:vocals")
+    assert (both.status_code, both.json["code"]) == (422, "request_invalid")
+
+
 def test_no_stems_and_no_mixes_are_refused(web: FlaskClient, stand_in: StandIn) -> None:
     refused = submit(web, stems="[]")
     assert (refused.status_code, refused.json["code"]) == (422, "request_invalid")

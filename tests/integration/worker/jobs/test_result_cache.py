@@ -135,6 +135,14 @@ def test_the_same_again_gets_copies_of_its_own(world: World) -> None:
     assert answer["ContentType"] == "audio/flac"
 
 
+def test_a_stem_file_is_found_again_although_its_report_names_no_stems(world: World) -> None:
+    job = world.submit(format="stem.mp4").job
+    report = {"engine_version": ENGINE["version"], "preset": ENGINE["default_preset"], "stems": {}}
+    recorded = world.earlier.cache_keys_of_result(job, SHA256, report)
+    assert recorded
+    assert recorded == world.earlier.cache_keys_of(job, SHA256)
+
+
 def test_what_lies_in_the_place_of_an_earlier_output_is_not_copied(world: World) -> None:
     first = world.separate(world.submit())
     replaced = first.outputs[1]
