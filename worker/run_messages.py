@@ -72,7 +72,8 @@ class Work:
     operator with further engines. If `stems` is None, all stems of the engine are made. `stem_paths`, if there are
     any, are the files of stems by name: nothing is separated, and `mixes` are made of these. `format_options` holds
     `bit_depth` or `bitrate_kbps`. `audio_stream` is the number of the audio stream to separate, counted from 1; None:
-    the one that a player would choose. `analyse_music` is whether tempo, beats and key are looked for.
+    the one that a player would choose. `analyse_music` is whether tempo, beats and key are looked for. The song may be
+    `source_output` of the job `source_job_id`, which the report tells.
     """
 
     input_path: str
@@ -95,6 +96,8 @@ class Work:
     extra_engines: tuple[str, ...] = ()
     ffmpeg_path: str | None = None
     analyse_music: bool = True
+    source_job_id: str | None = None
+    source_output: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values, ready for `json.dumps`."""

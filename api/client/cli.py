@@ -21,7 +21,7 @@ from api.client.errors import ApiError, ClientError, ConnectionFailedError
 from api.client.files import free_folder
 from api.client.http_client import Client, job_failure
 from api.client.models import Engine, Job
-from api.client.options import PRIORITIES, job_options, mix_option, printable
+from api.client.options import PRIORITIES, job_options, mix_option, printable, source_of, source_options
 from api.client.progress import JobProgress
 from api.client.terminal import table
 from shared.audio_formats import FORMATS
@@ -90,7 +90,7 @@ main.add_command(catalog)
 
 
 @main.command()
-@click.argument("song", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@source_options
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -99,11 +99,20 @@ main.add_command(catalog)
 @click.option("--url", "server", help="URL of the server, instead of that of `stemqueue --url`.")
 @job_options
 @click.pass_context
-def run(ctx: click.Context, /, song: Path, out: Path | None, server: str | None, **wanted: Any) -> None:
+def run(
+    ctx: click.Context,
+    /,
+    song: Path | None,
+    from_job: tuple[str, str] | None,
+    out: Path | None,
+    server: str | None,
+    **wanted: Any,
+) -> None:
     """Separate SONG and write its stems: submit, wait, download."""
+    source = source_of(song, from_job)
     client: Client = ctx.with_resource(Client(server)) if server else ctx.obj
     with JobProgress() as shown:
-        job = client.submit(song, **wanted, on_bytes=shown.show_upload)
+        job = client.submit(**source, **wanted, on_bytes=shown.show_upload)
         try:
             job = client.wait(job.id, on_change=shown.show_job)
         except KeyboardInterrupt:
@@ -113,7 +122,8 @@ def run(ctx: click.Context, /, song: Path, out: Path | None, server: str | None,
             raise
         if job.state != "succeeded":
             raise job_failure(job)
-        paths = client.download_job(job, out or free_folder(Path("stems"), song), on_bytes=shown.show_download)
+        folder = out or free_folder(Path("stems"), song or Path(job.filename))
+        paths = client.download_job(job, folder, on_bytes=shown.show_download)
     for path in paths:
         click.echo(os.fsencode(path))
     if line := music_line(job.music):
@@ -121,16 +131,19 @@ def run(ctx: click.Context, /, song: Path, out: Path | None, server: str | None,
 
 
 @main.command()
-@click.argument("song", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@source_options
 @job_options
 @click.option("--priority", type=click.Choice(PRIORITIES), help="bulk: run after interactive jobs.")
 @click.option("--webhook-url", help="URL to notify when the job ends.")
 @as_json_option
 @click.pass_obj
-def submit(client: Client, /, song: Path, as_json: bool, **wanted: Any) -> None:
+def submit(
+    client: Client, /, song: Path | None, from_job: tuple[str, str] | None, as_json: bool, **wanted: Any
+) -> None:
     """Submit SONG and print the job's id."""
+    source = source_of(song, from_job)
     with JobProgress() as shown:
-        job = client.submit(song, **wanted, on_bytes=shown.show_upload)
+        job = client.submit(**source, **wanted, on_bytes=shown.show_upload)
     if as_json:
         print_job(job, as_json=True)
     else:

@@ -12,6 +12,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -83,8 +84,10 @@ class Client:
 
     def submit(
         self,
-        path: Path,
+        path: Path | None = None,
         *,
+        source_job: str | None = None,
+        source_output: str | None = None,
         engine: str | None = None,
         preset: str | None = None,
         parameters: Mapping[str, Any] | None = None,
@@ -102,26 +105,34 @@ class Client:
     ) -> Job:
         """Upload a file and create a job for it. Retries never create a second job.
 
-        `mixes` are mixes of the stems, or short forms of these, such as `minus:vocals`. With `stems=[]` they are made
-        alone. `on_bytes` is called with the bytes sent and the total. Raises ApiError, ConnectionFailedError, OSError.
+        Instead of a file, `source_job` and `source_output` name a stem or mix of a job that has succeeded. `mixes` are
+        mixes of the stems, or short forms of these, such as `minus:vocals`. With `stems=[]` they are made alone.
+        `on_bytes` is called with the bytes sent and the total. Raises ApiError, ConnectionFailedError, OSError;
+        ValueError unless there is exactly one source.
         """
-        wanted = {
+        if (path is None) == (source_job is None) or (source_job is None) != (source_output is None):
+            raise ValueError("give either a path, or source_job and source_output")
+        encoding = {"bit_depth": bit_depth, "bitrate_kbps": bitrate_kbps}
+        wanted: dict[str, Any] = {
             "engine": engine,
             "preset": preset,
             "format": format,
-            "bit_depth": bit_depth,
-            "bitrate_kbps": bitrate_kbps,
+            "format_options": {name: value for name, value in encoding.items() if value is not None} or None,
             "audio_stream": audio_stream,
             "priority": priority,
             "webhook_url": webhook_url,
-            "parameters": _json_or_none(parameters),
-            "stems": _json_or_none(stems),
-            "mixes": _json_or_none(_mixes_json(mixes) or None),
-            "metadata": _json_or_none(metadata),
-            "excerpt_start_seconds": excerpt and excerpt.start_seconds,
-            "excerpt_duration_seconds": excerpt and excerpt.duration_seconds,
+            "parameters": parameters,
+            "stems": stems,
+            "mixes": _mixes_json(mixes) or None,
+            "metadata": metadata,
+            "excerpt": excerpt and asdict(excerpt),
         }
-        fields = {name: str(value) for name, value in wanted.items() if value is not None}
+        wanted = {name: value for name, value in wanted.items() if value is not None}
+        if path is None:
+            body = {**wanted, "source": {"job_id": source_job, "output": source_output}}
+            answer = self._server.send("POST", "/v1/jobs", body, key=uuid.uuid4().hex)
+            return self._server.parse_json(answer, Job.from_json)
+        fields = {name: value if isinstance(value, str) else json.dumps(value) for name, value in wanted.items()}
         key = {"Idempotency-Key": uuid.uuid4().hex}
         with path.open("rb") as file:
 
@@ -301,7 +312,3 @@ def job_failure(job: Job) -> JobFailedError:
 
 def _mixes_json(mixes: Sequence[Mix | str] | None) -> list[Any]:
     return [mix if isinstance(mix, str) else mix_json(mix) for mix in mixes or ()]
-
-
-def _json_or_none(value: object) -> str | None:
-    return None if value is None else json.dumps(value)

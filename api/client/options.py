@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -44,6 +45,21 @@ class MixType(click.ParamType[Mix]):
             self.fail(str(error), param, ctx)
 
 
+class JobOutputType(click.ParamType[tuple[str, str]]):
+    """The type of `--from-job`, such as `3f2b…/vocals`."""
+
+    name = "JOB_ID/OUTPUT"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """Parse the option's value."""
+        if isinstance(value, tuple):
+            return value
+        job_id, _, output = value.partition("/")
+        if not job_id or not output:
+            self.fail(f"{value!r} is not of the form JOB_ID/OUTPUT, such as 3f2b…/vocals", param, ctx)
+        return job_id, output
+
+
 class StemsType(click.ParamType[list[str]]):
     """The type of `--stems`, such as `vocals,drums`."""
 
@@ -58,6 +74,24 @@ class StemsType(click.ParamType[list[str]]):
 mix_option = click.option(
     "--mix", "mixes", multiple=True, type=MixType(), help=f"Mix of the stems; repeatable. {MIX_HELP}"
 )
+
+
+def source_options(command: Any) -> Any:
+    """Add what a job separates to a command: the argument SONG, or `--from-job`."""
+    song = click.argument("song", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+    from_job = click.option(
+        "--from-job", type=JobOutputType(), help="Instead of SONG: a stem or mix of a job that has succeeded."
+    )
+    return song(from_job(command))
+
+
+def source_of(song: Path | None, from_job: tuple[str, str] | None) -> dict[str, Any]:
+    """Return the source as arguments of `Client.submit`. Raises UsageError unless there is exactly one."""
+    if (song is None) == (from_job is None):
+        raise click.UsageError("Give either SONG or --from-job.")
+    if from_job is None:
+        return {"path": song}
+    return {"source_job": from_job[0], "source_output": from_job[1]}
 
 
 def job_options(command: Any) -> Any:

@@ -155,6 +155,7 @@ def _source(job: Job, base: str) -> dict[str, Any]:
         "upload_id": source.upload_id,
         "url": f"{base}/source",
         "job_id": source.job_id,
+        "output": source.output,
     }
 
 

@@ -25,6 +25,11 @@ class SourceResource(OpenResource):
     upload_id: str | None
     url: str = Field(description="Where to download the mixture")
     job_id: str | None = Field(None, description="The job whose outputs this job reads; null for other sources")
+    output: str | None = Field(
+        None,
+        description="Which of that job's outputs the mixture is; null for other sources, and if the job mixes several",
+        examples=["vocals"],
+    )
     duration_seconds: float | None = None
     sample_rate_hz: int | None = None
     channels: int | None = None

@@ -44,7 +44,7 @@ MAX_RETRY_AFTER_SECONDS = 15
         tag="jobs",
         bodies={"multipart/form-data": JobForm, "application/json": JobSubmission},
         answers={200: JobResource, 202: JobResource},
-        problems=(400, 408, 410, 413, 415, 422, 503),
+        problems=(400, 404, 408, 409, 410, 413, 415, 422, 503),
         repeatable=True,
         waits=True,
     )
@@ -52,8 +52,8 @@ MAX_RETRY_AFTER_SECONDS = 15
 def submit() -> Response:
     """Submit a mixture for separation.
 
-    A form's file is streamed to storage. A JSON body names a source: an upload, an object or a URL. With
-    `Prefer: wait=n` the response comes when the job has ended (status 200), or after n seconds.
+    A form's file is streamed to storage. A JSON body names a source: an upload, an object, a URL, or an output of
+    another job. With `Prefer: wait=n` the response comes when the job has ended (status 200), or after n seconds.
     """
     response = _accept()
     seconds = preferred_wait_seconds()
@@ -124,6 +124,8 @@ def _submit_json(exchange: Exchange) -> Job:
         raise MediaTypeUnsupportedError("The Content-Type of a job must be multipart/form-data or application/json.")
     wanted = validate(JobSubmission, _json_body(exchange))
     submission, source, job_id = services().submission, wanted.source, exchange.resource_id
+    if source.job_id and source.output:
+        return submission.submit_output(sender(), wanted, find_job(source.job_id), source.output, job_id=job_id)
     if source.s3:
         return submission.submit_object(sender(), wanted, source.s3.bucket, source.s3.key, job_id=job_id)
     if source.url:

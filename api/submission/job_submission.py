@@ -27,6 +27,7 @@ from shared.errors import (
 from shared.jobs.deletion import delete_job_objects
 from shared.jobs.model import Job, JobRequest, Source
 from shared.jobs.options import JobOptions, clean_filename
+from shared.jobs.output_source import output_source
 from shared.jobs.source_buckets import check_source_bucket
 from shared.jobs.store import JobStore, new_id
 from shared.jobs.uploads import UploadStore
@@ -155,6 +156,14 @@ class JobSubmitter:
         if not size_bytes:
             raise AudioEmptyError("The object is empty.")
         source = Source(key, clean_filename(key), size_bytes, etag=etag, bucket=bucket)
+        return self._enqueue(self._job_request(sender, options, source), job_id)
+
+    def submit_output(self, sender: Sender, options: JobOptions, job: Job, name: str, *, job_id: str) -> Job:
+        """Create a job on a stem or mix of an ended job, which is kept until the new job has ended.
+
+        Raises IllegalTransitionError, SourceMissingError and what `submit_stored` raises.
+        """
+        source = output_source(job, name, self._prompt_storage)
         return self._enqueue(self._job_request(sender, options, source), job_id)
 
     def submit_mixes(self, sender: Sender, job: Job, wanted: MixSubmission, *, job_id: str) -> Job:

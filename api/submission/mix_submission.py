@@ -106,5 +106,5 @@ def _source(job: Job, stems: Sequence[Output]) -> Source:
         )
         for stem in stems
     )
-    # The mixture stays the job's source for clients, and is kept as long as the job is.
-    return replace(job.request.source, job_id=job.id, outputs=outputs)
+    # The mixture stays the job's source for clients. An upload is kept as long as the job is.
+    return replace(job.request.source, job_id=job.id, outputs=outputs, output=None)

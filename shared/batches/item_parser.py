@@ -1,7 +1,7 @@
 """Turns the lines of a manifest into items, or into errors that say what is wrong with a line.
 
-A batch's defaults apply to members that a line leaves out. Only uploads are looked up here; whether an object exists is
-checked when the item's job is created.
+A batch's defaults apply to members that a line leaves out. Only uploads are looked up here; whether an object or
+another job's output exists is checked when the item's job is created.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class ItemParser:
                 raise FieldsInvalidError([{"field": "", "message": line.error or ""}])
             wish = validate(ItemWish, with_defaults(self._batch.defaults, line.values))
             source = self._source(wish.source, uploads)
-            named = wish.track or without_audio_extension(source["filename"])
+            named = wish.track or _name_of(source)
             return StoredItem(number, line.number, named, source=source, request=self._request(wish))
         except TransientError:
             raise
@@ -71,6 +71,8 @@ class ItemParser:
     def _source(self, wish: SourceWish, uploads: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
         if wish.url:
             raise SourceRefusedError("A batch does not download URLs. Upload the file, or put it into storage.")
+        if wish.job_id:
+            return {"job_id": wish.job_id, "output": wish.output}
         if wish.s3:
             check_source_bucket(self._settings, wish.s3.bucket)
             return {"key": wish.s3.key, "filename": clean_filename(wish.s3.key), "bucket": wish.s3.bucket}
@@ -117,6 +119,13 @@ class ItemParser:
             if isinstance(upload_id, str) and IDENTIFIER.fullmatch(upload_id):
                 named.append(upload_id)
         return self._uploads.read_uploads(named) if named else {}
+
+
+def _name_of(source: Mapping[str, Any]) -> str:
+    """Return the name of a track whose line gives none."""
+    if "output" in source:
+        return f"{source['job_id']} - {source['output']}"
+    return without_audio_extension(source["filename"])
 
 
 def with_defaults(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:

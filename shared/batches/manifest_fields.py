@@ -23,7 +23,7 @@ ITEM_FIELDS = frozenset(
 )
 """The fields of an item's JSON. `path`, a file beside the manifest, exists on the client only."""
 
-PLACES = ("upload_id", "url", "s3", "bucket", "key")
+PLACES = ("upload_id", "url", "s3", "bucket", "key", "job_id", "output")
 """Short forms of the members of `source`, for lines and columns."""
 
 EXCERPT = ("start_seconds", "duration_seconds")
@@ -102,7 +102,7 @@ def split_s3(address: str) -> tuple[str, str]:
 
 
 def _source(place: dict[str, Any]) -> dict[str, Any]:
-    source: dict[str, Any] = {name: place[name] for name in ("upload_id", "url", "s3") if name in place}
+    source: dict[str, Any] = {name: value for name, value in place.items() if name not in {"bucket", "key"}}
     stored = {name: place[name] for name in ("bucket", "key") if name in place}
     if stored and "s3" in source:
         raise LineError("Give either s3 or bucket and key, not both.")

@@ -19,7 +19,12 @@ def kind_of(request: JobRequest) -> str:
 
 
 def guessed_length(request: JobRequest) -> tuple[str, int]:
-    """Return the file name's extension with its dot, and the expected length in milliseconds; `("", 0)` if unknown."""
+    """Return the file name's extension with its dot, and the expected length in milliseconds; `("", 0)` if unknown.
+
+    A length that is known has no extension, so that the scripts neither correct it nor learn from it about files.
+    """
+    if request.source.duration_seconds:
+        return "", round(1000 * request.source.duration_seconds)
     extension = extension_of(request.source.filename)
     rate = INPUT_BYTES_PER_SECOND.get(extension)
     return (f".{extension}", round(1000 * request.source.size_bytes / rate)) if rate else ("", 0)

@@ -81,8 +81,9 @@ class SourceOutput:
 class Source:
     """The mixture of a job: an object in storage, identified by its ETag.
 
-    `job_id` names another job whose outputs this job reads; they are kept until this job has ended. With `outputs` it
-    mixes these outputs, and reads nothing else: the object is then the mixture that they were made of.
+    `job_id` names another job whose outputs this job reads; they are kept until this job has ended. With `output` the
+    object is the stem or mix of that name. With `outputs` this job mixes these outputs, and reads nothing else: the
+    object is then the mixture that they were made of. `duration_seconds` is the length, if it is known for sure.
     """
 
     key: str
@@ -94,6 +95,8 @@ class Source:
     bucket: str | None = None
     job_id: str | None = None
     outputs: tuple[SourceOutput, ...] = ()
+    output: str | None = None
+    duration_seconds: float | None = None
 
 
 def read_source(members: Mapping[str, Any]) -> Source:

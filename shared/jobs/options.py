@@ -236,16 +236,29 @@ class StoredObject(Strict):
 
 
 class SourceWish(Strict):
-    """The place of the mixture: exactly one of these."""
+    """The place of the mixture: exactly one of these. `job_id` and `output` together are one."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"job_id": "3f2b8c1d4e5f60718293a4b5c6d7e8f9", "output": "vocals"}]}
+    )
 
     upload_id: Identifier | None = Field(None, description="An earlier upload")
     s3: StoredObject | None = Field(None, description="An object in a bucket that this server accepts")
     url: str | None = Field(None, max_length=4096, description="Downloaded at once, if this server allows it")
+    job_id: Identifier | None = Field(
+        None,
+        description="A job that has succeeded, whose `output` is the mixture. Until the new job has ended, that job "
+        "can neither be deleted nor expire",
+        examples=["3f2b8c1d4e5f60718293a4b5c6d7e8f9"],
+    )
+    output: Name | None = Field(None, description="A stem or mix of the job `job_id`", examples=["vocals"])
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
-        if sum(place is not None for place in (self.upload_id, self.s3, self.url)) != 1:
-            raise ValueError("must have exactly one of upload_id, s3 and url")
+        if (self.job_id is None) != (self.output is None):
+            raise ValueError("must have job_id and output together")
+        if sum(place is not None for place in (self.upload_id, self.s3, self.url, self.job_id)) != 1:
+            raise ValueError("must have exactly one of upload_id, s3, url, and job_id with output")
         return self
 
 

@@ -112,3 +112,20 @@ def test_mixes_of_a_job_and_of_its_stems_afterwards(deployment, chord, tmp_path)
     assert np.abs(soundfile.read(tmp_path / "song.flac")[0] - original).max() < 2**-12
     report = json.loads((tmp_path / "report.json").read_text())
     assert set(report["mixed_stems"]) == set(STEMS)
+
+
+def test_a_stem_is_separated_again_without_a_download(deployment, chord, tmp_path):
+    low, mid, high = STEMS
+    first = deployment.until(deployment.submit(chord, engine="thirds"), "succeeded", "failed")
+    client(deployment, "run", "--from-job", f"{first['id']}/{mid}", "--engine", "thirds", "--out", str(tmp_path))
+    assert strongest_hz(tmp_path / f"{mid}.flac") == pytest.approx(TONES_HZ[1], abs=5)
+    again = {stem: soundfile.read(tmp_path / f"{stem}.flac")[0] for stem in STEMS}
+    assert np.abs(again[mid]).max() > 0.1
+    assert max(np.abs(again[low]).max(), np.abs(again[high]).max()) < 0.01, "the other tones are not in it"
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (report["source"]["job_id"], report["source"]["output"]) == (first["id"], mid)
+    assert report["source"]["filename"] == f"chord - {mid}.flac"
+    made = deployment.client.get("/v1/jobs").json()["jobs"][0]
+    assert (made["source"]["job_id"], made["source"]["output"]) == (first["id"], mid)
+    assert deployment.client.delete(f"/v1/jobs/{first['id']}").status_code == 204
+    assert deployment.client.get(made["stems"][0]["url"], follow_redirects=True).status_code == 200

@@ -24,6 +24,7 @@ from shared.errors import (
     BatchNotFoundError,
     IllegalTransitionError,
     InputError,
+    JobNotFoundError,
     LifeCycleError,
     SourceMissingError,
     SourceTooLargeError,
@@ -31,7 +32,8 @@ from shared.errors import (
     StorageUnavailableError,
     StoreFullError,
 )
-from shared.jobs.model import JobRequest, read_source
+from shared.jobs.model import JobRequest, Source, read_source
+from shared.jobs.output_source import output_source
 from shared.jobs.store import JobStore
 from shared.jobs.uploads import UploadStore
 from shared.logs import Trouble
@@ -81,7 +83,11 @@ class BatchFeeder:
 
     @cached_property
     def _reruns(self) -> BatchReruns:
-        return BatchReruns(self.batches, self.changes, BatchItems(self.store, self.batches, self.storage))
+        return BatchReruns(self.batches, self.changes, self._items)
+
+    @cached_property
+    def _items(self) -> BatchItems:
+        return BatchItems(self.store, self.batches, self.storage)
 
     @property
     def _lock_seconds(self) -> float:
@@ -189,16 +195,35 @@ class BatchFeeder:
         if item.source is None or item.request is None:
             error: Mapping[str, Any] = item.error or {}
             raise InputError(str(error.get("message", "The line is invalid.")))
-        source = dict(item.source)
-        if not source.get("etag"):
-            source.update(self._read_source(source["key"], source.get("bucket")))
         return JobRequest.from_members(
             item.request,
-            read_source(source),
+            self._source_of(batch, item.source),
             priority=batch.request.priority,
             owner=batch.request.owner,
             request_id=batch.request.request_id,
         )
+
+    def _source_of(self, batch: Batch, members: Mapping[str, Any]) -> Source:
+        if "output" in members:
+            return self._output_source(batch, members["job_id"], members["output"])
+        source = dict(members)
+        if not source.get("etag"):
+            source.update(self._read_source(source["key"], source.get("bucket")))
+        return read_source(source)
+
+    def _output_source(self, batch: Batch, job_id: str, name: str) -> Source:
+        """Return an output of another job of the batch's owner. Raises SourceMissingError, FieldsInvalidError."""
+        try:
+            job = self._items.read_job(job_id)
+        except JobNotFoundError as error:
+            raise SourceMissingError(error.message) from error
+        if job.request.owner != batch.request.owner:
+            raise SourceMissingError("There is no such job.")
+        try:
+            return output_source(job, name, self.storage)
+        except IllegalTransitionError as error:
+            # An item does not wait for another job: that may never succeed, and would hold up the items behind it.
+            raise SourceMissingError(error.message) from error
 
     def _read_source(self, key: str, bucket: str | None) -> dict[str, Any]:
         """Return the size and the ETag of a mixture whose line gave none."""

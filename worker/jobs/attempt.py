@@ -287,6 +287,8 @@ class Attempt:
             output_folder=str(self._output_folder),
             scratch_folder=str(self._folder / "scratch"),
             source_filename=request.source.filename,
+            source_job_id=request.source.job_id,
+            source_output=request.source.output,
             engine=request.engine,
             preset=request.preset,
             parameters=request.parameters,

@@ -110,10 +110,14 @@ class ResultCache:
             asked["music"] = MUSIC_VERSION
         if request.mixes:
             asked["mixes"] = sorted((mix_json(mix) for mix in request.mixes), key=str)
+        # The report tells which job's output was separated. Items of a batch ignore that too.
+        named: dict[str, Any] = {"filename": request.source.filename}
+        if request.source.output:
+            named["output_of"] = [request.source.job_id, request.source.output]
         # The file name becomes the stems' title if the audio has no title tag, so it is part of the first key. Items
         # of a batch ignore it: in a catalog the same audio is the same track, whatever its files are called.
         key = _digest(asked)
-        return (key,) if job.batch_id else (_digest({**asked, "filename": request.source.filename}), key)
+        return (key,) if job.batch_id else (_digest({**asked, **named}), key)
 
     def reserve(self, claim: Claim, cache_keys: Sequence[str]) -> Reservation:
         """Reserve the result with these cache keys for the claim. Raises StoreUnavailableError."""

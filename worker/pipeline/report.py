@@ -147,7 +147,13 @@ def _describe_source(findings: RunFindings) -> dict[str, Any]:
         "duration_seconds": None if seconds is None else round(seconds, 6),
         "repaired_samples": audio.repaired_samples,
         **_describe_timeline(audio),
+        **_describe_origin(findings.work),
     }
+
+
+def _describe_origin(work: Work) -> dict[str, Any]:
+    """Return which output of which job the source is, if it is one."""
+    return {"job_id": work.source_job_id, "output": work.source_output} if work.source_output else {}
 
 
 def _describe_timeline(audio: DecodedAudio) -> dict[str, Any]:

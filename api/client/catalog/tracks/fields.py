@@ -48,11 +48,18 @@ def _place(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     if not isinstance(source, dict):
         raise LineError("source must be an object.")
     given = [*(("path",) if "path" in values else ()), *(name for name in source if source[name] is not None)]
+    if set(given) == {"job_id", "output"}:
+        for name in given:
+            _text(name, source[name])
+        return {"source": source}
+    if given in (["job_id"], ["output"]):
+        raise LineError("Give job_id and output together.")
     if len(given) != 1:
         raise LineError(
             f"Give only one of {' and '.join(given)}."
             if given
-            else "The line does not say where the song is: by path, upload_id, s3, bucket and key, or url."
+            else "The line does not say where the song is: by path, upload_id, s3, bucket and key, job_id and output, "
+            "or url."
         )
     if given == ["path"]:
         return {"path": folder / _text("path", values["path"])}
@@ -74,6 +81,8 @@ def _track(values: Mapping[str, Any], place: Mapping[str, Any]) -> str:
         return sendable(without_audio_extension(place["path"].name))
     if "url" in place:
         return sendable(without_audio_extension(name_of_url(place["url"])))
+    if place["source"].get("output"):
+        return sendable(f"{place['source']['job_id']} - {place['source']['output']}")
     stored = place["source"].get("s3")
     if stored:
         return sendable(without_audio_extension(PurePosixPath(stored["key"]).name))

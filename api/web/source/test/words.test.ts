@@ -6,7 +6,7 @@ import { describe, it } from "node:test";
 import { below } from "../src/base";
 import type { Job } from "../src/api/types";
 import { readProblem } from "../src/api/client";
-import { progressWords } from "../src/words/jobs";
+import { madeFrom, progressWords } from "../src/words/jobs";
 import { gainWords } from "../src/words/mixes";
 import { ago, capitalised, formatBytes, formatDb, formatExactTime, formatFrequency, formatPercent, formatSpan, formatTime, plural, spokenTime } from "../src/words/numbers";
 import { engineFacts, leftOutWords } from "../src/words/home";
@@ -85,4 +85,8 @@ describe("what a mix is made of", () => {
   it("a stem file", () => assert.equal(gainWords({ gains_db: {}, rest_db: 0, format: "stem.mp4" }), "the song, and its stems for DJ programs"));
   it("a quieter song", () => assert.equal(gainWords({ gains_db: { vocals: 0 }, rest_db: -6 }), "the song -6 dB, vocals 0 dB"));
   it("stems alone", () => assert.equal(gainWords({ gains_db: { drums: 0, bass: 0 }, rest_db: null }), "drums 0 dB, bass 0 dB"));
+});
+
+describe("what a job was made from", () => {
+  it("a stem, or several", () => checkAll(madeFrom, [["vocals", "Made from the vocals of"], [null, "Made from the stems of"]] as [string | null, string][]));
 });

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 import pytest
+from click.testing import CliRunner
 
 from api.client import cli, models
 from api.client.catalog.run_command import run_catalog
@@ -28,6 +31,18 @@ def test_jobs_can_be_listed_by_each_state() -> None:
 
 def test_the_client_knows_which_states_are_final() -> None:
     assert set(models.ENDED) == TERMINAL
+
+
+@pytest.mark.parametrize("command", [cli.run, cli.submit])
+def test_the_commands_take_one_source(command: click.Command, tmp_path: Path) -> None:
+    song = tmp_path / "song.mp3"
+    song.touch()
+    for arguments in ([], [str(song), "--from-job", "5/vocals"]):
+        refused = CliRunner().invoke(cli.main, [command.name or "", *arguments])
+        assert (refused.exit_code, "either SONG or --from-job" in refused.output) == (2, True)
+    for text in ("vocals", "/vocals", "5/"):
+        refused = CliRunner().invoke(cli.main, [command.name or "", "--from-job", text])
+        assert (refused.exit_code, "JOB_ID/OUTPUT" in refused.output) == (2, True)
 
 
 @pytest.mark.parametrize("command", [cli.run, cli.submit, run_catalog])

@@ -251,6 +251,7 @@ export interface SourceResource {
   upload_id: string | null;
   url: string;
   job_id: string | null;
+  output: string | null;
   duration_seconds: number | null;
   sample_rate_hz: number | null;
   channels: number | null;

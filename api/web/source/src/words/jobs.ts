@@ -27,7 +27,11 @@ export const JOB_WORDS = {
   wholeSong: "The whole song",
   separateWhole: "Separate the whole song",
   otherEngine: "Separate it with another engine:",
+  earlierJob: "an earlier job",
 };
+
+/** `output` is the stem or mix that was separated again; null if stems were mixed. */
+export const madeFrom = (output: string | null) => `Made from the ${output ?? "stems"} of`;
 
 export const errorCode = (code: string) => `Code: ${code}`;
 export const attemptWords = (attempt: number) => `Attempt ${attempt}: the previous one was interrupted.`;

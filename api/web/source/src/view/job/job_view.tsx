@@ -6,12 +6,12 @@ import { useEffect, useMemo } from "preact/hooks";
 import { Problem } from "../../api/client";
 import { isActive, type Job } from "../../api/types";
 import { watchJob } from "../../api/watch";
-import { followLink, HOME_PATH } from "../../routes";
+import { followLink, HOME_PATH, jobPath } from "../../routes";
 import { keepInAddress } from "../../state/address";
 import { engineTitle } from "../../state/engines";
 import { jobs, putJob } from "../../state/library";
 import { Studio } from "../../state/studio";
-import { describeJob, errorCode, jobTitle, JOB_WORDS } from "../../words/jobs";
+import { describeJob, errorCode, jobTitle, JOB_WORDS, madeFrom } from "../../words/jobs";
 import { Icon } from "../icons";
 import { JobActions, OtherEngines, WholeSongOffer } from "./job_actions";
 import { Mixer } from "../studio/mixer";
@@ -32,6 +32,7 @@ export function JobView({ id }: { id: string }) {
         <div>
           <h1 class="file-name" dir="auto">{job.source.filename}</h1>
           <p class="quiet">{describeJob(job, engineTitle(job.engine))}</p>
+          {job.source.job_id && <Origin id={job.source.job_id} output={job.source.output ?? null} />}
         </div>
         <JobActions job={job} />
       </header>
@@ -39,6 +40,18 @@ export function JobView({ id }: { id: string }) {
       {(job.state === "failed" || job.state === "canceled") && <Ended job={job} />}
       {job.state === "succeeded" && <Finished key={job.times.finished_at} job={job} />}
     </article>
+  );
+}
+
+/** Tells of the job whose outputs this one was made from; that may be deleted by now. */
+function Origin({ id, output }: { id: string; output: string | null }) {
+  return (
+    <p class="quiet">
+      {madeFrom(output)}{" "}
+      <a href={jobPath(id)} onClick={followLink}>
+        {JOB_WORDS.earlierJob}
+      </a>
+    </p>
   );
 }
 

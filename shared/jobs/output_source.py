@@ -1,0 +1,44 @@
+"""A stem or mix of an ended job as the mixture of another job.
+
+The object is not copied. The scripts that submit and end jobs keep it as long as a job reads it
+(shared/redis_client/lua/lib/jobs/read_outputs.lua).
+"""
+
+from __future__ import annotations
+
+from shared.audio_names import without_audio_extension
+from shared.errors import FieldsInvalidError, IllegalTransitionError
+from shared.jobs.model import AUDIO_KINDS, Job, JobState, Source
+from shared.jobs.options import MAX_FILENAME_CHARACTERS
+from shared.storage.object_storage import ObjectStorage
+
+
+def output_source(job: Job, name: str, storage: ObjectStorage) -> Source:
+    """Return a job's stem or mix as a source, named after the song and the output.
+
+    Raises IllegalTransitionError unless the job has succeeded, FieldsInvalidError if it has no such output,
+    SourceMissingError if the object is gone, StorageUnavailableError.
+    """
+    if job.state is not JobState.SUCCEEDED:
+        raise IllegalTransitionError(
+            f"Only outputs of a job that has succeeded can be separated; job {job.id} is {job.state}."
+        )
+    outputs = {output.name: output for output in job.outputs if output.kind in AUDIO_KINDS}
+    output = outputs.get(name)
+    if output is None:
+        message = f"job {job.id} has no stem or mix named {name!r}; choose from {', '.join(outputs)}"
+        raise FieldsInvalidError([{"field": "source.output", "message": message, "allowed": [*outputs]}])
+    size_bytes, etag = storage.head(output.key)
+    seconds = output.details.get("duration_seconds")
+    ending = f" - {output.filename}"
+    song = without_audio_extension(job.request.source.filename)
+    return Source(
+        key=output.key,
+        filename=song[: MAX_FILENAME_CHARACTERS - len(ending)] + ending,
+        size_bytes=size_bytes,
+        sha256=output.sha256,
+        etag=output.etag or etag,
+        job_id=job.id,
+        output=output.name,
+        duration_seconds=None if seconds is None else float(seconds),
+    )
