@@ -174,9 +174,8 @@ def test_items_of_a_batch_separate_outputs(catalog: Catalog) -> None:
     catalog.work_off(first["id"])
     job_id = catalog.items(first["id"])[0]["job_id"]
     waiting = submit(web).json["id"]
-    text = (
-        f"track,job_id,output\nLead,{job_id},vocals\n,{job_id},drums\nSoon,{waiting},vocals\nNone,{'0' * 32},vocals\n"
-    )
+    rows = ("Lead", job_id, "vocals"), ("", job_id, "drums"), ("Soon", waiting, "vocals"), ("None", "0" * 32, "vocals")
+    text = "\n".join(map(",".join, (("track", "job_id", "output"), *rows)))
     batch = catalog.submit(manifest=catalog.put_manifest(text, "list.csv"))
     catalog.feed()
     lead, drums, soon, none = catalog.items(batch["id"])

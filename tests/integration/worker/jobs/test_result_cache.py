@@ -220,6 +220,18 @@ def test_equal_mixes_of_the_same_stems_are_copied_and_others_are_not(world: Worl
         assert world.find(**{**asked, **changes}) is None, changes
 
 
+def test_the_same_output_of_the_same_job_is_separated_once(world: World) -> None:
+    first = world.separate(world.submit())
+    stem = first.outputs[0]
+    source = replace(first.request.source, key=stem.key, sha256=stem.sha256, upload_id=None, etag=stem.etag)
+    source = replace(source, filename="song - vocals.mp3", job_id=first.id, output=stem.name)
+    world.separate(world.submit(source=source))
+    assert world.settle(world.submit(source=source)).cached
+    # The report names the job that the mixture is from.
+    other = world.separate(world.submit(no_cache=True))
+    assert world.find(source=replace(source, job_id=other.id)) is None
+
+
 def test_what_says_the_same_in_other_words_is_the_same(world: World) -> None:
     world.separate(world.submit())
     for changes in ({"preset": None}, {"stems": ("accompaniment", "vocals")}, {"priority": "bulk"}):
