@@ -119,9 +119,11 @@ def test_a_stem_is_separated_again_without_a_download(deployment, chord, tmp_pat
     first = deployment.until(deployment.submit(chord, engine="thirds"), "succeeded", "failed")
     client(deployment, "run", "--from-job", f"{first['id']}/{mid}", "--engine", "thirds", "--out", str(tmp_path))
     assert strongest_hz(tmp_path / f"{mid}.flac") == pytest.approx(TONES_HZ[1], abs=5)
-    again = {stem: soundfile.read(tmp_path / f"{stem}.flac")[0] for stem in STEMS}
-    assert np.abs(again[mid]).max() > 0.1
-    assert max(np.abs(again[low]).max(), np.abs(again[high]).max()) < 0.01, "the other tones are not in it"
+    # Where the tones begin and end, every stem has some of the click.
+    middle = slice(RATE_HZ // 2, RATE_HZ * 3 // 2)
+    loudest = {stem: np.abs(soundfile.read(tmp_path / f"{stem}.flac")[0][middle]).max() for stem in STEMS}
+    assert loudest[mid] > 0.1
+    assert max(loudest[low], loudest[high]) < 0.01, "the other tones are not in it"
     report = json.loads((tmp_path / "report.json").read_text())
     assert (report["source"]["job_id"], report["source"]["output"]) == (first["id"], mid)
     assert report["source"]["filename"] == f"chord - {mid}.flac"
