@@ -1,6 +1,6 @@
 """The bodies of webhooks, and the list of their events.
 
-The Lua script that changes a job or batch also announces the event (`announce`); api/webhooks sends it.
+The Lua script that changes a job or batch also makes the message (`create_webhook_message`); api/webhooks sends it.
 """
 
 from __future__ import annotations
