@@ -7,7 +7,7 @@ does not cause the deletion of everything in storage.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -157,30 +157,25 @@ class Collector:
         return finished
 
     def _expire_jobs(self) -> int:
-        expired = 0
-        while removed := sum(map(self._expire_job, self._store.expired_ids(RECORDS_AT_ONCE))):
-            expired += removed
-        return expired
+        return _remove_all(self._store.expired_ids, self._expire_job)
 
     def _expire_job(self, job_id: str) -> bool:
         try:
             self.remove(self._store.delete(job_id))
         except (JobNotFoundError, IllegalTransitionError):
-            # It was deleted or retried after it was listed.
+            # It was deleted or retried after it was listed, or its expiry has been put off because it is read.
             return False
         return True
 
     def _expire_batches(self) -> int:
-        expired = 0
-        while removed := sum(map(self._expire_batch, self._batches.expired_ids(RECORDS_AT_ONCE))):
-            expired += removed
-        return expired
+        return _remove_all(self._batches.expired_ids, self._expire_batch)
 
     def _expire_batch(self, batch_id: str) -> bool:
         try:
             # This leaves a pending deletion, which is finished next.
             self._changes.delete(batch_id)
         except (BatchNotFoundError, BatchStateError):
+            # As with a job.
             return False
         return True
 
@@ -226,6 +221,15 @@ class Collector:
             self._storage.delete(garbage)
             removed += len(garbage)
         return removed
+
+
+def _remove_all(list_expired: Callable[[int], list[str]], remove: Callable[[str], bool]) -> int:
+    """Remove what has expired; return how many. What cannot be removed is listed again, or not at all."""
+    removed, listed_before = 0, list[str]()
+    while (listed := list_expired(RECORDS_AT_ONCE)) and listed != listed_before:
+        removed += sum(map(remove, listed))
+        listed_before = listed
+    return removed
 
 
 def _is_kept(key: str, kept: Mapping[str, set[int]]) -> bool:

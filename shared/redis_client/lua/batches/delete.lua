@@ -14,7 +14,10 @@ local state, owner, output_bytes, canceling, record_bytes = unpack(
   redis.call('HMGET', record, 'state', 'owner', 'stored_bytes', 'canceling', 'record_bytes'))
 if canceling then return 'canceling' end
 if not state or state == 'reading' or state == 'running' then return state or '' end
-if has_readers(key('batch', batch_id, 'readers')) then return 'read' end
+if has_readers(key('batch', batch_id, 'readers')) then
+  put_off_expiry(key('batches', 'settled'), batch_id)
+  return 'read'
+end
 charge_stored_bytes(owner, -(output_bytes or 0))
 charge_records(owner, -(record_bytes or 0))
 for _, ended in ipairs({'succeeded', 'failed', 'canceled'}) do

@@ -11,7 +11,10 @@ local state, owner, request_json, output_bytes, content, batch_id = job_fields(
 if not state then return {'', ''} end
 if batch_id then return {'batch', ''} end
 if state == 'queued' or state == 'running' then return {state, ''} end
-if has_readers(key('job', job_id, 'readers')) then return {'read', ''} end
+if has_readers(key('job', job_id, 'readers')) then
+  put_off_expiry(key('settled'), job_id)
+  return {'read', ''}
+end
 
 -- Ends the job's use of its source. Returns the source's key if the source is to be deleted too, or ''.
 local function release_source()

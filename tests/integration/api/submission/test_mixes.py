@@ -142,8 +142,8 @@ def test_what_is_read_is_neither_deleted_nor_expires(
     refused = web.delete(f"/v1/jobs/{ended['id']}")
     assert (refused.status_code, refused.json["code"]) == (409, "job_state_conflict")
     redis, prefix = stand_in.store._redis, stand_in.settings.redis_prefix
-    assert redis.zscore(f"{prefix}settled", ended["id"]) is None
     redis.hset(f"{prefix}job:{ended['id']}", "expires_ms", 1)
+    redis.zadd(f"{prefix}settled", {ended["id"]: 1})
     collector = Collector(stand_in.settings, stand_in.storage)
     collector.collect(now=True)
     assert web.get(ended["stems"][0]["url"]).status_code == 200
@@ -154,6 +154,24 @@ def test_what_is_read_is_neither_deleted_nor_expires(
     assert web.get(f"/v1/jobs/{reader}/source").data == b"a\0song", "the mixture is kept for the job that is left"
     assert web.delete(f"/v1/jobs/{reader}").status_code == 204
     assert stand_in.keys() == ["instance"]
+
+
+@pytest.mark.parametrize("left", ["ended", "deleted"])
+def test_a_reader_that_an_older_version_ended_lets_go(
+    web: FlaskClient, stand_in: StandIn, ended: dict[str, Any], left: str
+) -> None:
+    first, second = (mix(web, ended["id"], m).json["id"] for m in (KARAOKE, "only:vocals"))
+    redis, readers = stand_in.store._redis, f"{stand_in.settings.redis_prefix}job:{ended['id']}:readers"
+    web.post(f"/v1/jobs/{first}/cancel")
+    if left == "deleted":
+        web.delete(f"/v1/jobs/{first}")
+    # An older version knows no readers and leaves the set as it was.
+    redis.sadd(readers, first)
+    assert web.delete(f"/v1/jobs/{ended['id']}").status_code == 409, "the other still reads"
+    web.post(f"/v1/jobs/{second}/cancel")
+    redis.sadd(readers, second)
+    assert web.delete(f"/v1/jobs/{ended['id']}").status_code == 204
+    assert not redis.exists(readers)
 
 
 def test_a_canceled_reader_lets_go_and_its_retry_reads_again(web: FlaskClient, ended: dict[str, Any]) -> None:
@@ -219,6 +237,44 @@ def test_a_batchs_stems_are_kept_while_they_are_read(catalog: Catalog) -> None:
     assert web.delete(f"/v1/batches/{batch['id']}").status_code == 204
     gone = mix(web, job_id, KARAOKE)
     assert (gone.status_code, gone.json["code"]) == (404, "job_not_found")
+
+
+def test_a_batch_whose_reader_an_older_version_ended_is_rerun(catalog: Catalog) -> None:
+    web, redis = catalog.web, catalog.batches._redis
+    batch = catalog.submit(items=[{"source": catalog.put_song("songs/a.flac")}])["id"]
+    catalog.work_off(batch)
+    reader = mix(web, catalog.items(batch)[0]["job_id"], KARAOKE).json["id"]
+    catalog.work()
+    redis.sadd(f"{catalog.settings.redis_prefix}batch:{batch}:readers", reader)
+    catalog.stand_in.announce({**ENGINE, "version": "2"})
+    assert web.post(f"/v1/batches/{batch}/rerun").status_code == 202
+
+
+@pytest.mark.parametrize(("letter", "status"), [("s", 202), ("S", 202), ("r", 409), ("q", 409), ("R", 409)])
+def test_outputs_of_an_item_that_runs_again_are_not_read(catalog: Catalog, letter: str, status: int) -> None:
+    batch = catalog.submit(items=[{"source": catalog.put_song("songs/a.flac")}])["id"]
+    catalog.work_off(batch)
+    job_id = catalog.items(batch)[0]["job_id"]
+    reader = mix(catalog.web, job_id, KARAOKE).json["id"]
+    catalog.web.post(f"/v1/jobs/{reader}/cancel")
+    # The search of a rerun through the batch has ended; its jobs have not.
+    catalog.batches._redis.set(f"{catalog.settings.redis_prefix}batch:{batch}:states", letter)
+    again = catalog.web.post(f"/v1/jobs/{reader}/retry")
+    assert again.status_code == status, again.text
+
+
+def test_a_job_that_a_deleted_batch_has_left_is_not_read(catalog: Catalog) -> None:
+    batch = catalog.submit(items=[{"source": catalog.put_song("songs/a.flac")}])["id"]
+    catalog.feed()
+    (job_id,) = catalog.stand_in.published_ids()
+    catalog.stand_in.succeed(job_id)
+    reader = mix(catalog.web, job_id, KARAOKE).json["id"]
+    catalog.web.post(f"/v1/jobs/{reader}/cancel")
+    redis, prefix = catalog.batches._redis, catalog.settings.redis_prefix
+    redis.delete(f"{prefix}batch:{batch}")
+    gone = catalog.web.post(f"/v1/jobs/{reader}/retry")
+    assert (gone.status_code, gone.json["code"]) == (410, "source_missing")
+    assert not redis.exists(f"{prefix}job:{job_id}:readers")
 
 
 def test_items_of_a_batch_have_mixes_and_export_them(catalog: Catalog) -> None:

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from shared.maintenance import garbage_collector as collector_module
 from shared.maintenance.batch_rebuild import BatchRebuild
 from shared.maintenance.garbage_collector import Collector
 from shared.maintenance.job_rebuild import rebuild_jobs
@@ -78,6 +79,27 @@ def test_a_batch_goes_with_all_that_it_had(catalog: Catalog, impatient: Settings
     assert left == set()
     assert int(catalog.batches._redis.hget("sq:usage:local", "bytes") or 0) == 0
     assert not any(catalog.stand_in.statistics.jobs_by_state().values())
+
+
+def test_a_batch_that_is_read_does_not_keep_others_from_expiring(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collector_module, "RECORDS_AT_ONCE", 1)
+    redis, settled = catalog.batches._redis, f"{catalog.settings.redis_prefix}batches:settled"
+    song = catalog.put_song("catalog/a.flac")
+    read, other = (catalog.submit(items=[{"source": song}])["id"] for _ in range(2))
+    for batch in (read, other):
+        catalog.work_off(batch)
+    wanted = {"mixes": ["minus:vocals"]}
+    assert catalog.web.post(f"/v1/jobs/{catalog.items(read)[0]['job_id']}/mixes", json=wanted).status_code == 202
+    redis.zadd(settled, {read: 1, other: 2})
+    collection = Collector(catalog.settings, catalog.storage).collect(now=True)
+    assert collection
+    assert collection.expired_batches == 1
+    assert catalog.web.get(f"/v1/batches/{other}").status_code == 404
+    assert catalog.web.get(f"/v1/batches/{read}").status_code == 200
+    catalog.work()
+    assert redis.zscore(settled, read) == int(redis.hget(f"{catalog.settings.redis_prefix}batch:{read}", "expires_ms"))
 
 
 def test_objects_of_a_batch_that_never_came_to_be_are_removed(catalog: Catalog, impatient: Settings) -> None:

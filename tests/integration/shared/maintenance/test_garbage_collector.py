@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -141,6 +142,35 @@ def test_one_run_removes_however_many_have_expired(settings: Settings, monkeypat
     assert collection
     assert (collection.expired_jobs, collection.deletions_finished) == (5, 3)
     assert world.stored() == set()
+
+
+def test_jobs_that_are_read_do_not_keep_others_from_expiring(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collector_module, "RECORDS_AT_ONCE", 2)
+    world = World(settings)
+    redis, prefix = world.store._redis, settings.redis_prefix
+    claims = [world.running() for _ in range(5)]
+    read, others = claims[:3], claims[3:]
+    for expires_ms, claim in enumerate(claims, 1):
+        world.succeed(claim)
+        redis.hset(f"{prefix}job:{claim.job.id}", "expires_ms", expires_ms)
+        redis.zadd(f"{prefix}settled", {claim.job.id: expires_ms})
+    readers = [world.running(replace(c.job.request.source, job_id=c.job.id)) for c in read]
+    collection = world.collector.collect(now=True)
+    assert collection
+    assert collection.expired_jobs == 2
+    assert {job.id for job in world.store.read_jobs([c.job.id for c in claims])} == {c.job.id for c in read}
+    world.succeed(readers[0])
+    # An older version ends a reader without a word. The collector comes to its source again, later.
+    world.store.cancel(readers[1].job.id)
+    redis.sadd(f"{prefix}job:{read[1].job.id}:readers", readers[1].job.id)
+    redis.zadd(f"{prefix}settled", {read[1].job.id: 1})
+    collection = world.collector.collect(now=True)
+    assert collection
+    assert collection.expired_jobs == 2
+    assert [job.id for job in world.store.read_jobs([c.job.id for c in read])] == [read[2].job.id]
+    assert {job.id for job in world.store.read_jobs([c.job.id for c in others])} == set()
 
 
 def test_a_deletion_cut_short_is_finished(world: World) -> None:

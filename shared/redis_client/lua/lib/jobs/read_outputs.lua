@@ -1,7 +1,11 @@
 -- Jobs whose source is outputs of another job. The set job:<id>:readers names the jobs, queued or running, that read
 -- the outputs of a job; batch:<id>:readers those that read outputs of a batch's jobs. What is read stays: the job or
--- batch cannot be deleted, and does not expire.
--- include lib/keys
+-- batch cannot be deleted. Its expiry is put off when the garbage collector comes to it.
+-- include lib/clock
+-- include lib/batches/items
+-- include lib/jobs/record
+
+local RECHECK_MS = 600000 -- how long the expiry of what is read is put off at a time
 
 -- Returns the job whose outputs a request reads, or nil.
 local function source_job_of(request_json)
@@ -17,23 +21,41 @@ local function holder_of(job_id)
   if redis.call('EXISTS', key('batch', batch_id)) == 1 then
     return key('batch', batch_id), key('batch', batch_id, 'readers'), key('batches', 'settled'), batch_id
   end
-  if redis.call('EXISTS', key('job', job_id)) == 1 then
-    return key('job', job_id), key('job', job_id, 'readers'), key('settled'), job_id
+  local state, batch = job_fields(job_id, 'state', 'batch')
+  -- A job that a deleted batch has left is about to be deleted too.
+  if state and not batch then return key('job', job_id), key('job', job_id, 'readers'), key('settled'), job_id end
+end
+
+-- Returns whether a job reads. Jobs that ended without a word are taken from the set: an older version, which knows no
+-- readers, ended them.
+local function has_readers(readers)
+  while true do
+    local reader_id = redis.call('SRANDMEMBER', readers)
+    if not reader_id then return false end
+    local state = job_fields(reader_id, 'state')
+    if state == 'queued' or state == 'running' then return true end
+    redis.call('SREM', readers, reader_id)
   end
 end
 
-local function has_readers(readers) return redis.call('SCARD', readers) > 0 end
+-- Keeps what is read and has expired out of the collector's way for a while, so that it gets to what is behind.
+local function put_off_expiry(by_expiry, id)
+  local expires_ms, again_ms = redis.call('ZSCORE', by_expiry, id), now_ms() + RECHECK_MS
+  if expires_ms and tonumber(expires_ms) < again_ms then redis.call('ZADD', by_expiry, int(again_ms), id) end
+end
 
 -- Keeps the outputs that a request names as its source until the reader has ended. Returns why that is impossible:
--- 'source_gone', or 'source_changing' while the batch is searched for outputs to be made again; nil if it is done.
+-- 'source_gone', or 'source_changing' while they may be made again, with the batch or its item; nil if it is done.
 local function keep_source_outputs(request_json, reader_id)
   local source_job = source_job_of(request_json)
   if not source_job then return end
-  local record, readers, by_expiry, id = holder_of(source_job)
+  local record, readers, _, id = holder_of(source_job)
   if not record then return 'source_gone' end
   if redis.call('HEXISTS', record, 'rerunning') == 1 then return 'source_changing' end
+  if id ~= source_job and string.lower(item_letter(id, item_number(source_job))) ~= 's' then
+    return 'source_changing'
+  end
   redis.call('SADD', readers, reader_id)
-  redis.call('ZREM', by_expiry, id)
 end
 
 -- Ends the use of the outputs that a request names as its source. What expired meanwhile is collected next.
