@@ -2,7 +2,8 @@
 
 During an upgrade, old and new processes share one Redis and one storage. A process ignores the members of a record that
 it does not know, and refuses a record whose schema number is higher than its own. So a new version may add a member
-that older ones can do without; any other change of a record needs a higher SCHEMA_VERSION.
+that older ones can do without; any other change of a record needs a higher schema. A record has the lowest schema that
+suffices, so that older processes handle whatever they can.
 """
 
 from __future__ import annotations
@@ -17,8 +18,20 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound="DataclassInstance")
 
-SCHEMA_VERSION = 1
-"""The schema of the records that this version writes, and the highest that it reads."""
+SCHEMA_VERSION = 2
+"""The highest schema that this version writes and reads."""
+
+
+def schema_of(options: Mapping[str, Any]) -> int:
+    """Return the schema of a record with these members of a job's request, in their stored form.
+
+    Schema 1 knows no mixes, no jobs without stems, no files with stems, and no source that is outputs of another job.
+    Its processes would ignore them and run another job than was asked for.
+    """
+    stems, source = options.get("stems"), options.get("source") or {}
+    without_stems = stems is not None and len(stems) == 0
+    is_new = options.get("mixes") or without_stems or options.get("format") == "stem.mp4" or source.get("job_id")
+    return 2 if is_new else 1
 
 
 def read_members(kind: type[T], members: Mapping[str, Any], **converted: Any) -> T:

@@ -67,7 +67,7 @@ class BatchSubmitter:
             trace=sender.trace,
         )
         # Storage first, so that a batch that Redis has lost can be rebuilt from there.
-        self.storage.put_bytes(request.to_json().encode(), document_key(batch_id), "application/json")
+        self.storage.put_bytes(request.to_document().encode(), document_key(batch_id), "application/json")
         batch = self.batches.create(batch_id, request)
         log.info("batch accepted", batch=batch_id, manifest=manifest.format)
         return batch

@@ -45,12 +45,14 @@ class BatchFeeding:
         letters: str,
         uploads: Sequence[str],
         is_last: bool,
+        schema: int = 1,
         marks: Sequence[str] = (),
         error: Mapping[str, Any] | None = None,
     ) -> bool:
         """Add the items that were read after `batch.cursor`, and the marks of their export names.
 
-        Returns False if another feeder was faster. Raises RecordsQuotaError, StoreFullError.
+        `schema` is the highest that the items need. Returns False if another feeder was faster. Raises
+        RecordsQuotaError, StoreFullError.
         """
         answer = self._scripts.run(
             "batch_items/append",
@@ -58,6 +60,7 @@ class BatchFeeding:
             cursor_before=batch.cursor,
             cursor=cursor,
             letters=letters,
+            schema=schema,
             is_last=is_last,
             error_json=json.dumps(error) if error else None,
             retention_ms=self._retention_ms,

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from shared.batches.left_out import LeftOutObjects
-from shared.stored_records import check_schema, read_members
+from shared.stored_records import check_schema, read_members, schema_of
 
 MAX_ITEMS = 10_000_000
 """The largest number of items in a batch. Each item takes one byte of Redis while the batch is kept."""
@@ -103,9 +103,18 @@ class BatchRequest:
     trace: Mapping[str, str] = field(default_factory=dict)
     """The W3C headers of the span that submitted it (shared/telemetry/tracing.py); empty without a trace."""
 
+    @property
+    def schema(self) -> int:
+        """The schema of the batch's record and document, as far as the defaults of its items decide it."""
+        return schema_of(self.defaults)
+
     def to_json(self) -> str:
         """Return the request as JSON, for the record."""
         return json.dumps(asdict(self), separators=(",", ":"))
+
+    def to_document(self) -> str:
+        """Return the request as JSON, for the storage."""
+        return json.dumps({"schema": self.schema, **asdict(self)}, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> BatchRequest:

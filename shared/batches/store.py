@@ -54,6 +54,7 @@ class BatchStore:
         answer, *record = self._scripts.run(
             "batches/create",
             batch_id=batch_id,
+            schema=request.schema,
             owner=request.owner,
             request=request.to_json(),
             upload_id=request.manifest.upload_id,
@@ -166,6 +167,7 @@ class BatchStore:
         batch_id: str,
         request: BatchRequest,
         *,
+        schema: int,
         letters: str,
         cursor: str,
         audio_seconds: float,
@@ -178,6 +180,7 @@ class BatchStore:
         answer = self._scripts.run(
             "batches/restore",
             batch_id=batch_id,
+            schema=schema,
             owner=request.owner,
             request=request.to_json(),
             letters=letters,

@@ -19,7 +19,7 @@ from typing import Any
 from shared.batches.model import numbers_of
 from shared.jobs.model import Job, JobState, separated_seconds
 from shared.storage.object_storage import ObjectStorage
-from shared.stored_records import read_members
+from shared.stored_records import read_members, schema_of
 
 LINES = "application/jsonl"
 
@@ -46,6 +46,11 @@ class StoredItem:
     """For the last item of a chunk: where reading of the manifest resumes."""
     export_track: str | None = None
     """The name for its exported stems, if an earlier track already uses its own name."""
+
+    @property
+    def schema(self) -> int:
+        """The schema that the record of its batch needs, so that older processes make no other job of the item."""
+        return schema_of({**(self.request or {}), "source": self.source})
 
     def to_line(self) -> bytes:
         """Return the item as a line."""

@@ -15,7 +15,7 @@ from shared.jobs.claims import Claim
 from shared.jobs.model import Job, JobState, Output
 from shared.storage.object_keys import output_key
 from shared.storage.object_storage import ObjectStorage
-from shared.stored_records import SCHEMA_VERSION, check_schema
+from shared.stored_records import check_schema
 
 FILENAME = "job.json"
 
@@ -50,7 +50,7 @@ def write_document(
 def store_document(storage: ObjectStorage, job: Job) -> None:
     """Store an ended job's document under its fence. Raises StorageUnavailableError."""
     document = {
-        "schema": SCHEMA_VERSION,
+        "schema": job.request.schema,
         "id": job.id,
         "state": job.state.value,
         "request": json.loads(job.request.to_json()),

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any, Literal, get_args
 
 from shared.mixes import Mix
-from shared.stored_records import check_schema, read_members
+from shared.stored_records import check_schema, read_members, schema_of
 
 CACHED_REQUESTS = 256
 """Parsed requests that a process caches: a request never changes, but a running job's record often does."""
@@ -128,6 +128,11 @@ class JobRequest:
     no_cache: bool = False
     trace: Mapping[str, str] = field(default_factory=dict)
     """The W3C headers of the span that submitted it (shared/telemetry/tracing.py); empty without a trace."""
+
+    @property
+    def schema(self) -> int:
+        """The schema of the records and documents that have this request."""
+        return schema_of(asdict(self))
 
     def to_json(self) -> str:
         """Return the request as JSON, for the record."""

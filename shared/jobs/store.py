@@ -30,6 +30,7 @@ from shared.redis_client.connection import connect, guarded
 from shared.redis_client.pagination import ids_after
 from shared.redis_client.scripts import Scripts
 from shared.settings import Settings
+from shared.stored_records import schema_of
 
 CACHED_JOBS = 512
 """Jobs that a process caches, at about 10 kB each. Raise it if clients follow more jobs at once."""
@@ -86,6 +87,7 @@ class JobStore:
         answer, *record = self._scripts.run(
             "jobs/submit",
             job_id=job_id,
+            schema=request.schema,
             request=request.to_json(),
             owner=request.owner,
             engine=request.engine,
@@ -199,6 +201,7 @@ class JobStore:
         answer = self._scripts.run(
             "jobs/restore",
             job_id=document["id"],
+            schema=schema_of(request),
             owner=request["owner"],
             engine=request["engine"],
             priority=request["priority"],

@@ -28,6 +28,8 @@ class RestoredBatch:
     letters: list[str] = field(default_factory=list)
     made: Counter[str] = field(default_factory=Counter)
     """Succeeded items by the engine and version that made them."""
+    schema: int = 1
+    """The highest that the items need."""
     cursor: str = ""
     audio_seconds: float = 0.0
     stored_bytes: int = 0
@@ -38,6 +40,7 @@ class RestoredBatch:
         """Add an item and its result, if it has one."""
         letter = "i" if item.error else _letter(result)
         self.letters.append(letter)
+        self.schema = max(self.schema, item.schema)
         if result is None:
             return
         if letter == "s":
@@ -87,6 +90,7 @@ class BatchRebuild:
         return self._batches.restore(
             batch_id,
             request,
+            schema=max(request.schema, restored.schema),
             letters="".join(restored.letters),
             cursor=restored.cursor,
             audio_seconds=restored.audio_seconds,

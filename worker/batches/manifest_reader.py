@@ -94,6 +94,7 @@ class ManifestReader:
             letters="".join("i" if item.error else "w" for item in items),
             uploads=[upload for item in items if (upload := _upload_id_of(item))],
             is_last=is_last,
+            schema=max((item.schema for item in items), default=1),
             marks=marks,
         )
 

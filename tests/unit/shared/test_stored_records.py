@@ -12,7 +12,7 @@ from shared.batches.model import Batch, BatchRequest, Export, Manifest
 from shared.batches.stored_items import Result, StoredItem
 from shared.errors import RecordTooNewError
 from shared.jobs.model import Job, JobRequest, JobState, Output, Source
-from shared.stored_records import SCHEMA_VERSION, read_members
+from shared.stored_records import SCHEMA_VERSION, read_members, schema_of
 
 # As version 1 of the schema writes them.
 SOURCE = {"key": "uploads/x", "filename": "x.wav", "size_bytes": 9, "sha256": "ab", "etag": "e", "upload_id": "x"}
@@ -136,3 +136,21 @@ def test_a_record_of_a_newer_schema_is_refused_in_a_sentence(read: Callable[[str
     assert read(str(SCHEMA_VERSION))
     with pytest.raises(RecordTooNewError, match=r"A newer version wrote the record of .*\. Upgrade this process\."):
         read(str(SCHEMA_VERSION + 1))
+
+
+@pytest.mark.parametrize(
+    ("options", "schema"),
+    [
+        ({}, 1),
+        (REQUEST, 1),
+        ({"mixes": [], "stems": None, "format": "mp3", "source": None}, 1),
+        ({"source": {**SOURCE, "job_id": None, "outputs": []}}, 1),
+        ({"mixes": [{"name": "karaoke"}]}, 2),
+        ({"stems": []}, 2),
+        ({"stems": ()}, 2),
+        ({"format": "stem.mp4"}, 2),
+        ({"source": {**SOURCE, "job_id": "a", "output": "vocals"}}, 2),
+    ],
+)
+def test_what_the_first_schema_would_ignore_needs_the_second(options: dict[str, Any], schema: int) -> None:
+    assert schema_of(options) == schema

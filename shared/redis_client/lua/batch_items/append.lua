@@ -4,6 +4,7 @@
 --   cursor_before: text, where the caller began to read
 --   cursor: text, where to continue
 --   letters: text, one for each item
+--   schema: number, the highest that the items need
 --   is_last: flag, whether the manifest ends here
 --   error_json: text, the error that ends the reading; '' for none
 --   retention_ms: number, how long an ended batch is kept
@@ -30,6 +31,9 @@ for _, upload_id in ipairs(uploads) do use_upload(upload_id, batch_id) end
 for _, mark in ipairs(marks) do redis.call('SADD', known_marks, mark) end
 redis.call('APPEND', key('batch', batch_id, 'states'), letters)
 redis.call('HINCRBY', record, 'total', #letters)
+if schema > tonumber(redis.call('HGET', record, 'schema') or 1) then
+  redis.call('HSET', record, 'schema', int(schema))
+end
 local _, waiting = string.gsub(letters, 'w', '')
 local _, invalid = string.gsub(letters, 'i', '')
 count_items(batch_id, 'waiting', waiting)

@@ -1,6 +1,7 @@
 -- Accepts a batch. Its manifest is read later. A second call with the same id returns the same batch.
 -- Arguments:
 --   batch_id: text
+--   schema: text, of the record (shared/stored_records.py)
 --   owner: text
 --   request: text, as JSON
 --   upload_id: text, the manifest; '' if it is in another bucket
@@ -22,7 +23,7 @@ if upload_id ~= '' then
   use_upload(upload_id, batch_id)
 end
 local now = int(now_ms())
-redis.call('HSET', record, 'schema', 1, 'owner', owner, 'request', request, 'state', 'reading', 'created_ms', now,
+redis.call('HSET', record, 'schema', schema, 'owner', owner, 'request', request, 'state', 'reading', 'created_ms', now,
   'cursor', '', 'total', 0, 'next', 1, 'version', now, 'exports', exports and '1' or '0')
 charge_batch(batch_id, BATCH_BYTES + #request + (names_webhook(request) and WEBHOOK_BYTES or 0))
 for _, index in ipairs({key('batches'), key('batches', owner), key('batches', 'live')}) do

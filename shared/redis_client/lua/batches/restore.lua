@@ -1,6 +1,7 @@
 -- Restores a batch's record from the storage, after Redis was lost. The manifest is then read from the cursor on.
 -- Arguments:
 --   batch_id: text
+--   schema: text, of the record (shared/stored_records.py)
 --   owner: text
 --   request: text, as JSON
 --   letters: text, one for each item
@@ -19,7 +20,7 @@
 
 local record, now = key('batch', batch_id), int(now_ms())
 if redis.call('EXISTS', record) == 1 then return 0 end
-redis.call('HSET', record, 'schema', 1, 'owner', owner, 'request', request, 'state', 'reading', 'created_ms', now,
+redis.call('HSET', record, 'schema', schema, 'owner', owner, 'request', request, 'state', 'reading', 'created_ms', now,
   'cursor', cursor, 'total', #letters, 'next', 1, 'version', now, 'audio_ms', audio_ms, 'stored_bytes', output_bytes,
   'exports', exports and '1' or '0')
 if #letters > 0 then redis.call('SET', key('batch', batch_id, 'states'), letters) end

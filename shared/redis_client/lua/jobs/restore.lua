@@ -1,6 +1,7 @@
 -- Restores the record of an ended job from the document in the storage, after Redis was lost.
 -- Arguments:
 --   job_id: text
+--   schema: text, of the record (shared/stored_records.py)
 --   owner: text
 --   engine: text
 --   priority: text
@@ -24,7 +25,7 @@
 
 if redis.call('EXISTS', key('job', job_id)) == 1 then return 'exists' end
 local output_bytes = int(total_bytes(outputs))
-redis.call('HSET', key('job', job_id), 'schema', 1, 'request', request, 'owner', owner, 'engine', engine,
+redis.call('HSET', key('job', job_id), 'schema', schema, 'request', request, 'owner', owner, 'engine', engine,
   'class', priority, 'created_ms', int(created_ms), 'version', int(now_ms()), 'attempt', attempt, 'losses', 0,
   'fence', fence, 'progress', state == 'succeeded' and '1' or '0', 'outputs', outputs, 'probed', probed,
   'report', report, 'error', error_json, 'attempt_errors', attempt_errors, 'cached', cached and '1' or '0',

@@ -2,6 +2,7 @@
 -- call could fail although the job was accepted.
 -- Arguments:
 --   job_id: text
+--   schema: text, of the record (shared/stored_records.py)
 --   request: text, as JSON
 --   owner: text
 --   engine: text
@@ -57,7 +58,7 @@ local function expected_audio_ms()
 end
 
 local now = now_ms()
-redis.call('HSET', key('job', job_id), 'schema', 1, 'request', request, 'owner', owner, 'engine', engine,
+redis.call('HSET', key('job', job_id), 'schema', schema, 'request', request, 'owner', owner, 'engine', engine,
   'class', priority, 'created_ms', int(now), 'version', int(now), 'attempt', 0, 'losses', 0, 'progress', 0)
 charge_job(job_id, JOB_BYTES + #request + (names_webhook(request) and WEBHOOK_BYTES or 0))
 local audio_ms = expected_audio_ms()

@@ -62,14 +62,14 @@ def test_records_of_a_newer_version_are_listed(settings: Settings, run: Run) -> 
     older, newer = store.submit(REQUEST), store.submit(REQUEST)
     assert run("records").exit_code == 0
     redis = connect(settings)
-    redis.hset(f"{settings.redis_prefix}job:{newer.id}", "schema", "2")
+    redis.hset(f"{settings.redis_prefix}job:{newer.id}", "schema", "3")
     redis.hset(f"{settings.redis_prefix}batch:0123456789ab", mapping={"schema": "3", "state": "active"})
     redis.hset(f"{settings.redis_prefix}batch:0123456789ab:results", "1", "{}")
     done = run("records")
     assert done.exit_code == 1
-    assert f"job {newer.id}: schema 2 queued\n" in done.output
+    assert f"job {newer.id}: schema 3 queued\n" in done.output
     assert "batch 0123456789ab: schema 3 active\n" in done.output
-    assert "2 records are newer than schema 1, which this version reads" in done.output
+    assert "2 records are newer than schema 2, which this version reads" in done.output
     assert older.id not in done.output
 
 
