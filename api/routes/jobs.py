@@ -204,10 +204,12 @@ def cancel(exchange: Exchange, job_id: str) -> Response:
 
 
 @blueprint.post("/<job_id>/retry")
-@describes(Operation("Retry a job", tag="jobs", answers={202: JobResource}, problems=(404, 409, 503), repeatable=True))
+@describes(
+    Operation("Retry a job", tag="jobs", answers={202: JobResource}, problems=(404, 409, 410, 503), repeatable=True)
+)
 @repeatable(lambda job_id, status: _job_response(find_job(job_id), status))
 def retry(exchange: Exchange, job_id: str) -> Response:
-    """Put a failed or canceled job back in the queue."""
+    """Put a failed or canceled job back in the queue. 410 `source_missing` if its source was deleted meanwhile."""
     exchange.record_request({})
     exchange.made_id = job_id
     check_not_in_batch(find_job(job_id), "retried")

@@ -172,7 +172,9 @@ class JobSubmitter:
         Raises IllegalTransitionError, StemsNotKeptError, SourceMissingError and what `submit_stored` raises.
         """
         url = check_webhook_url(self._settings, wanted.webhook_url)
-        request = mixing_request(job, wanted, self._catalog, webhook_url=url, request_id=sender.request_id)
+        request = mixing_request(
+            *(job, wanted, self._catalog, self._prompt_storage), webhook_url=url, request_id=sender.request_id
+        )
         return self._enqueue(request, job_id)
 
     def submit_url(self, sender: Sender, options: JobOptions, url: str, *, job_id: str) -> Job:

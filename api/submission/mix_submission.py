@@ -5,26 +5,35 @@ The mixes get a gain for each stem that they need, so the worker need not know w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from api.contract.job_requests import MixSubmission
-from shared.errors import FieldsInvalidError, IllegalTransitionError, StemsNotKeptError
+from shared.audio_formats import check_options
+from shared.errors import FieldsInvalidError, IllegalTransitionError, RequestInvalidError, StemsNotKeptError
 from shared.jobs.model import Job, JobRequest, JobState, Output, Source, SourceOutput
 from shared.mixes import Mix, problem_of_names
 from shared.queue.engine_catalog import EngineCatalog, offered_stems
+from shared.storage.object_storage import ObjectStorage
 
 SONG_IN_TWO = ("vocals", "accompaniment")
 """These are the whole song for every engine that has both."""
 
 
 def mixing_request(
-    job: Job, wanted: MixSubmission, catalog: EngineCatalog, *, webhook_url: str | None, request_id: str
+    job: Job,
+    wanted: MixSubmission,
+    catalog: EngineCatalog,
+    storage: ObjectStorage,
+    *,
+    webhook_url: str | None,
+    request_id: str,
 ) -> JobRequest:
     """Return the request of a job that makes the wanted mixes of an ended job's stems.
 
-    It belongs to the owner of that job. Raises IllegalTransitionError, StemsNotKeptError, FieldsInvalidError.
+    It belongs to the owner of that job. Raises IllegalTransitionError, StemsNotKeptError, FieldsInvalidError,
+    SourceMissingError if a stem is gone from storage, StorageUnavailableError.
     """
     if job.state is not JobState.SUCCEEDED:
         raise IllegalTransitionError(f"Only a job that has succeeded can be mixed again; this one is {job.state}.")
@@ -38,16 +47,16 @@ def mixing_request(
         raise FieldsInvalidError([{"field": "mixes", "message": problem}])
     needed = {name for mix in mixes for name, gain_db in mix.gains_db.items() if gain_db is not None}
     request = job.request
-    keeps_format = wanted.format in {None, request.format}
-    options = wanted.format_options.model_dump(exclude_none=True)
+    format_name = wanted.format or request.format
+    options = _format_options(wanted, request, format_name)
     return JobRequest(
-        source=_source(job, [output for name, output in stems.items() if name in needed]),
+        source=_source(job, [output for name, output in stems.items() if name in needed], storage),
         # The queue in which it waits. If no worker has the engine any more, the default one's.
         engine=request.engine if described or not descriptions else catalog.default_engine(descriptions),
         stems=(),
         mixes=mixes,
-        format=wanted.format or request.format,
-        format_options=options or (request.format_options if keeps_format else {}),
+        format=format_name,
+        format_options=options,
         priority=wanted.priority,
         owner=request.owner,
         metadata=wanted.metadata,
@@ -55,6 +64,16 @@ def mixing_request(
         request_id=request_id,
         no_cache=wanted.no_cache,
     )
+
+
+def _format_options(wanted: MixSubmission, request: JobRequest, format_name: str) -> Mapping[str, Any]:
+    """Return the options of the mixes' format; without any, those of the stems if the format is theirs."""
+    options = wanted.format_options.model_dump(exclude_none=True)
+    try:
+        check_options(format_name, options)
+    except RequestInvalidError as error:
+        raise FieldsInvalidError([{"field": "format_options", "message": error.message}]) from error
+    return options or (request.format_options if format_name == request.format else {})
 
 
 def _explicit(mix: Mix, place: int, job: Job, kept: Sequence[str], described: Mapping[str, Any] | None) -> Mix:
@@ -70,8 +89,12 @@ def _explicit(mix: Mix, place: int, job: Job, kept: Sequence[str], described: Ma
         raise StemsNotKeptError(f"The job has not kept the stem {stem}. It has kept {', '.join(kept)}.")
     gains = dict(mix.gains_db)
     if mix.rest_db is not None:
-        whole = next((w for w in _wholes(job, kept, described) if {*gains} <= {*w} <= {*kept}), None)
+        wholes = _wholes(job, kept, described)
+        whole = next((w for w in wholes if {*gains} <= {*w} <= {*kept}), None)
         if whole is None:
+            if described and not any({*gains} <= {*w} for w in wholes):
+                # More kept stems would not help.
+                raise FieldsInvalidError([{"field": f"mixes.{place}.gains_db", "message": _overlap(gains, wholes)}])
             raise StemsNotKeptError(
                 f"The mix {mix.name!r} needs the rest of the song, because its rest_db is {mix.rest_db:g}. The job has "
                 f"kept only {', '.join(kept)}. Set rest_db to null to mix these alone."
@@ -82,10 +105,20 @@ def _explicit(mix: Mix, place: int, job: Job, kept: Sequence[str], described: Ma
     return Mix(mix.name, gains, None)
 
 
+def _overlap(names: Iterable[str], wholes: Sequence[Sequence[str]]) -> str:
+    """Return why a mix of these stems has no rest."""
+    sets = " or ".join(f"({', '.join(whole)})" for whole in wholes)
+    return (
+        f"{', '.join(names)}: stems that overlap have no rest. Name stems of one set that makes up the song, {sets}, "
+        "or set rest_db to null"
+    )
+
+
 def _wholes(job: Job, kept: Sequence[str], described: Mapping[str, Any] | None) -> list[Sequence[str]]:
     """Return the sets of stems that add up to the song."""
     if described:
-        return [described["stems"], SONG_IN_TWO]
+        two = [SONG_IN_TWO] if {*SONG_IN_TWO} <= {*_offered(described)} else []
+        return [described["stems"], *two]
     # A job that did not choose has all of its engine's own stems.
     return [SONG_IN_TWO, *([kept] if job.request.stems is None else [])]
 
@@ -94,17 +127,12 @@ def _offered(described: Mapping[str, Any] | None) -> list[str]:
     return offered_stems(described) if described else []
 
 
-def _source(job: Job, stems: Sequence[Output]) -> Source:
-    outputs = tuple(
-        SourceOutput(
-            name=stem.name,
-            key=stem.key,
-            filename=stem.filename,
-            size_bytes=stem.size_bytes,
-            sha256=stem.sha256,
-            etag=stem.etag,
-        )
-        for stem in stems
-    )
+def _source(job: Job, stems: Sequence[Output], storage: ObjectStorage) -> Source:
+    outputs = tuple(_source_output(stem, *storage.head(stem.key)) for stem in stems)
     # The mixture stays the job's source for clients. An upload is kept as long as the job is.
     return replace(job.request.source, job_id=job.id, outputs=outputs, output=None)
+
+
+def _source_output(stem: Output, size_bytes: int, etag: str) -> SourceOutput:
+    # The recorded ETag may be that of the object before the bucket was restored. The worker compares the content.
+    return SourceOutput(stem.name, stem.key, stem.filename, size_bytes, stem.sha256, etag)

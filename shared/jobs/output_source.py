@@ -13,8 +13,10 @@ from shared.jobs.options import MAX_FILENAME_CHARACTERS
 from shared.storage.object_storage import ObjectStorage
 
 
-def output_source(job: Job, name: str, storage: ObjectStorage) -> Source:
+def output_source(job: Job, name: str, storage: ObjectStorage | None) -> Source:
     """Return a job's stem or mix as a source, named after the song and the output.
+
+    Without `storage` the object is not asked for: it counts as unchanged since the job ended.
 
     Raises IllegalTransitionError unless the job has succeeded, FieldsInvalidError if it has no such output,
     SourceMissingError if the object is gone, StorageUnavailableError.
@@ -28,7 +30,8 @@ def output_source(job: Job, name: str, storage: ObjectStorage) -> Source:
     if output is None:
         message = f"job {job.id} has no stem or mix named {name!r}; choose from {', '.join(outputs)}"
         raise FieldsInvalidError([{"field": "source.output", "message": message, "allowed": [*outputs]}])
-    size_bytes, etag = storage.head(output.key)
+    # The recorded ETag may be that of the object before the bucket was restored. The worker compares the content.
+    size_bytes, etag = storage.head(output.key) if storage else (output.size_bytes, output.etag)
     seconds = output.details.get("duration_seconds")
     ending = f" - {output.filename}"
     song = without_audio_extension(job.request.source.filename)
@@ -37,7 +40,7 @@ def output_source(job: Job, name: str, storage: ObjectStorage) -> Source:
         filename=song[: MAX_FILENAME_CHARACTERS - len(ending)] + ending,
         size_bytes=size_bytes,
         sha256=output.sha256,
-        etag=output.etag or etag,
+        etag=etag,
         job_id=job.id,
         output=output.name,
         duration_seconds=None if seconds is None else float(seconds),

@@ -26,6 +26,9 @@ from shared.settings import Settings, read_settings
 from shared.storage.object_storage import ObjectStorage
 from shared.stored_records import SCHEMA_VERSION
 
+REBUILD_SECONDS = 3 * 3600.0
+"""How long `rebuild` keeps workers from the batches at most. If it breaks off, run it again: that ends the wait."""
+
 
 class AdminCommands(click.Group):
     """A group of commands that prints an error as one line instead of a traceback."""
@@ -113,12 +116,16 @@ def rebuild_records(settings: Settings) -> None:
     """Restore the records of batches and ended jobs from storage, after Redis lost its data."""
     store, storage = JobStore(settings), ObjectStorage(settings)
     batches = BatchStore(settings)
-    restored_batches = Counter(was_restored for _, was_restored in BatchRebuild(batches, storage).restore_all())
+    rebuild = BatchRebuild(batches, storage)
+    held = rebuild.stored_ids()
+    rebuild.hold(held, REBUILD_SECONDS)
+    restored_batches = Counter(was_restored for _, was_restored in rebuild.restore_all())
     click.echo(f"{restored_batches[True]} batches restored, {restored_batches[False]} already in Redis")
     restored = known = 0
     for _, was_restored in rebuild_jobs(store, storage, batches.holds_job):
         restored += was_restored
         known += not was_restored
+    rebuild.hold(held, 0)
     Collector(settings, storage).adopt_storage_instance()
     click.echo(f"{restored} jobs restored, {known} already in Redis")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shared.batches.export_names import marks_of
@@ -19,6 +19,9 @@ from shared.errors import SourceMissingError
 from shared.jobs.archive import newest_document, read_document
 from shared.jobs.model import Job
 from shared.storage.object_storage import ObjectStorage
+
+HOLDER = "rebuild"
+"""Holds the locks of batches meanwhile. Another run of the command takes them over."""
 
 
 @dataclass
@@ -67,9 +70,21 @@ class BatchRebuild:
 
     def restore_all(self) -> Iterator[tuple[str, bool]]:
         """Restore all batches that are in storage and not in Redis; yield (batch id, restored)."""
-        keys = (key.split("/") for key, _, _ in self._storage.list_keys(FOLDER))
-        for batch_id in sorted({key[1] for key in keys if key[2:] == ["batch.json"]}):
+        for batch_id in self.stored_ids():
             yield batch_id, self._restore(batch_id)
+
+    def stored_ids(self) -> list[str]:
+        """Return the ids of all batches that are in storage."""
+        keys = (key.split("/") for key, _, _ in self._storage.list_keys(FOLDER))
+        return sorted({key[1] for key in keys if key[2:] == ["batch.json"]})
+
+    def hold(self, batch_ids: Iterable[str], seconds: float) -> None:
+        """Keep workers from feeding these batches for some seconds, or let them (0).
+
+        Items may read outputs of single jobs and of other batches. Until these are restored, they do not exist.
+        """
+        for batch_id in batch_ids:
+            self._batches.feeding.lock(batch_id, HOLDER, seconds)
 
     def _restore(self, batch_id: str) -> bool:
         if self._batches.chunk_versions(batch_id) is not None:

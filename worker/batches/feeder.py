@@ -32,7 +32,7 @@ from shared.errors import (
     StorageUnavailableError,
     StoreFullError,
 )
-from shared.jobs.model import JobRequest, Source, read_source
+from shared.jobs.model import Job, JobRequest, Source, read_source
 from shared.jobs.output_source import output_source
 from shared.jobs.store import JobStore
 from shared.jobs.uploads import UploadStore
@@ -220,10 +220,20 @@ class BatchFeeder:
         if job.request.owner != batch.request.owner:
             raise SourceMissingError("There is no such job.")
         try:
-            return output_source(job, name, self.storage)
+            return self._read_output(job, name)
         except IllegalTransitionError as error:
             # An item does not wait for another job: that may never succeed, and would hold up the items behind it.
             raise SourceMissingError(error.message) from error
+
+    def _read_output(self, job: Job, name: str) -> Source:
+        try:
+            return output_source(job, name, self.storage)
+        except (StorageUnavailableError, SourceMissingError) as error:
+            # As for other mixtures, see _read_source.
+            self._require_bucket(None)
+            if isinstance(error, SourceMissingError):
+                raise
+            return output_source(job, name, None)
 
     def _read_source(self, key: str, bucket: str | None) -> dict[str, Any]:
         """Return the size and the ETag of a mixture whose line gave none."""

@@ -17,7 +17,13 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from shared.errors import OutOfMemoryError, ResourceError, SeparationFailedError, SeparationTimeoutError
+from shared.errors import (
+    OutOfMemoryError,
+    ResourceError,
+    SeparationFailedError,
+    SeparationTimeoutError,
+    SourceMissingError,
+)
 from shared.jobs.claims import Claim, Course
 from shared.jobs.model import HOLDS, Output
 from shared.settings import Settings, split_names
@@ -127,7 +133,7 @@ class Attempt:
             raise SeparationTimeoutError("The separation took longer than the time limit for a track of this length.")
 
     def fetch(self, storage: ObjectStorage) -> str:
-        """Download the mixture as it was when the job was submitted; return its SHA-256."""
+        """Download the mixture as it was when the job was submitted; return its SHA-256. Raises SourceMissingError."""
         source = self.claim.job.request.source
         self._output_folder.mkdir(parents=True)
         on_bytes = partial(self._report_fetched, total=source.size_bytes)
@@ -140,16 +146,22 @@ class Attempt:
             digest=digest,
         )
         self.input_sha256 = digest.hexdigest()
+        _check_content(source.filename, source.sha256, self.input_sha256)
         return self.input_sha256
 
     def fetch_outputs(self, storage: ObjectStorage) -> None:
-        """Download the outputs of another job that this one mixes, as they were when the job was submitted."""
+        """Download the outputs of another job that this one mixes, as they were when that job ended.
+
+        Raises SourceMissingError.
+        """
         outputs = self.claim.job.request.source.outputs
         self._output_folder.mkdir(parents=True)
         before, total = 0, sum(output.size_bytes for output in outputs)
         for number, output in enumerate(outputs):
             on_bytes = partial(self._report_fetched, before=before, total=total)
-            storage.fetch(output.key, self._stem_path(number), etag=output.etag, on_bytes=on_bytes)
+            digest = hashlib.sha256()
+            storage.fetch(output.key, self._stem_path(number), etag=output.etag, on_bytes=on_bytes, digest=digest)
+            _check_content(output.filename, output.sha256, digest.hexdigest())
             before += output.size_bytes
 
     def _stem_path(self, number: int) -> Path:
@@ -306,6 +318,12 @@ class Attempt:
             extra_engines=split_names(settings.extra_engines),
             analyse_music=settings.analyse_music,
         )
+
+
+def _check_content(filename: str, recorded_sha256: str | None, sha256: str) -> None:
+    """Raise SourceMissingError if what was fetched is not what was recorded; without a record it cannot be told."""
+    if recorded_sha256 and sha256 != recorded_sha256:
+        raise SourceMissingError(f"{filename} was replaced in storage after it was recorded.")
 
 
 def _error_of(gone: ChildGoneError, *, was_oom: bool) -> ResourceError:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from shared.audio_formats import Encoding, check_options, holds_stems, resolve
-from shared.errors import RequestInvalidError, SeparationFailedError
+from shared.errors import RequestInvalidError, ScratchFullError, SeparationFailedError
 from worker.audio_files.broadcast_chunks import keep_broadcast_chunks
 from worker.audio_files.channel_layouts import change_layout, source_layout
 from worker.audio_files.decode import decode_file
@@ -107,11 +107,23 @@ class _MixRun:
                     tags = _song_tags(read_tags(replace(self._work, input_path=path), found, self._workspace), name)
                     if report_probed:
                         report_probed(_claims(found))
+                    self._require_scratch(found)
                 probes.append(found)
                 audio.append(self._decode(Path(path), found, number))
         if len({(a.sample_rate_hz, a.channels) for a in audio}) > 1:
             raise SeparationFailedError("The stems differ in their sample rates or channels.")
         return DecodedStems(audio, probes, min(a.n_samples for a in audio)), tags
+
+    def _require_scratch(self, found: Probe) -> None:
+        """Raise ScratchFullError at once if all stems together need more of the scratch disk than one job may use."""
+        n_stems, seconds = len(self._work.stem_paths), found.expected_seconds or 0.0
+        needed = 4 * n_stems * seconds * (found.decoded_rate_hz or 0) * (found.channels or 0)
+        if needed > self._workspace.max_bytes:
+            raise ScratchFullError(
+                f"To mix {n_stems} stems of {seconds / 3600:.2f} h, {needed / 1e9:.2f} GB of the worker's scratch disk "
+                f"are needed, and one job may use {self._workspace.max_bytes / 1e9:.2f} GB (MAX_SCRATCH_BYTES). Ask "
+                "for mixes of fewer stems, or for these mixes when the song is separated."
+            )
 
     def _probe(self, path: Path) -> Probe:
         return probe_file(

@@ -90,3 +90,8 @@ def test_pages_hold_no_script_no_style_and_nothing_from_elsewhere(web: FlaskClie
 
 def test_the_document_can_be_cached_by_nobody_unasked(web: FlaskClient) -> None:
     assert web.get("/v1/openapi.json").headers["Cache-Control"] == "no-store"
+
+
+def test_a_retry_tells_that_its_source_may_be_gone(document: dict[str, Any]) -> None:
+    answers = document["paths"]["/v1/jobs/{job_id}/retry"]["post"]["responses"]
+    assert "410" in answers

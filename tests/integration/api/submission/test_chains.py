@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
@@ -12,8 +13,11 @@ from api.app import create_app
 from shared.api_keys import ApiKeys
 from shared.maintenance.garbage_collector import Collector
 from shared.settings import Settings
+from shared.storage.object_storage import ObjectStorage
 from tests.fixtures.api import StandIn, submit
 from tests.fixtures.batches import Catalog
+from tests.fixtures.picky_storage import picky_storage
+from tests.fixtures.ports import find_free
 
 
 def chain(
@@ -191,3 +195,28 @@ def test_items_of_a_batch_separate_outputs(catalog: Catalog) -> None:
     catalog.work_off(batch["id"])
     assert catalog.items(batch["id"])[0]["state"] == "succeeded"
     assert web.delete(f"/v1/batches/{first['id']}").status_code == 204
+
+
+def test_an_output_that_cannot_be_asked_for_holds_up_no_other_item(catalog: Catalog) -> None:
+    settings = catalog.settings
+    first = catalog.submit(items=[{"source": catalog.put_song("songs/a.flac")}])
+    catalog.work_off(first["id"])
+    job_id = catalog.items(first["id"])[0]["job_id"]
+    key = next(o.key for o in catalog.feeder._items.read_job(job_id).outputs if o.name == "vocals")
+
+    def unreadable(request: BaseHTTPRequestHandler) -> tuple[int, str] | None:
+        return (403, "AccessDenied") if key in request.path else None
+
+    rows = [{"job_id": job_id, "output": "vocals"}, {"job_id": job_id, "output": "accompaniment"}]
+    batch = catalog.submit(items=[{"source": source} for source in rows])
+    port = find_free()
+    with picky_storage(str(settings.s3_endpoint_url), unreadable, port) as seen:
+        picky = settings.model_copy(update={"s3_endpoint_url": f"http://127.0.0.1:{port}"})
+        catalog.storage = ObjectStorage(picky)
+        catalog.feeder = catalog.new_feeder()
+        catalog.feed()
+    assert any("refused 403" in request for request in seen)
+    vocals, accompaniment = catalog.items(batch["id"])
+    assert [vocals["state"], accompaniment["state"]] == ["queued", "queued"], "the worker tries again, and says why"
+    source = catalog.stand_in.store.read_job(vocals["job_id"]).request.source
+    assert (source.key, source.size_bytes > 0, bool(source.etag)) == (key, True, True)

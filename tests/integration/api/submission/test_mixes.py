@@ -209,6 +209,48 @@ def test_what_was_not_kept_cannot_be_mixed(web: FlaskClient, stand_in: StandIn) 
     assert mix(web, queued, KARAOKE, format="mp3", format_options={"bit_depth": 16}).json["code"] == "request_invalid"
 
 
+@pytest.mark.parametrize("options", [{"bit_depth": 99}, {"bitrate_kbps": 256}])
+def test_options_are_checked_against_the_format_of_the_stems(
+    web: FlaskClient, ended: dict[str, Any], options: dict[str, int]
+) -> None:
+    refused = mix(web, ended["id"], KARAOKE, format_options=options)
+    assert (refused.status_code, refused.json["code"]) == (422, "request_invalid")
+    assert [error["field"] for error in refused.json["errors"]] == ["format_options"]
+    kept = mix(web, ended["id"], KARAOKE, format_options={"bit_depth": 16}).json
+    assert (kept["format"], kept["format_options"]) == ("flac", {"bit_depth": 16})
+
+
+def test_a_stem_that_is_gone_from_storage_cannot_be_mixed(
+    web: FlaskClient, stand_in: StandIn, ended: dict[str, Any]
+) -> None:
+    stems = {o.name: o.key for o in stand_in.store.read_job(ended["id"]).outputs if o.kind == "stem"}
+    stand_in.storage.delete([stems["vocals"]])
+    gone = mix(web, ended["id"], "only:vocals")
+    assert (gone.status_code, gone.json["code"]) == (410, "source_missing")
+    assert mix(web, ended["id"], "minus:vocals").status_code == 202, "it needs the accompaniment alone"
+
+
+def test_stems_that_overlap_have_no_rest(web: FlaskClient, stand_in: StandIn) -> None:
+    stand_in.announce(FOUR, ENGINE)
+    job_id = submit(web, engine="four", stems="vocals,drums,bass,other,accompaniment").json["id"]
+    stand_in.queue.dispatch()
+    stand_in.succeed(job_id)
+    redis, key = stand_in.store._redis, f"{stand_in.settings.redis_prefix}job:{job_id}"
+    outputs = json.loads(redis.hget(key, "outputs"))
+    # The stand-in keeps two stems; this job has kept all.
+    like = next(output for output in outputs if output["name"] == "accompaniment")
+    redis.hset(key, "outputs", json.dumps([*outputs, *({**like, "name": name} for name in FOUR["stems"][1:])]))
+    overlap = {"name": "soft", "gains_db": {"drums": -3, "accompaniment": -3}}
+    refused = mix(web, job_id, overlap)
+    assert (refused.status_code, refused.json["code"]) == (422, "request_invalid")
+    (error,) = refused.json["errors"]
+    assert error["field"] == "mixes.0.gains_db"
+    assert "overlap" in error["message"]
+    assert "(vocals, drums, bass, other) or (vocals, accompaniment)" in error["message"]
+    assert mix(web, job_id, {**overlap, "rest_db": None}).status_code == 202
+    assert [*mix(web, job_id, "minus:drums").json["mixes_wanted"][0]["gains_db"]] == FOUR["stems"]
+
+
 def test_stems_of_four_are_the_song_only_together(web: FlaskClient, stand_in: StandIn) -> None:
     stand_in.announce(FOUR, ENGINE)
     job_id = submit(web, engine="four", stems="vocals,accompaniment").json["id"]

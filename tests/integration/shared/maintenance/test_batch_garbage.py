@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from shared.maintenance import admin_command
 from shared.maintenance import garbage_collector as collector_module
 from shared.maintenance.batch_rebuild import BatchRebuild
 from shared.maintenance.garbage_collector import Collector
 from shared.maintenance.job_rebuild import rebuild_jobs
 from shared.settings import Settings
+from tests.fixtures.api import submit
 from tests.fixtures.batches import Catalog, jsonl
 
 
@@ -141,3 +145,33 @@ def test_a_lost_redis_takes_no_batch_with_it(catalog: Catalog, impatient: Settin
     collect(impatient, catalog)
     assert stems <= catalog.keys_below("jobs/")
     assert catalog.web.get(catalog.items(half)[0]["outputs"][0]["url"]).status_code == 200
+
+
+def test_a_batch_is_fed_only_after_all_that_its_items_may_read_is_restored(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    web, stand_in = catalog.web, catalog.stand_in
+    single = submit(web).json["id"]
+    stand_in.published_ids()
+    stand_in.succeed(single)
+    other = catalog.submit(items=[{"source": catalog.put_song("songs/a.flac")}])["id"]
+    catalog.work_off(other)
+    sources = [{"job_id": single, "output": "vocals"}]
+    sources.append({"job_id": catalog.items(other)[0]["job_id"], "output": "vocals"})
+    batch = catalog.submit(items=[{"source": source} for source in sources])["id"]
+    while catalog.read(batch)["state"] == "reading":
+        catalog.feed()
+    catalog.batches._redis.flushall()
+    stand_in.announce()
+
+    def feed_meanwhile(*arguments: Any) -> Any:
+        catalog.feed()
+        yield from rebuild_jobs(*arguments)
+        catalog.feed()
+
+    # Workers go on while the command runs.
+    monkeypatch.setattr(admin_command, "rebuild_jobs", feed_meanwhile)
+    monkeypatch.setattr(admin_command, "read_settings", lambda _: catalog.settings)
+    assert CliRunner().invoke(admin_command.main, ["rebuild"]).exit_code == 0
+    catalog.feed()
+    assert [(item["state"], item["error"]) for item in catalog.items(batch)] == [("queued", None)] * 2

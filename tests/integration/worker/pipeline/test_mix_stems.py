@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from mutagen.flac import FLAC
 
-from shared.errors import RequestInvalidError
+from shared.errors import RequestInvalidError, ScratchFullError
 from shared.mixes import Mix
 from tests.fixtures.audio import convert, decode, make_song, write_wav
 from tests.fixtures.engines import Share, registry_of
 from worker.engines.interface import FloatArray
 from worker.pipeline.run import separate_song
-from worker.run_messages import Outcome, Work
+from worker.run_messages import Limits, Outcome, Work
 
 KARAOKE = Mix("karaoke", {"vocals": None, "accompaniment": 0.0}, None)
 
@@ -106,3 +106,16 @@ def test_a_mix_that_would_clip_is_made_quieter(tmp_path: Path, song: FloatArray)
 def test_mixes_that_do_not_match_the_stems_are_refused(tmp_path: Path, song: FloatArray, wrong: Mix) -> None:
     with pytest.raises(RequestInvalidError):
         mix(tmp_path, stems_of(tmp_path, song), wrong)
+
+
+def test_stems_that_do_not_fit_on_the_scratch_disk_together_are_refused_at_once(
+    tmp_path: Path, song: FloatArray
+) -> None:
+    stems = stems_of(tmp_path, song)
+    room = Limits(max_scratch_bytes=int(1.5 * song.nbytes))
+    same = Mix("same", {"vocals": 0.0, "accompaniment": 0.0}, None)
+    with pytest.raises(ScratchFullError, match="for mixes of fewer stems") as refused:
+        mix(tmp_path, stems, same, limits=room)
+    assert "2 stems" in refused.value.message
+    alone = {"accompaniment": stems["accompaniment"]}
+    mix(tmp_path, alone, Mix("alone", {"accompaniment": 0.0}, None), limits=room)
