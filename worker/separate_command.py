@@ -198,7 +198,8 @@ def _print_result(outcome: Outcome, out: Path) -> None:
         if file.kind in {"stem", "mix"}:
             # As bytes, because the path may have characters that the terminal lacks.
             click.echo(os.fsencode(out / file.filename))
-    if line := music_line(outcome.report["music"]):
+    # Programs read it in the report; for them, what stands on standard error are notes.
+    if sys.stderr.isatty() and (line := music_line(outcome.report["music"])):
         click.echo(line, err=True)
     for note in outcome.report["notes"]:
         click.echo(f"note: {note}", err=True)
