@@ -41,8 +41,7 @@ models: ## Models: DO="list", DO="add htdemucs", DO="check htdemucs --sound", DO
 	@exec $(SET_UP) models -m worker.model_setup.catalog $(or $(DO),list)
 
 # The tests mostly wait for processes that they started, so more of them run at once than there are cores.
-# Whole files are dealt out in this order: those with the longest tests come first, so that no process ends long after the others.
-TESTS = tests/browser tests/end_to_end tests/integration tests/unit
+TESTS = tests/unit tests/integration tests/end_to_end tests/browser
 
 # axe checks the accessibility of the page in the browser tests. Without npm or a network those tests are skipped.
 AXE = api/web/source/node_modules/.package-lock.json
@@ -50,7 +49,7 @@ $(AXE): api/web/source/package-lock.json
 	@! command -v npm >/dev/null || npm ci --silent --prefer-offline --fetch-retries=1 --prefix api/web/source || true
 
 test: lint $(AXE) ## Lint, then every test that takes seconds, against the package as installed
-	.venv-test/bin/python -I -m pytest -m "not slow" -n 4 --dist loadfile --no-loadscope-reorder $(TESTS)
+	.venv-test/bin/python -I -m pytest -m "not slow" -n 4 --dist loadfile $(TESTS)
 
 test-compose: ## The services in Docker: images, outages, upgrade, proxy. Without an engine it gets one for the test, as root
 	@$(SET_UP) test
