@@ -5,6 +5,7 @@ import { engineTitle, hasAllStems } from "../../state/engines";
 import type { Studio } from "../../state/studio";
 import { capitalised, formatBytes, formatDb } from "../../words/numbers";
 import { detailRows, expirySentences, reportSentences, REPORT_WORDS } from "../../words/report";
+import { Table } from "../table";
 import { OtherEngines } from "./job_actions";
 
 export function ReportPanel({ studio }: { studio: Studio }) {
@@ -26,29 +27,16 @@ export function ReportPanel({ studio }: { studio: Studio }) {
 
 function Levels({ job }: { job: Job }) {
   return (
-    <div class="table-place" tabIndex={0} role="region" aria-label={REPORT_WORDS.levels}>
-      <table>
-        <thead>
-          <tr>
-            {REPORT_WORDS.columns.map((column) => (
-              <th key={column} scope="col">
-                {column}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>
-          {job.stems.map((stem) => (
-            <tr key={stem.name}>
-              <th scope="row">{capitalised(stem.name)}</th>
-              <td>{formatDb(stem.loudness_lufs, "LUFS")}</td>
-              <td>{formatDb(stem.peak_db, "dBFS")}</td>
-              <td>{formatBytes(stem.size_bytes)}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+    <Table label={REPORT_WORDS.levels} columns={REPORT_WORDS.columns}>
+      {job.stems.map((stem) => (
+        <tr key={stem.name}>
+          <th scope="row">{capitalised(stem.name)}</th>
+          <td>{formatDb(stem.loudness_lufs, "LUFS")}</td>
+          <td>{formatDb(stem.peak_db, "dBFS")}</td>
+          <td>{formatBytes(stem.size_bytes)}</td>
+        </tr>
+      ))}
+    </Table>
   );
 }
 
