@@ -32,11 +32,12 @@ from shared.storage.object_storage import ObjectStorage
 from shared.telemetry import tracing
 from worker.child.pool import ChildPool
 from worker.child.process import ChildGoneError, ChildProcess
+from worker.jobs.course import FETCHED, SEPARATED, course_of
 from worker.jobs.heartbeat import Heartbeat
 from worker.jobs.memory_limit import MemoryLimit
 from worker.jobs.oom_kills import oom_kills
 from worker.jobs.stage_spans import StageSpans
-from worker.run_messages import STAGE_SHARES, Limits, Outcome, ProducedFile, Work, overall_progress, threads_per_job
+from worker.run_messages import Limits, Outcome, ProducedFile, Work, threads_per_job
 
 MEASURED_THREADS = 2
 """With how many threads the speed of engines is measured at set-up."""
@@ -50,22 +51,6 @@ LISTEN_SECONDS = 0.1
 UPLOADS_AT_ONCE = 4
 """How many outputs of a job are uploaded at the same time. Most are small, so waiting for the storage's answers takes
 most of the time. Each upload holds one part of its file in memory: up to 24 MB."""
-
-FETCHED, SEPARATED = 0.03, 0.95
-"""The job's progress when the fetch has ended, and when the upload begins."""
-
-
-def course_of(stage_seconds: Mapping[str, float], busy_seconds: float, spent_seconds: float) -> Course:
-    """Return the progress and the share of `spent_seconds` at the end of each stage of a run.
-
-    `busy_seconds` is how long the run held a child; time outside of the stages counts as before the first.
-    """
-    course, before = list[tuple[float, float]](), busy_seconds - sum(stage_seconds.get(s, 0.0) for s in STAGE_SHARES)
-    for stage in STAGE_SHARES:
-        before += stage_seconds.get(stage, 0.0)
-        done = FETCHED + (SEPARATED - FETCHED) * overall_progress(stage, 1.0)
-        course.append((done, min(1.0, max(0.0, before / max(spent_seconds, 0.001)))))
-    return course
 
 
 class AttemptFailedError(Exception):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.jobs.attempt import FETCHED, SEPARATED, course_of
+from worker.jobs.course import FETCHED, SEPARATED, course_of
 from worker.run_messages import STAGE_SHARES
 
 
