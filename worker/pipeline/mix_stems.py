@@ -19,7 +19,6 @@ import numpy as np
 
 from shared.audio_formats import Encoding, check_options, holds_stems, resolve
 from shared.errors import RequestInvalidError, ScratchFullError, SeparationFailedError
-from worker.audio_files.broadcast_chunks import keep_broadcast_chunks
 from worker.audio_files.channel_layouts import change_layout, source_layout
 from worker.audio_files.decode import decode_file
 from worker.audio_files.decoded_audio import DecodedAudio
@@ -28,12 +27,12 @@ from worker.audio_files.probe import Probe, probe_file
 from worker.audio_files.stem_files import StemFiles, common_gain
 from worker.audio_files.tags.fields import Tags
 from worker.audio_files.tags.reading import read_tags
-from worker.audio_files.tags.writing import write_tags
 from worker.measurements.measure import SignalMeter
 from worker.measurements.pictures import write_waveforms
 from worker.pipeline.decoded_stems import DecodedBlock, DecodedStems
+from worker.pipeline.label import complete_files
 from worker.pipeline.output_descriptions import describe_format, describe_mixes, package_versions
-from worker.run_messages import Outcome, ProducedFile, ReportProbed, ReportProgress, Work, describe_file
+from worker.run_messages import Outcome, ReportProbed, ReportProgress, Work, describe_file
 from worker.run_support.process_memory import peak_memory_bytes, reset_peak_memory
 from worker.run_support.stage_clock import StageClock
 from worker.run_support.task_pool import TaskPool
@@ -69,7 +68,8 @@ def mix_stems(work: Work, report_progress: ReportProgress, *, report_probed: Rep
         paths = run.encode(decoded, encoding, gain)
         with clock.stage("illustrate"):
             waveforms = write_waveforms(meters, decoded.track.audio.sample_rate_hz, Path(work.output_folder))
-            mixes, notes = run.label(encoding, paths, tags)
+            first_stem = Path(next(iter(work.stem_paths.values())))
+            mixes, notes = complete_files(work, paths, tags, encoding=encoding, mixes=paths.keys(), source=first_stem)
         levels = {name: meter.levels(gain) for name, meter in meters.items()}
         described = describe_mixes(work, levels, encoding, decoded.track)
         report = {
@@ -202,18 +202,6 @@ class _MixRun:
                 n_written += block.shape[2]
                 self._clock.report_fraction(n_written / track.n_samples)
         return files.paths
-
-    def label(
-        self, encoding: Encoding, paths: Mapping[str, Path], tags: Tags | None
-    ) -> tuple[Sequence[ProducedFile], Sequence[str]]:
-        """Write the song's tags into the mixes; return the finished files and notes on failures."""
-        if self._work.format == "wav":
-            keep_broadcast_chunks(
-                Path(next(iter(self._work.stem_paths.values()))), paths.values(), rate_ratio=1.0, start_sample=0
-            )
-        notes = write_tags(self._work, tags, paths)
-        content_type = encoding.format.content_type
-        return [describe_file(p, name=name, kind="mix", content_type=content_type) for name, p in paths.items()], notes
 
 
 def _measure(meter: SignalMeter, mixed: MixedBlock, place: int) -> None:

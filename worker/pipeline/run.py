@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from shared.audio_formats import Encoding, resolve
-from worker.audio_files.broadcast_chunks import keep_broadcast_chunks
 from worker.audio_files.channel_layouts import LayoutChange, change_layout, source_layout
 from worker.audio_files.decode import decode_file
 from worker.audio_files.excerpt import Track, cut_excerpt
@@ -27,19 +26,17 @@ from worker.audio_files.stem_files import StemBlock, StemFiles, common_gain
 from worker.audio_files.stem_mp4 import join_tracks
 from worker.audio_files.tags.fields import Tags
 from worker.audio_files.tags.reading import read_tags
-from worker.audio_files.tags.writing import write_tags
 from worker.engines.interface import FloatArray, Preparable, UsesLevel
 from worker.engines.registry import Registry, engines_here
-from worker.measurements.measure import TrackMeters
-from worker.measurements.music.meter import MusicFindings, MusicMeter
-from worker.measurements.music.outputs import tags_with_music, write_beats
+from worker.measurements.music.meter import MusicMeter
 from worker.measurements.pictures import draw_pictures, prepare_frame
+from worker.pipeline.label import EncodedStems, LabelledStems, label_files
 from worker.pipeline.mix_stems import mix_stems
 from worker.pipeline.plan import RunPlan, make_plan
 from worker.pipeline.report import RunFindings, write_report
 from worker.pipeline.separate import pool_between_blocks, separate_and_measure, wanted_blocks
 from worker.pipeline.stem_buffer import StemBuffer, choose_format
-from worker.run_messages import Outcome, ProducedFile, ReportProbed, ReportProgress, Work, describe_file
+from worker.run_messages import Outcome, ReportProbed, ReportProgress, Work
 from worker.run_support.process_memory import freeze_loaded_objects, give_memory_back, reset_peak_memory
 from worker.run_support.stage_clock import StageClock
 from worker.run_support.task_pool import TaskPool
@@ -97,33 +94,6 @@ def separate_song(
         # The first job of an engine in this process has imported the engine's packages and compiled its loops.
         freeze_loaded_objects()
     return outcome
-
-
-@dataclass(frozen=True)
-class EncodedStems:
-    """The finished files of the stems and mixes, what was measured on the way, and the gain that all of them got.
-
-    `exact` is false if the stems were buffered in 16 bits.
-    """
-
-    paths: Mapping[str, Path]
-    encoding: Encoding
-    layout: LayoutChange
-    meters: TrackMeters
-    music: MusicMeter | None
-    gain: float
-    exact: bool
-
-
-@dataclass(frozen=True)
-class LabelledStems:
-    """The files of a run when all but the report is written, what is known of the music, and notes on failed tags."""
-
-    stem_files: Sequence[ProducedFile]
-    pictures: Sequence[ProducedFile]
-    beats: Sequence[ProducedFile]
-    music: MusicFindings | None
-    notes: Sequence[str]
 
 
 class _Run:
@@ -298,19 +268,9 @@ class _Run:
         with self._clock.stage("illustrate"):
             pictures, labelled = self._pool.run_pair(
                 partial(draw_pictures, encoded.meters.mixture, stems, encoded.meters.mixes, track, folder),
-                partial(self._label, track, encoded, tags, folder),
+                partial(label_files, self._work, track, encoded, tags, folder),
             )
         return replace(labelled, pictures=pictures)
-
-    def _label(self, track: Track, encoded: EncodedStems, tags: Tags | None, folder: Path) -> LabelledStems:
-        """Find tempo, beats and key; write the beats and the tags."""
-        music, start_seconds = None, track.start_seconds
-        if encoded.music:
-            music = encoded.music.findings(start_seconds=start_seconds)
-            tags = tags_with_music(tags, music)
-        stem_files, notes = self._write_tags(track, encoded, tags)
-        beats = write_beats(music, folder, start_seconds=start_seconds) if music else []
-        return LabelledStems(stem_files, [], beats, music, notes)
 
     def collect_findings(
         self, found: Probe, track: Track, encoded: EncodedStems, labelled: LabelledStems
@@ -334,24 +294,3 @@ class _Run:
             notes=labelled.notes,
             seconds=self._clock.seconds,
         )
-
-    def _write_tags(
-        self, track: Track, encoded: EncodedStems, tags: Tags | None
-    ) -> tuple[Sequence[ProducedFile], Sequence[str]]:
-        """Write the tags into the stems' files, which are then complete; return the files and notes on failures."""
-        if self._work.format == "wav":
-            keep_broadcast_chunks(
-                Path(self._work.input_path),
-                encoded.paths.values(),
-                rate_ratio=track.audio.rate_ratio,
-                start_sample=track.audio.first_sample + track.start,
-            )
-        notes = write_tags(self._work, tags, encoded.paths)
-        content_type = encoded.encoding.format.content_type
-        files = [
-            describe_file(
-                path, name=name, kind="mix" if name in encoded.meters.mixes else "stem", content_type=content_type
-            )
-            for name, path in encoded.paths.items()
-        ]
-        return files, notes
