@@ -37,7 +37,7 @@ FINISH_SECONDS = 120.0
 
 DISK_FULL = "{} cannot be written: the disk is full."
 
-CONTAINERS = frozenset({"wav", "flac"})
+LIBSNDFILE_FORMATS = frozenset({"wav", "flac"})
 """What libsndfile writes."""
 
 SUBTYPES = {16: "PCM_16", 24: "PCM_24", 32: "FLOAT"}
@@ -74,7 +74,7 @@ def open_encoder(
     ffmpeg_path: str | None,
 ) -> Encoder:
     """Start a file. `seed` makes the dither differ from stem to stem, and repeat in a second run."""
-    if encoding.bit_depth is not None and encoding.format.name in CONTAINERS:
+    if encoding.bit_depth is not None and encoding.format.name in LIBSNDFILE_FORMATS:
         return _LosslessEncoder(path, encoding, layout=layout, n_samples=n_samples, seed=seed)
     return _FfmpegEncoder(
         path,

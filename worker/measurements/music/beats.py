@@ -1,8 +1,8 @@
 """The beats of a song: the moments that are about one beat apart and on which its onsets fall.
 
 This is the dynamic programming of D. Ellis, "Beat tracking by dynamic programming" (2007), which is in
-`librosa.beat.beat_track` too; a test compares the two. librosa's module compiles a loop at each import, which takes a
-child 5 s and 150 MB. Here all frames of half a beat are computed at once, because none of them can follow another.
+`librosa.beat.beat_track` too; a test compares the two. librosa's module compiles a loop at each import; README.md has
+what that costs. Here all frames of half a beat are computed at once, because none of them can follow another.
 """
 
 from __future__ import annotations

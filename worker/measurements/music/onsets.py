@@ -3,7 +3,7 @@
 There are two. The rise in decibels finds soft and loud onsets alike, and tells where beats are. The rise in amplitude
 of the lower bands is large for drums and bass only, and helps to tell beats from their halves. The first is the
 spectral flux of `librosa.onset.onset_strength`, on bands instead of mel filters; a test compares the two. librosa's
-function needs the whole signal, and importing it loads numba, which takes each child seconds and 65 MB.
+function needs the whole signal, and importing it loads numba: README.md has what that costs.
 """
 
 from __future__ import annotations
