@@ -26,7 +26,7 @@ WAIT_SECONDS_BUCKETS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10_0
 HISTOGRAMS: Mapping[str, tuple[str, tuple[float, ...]]] = {
     "stage_seconds": ("Duration of the pipeline's stages", STAGE_SECONDS_BUCKETS),
     "job_wait_seconds": (
-        "Seconds from the submission of a job until a worker claimed it for its first attempt",
+        "Seconds that a job was in the queue before a worker claimed it for its first attempt",
         WAIT_SECONDS_BUCKETS,
     ),
 }

@@ -77,7 +77,9 @@ class Supervisor:
         ):
             log.info("attempt begins", engine=job.request.engine)
             if job.attempt == 1 and job.started_at is not None:
-                waited = max(0.0, job.started_at - job.created_at)
+                # One that was retried by hand, or handed back, has not been in the queue since its submission.
+                queued_at = job.created_at if job.queued_at is None else job.queued_at
+                waited = max(0.0, job.started_at - queued_at)
                 self.counters.observe("job_wait_seconds", waited, priority=job.request.priority)
             attempt = Attempt(
                 claim,

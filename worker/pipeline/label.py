@@ -80,9 +80,9 @@ def complete_files(
 ) -> tuple[Sequence[ProducedFile], Sequence[str]]:
     """Write the tags into the files, which are then complete; return the files and notes on failures.
 
-    `paths` are the files by name; those named in `mixes` are mixes, the others stems. The chunks of a broadcast WAV come
-    from `source` (None: the mixture). `start_sample` is where the files begin in it, at their own sample rate, which is
-    `rate_ratio` times that of the source.
+    `paths` are the files by name; those named in `mixes` are mixes, the others stems. The chunks of a broadcast WAV
+    come from `source` (None: the mixture). `start_sample` is where the files begin in it, at their own sample rate,
+    which is `rate_ratio` times that of the source.
     """
     if work.format == "wav":
         source = source or Path(work.input_path)
