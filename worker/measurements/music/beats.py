@@ -30,7 +30,7 @@ def track_beats(rises: FloatArray, frame_rate_hz: float, window_bpm: Curve) -> C
 
     Parameters
     ----------
-    rises : ndarray, shape (2, frames)
+    rises : ndarray, shape (3, frames)
         What `OnsetEnvelope.rises` returns.
     frame_rate_hz
     window_bpm
@@ -54,9 +54,12 @@ def _periods(n_frames: int, frame_rate_hz: float, window_bpm: Curve) -> Curve:
 
 
 def _scores(rises: FloatArray, frame_rate_hz: float, period: float) -> Curve:
-    """Return how well a beat fits at each frame: both onset strengths, each beside the usual of the seconds around."""
+    """Return how well a beat fits at each frame: the rises in decibels and of the bass, beside those around.
+
+    The bass tells beats from off-beats, which in some styles are louder.
+    """
     total = np.zeros(rises.shape[1])
-    for row in rises.astype(np.float64):
+    for row in rises[[0, 2]].astype(np.float64):
         power = scipy.ndimage.uniform_filter1d(np.square(row), round((WINDOW_SECONDS + STEP_SECONDS) * frame_rate_hz))
         # A passage that is quieter than a tenth of the song's mean does not count as much as the others.
         total += row / np.sqrt(np.maximum(power, 0.01 * float(power.mean()) + 1e-12))

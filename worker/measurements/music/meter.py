@@ -62,7 +62,7 @@ class MusicFindings:
 
 
 class MusicMeter:
-    """Takes blocks of the mixture and of an engine's stems. Keeps 2.5 MB for an hour, 5 MB with drums."""
+    """Takes blocks of the mixture and of an engine's stems. Keeps 3.7 MB for an hour, 7.4 MB with drums."""
 
     def __init__(self, stems: Sequence[str], *, sample_rate_hz: int, channels: int, n_samples: int) -> None:
         self._vocals = stems.index(VOCALS) if VOCALS in stems else None
@@ -93,6 +93,10 @@ class MusicMeter:
         pitches = self._pitch_means.of_block(accompaniment - drums)
         of_drums = partial(self._drum_onsets.add_block, drums)
         return [of_accompaniment, of_drums, partial(self._pitches.add_block, pitches)]
+
+    def onsets(self) -> tuple[FloatArray, float]:
+        """Return the onset strengths of the accompaniment, shape (3, frames), and the frames per second."""
+        return self._onsets.rises(), self._onsets.frame_rate_hz
 
     def findings(self, *, start_seconds: float) -> MusicFindings:
         """Return what was found in all blocks; `start_seconds` is where they begin on the song's timeline."""

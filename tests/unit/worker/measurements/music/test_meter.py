@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.bench.tempo import SAME_TEMPO, beats_f_measure, find, judge_key
+from tests.bench.tempo import SAME_TEMPO, beats_f_measure, find, judge_key, judge_tempo
 from tests.fixtures.made_up_music import RATE_HZ, make_music, without_music
+from tests.fixtures.other_made_up_music import make_other_music
 from worker.audio_files.tags.fields import Tags
 from worker.measurements.music.meter import MusicFindings, MusicMeter
 from worker.measurements.music.outputs import tags_with_music, write_beats
@@ -49,6 +50,16 @@ def test_most_keys_are_told_and_none_is_wrong() -> None:
             judged[judge_key(find(song.accompaniment, song.vocals), song)] += 1
     assert set(judged) <= {"right", "left out"}
     assert judged["right"] >= 12
+
+
+def test_most_tempos_of_songs_that_nothing_was_fitted_on_are_told_and_right() -> None:
+    # One song of each pattern. 8 are told and right; the others are left out.
+    judged = Counter(
+        judge_tempo(find(song.accompaniment), song)
+        for song in (make_other_music(seed, seconds=20) for seed in range(2_000, 2_010))
+    )
+    assert judged["right"] >= 6
+    assert judged["right"] + judged["left out"] >= 9
 
 
 @pytest.mark.parametrize("kind", ["silence", "noise", "speech", "rain", "free_time"])
