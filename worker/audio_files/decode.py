@@ -11,9 +11,10 @@ from pathlib import Path
 
 from shared.errors import AudioEmptyError, AudioTooLongError, AudioTooShortError
 from worker.audio_files.decoded_audio import DecodedAudio, read_wav_header, repair_samples
-from worker.audio_files.decoder_run import FRAME_TIMES_NAME, DecoderComplaints, DecoderRun, may_have_gaps
+from worker.audio_files.decoder_log import DecoderComplaints
+from worker.audio_files.decoder_run import FRAME_TIMES_NAME, DecoderRun, has_times, may_have_gaps
 from worker.audio_files.probe import Probe, check_shape
-from worker.audio_files.timeline import read_timeline
+from worker.audio_files.timeline import Timeline, read_timeline
 from worker.run_support.workspace import Workspace
 
 # Samples beyond this are damage, not music. Files of floats may have any scale, as long as squares do not overflow. In
@@ -59,13 +60,15 @@ def decode_file(
     check_shape(sample_rate_hz=header.sample_rate_hz, channels=header.channels)
     n_decoded = (target.stat().st_size - header.offset_bytes) // (4 * header.channels)
     max_samples = int(min(max_seconds * header.sample_rate_hz, workspace.max_bytes / (4 * header.channels)))
-    timeline = read_timeline(
-        workspace.path(FRAME_TIMES_NAME),
-        n_decoded=n_decoded,
-        sample_rate_hz=header.sample_rate_hz,
-        begin=first_sample - run.shift,
-        max_samples=max_samples,
-    )
+    timeline = Timeline(n_decoded)
+    if has_times(found):
+        timeline = read_timeline(
+            workspace.path(FRAME_TIMES_NAME),
+            n_decoded=n_decoded,
+            sample_rate_hz=header.sample_rate_hz,
+            begin=first_sample - run.shift,
+            max_samples=max_samples,
+        )
     workspace.path(FRAME_TIMES_NAME).unlink()
     n_samples = timeline.n_samples
     if end_sample is not None:
@@ -88,6 +91,8 @@ def decode_file(
         repaired_samples=repaired,
         lost_packets=complaints.lost_packets,
         broke_off=complaints.broke_off,
+        stopped_at_change=complaints.stopped_at_change,
+        converted_parts=any(change != (header.sample_rate_hz, header.channels) for change in complaints.changes),
         song_level=level,
         timeline=timeline,
         channel_mask=header.channel_mask,

@@ -28,10 +28,12 @@ class DecodedAudio:
 
     `first_sample` is where the file begins in the track; it is above 0 only for an excerpt. `repaired_samples` counts
     samples that were not finite or far out of range, and are now 0. `lost_packets` counts packets that could not be
-    decoded, up to some hundreds. `broke_off` means that the source continues, but the rest cannot be read. `song_level`
-    is the level of all samples in the file. `timeline` says where the samples of the file belong; None: they follow
-    each other without gaps. `channel_mask` names the loudspeakers of the channels as WAV does; 0 if they are not known.
-    `rate_ratio` is the rate of the samples divided by that of the source, below 1 if the decoder has converted it.
+    decoded, up to some hundreds. `broke_off` means that the source continues, but the rest cannot be read;
+    `stopped_at_change` that its sample rate or channels change there. `converted_parts` means that they changed, and
+    that all parts were converted to those of the first. `song_level` is the level of all samples in the file.
+    `timeline` says where the samples of the file belong; None: they follow each other without gaps. `channel_mask`
+    names the loudspeakers of the channels as WAV does; 0 if they are not known. `rate_ratio` is the rate of the samples
+    divided by that of the source, below 1 if the decoder has converted it.
     """
 
     path: Path
@@ -43,6 +45,8 @@ class DecodedAudio:
     repaired_samples: int = 0
     lost_packets: int = 0
     broke_off: bool = False
+    stopped_at_change: bool = False
+    converted_parts: bool = False
     song_level: SongLevel = field(default_factory=SongLevel)
     timeline: Timeline | None = None
     channel_mask: int = 0

@@ -5,22 +5,16 @@ Beside the samples it writes the time of each frame, which timeline.py reads.
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from shared.errors import (
-    AudioTooLongError,
-    AudioUnreadableError,
-    AudioUnsupportedError,
-    ScratchFullError,
-    SeparationFailedError,
-)
+from shared.errors import AudioTooLongError, AudioUnreadableError, SeparationFailedError
 from worker.audio_files import ffmpeg
 from worker.audio_files.channel_layouts import mask_of_custom_order
+from worker.audio_files.decoder_log import DecoderComplaints, read_complaints
+from worker.audio_files.headers.musepack import read_musepack_span
 from worker.audio_files.probe import MAX_CHANNELS, MAX_SAMPLE_RATE_HZ, Probe
 from worker.audio_files.timeline import FRAME_TIME_FORMAT, MIN_STEP_SECONDS, first_frame_time
 from worker.run_support.workspace import Workspace
@@ -34,12 +28,6 @@ DECODE_SECONDS_PER_AUDIO_SECOND = 1 / 30
 # The decoder may then take this many times longer.
 STARVED_TIMES = 10.0
 
-# What ffmpeg logs once for each packet that gave no samples.
-PACKET_LOST = ("Error submitting packet to decoder", "Decoding error")
-
-# What ffmpeg logs once when it cannot read on although there is more, as in Ogg streams that change their channels.
-BROKE_OFF = "Error during demuxing"
-
 # The last packet of ALAC in CAF is already as short as it should be. The container also says what to leave out of it,
 # and ffmpeg would cut off the same samples twice.
 TRUST_THE_PACKETS = ("-flags2", "+skip_manual")
@@ -49,19 +37,15 @@ FRAME_TIMES_NAME = "mixture.times"
 # Containers of recordings, whose times may have gaps also without video.
 MAY_HAVE_GAPS = ("matroska", "mov", "mpegts", "mpeg", "nut", "flv", "mxf")
 
+# Bare packets: ffmpeg computes their times by the sample rate of the first ones.
+MUSEPACK = frozenset({"mpc", "mpc8"})
+WITHOUT_TIMES = MUSEPACK | {"aac", "ac3", "amr", "dts", "dtshd", "eac3", "flac", "loas", "mlp", "mp3", "truehd"}
+
 # The header may name half of the true sample rate (SBR) and half of the channels (parametric stereo).
 UNDECLARED_TIMES = 4
 
 # The first sample of a part, and the one after its last; None: up to the end.
 Span = tuple[int, int | None]
-
-
-@dataclass(frozen=True)
-class DecoderComplaints:
-    """What the decoder logged about the file: packets that it could not decode, and whether it had to stop early."""
-
-    lost_packets: int
-    broke_off: bool
 
 
 class DecoderRun:
@@ -116,7 +100,7 @@ class DecoderRun:
     def decode(self, target: Path, progress: Callable[[float], None]) -> DecoderComplaints:
         """Write the samples into `target`, and the times of the frames beside it; return ffmpeg's complaints."""
         returncode = self._run(target, progress, trim=self._trim)
-        complaints = _read_complaints(returncode, self._workspace.path("decode.log"), target, self._found)
+        complaints = read_complaints(returncode, self._workspace.path("decode.log"), target, self._found)
         if target.stat().st_size >= self._most_bytes:
             raise AudioTooLongError("The audio is longer than the limit.")
         return complaints
@@ -152,16 +136,9 @@ class DecoderRun:
         found = self._found
         options = TRUST_THE_PACKETS if (found.container, found.codec) == ("caf", "alac") else ()
         return [
-            *(
-                "-v",
-                "error",
-                *options,
-                *ffmpeg.untrusted_input(found.opening),
-                *self._filters(trim),
-                "-vn",
-                "-sn",
-                "-dn",
-            ),
+            # At the level `info` ffmpeg says that sample rate or channels change within the file.
+            *("-v", "info", "-hide_banner", "-nostats", *options, *ffmpeg.untrusted_input(found.opening)),
+            *(*self._filters(trim), "-vn", "-sn", "-dn"),
             *("-map_metadata", "-1", "-fflags", "+bitexact", "-fs", str(self._most_bytes)),
             *("-stats_enc_pre:a:0", f"pipe:{times_descriptor}", "-stats_enc_pre_fmt:a:0", FRAME_TIME_FORMAT),
         ]
@@ -170,6 +147,10 @@ class DecoderRun:
         """Return the options that choose and join streams, convert the sample rate, and keep only a part."""
         found, indexes = self._found, self._found.stream_indexes
         filters = []
+        if found.container in MUSEPACK and (
+            span := read_musepack_span(self._path, skip_bytes=found.opening.skip_bytes)
+        ):
+            filters.append(_count_filter(*span))
         if len(indexes) > 1:
             filters.append("join=inputs=2:channel_layout=stereo:map=0.0-FL|1.0-FR")
         if mask := mask_of_custom_order(found.channel_layout):
@@ -191,11 +172,21 @@ class DecoderRun:
         """
         found = self._found
         if not may_have_gaps(found):
-            return f"atrim=start_sample={start}" + ("" if end is None else f":end_sample={end}")
+            return _count_filter(start, end)
         # After a gap, times may be some samples off: what is too much is cut off later.
         margin = round(MIN_STEP_SECONDS * (found.decoded_rate_hz or 0))
         stop = "" if end is None else f":end_pts={end - self.shift + margin}"
         return f"atrim=start_pts={start - self.shift}{stop}"
+
+
+def _count_filter(start: int, end: int | None) -> str:
+    """Return the filter that keeps samples by their number."""
+    return f"atrim=start_sample={start}" + ("" if end is None else f":end_sample={end}")
+
+
+def has_times(found: Probe) -> bool:
+    """Return whether the container says when its packets are heard. Otherwise times are computed, and may be wrong."""
+    return found.container not in WITHOUT_TIMES
 
 
 def may_have_gaps(found: Probe) -> bool:
@@ -227,22 +218,3 @@ def _wait_for_decoder(
                 raise SeparationFailedError("The machine was too busy to decode the audio.")
         if expected_bytes:
             progress(min(0.99, target.stat().st_size / expected_bytes))
-
-
-def _read_complaints(returncode: int, log_path: Path, target: Path, found: Probe) -> DecoderComplaints:
-    """Return what the decoder complained about, or raise the error that it ended with.
-
-    A damaged file may end in an error and still give minutes of music. Then the report says what is missing.
-    """
-    ffmpeg.demand_not_killed(returncode)
-    with log_path.open("rb") as log:
-        text = log.read(1 << 16).decode("utf-8", "replace")
-    if returncode == -signal.SIGXFSZ or "File too large" in text:
-        raise AudioTooLongError("The decoded audio has more bytes than one job may use.")
-    if "No space left on device" in text:
-        raise ScratchFullError("The worker's scratch disk is full.")
-    if target.stat().st_size == 0 and not found.streams[found.audio_stream - 1].can_decode:
-        raise AudioUnsupportedError(f"The codec of the audio ({found.codec}) is not supported.")
-    if target.stat().st_size == 0:
-        raise AudioUnreadableError("The audio cannot be decoded.")
-    return DecoderComplaints(sum(text.count(words) for words in PACKET_LOST), BROKE_OFF in text)

@@ -190,8 +190,19 @@ def _notes_on_source(findings: RunFindings) -> Iterator[str]:
     yield from _notes_on_timeline(findings.track)
     if audio.lost_packets:
         yield f"{audio.lost_packets} damaged packets could not be decoded."
-    if audio.broke_off and not _is_complete(findings):
+    if audio.stopped_at_change:
+        yield (
+            f"The sample rate or the channels of the recording change at {audio.duration_seconds:.2f} s; "
+            "what follows cannot be read and is missing."
+        )
+    elif audio.broke_off and not _is_complete(findings):
         yield "The file continues, but the rest of it cannot be read and is missing."
+    if audio.converted_parts:
+        yield (
+            "The sample rate or the channels change within the recording; "
+            f"all of it was converted to {audio.sample_rate_hz:,} Hz and {audio.channels} "
+            f"channel{'s' if audio.channels > 1 else ''}, as it begins."
+        )
     if audio.repaired_samples:
         yield f"{audio.repaired_samples} samples were not finite or far out of range, and were set to silence."
     if probe.sample_rate_hz not in {None, audio.sample_rate_hz} and probe.decoded_rate_hz != probe.sample_rate_hz:
@@ -205,7 +216,7 @@ def _notes_on_length(findings: RunFindings) -> Iterator[str]:
     declared, seconds = probe.declared_seconds, audio.duration_seconds
     if probe.opening.end_bytes is not None:
         yield "The header of the file says less than the file holds; all of the sound was used."
-    left_out = bool(audio.timeline and audio.timeline.left_out)
+    left_out = bool(audio.timeline and audio.timeline.left_out) or audio.stopped_at_change
     if not _is_whole(findings.work) or declared is None or seconds >= declared - SHORT_SECONDS or left_out:
         return
     if probe.has_video and not audio.lost_packets and not audio.broke_off and _walk_agrees(findings):

@@ -428,3 +428,46 @@ def test_folded_channels_are_noted(tmp_path: Path) -> None:
 def test_a_file_of_no_samples_is_still_empty(tmp_path: Path) -> None:
     with pytest.raises(AudioEmptyError):
         run(tmp_path, write_wav(tmp_path / "song.wav", np.zeros((2, 0), dtype=np.float32)))
+
+
+# Sample rate or channels that change within a file.
+
+
+def joined(folder: Path, name: str, *parts: tuple[int, int], codec: str) -> Path:
+    """Return the files of one second with these sample rates and channels, one behind the other."""
+    path = folder / name
+    with path.open("wb") as whole:
+        for number, (rate, channels) in enumerate(parts):
+            song = write_wav(folder / "in.wav", make_song(1, sample_rate_hz=rate, channels=channels), rate)
+            serial = ("-serial_offset", str(number)) if name.endswith(("ogg", "opus")) else ()
+            whole.write(convert(song, folder / f"part{path.suffix}", "-c:a", codec, *serial).read_bytes())
+    return path
+
+
+@pytest.mark.parametrize(("name", "codec"), [("song.aac", "aac"), ("song.mp3", "libmp3lame"), ("song.ac3", "ac3")])
+@pytest.mark.parametrize("parts", [((32_000, 1), (48_000, 2)), ((48_000, 2), (32_000, 1))])
+def test_parts_of_other_rates_and_channels_are_whole_and_told(
+    tmp_path: Path, name: str, codec: str, parts: Sequence[tuple[int, int]]
+) -> None:
+    report = run(tmp_path, joined(tmp_path, name, *parts, codec=codec)).report
+    assert report["stems"]["vocals"]["duration_seconds"] == pytest.approx(2.0, abs=0.15)
+    assert report["source"]["gaps"] == []
+    notes = [note for note in report["notes"] if "change within the recording" in note]
+    assert len(notes) == 1
+    if codec != "libmp3lame":
+        # The first packets of an MP3 need those before them.
+        assert report["notes"] == notes
+
+
+@pytest.mark.parametrize(("name", "codec"), [("song.ogg", "libvorbis"), ("song.opus", "libopus")])
+def test_the_part_of_an_ogg_file_that_cannot_be_read_is_told(tmp_path: Path, name: str, codec: str) -> None:
+    parts = ((48_000, 2), (48_000, 1))
+    notes = run(tmp_path, joined(tmp_path, name, *parts, codec=codec)).report["notes"]
+    assert len(notes) == 1
+    assert re.fullmatch(r"The sample rate or the channels .* change at 1\.0\d s; .* is missing\.", notes[0])
+
+
+def test_words_of_the_decoder_in_a_tag_are_not_believed(tmp_path: Path) -> None:
+    words = "Error during demuxing: No space left on device: File too large, Sample rate change is not supported"
+    path = convert(write_wav(tmp_path / "in.wav", make_song(1)), tmp_path / "song.flac", "-metadata", f"title={words}")
+    assert run(tmp_path, path).report["notes"] == []
