@@ -41,7 +41,7 @@ def keep_broadcast_chunks(source: Path, stems: Iterable[Path], *, rate_ratio: fl
         name.encode() + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2) for name, data in kept.items()
     )
     for stem in stems:
-        _append(stem, addition)
+        append_chunks(stem, addition)
 
 
 def _adapt_bext(data: bytes, rate_ratio: float, start_sample: int) -> bytes:
@@ -70,17 +70,14 @@ def _moved(reference: int, rate_ratio: float, start_sample: int) -> int:
     return (round(reference * rate_ratio) + start_sample) & 0xFFFF_FFFF_FFFF_FFFF
 
 
-def _append(path: Path, addition: bytes) -> None:
-    """Append chunks to a WAV file, and count them in its size."""
+def append_chunks(path: Path, addition: bytes) -> None:
+    """Append chunks to a WAV file, and count them in its size. Raises OSError."""
     with path.open("r+b") as file:
         head = file.read(28)
         end = file.seek(0, 2)
         addition = b"\0" * (end % 2) + addition
         file.write(addition)
         size = end + len(addition) - 8
-        if head[:4] == b"RF64" and head[12:16] == b"ds64":
-            file.seek(20)
-            file.write(struct.pack("<Q", size))
-        else:
-            file.seek(4)
-            file.write(struct.pack("<I", size))
+        is_rf64 = head[:4] == b"RF64" and head[12:16] == b"ds64"
+        file.seek(20 if is_rf64 else 4)
+        file.write(struct.pack("<Q" if is_rf64 else "<I", size))

@@ -29,8 +29,8 @@ from worker.engines.interface import FloatArray
 # seventh longer. With level 3 they are up to 6 % larger.
 FLAC_COMPRESSION = 4 / 8
 
-# Beyond this the 32-bit sizes of WAV overflow, and RF64 is written instead. Leaves room for the header.
-MAX_WAV_BYTES = (1 << 32) - (1 << 16)
+# Beyond this the 32-bit sizes of WAV overflow, and RF64 is written instead. Leaves room for header, tags and pictures.
+MAX_WAV_BYTES = (1 << 32) - (160 << 20)
 
 # How long an encoder may take to finish after the last samples.
 FINISH_SECONDS = 120.0

@@ -63,7 +63,7 @@ class AudioStream:
 
 @dataclass(frozen=True)
 class AttachedPicture:
-    """A JPEG or PNG that the file carries as a stream. `description` is what the file says it shows."""
+    """A picture that the file carries as a stream. `description` is what the file says it shows."""
 
     index: int
     description: str
@@ -94,7 +94,7 @@ def parse_log(log: str) -> LoggedFile | None:
             audio.append(_audio_stream(index, words, text, tags))
         elif not text.endswith("(attached pic)"):
             has_video = True
-        elif text.startswith(("mjpeg", "png")):
+        elif text.startswith(("mjpeg", "png", "webp", "gif", "bmp")):
             pictures.append(AttachedPicture(index, tags.get("comment", "")))
     start = re.search(r"^  Duration: \S+ start: (-?[\d.]+)", described, re.MULTILINE)
     return LoggedFile(

@@ -26,7 +26,7 @@ from worker.audio_files.tags.fields import (
     MAX_PICTURES,
     decode_text,
     field_of,
-    is_picture,
+    picture_type,
 )
 
 Picture = tuple[int, bytes]
@@ -57,17 +57,45 @@ APE_PICTURES = {"cover art (front)": FRONT_COVER, "cover art (back)": 4}
 def main(folder: str) -> None:
     """Read the tags of standard input and write them to standard output."""
     sys.path.append(folder)
+    _read_text_as_it_is()
     with os.fdopen(0, "rb") as file:
         tags, pictures = _open(file)
     texts = list(_texts(tags))
-    wanted = [(kind, data) for kind, data in pictures if is_picture(data)]
+    found = [(kind, data) for kind, data in pictures if data]
+    wanted = [(kind, data) for kind, data in found if picture_type(data)]
     kept = [(kind, data) for kind, data in wanted if len(data) <= MAX_PICTURE_BYTES][:MAX_PICTURES]
     head = {
         "texts": texts,
         "pictures": [{"kind": kind, "size": len(data)} for kind, data in kept],
         "too_large": [len(data) for _, data in wanted if len(data) > MAX_PICTURE_BYTES],
+        "unknown": len(found) - len(wanted),
     }
     sys.stdout.buffer.write(json.dumps(head).encode() + b"\n" + b"".join(data for _, data in kept))
+
+
+def _read_text_as_it_is() -> None:
+    """Make mutagen read text that is not UTF-8: it drops such letters of Vorbis comments, and a whole tag of APEv2."""
+    from mutagen import _vorbis, apev2  # noqa: PLC0415 - found only now
+
+    def load_comments(comments: Any, file: BinaryIO, *_: Any, **__: Any) -> None:
+        def read_block() -> bytes:
+            size = file.read(4)
+            data = file.read(int.from_bytes(size, "little"))
+            if len(size) < 4 or len(data) < int.from_bytes(size, "little"):
+                raise _vorbis.error("the comments are cut off")
+            return data
+
+        comments.vendor = decode_text(read_block())
+        for _number in range(int.from_bytes(file.read(4), "little")):
+            name, equals, value = read_block().partition(b"=")
+            if equals and _vorbis.is_valid_key(key := name.decode("ascii", "replace")):
+                comments.append((key, decode_text(value)))
+
+    def parse_item(item: Any, data: bytes) -> None:
+        item.value = decode_text(data)
+
+    readers: Any = (_vorbis.VComment, apev2.APETextValue)
+    readers[0].load, readers[1]._parse = load_comments, parse_item
 
 
 def _open(file: BinaryIO) -> tuple[Any, list[Picture]]:
@@ -79,14 +107,18 @@ def _open(file: BinaryIO) -> tuple[Any, list[Picture]]:
     with contextlib.suppress(mutagen.MutagenError):
         opened = mutagen.File(file)
     tags = getattr(opened, "tags", None)
+    pictures = [*_pictures(tags), *((p.type, p.data) for p in getattr(opened, "pictures", ()))]
     # Such as an ID3v2 tag before a format that does not have them, or APEv2 behind an MP3 whose ID3v2 says nothing.
     for kind in (id3.ID3, apev2.APEv2):
-        if any(field_of(name) for name, _ in _texts(tags)):
+        has_text = any(field_of(name) for name, _ in _texts(tags))
+        if has_text and pictures:
             break
         file.seek(0)
         with contextlib.suppress(mutagen.MutagenError):
-            tags = kind(file)
-    return tags, [*_pictures(tags), *((p.type, p.data) for p in getattr(opened, "pictures", ()))]
+            other = kind(file)
+            tags = tags if has_text else other
+            pictures = pictures or list(_pictures(other))
+    return tags, pictures
 
 
 def _texts(tags: Any) -> Iterator[tuple[str, str]]:
@@ -134,10 +166,21 @@ def _frame_texts(frame: Any) -> Iterator[tuple[str, str]]:
         values = frame.genres if name == "TCON" else frame.text if name != "USLT" else [frame.text]
         label = frame.desc if name == "TXXX" else name
         for value in map(str, values):
-            yield label, _as_declared(value, is_latin_1=frame.encoding == 0)
+            yield label, _in_right_order(value) if frame.encoding == 1 else _as_declared(value, frame.encoding == 0)
 
 
-def _as_declared(value: str, *, is_latin_1: bool) -> str:
+def _in_right_order(value: str) -> str:
+    """Return UTF-16 without a byte order mark in the order that gives Latin letters; mutagen reads the low byte first.
+
+    Text of which nearly all characters have an empty low byte is text in the other order.
+    """
+    swapped = sum(ord(c) & 0xFF == 0 and 0x20 <= ord(c) >> 8 <= 0xFF for c in value)
+    if len(value) < 3 or swapped < 0.8 * len(value):
+        return value
+    return value.encode("utf-16-le", "surrogatepass").decode("utf-16-be", "replace")
+
+
+def _as_declared(value: str, is_latin_1: bool) -> str:
     """Return the text; what was declared as Latin-1 is often in another encoding."""
     if not is_latin_1:
         return value
@@ -158,6 +201,11 @@ def _pictures(tags: Any) -> Iterator[Picture]:
             yield from ((FRONT_COVER if n == 0 else 0, bytes(data)) for n, data in enumerate(values))
         elif lower == "metadata_block_picture":
             yield from _flac_pictures(values)
+        elif lower == "coverart" and "metadata_block_picture" not in tags:
+            # The older form: the bytes of the picture alone.
+            for value in values:
+                with contextlib.suppress(ValueError):
+                    yield FRONT_COVER, base64.b64decode(value)
         elif lower in APE_PICTURES:
             yield APE_PICTURES[lower], bytes(values.value).partition(b"\0")[2]
         elif name == "WM/Picture":

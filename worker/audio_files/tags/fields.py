@@ -71,9 +71,9 @@ CODE_PAGES: Mapping[int, str] = {
 }
 """The Windows code pages that are not `cp` and their number in Python. Source: Microsoft, Code Page Identifiers."""
 
-# Longer values make no sense, and lyrics have lines.
+# Longer values are cut, with a note. Lyrics may be those of an opera.
 MAX_VALUE_CHARACTERS = 500
-MAX_LYRICS_CHARACTERS = 20_000
+MAX_LYRICS_CHARACTERS = 200_000
 MAX_VALUES = 20
 
 MAX_PICTURE_BYTES = 15 << 20
@@ -83,9 +83,19 @@ FRONT_COVER = 3
 """The type of a front cover, by the numbers that ID3 and FLAC use."""
 
 
+PICTURE_BEGINNINGS: Mapping[str, re.Pattern[bytes]] = {
+    "image/jpeg": re.compile(rb"\xff\xd8\xff"),
+    "image/png": re.compile(rb"\x89PNG"),
+    "image/webp": re.compile(rb"RIFF[\s\S]{4}WEBP"),
+    "image/gif": re.compile(rb"GIF8[79]a"),
+    "image/bmp": re.compile(rb"BM[\s\S]{4}\0{4}"),
+}
+"""How pictures of each media type begin."""
+
+
 @dataclass(frozen=True)
 class CoverPicture:
-    """A JPEG or PNG, and what it shows by the numbers of ID3."""
+    """A picture of a type in PICTURE_BEGINNINGS, and what it shows by the numbers of ID3."""
 
     data: bytes
     kind: int = FRONT_COVER
@@ -93,7 +103,7 @@ class CoverPicture:
     @property
     def media_type(self) -> str:
         """Return the media type of the picture."""
-        return "image/png" if self.data.startswith(b"\x89PNG") else "image/jpeg"
+        return picture_type(self.data) or "image/jpeg"
 
 
 @dataclass(frozen=True)
@@ -105,9 +115,9 @@ class Tags:
     notes: Sequence[str] = field(default_factory=tuple)
 
 
-def is_picture(data: bytes) -> bool:
-    """Return whether these bytes begin like a JPEG or a PNG."""
-    return data.startswith((b"\x89PNG", b"\xff\xd8\xff"))
+def picture_type(data: bytes) -> str | None:
+    """Return the media type of a picture by its first bytes; None if it is none that is copied."""
+    return next((name for name, beginning in PICTURE_BEGINNINGS.items() if beginning.match(data)), None)
 
 
 def field_of(name: str) -> str | None:
@@ -117,14 +127,19 @@ def field_of(name: str) -> str | None:
     return FIELD_OF.get("lyrics" if re.fullmatch(r"lyrics[a-z]{3}", plain) else plain)
 
 
-def collect(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
-    """Return the copied fields of pairs of a name and a value, each with all of its values. Totals are split off."""
+def collect(pairs: Iterable[tuple[str, str]], cut: set[str] | None = None) -> dict[str, tuple[str, ...]]:
+    """Return the copied fields of pairs of a name and a value, each with all of its values. Totals are split off.
+
+    The fields that are too long are added to `cut`.
+    """
     found: dict[str, list[str]] = {}
     for name, value in pairs:
         key = field_of(name)
         if key is None:
             continue
         cleaned = clean(value, keep_lines=key == "lyrics")
+        if cut is not None and len(value.strip()) > limit_of(key) <= len(cleaned) + 1:
+            cut.add(key)
         for part, text in _split_total(key, cleaned):
             values = found.setdefault(part, [])
             if text and text not in values and len(values) < MAX_VALUES:
@@ -137,6 +152,11 @@ def _split_total(key: str, value: str) -> Iterable[tuple[str, str]]:
         return [(key, value)]
     number, _, total = value.partition("/")
     return [(key, number.strip()), (key.replace("number", "total"), total.strip())]
+
+
+def limit_of(key: str) -> int:
+    """Return how many characters a value of this field may have."""
+    return MAX_LYRICS_CHARACTERS if key == "lyrics" else MAX_VALUE_CHARACTERS
 
 
 def clean(text: str, *, keep_lines: bool = False) -> str:

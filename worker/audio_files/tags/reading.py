@@ -30,7 +30,8 @@ from worker.audio_files.tags.fields import (
     code_page_name,
     collect,
     decode_text,
-    is_picture,
+    limit_of,
+    picture_type,
 )
 from worker.run_messages import Work
 from worker.run_support.workspace import Workspace
@@ -50,9 +51,14 @@ SCRIPT_OUTPUT_BYTES = 160 << 20
 
 ID3V1_BYTES, APE_FOOTER_BYTES = 128, 32
 
+# Title, artist and album in ID3v2, and how far they are looked for.
+MAIN_FRAMES, ID3V2_LOOK_BYTES = re.compile(rb"TIT2|TPE1|TALB|TT2|TP1|TAL"), 4096
+
 # Containers that mutagen does not know; ffmpeg takes their pictures out.
 FOR_FFMPEG_ONLY = ("matroska", "avi", "nut", "flv", "rm", "au", "caf", "w64", "mxf", "mpegts", "mpeg")
 
+UNKNOWN_PICTURE = "A picture of an unknown kind was not copied into the stems."
+VALUE_CUT = "The tag {!r} was cut to {:,} characters."
 PICTURE_LEFT_OUT = "A picture of {:.1f} MB was not copied into the stems; the limit is {:.0f} MB."
 
 
@@ -61,24 +67,35 @@ def read_tags(work: Work, found: Probe, workspace: Workspace) -> Tags | None:
     if found.walked_seconds is None and not _write_again(work, found, workspace):
         return None
     code_page = _declared_code_page(Path(work.input_path)) if found.container == "wav" else None
-    fields = parse_ffmetadata(walked_tags_path(workspace).read_bytes(), code_page)
-    if not fields and not found.pictures and not found.opening.skip_bytes and not _ends_in_tag(Path(work.input_path)):
+    cut: set[str] = set()
+    fields = parse_ffmetadata(walked_tags_path(workspace).read_bytes(), code_page, cut)
+    if not fields and not found.pictures and not found.opening.skip_bytes and not _has_tag(Path(work.input_path)):
         return Tags({})
-    if not found.container.startswith(FOR_FFMPEG_ONLY) and (embedded := _read_embedded(work, workspace)):
-        return Tags(_merge(fields, embedded.fields), embedded.pictures, embedded.notes)
-    if not found.pictures:
-        return Tags(fields)
-    return _with_picture(work, found, workspace, fields)
+    if not found.container.startswith(FOR_FFMPEG_ONLY) and (embedded := _read_embedded(work, workspace, cut)):
+        return Tags(_merge(fields, embedded.fields), embedded.pictures, (*embedded.notes, *_notes_on_cuts(cut)))
+    pictures, notes = _read_picture(work, found, workspace) if found.pictures else ((), ())
+    return Tags(fields, pictures, (*notes, *_notes_on_cuts(cut)))
 
 
-def _ends_in_tag(path: Path) -> bool:
-    """Return whether the file ends in ID3v1 or APEv2. ffmpeg reads neither of an MP3 that also begins with ID3v2."""
+def _notes_on_cuts(cut: set[str]) -> Sequence[str]:
+    return [VALUE_CUT.format(key, limit_of(key)) for key in sorted(cut)]
+
+
+def _has_tag(path: Path) -> bool:
+    """Return whether the file has a tag that ffmpeg may not have read.
+
+    It leaves out text of ID3v2 that it takes for broken, and reads no ID3v1 or APEv2 at the end of an MP3 that also
+    begins with ID3v2.
+    """
     try:
         with path.open("rb") as file:
+            begin = file.read(ID3V2_LOOK_BYTES)
             file.seek(max(0, file.seek(0, os.SEEK_END) - ID3V1_BYTES))
             end = file.read()
     except OSError:
         return False
+    if begin.startswith(b"ID3") and MAIN_FRAMES.search(begin):
+        return True
     # An APEv2 before an ID3v1 is found with it.
     return end.startswith(b"TAG") or end[-APE_FOOTER_BYTES:].startswith(b"APETAGEX")
 
@@ -112,8 +129,11 @@ def _write_again(work: Work, found: Probe, workspace: Workspace) -> bool:
         )
 
 
-def _with_picture(work: Work, found: Probe, workspace: Workspace, fields: Mapping[str, Sequence[str]]) -> Tags:
-    """Let ffmpeg write the front cover unchanged, or the first picture if none says that it is the front cover."""
+def _read_picture(work: Work, found: Probe, workspace: Workspace) -> tuple[Sequence[CoverPicture], Sequence[str]]:
+    """Let ffmpeg write the front cover unchanged, or the first picture if none says that it is the front cover.
+
+    Return it, and notes on a picture that is not copied.
+    """
     path = workspace.path("cover")
     outputs = (
         *("-map", f"0:{found.pictures[0].index}", "-c", "copy", "-frames:v", "1"),
@@ -126,8 +146,8 @@ def _with_picture(work: Work, found: Probe, workspace: Workspace, fields: Mappin
     _run_ffmpeg(work, found, outputs, stdout=None, confinement=confinement)
     data = path.read_bytes() if path.exists() else b""
     if len(data) > MAX_PICTURE_BYTES:
-        return Tags(fields, notes=(PICTURE_LEFT_OUT.format(len(data) / 1e6, MAX_PICTURE_BYTES / 1e6),))
-    return Tags(fields, (CoverPicture(data),) if is_picture(data) else ())
+        return (), (PICTURE_LEFT_OUT.format(len(data) / 1e6, MAX_PICTURE_BYTES / 1e6),)
+    return ((CoverPicture(data),), ()) if picture_type(data) else ((), (UNKNOWN_PICTURE,))
 
 
 def _run_ffmpeg(
@@ -148,8 +168,8 @@ def _run_ffmpeg(
             process.wait()
 
 
-def _read_embedded(work: Work, workspace: Workspace) -> Tags | None:
-    """Return what mutagen reads; None if it fails or takes too much."""
+def _read_embedded(work: Work, workspace: Workspace, cut: set[str]) -> Tags | None:
+    """Return what mutagen reads; None if it fails or takes too much. Adds the fields that are too long to `cut`."""
     path = workspace.path("tags.embedded")
     folder = Path(mutagen.__file__).parent
     with Path(work.input_path).open("rb") as source, path.open("wb") as output:
@@ -168,7 +188,7 @@ def _read_embedded(work: Work, workspace: Workspace) -> Tags | None:
             process.wait()
     data = path.read_bytes()
     path.unlink()
-    return _parse_embedded(data) if ended and process.returncode == 0 else None
+    return _parse_embedded(data, cut) if ended and process.returncode == 0 else None
 
 
 def _script_sandbox(mutagen_folder: Path) -> launch.Sandbox:
@@ -190,19 +210,20 @@ def _script_sandbox(mutagen_folder: Path) -> launch.Sandbox:
     )
 
 
-def _parse_embedded(data: bytes) -> Tags | None:
+def _parse_embedded(data: bytes, cut: set[str]) -> Tags | None:
     """Return the tags in what the script has written. It handled a stranger's file, so nothing in it is trusted."""
     line, _, rest = data.partition(b"\n")
     try:
         head = json.loads(line)
-        fields = collect((str(name), str(value)) for name, value in head["texts"])
+        fields = collect(((str(name), str(value)) for name, value in head["texts"]), cut)
         pictures = []
         for described in head["pictures"]:
             kind, size = int(described["kind"]), int(described["size"])
             content, rest = rest[:size], rest[size:]
-            if len(content) == size and is_picture(content):
+            if len(content) == size and picture_type(content):
                 pictures.append(CoverPicture(content, kind if 0 <= kind <= 20 else 0))
         notes = [PICTURE_LEFT_OUT.format(int(n) / 1e6, MAX_PICTURE_BYTES / 1e6) for n in head["too_large"]]
+        notes += [UNKNOWN_PICTURE] if int(head["unknown"]) else []
     except (ValueError, KeyError, TypeError):
         return None
     if pictures and not any(p.kind == FRONT_COVER for p in pictures):
@@ -211,7 +232,9 @@ def _parse_embedded(data: bytes) -> Tags | None:
     return Tags(fields, tuple(sorted(pictures, key=lambda p: p.kind != FRONT_COVER)), tuple(notes))
 
 
-def parse_ffmetadata(text: bytes, code_page: str | None = None) -> dict[str, tuple[str, ...]]:
+def parse_ffmetadata(
+    text: bytes, code_page: str | None = None, cut: set[str] | None = None
+) -> dict[str, tuple[str, ...]]:
     """Return the copied fields in ffmpeg's metadata text. If a field is repeated, the first value counts.
 
     Chapters have titles too, so everything after the first section header is ignored, up to the next file header. Lines
@@ -228,6 +251,6 @@ def parse_ffmetadata(text: bytes, code_page: str | None = None) -> dict[str, tup
         if not is_head or entry is None:
             continue
         value = decode_text(re.sub(rb"\\([\s\S])", rb"\1", entry[2]), code_page)
-        for key, values in collect([(decode_text(entry[1]), value)]).items():
+        for key, values in collect([(decode_text(entry[1]), value)], cut).items():
             fields.setdefault(key, values)
     return fields

@@ -6,6 +6,8 @@ Tags are an extra: if they cannot be read or written, the report has a note, and
 from __future__ import annotations
 
 import base64
+import io
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,12 +18,12 @@ from mutagen.mp3 import MP3
 from mutagen.mp4 import MP4, AtomDataType, MP4Cover, MP4FreeForm
 from mutagen.oggopus import OggOpus
 from mutagen.oggvorbis import OggVorbis
-from mutagen.wave import WAVE
 
 from shared.audio_formats import holds_stems
 from shared.audio_names import without_audio_extension
 from shared.errors import ScratchFullError
-from worker.audio_files.tags.fields import CoverPicture, Tags, clean
+from worker.audio_files.broadcast_chunks import append_chunks
+from worker.audio_files.tags.fields import Tags, clean
 from worker.run_messages import Work
 from worker.run_support.workspace import is_disk_full
 
@@ -61,6 +63,12 @@ MP4_ATOMS = {
     "albumartistsort": "soaa",
     "composersort": "soco",
 }
+MP4_FORMATS = {"m4a", "stem.mp4"}
+MP4_PICTURES = {
+    "image/jpeg": AtomDataType.JPEG,
+    "image/png": AtomDataType.PNG,
+    "image/bmp": AtomDataType.BMP,
+}
 VORBIS_NAMES = {"key": "initialkey"}
 
 # Fields without a frame or an atom of their own, under the names that MusicBrainz Picard gives them.
@@ -86,13 +94,16 @@ def write_tags(work: Work, tags: Tags | None, stems: Mapping[str, Path]) -> Sequ
     title = next(iter(tags.fields.get("title", ())), None) or clean(
         without_audio_extension(Path(work.source_filename).name)
     )
+    pictures = [p for p in tags.pictures if work.format not in MP4_FORMATS or p.media_type in MP4_PICTURES]
     notes = list(tags.notes)
+    for left_out in {p.media_type for p in tags.pictures} - {p.media_type for p in pictures}:
+        notes.append(f"{work.format} cannot hold a picture of the type {left_out}; it was left out.")
     for name, path in stems.items():
         # A stem file is the song, for all programs that do not know stems.
         named = title if holds_stems(work.format) else f"{title} ({name})"
         fields = {**tags.fields, "title": (named,)}
         try:
-            _write_file_tags(path, work.format, Tags(fields, tags.pictures))
+            _write_file_tags(path, work.format, Tags(fields, pictures))
         except (MutagenError, OSError, ValueError) as error:
             _refuse_full_disk(error, path)
             notes.append(f"The tags could not be written into {path.name}.")
@@ -165,7 +176,9 @@ def _write_mp4(file: Any, tags: Tags) -> None:
         if (n := _integer(number)) is not None:
             file.tags[atom] = [(n, _integer(total) or 0)]
     if tags.pictures:
-        file.tags["covr"] = [_mp4_cover(picture) for picture in tags.pictures]
+        file.tags["covr"] = [
+            MP4Cover(picture.data, imageformat=MP4_PICTURES[picture.media_type]) for picture in tags.pictures
+        ]
     file.save()
 
 
@@ -176,11 +189,6 @@ def _integer(text: str) -> int | None:
     except (ValueError, OverflowError):
         return None
     return number if 0 < number < 1 << 16 else None
-
-
-def _mp4_cover(picture: CoverPicture) -> MP4Cover:
-    kind = MP4Cover.FORMAT_PNG if picture.media_type == "image/png" else MP4Cover.FORMAT_JPEG
-    return MP4Cover(picture.data, imageformat=kind)
 
 
 def _write_vorbis_comments(file: Any, tags: Tags) -> None:
@@ -201,9 +209,23 @@ def _write_vorbis_comments(file: Any, tags: Tags) -> None:
     file.save()
 
 
+class _WavTags:
+    """The chunk with the ID3 tags of a WAV file. mutagen does not know RF64, the WAV of more than 4 GiB."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.tags = id3.ID3()
+
+    def save(self) -> None:
+        written = io.BytesIO()
+        self.tags.save(written, padding=lambda _: 0)
+        data = written.getvalue()
+        append_chunks(self._path, b"id3 " + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2))
+
+
 # How tags are written into each output format: what opens the file, and what writes the tags into it.
 TAG_WRITERS: Mapping[str, tuple[Callable[[Path], Any], Callable[[Any, Tags], None]]] = {
-    "wav": (WAVE, _write_id3),
+    "wav": (_WavTags, _write_id3),
     "flac": (FLAC, _write_vorbis_comments),
     "mp3": (MP3, _write_id3),
     "ogg": (OggVorbis, _write_vorbis_comments),
