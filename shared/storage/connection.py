@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import boto3
 from botocore.config import Config
@@ -52,7 +53,28 @@ def connect_storage(settings: Settings, endpoint: str | None, *, prompt: bool = 
         ),
     )
     follow_storage_clock(client)
+    _end_redirects(client)
     return client
+
+
+def _end_redirects(client: S3Client) -> None:
+    """Keep boto3 from following redirects without end.
+
+    It answers one by asking for the bucket's region (HeadBucket), and does the same if that call is redirected too.
+    """
+    asking = threading.local()
+
+    def begin(params: dict[str, Any], **_: object) -> None:
+        asking.depth = getattr(asking, "depth", 0) + 1
+        if asking.depth > 1:
+            params["context"].setdefault("s3_redirect", {})["redirected"] = True
+
+    def end(**_: object) -> None:
+        asking.depth -= 1
+
+    client.meta.events.register("before-call.s3.HeadBucket", begin)
+    client.meta.events.register("after-call.s3.HeadBucket", end)
+    client.meta.events.register("after-call-error.s3.HeadBucket", end)
 
 
 def _addressing_style(settings: Settings, endpoint: str | None) -> Literal["auto", "path", "virtual"]:

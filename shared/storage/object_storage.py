@@ -6,9 +6,12 @@ import hashlib
 import itertools
 import urllib.parse
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+
+from botocore.exceptions import ClientError
 
 from shared.errors import ScratchFullError, SourceMissingError, StorageUnavailableError
 from shared.settings import Settings
@@ -260,9 +263,12 @@ class ObjectStorage:
         self._deletions.delete(keys)
 
     def abort_uploads_begun_before(self, moment: float) -> int:
-        """Abort multipart uploads that began before `moment` (seconds since 1970); return their number."""
+        """Abort multipart uploads that began before `moment` (seconds since 1970); return their number.
+
+        It is 0 if the storage cannot list them.
+        """
         aborted = 0
-        with storage_faults():
+        with storage_faults(), _unless_not_implemented():
             pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket)
             for upload in itertools.chain.from_iterable(page.get("Uploads", []) for page in pages):
                 if upload["Initiated"].timestamp() < moment:
@@ -279,6 +285,16 @@ class ObjectStorage:
             self.delete(some)
             deleted += len(some)
         return deleted
+
+
+@contextmanager
+def _unless_not_implemented() -> Iterator[None]:
+    """End this context early if the storage does not have the call."""
+    try:
+        yield
+    except ClientError as error:
+        if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") not in {405, 501}:
+            raise
 
 
 def _write(file: BinaryIO, chunk: bytes) -> None:

@@ -45,6 +45,24 @@ def test_objects_are_stored_read_and_deleted(name: str, storage_settings: dict[s
         assert "?delete" in refused[0]
 
 
+def test_a_storage_that_cannot_list_uploads_in_parts_has_none_to_abort(storage_settings: dict[str, Any]) -> None:
+    port = find_free()
+    with picky_storage(storage_settings["s3_endpoint_url"], picky.list_of_uploads, port) as seen:
+        assert storage_behind(port, storage_settings).abort_uploads_begun_before(1.0) == 0
+        assert seen == ["GET /stems?uploads refused 501"]
+
+
+@pytest.mark.parametrize(("status", "code"), [(301, "PermanentRedirect"), (307, "TemporaryRedirect")])
+def test_a_storage_that_only_redirects_is_told(storage_settings: dict[str, Any], status: int, code: str) -> None:
+    port = find_free()
+    with picky_storage(storage_settings["s3_endpoint_url"], picky.everything(status, code), port) as seen:
+        storage = storage_behind(port, storage_settings)
+        for call in (storage.try_out, storage.ping, storage.try_out):
+            with pytest.raises(StorageUnavailableError, match="refuses"):
+                call()
+        assert len(seen) < 20, "they end"
+
+
 def test_a_key_that_may_not_delete_is_told_and_tried_again(storage_settings: dict[str, Any]) -> None:
     port = find_free()
     with picky_storage(storage_settings["s3_endpoint_url"], picky.deletions, port) as seen:
