@@ -58,7 +58,7 @@ def run_catalog(
     as_json: bool,
     **batch_options: Any,
 ) -> None:
-    """Separate all songs below FOLDER, of MANIFEST (JSON lines or CSV), or of a bucket.
+    """Separate all songs below FOLDER, of MANIFEST (JSON lines, CSV or a list), or of a bucket.
 
     Stems are written to OUT/<track>/, and a row for each track to OUT/report.csv. Ctrl-C stops the run at any time;
     the server finishes what was sent, and --resume continues the run.

@@ -160,7 +160,7 @@ def test_what_spreadsheets_put_between_cells_is_taken(tmp_path: Path, delimiter:
 
 def test_a_table_in_another_encoding_is_refused_with_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"^m\.csv: .* not UTF-8\.$"):
-        read(tmp_path, "m.csv", "\ufeffpath\na.mp3\n".encode("utf-16-le"))
+        read(tmp_path, "m.csv", "path,métadata\na.mp3,\n".encode("latin-1"))
 
 
 BOTH_DOORS = {
@@ -224,3 +224,40 @@ def _as_server_reads(values: dict[str, Any] | None) -> dict[str, Any] | None:
         return None if values is None else validate(ItemWish, with_defaults({}, values)).model_dump()
     except FieldsInvalidError:
         return None
+
+
+LISTED = "songs/a b.mp3\r\n\n#1.mp3\nhttps://music.example/a/six%20th.ogg?x=1\ns3://catalog/x/fourth.wav\n-rf.mp3"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
+def test_a_text_may_be_a_list_of_paths_and_addresses(tmp_path: Path, encoding: str) -> None:
+    mark = b"\xfe\xff" if encoding == "utf-16-be" else b""
+    items = read(tmp_path, "songs.txt", mark + LISTED.encode(encoding))
+    assert [i.error for i in items] == [None] * 5
+    assert [i.line for i in items] == [1, 3, 4, 5, 6]
+    assert [i.track for i in items] == ["a b", "#1", "six th", "fourth", "-rf"]
+    assert [i.path for i in items if i.path] == [tmp_path / "songs/a b.mp3", tmp_path / "#1.mp3", tmp_path / "-rf.mp3"]
+    assert items[2].url == "https://music.example/a/six%20th.ogg?x=1"
+    assert items[3].source == {"s3": {"bucket": "catalog", "key": "x/fourth.wav"}}
+
+
+def test_a_list_may_name_any_file_and_a_bad_line_harms_no_other(tmp_path: Path) -> None:
+    items = read(tmp_path, "songs.txt", b"s3://\ncaf\xe9.mp3\n" + b"x" * 70_000 + b"\nb.mp3")
+    assert [bool(i.error) for i in items] == [True, False, False, False]
+    assert (items[1].path, items[1].track) == (tmp_path / "caf\udce9.mp3", "café")
+    assert items[3].path == tmp_path / "b.mp3"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("m.txt", '\n{"path": "a.mp3", "format": "wav"}\n'),
+        ("m.txt", '"Path",format\na.mp3,wav\n'),
+        ("m.txt", "format\tpath\r\nwav\ta.mp3\r\n"),
+        ("m.tsv", "path\tformat\na.mp3\twav\n"),
+        ("m.csv", "path;format\na.mp3;wav\n".encode("utf-16")),
+    ],
+)
+def test_a_text_may_hold_json_lines_or_a_table(tmp_path: Path, name: str, content: str | bytes) -> None:
+    (item,) = read(tmp_path, name, content)
+    assert (item.path, item.options, item.error) == (tmp_path / "a.mp3", {"format": "wav"}, None)
