@@ -210,7 +210,7 @@ def _make_probe(
         bits_per_sample=stream.bits_per_sample,
         bitrate_kbps=stream.bitrate_kbps,
         # The header counts the samples that it knows of.
-        declared_seconds=logged.declared_seconds if opening.end_bytes is None else None,
+        declared_seconds=(logged.declared_seconds or opening.claimed_seconds) if opening.end_bytes is None else None,
         walked_seconds=walked_seconds,
         longest_seconds=max((s for s in (logged.declared_seconds, walk.seconds) if s is not None), default=None),
         has_video=logged.has_video,

@@ -6,16 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from worker.audio_files.headers.riff_chunks import end_of_samples, read_riff_chunks
+from worker.audio_files.headers.riff_chunks import end_of_samples, read_riff_chunks, seconds_before_cut
 
 
 @dataclass(frozen=True)
 class Opening:
     """Which bytes of a file ffmpeg reads. `skip_bytes`: a tag at its start. `end_bytes`: where its samples end, if the
-    header says too little and ffmpeg must not believe it."""
+    header says too little and ffmpeg must not believe it. `claimed_seconds`: the length by the header, if the file was
+    cut off, which ffmpeg does not tell."""
 
     skip_bytes: int = 0
     end_bytes: int | None = None
+    claimed_seconds: float | None = None
 
     def input_options(self) -> Sequence[str]:
         """Return ffmpeg's options that open file descriptor 0 in this way."""
@@ -29,7 +31,9 @@ class Opening:
 def plan_opening(path: Path) -> Opening:
     """Return how to open a file at the first try."""
     chunks = read_riff_chunks(path)
-    return Opening(end_bytes=end_of_samples(path, chunks)) if chunks else Opening()
+    if chunks is None:
+        return Opening()
+    return Opening(end_bytes=end_of_samples(path, chunks), claimed_seconds=seconds_before_cut(chunks))
 
 
 def behind_id3v2_tag(path: Path) -> Opening | None:

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 MAX_CHUNKS = 1000
 
-KEPT_CHUNKS: Mapping[str, int] = {"bext": 1 << 20, "iXML": 4 << 20, "CSET": 64}
+KEPT_CHUNKS: Mapping[str, int] = {"bext": 1 << 20, "iXML": 4 << 20, "CSET": 64, "fmt ": 64}
 """Chunks whose content is read, and how large each may be."""
 
 # What is missing after the `data` chunk must be at least this long to be called sound.
@@ -47,6 +47,12 @@ MAX_PADDING_BYTES = 64 << 10
 
 # Sizes of 32 bits wrap at this.
 WRAP_BYTES = 1 << 32
+
+# Programs that write into a pipe do not know the size, and claim about the largest one of 31 or 32 bits.
+LEAST_UNKNOWN_BYTES = (1 << 31) - (1 << 16)
+
+# PCM, floats, and the extensible format that holds either.
+PLAIN_FORMATS = {1, 3, 0xFFFE}
 
 
 @dataclass(frozen=True)
@@ -122,6 +128,9 @@ def end_of_samples(path: Path, chunks: RiffChunks) -> int | None:
     another chunk. Otherwise the size was never brought up to date, and what follows is no chunk, no tag and not empty.
     """
     claimed_end = chunks.data_start + chunks.data_bytes
+    if chunks.is_rf64 and not chunks.data_bytes and chunks.file_bytes > claimed_end:
+        # A recording that was never finished.
+        return chunks.file_bytes
     if chunks.data_bytes in {0, WRAP_BYTES - 1} or chunks.file_bytes - claimed_end < LEAST_MISSING_BYTES:
         # Without a size, ffmpeg itself reads to the end of the file.
         return None
@@ -136,6 +145,17 @@ def end_of_samples(path: Path, chunks: RiffChunks) -> int | None:
             # A recorder has reserved the space and not used it.
             return None
     return chunks.file_bytes
+
+
+def seconds_before_cut(chunks: RiffChunks) -> float | None:
+    """Return the length that the header claims of a file that is shorter; None if it is not cut off or not known."""
+    form = chunks.contents.get("fmt ", b"")
+    if chunks.data_start + chunks.data_bytes <= chunks.file_bytes or len(form) < 16:
+        return None
+    kind, byte_rate = struct.unpack_from("<H6xI", form)
+    if kind not in PLAIN_FORMATS or not byte_rate or (not chunks.is_rf64 and chunks.data_bytes >= LEAST_UNKNOWN_BYTES):
+        return None
+    return float(chunks.data_bytes / byte_rate)
 
 
 def _continues_as_a_file(file: BinaryIO, position: int, file_bytes: int) -> bool:

@@ -348,6 +348,33 @@ def test_a_wav_file_is_whole_though_its_header_says_too_little(tmp_path: Path, c
     assert report["notes"] == ["The header of the file says less than the file holds; all of the sound was used."]
 
 
+def test_a_wav_file_that_was_cut_off_is_told(tmp_path: Path) -> None:
+    path = write_wav(tmp_path / "song.wav", make_song(3), subtype="PCM_16")
+    path.write_bytes(path.read_bytes()[: -2 * 2 * RATE_HZ])
+    assert run(tmp_path, path).report["notes"] == [
+        "The file declares 3.00 s but contains 2.00 s: it may be truncated or damaged."
+    ]
+
+
+@pytest.mark.parametrize("claimed", [0, 0x7FFFF000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF])
+def test_a_wav_file_from_a_pipe_is_not_called_cut_off(tmp_path: Path, claimed: int) -> None:
+    path = write_wav(tmp_path / "song.wav", make_song(1), subtype="PCM_16")
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<I", content, content.index(b"data") + 4, claimed)
+    path.write_bytes(content)
+    report = run(tmp_path, path).report
+    assert (report["notes"], report["stems"]["vocals"]["duration_seconds"]) == ([], 1.0)
+
+
+def test_an_rf64_recording_that_was_never_finished_is_whole(tmp_path: Path) -> None:
+    path = convert(write_wav(tmp_path / "in.wav", make_song(1)), tmp_path / "song.wav", "-rf64", "always")
+    content = bytearray(path.read_bytes())
+    place = content.index(b"ds64")
+    content[place + 8 : place + 24] = bytes(16)
+    path.write_bytes(content)
+    assert run(tmp_path, path).report["stems"]["vocals"]["duration_seconds"] == 1.0
+
+
 def chunk(name: bytes, content: bytes) -> bytes:
     return name + struct.pack("<I", len(content)) + content + b"\0" * (len(content) % 2)
 
