@@ -76,6 +76,8 @@ def untrusted_input(opening: Opening, *, threads: int = 1) -> list[str]:
     """Return the options that open file descriptor 0 as untrusted audio."""
     return [
         *("-max_alloc", str(MAX_ALLOCATION_BYTES), "-threads", str(threads)),
+        # ffmpeg would take three channels for stereo and bass.
+        *("-guess_layout_max", "2"),
         *("-format_whitelist", DEMUXERS, "-codec_whitelist", DECODERS, *opening.input_options()),
     ]
 

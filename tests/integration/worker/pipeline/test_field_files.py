@@ -498,3 +498,19 @@ def test_words_of_the_decoder_in_a_tag_are_not_believed(tmp_path: Path) -> None:
     words = "Error during demuxing: No space left on device: File too large, Sample rate change is not supported"
     path = convert(write_wav(tmp_path / "in.wav", make_song(1)), tmp_path / "song.flac", "-metadata", f"title={words}")
     assert run(tmp_path, path).report["notes"] == []
+
+
+@pytest.mark.parametrize(("channels", "mask"), [(3, 0x7), (4, 0x33), (7, 0x70F)])
+@pytest.mark.parametrize("name", ["song.wav", "song.aiff"])
+def test_channels_that_nobody_names_have_the_usual_layout_and_none_is_lost(
+    tmp_path: Path, channels: int, mask: int, name: str
+) -> None:
+    song = np.zeros((channels, RATE_HZ), dtype=np.float32)
+    song[2] = make_song(1, channels=1)[0]
+    soundfile.write(tmp_path / name, song.T, RATE_HZ, subtype="PCM_16")
+    outcome = run(tmp_path, tmp_path / name, format="wav")
+    stem = (tmp_path / "out" / "vocals.wav").read_bytes()
+    assert struct.unpack_from("<I", stem, stem.index(b"fmt ") + 28)[0] == mask
+    if channels == 3:
+        outcome = run(tmp_path, tmp_path / name, format="mp3")
+        assert np.abs(heard(tmp_path, outcome, "accompaniment")).max() > 0.05
