@@ -25,7 +25,6 @@ from collections.abc import Mapping
 from itertools import product
 
 import numpy as np
-import onnx
 
 from worker.engines.interface import FloatArray
 from worker.model_setup.unet.kernels import BLOCK, block_kernel, dilated_block_kernel, phase_kernels
@@ -57,10 +56,14 @@ SPLIT_LEVELS = (4, 5)
 """Levels where the skip and the path below are convolved separately. Joining them would cost more than that."""
 
 
-def build_network(weights: Weights) -> onnx.ModelProto:
-    """Return the network. It turns `magnitudes`, shape (1, 2, CHUNK_FRAMES, 1024), into `gains` of the same shape.
+MAGNITUDES_SHAPE = [1, CHANNELS, CHUNK_FRAMES, BINS]
 
-    The gains are from 0 to 1. Raises KeyError if an array is missing from the weights.
+
+def build_network(weights: Weights) -> tuple[StreamGraph, str]:
+    """Return the network and the name of its output, the gains.
+
+    It turns `magnitudes`, shape `MAGNITUDES_SHAPE`, into `gains` of the same shape, from 0 to 1. Raises KeyError if an
+    array is missing from the weights.
     """
     graph = StreamGraph()
     history = graph.state("input", (CHANNELS, INPUT_HISTORY, BINS))
@@ -74,8 +77,7 @@ def build_network(weights: Weights) -> onnx.ModelProto:
     for level in range(2, LEVELS - 1):
         rows *= 2
         y = _interleaved(graph, _level_up(graph, weights, level, skip=downs[LEVELS + 1 - level], below=y, rows=rows))
-    gains = _top(graph, weights, history, skip=downs[2], below=y, rows=rows * 2)
-    return graph.model(gains=gains, magnitudes_shape=[1, CHANNELS, CHUNK_FRAMES, BINS])
+    return graph, _top(graph, weights, history, skip=downs[2], below=y, rows=rows * 2)
 
 
 def _way_down(graph: StreamGraph, weights: Weights, history: str) -> dict[int, str]:

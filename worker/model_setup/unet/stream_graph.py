@@ -1,39 +1,52 @@
 """Builds an ONNX graph node by node, with states that pass from one run to the next.
 
 Not specific to any network. Tensors are (1, channels, rows, bins), where rows are time.
+
+The constants of float32 (the trained ones, and nothing else) are in a file beside the graph. Only the graph needs the
+package `onnx`. Where there is none, the constants can still be written, for a graph that was made elsewhere.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
 from worker.engines.interface import FloatArray
+
+if TYPE_CHECKING:
+    import onnx
+
+
+@dataclass(frozen=True)
+class _Node:
+    kind: str
+    inputs: Sequence[str]
+    output: str
+    attributes: dict[str, Any]
 
 
 class StreamGraph:
     """The nodes, constants and states so far. Nodes and constants are named by their number."""
 
     def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
+        self.nodes: list[_Node] = []
+        self.constants: list[NDArray[Any]] = []
         self.states: dict[str, list[int]] = {}
 
     def constant(self, values: NDArray[Any]) -> str:
         """Add a constant; return its name."""
-        name = f"w{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
-        return name
+        self.constants.append(np.ascontiguousarray(values))
+        return f"w{len(self.constants) - 1}"
 
     def node(self, kind: str, *inputs: str, **attributes: Any) -> str:
         """Add a node with one output; return the name of the output."""
         name = f"{kind}{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
+        self.nodes.append(_Node(kind, inputs, name, attributes))
         return name
 
     def rows(self, x: str, start: int, stop: int) -> str:
@@ -48,7 +61,7 @@ class StreamGraph:
 
     def replace(self, state: str, x: str) -> None:
         """Make x the value of the state for the next chunk."""
-        self.nodes.append(helper.make_node("Identity", [x], [f"next_{state}"], name=f"next_{state}"))
+        self.nodes.append(_Node("Identity", [x], f"next_{state}", {}))
 
     def joined(self, name: str, x: str, shape: tuple[int, int, int]) -> str:
         """Put the rows kept in a state of shape (channels, rows, bins) before the rows of x."""
@@ -95,14 +108,50 @@ class StreamGraph:
         inputs = [x, self.constant(scale.reshape(-1, 1, 1, 1)), self.constant(shift)]
         return self.node("Conv", *inputs, kernel_shape=[1, 1], group=len(scale))
 
-    def model(self, *, gains: str, magnitudes_shape: list[int]) -> onnx.ModelProto:
-        """Return the model that turns `magnitudes` into `gains`. The argument `gains` names the output of a node."""
-        self.nodes.append(helper.make_node("Identity", [gains], ["gains"], name="gains"))
+    def write_constants(self, path: Path) -> None:
+        """Write the constants of float32 one after another."""
+        with path.open("wb") as file:
+            file.writelines(values.tobytes() for values in self.constants if values.dtype == np.float32)
+
+    def model(self, *, gains: str, magnitudes_shape: list[int], constants_name: str) -> onnx.ModelProto:
+        """Return the model that turns `magnitudes` into `gains`. The argument `gains` names the output of a node.
+
+        `constants_name` is the name of the file that `write_constants` writes, in the folder of the model.
+        """
+        from onnx import TensorProto, helper  # noqa: PLC0415 - an image that only runs networks has no onnx
+
         shapes = {"magnitudes": magnitudes_shape, **self.states}
         results = {"gains": magnitudes_shape} | {f"next_{name}": shape for name, shape in self.states.items()}
         inputs, outputs = (
             [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in values.items()]
             for values in (shapes, results)
         )
-        graph = helper.make_graph(self.nodes, "stream", inputs, outputs, self.constants)
+        nodes = [
+            helper.make_node(node.kind, node.inputs, [node.output], name=node.output, **node.attributes)
+            for node in (*self.nodes, _Node("Identity", [gains], "gains", {}))
+        ]
+        graph = helper.make_graph(nodes, "stream", inputs, outputs, self._tensors(constants_name))
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+    def _tensors(self, constants_name: str) -> list[onnx.TensorProto]:
+        """Return the constants: integers as they are, and where the others are in their file."""
+        from onnx import StringStringEntryProto, TensorProto, numpy_helper  # noqa: PLC0415 - see `model`
+
+        tensors, offset = [], 0
+        for number, values in enumerate(self.constants):
+            name = f"w{number}"
+            if values.dtype != np.float32:
+                tensors.append(numpy_helper.from_array(values, name))
+                continue
+            place = {"location": constants_name, "offset": str(offset), "length": str(values.nbytes)}
+            tensors.append(
+                TensorProto(
+                    name=name,
+                    dims=values.shape,
+                    data_type=TensorProto.FLOAT,
+                    data_location=TensorProto.EXTERNAL,
+                    external_data=[StringStringEntryProto(key=key, value=value) for key, value in place.items()],
+                )
+            )
+            offset += values.nbytes
+        return tensors

@@ -15,7 +15,7 @@ from worker.model_setup.__main__ import main
 from worker.model_setup.catalog.check import LOWEST_GAIN_DB, check_sound
 from worker.model_setup.errors import WeightsMissingError
 from worker.model_setup.unet import portable, spleeter
-from worker.model_setup.unet.portable import write_portable
+from worker.model_setup.unet.portable import write_prebuilt
 from worker.model_setup.unet.setup import set_up
 from worker.model_setup.unet.weights import find_weights
 
@@ -75,10 +75,12 @@ def test_a_cache_folder_that_cannot_be_written_is_reported_in_one_line(tmp_path,
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_an_image_has_the_networks_and_needs_neither_onnx_nor_the_weights(cache, tmp_path, monkeypatch, capsys):
+def test_an_image_needs_neither_onnx_nor_the_package_with_the_weights(cache, tmp_path, monkeypatch, capsys):
     prebuilt = tmp_path / "prebuilt"
     prebuilt.mkdir()
-    write_portable(prebuilt)
+    write_prebuilt(prebuilt)
+    size = sum(path.stat().st_size for path in prebuilt.iterdir())
+    assert size < 80_000_000, "it has the weights once, though networks have two forms"
     monkeypatch.setattr(portable, "PREBUILT", prebuilt)
     monkeypatch.setattr(spleeter, "DISTRIBUTION", "no-such-distribution")
     monkeypatch.setitem(sys.modules, "onnx", None)
