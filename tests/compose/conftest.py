@@ -1,4 +1,4 @@
-"""The stack in containers, which all tests of this folder share, in the order of their files."""
+"""The stacks in containers, which all tests of this folder share."""
 
 from __future__ import annotations
 
@@ -6,21 +6,25 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
 
-from tests.compose.stack import ComposeStack
+from tests.compose.outage import Outage
+from tests.compose.songs import Songs, write_song
+from tests.compose.stack import NOTHING, PROJECT, ComposeStack, remove_images
 
-RATE_HZ = 44_100
+ORDER = ("test_life", "test_images", "test_models", "test_proxy", "test_settings", "test_outage", "test_upgrade")
+"""The order of the files. From test_images to test_settings the storage of the first stack is away: these files need
+none, or have a stack of their own."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip all of it where no engine answers: `make test-compose` gets one."""
+    """Put the files in order. Skip all of it where no engine answers: `make test-compose` gets one."""
     ours = [item for item in items if Path(__file__).parent in item.path.parents]
+    others = [item for item in items if item not in ours]
+    ours.sort(key=lambda item: ORDER.index(item.path.stem))
+    items[:] = [*others, *ours]
     has_engine = (
         shutil.which("docker") and not subprocess.run(["docker", "info"], capture_output=True, check=False).returncode
     )
@@ -42,7 +46,8 @@ def built() -> Iterator[ComposeStack]:
             yield stack
         finally:
             left = stack.remove()
-        assert left == {"containers": [], "volumes": [], "networks": [], "images": []}
+            images = remove_images()
+        assert (left, images) == (NOTHING, [])
 
 
 @pytest.fixture(scope="session")
@@ -52,28 +57,27 @@ def stack(built: ComposeStack) -> ComposeStack:
     return built
 
 
-@dataclass
-class Songs:
-    """One of six seconds, and one that is long enough to be in the middle of."""
+@pytest.fixture(scope="session")
+def second_stack(stack: ComposeStack) -> Iterator[ComposeStack]:
+    """Another stack on the same machine, with a name and ports of its own. It is not running yet."""
+    with tempfile.TemporaryDirectory(prefix="stemqueue-compose-") as folder:
+        second = ComposeStack(Path(folder), project=f"{stack.project}-2")
+        second.prepare(machine=f"{PROJECT}_machine")
+        try:
+            yield second
+        finally:
+            left = second.remove()
+        assert left == NOTHING
 
-    short: Path
-    long: Path
+
+@pytest.fixture(scope="session")
+def outage(stack: ComposeStack, songs: Songs) -> Outage:
+    """The storage of the first stack is away. Who ends the outage is `test_outage`."""
+    return Outage(stack, songs)
 
 
 @pytest.fixture(scope="session")
 def songs(tmp_path_factory: pytest.TempPathFactory) -> Songs:
     """The songs."""
     folder = tmp_path_factory.mktemp("songs")
-    return Songs(write_song(folder / "short.flac", 6), write_song(folder / "long.flac", 1500))
-
-
-def write_song(path: Path, seconds: int) -> Path:
-    """Write a beat under a tone that glides, three seconds at a time."""
-    t = np.arange(3 * RATE_HZ) / RATE_HZ
-    beat = np.sin(2 * np.pi * 110 * t) * np.exp(-6 * (t % 0.5))
-    voice = 0.3 * np.sin(2 * np.pi * (440 * t + 30 * np.sin(2 * np.pi * t / 3)))
-    block = (0.5 * np.stack([beat + voice, beat - voice], axis=1)).astype(np.float32)
-    with soundfile.SoundFile(path, "w", RATE_HZ, 2) as file:
-        for _ in range(seconds // 3):
-            file.write(block)
-    return path
+    return Songs(write_song(folder / "short.flac", 6), write_song(folder / "long.flac", 900))

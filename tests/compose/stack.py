@@ -67,13 +67,18 @@ class ComposeStack:
     """The stack in `folder`. `start` comes first, and `remove` last."""
 
     folder: Path
+    project: str = PROJECT
     port: int = field(default_factory=find_free)
+    prometheus_port: int = field(default_factory=find_free)
     https_port: int = field(default_factory=find_free)
     http_port: int = field(default_factory=find_free)
     settings: dict[str, str] = field(default_factory=lambda: dict(SETTINGS))
 
-    def prepare(self) -> None:
-        """Copy what images are made from, and make the env file as an operator does."""
+    def prepare(self, *, machine: str = "") -> None:
+        """Copy what images are made from, and make the env file as an operator does.
+
+        `machine` names a volume of another stack that has what is made once on each machine.
+        """
         ignored = shutil.ignore_patterns("__pycache__", "node_modules")
         for name in (*COPIED, "docker-compose.yml", ".dockerignore", ".env.example"):
             source = ROOT / name
@@ -87,10 +92,13 @@ class ComposeStack:
         services = [
             f"  storage: {{image: stemqueue-storage:{TAG}}}",
             f"  proxy: {{ports: !override {json.dumps(ports)}}}",
+            # No package has it.
+            "  grafana: {profiles: !override [never]}",
         ]
-        override = "\n".join(["services:", *services, ""])
+        volumes = [f"volumes: {{machine: {{name: {machine}, external: true}}}}"] if machine else []
+        override = "\n".join(["services:", *services, *volumes, ""])
         (self.folder / "docker-compose.override.yml").write_text(override)
-        self.set(API_PORT=str(self.port), **self.settings)
+        self.set(API_PORT=str(self.port), PROMETHEUS_PORT=str(self.prometheus_port), **self.settings)
 
     def set(self, **settings: str) -> None:
         """Add settings to the env file; the last line with a name counts."""
@@ -101,7 +109,7 @@ class ComposeStack:
         self, *arguments: str | Path, check: bool = True, seconds: float = 900, stdin: str | None = None
     ) -> str:
         """Run docker compose for this project."""
-        place = ("--project-name", PROJECT, "--project-directory", self.folder)
+        place = ("--project-name", self.project, "--project-directory", self.folder)
         files = ("--file", self.folder / "docker-compose.yml", "--file", self.folder / "docker-compose.override.yml")
         return docker("compose", *place, *files, *arguments, check=check, seconds=seconds, stdin=stdin)
 
@@ -167,19 +175,36 @@ class ComposeStack:
         return found
 
     def remove(self) -> Mapping[str, list[str]]:
-        """Remove everything. Return what the engine still has of the project."""
+        """Remove everything but the images. Return what the engine still has of the project."""
         if (self.folder / ".env").exists():
-            everything = [word for profile in ("storage", "proxy", "models") for word in ("--profile", profile)]
+            profiles = ("storage", "proxy", "models", "monitoring")
+            everything = [word for profile in profiles for word in ("--profile", profile)]
             self.compose(*everything, "down", "--volumes", "--remove-orphans", "--timeout", "30", check=False)
-        images = [line for line in docker("images", "--format", "{{.Repository}}:{{.Tag}}").split() if TAG in line]
-        docker("image", "rm", "--force", *images, check=False)
-        label = f"label=com.docker.compose.project={PROJECT}"
+        label = f"label=com.docker.compose.project={self.project}"
+        # The one that a change of NETWORK_INTERNAL has left.
+        docker("network", "prune", "--force", "--filter", label, check=False)
         left = {
             "containers": docker("ps", "--all", "--quiet", "--filter", label),
             "volumes": docker("volume", "ls", "--quiet", "--filter", label),
             "networks": docker("network", "ls", "--quiet", "--filter", label),
-            "images": "\n".join(
-                i for i in docker("images", "--format", "{{.Repository}}:{{.Tag}}").split() if TAG in i
-            ),
         }
         return {kind: names.split() for kind, names in left.items()}
+
+
+NOTHING: Mapping[str, list[str]] = {"containers": [], "volumes": [], "networks": []}
+
+
+def remove_images() -> list[str]:
+    """Remove the tests' images. Return those that the engine still has."""
+
+    def names() -> list[str]:
+        return [line for line in docker("images", "--format", "{{.Repository}}:{{.Tag}}").split() if TAG in line]
+
+    docker("image", "rm", "--force", *names(), check=False)
+    return names()
+
+
+def layers(image: str) -> list[str]:
+    """Return the digests of an image's layers, the lowest first."""
+    found: list[str] = json.loads(docker("image", "inspect", "--format", "{{json .RootFS.Layers}}", image))
+    return found

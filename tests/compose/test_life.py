@@ -1,4 +1,4 @@
-"""A day in the life of the stack: songs, more workers, a killed one, slow readers, an outage, an upgrade, down and up.
+"""A day in the life of the stack: songs, more workers, a killed one, slow readers.
 
 The tests run in this order, on one stack.
 """
@@ -9,8 +9,8 @@ import io
 import os
 import re
 import subprocess
-import threading
-import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urljoin
 
@@ -18,15 +18,12 @@ import httpx2
 import pytest
 import soundfile
 
-from tests.compose.conftest import RATE_HZ, Songs
-from tests.compose.stack import PROJECT, ComposeStack, docker, wait_until
+from tests.compose.songs import RATE_HZ, Songs
+from tests.compose.stack import ComposeStack, docker, wait_until
 
 CHROMIUM = Path("/usr/bin/chromium")
 
-AWAY_SECONDS = 120
-"""How long the storage is away. What is tried a few times and given up was given up after 80 s."""
-
-# Runs in a worker, which has the key of the bucket: stores an object of 1 GB and reads it twice at once, slowly.
+# Runs in the API, which has the key of the bucket: stores an object of 1 GB and reads it twice at once, slowly.
 SLOW_READERS = """
 import threading, time
 from shared.settings import read_settings
@@ -114,6 +111,14 @@ def test_there_are_three_workers_when_three_are_asked_for(stack: ComposeStack) -
     wait_until(lambda: stack.live_workers() == 3, what="three live workers")
 
 
+@pytest.fixture(scope="module")
+def slow_readers(stack: ComposeStack) -> Iterator[Future[str]]:
+    """What the slow readers tell in the end. They read while the next test runs."""
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(stack.compose, "exec", "-T", "api", "python", "-", stdin=SLOW_READERS, seconds=300)
+
+
+@pytest.mark.usefixtures("slow_readers")
 def test_a_job_outlives_kill_9_of_its_worker_whose_files_are_removed(stack: ComposeStack, songs: Songs) -> None:
     job_id = stack.submit(songs.long, engine="repetition")
     stack.until_separating(job_id)
@@ -134,72 +139,19 @@ def test_a_job_outlives_kill_9_of_its_worker_whose_files_are_removed(stack: Comp
     wait_until(lambda: len(left()) == 3 and victim not in left(), what="scratch folders of the living alone")
 
 
-def test_slow_readers_of_a_large_object_do_not_fill_the_storages_memory(stack: ComposeStack) -> None:
-    [before] = stack.inspect("storage")
-    told = stack.compose("exec", "-T", "worker", "python", "-", stdin=SLOW_READERS, seconds=300)
+def test_slow_readers_of_a_large_object_do_not_fill_the_storages_memory(
+    stack: ComposeStack, slow_readers: Future[str]
+) -> None:
+    told = slow_readers.result()
     assert told.strip().endswith(f"read [{100 << 20}, {100 << 20}]"), told
-    [after] = stack.inspect("storage")
-    for state in (before, after):
-        assert (state["RestartCount"], state["State"]["OOMKilled"]) == (0, False)
-    assert after["State"]["StartedAt"] == before["State"]["StartedAt"]
-
-
-def test_nothing_fails_while_the_storage_is_away(stack: ComposeStack, songs: Songs) -> None:
-    """Meanwhile the images of an upgrade are built, which the next test needs."""
-    running = [stack.submit(songs.long, engine="repetition") for _ in range(4)]
-    stack.until_separating(running[0])
-    waiting = [stack.submit(songs.short) for _ in range(3)]
-    stack.compose("stop", "storage")
-    stopped = time.monotonic()
-    with (stack.folder / "shared/errors.py").open("a") as file:
-        file.write("# Another release.\n")
-    builder = threading.Thread(target=stack.compose, args=("build", "--quiet", "api", "worker"))
-    builder.start()
-    while time.monotonic() - stopped < AWAY_SECONDS:
-        assert {stack.job(job_id)["state"] for job_id in (*running, *waiting)} <= {"queued", "running"}
-        time.sleep(5)
-    builder.join()
-    stack.compose("start", "storage")
-    for job_id in (*running, *waiting):
-        job = stack.until_ended(job_id)
-        assert (job["state"], job["attempt"], job["attempt_errors"]) == ("succeeded", 1, []), job["error"]
-
-
-def test_an_upgrade_in_the_middle_of_a_job_costs_no_attempt(stack: ComposeStack, songs: Songs) -> None:
-    job_id = stack.submit(songs.long, engine="repetition")
-    stack.until_separating(job_id)
-    before = {found["Image"] for service in ("api", "worker") for found in stack.inspect(service)}
-    stack.up("--scale", "worker=1")
-    job = stack.until_ended(job_id)
-    assert (job["state"], job["attempt"], job["attempt_errors"]) == ("succeeded", 1, []), job["error"]
-    assert not before & {found["Image"] for service in ("api", "worker") for found in stack.inspect(service)}
-    mounts = [
-        mount["Name"] for found in stack.inspect("worker") for mount in found["Mounts"] if mount["Type"] == "volume"
-    ]
-    assert all(name.startswith(PROJECT) for name in mounts), "an anonymous volume would stay when its worker is removed"
-
-
-def test_down_and_up_keeps_jobs_and_stems(stack: ComposeStack, songs: Songs) -> None:
-    with stack.client() as client:
-        kept = {job["id"]: job["state"] for job in client.get("/v1/jobs?limit=100").json()["jobs"]}
-    assert set(kept.values()) == {"succeeded"}
-    last = stack.submit(songs.long, engine="repetition")
-    stack.until_separating(last)
-    stack.compose("down", "--timeout", "30")
-    assert stack.containers("api") == []
-    stack.up()
-    with stack.client() as client:
-        assert {i: client.get(f"/v1/jobs/{i}").json()["state"] for i in kept} == kept
-        for stem in client.get(f"/v1/jobs/{next(iter(kept))}").json()["stems"]:
-            assert client.get(stem["url"]).is_success
-    job = stack.until_ended(last)
-    assert (job["state"], job["attempt"]) == ("succeeded", 1), job["error"]
+    [state] = stack.inspect("storage")
+    assert (state["RestartCount"], state["State"]["OOMKilled"]) == (0, False)
 
 
 def test_workers_reach_neither_other_networks_nor_the_host(stack: ComposeStack) -> None:
-    [state] = stack.inspect("worker")
+    state = stack.inspect("worker")[0]
     [(name, network)] = state["NetworkSettings"]["Networks"].items()
-    assert (name.endswith("_backend"), network["Gateway"]) == (True, "")
+    assert (name.endswith("_backend_internal_true"), network["Gateway"]) == (True, "")
     routes = stack.compose("exec", "-T", "worker", "cat", "/proc/net/route").splitlines()[1:]
     assert [line for line in routes if line.split()[1] == "00000000"] == [], "no default route"
     with pytest.raises(httpx2.HTTPError):

@@ -1,4 +1,4 @@
-"""The one-off service `models` adds a network that running workers offer without a restart."""
+"""The one-off service `models` adds a network that running workers offer without a restart. test_upgrade uses it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import json
 from pathlib import Path
 
 import onnx
+import pytest
 
-from tests.compose.conftest import Songs
 from tests.compose.stack import ComposeStack, wait_until
 from tests.fixtures.tiny_mdx import PARAMETERS, tiny_network
 
 
+@pytest.mark.usefixtures("outage")
 def test_the_service_models_adds_a_network_that_workers_offer_by_themselves(
-    stack: ComposeStack, songs: Songs, tmp_path: Path
+    stack: ComposeStack, tmp_path: Path
 ) -> None:
     assert "htdemucs" in stack.compose("run", "--rm", "models", "list")
     onnx.save(tiny_network(), str(tmp_path / "tiny.onnx"))
@@ -31,7 +32,4 @@ def test_the_service_models_adds_a_network_that_workers_offer_by_themselves(
             return "tiny" in {engine["name"] for engine in client.get("/v1/engines").json()["engines"]}
 
     wait_until(is_offered, seconds=30, what="offer of the new network")
-    job = stack.until_ended(stack.submit(songs.short, engine="tiny"))
-    assert job["state"] == "succeeded", job["error"]
     assert [found["State"]["StartedAt"] for found in stack.inspect("worker")] == before, "no worker was started again"
-    assert "tiny" in stack.compose("run", "--rm", "models", "remove", "tiny")

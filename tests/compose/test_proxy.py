@@ -8,7 +8,7 @@ import ssl
 import httpx2
 import pytest
 
-from tests.compose.conftest import Songs
+from tests.compose.songs import Songs
 from tests.compose.stack import ComposeStack
 
 AUTHORITY = "/data/caddy/pki/authorities/local/root.crt"
@@ -16,8 +16,9 @@ PUBLIC_PATH = "/stems"
 
 
 @pytest.fixture(scope="module")
-def key(stack: ComposeStack) -> str:
-    """The stack behind the proxy, and an API key."""
+def key(second_stack: ComposeStack) -> str:
+    """An API key of the second stack, which is behind the proxy."""
+    stack = second_stack
     # For this name Caddy makes an authority and certificates itself.
     stack.set(PUBLIC_NAME="localhost", COMPOSE_PROFILES="storage,proxy", API_PUBLIC_PATH=PUBLIC_PATH)
     stack.up()
@@ -26,19 +27,19 @@ def key(stack: ComposeStack) -> str:
 
 
 @pytest.fixture(scope="module")
-def trust(stack: ComposeStack, key: str, tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
+def trust(second_stack: ComposeStack, key: str, tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
     """What trusts the proxy's authority, and nobody else."""
     del key
     file = tmp_path_factory.mktemp("authority") / "root.crt"
-    stack.compose("cp", f"proxy:{AUTHORITY}", file)
+    second_stack.compose("cp", f"proxy:{AUTHORITY}", file)
     return ssl.create_default_context(cafile=str(file))
 
 
 @pytest.mark.parametrize("path", ["", PUBLIC_PATH])
 def test_a_song_goes_through_the_proxy(
-    stack: ComposeStack, trust: ssl.SSLContext, key: str, songs: Songs, path: str
+    second_stack: ComposeStack, trust: ssl.SSLContext, key: str, songs: Songs, path: str
 ) -> None:
-    url, headers = f"https://localhost:{stack.https_port}", {"Authorization": f"Bearer {key}"}
+    url, headers = f"https://localhost:{second_stack.https_port}", {"Authorization": f"Bearer {key}"}
     with httpx2.Client(base_url=url, verify=trust, timeout=60, headers=headers) as client:
         assert client.get(f"{path}/", headers={"Accept": "text/html"}).is_success
         with songs.long.open("rb") as file:
@@ -61,21 +62,21 @@ def test_a_song_goes_through_the_proxy(
         assert part.headers["Content-Range"] == f"bytes 1000-1999/{len(whole.content)}"
 
 
-def test_without_a_key_or_by_another_name_there_is_no_way_in(stack: ComposeStack, trust: ssl.SSLContext) -> None:
-    with httpx2.Client(base_url=f"https://localhost:{stack.https_port}", verify=trust, timeout=30) as client:
+def test_without_a_key_or_by_another_name_there_is_no_way_in(second_stack: ComposeStack, trust: ssl.SSLContext) -> None:
+    with httpx2.Client(base_url=f"https://localhost:{second_stack.https_port}", verify=trust, timeout=30) as client:
         assert client.get("/v1/jobs").status_code == 401
         assert client.get("/v1/jobs", headers={"Host": "elsewhere.example"}).content == b""
 
 
-def test_http_leads_to_https(stack: ComposeStack, key: str) -> None:
+def test_http_leads_to_https(second_stack: ComposeStack, key: str) -> None:
     del key
-    answer = httpx2.get(f"http://localhost:{stack.http_port}/v1/jobs")
+    answer = httpx2.get(f"http://localhost:{second_stack.http_port}/v1/jobs")
     assert (answer.status_code, answer.headers["Location"]) == (308, "https://localhost/v1/jobs")
 
 
-def test_the_proxy_runs_without_privileges_on_a_read_only_system(stack: ComposeStack, key: str) -> None:
+def test_the_proxy_runs_without_privileges_on_a_read_only_system(second_stack: ComposeStack, key: str) -> None:
     del key
-    [proxy] = stack.inspect("proxy")
+    [proxy] = second_stack.inspect("proxy")
     host = proxy["HostConfig"]
     # Engines differ in whether they write the prefix.
     added = [name.removeprefix("CAP_") for name in host["CapAdd"]]

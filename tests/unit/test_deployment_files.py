@@ -98,12 +98,18 @@ def test_only_the_api_is_published_and_only_on_loopback_unless_told_otherwise(de
 def test_workers_have_no_way_out(definition: dict[str, Any]) -> None:
     assert definition["services"]["worker"]["networks"] == ["backend"]
     assert definition["networks"]["backend"] == {
+        "name": "stemqueue_backend_internal_true",
         "internal": "true",
         # Nor to services of the host that listen on the bridge's address.
         "driver_opts": {"com.docker.network.bridge.inhibit_ipv4": "true"},
     }
-    opened = read_definition({**SECRETS, "NETWORK_INTERNAL": "false"})["networks"]["backend"]
+    told = read_definition({**SECRETS, "NETWORK_INTERNAL": "false"})
+    opened = told["networks"]["backend"]
     assert opened["driver_opts"] == {"com.docker.network.bridge.inhibit_ipv4": "false"}, "the bridge is the way out"
+    # Compose changes neither a network that exists nor containers whose own definition is the same.
+    assert opened["name"] != definition["networks"]["backend"]["name"]
+    for name in ("redis", "storage", "api", "worker", "prometheus"):
+        assert told["services"][name]["labels"] != definition["services"][name]["labels"], name
 
 
 def test_the_api_keeps_checking_hosts_though_it_listens_on_every_address(definition: dict[str, Any]) -> None:
