@@ -75,21 +75,22 @@ get_engine() {
   touch got
 }
 
-LIBRARIES() { echo "LD_LIBRARY_PATH=$D/root/usr/lib/x86_64-linux-gnu:$D/root/lib/x86_64-linux-gnu"; }
 start_engine() {
+  local libraries="LD_LIBRARY_PATH=$D/root/usr/lib/x86_64-linux-gnu:$D/root/lib/x86_64-linux-gnu"
   # What an engine that was ended left; its process ids mean nothing in new namespaces.
   rm -rf exec run/*.pid run/*.sock
   mkdir -p run data exec
-  # The first process of the namespaces; everything in them ends with it.
+  # The first process of the namespaces; everything in them ends with it. It is the only child that unshare ever has, so
+  # nothing here may start another: no $(...) in the command.
   unshare --mount --net --pid --fork --kill-child --mount-proc --propagation private \
-    env "$(LIBRARIES)" "XTABLES_LIBDIR=$D/root/usr/lib/x86_64-linux-gnu/xtables" "PATH=$D/root/usr/sbin:$D/root/usr/bin:$D/root/sbin:$D/root/bin:$PATH" \
+    env "$libraries" "XTABLES_LIBDIR=$D/root/usr/lib/x86_64-linux-gnu/xtables" "PATH=$D/root/usr/sbin:$D/root/usr/bin:$D/root/sbin:$D/root/bin:$PATH" \
     bash "$here/engine.sh" inside "$D" > run/dockerd.log 2>&1 < /dev/null &
   unshare_pid=$!
   disown
   while ! first=$(cat /proc/$unshare_pid/task/$unshare_pid/children 2> /dev/null) || [ -z "$first" ]; do sleep 0.1; done
   first=${first// /}
   # A way to Debian and PyPI for the builds: a user's program passes connections on, so this machine needs no rule for it.
-  env "$(LIBRARIES)" root/usr/bin/slirp4netns --configure --mtu=1500 --disable-host-loopback "$first" tap0 > run/slirp.log 2>&1 < /dev/null &
+  env "$libraries" root/usr/bin/slirp4netns --configure --mtu=1500 --disable-host-loopback "$first" tap0 > run/slirp.log 2>&1 < /dev/null &
   slirp_pid=$!
   disown
   for _ in $(seq 120); do docker version > /dev/null 2>&1 && return; kill -0 $unshare_pid 2> /dev/null || break; sleep 0.5; done
