@@ -14,9 +14,13 @@ from tests.compose.outage import Outage
 from tests.compose.songs import Songs, write_song
 from tests.compose.stack import NOTHING, PROJECT, ComposeStack, remove_images
 
-ORDER = ("test_life", "test_images", "test_models", "test_proxy", "test_settings", "test_outage", "test_upgrade")
+ORDER = (
+    "test_life",
+    *("test_images", "test_models", "test_workers", "test_proxy", "test_settings"),
+    *("test_outage", "test_upgrade"),
+)
 """The order of the files. From test_images to test_settings the storage of the first stack is away: these files need
-none, or have a stack of their own."""
+none, or have the second stack."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -58,8 +62,9 @@ def stack(built: ComposeStack) -> ComposeStack:
 
 
 @pytest.fixture(scope="session")
-def second_stack(stack: ComposeStack) -> Iterator[ComposeStack]:
+def second_stack(stack: ComposeStack, outage: Outage) -> Iterator[ComposeStack]:
     """Another stack on the same machine, with a name and ports of its own. It is not running yet."""
+    del outage  # It fills the time that an outage of the first stack takes.
     with tempfile.TemporaryDirectory(prefix="stemqueue-compose-") as folder:
         second = ComposeStack(Path(folder), project=f"{stack.project}-2")
         second.prepare(machine=f"{PROJECT}_machine")
@@ -80,4 +85,4 @@ def outage(stack: ComposeStack, songs: Songs) -> Outage:
 def songs(tmp_path_factory: pytest.TempPathFactory) -> Songs:
     """The songs."""
     folder = tmp_path_factory.mktemp("songs")
-    return Songs(write_song(folder / "short.flac", 6), write_song(folder / "long.flac", 900))
+    return Songs(write_song(folder / "short.flac", 6), write_song(folder / "long.flac", 600))

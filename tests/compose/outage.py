@@ -26,9 +26,9 @@ class Outage:
         """The layers of the images that run during the outage."""
         self.states: set[str] = set()
         """Every state that one of the jobs was seen in during the outage, and what went wrong in asking."""
-        running = [stack.submit(songs.long, engine="repetition") for _ in range(2)]
-        stack.until_separating(running[0])
-        self.jobs = [*running, *(stack.submit(songs.short) for _ in range(3))]
+        running = stack.submit(songs.long, engine="repetition")
+        stack.until_separating(running)
+        self.jobs = [running, *(stack.submit(songs.short) for _ in range(3))]
         stack.compose("stop", "storage")
         self._stopped = time.monotonic()
         with (stack.folder / "shared/errors.py").open("a") as file:

@@ -33,7 +33,7 @@ def test_an_upgrade_in_the_middle_of_a_job_costs_no_attempt(stack: ComposeStack,
     job_id = stack.submit(songs.long, engine="repetition")
     stack.until_separating(job_id)
     before = {found["Image"] for service in ("api", "worker") for found in stack.inspect(service)}
-    stack.up("--scale", "worker=1")
+    stack.up()
     job = stack.until_ended(job_id)
     assert (job["state"], job["attempt"], job["attempt_errors"]) == ("succeeded", 1, []), job["error"]
     assert not before & {found["Image"] for service in ("api", "worker") for found in stack.inspect(service)}
