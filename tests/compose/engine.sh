@@ -108,6 +108,12 @@ inside() { # Runs in the namespaces.
     --cgroup-parent "$(basename "$1")" --userland-proxy-path "$1/root/usr/sbin/docker-proxy" --init-path "$1/root/usr/bin/docker-init"
 }
 
+# Without it, all containers and builds together get as much of a busy machine's processors as any one process.
+raise_share() {
+  local group=/sys/fs/cgroup/cpu/$(basename "$D")
+  { mkdir -p "$group" && echo 4096 > "$group/cpu.shares"; } 2> /dev/null || say "the containers' share of the processors is the usual one"
+}
+
 import_image() { # folder image options...
   tar -C "$1" --numeric-owner -c . | docker import -c 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' \
     "${@:3}" - "$2" > /dev/null
@@ -222,7 +228,7 @@ run() {
   get_engine; say "unpacked"
   begin_python_image
   export COMPOSE_TEST_ENGINE_LOG=$D/run/dockerd.log DOCKER_HOST=unix://$D/run/docker.sock DOCKER_CONFIG=$D/config PATH=$PATH:$D/root/usr/bin
-  start_engine; say "$(docker version -f 'Docker {{.Server.Version}}'), $(docker compose version)"
+  raise_share; start_engine; say "$(docker version -f 'Docker {{.Server.Version}}'), $(docker compose version)"
   valkey_image; seaweedfs_image; caddy_image; prometheus_image; finish_python_image; rm -rf rootfs unzipped; say "stand-ins for the base images"
   cd "$OLDPWD"
   # In the background, so that a signal ends this script while it runs.
