@@ -39,50 +39,50 @@ print("read", read)
 
 
 @pytest.fixture(scope="module")
-def stack(second_stack: ComposeStack) -> ComposeStack:
+def running(second_stack: ComposeStack) -> ComposeStack:
     """The second stack, with one worker."""
     second_stack.up()
     return second_stack
 
 
-def test_there_are_three_workers_when_three_are_asked_for(stack: ComposeStack) -> None:
-    stack.up("--no-recreate", "--scale", "worker=3")
-    assert len(stack.containers("worker")) == 3
-    wait_until(lambda: stack.live_workers() == 3, what="three live workers")
+def test_there_are_three_workers_when_three_are_asked_for(running: ComposeStack) -> None:
+    running.up("--no-recreate", "--scale", "worker=3")
+    assert len(running.containers("worker")) == 3
+    wait_until(lambda: running.live_workers() == 3, what="three live workers")
 
 
 @pytest.fixture(scope="module")
-def slow_readers(stack: ComposeStack) -> Iterator[Future[str]]:
+def slow_readers(running: ComposeStack) -> Iterator[Future[str]]:
     """What the slow readers tell in the end. They read while the next test runs."""
     with ThreadPoolExecutor(1) as pool:
-        yield pool.submit(stack.compose, "exec", "-T", "api", "python", "-", stdin=SLOW_READERS, seconds=300)
+        yield pool.submit(running.compose, "exec", "-T", "api", "python", "-", stdin=SLOW_READERS, seconds=300)
 
 
 @pytest.mark.usefixtures("slow_readers")
-def test_a_job_outlives_kill_9_of_its_worker_whose_files_are_removed(stack: ComposeStack, songs: Songs) -> None:
-    job_id = stack.submit(songs.long, engine="repetition")
-    stack.until_separating(job_id)
-    [folder] = stack.compose("exec", "-T", "worker", "sh", "-c", f"ls -d /scratch/*/*/{job_id}-*").split()
+def test_a_job_outlives_kill_9_of_its_worker_whose_files_are_removed(running: ComposeStack, songs: Songs) -> None:
+    job_id = running.submit(songs.long, engine="repetition")
+    running.until_separating(job_id)
+    [folder] = running.compose("exec", "-T", "worker", "sh", "-c", f"ls -d /scratch/*/*/{job_id}-*").split()
     victim = folder.split("/")[2]
-    container = next(c for c in stack.containers("worker") if victim.startswith(c[:12]))
+    container = next(c for c in running.containers("worker") if victim.startswith(c[:12]))
     # As the kernel does it: Docker's own kill counts as a wish to stop.
     docker("exec", container, "sh", "-c", "kill -9 -1", check=False)
-    job = stack.until_ended(job_id)
+    job = running.until_ended(job_id)
     assert (job["state"], job["attempt"]) == ("succeeded", 2), job["error"]
-    wait_until(lambda: stack.live_workers() == 3, what="three live workers: Docker started it again")
-    [state] = [found for found in stack.inspect("worker") if found["Id"] == container]
+    wait_until(lambda: running.live_workers() == 3, what="three live workers: Docker started it again")
+    [state] = [found for found in running.inspect("worker") if found["Id"] == container]
     assert state["RestartCount"] == 1
 
     def left() -> list[str]:
-        return stack.compose("exec", "-T", "worker", "ls", "/scratch").split()
+        return running.compose("exec", "-T", "worker", "ls", "/scratch").split()
 
     wait_until(lambda: len(left()) == 3 and victim not in left(), what="scratch folders of the living alone")
 
 
 def test_slow_readers_of_a_large_object_do_not_fill_the_storages_memory(
-    stack: ComposeStack, slow_readers: Future[str]
+    running: ComposeStack, slow_readers: Future[str]
 ) -> None:
     told = slow_readers.result()
     assert told.strip().endswith(f"read [{100 << 20}, {100 << 20}]"), told
-    [state] = stack.inspect("storage")
+    [state] = running.inspect("storage")
     assert (state["RestartCount"], state["State"]["OOMKilled"]) == (0, False)
