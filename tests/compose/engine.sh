@@ -108,8 +108,10 @@ inside() { # Runs in the namespaces.
     --cgroup-parent "$(basename "$1")" --userland-proxy-path "$1/root/usr/sbin/docker-proxy" --init-path "$1/root/usr/bin/docker-init"
 }
 
-# Without it, all containers and builds together get as much of a busy machine's processors as any one process.
+# Without it, all containers and builds together get as much of a busy machine's processors as any one process. Only with
+# version 1 of control groups, where this was seen.
 raise_share() {
+  [ -e /sys/fs/cgroup/cpu/cpu.shares ] || return 0
   local group=/sys/fs/cgroup/cpu/$(basename "$D")
   { mkdir -p "$group" && echo 4096 > "$group/cpu.shares"; } 2> /dev/null || say "the containers' share of the processors is the usual one"
 }
