@@ -6,7 +6,7 @@ Clients see the codes in `error.code` and `code`. api/contract/problem_details.p
     |-- InputError                 the audio or the request is invalid; never retried
     |   |-- AudioEmptyError, AudioUnreadableError, AudioUnsupportedError,
     |   |   AudioTooLongError, AudioTooShortError, SourceMissingError, SourceRefusedError,
-    |   |   SourceTooLargeError, ExportRefusedError
+    |   |   SourceFailedError, SourceTooLargeError, ExportRefusedError
     |   `-- RequestInvalidError
     |       `-- FieldsInvalidError, ManifestInvalidError
     |-- TransientError             may go away by itself: jobs wait for storage and Redis, and are retried otherwise
@@ -79,6 +79,12 @@ class SourceMissingError(InputError):
     """The object that holds the mixture was deleted or replaced after the job was created."""
 
     code = "source_missing"
+
+
+class SourceFailedError(InputError):
+    """The job whose output this job was to continue with has failed, was canceled, or lacks that output."""
+
+    code = "source_failed"
 
 
 class RequestInvalidError(InputError):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound="DataclassInstance")
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """The highest schema that this version writes and reads."""
 
 
@@ -26,8 +26,11 @@ def schema_of(options: Mapping[str, Any]) -> int:
     """Return the schema of a record with these members of a job's request, in their stored form.
 
     Schema 1 knows no mixes, no jobs without stems, no files with stems, and no source that is outputs of another job.
-    Its processes would ignore them and run another job than was asked for.
+    Schema 2 knows no chains: jobs that others wait for, and jobs that wait for their source. Processes that do not know
+    these would ignore them and run another job than was asked for.
     """
+    if options.get("then") or (options.get("source") or {}).get("key") == "":
+        return 3
     stems, source = options.get("stems"), options.get("source") or {}
     without_stems = stems is not None and len(stems) == 0
     is_new = options.get("mixes") or without_stems or options.get("format") == "stem.mp4" or source.get("job_id")

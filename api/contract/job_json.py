@@ -108,6 +108,7 @@ def _record_members(job: Job, root: str) -> dict[str, Any]:
         "batch_id": job.batch_id,
         "cached": job.cached,
         "metadata": request.metadata,
+        "then": [{"job_id": job.job_id, "output": job.output} for job in request.then],
         "links": _links(job, base),
     }
 

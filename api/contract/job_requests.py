@@ -17,6 +17,7 @@ from shared.audio_formats import FormatName, holds_stems
 from shared.errors import FieldsInvalidError
 from shared.jobs.model import JobState, Priority
 from shared.jobs.options import (
+    ContinuationWish,
     Excerpt,
     FormatOptions,
     Identifier,
@@ -38,7 +39,7 @@ from shared.mixes import read_stems, split_list
 from shared.redis_client.pagination import CURSOR
 from shared.strict_json import read_json
 
-JSON_FIELDS = frozenset({"parameters", "stems", "mixes", "excerpt", "metadata", "format_options"})
+JSON_FIELDS = frozenset({"parameters", "stems", "mixes", "excerpt", "metadata", "format_options", "then"})
 """Form fields whose value is JSON."""
 
 
@@ -101,8 +102,8 @@ class UploadQuery(Strict):
 class JobForm(Strict):
     """A job, as a multipart form.
 
-    `parameters`, `stems`, `mixes`, `excerpt`, `format_options` and `metadata` hold JSON. `stems` and `mixes` may also
-    be texts, separated by commas: `drums,bass`, `minus:vocals`.
+    `parameters`, `stems`, `mixes`, `excerpt`, `format_options`, `metadata` and `then` hold JSON. `stems` and `mixes`
+    may also be texts, separated by commas: `drums,bass`, `minus:vocals`.
     """
 
     file: bytes = Field(description="The audio file", json_schema_extra={"format": "binary"})
@@ -122,6 +123,9 @@ class JobForm(Strict):
     no_cache: bool | None = None
     metadata: dict[str, JsonValue] | None = None
     webhook_url: str | None = None
+    then: list[ContinuationWish] | None = Field(
+        None, description="As in JSON", examples=[[{"from": "vocals", "engine": "repetition"}]]
+    )
 
 
 def query_values(arguments: MultiDict[str, str]) -> dict[str, str]:

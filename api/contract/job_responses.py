@@ -120,6 +120,17 @@ class ErrorResource(OpenResource):
     attempt: int | None = None
 
 
+class NextJobResource(Resource):
+    """A job that continues another one. It may have been deleted since."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"job_id": "7a1d0c55e2b94f0f8a3b6c7d8e9f0a1b", "output": "vocals"}]}
+    )
+
+    job_id: str
+    output: str = Field(description="The stem or mix of this job that is its mixture")
+
+
 class TimesResource(Resource):
     """When the job was created, started and finished (RFC 3339)."""
 
@@ -140,7 +151,8 @@ class JobResource(Resource):
     eta_seconds: float | None = Field(description="Estimated seconds until the job ends")
     waiting_for: WaitingFor | None = Field(
         description="What the job waits for, beside its turn: `storage` while the storage does not serve it, which "
-        "costs no attempt, however long it lasts; `engine` while no running worker has its engine"
+        "costs no attempt, however long it lasts; `engine` while no running worker has its engine; `source` until the "
+        "job that it continues has succeeded"
     )
     waiting_because: str | None = Field(description="Why: the storage's error, or which engine is missing")
     engine: str
@@ -193,6 +205,9 @@ class JobResource(Resource):
     batch_id: str | None = Field(description="The batch that the job belongs to and is deleted with")
     cached: bool = Field(description="The outputs are copies of those of an earlier job of the same owner")
     metadata: dict[str, Any]
+    then: list[NextJobResource] = Field(
+        [], description="The jobs that were submitted with this one to continue it; `source.job_id` of each names it"
+    )
     links: dict[str, str]
 
 

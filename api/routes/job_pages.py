@@ -34,7 +34,9 @@ def _with_missing_engines(jobs: list[Job]) -> list[Job]:
         return jobs
     engines = services().workers.live_engines()
     return [
-        job.waiting_for_engine() if job.state is JobState.QUEUED and job.request.engine not in engines else job
+        job.waiting_for_engine()
+        if job.state is JobState.QUEUED and not job.waiting_for and job.request.engine not in engines
+        else job
         for job in jobs
     ]
 

@@ -82,6 +82,8 @@ def read_beats(job_id: str) -> Response:
 def read_source(job_id: str) -> Response:
     """Return the mixture as it was uploaded."""
     source = find_job(job_id).request.source
+    if not source.key:
+        raise OutputNotFoundError("The mixture does not exist yet: the job that makes it has not ended.")
     return _send(
         Recorded(source.key, source.etag, source.sha256, source.bucket),
         filename=source.filename,

@@ -84,7 +84,7 @@ class Preflight:
         """Return what a batch would need."""
         submitter = self.submitter
         submitter.check_options(wanted)
-        defaults = wanted.defaults.model_dump(mode="json", exclude_unset=True)
+        defaults = wanted.defaults.model_dump(mode="json", exclude_unset=True, by_alias=True)
         manifest, lines = self._lines(sender, wanted)
         reader = ItemParser(
             submitter.settings,

@@ -60,7 +60,7 @@ class BatchSubmitter:
             owner=sender.owner,
             name=wanted.name,
             priority=wanted.priority,
-            defaults=wanted.defaults.model_dump(mode="json", exclude_unset=True),
+            defaults=wanted.defaults.model_dump(mode="json", exclude_unset=True, by_alias=True),
             webhook_url=check_webhook_url(self.settings, wanted.webhook_url),
             export=Export(export.bucket, export.prefix, export.template) if export else None,
             request_id=sender.request_id,

@@ -5,7 +5,7 @@ If a step fails, the steps before it are undone, so that a refused submission le
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -31,6 +31,7 @@ from shared.jobs.output_source import output_source
 from shared.jobs.source_buckets import check_source_bucket
 from shared.jobs.store import JobStore, new_id
 from shared.jobs.uploads import UploadStore
+from shared.queue.chains import Link, chain_of, plan_chain
 from shared.queue.dispatcher import JobQueue
 from shared.queue.engine_catalog import EngineCatalog
 from shared.settings import Settings
@@ -111,13 +112,13 @@ class JobSubmitter:
         """
         source = _source(upload_id, filename, stored)
         try:
-            request = self._job_request(sender, options, source)
+            request, links = self._job_request(sender, options, source)
             self._record_upload(sender, source, implicit=True)
         except StemqueueError:
             self.discard_upload(stored)
             raise
         try:
-            job = self._enqueue(request, job_id)
+            job = self._enqueue(request, job_id, links)
         except LifeCycleError:
             self.discard_upload(stored)
             raise
@@ -143,7 +144,7 @@ class JobSubmitter:
             etag=etag,
             upload_id=upload_id,
         )
-        return self._enqueue(self._job_request(sender, options, source), job_id)
+        return self._submit(sender, options, source, job_id)
 
     def submit_object(self, sender: Sender, options: JobOptions, bucket: str, key: str, *, job_id: str) -> Job:
         """Create a job on the current version of an object in an allowed bucket; it is not deleted with the job.
@@ -156,7 +157,7 @@ class JobSubmitter:
         if not size_bytes:
             raise AudioEmptyError("The object is empty.")
         source = Source(key, clean_filename(key), size_bytes, etag=etag, bucket=bucket)
-        return self._enqueue(self._job_request(sender, options, source), job_id)
+        return self._submit(sender, options, source, job_id)
 
     def submit_output(self, sender: Sender, options: JobOptions, job: Job, name: str, *, job_id: str) -> Job:
         """Create a job on a stem or mix of an ended job, which is kept until the new job has ended.
@@ -164,7 +165,7 @@ class JobSubmitter:
         Raises IllegalTransitionError, SourceMissingError and what `submit_stored` raises.
         """
         source = output_source(job, name, self._prompt_storage)
-        return self._enqueue(self._job_request(sender, options, source), job_id)
+        return self._submit(sender, options, source, job_id)
 
     def submit_mixes(self, sender: Sender, job: Job, wanted: MixSubmission, *, job_id: str) -> Job:
         """Create a job that mixes the stems of an ended job, which are kept until it has ended.
@@ -238,16 +239,25 @@ class JobSubmitter:
         except StoreUnavailableError as error:
             log.warning("dispatch failed, left to the workers", error=error.message)
 
-    def _enqueue(self, request: JobRequest, job_id: str) -> Job:
+    def _submit(self, sender: Sender, options: JobOptions, source: Source, job_id: str) -> Job:
+        request, links = self._job_request(sender, options, source)
+        return self._enqueue(request, job_id, links)
+
+    def _enqueue(self, request: JobRequest, job_id: str, links: Sequence[Link] = ()) -> Job:
+        """Create a job, and the jobs that continue it."""
         with tracing.span("submit job", tracing.message_attributes(job_id, "send"), kind="producer"):
-            job = self._store.submit(replace(request, trace=tracing.headers(request.trace)), job_id=job_id)
+            request = replace(request, trace=tracing.headers(request.trace))
+            request, followers = chain_of(request, links, [job_id, *(new_id() for _ in links)])
+            job = self._store.submit(request, job_id=job_id, followers=followers)
             self.dispatch_jobs()
             log.info("job accepted", job=job.id, engine=request.engine, size_bytes=request.source.size_bytes)
         return job
 
-    def _job_request(self, sender: Sender, options: JobOptions, source: Source) -> JobRequest:
+    def _job_request(self, sender: Sender, options: JobOptions, source: Source) -> tuple[JobRequest, list[Link]]:
+        """Return the request of a job, and the jobs that are to continue it."""
         choice = self._catalog.choose(options)
-        return JobRequest(
+        links = plan_chain(self._catalog, options, choice.engine)
+        request = JobRequest(
             **options.request_members(engine=choice.engine, preset=choice.preset),
             source=source,
             priority=options.priority,
@@ -256,6 +266,7 @@ class JobSubmitter:
             request_id=sender.request_id,
             trace=sender.trace,
         )
+        return request, links
 
     def _record_upload(self, sender: Sender, source: Source, *, implicit: bool) -> None:
         assert source.upload_id is not None  # noqa: S101 - every caller sets it

@@ -58,8 +58,9 @@ Priority = Literal["interactive", "bulk"]
 
 PRIORITIES: tuple[Priority, ...] = get_args(Priority)
 
-WaitingFor = Literal["storage", "engine"]
-"""What a job waits for beside its turn: until the storage serves it, or until a live worker has its engine."""
+WaitingFor = Literal["storage", "engine", "source"]
+"""What a job waits for beside its turn: until the storage serves it, until a live worker has its engine, or until the
+job whose output is its source has succeeded."""
 
 STAGES = ("fetch", "probe", "decode", "separate", "encode", "illustrate", "upload")
 """The stages of a running job, in their order."""
@@ -83,7 +84,8 @@ class Source:
 
     `job_id` names another job whose outputs this job reads; they are kept until this job has ended. With `output` the
     object is the stem or mix of that name. With `outputs` this job mixes these outputs, and reads nothing else: the
-    object is then the mixture that they were made of. `duration_seconds` is the length, if it is known for sure.
+    object is then the mixture that they were made of. `duration_seconds` is the length, if it is known for sure. While
+    the other job has not made its output, `key` is empty; then the record has the rest (chains.lua).
     """
 
     key: str
@@ -103,6 +105,14 @@ def read_source(members: Mapping[str, Any]) -> Source:
     """Return a source from its stored members."""
     outputs = members.get("outputs") or ()
     return read_members(Source, members, outputs=tuple(read_members(SourceOutput, o) for o in outputs))
+
+
+@dataclass(frozen=True)
+class NextJob:
+    """A job that continues another one: `output` of that job is its source."""
+
+    job_id: str
+    output: str
 
 
 @dataclass(frozen=True)
@@ -128,6 +138,8 @@ class JobRequest:
     no_cache: bool = False
     trace: Mapping[str, str] = field(default_factory=dict)
     """The W3C headers of the span that submitted it (shared/telemetry/tracing.py); empty without a trace."""
+    then: tuple[NextJob, ...] = ()
+    """The jobs that were submitted with it, to continue it."""
 
     @property
     def schema(self) -> int:
@@ -154,7 +166,7 @@ class JobRequest:
             source=source,
             stems=None if stems is None else tuple(stems),
             mixes=tuple(read_members(Mix, mix) for mix in mixes),
-            **members,
+            **{"then": tuple(read_members(NextJob, job) for job in values.get("then") or ()), **members},
         )
 
 
@@ -287,10 +299,12 @@ class Job:
     def from_record(cls, job_id: str, record: Mapping[str, str]) -> Job:
         """Read the fields of a job's hash in Redis. Raises RecordTooNewError."""
         check_schema(record, f"the record of job {job_id}")
+        request, state = _read_request(record["request"], record.get("source") or ""), JobState(record["state"])
+        waits = state is JobState.QUEUED and record.get("awaits")
         return cls(
             id=job_id,
-            state=JobState(record["state"]),
-            request=_read_request(record["request"]),
+            state=state,
+            request=request,
             version=int(record.get("version", 0)),
             created_at=_seconds(record["created_ms"]) or 0.0,
             stage=record.get("stage") or None,
@@ -306,6 +320,8 @@ class Job:
             report=json.loads(record.get("report") or "null"),
             error=json.loads(record.get("error") or "null"),
             attempt_errors=tuple(json.loads(e) for e in (record.get("attempt_errors") or "").splitlines()),
+            waiting_for="source" if waits else None,
+            waiting_because=f"Job {waits}, which this one continues, has not ended yet." if waits else None,
             cached=record.get("cached") == "1",
             batch_id=record.get("batch") or None,
             queued_at=_seconds(record.get("queued_ms")),
@@ -338,8 +354,12 @@ class Job:
 
 
 @lru_cache(maxsize=CACHED_REQUESTS)
-def _read_request(text: str) -> JobRequest:
-    return JobRequest.from_json(text)
+def _read_request(text: str, source: str) -> JobRequest:
+    """Return the request. `source`: what was not yet known of the source when it was submitted, as JSON."""
+    request = JobRequest.from_json(text)
+    if not source:
+        return request
+    return replace(request, source=read_source({**asdict(request.source), **json.loads(source)}))
 
 
 def _read_outputs(text: str) -> tuple[Output, ...]:

@@ -35,6 +35,12 @@ MAX_METADATA_BYTES = 16_384
 
 MAX_FILENAME_CHARACTERS = 200
 
+MAX_CHAIN_JOBS = 8
+"""The most jobs that one request makes, the first included. They are written, and ended, in one step of Redis."""
+
+MAX_CHAIN_DEPTH = 4
+"""How deep `then` may be nested."""
+
 MAX_WHOLE_NUMBER = 2**53
 
 PARTS: Mapping[str, Mapping[str, str]] = {
@@ -160,6 +166,31 @@ Mixes = Annotated[
 ]
 
 
+def _jobs_and_depth(then: object) -> tuple[int, int]:
+    """Return how many jobs a list of continuations names, and how deep it goes, before anything else is checked."""
+    jobs, depth, level = 0, 0, [then]
+    while level := [list_ for list_ in level if isinstance(list_, list) and list_]:
+        depth += 1
+        entries = [entry for list_ in level for entry in list_]
+        jobs += len(entries)
+        if jobs > MAX_CHAIN_JOBS or depth > MAX_CHAIN_DEPTH:
+            break
+        level = [entry.get("then") for entry in entries if isinstance(entry, dict)]
+    return jobs, depth
+
+
+def _bounded_chain(then: object) -> object:
+    jobs, depth = _jobs_and_depth(then)
+    if depth > MAX_CHAIN_DEPTH:
+        raise ValueError(f"must not be nested more than {MAX_CHAIN_DEPTH} deep")
+    if jobs >= MAX_CHAIN_JOBS:
+        raise ValueError(f"a chain has at most {MAX_CHAIN_JOBS} jobs, the first included")
+    return then
+
+
+Then = Annotated[list["ContinuationWish"], BeforeValidator(_bounded_chain)]
+
+
 class ItemOptions(Strict):
     """The options of one track."""
 
@@ -182,6 +213,12 @@ class ItemOptions(Strict):
     )
     no_cache: bool = Field(False, description="Separate again, even if an earlier job of yours has the same result")
     metadata: Metadata = Field({}, description="Any JSON of the client, returned with the job")
+    then: Then = Field(
+        [],
+        description="Jobs that continue with outputs of this one as soon as it has succeeded. They may have `then` "
+        f"too: up to {MAX_CHAIN_DEPTH} deep, and {MAX_CHAIN_JOBS} jobs in all",
+        examples=[[{"from": "vocals", "engine": "repetition"}]],
+    )
 
     def request_members(self, *, engine: str, preset: str | None) -> dict[str, Any]:
         """Return the members of a JobRequest that these options determine, with the chosen engine and preset."""
@@ -217,6 +254,21 @@ class ItemOptions(Strict):
     def _format_has_options(self) -> Self:
         check_format_options(self.format, self.format_options)
         return self
+
+
+class ContinuationWish(ItemOptions):
+    """A job that continues another one. Priority and webhook are those of the first job of the chain."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"from": "vocals", "engine": "repetition", "format": "mp3"}]}
+    )
+
+    output: Name = Field(
+        alias="from", description="The stem or mix of the job before that is this job's mixture", examples=["vocals"]
+    )
+
+
+ItemOptions.model_rebuild()
 
 
 class JobOptions(ItemOptions):

@@ -33,11 +33,9 @@ def output_source(job: Job, name: str, storage: ObjectStorage | None) -> Source:
     # The recorded ETag may be that of the object before the bucket was restored. The worker compares the content.
     size_bytes, etag = storage.head(output.key) if storage else (output.size_bytes, output.etag)
     seconds = output.details.get("duration_seconds")
-    ending = f" - {output.filename}"
-    song = without_audio_extension(job.request.source.filename)
     return Source(
         key=output.key,
-        filename=song[: MAX_FILENAME_CHARACTERS - len(ending)] + ending,
+        filename=name_after_output(without_audio_extension(job.request.source.filename), output.filename),
         size_bytes=size_bytes,
         sha256=output.sha256,
         etag=etag,
@@ -45,3 +43,9 @@ def output_source(job: Job, name: str, storage: ObjectStorage | None) -> Source:
         output=output.name,
         duration_seconds=None if seconds is None else float(seconds),
     )
+
+
+def name_after_output(song: str, filename: str) -> str:
+    """Return what a mixture is called that is an output of a job: by the song, and by the output's own file name."""
+    ending = f" - {filename}"
+    return song[: MAX_FILENAME_CHARACTERS - len(ending)] + ending

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, cast
@@ -48,6 +48,20 @@ class Deletion:
     source_key: str | None
 
 
+@dataclass(frozen=True)
+class Follower:
+    """A job that is submitted with the one whose output it waits for."""
+
+    job_id: str
+    request: JobRequest
+
+    def to_json(self) -> str:
+        """Return the job as jobs/submit.lua expects it."""
+        request = self.request
+        members = {"id": self.job_id, "schema": str(request.schema), "engine": request.engine}
+        return json.dumps({**members, "kind": kind_of(request), "request": request.to_json()})
+
+
 class JobStore:
     """The jobs' records. `claims` changes the records of running jobs.
 
@@ -72,10 +86,20 @@ class JobStore:
         """Raise StoreFullError if Redis is too full for new records."""
         self._admission.require_free_memory()
 
-    def submit(self, request: JobRequest, *, job_id: str | None = None, batch_id: str | None = None) -> Job:
+    def submit(
+        self,
+        request: JobRequest,
+        *,
+        job_id: str | None = None,
+        batch_id: str | None = None,
+        awaits: str | None = None,
+        followers: Sequence[Follower] = (),
+    ) -> Job:
         """Accept a job and queue it. If a job with this id was accepted before, return that job.
 
-        With `batch_id`, the job belongs to the item of that batch which the job's id names.
+        With `batch_id`, the job belongs to the item of that batch which the job's id names. `awaits` names the job that
+        is still to make its source. `followers` continue the job, each listed after the one that it waits for; either
+        all are accepted or none is.
 
         Raises QueueFullError, StoreFullError, QueueDrainingError, QuotaExceededError; SourceMissingError if its
         upload, or the job whose outputs it reads, was deleted in the meantime; IllegalTransitionError if the batch's
@@ -99,6 +123,8 @@ class JobStore:
             extension=extension,
             guessed_ms=guessed_ms,
             excerpt_ms=None if excerpt_seconds is None else int(1000 * excerpt_seconds),
+            awaits=awaits,
+            followers=[follower.to_json() for follower in followers],
             **self._admission.job_limits(),
         )
         self._admission.raise_if_refused(answer, *record)
@@ -167,6 +193,8 @@ class JobStore:
         )
         self._admission.raise_if_refused(before, record)
         _check_source(before)
+        if before == "source_ended":
+            raise IllegalTransitionError(f"It continues job {record}, which has not succeeded. Retry that job.")
         self._check_state(before, RETRYABLE, "retried")
         return _job(job_id, record)
 
@@ -251,7 +279,7 @@ def _job(job_id: str, answer: str) -> Job:
 def _with_queue_state(job: Job, line: str) -> Job:
     """Return the job with the values of the line: queue position, time left, what it waits for and why."""
     position, left_ms, hindrance = line.split(" ", 2)
-    if line == "  ":
+    if line == "  " or job.waiting_for == "source":
         return job
     waiting_for, _, fault = hindrance.partition(" ")
     moved = job.with_queue_state(

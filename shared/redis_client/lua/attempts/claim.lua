@@ -10,12 +10,18 @@
 -- include lib/jobs/queue
 -- include lib/jobs/states
 
-local state, engine, progress, last_token, last_fence = job_fields(
-  job_id, 'state', 'engine', 'progress', 'token', 'fence')
+local state, engine, progress, last_token, last_fence, awaits = job_fields(
+  job_id, 'state', 'engine', 'progress', 'token', 'fence', 'awaits')
 if state == 'running' and token ~= '' and last_token == token then return last_fence end
 if state ~= 'queued' then return false end
 -- A message may arrive twice, or after the engine was paused. Only jobs in the published set may be claimed.
 if not redis.call('ZSCORE', key('published', engine), job_id) then return false end
+if awaits then
+  -- A rescuer of an older version queued a job that waits for its source. It waits again.
+  leave_queue(job_id)
+  redis.call('ZADD', key('delayed'), int(now_ms()), job_id)
+  return false
+end
 
 local now = now_ms()
 local fence = int(redis.call('INCR', key('fence')))

@@ -53,8 +53,12 @@ local function cancel_part()
   end
   for _, number in ipairs(numbers) do
     local job_id = item_job_id(batch_id, number)
-    leave_queue(job_id)
-    end_job(job_id, job_fields(job_id, 'state'), 'canceled', retention_ms, 'fence', '0')
+    local state = job_fields(job_id, 'state')
+    -- The cancel of an item's source has canceled the item too.
+    if state == 'queued' or state == 'running' then
+      leave_queue(job_id)
+      end_job(job_id, state, 'canceled', retention_ms, 'fence', '0')
+    end
   end
   return #part
 end

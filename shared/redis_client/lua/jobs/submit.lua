@@ -1,5 +1,5 @@
--- Accepts a job: writes the record, the queue and the counts in one step. It returns the record too, because a second
--- call could fail although the job was accepted.
+-- Accepts a job, and the jobs that continue it: writes the records, the queue and the counts in one step. It returns
+-- the first job's record too, because a second call could fail although the jobs were accepted.
 -- Arguments:
 --   job_id: text
 --   schema: text, of the record (shared/stored_records.py)
@@ -20,11 +20,14 @@
 --   extension: text, of the file's name, for estimates
 --   guessed_ms: number, the length of the audio as estimated from the file's size; 0: unknown
 --   excerpt_ms: number, '' for the whole track
+--   awaits: text, the job whose output is the source, if that has not ended; ''
+--   followers: list, jobs that wait for this one or an earlier one in the list: JSON of id, schema, engine, kind, request
 -- Returns: {'ok' or 'exists', the job's reply}, {'full', ms until the next place is free}, {'draining'},
 --  {'upload_gone'}, {'source_gone'} or {'source_changing'} for outputs of another job, {'not_waiting'} if the item
 --  needs no job, or {the limit that refuses it (lib/jobs/limits.lua)}
 -- include lib/uploads
 -- include lib/batches/items
+-- include lib/jobs/chains
 -- include lib/jobs/limits
 -- include lib/jobs/queue
 -- include lib/jobs/read_outputs
@@ -34,15 +37,20 @@
 
 if redis.call('EXISTS', key('job', job_id)) == 1 then return {'exists', job_reply(job_id, now_ms() - alive_ms)} end
 if batch_id ~= '' and not is_waiting(item_letter(batch_id, item_number(job_id))) then return {'not_waiting'} end
-if tonumber(redis.call('HGET', key('count'), 'queued') or 0) >= max_queued then
+local number = 1 + #followers
+if tonumber(redis.call('HGET', key('count'), 'queued') or 0) + number > max_queued then
   return {'full', int(next_place_ms(engine, now_ms() - alive_ms))}
 end
+for i, follower in ipairs(followers) do
+  followers[i] = cjson.decode(follower)
+  if redis.call('SISMEMBER', key('draining'), followers[i].engine) == 1 then return {'draining'} end
+end
 if redis.call('SISMEMBER', key('draining'), engine) == 1 then return {'draining'} end
-local refused = job_refusal(owner, max_owner_queued, max_owner_audio_ms, max_owner_stored_bytes,
+local refused = job_refusal(owner, number, max_owner_queued, max_owner_audio_ms, max_owner_stored_bytes,
   max_owner_record_bytes, max_record_bytes)
 if refused then return {refused} end
 if upload_id ~= '' and not upload_exists(upload_id) then return {'upload_gone'} end
-local unreadable = keep_source_outputs(request, job_id)
+local unreadable = keep_source_outputs(request, job_id, awaits ~= '')
 if unreadable then return {unreadable} end
 if upload_id ~= '' then use_upload(upload_id, job_id) end
 
@@ -58,20 +66,39 @@ local function expected_audio_ms()
 end
 
 local now = now_ms()
-redis.call('HSET', key('job', job_id), 'schema', schema, 'request', request, 'owner', owner, 'engine', engine,
-  'class', priority, 'created_ms', int(now), 'version', int(now), 'attempt', 0, 'losses', 0, 'progress', 0)
-charge_job(job_id, JOB_BYTES + #request + (names_webhook(request) and WEBHOOK_BYTES or 0))
+
+-- Writes the record of one of the jobs.
+local function write_record(id, its_schema, its_request, its_engine, its_kind)
+  redis.call('HSET', key('job', id), 'schema', its_schema, 'request', its_request, 'owner', owner, 'engine', its_engine,
+    'class', priority, 'created_ms', int(now), 'version', int(now), 'attempt', 0, 'losses', 0, 'progress', 0,
+    'kind', its_kind)
+  charge_job(id, JOB_BYTES + #its_request + (names_webhook(its_request) and WEBHOOK_BYTES or 0))
+end
+
+local function list_job(id)
+  redis.call('ZADD', key('jobs'), int(now), id)
+  redis.call('ZADD', key('jobs', owner), int(now), id)
+end
+
+write_record(job_id, schema, request, engine, kind)
 local audio_ms = expected_audio_ms()
-redis.call('HSET', key('job', job_id), 'kind', kind, 'form', extension, 'guessed_ms', int(guessed_ms))
+redis.call('HSET', key('job', job_id), 'form', extension, 'guessed_ms', int(guessed_ms))
 if audio_ms then redis.call('HSET', key('job', job_id), 'audio_ms', int(audio_ms)) end
 if batch_id ~= '' then
   redis.call('HSET', key('job', job_id), 'batch', batch_id)
   set_item_letter(batch_id, item_number(job_id), 'q')
   count_items(batch_id, 'waiting', -1)
 else
-  redis.call('ZADD', key('jobs'), int(now), job_id)
-  redis.call('ZADD', key('jobs', owner), int(now), job_id)
+  list_job(job_id)
 end
-enter_queue(job_id, now)
+if awaits ~= '' then await_source(job_id, awaits) else enter_queue(job_id, now) end
 move_job(job_id, nil, 'queued')
+
+for _, follower in ipairs(followers) do
+  write_record(follower.id, follower.schema, follower.request, follower.engine, follower.kind)
+  list_job(follower.id)
+  keep_source_outputs(follower.request, follower.id, true)
+  await_source(follower.id, cjson.decode(follower.request).source.job_id)
+  move_job(follower.id, nil, 'queued')
+end
 return {'ok', job_reply(job_id, now - alive_ms)}

@@ -4,7 +4,8 @@
 --   job:<id>                      hash     the record, the truth about a job (docs/job-lifecycle.md lists its fields)
 --   jobs, jobs:<owner>            zset     ids by creation; jobs of batches are not listed
 --   running                       zset     running jobs by the end of their lease
---   delayed                       zset     queued jobs that wait for a retry, by when it is due
+--   delayed                       zset     queued jobs that wait for a retry or for their source, by when the rescuer
+--                                          looks at them
 --   settled                       zset     ended jobs by when they expire; jobs of batches expire with their batch
 --   deleted                       zset     deleted jobs and batches whose objects are still in the storage
 --   count, failures               hash     jobs by state; failed attempts by code
@@ -12,6 +13,7 @@
 --   changes                       channel  ids of jobs that have changed (api/job_change_feed.py)
 --   content:<digest>              string   the last job that made this result (worker/jobs/result_cache.py)
 --   job:<id>:readers              set      jobs, queued or running, whose source is outputs of this job
+--   job:<id>:followers            set      jobs that wait for this one, because its output is their source
 --   making:<digest>               string   the running job that makes this result
 --   twins:<digest>                set      jobs that wait for it because they ask for the same
 --

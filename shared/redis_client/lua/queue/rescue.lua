@@ -10,6 +10,7 @@
 --  messages that the caller must send again}
 -- include lib/clock
 -- include lib/workers
+-- include lib/jobs/chains
 -- include lib/jobs/claims
 -- include lib/jobs/end
 -- include lib/jobs/queue
@@ -59,13 +60,21 @@ local function end_expired_leases()
   return requeued, failed, uncharged
 end
 
+-- Settles a job that has waited long for its source, in case the end of the source did not.
+local function recheck_source(job_id)
+  local its_end, error_json = settle_follower(job_id)
+  if its_end then end_job(job_id, 'queued', its_end, retention_ms, 'error', error_json) end
+end
+
 -- Returns delayed jobs to the queue when their pause is over. Returns how many.
 local function queue_due_retries()
   local due = 0
   for _, job_id in ipairs(redis.call('ZRANGEBYSCORE', key('delayed'), '-inf', int(now), 'LIMIT', 0, MAX_JOBS)) do
     redis.call('ZREM', key('delayed'), job_id)
-    local state, created_ms = job_fields(job_id, 'state', 'created_ms')
-    if state == 'queued' then
+    local state, created_ms, awaits = job_fields(job_id, 'state', 'created_ms', 'awaits')
+    if state == 'queued' and awaits then
+      recheck_source(job_id)
+    elseif state == 'queued' then
       enter_queue(job_id, created_ms)
       due = due + 1
     end

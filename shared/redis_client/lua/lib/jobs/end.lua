@@ -2,6 +2,7 @@
 -- include lib/clock
 -- include lib/record_bytes
 -- include lib/jobs/states
+-- include lib/jobs/chains
 -- include lib/jobs/equal_jobs
 -- include lib/jobs/read_outputs
 -- include lib/batches/end
@@ -17,12 +18,13 @@ local function charge_longer_record(job_id)
   if more > 0 then charge_job(job_id, more) end
 end
 
--- Ends a job that is in the state `from`, and sets more fields.
+-- Ends a job that is in the state `from`, and sets more fields. Jobs that wait for it are queued, or end as well.
 local function end_job(job_id, from, state, retention_ms, ...)
   local now, batch_id = now_ms(), job_fields(job_id, 'batch')
   redis.call('ZREM', key('running'), job_id)
   leave_bulk_jobs(job_id)
   release_equal_jobs(job_id)
+  stop_waiting(job_id)
   release_source_outputs(job_fields(job_id, 'request'), job_id)
   move_job(job_id, from, state, 'finished_ms', int(now), 'stage', '', ...)
   if batch_id then
@@ -35,4 +37,8 @@ local function end_job(job_id, from, state, retention_ms, ...)
   end
   charge_longer_record(job_id)
   create_webhook_message(key('job', job_id), job_id, 'job.' .. state, now)
+  for _, follower_id in ipairs(redis.call('SMEMBERS', key('job', job_id, 'followers'))) do
+    local its_end, error_json = settle_follower(follower_id)
+    if its_end then end_job(follower_id, 'queued', its_end, retention_ms, 'error', error_json) end
+  end
 end

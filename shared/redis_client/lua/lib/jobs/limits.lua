@@ -6,13 +6,12 @@
 -- Returns the key of the audio that was separated for an owner today (UTC).
 local function audio_today_key(owner) return key('audio', owner, int(math.floor(now_ms() / 86400000))) end
 
--- Returns the limit that refuses a new job: 'owner_full', 'audio_spent', 'no_room', 'records_full', 'memory_full' or
--- nil.
-local function job_refusal(owner, max_owner_queued, max_owner_audio_ms, max_owner_stored_bytes, max_owner_record_bytes,
-    max_record_bytes)
-  if max_owner_queued > 0 and tonumber(redis.call('HGET', key('usage', owner), 'queued') or 0) >= max_owner_queued then
-    return 'owner_full'
-  end
+-- Returns the limit that refuses a number of new jobs: 'owner_full', 'audio_spent', 'no_room', 'records_full',
+-- 'memory_full' or nil.
+local function job_refusal(owner, number, max_owner_queued, max_owner_audio_ms, max_owner_stored_bytes,
+    max_owner_record_bytes, max_record_bytes)
+  local queued = tonumber(redis.call('HGET', key('usage', owner), 'queued') or 0)
+  if max_owner_queued > 0 and queued + number > max_owner_queued then return 'owner_full' end
   if max_owner_audio_ms > 0 and tonumber(redis.call('GET', audio_today_key(owner)) or 0) >= max_owner_audio_ms then
     return 'audio_spent'
   end

@@ -45,14 +45,18 @@ local function put_off_expiry(by_expiry, id)
 end
 
 -- Keeps the outputs that a request names as its source until the reader has ended. Returns why that is impossible:
--- 'source_gone', or 'source_changing' while they may be made again, with the batch or its item; nil if it is done.
-local function keep_source_outputs(request_json, reader_id)
+-- 'source_gone', or 'source_changing' while they may be made again, with the batch or its item; nil if it is done. The
+-- outputs of a job that is `awaited` need not be there yet.
+local function keep_source_outputs(request_json, reader_id, awaited)
   local source_job = source_job_of(request_json)
   if not source_job then return end
   local record, readers, _, id = holder_of(source_job)
   if not record then return 'source_gone' end
   if redis.call('HEXISTS', record, 'rerunning') == 1 then return 'source_changing' end
-  if id ~= source_job and string.lower(item_letter(id, item_number(source_job))) ~= 's' then
+  if awaited then
+    local state = job_fields(source_job, 'state')
+    if state ~= 'queued' and state ~= 'running' then return 'source_changing' end
+  elseif id ~= source_job and string.lower(item_letter(id, item_number(source_job))) ~= 's' then
     return 'source_changing'
   end
   redis.call('SADD', readers, reader_id)

@@ -4,7 +4,7 @@
 -- The report is missing here, because it is the longest field; it is read from the storage.
 local REPLY_FIELDS = {'schema', 'state', 'request', 'version', 'created_ms', 'stage', 'progress', 'attempt', 'losses',
   'fence', 'started_ms', 'finished_ms', 'expires_ms', 'outputs', 'probed', 'error', 'attempt_errors', 'cached', 'batch',
-  'content'}
+  'content', 'awaits', 'source'}
 
 -- Returns the record as one JSON object, which Python parses faster than a list of replies.
 local function record_json(job_id)
