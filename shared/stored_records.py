@@ -29,9 +29,9 @@ def schema_of(options: Mapping[str, Any]) -> int:
     Schema 2 knows no chains: jobs that others wait for, and jobs that wait for their source. Processes that do not know
     these would ignore them and run another job than was asked for.
     """
-    if options.get("then") or (options.get("source") or {}).get("key") == "":
-        return 3
     stems, source = options.get("stems"), options.get("source") or {}
+    if options.get("then") or source.get("key") == "" or "item" in source:
+        return 3
     without_stems = stems is not None and len(stems) == 0
     is_new = options.get("mixes") or without_stems or options.get("format") == "stem.mp4" or source.get("job_id")
     return 2 if is_new else 1

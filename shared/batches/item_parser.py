@@ -6,9 +6,9 @@ another job's output exists is checked when the item's job is created.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic import Field
@@ -18,10 +18,12 @@ from shared.batches.left_out import LeftOutObjects
 from shared.batches.manifest_format import ManifestLine
 from shared.batches.model import BatchRequest, Manifest
 from shared.batches.stored_items import StoredItem
+from shared.chains import count_jobs
 from shared.errors import FieldsInvalidError, SourceMissingError, SourceRefusedError, StemqueueError, TransientError
 from shared.jobs.options import ItemOptions, SourceWish, clean_filename, group_parts, validate
 from shared.jobs.source_buckets import check_source_bucket
 from shared.jobs.uploads import UploadStore
+from shared.queue.chains import Link, plan_chain
 from shared.queue.engine_catalog import Choice, EngineCatalog
 from shared.settings import Settings
 from shared.storage.object_storage import ObjectStorage
@@ -46,27 +48,42 @@ class ItemParser:
         self._catalog = catalog
         self._batch = request
         self._settings = settings
-        self._choices: dict[str, Choice | StemqueueError] = {}
+        self._choices: dict[str, tuple[Choice, list[Link]] | StemqueueError] = {}
 
     def parse(self, lines: Sequence[ManifestLine], first_number: int) -> list[StoredItem]:
         """Return the items of some lines, numbered from `first_number`. Raises StoreUnavailableError."""
-        uploads = self._read_uploads(lines)
-        return [self._item(line, first_number + i, uploads) for i, line in enumerate(lines)]
+        return [item for items in self.parse_each(lines, first_number) for item in items]
 
-    def _item(self, line: ManifestLine, number: int, uploads: Mapping[str, Mapping[str, str]]) -> StoredItem:
-        track = (line.values or {}).get("track")
+    def parse_each(self, lines: Sequence[ManifestLine], first_number: int) -> Iterator[list[StoredItem]]:
+        """Yield the items of each line: one, and behind it one for each job of its chain, each after its source.
+
+        How many they are depends on `then` alone, also for an invalid line, so that clients can number them.
+        """
+        uploads = self._read_uploads(lines)
+        for line in lines:
+            items = self._items(line, first_number, uploads)
+            first_number += len(items)
+            yield items
+
+    def _items(self, line: ManifestLine, number: int, uploads: Mapping[str, Mapping[str, str]]) -> list[StoredItem]:
+        values = line.values or {}
+        track = values.get("track")
         try:
             if line.values is None:
                 raise FieldsInvalidError([{"field": "", "message": line.error or ""}])
             wish = validate(ItemWish, with_defaults(self._batch.defaults, line.values))
             source = self._source(wish.source, uploads)
-            named = wish.track or _name_of(source)
-            return StoredItem(number, line.number, named, source=source, request=self._request(wish))
+            choice, links = self._choice(wish)
+            members = wish.request_members(engine=choice.engine, preset=choice.preset)
+            first = StoredItem(number, line.number, wish.track or _name_of(source), source=source, request=members)
+            return _chained(first, links)
         except TransientError:
             raise
         except StemqueueError as error:
             named = track[:1000] if isinstance(track, str) else ""
-            return StoredItem(number, line.number, named, error={"code": error.code, "message": error.message})
+            jobs = count_jobs(values.get("then", self._batch.defaults.get("then")))
+            told = {"code": error.code, "message": error.message}
+            return [StoredItem(number + n, line.number, named, error=told) for n in range(jobs)]
 
     def _source(self, wish: SourceWish, uploads: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
         if wish.url:
@@ -89,27 +106,21 @@ class ItemParser:
         }
         return {name: value for name, value in source.items() if value != ""}
 
-    def _request(self, wish: ItemWish) -> dict[str, Any]:
-        choice = self._choice(wish)
-        members = wish.request_members(engine=choice.engine, preset=choice.preset)
-        # An empty list of stems says something: the mixes alone are wanted.
-        unsaid = {"mixes"} if not wish.mixes else set()
-        return {name: value for name, value in members.items() if name not in unsaid and value not in (None, {}, False)}
-
-    def _choice(self, wish: ItemWish) -> Choice:
+    def _choice(self, wish: ItemWish) -> tuple[Choice, list[Link]]:
+        """Return the engine and preset of a track's job, and the jobs that continue it."""
         # Most items of a batch have the same options, so each combination is checked once.
         known = self._choices
-        mixes = [mix.model_dump() for mix in wish.mixes]
-        wanted = json.dumps([wish.engine, wish.preset, wish.parameters, wish.stems, mixes, wish.format], sort_keys=True)
+        wanted = wish.model_dump_json(exclude={"track", "source", "metadata"}, by_alias=True)
         if wanted not in known:
             try:
-                known[wanted] = self._catalog.choose(wish)
+                choice = self._catalog.choose(wish)
+                known[wanted] = choice, plan_chain(self._catalog, wish, choice.engine)
             except FieldsInvalidError as error:
                 known[wanted] = error
-        choice = known[wanted]
-        if isinstance(choice, StemqueueError):
-            raise choice
-        return choice
+        found = known[wanted]
+        if isinstance(found, StemqueueError):
+            raise found
+        return found
 
     def _read_uploads(self, lines: Sequence[ManifestLine]) -> dict[str, dict[str, str]]:
         named = []
@@ -119,6 +130,34 @@ class ItemParser:
             if isinstance(upload_id, str) and IDENTIFIER.fullmatch(upload_id):
                 named.append(upload_id)
         return self._uploads.read_uploads(named) if named else {}
+
+
+def _chained(first: StoredItem, links: Sequence[Link]) -> list[StoredItem]:
+    """Return a line's first item, and the items of the jobs that continue it."""
+    items = [first]
+    for link in links:
+        before = items[link.before]
+        items.append(
+            StoredItem(
+                number=first.number + len(items),
+                line=first.line,
+                track=f"{before.track} - {link.output}",
+                source={"item": before.number, "output": link.output},
+                request=link.members,
+            )
+        )
+    return [replace(item, request=_stored_members(item, items)) for item in items]
+
+
+def _stored_members(item: StoredItem, items: Sequence[StoredItem]) -> dict[str, Any]:
+    """Return the members of an item's request that say something, with the items that continue it."""
+    members = item.request or {}
+    # An empty list of stems says something: the mixes alone are wanted.
+    unsaid = {"mixes"} if not members["mixes"] else set()
+    said = {name: value for name, value in members.items() if name not in unsaid and value not in (None, {}, False)}
+    sources = [(other.number, other.source) for other in items[1:] if other.source]
+    then = [{"item": n, "output": source["output"]} for n, source in sources if source["item"] == item.number]
+    return {**said, "then": then} if then else said
 
 
 def _name_of(source: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from shared.strict_json import read_json
 ITEM_FIELDS = frozenset(
     {
         *("track", "source", "engine", "preset", "parameters", "stems", "mixes", "format", "no_cache", "metadata"),
-        *("format_options", "bit_depth", "bitrate_kbps", "audio_stream"),
+        *("then", "format_options", "bit_depth", "bitrate_kbps", "audio_stream"),
         *("excerpt", "excerpt_start_seconds", "excerpt_duration_seconds"),
     }
 )
@@ -30,7 +30,7 @@ EXCERPT = ("start_seconds", "duration_seconds")
 
 COLUMNS = frozenset(
     {
-        *("track", "engine", "preset", "parameters", "stems", "mixes", "format", "no_cache", "metadata"),
+        *("track", "engine", "preset", "parameters", "stems", "mixes", "format", "no_cache", "metadata", "then"),
         *("bit_depth", "bitrate_kbps", "audio_stream", "excerpt", *EXCERPT, *PLACES),
     }
 )
@@ -138,8 +138,8 @@ def _read_cell(column: str, cell: str) -> Any:
         return _TRUTH[cell.lower()]
     if column in {"stems", "mixes"}:
         return read_stems(cell) if column == "stems" else _mixes(cell)
-    if column in {"parameters", "metadata"}:
-        return _object(column, cell)
+    if column in {"parameters", "metadata", "then"}:
+        return _list(column, cell) if column == "then" else _object(column, cell)
     return cell
 
 
@@ -157,11 +157,22 @@ def _number(text: str) -> int | float | None:
     return number if math.isfinite(number) else None
 
 
-def _object(column: str, cell: str) -> dict[str, Any]:
+def _list(column: str, cell: str) -> list[Any]:
+    value = _json(cell)
+    if not isinstance(value, list):
+        raise LineError(f"{column}: the cell is not a JSON list.")
+    return value
+
+
+def _json(cell: str) -> object:
     try:
-        value = read_json(cell)
+        return read_json(cell)
     except (ValueError, RecursionError):
-        value = None
+        return None
+
+
+def _object(column: str, cell: str) -> dict[str, Any]:
+    value = _json(cell)
     if not isinstance(value, dict):
         raise LineError(f"{column}: the cell is not a JSON object.")
     return value

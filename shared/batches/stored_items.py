@@ -37,9 +37,10 @@ class StoredItem:
     line: int
     track: str
     source: Mapping[str, Any] | None = None
-    """Members of a `Source`. A missing size and ETag are looked up when the item's job is created."""
+    """Members of a `Source`. A missing size and ETag are looked up when the item's job is created. With `item` instead:
+    the source is the `output` of that item's job."""
     request: Mapping[str, Any] | None = None
-    """Members of a `JobRequest`, without the source and the members that the whole batch shares."""
+    """Members of a `JobRequest`, without the source and the members that the whole batch shares. `then` names items."""
     error: Mapping[str, str] | None = None
     """Why the line is invalid; None if it is valid."""
     cursor: str | None = None

@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from shared.audio_formats import BIT_DEPTH_HELP, BITRATE_HELP, FormatName, check_options, holds_stems
+from shared.chains import MAX_CHAIN_DEPTH, MAX_CHAIN_JOBS, problem_of_chain
 from shared.errors import FieldsInvalidError, RequestInvalidError
 from shared.file_names import visible_name
 from shared.jobs.model import Priority
@@ -34,12 +35,6 @@ MAX_METADATA_BYTES = 16_384
 """The largest metadata of a job, as JSON. Raising it makes every record, and so every poll, larger."""
 
 MAX_FILENAME_CHARACTERS = 200
-
-MAX_CHAIN_JOBS = 8
-"""The most jobs that one request makes, the first included. They are written, and ended, in one step of Redis."""
-
-MAX_CHAIN_DEPTH = 4
-"""How deep `then` may be nested."""
 
 MAX_WHOLE_NUMBER = 2**53
 
@@ -166,25 +161,9 @@ Mixes = Annotated[
 ]
 
 
-def _jobs_and_depth(then: object) -> tuple[int, int]:
-    """Return how many jobs a list of continuations names, and how deep it goes, before anything else is checked."""
-    jobs, depth, level = 0, 0, [then]
-    while level := [list_ for list_ in level if isinstance(list_, list) and list_]:
-        depth += 1
-        entries = [entry for list_ in level for entry in list_]
-        jobs += len(entries)
-        if jobs > MAX_CHAIN_JOBS or depth > MAX_CHAIN_DEPTH:
-            break
-        level = [entry.get("then") for entry in entries if isinstance(entry, dict)]
-    return jobs, depth
-
-
 def _bounded_chain(then: object) -> object:
-    jobs, depth = _jobs_and_depth(then)
-    if depth > MAX_CHAIN_DEPTH:
-        raise ValueError(f"must not be nested more than {MAX_CHAIN_DEPTH} deep")
-    if jobs >= MAX_CHAIN_JOBS:
-        raise ValueError(f"a chain has at most {MAX_CHAIN_JOBS} jobs, the first included")
+    if problem := problem_of_chain(then):
+        raise ValueError(problem)
     return then
 
 

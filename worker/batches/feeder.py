@@ -20,20 +20,14 @@ from shared.batches.model import Batch, BatchState, job_id_of
 from shared.batches.store import BatchStore
 from shared.batches.stored_items import BatchObjects, Result, StoredItem
 from shared.errors import (
-    AudioEmptyError,
     BatchNotFoundError,
     IllegalTransitionError,
     InputError,
-    JobNotFoundError,
     LifeCycleError,
-    SourceMissingError,
-    SourceTooLargeError,
     StemqueueError,
-    StorageUnavailableError,
     StoreFullError,
 )
-from shared.jobs.model import Job, JobRequest, Source, read_source
-from shared.jobs.output_source import output_source
+from shared.jobs.model import JobRequest, NextJob
 from shared.jobs.store import JobStore
 from shared.jobs.uploads import UploadStore
 from shared.logs import Trouble
@@ -43,6 +37,7 @@ from shared.queue.worker_registry import WorkerRegistry
 from shared.settings import Settings
 from shared.storage.object_storage import ObjectStorage
 from shared.telemetry import tracing
+from worker.batches.item_sources import ItemSources
 from worker.batches.manifest_reader import ManifestReader
 from worker.batches.reruns import BatchReruns
 from worker.batches.results import BatchResults, in_chunks
@@ -88,6 +83,10 @@ class BatchFeeder:
     @cached_property
     def _items(self) -> BatchItems:
         return BatchItems(self.store, self.batches, self.storage)
+
+    @cached_property
+    def _sources(self) -> ItemSources:
+        return ItemSources(self._items, self.batches, self.storage, self.settings.max_upload_bytes)
 
     @property
     def _lock_seconds(self) -> float:
@@ -186,78 +185,31 @@ class BatchFeeder:
 
     def _submit_job(self, batch: Batch, item: StoredItem) -> None:
         """Create the item's job. It begins a trace, which is linked to the submission of the batch."""
-        request, job_id = self._job_request(batch, item), job_id_of(batch.id, item.number)
+        job_id = job_id_of(batch.id, item.number)
+        request, awaits = self._job_request(batch, item)
         attributes = {**tracing.message_attributes(job_id, "send"), "stemqueue.batch.id": batch.id}
         with tracing.span("submit job", attributes, kind="producer", parent={}, links=[batch.request.trace]):
-            self.store.submit(replace(request, trace=tracing.headers()), job_id=job_id, batch_id=batch.id)
+            traced = replace(request, trace=tracing.headers())
+            self.store.submit(traced, job_id=job_id, batch_id=batch.id, awaits=awaits)
 
-    def _job_request(self, batch: Batch, item: StoredItem) -> JobRequest:
+    def _job_request(self, batch: Batch, item: StoredItem) -> tuple[JobRequest, str | None]:
+        """Return the request of an item's job, and the job for whose output it must wait."""
         if item.source is None or item.request is None:
             error: Mapping[str, Any] = item.error or {}
             raise InputError(str(error.get("message", "The line is invalid.")))
-        return JobRequest.from_members(
-            item.request,
-            self._source_of(batch, item.source),
+        awaits = None
+        if "item" in item.source:
+            source, awaits = self._sources.output_of_item(batch, item.source["item"], item.source["output"])
+        else:
+            source = self._sources.source_of(batch, item.source)
+        members = dict(item.request)
+        then = members.pop("then", ())
+        request = JobRequest.from_members(
+            members,
+            source,
             priority=batch.request.priority,
             owner=batch.request.owner,
             request_id=batch.request.request_id,
+            then=tuple(NextJob(job_id_of(batch.id, job["item"]), job["output"]) for job in then),
         )
-
-    def _source_of(self, batch: Batch, members: Mapping[str, Any]) -> Source:
-        if "output" in members:
-            return self._output_source(batch, members["job_id"], members["output"])
-        source = dict(members)
-        if not source.get("etag"):
-            source.update(self._read_source(source["key"], source.get("bucket")))
-        return read_source(source)
-
-    def _output_source(self, batch: Batch, job_id: str, name: str) -> Source:
-        """Return an output of another job of the batch's owner. Raises SourceMissingError, FieldsInvalidError."""
-        try:
-            job = self._items.read_job(job_id)
-        except JobNotFoundError as error:
-            raise SourceMissingError(error.message) from error
-        if job.request.owner != batch.request.owner:
-            raise SourceMissingError("There is no such job.")
-        try:
-            return self._read_output(job, name)
-        except IllegalTransitionError as error:
-            # An item does not wait for another job: that may never succeed, and would hold up the items behind it.
-            raise SourceMissingError(error.message) from error
-
-    def _read_output(self, job: Job, name: str) -> Source:
-        try:
-            return output_source(job, name, self.storage)
-        except (StorageUnavailableError, SourceMissingError) as error:
-            # As for other mixtures, see _read_source.
-            self._require_bucket(None)
-            if isinstance(error, SourceMissingError):
-                raise
-            return output_source(job, name, None)
-
-    def _read_source(self, key: str, bucket: str | None) -> dict[str, Any]:
-        """Return the size and the ETag of a mixture whose line gave none."""
-        try:
-            size_bytes, etag = self.storage.head(key, bucket=bucket)
-        except (StorageUnavailableError, SourceMissingError) as error:
-            # If the whole bucket is unavailable or missing, the object may still be there: the batch waits.
-            self._require_bucket(bucket)
-            if isinstance(error, SourceMissingError):
-                raise
-            # Only this object is unavailable: its job will try again, and show the reason.
-            return {"size_bytes": 0}
-        if not size_bytes:
-            raise AudioEmptyError("The object is empty.")
-        if size_bytes > self.settings.max_upload_bytes:
-            limit = self.settings.max_upload_bytes
-            raise SourceTooLargeError(f"The object is larger than this server's limit of {limit:,} bytes.")
-        return {"size_bytes": size_bytes, "etag": etag}
-
-    def _require_bucket(self, bucket: str | None) -> None:
-        """Raise StorageUnavailableError if a bucket does not answer; a refusal counts as an answer."""
-        try:
-            self.storage.ping(bucket)
-        except StorageUnavailableError as error:
-            # A key that may read objects need not be allowed to query the bucket.
-            if not error.is_refusal:
-                raise
+        return request, awaits

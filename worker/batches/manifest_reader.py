@@ -36,6 +36,10 @@ Place = tuple[ManifestLine | None, str]
 """A line of a manifest, or None at the end of a prefix, and the cursor that follows it."""
 
 
+TAKEN = "taken"
+"""The member of a cursor that tells how many items of the next line are recorded already."""
+
+
 class ChunkAlreadyReadError(Exception):
     """Another worker has recorded this chunk meanwhile."""
 
@@ -54,9 +58,9 @@ class ManifestReader:
         """Read at most `chunks` further chunks, as long as `proceed` returns True."""
         parser = ItemParser(self.settings, self.uploads, self.catalog, batch.request)
         try:
-            lines = self._lines(batch)
+            lines, ahead = self._lines(batch), list[Place]()
             for _ in range(chunks):
-                if not self._read_chunk(batch, parser, lines):
+                if not self._read_chunk(batch, parser, lines, ahead):
                     return
                 batch = self.batches.read_batch(batch.id)
                 if batch.is_read or not proceed():
@@ -70,11 +74,13 @@ class ManifestReader:
                 batch, cursor=batch.cursor, letters="", uploads=[], is_last=True, error=reported
             )
 
-    def _read_chunk(self, batch: Batch, parser: ItemParser, lines: Iterator[Place]) -> bool:
-        taken = list(itertools.islice(lines, CHUNK_ITEMS))
-        is_last = len(taken) < CHUNK_ITEMS or taken[-1][0] is None
-        cursor = taken[-1][1] if taken else batch.cursor
-        items = parser.parse([line for line, _ in taken if line], batch.total + 1)
+    def _read_chunk(self, batch: Batch, parser: ItemParser, lines: Iterator[Place], ahead: list[Place]) -> bool:
+        """Read the items of a chunk, and record them. `ahead`: lines that were read and not yet recorded."""
+        ahead += itertools.islice(lines, CHUNK_ITEMS - len(ahead))
+        is_last = len(ahead) < CHUNK_ITEMS or ahead[-1][0] is None
+        items, cursor, used = _fill_chunk(batch, parser, ahead)
+        is_last = is_last and used == len(ahead)
+        del ahead[:used]
         if batch.total + len(items) > MAX_ITEMS:
             raise ManifestInvalidError(f"The manifest has more than {MAX_ITEMS:,} lines.")
         marks: list[str] = []
@@ -138,6 +144,28 @@ class ManifestReader:
         )
         text = b"".join(opened.chunks()).decode("utf-8-sig", errors="replace")
         return read_header(next(line for line in text.splitlines() if line.strip()))
+
+
+def _fill_chunk(batch: Batch, parser: ItemParser, places: Sequence[Place]) -> tuple[list[StoredItem], str, int]:
+    """Return the next chunk's items, the cursor behind them, and how many of the places were used up.
+
+    A line may become several items. If the chunk ends among them, the cursor stands before the line and tells how many
+    were taken.
+    """
+    taken = int(json.loads(batch.cursor or "{}").get(TAKEN, 0))
+    items, cursor = list[StoredItem](), batch.cursor
+    parsed = parser.parse_each([line for line, _ in places if line], batch.total + 1 - taken)
+    for used, (line, behind) in enumerate(places):
+        if line:
+            more = next(parsed)[taken:]
+            room = CHUNK_ITEMS - len(items)
+            items += more[:room]
+            if len(more) > room:
+                return items, json.dumps({**json.loads(cursor or "{}"), TAKEN: taken + room}), used
+        taken, cursor = 0, behind
+        if len(items) == CHUNK_ITEMS:
+            return items, cursor, used + 1
+    return items, cursor, len(places)
 
 
 def _upload_id_of(item: StoredItem) -> str | None:

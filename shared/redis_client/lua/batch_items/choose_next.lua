@@ -1,7 +1,7 @@
 -- Chooses the items that become jobs next.
 -- Arguments:
 --   batch_id: text
---   window: number, how many jobs of the batch are to be queued or running
+--   window: number, how many jobs of the batch are to be queued or running, beside those that wait for another item
 -- Returns: the numbers of the items
 -- include lib/batches/items
 
@@ -9,6 +9,7 @@ local LETTERS_AT_ONCE = 4096
 local record, states = key('batch', batch_id), key('batch', batch_id, 'states')
 local state = redis.call('HGET', record, 'state')
 local wanted = window - batch_number(batch_id, 'n_queued') - batch_number(batch_id, 'n_running')
+  + batch_number(batch_id, 'n_awaiting')
 if (state ~= 'reading' and state ~= 'running') or wanted <= 0 or batch_number(batch_id, 'n_waiting') == 0 then
   return {}
 end

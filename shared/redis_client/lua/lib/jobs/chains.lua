@@ -9,7 +9,14 @@
 
 local SOURCE_RECHECK_MS = 600000 -- normally the end of the source settles a job earlier
 
+-- Counts the items of a job's batch that wait for another one. They take no slot, so more items may become jobs.
+local function count_awaiting(job_id, by)
+  local batch_id = job_fields(job_id, 'batch')
+  if batch_id then redis.call('HINCRBY', key('batch', batch_id), 'n_awaiting', by) end
+end
+
 local function await_source(job_id, source_id)
+  count_awaiting(job_id, 1)
   redis.call('HSET', key('job', job_id), 'awaits', source_id)
   redis.call('SADD', key('job', source_id, 'followers'), job_id)
   redis.call('ZADD', key('delayed'), int(now_ms() + SOURCE_RECHECK_MS), job_id)
@@ -19,7 +26,7 @@ end
 local function stop_waiting(job_id)
   local source_id = job_fields(job_id, 'awaits')
   if not source_id then return end
-  redis.call('SREM', key('job', source_id, 'followers'), job_id)
+  count_awaiting(job_id, -redis.call('SREM', key('job', source_id, 'followers'), job_id))
   redis.call('ZREM', key('delayed'), job_id)
 end
 
