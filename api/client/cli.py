@@ -115,19 +115,41 @@ def run(
         job = client.submit(**source, **wanted, on_bytes=shown.show_upload)
         try:
             job = client.wait(job.id, on_change=shown.show_job)
+            if job.state != "succeeded":
+                raise job_failure(job)
+            folder = out or free_folder(Path("stems"), song or Path(job.filename))
+            paths = client.download_job(job, folder, on_bytes=shown.show_download)
+            paths += _download_followers(client, job, folder, shown)
         except KeyboardInterrupt:
-            # Nobody waits for the job any more. Cancelling fails if it has just ended.
-            with suppress(ClientError):
-                client.cancel(job.id)
+            _cancel_chain(client, job)
             raise
-        if job.state != "succeeded":
-            raise job_failure(job)
-        folder = out or free_folder(Path("stems"), song or Path(job.filename))
-        paths = client.download_job(job, folder, on_bytes=shown.show_download)
     for path in paths:
         click.echo(os.fsencode(path))
     if line := music_line(job.music):
         click.echo(printable(line), err=True)
+
+
+def _download_followers(client: Client, job: Job, folder: Path, shown: JobProgress) -> list[Path]:
+    """Wait for the jobs that continue a job, and write their stems into folders below its own."""
+    paths = list[Path]()
+    for job_id, output in job.next_jobs:
+        follower = client.wait(job_id, on_change=shown.show_job)
+        if follower.state != "succeeded":
+            raise job_failure(follower)
+        below = free_folder(folder, Path(output))
+        paths += client.download_job(follower, below, on_bytes=shown.show_download)
+        paths += _download_followers(client, follower, below, shown)
+    return paths
+
+
+def _cancel_chain(client: Client, job: Job) -> None:
+    """Cancel a job for which nobody waits any more, and those that continue it."""
+    # Cancelling fails for those that have ended.
+    with suppress(ClientError):
+        client.cancel(job.id)
+    for job_id, _ in job.next_jobs:
+        with suppress(ClientError):
+            _cancel_chain(client, client.job(job_id))
 
 
 @main.command()

@@ -101,12 +101,14 @@ class Client:
         priority: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         webhook_url: str | None = None,
+        then: Sequence[Mapping[str, Any]] | None = None,
         on_bytes: OnBytes | None = None,
     ) -> Job:
         """Upload a file and create a job for it. Retries never create a second job.
 
         Instead of a file, `source_job` and `source_output` name a stem or mix of a job that has succeeded. `mixes` are
-        mixes of the stems, or short forms of these, such as `minus:vocals`. With `stems=[]` they are made alone.
+        mixes of the stems, or short forms of these, such as `minus:vocals`. With `stems=[]` they are made alone. `then`
+        are jobs that continue with outputs of this one, as the API has them: `[{"from": "vocals", "format": "mp3"}]`.
         `on_bytes` is called with the bytes sent and the total. Raises ApiError, ConnectionFailedError, OSError;
         ValueError unless there is exactly one source.
         """
@@ -126,6 +128,7 @@ class Client:
             "mixes": _mixes_json(mixes) or None,
             "metadata": metadata,
             "excerpt": excerpt and asdict(excerpt),
+            "then": list(then) if then else None,
         }
         wanted = {name: value for name, value in wanted.items() if value is not None}
         if path is None:

@@ -61,8 +61,13 @@ class Job:
 
     @property
     def waiting_for(self) -> str | None:
-        """What the job waits for beside its turn: `storage`, `engine`, or None."""
+        """What the job waits for beside its turn: `storage`, `engine`, `source`, or None."""
         return self.raw.get("waiting_for")
+
+    @property
+    def next_jobs(self) -> list[tuple[str, str]]:
+        """The jobs that were submitted with it to continue it: each one's id, and the output that it continues with."""
+        return [(job["job_id"], job["output"]) for job in self.raw.get("then", ())]
 
     @property
     def ended(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import click
 from api.client.models import Excerpt
 from shared.audio_formats import FORMATS
 from shared.mixes import MIX_HELP, Mix, read_mix, read_stems
+from shared.strict_json import read_json
 
 PRIORITIES = ("interactive", "bulk")
 """The priorities of jobs; a test compares them with the server's."""
@@ -71,6 +73,33 @@ class StemsType(click.ParamType[list[str]]):
         return value if isinstance(value, list) else read_stems(value)
 
 
+class ThenType(click.ParamType[list[dict[str, Any]]]):
+    """The type of `--then`: `vocals`, `vocals:unet`, or the JSON of one job or of a list of them."""
+
+    name = "OUTPUT[:ENGINE]|JSON"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[dict[str, Any]]:
+        """Parse the option's value."""
+        if isinstance(value, list):
+            return value
+        if not value.lstrip().startswith(("{", "[")):
+            output, _, engine = value.partition(":")
+            return [{"from": output, "engine": engine} if engine else {"from": output}]
+        try:
+            wanted = read_json(value)
+        except (ValueError, RecursionError):
+            self.fail("the value is not valid JSON", param, ctx)
+        jobs: list[Any] = wanted if isinstance(wanted, list) else [wanted]
+        if not all(isinstance(job, dict) for job in jobs):
+            self.fail("each job must be a JSON object", param, ctx)
+        return jobs
+
+
+def _flatten(ctx: click.Context, param: click.Parameter, values: Sequence[list[Any]]) -> list[Any] | None:
+    del ctx, param
+    return [job for jobs in values for job in jobs] or None
+
+
 mix_option = click.option(
     "--mix", "mixes", multiple=True, type=MixType(), help=f"Mix of the stems; repeatable. {MIX_HELP}"
 )
@@ -108,6 +137,14 @@ def job_options(command: Any) -> Any:
                 "--audio-stream",
                 type=click.IntRange(min=1),
                 help="Audio stream of the file, counted from 1; the default stream if not given.",
+            ),
+            click.option(
+                "--then",
+                multiple=True,
+                type=ThenType(),
+                callback=_flatten,
+                help="Continue with a stem or mix of this job when it has succeeded; repeatable. OUTPUT[:ENGINE], "
+                'such as vocals:unet, or the job as JSON, such as {"from": "vocals", "format": "mp3"}.',
             ),
         )
     ):

@@ -24,6 +24,7 @@ from shared.batches.stored_items import LINES, document_key, manifest_key
 from shared.errors import FieldsInvalidError, ManifestInvalidError
 from shared.jobs.source_buckets import check_source_bucket
 from shared.jobs.uploads import UploadStore
+from shared.queue.chains import plan_chain
 from shared.queue.engine_catalog import EngineCatalog
 from shared.settings import Settings
 from shared.storage.object_storage import ObjectStorage
@@ -124,7 +125,8 @@ class BatchSubmitter:
         Raises FieldsInvalidError, WorkersUnavailableError, ExportRefusedError.
         """
         try:
-            self.catalog.choose(wanted.defaults)
+            choice = self.catalog.choose(wanted.defaults)
+            plan_chain(self.catalog, wanted.defaults, choice.engine)
         except FieldsInvalidError as error:
             raise FieldsInvalidError([_prefixed("defaults", e) for e in error.errors]) from error
         if wanted.export:

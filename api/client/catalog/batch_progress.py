@@ -135,6 +135,7 @@ class BatchPoller:
         if error and error.code == "source_missing" and is_ours and row["uploads"] < MAX_UPLOADS:
             # The server deletes uploads that no batch has used for a day.
             self.must_upload_again = True
+            self._state.drop_followers(row)
             return _unsent_fields(row)
         return {
             "state": item.state,
@@ -148,6 +149,8 @@ class BatchPoller:
         """Mark the unfinished items of a batch that the server has deleted to be sent again."""
         unfinished = self._state.find_items("batch = ? AND state = 'sent' AND uploads < ?", number, MAX_UPLOADS)
         sendable = [row for row in unfinished if row["path"] or row["url"] or row["source"]]
+        for row in sendable:
+            self._state.drop_followers(row)
         self._state.change_items((row["number"], _unsent_fields(row)) for row in sendable)
         self.must_upload_again = self.must_upload_again or bool(sendable)
 

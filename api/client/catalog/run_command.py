@@ -114,7 +114,7 @@ def _report_when_stopped(ctx: click.Context, state: RunState, out: Path) -> Iter
 def _batch_request(location: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the request for each batch, without its tracks."""
     excerpt, stems = options["excerpt"], options["stems"]
-    defaults = {name: options[name] for name in ("engine", "preset", "format", "audio_stream") if options[name]}
+    defaults = {name: options[name] for name in ("engine", "preset", "format", "audio_stream", "then") if options[name]}
     if excerpt:
         defaults["excerpt"] = {name: value for name, value in vars(excerpt).items() if value is not None}
     if stems is not None:

@@ -130,7 +130,10 @@ class RunState:
         return added
 
     def add_listed_items(self, batch: int, tracks: Mapping[int, str]) -> None:
-        """Add the tracks that the server found below a prefix, by their numbers in the batch, unless stored."""
+        """Add the tracks that the server found below a prefix, and those that continue others, unless stored.
+
+        `tracks` has their names by their numbers in the batch.
+        """
         first, last = min(tracks, default=0), max(tracks, default=-1)
         rows = self.find_items("batch = ? AND batch_number BETWEEN ? AND ?", batch, first, last)
         known = {row["batch_number"] for row in rows}
@@ -143,6 +146,17 @@ class RunState:
                     " VALUES (?, ?, ?, 'sent', ?, ?)",
                     (f"{batch}/{number}", track, self._names.name_for(track), batch, number),
                 )
+
+    def drop_followers(self, row: Row) -> None:
+        """Delete the items that the server listed behind an item because they continue it: it is sent again."""
+        batch, number = row["batch"], row["batch_number"]
+        listed = "ident = batch || '/' || batch_number"
+        self._database.execute(
+            f"DELETE FROM items WHERE batch = ? AND batch_number > ? AND {listed} AND batch_number <"  # noqa: S608
+            " (SELECT ifnull(min(batch_number), 1e18) FROM items"
+            f" WHERE batch = ? AND batch_number > ? AND NOT {listed})",
+            (batch, number, batch, number),
+        )
 
     def change_item(self, number: int, **values: object) -> None:
         """Change fields of an item."""
@@ -189,13 +203,18 @@ class RunState:
 
     # Batches
 
-    def open_batch(self, items: Iterable[int], key: str) -> int:
-        """Put items into a new batch that will be created on the server; return its number here."""
+    def open_batch(self, items: Mapping[int, int], key: str) -> int:
+        """Put items into a new batch that will be created on the server; return its number here.
+
+        `items` tells how many items the server makes of each: it numbers those that continue an item behind it.
+        """
         with self._database:
             self._database.execute("BEGIN")
             batch = self._database.execute("INSERT INTO batches (key) VALUES (?)", (key,)).lastrowid
-            for place, number in enumerate(items, 1):
+            place = 1
+            for number, made in items.items():
                 self.change_item(number, state="sent", batch=batch, batch_number=place)
+                place += made
         assert batch is not None  # noqa: S101 - a row was inserted
         return batch
 

@@ -24,6 +24,7 @@ from api.client.catalog.url_download import UrlUnreachableError, download_song
 from api.client.errors import ApiError
 from api.client.files import CHUNK_BYTES
 from api.client.http_client import Client
+from shared.chains import count_jobs
 
 FIRST_PAUSE_SECONDS, PAUSE_SHARE = 3.0, 0.05
 """The shortest time between two batches, and the share of the run's duration that it grows to."""
@@ -144,8 +145,15 @@ class BatchCreation:
         now = time.monotonic()
         self._next_batch_at = now + max(FIRST_PAUSE_SECONDS, PAUSE_SHARE * (now - self._began_at))
         batches = len(self._state.find_batches())
-        number = self._state.open_batch(numbers, digest("batch", self._run_id, batches, numbers))
+        made = {number: self._items_made_of(number) for number in numbers}
+        number = self._state.open_batch(made, digest("batch", self._run_id, batches, numbers))
         return self._state.find_batches(f"number = {number}")[0]
+
+    def _items_made_of(self, number: int) -> int:
+        """Return how many items the server makes of a track: more than one if jobs continue its job."""
+        (row,) = self._state.find_items("number = ?", number)
+        options = json.loads(row["options"] or "{}")
+        return count_jobs(options.get("then", self._options.get("defaults", {}).get("then")))
 
     def _start_creation(self, batch: Row) -> None:
         if self.prefix is not None:

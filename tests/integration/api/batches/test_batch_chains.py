@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -47,7 +48,7 @@ def test_chains_reach_over_the_ends_of_chunks(catalog: Catalog, monkeypatch: pyt
     """Chunks are small here; the cursor between them stands within a line."""
     for module in (model, item_status, manifest_reader, reruns):
         monkeypatch.setattr(module, "CHUNK_ITEMS", 3)
-    lines = "\n".join('{"bucket": "%s", "key": "songs/%d.flac"}' % (catalog.storage.bucket, n) for n in range(5))
+    lines = "\n".join(json.dumps({"bucket": catalog.storage.bucket, "key": f"songs/{n}.flac"}) for n in range(5))
     for n in range(5):
         catalog.put_song(f"songs/{n}.flac")
     batch = catalog.submit(manifest=catalog.put_manifest(lines), defaults={"then": THEN})["id"]
@@ -107,7 +108,7 @@ def test_an_item_without_a_job_ends_what_continues_it(catalog: Catalog) -> None:
 def test_a_canceled_batch_counts_each_item_once(catalog: Catalog) -> None:
     batch = catalog.submit(items=[song(catalog, "a", then=THEN)])["id"]
     catalog.feed()
-    assert catalog.web.post(f"/v1/batches/{batch}/cancel").status_code == 200
+    assert catalog.web.post(f"/v1/batches/{batch}/cancel").status_code == 202
     catalog.feed()
     counts = catalog.read(batch)["counts"]
     assert (counts["canceled"], counts["queued"]) == (4, 0)
@@ -121,7 +122,8 @@ def test_what_is_wrong_with_the_defaults_is_said(catalog: Catalog) -> None:
 
 def test_a_csv_has_a_column_for_it(catalog: Catalog) -> None:
     catalog.put_song("songs/a.flac")
-    text = 'bucket;key;then\n%s;songs/a.flac;"[{""from"": ""vocals""}]"\n' % catalog.storage.bucket
+    then = '"[{""from"": ""vocals""}]"'
+    text = f"bucket;key;then\n{catalog.storage.bucket};songs/a.flac;{then}\n"
     batch = catalog.submit(manifest=catalog.put_manifest(text, "list.csv"))["id"]
     catalog.work_off(batch)
     assert states(catalog, batch) == ["succeeded", "succeeded"]
