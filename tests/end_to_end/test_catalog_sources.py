@@ -121,6 +121,29 @@ def test_bad_lines_of_a_manifest_are_told_by_number_and_harm_no_other(
     assert float(told[5]["duration_seconds"]) == pytest.approx(0.5, abs=0.1)
 
 
+def test_what_continues_a_track_is_a_track_behind_it(command: Command, tmp_path: Path) -> None:
+    make_songs(tmp_path, "a.flac", "b.flac", "c.flac", "d.flac")
+    deep = [{"from": "vocals", "then": [{"from": "accompaniment"}]}]
+    lines = [
+        {"path": "a.flac", "parameters": NOW, "then": deep},
+        {"path": "b.flac", "engine": "none", "then": deep},
+        {"path": "c.flac", "parameters": NOW},
+        {"path": "d.flac", "parameters": NOW, "then": []},
+    ]
+    (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    out = tmp_path / "out"
+    done = command("run", "m.jsonl", "--out", out, "--then", "vocals:slow")
+    assert done.returncode == 5, done.stderr
+    told = rows(out)
+    jobs = {track: row for track, row in told.items() if row["state"] == "succeeded"}
+    assert {*jobs} == {"a", "a - vocals", "a - vocals - accompaniment", "c", "c - vocals", "d"}
+    assert (told["b"]["state"], told["b"]["error_code"]) == ("invalid", "request_invalid")
+    for track, name in (("a", "a.flac"), ("c - vocals", "c - vocals.flac"), ("d", "d.flac")):
+        assert command.deployment.job(jobs[track]["job_id"])["source"]["filename"] == name
+    assert (out / "a - vocals" / "accompaniment.flac").is_file()
+    check_stems(command, out)
+
+
 def test_a_bucket_goes_through_and_its_stems_can_stay_there(command: Command, tmp_path: Path) -> None:
     for song in make_songs(tmp_path, "one.flac", "two.flac"):
         command.deployment.songs.put_bytes(song.read_bytes(), f"incoming/x/{song.name}", "audio/flac")

@@ -117,6 +117,21 @@ def test_run_writes_stems_and_exits_0(api_url: str, stand_in: StandIn, song: Pat
     assert (tmp_path / "out" / "vocals.flac").read_bytes() == STEM
 
 
+def test_run_writes_what_a_chain_made_into_folders_below(
+    api_url: str, stand_in: StandIn, song: Path, tmp_path: Path
+) -> None:
+    deep = '{"from": "vocals", "stems": ["vocals"], "then": [{"from": "vocals"}]}'
+    with working(stand_in, stem=STEM):
+        result = command(api_url, "run", song, "--out", tmp_path, "--then", deep, "--then", "accompaniment:repetition")
+    assert result.exit_code == 0, result.output
+    written = {Path(line).relative_to(tmp_path) for line in result.stdout.splitlines()}
+    folders = {str(path.parent) for path in written if path.name == "vocals.flac"}
+    assert folders == {".", "vocals", "vocals/vocals", "accompaniment"}
+    with working(stand_in, good=False):
+        result = command(api_url, "run", song, "--out", tmp_path / "none", "--format", "mp3", "--then", "vocals")
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (1, "Error: The file is no audio.")
+
+
 def test_run_on_no_audio_ends_with_one_line_and_1(api_url: str, stand_in: StandIn, song: Path, tmp_path: Path) -> None:
     with working(stand_in, good=False):
         result = command(api_url, "run", song, "--out", tmp_path / "out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -55,3 +56,22 @@ def test_the_commands_take_stems_and_mixes(command: click.Command) -> None:
     assert mixes == (Mix("minus-vocals", {"vocals": None}), Mix("quiet", {"vocals": -6.0}))
     with pytest.raises(click.BadParameter, match="minus:STEM"):
         options["mixes"].process_value(context, ["vocals"])
+
+
+@pytest.mark.parametrize("command", [cli.run, cli.submit, run_catalog])
+def test_the_commands_take_chains(command: click.Command) -> None:
+    option = {p.name: p for p in command.params}["then"]
+    context = click.Context(command)
+    deep = {"from": "vocals", "then": [{"from": "drums"}]}
+    given = ("vocals", "vocals:unet", json.dumps(deep), json.dumps([{"from": "a"}, {"from": "b"}]))
+    assert option.process_value(context, given) == [
+        {"from": "vocals"},
+        {"from": "vocals", "engine": "unet"},
+        deep,
+        {"from": "a"},
+        {"from": "b"},
+    ]
+    assert option.process_value(context, None) is None
+    for wrong in ("{", "[5]"):
+        with pytest.raises(click.BadParameter):
+            option.process_value(context, (wrong,))
