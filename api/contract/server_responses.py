@@ -72,6 +72,9 @@ class FormatResource(Resource):
     bitrates_kbps: list[int] | None = Field(
         description="Lowest, default, highest of lossy files; null if the format is always lossless"
     )
+    needed_stems: list[str] = Field(
+        [], description="The stems that an engine must have for this format", examples=[["drums", "bass", "vocals"]]
+    )
 
 
 class EnginesResource(Resource):

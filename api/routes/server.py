@@ -12,6 +12,7 @@ from api.contract.server_responses import EngineResource, EnginesResource, Forma
 from api.monitoring import metrics
 from api.services import services
 from shared.audio_formats import FORMATS
+from shared.mixes import STEMS_OF_STEM_FILES
 
 blueprint = Blueprint("server", __name__)
 
@@ -35,6 +36,7 @@ def engines() -> Response:
                 content_type=f.content_type,
                 bit_depths=list(f.bit_depths),
                 bitrates_kbps=list(f.bitrates_kbps) if f.bitrates_kbps else None,
+                needed_stems=list(STEMS_OF_STEM_FILES) if f.holds_stems else [],
             )
             for f in FORMATS.values()
         ],

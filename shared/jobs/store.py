@@ -49,7 +49,7 @@ class Deletion:
 
 
 @dataclass(frozen=True)
-class Follower:
+class FollowingJob:
     """A job that is submitted with the one whose output it waits for."""
 
     job_id: str
@@ -93,7 +93,7 @@ class JobStore:
         job_id: str | None = None,
         batch_id: str | None = None,
         awaits: str | None = None,
-        followers: Sequence[Follower] = (),
+        followers: Sequence[FollowingJob] = (),
     ) -> Job:
         """Accept a job and queue it. If a job with this id was accepted before, return that job.
 

@@ -16,7 +16,7 @@ from shared.errors import FieldsInvalidError
 from shared.jobs.model import JobRequest, NextJob, Source
 from shared.jobs.options import ItemOptions
 from shared.jobs.output_source import name_after_output
-from shared.jobs.store import Follower
+from shared.jobs.store import FollowingJob
 from shared.mixes import STEM_FILE_MIXES
 from shared.queue.engine_catalog import EngineCatalog
 
@@ -90,7 +90,7 @@ def source_to_come(source: Source, job_id: str, output: str, format_name: str) -
     return Source(key="", filename=filename, size_bytes=0, job_id=job_id, output=output)
 
 
-def chain_of(request: JobRequest, links: Sequence[Link], ids: Sequence[str]) -> tuple[JobRequest, list[Follower]]:
+def chain_of(request: JobRequest, links: Sequence[Link], ids: Sequence[str]) -> tuple[JobRequest, list[FollowingJob]]:
     """Return the request of the first job of a chain, and the jobs that follow it. `ids` are those of all its jobs."""
     requests = [replace(request, then=next_jobs(links, 0, ids))]
     for place, link in enumerate(links, 1):
@@ -108,5 +108,5 @@ def chain_of(request: JobRequest, links: Sequence[Link], ids: Sequence[str]) -> 
                 trace=request.trace,
             )
         )
-    followers: Iterable[Follower] = map(Follower, ids[1:], requests[1:])
+    followers: Iterable[FollowingJob] = map(FollowingJob, ids[1:], requests[1:])
     return requests[0], list(followers)

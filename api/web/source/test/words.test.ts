@@ -4,12 +4,14 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
 import { below } from "../src/base";
-import type { Job } from "../src/api/types";
+import type { Engine, Engines, Job } from "../src/api/types";
 import { readProblem } from "../src/api/client";
 import { madeFrom, progressWords } from "../src/words/jobs";
 import { gainWords } from "../src/words/mixes";
 import { ago, capitalised, formatBytes, formatDb, formatExactTime, formatFrequency, formatPercent, formatSpan, formatTime, plural, spokenTime } from "../src/words/numbers";
+import { engines, offeredFormats, suitableFormat } from "../src/state/engines";
 import { engineFacts, leftOutWords } from "../src/words/home";
+import { tempoWords, transposedKey } from "../src/words/studio";
 
 /** Checks a function against pairs of an argument and its result. */
 function checkAll<T>(format: (value: T) => string, cases: [T, string][]): void {
@@ -42,7 +44,35 @@ describe("jobs that wait for the storage", () => {
   const job = { state: "queued", attempt: 0, queue_position: null, waiting_for: "storage", waiting_because: "It refuses." } as unknown as Job;
   it("say so", () => assert.match(progressWords(job), /Waiting for the server's storage/));
   it("also while they run", () => assert.match(progressWords({ ...job, state: "running" }), /Waiting for the server's storage/));
+  it("or wait for the job that they continue", () => assert.equal(progressWords({ ...job, waiting_for: "source" }), "Waiting for the earlier job"));
   it("do not without need", () => assert.equal(progressWords({ ...job, waiting_for: null, waiting_because: null }), "Queued"));
+});
+
+describe("keys follow the transposition", () => {
+  for (const [key, semitones, moved] of [
+    ["F# minor", 0, "F# minor"],
+    ["F# minor", 2, "G# minor"],
+    ["F# major", 2, "Ab major"],
+    ["G# minor", -2, "F# minor"],
+    ["C major", -1, "B major"],
+    ["Bb major", 12, "Bb major"],
+    ["H dur", 1, "H dur"],
+  ] as const)
+    it(`${key} ${semitones}`, () => assert.equal(transposedKey(key, semitones), moved));
+  it("with the tempo", () => assert.equal(tempoWords(120, "A minor", 0.5, -1), "60 BPM · G# minor"));
+  it("alone, or not at all", () => assert.equal(tempoWords(null, null, 1, 3), ""));
+});
+
+describe("formats for an engine", () => {
+  const formats = [{ name: "flac", needed_stems: [] }, { name: "stem.mp4", needed_stems: ["drums", "bass", "vocals"] }];
+  const [two, six] = [{ stems: ["vocals", "accompaniment"] }, { stems: ["vocals", "drums", "bass", "other", "piano"] }] as unknown as Engine[];
+  it("are those whose stems it has", () => {
+    engines.value = { formats, engines: [] } as unknown as Engines;
+    assert.deepEqual(offeredFormats(two).map(({ name }) => name), ["flac"]);
+    assert.deepEqual(offeredFormats(six).map(({ name }) => name), ["flac", "stem.mp4"]);
+    assert.deepEqual(offeredFormats(undefined).map(({ name }) => name), ["flac"]);
+    assert.deepEqual([suitableFormat("stem.mp4", two), suitableFormat("stem.mp4", six)], ["flac", "stem.mp4"]);
+  });
 });
 
 describe("paths", () => {

@@ -11,7 +11,8 @@
 --   alive_ms: number, how long a worker counts as alive after its heartbeat
 -- Returns: {state before, '' if there is no such job; the job's reply}, {'batch', ''} for a batch's job, which is
 --  retried with its batch, {'full', ms until the next place is free}, {'source_gone' or 'source_changing', ''} for
---  outputs of another job, {'source_ended', its id} if it waited for a job that has not succeeded, or {the limit that refuses it (lib/jobs/limits.lua), {}}
+--  outputs of another job, {'source_ended', its id} if it waited for a job that has not succeeded, or
+--  {the limit that refuses it (lib/jobs/limits.lua), {}}
 -- include lib/jobs/chains
 -- include lib/jobs/limits
 -- include lib/jobs/queue

@@ -21,7 +21,7 @@
 --   guessed_ms: number, the length of the audio as estimated from the file's size; 0: unknown
 --   excerpt_ms: number, '' for the whole track
 --   awaits: text, the job whose output is the source, if that has not ended; ''
---   followers: list, jobs that wait for this one or an earlier one in the list: JSON of id, schema, engine, kind, request
+--   followers: list, jobs that wait for this one or an earlier one in it: JSON of id, schema, engine, kind, request
 -- Returns: {'ok' or 'exists', the job's reply}, {'full', ms until the next place is free}, {'draining'},
 --  {'upload_gone'}, {'source_gone'} or {'source_changing'} for outputs of another job, {'not_waiting'} if the item
 --  needs no job, or {the limit that refuses it (lib/jobs/limits.lua)}

@@ -94,6 +94,7 @@ export interface FormatResource {
   content_type: string;
   bit_depths: number[];
   bitrates_kbps: number[] | null;
+  needed_stems: string[];
 }
 
 export interface ItemErrorResource {
@@ -149,7 +150,7 @@ export interface JobResource {
   attempt: number;
   queue_position: number | null;
   eta_seconds: number | null;
-  waiting_for: "storage" | "engine" | null;
+  waiting_for: "storage" | "engine" | "source" | null;
   waiting_because: string | null;
   engine: string;
   preset: string | null;
@@ -175,6 +176,7 @@ export interface JobResource {
   batch_id: string | null;
   cached: boolean;
   metadata: Record<string, unknown>;
+  then: NextJobResource[];
   links: Record<string, string>;
 }
 
@@ -214,6 +216,11 @@ export interface MusicResource {
   beats_count: number;
   key: string | null;
   key_confidence: number | null;
+}
+
+export interface NextJobResource {
+  job_id: string;
+  output: string;
 }
 
 export interface OutputResource {

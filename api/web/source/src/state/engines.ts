@@ -24,6 +24,17 @@ export function hasAllStems(job: Job): boolean {
   return engine.stems.every((name) => job.stems.some((stem) => stem.name === name));
 }
 
+/** Returns the wanted format, or FLAC if the engine lacks stems that the format needs. */
+export function suitableFormat(wanted: string, engine: Engine | undefined): string {
+  return offeredFormats(engine).some(({ name }) => name === wanted) ? wanted : "flac";
+}
+
+/** The formats that an engine's stems can have. */
+export function offeredFormats(engine: Engine | undefined): Engines["formats"] {
+  const all = engines.value?.formats ?? [];
+  return all.filter((format) => format.needed_stems.every((stem) => engine?.stems.includes(stem)));
+}
+
 /** While its workers start, a server has no engines yet. */
 const RETRY_MILLISECONDS = 3000;
 

@@ -1,9 +1,10 @@
 // The options for the next job. Except for the excerpt, the browser remembers them.
 
-import { effect, signal } from "@preact/signals";
+import { computed, effect, signal } from "@preact/signals";
 
-import type { Excerpt } from "../api/types";
+import type { Engine, Excerpt } from "../api/types";
 import { recall, remember } from "../storage";
+import { defaultEngine, engines, suitableFormat } from "./engines";
 import { durationOf } from "./files";
 
 const STORED_AS = "stemqueue-options";
@@ -50,9 +51,23 @@ function trialExcerpt(durationSeconds: number | null): Excerpt | null {
   return { start_seconds: Math.round(start), duration_seconds: TRY_SECONDS };
 }
 
+/** The engine of the next job. */
+export const chosenEngine = computed<Engine | undefined>(
+  () => engines.value?.engines.find(({ name }) => name === options.value.engine) ?? defaultEngine.value,
+);
+
+/** The format of the next job. A format that needs stems which the chosen engine lacks is remembered, and not used. */
+export const chosenFormat = computed(() =>
+  engines.value ? suitableFormat(options.value.format, chosenEngine.value) : options.value.format,
+);
+
 /** Returns the request's fields, without those that are left to the server. */
 export function requestFields(): Record<string, string | number> {
-  const fields: Record<string, string | number | null> = { ...options.value, audio_stream: audioStream.value };
+  const fields: Record<string, string | number | null> = {
+    ...options.value,
+    format: chosenFormat.value,
+    audio_stream: audioStream.value,
+  };
   return Object.fromEntries(Object.entries(fields).filter((field): field is [string, string | number] => Boolean(field[1])));
 }
 

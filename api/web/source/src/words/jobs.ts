@@ -28,10 +28,14 @@ export const JOB_WORDS = {
   separateWhole: "Separate the whole song",
   otherEngine: "Separate it with another engine:",
   earlierJob: "an earlier job",
+  continuedWith: "Continued with",
 };
 
 /** `output` is the stem or mix that was separated again; null if stems were mixed. */
 export const madeFrom = (output: string | null) => `Made from the ${output ?? "stems"} of`;
+
+/** Names a job by the stem or mix that it continues with. */
+export const continuedWords = (output: string) => `the ${output}`;
 
 export const errorCode = (code: string) => `Code: ${code}`;
 export const attemptWords = (attempt: number) => `Attempt ${attempt}: the previous one was interrupted.`;
@@ -60,10 +64,12 @@ export const STAGES: readonly (readonly [name: string, words: string])[] = [
 
 /** Why a job does not go on while the storage is away. */
 const WAITING_WORDS = "Waiting for the server's storage";
+const WAITING_FOR_SOURCE = "Waiting for the earlier job";
 
 /** Describes how far a job is, in one line. */
 export function progressWords(job: Job): string {
   if (job.waiting_for === "storage") return WAITING_WORDS;
+  if (job.waiting_for === "source") return WAITING_FOR_SOURCE;
   if (job.state === "queued") {
     if (job.attempt > 0) return "Waiting for a retry";
     return job.queue_position ? `Number ${formatCount(job.queue_position)} in the queue` : STATE_WORDS.queued;

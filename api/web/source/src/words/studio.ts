@@ -38,9 +38,22 @@ export function pitchWords(semitones: number): string {
   return `${sign}${plural(Math.abs(semitones), "semitone")}`;
 }
 
-/** Says how fast the song is, as it is played now, and in which key it was sung. */
-export function tempoWords(tempo: number | null, key: string | null, speed: number): string {
-  return [tempo && `${Math.round(tempo * speed)} BPM`, key].filter(Boolean).join(" · ");
+/** Says how fast the song is, and in which key, as it is played now. */
+export function tempoWords(tempo: number | null, key: string | null, speed: number, semitones: number): string {
+  return [tempo && `${Math.round(tempo * speed)} BPM`, key && transposedKey(key, semitones)].filter(Boolean).join(" · ");
+}
+
+/** The tonics in the server's spelling: in minor, one is a G sharp. */
+const TONICS = ["C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B"];
+const ALSO = "G#";
+
+/** Names a key such as "F# minor" after a transposition. A name that is unknown stays as it is. */
+export function transposedKey(key: string, semitones: number): string {
+  const [tonic = "", mode] = key.split(" ");
+  const place = TONICS.indexOf(tonic === ALSO ? "Ab" : tonic);
+  if (place < 0 || !mode) return key;
+  const moved = TONICS[(((place + semitones) % TONICS.length) + TONICS.length) % TONICS.length]!;
+  return `${moved === "Ab" && mode === "minor" ? ALSO : moved} ${mode}`;
 }
 
 export const MIXER_WORDS = {

@@ -45,8 +45,8 @@ end
 local function source_error(source_id, name, state, error_json)
   local reason = 'has made no such output.'
   if state == 'failed' then
-    local error = error_json and error_json ~= '' and cjson.decode(error_json) or {}
-    reason = 'has failed: ' .. (error.message or 'it gave no reason.')
+    local fault = error_json and error_json ~= '' and cjson.decode(error_json) or {}
+    reason = 'has failed: ' .. (fault.message or 'it gave no reason.')
   elseif not state then
     reason = 'no longer exists.'
   end

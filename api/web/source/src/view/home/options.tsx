@@ -1,7 +1,17 @@
 // The options for the next job: how much of the song, and behind a disclosure its engine, preset and format.
 
-import { defaultEngine, engines, enginesFault } from "../../state/engines";
-import { audioStream, chosenExcerpt, MAX_AUDIO_STREAM, options, part, TRY_SECONDS, type Part } from "../../state/options";
+import { engines, enginesFault, offeredFormats } from "../../state/engines";
+import {
+  audioStream,
+  chosenEngine,
+  chosenExcerpt,
+  chosenFormat,
+  MAX_AUDIO_STREAM,
+  options,
+  part,
+  TRY_SECONDS,
+  type Part,
+} from "../../state/options";
 import type { Engine, Preset } from "../../api/types";
 import { audioStreamWords, engineFacts, formatWords, OPTION_WORDS, presetWords, trialWords } from "../../words/home";
 import { joinWords } from "../../words/jobs";
@@ -53,7 +63,7 @@ function ChosenPart() {
 
 export function OptionsPanel() {
   const known = engines.value;
-  const engine = known?.engines.find((e) => e.name === options.value.engine) ?? defaultEngine.value;
+  const engine = chosenEngine.value;
   return (
     <details class="options">
       <summary>
@@ -66,10 +76,10 @@ export function OptionsPanel() {
           <label class="field">
             {OPTION_WORDS.format}
             <select
-              value={options.value.format}
+              value={chosenFormat.value}
               onChange={(event) => (options.value = { ...options.value, format: event.currentTarget.value })}
             >
-              {known.formats.map(({ name }) => (
+              {offeredFormats(engine).map(({ name }) => (
                 <option key={name} value={name}>
                   {formatWords(name)}
                 </option>
@@ -157,5 +167,5 @@ function presetOf(engine: Engine): Preset | undefined {
 
 function summaryOf(engine: Engine | undefined): string {
   const stream = audioStream.value === null ? null : audioStreamWords(audioStream.value);
-  return joinWords([engine?.title, engine && presetOf(engine)?.name, options.value.format.toUpperCase(), stream]);
+  return joinWords([engine?.title, engine && presetOf(engine)?.name, chosenFormat.value.toUpperCase(), stream]);
 }

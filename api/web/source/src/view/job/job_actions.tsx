@@ -4,9 +4,9 @@ import { useSignal } from "@preact/signals";
 
 import { postJson, request } from "../../api/client";
 import { download } from "../../api/media";
-import { isActive, type Job } from "../../api/types";
+import { isActive, type Engine, type Job } from "../../api/types";
 import { go, HOME_PATH, jobPath } from "../../routes";
-import { engines } from "../../state/engines";
+import { engines, suitableFormat } from "../../state/engines";
 import { putJob, removeJob } from "../../state/library";
 import { submit } from "../../state/uploads";
 import { archiveName, excerptOffer, JOB_WORDS } from "../../words/jobs";
@@ -91,14 +91,16 @@ export function OtherEngines({ job }: { job: Job }) {
   const uploadId = job.source.upload_id;
   const others = engines.value?.engines.filter(({ name }) => name !== job.engine) ?? [];
   if (!uploadId || !others.length) return null;
-  const again = (engine: string) =>
-    run(async () => go(jobPath((await submit(uploadId, { engine, format: job.format }, job.excerpt)).id)));
+  const again = (engine: Engine) => {
+    const fields = { engine: engine.name, format: suitableFormat(job.format, engine) };
+    return run(async () => go(jobPath((await submit(uploadId, fields, job.excerpt)).id)));
+  };
   return (
     <div class="button-row">
       {JOB_WORDS.otherEngine}
-      {others.map(({ name, title }) => (
-        <button key={name} type="button" class="small" disabled={busy} onClick={() => again(name)}>
-          {title}
+      {others.map((engine) => (
+        <button key={engine.name} type="button" class="small" disabled={busy} onClick={() => again(engine)}>
+          {engine.title}
         </button>
       ))}
       {fault && <span role="alert">{fault}</span>}

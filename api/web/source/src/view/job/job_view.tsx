@@ -11,7 +11,7 @@ import { keepInAddress } from "../../state/address";
 import { engineTitle } from "../../state/engines";
 import { jobs, putJob } from "../../state/library";
 import { Studio } from "../../state/studio";
-import { describeJob, errorCode, jobTitle, JOB_WORDS, madeFrom } from "../../words/jobs";
+import { continuedWords, describeJob, errorCode, jobTitle, JOB_WORDS, madeFrom } from "../../words/jobs";
 import { Icon } from "../icons";
 import { JobActions, OtherEngines, WholeSongOffer } from "./job_actions";
 import { Mixer } from "../studio/mixer";
@@ -33,6 +33,7 @@ export function JobView({ id }: { id: string }) {
           <h1 class="file-name" dir="auto">{job.source.filename}</h1>
           <p class="quiet">{describeJob(job, engineTitle(job.engine))}</p>
           {job.source.job_id && <Origin id={job.source.job_id} output={job.source.output ?? null} />}
+          {job.then.length > 0 && <Continuations job={job} />}
         </div>
         <JobActions job={job} />
       </header>
@@ -51,6 +52,23 @@ function Origin({ id, output }: { id: string; output: string | null }) {
       <a href={jobPath(id)} onClick={followLink}>
         {JOB_WORDS.earlierJob}
       </a>
+    </p>
+  );
+}
+
+/** Links the jobs that were submitted with this one and continue it; they may be deleted by now. */
+function Continuations({ job }: { job: Job }) {
+  return (
+    <p class="quiet">
+      {JOB_WORDS.continuedWith}{" "}
+      {job.then.map(({ job_id: id, output }, place) => (
+        <>
+          {place > 0 && ", "}
+          <a key={id} href={jobPath(id)} onClick={followLink}>
+            {continuedWords(output)}
+          </a>
+        </>
+      ))}
     </p>
   );
 }

@@ -12,7 +12,7 @@ const PITCHES = Array.from({ length: 2 * MOST_SEMITONES + 1 }, (_, i) => MOST_SE
 
 export function Practice({ studio }: { studio: Studio }) {
   const { speed, semitones, beats } = studio;
-  const facts = tempoWords(beats.tempo, beats.key, speed.value);
+  const facts = tempoWords(beats.tempo, beats.key, speed.value, semitones.value);
   return (
     <div class="practice" role="group" aria-label={PRACTICE_WORDS.label}>
       <Choice words={PRACTICE_WORDS.speed} choices={SPEEDS} chosen={speed} label={speedWords} />
