@@ -26,14 +26,15 @@ def schema_of(options: Mapping[str, Any]) -> int:
     """Return the schema of a record with these members of a job's request, in their stored form.
 
     Schema 1 knows no mixes, no jobs without stems, no files with stems, and no source that is outputs of another job.
-    Schema 2 knows no chains: jobs that others wait for, and jobs that wait for their source. Processes that do not know
-    these would ignore them and run another job than was asked for.
+    Schema 2 knows no chains (jobs that others wait for, and jobs that wait for their source), and no stem files of
+    another job's outputs. Processes that do not know these would run another job than was asked for.
     """
     stems, source = options.get("stems"), options.get("source") or {}
-    if options.get("then") or source.get("key") == "" or "item" in source:
+    is_stem_file = options.get("format") == "stem.mp4"
+    if options.get("then") or source.get("key") == "" or "item" in source or (is_stem_file and source.get("outputs")):
         return 3
     without_stems = stems is not None and len(stems) == 0
-    is_new = options.get("mixes") or without_stems or options.get("format") == "stem.mp4" or source.get("job_id")
+    is_new = options.get("mixes") or without_stems or is_stem_file or source.get("job_id")
     return 2 if is_new else 1
 
 

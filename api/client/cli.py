@@ -220,8 +220,11 @@ def download(client: Client, job_id: str, out: Path) -> None:
 @as_json_option
 @click.pass_obj
 def mix(client: Client, job_id: str, mixes: tuple[Mix, ...], format_name: str | None, as_json: bool) -> None:
-    """Mix the stems of an ended job again, without separating; print the id of the job that does it."""
-    if not mixes:
+    """Mix the stems of an ended job again, without separating; print the id of the job that does it.
+
+    With --format stem.mp4 and no --mix, make a stem file for DJ programs of them.
+    """
+    if not mixes and not (format_name and FORMATS[format_name].holds_stems):
         raise click.UsageError("Give at least one --mix.")
     job = client.mix(job_id, mixes, format=format_name)
     if as_json:

@@ -229,13 +229,16 @@ class Client:
     def mix(
         self,
         job_id: str,
-        mixes: Sequence[Mix | str],
+        mixes: Sequence[Mix | str] = (),
         *,
         format: str | None = None,  # noqa: A002 - the API's word
         bit_depth: int | None = None,
         bitrate_kbps: int | None = None,
     ) -> Job:
-        """Create a job that makes mixes of the stems of an ended job, without separating again; return the new job."""
+        """Create a job that makes mixes of the stems of an ended job, without separating again; return the new job.
+
+        With the format `stem.mp4` and no mixes, it makes a stem file of them.
+        """
         options = {"bit_depth": bit_depth, "bitrate_kbps": bitrate_kbps}
         wanted = {
             "mixes": _mixes_json(mixes),

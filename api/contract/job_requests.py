@@ -54,12 +54,19 @@ class MixSubmission(Strict):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [{"mixes": [{"name": "karaoke", "gains_db": {"vocals": None, "drums": -3.0}}], "format": "mp3"}]
+            "examples": [
+                {"mixes": [{"name": "karaoke", "gains_db": {"vocals": None, "drums": -3.0}}], "format": "mp3"},
+                {"format": "stem.mp4"},
+            ]
         }
     )
 
-    mixes: Mixes = Field(min_length=1, description="As in a new job; stems are those that the job has kept")
-    format: FormatName | None = Field(None, description="How the mixes are encoded; null: as the stems are")
+    mixes: Mixes = Field([], description="As in a new job; stems are those that the job has kept. None for stem.mp4")
+    format: FormatName | None = Field(
+        None,
+        description="How the mixes are encoded; null: as the stems are. `stem.mp4` makes a stem file of the job's "
+        "stems, all of which it must have kept",
+    )
     format_options: FormatOptions = Field(FormatOptions(), description="Bit depth or bitrate")
     priority: Priority = Field("interactive", description="interactive: a person waits for the job; bulk: one of many")
     no_cache: bool = Field(False, description="Mix again, even if an earlier job of yours has the same result")
@@ -70,8 +77,11 @@ class MixSubmission(Strict):
 
     @model_validator(mode="after")
     def _is_valid(self) -> Self:
-        if self.format and holds_stems(self.format):
-            raise ValueError(f"{self.format} holds stems, so it is no format of a mix")
+        is_stem_file = self.format is not None and holds_stems(self.format)
+        if is_stem_file and self.mixes:
+            raise ValueError(f"{self.format} always holds the song and four stems: give no mixes")
+        if not is_stem_file and not self.mixes:
+            raise ValueError("give at least one mix in mixes")
         if self.format:
             check_format_options(self.format, self.format_options)
         return self

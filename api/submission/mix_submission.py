@@ -10,10 +10,10 @@ from dataclasses import replace
 from typing import Any
 
 from api.contract.job_requests import MixSubmission
-from shared.audio_formats import check_options
+from shared.audio_formats import check_options, holds_stems
 from shared.errors import FieldsInvalidError, IllegalTransitionError, RequestInvalidError, StemsNotKeptError
 from shared.jobs.model import Job, JobRequest, JobState, Output, Source, SourceOutput
-from shared.mixes import Mix, problem_of_names
+from shared.mixes import STEM_FILE_MIXES, Mix, problem_of_names, problem_of_stem_file
 from shared.queue.engine_catalog import EngineCatalog, offered_stems
 from shared.storage.object_storage import ObjectStorage
 
@@ -40,11 +40,15 @@ def mixing_request(
     descriptions = catalog.descriptions()
     described = descriptions.get(job.request.engine)
     stems = {output.name: output for output in job.outputs if output.kind == "stem"}
-    mixes = tuple(
-        _explicit(mix, place, job, [*stems], described) for place, mix in enumerate(m.as_mix() for m in wanted.mixes)
-    )
-    if problem := problem_of_names((mix.name for mix in mixes), {*stems, *_offered(described)}):
-        raise FieldsInvalidError([{"field": "mixes", "message": problem}])
+    if wanted.format and holds_stems(wanted.format):
+        mixes = _tracks_of_stem_file(job, [*stems], described)
+    else:
+        mixes = tuple(
+            _explicit(mix, place, job, [*stems], described)
+            for place, mix in enumerate(m.as_mix() for m in wanted.mixes)
+        )
+        if problem := problem_of_names((mix.name for mix in mixes), {*stems, *_offered(described)}):
+            raise FieldsInvalidError([{"field": "mixes", "message": problem}])
     needed = {name for mix in mixes for name, gain_db in mix.gains_db.items() if gain_db is not None}
     request = job.request
     format_name = wanted.format or request.format
@@ -103,6 +107,22 @@ def _explicit(mix: Mix, place: int, job: Job, kept: Sequence[str], described: Ma
     if all(gain_db is None for gain_db in gains.values()):
         raise FieldsInvalidError([{"field": f"mixes.{place}", "message": "leaves out everything"}])
     return Mix(mix.name, gains, None)
+
+
+def _tracks_of_stem_file(job: Job, kept: Sequence[str], described: Mapping[str, Any] | None) -> tuple[Mix, ...]:
+    """Return the tracks of a stem file as mixes of all of the engine's own stems."""
+    # A job that did not choose has all of them.
+    whole: Sequence[str] = described["stems"] if described else kept if job.request.stems is None else ()
+    if described and (problem := problem_of_stem_file(whole)):
+        raise FieldsInvalidError([{"field": "format", "message": problem}])
+    if problem_of_stem_file(kept) or not {*whole} <= {*kept} or not whole:
+        raise StemsNotKeptError(
+            f"A stem file needs all stems of the engine, drums, bass and vocals among them. "
+            f"The job has kept {', '.join(kept) or 'none'}."
+        )
+    return tuple(
+        Mix(mix.name, {stem: mix.gains_db.get(stem, mix.rest_db) for stem in whole}, None) for mix in STEM_FILE_MIXES
+    )
 
 
 def _overlap(names: Iterable[str], wholes: Sequence[Sequence[str]]) -> str:

@@ -13,9 +13,10 @@ are the default; `src/sources/soundsourcestem.cpp`: five tracks in stereo), and 
 from __future__ import annotations
 
 import json
+import shutil
 import struct
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -44,6 +45,22 @@ SECONDS_TO_JOIN = 600.0
 
 MAX_BOX_BYTES = 1 << 32
 """A box of this size needs another form of its header. Tables of five tracks get there after weeks of audio."""
+
+
+TRACKS_FOLDER = "tracks"
+"""Where the tracks are encoded, below the folder of the outputs."""
+
+
+def join_files(tracks: Mapping[str, Path], *, ffmpeg_path: str | None) -> Mapping[str, Path]:
+    """Join the encoded files in a `TRACKS_FOLDER`, and delete them. Return the stem file, named as the first of them.
+
+    Raises ScratchFullError, SeparationFailedError.
+    """
+    name, first = next(iter(tracks.items()))
+    target = first.parents[1] / first.name
+    join_tracks(list(tracks.values()), target, ffmpeg_path=ffmpeg_path)
+    shutil.rmtree(first.parent)
+    return {name: target}
 
 
 def join_tracks(tracks: Sequence[Path], target: Path, *, ffmpeg_path: str | None) -> None:

@@ -19,14 +19,17 @@ import numpy as np
 
 from shared.audio_formats import Encoding, check_options, holds_stems, resolve
 from shared.errors import RequestInvalidError, ScratchFullError, SeparationFailedError
+from shared.mixes import STEM_FILE_MIXES
 from worker.audio_files.channel_layouts import change_layout, source_layout
 from worker.audio_files.decode import decode_file
 from worker.audio_files.decoded_audio import DecodedAudio
 from worker.audio_files.mixing import MixedBlock, MixFactors, factors_of
 from worker.audio_files.probe import Probe, probe_file
 from worker.audio_files.stem_files import StemFiles, common_gain
+from worker.audio_files.stem_mp4 import TRACKS_FOLDER, join_files
 from worker.audio_files.tags.fields import Tags
 from worker.audio_files.tags.reading import read_tags
+from worker.audio_files.tags.writing import title_of_source
 from worker.measurements.measure import SignalMeter
 from worker.measurements.pictures import write_waveforms
 from worker.pipeline.decoded_stems import DecodedBlock, DecodedStems
@@ -46,8 +49,8 @@ def mix_stems(work: Work, report_progress: ReportProgress, *, report_probed: Rep
     """
     reset_peak_memory()
     check_options(work.format, work.format_options)
-    if holds_stems(work.format):
-        raise RequestInvalidError(f"{work.format} holds stems, so it is no format of a mix.")
+    if holds_stems(work.format) and [mix.name for mix in work.mixes] != [mix.name for mix in STEM_FILE_MIXES]:
+        raise RequestInvalidError(f"{work.format} holds the song and four stems, and no other mixes.")
     stems = tuple(work.stem_paths)
     unknown = {name for mix in work.mixes for name in mix.gains_db} - {*stems}
     if unknown or not work.mixes or any(mix.rest_db is not None for mix in work.mixes):
@@ -184,10 +187,14 @@ class _MixRun:
         """Write the mixes' files, all with the same gain; return their paths by name."""
         track = decoded.track
         n_written = 0
+        folder = Path(self._work.output_folder)
+        if encoding.format.holds_stems:
+            folder /= TRACKS_FOLDER
+            folder.mkdir()
         with (
             self._clock.stage("encode"),
             StemFiles(
-                Path(self._work.output_folder),
+                folder,
                 [mix.name for mix in self._mixes],
                 encoding,
                 source_rate_hz=track.audio.sample_rate_hz,
@@ -201,6 +208,8 @@ class _MixRun:
                 files.write_block(self._mixed(block), gain)
                 n_written += block.shape[2]
                 self._clock.report_fraction(n_written / track.n_samples)
+        if encoding.format.holds_stems:
+            return join_files(files.paths, ffmpeg_path=self._work.ffmpeg_path)
         return files.paths
 
 
@@ -213,7 +222,7 @@ def _song_tags(tags: Tags | None, stem: str) -> Tags | None:
     """Return a stem's tags as the song has them: without the name of the stem at the end of the title."""
     if tags is None:
         return None
-    titles = tuple(title.removesuffix(f" ({stem})") for title in tags.fields.get("title", ()))
+    titles = tuple(title_of_source(title, stem) for title in tags.fields.get("title", ()))
     return replace(tags, fields={**tags.fields, "title": titles}) if titles else tags
 
 

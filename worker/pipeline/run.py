@@ -8,7 +8,6 @@ within the job's number of threads.
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -23,7 +22,7 @@ from worker.audio_files.excerpt import Track, cut_excerpt
 from worker.audio_files.mixing import MixedBlock
 from worker.audio_files.probe import Probe, probe_file
 from worker.audio_files.stem_files import StemBlock, StemFiles, common_gain
-from worker.audio_files.stem_mp4 import join_tracks
+from worker.audio_files.stem_mp4 import TRACKS_FOLDER, join_files
 from worker.audio_files.tags.fields import Tags
 from worker.audio_files.tags.reading import read_tags
 from worker.engines.interface import FloatArray, Preparable, UsesLevel
@@ -43,7 +42,6 @@ from worker.run_support.task_pool import TaskPool
 from worker.run_support.workspace import Workspace, open_workspace
 
 STEM_BUFFER_NAME = "stems"
-TRACKS_NAME = "tracks"
 
 
 def warm_up() -> None:
@@ -226,7 +224,7 @@ class _Run:
         n_written = 0
         folder = Path(self._work.output_folder)
         if encoding.format.holds_stems:
-            folder /= TRACKS_NAME
+            folder /= TRACKS_FOLDER
             folder.mkdir()
         with StemFiles(
             folder,
@@ -242,15 +240,9 @@ class _Run:
                 files.write_block(self._with_mixes(track, n_written, block), gain)
                 n_written += block.shape[2]
                 self._clock.report_fraction(n_written / track.n_samples)
-        return self._join(files.paths) if encoding.format.holds_stems else files.paths
-
-    def _join(self, tracks: Mapping[str, Path]) -> Mapping[str, Path]:
-        """Join the tracks of a stem file, which has the name of the first; return its path."""
-        name, path = next(iter(tracks.items()))
-        target = Path(self._work.output_folder) / path.name
-        join_tracks(list(tracks.values()), target, ffmpeg_path=self._work.ffmpeg_path)
-        shutil.rmtree(path.parent)
-        return {name: target}
+        if encoding.format.holds_stems:
+            return join_files(files.paths, ffmpeg_path=self._work.ffmpeg_path)
+        return files.paths
 
     def _with_mixes(self, track: Track, n_before: int, block: StemBlock) -> StemBlock:
         """Return a block of the needed stems as a block of all outputs. `n_before` samples of the track precede it."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -99,15 +100,36 @@ def write_tags(work: Work, tags: Tags | None, stems: Mapping[str, Path]) -> Sequ
     for left_out in {p.media_type for p in tags.pictures} - {p.media_type for p in pictures}:
         notes.append(f"{work.format} cannot hold a picture of the type {left_out}; it was left out.")
     for name, path in stems.items():
-        # A stem file is the song, for all programs that do not know stems.
-        named = title if holds_stems(work.format) else f"{title} ({name})"
-        fields = {**tags.fields, "title": (named,)}
+        fields = {**tags.fields, "title": (title_of_output(title, name, work),)}
         try:
             _write_file_tags(path, work.format, Tags(fields, pictures))
         except (MutagenError, OSError, ValueError) as error:
             _refuse_full_disk(error, path)
             notes.append(f"The tags could not be written into {path.name}.")
     return notes
+
+
+def title_of_output(title: str, name: str, work: Work) -> str:
+    """Return the title of an output, given that of the source: `Song (vocals)`.
+
+    If the source is itself the vocals of a song, as its title says, `Song (vocals)` becomes `Song (lead of vocals)`.
+    """
+    if holds_stems(work.format):
+        # A stem file is the song, for all programs that do not know stems.
+        return title
+    if work.source_output:
+        found = re.fullmatch(rf"(.*) \(({re.escape(work.source_output)}(?: of .+)?)\)", title, re.DOTALL)
+        if found:
+            return f"{found[1]} ({name} of {found[2]})"
+    return f"{title} ({name})"
+
+
+def title_of_source(title: str, name: str) -> str:
+    """Return the title of the source, given that of its output `name`: the reverse of `title_of_output`."""
+    found = re.fullmatch(rf"(.*) \({re.escape(name)}(?: of (.+))?\)", title, re.DOTALL)
+    if not found:
+        return title
+    return f"{found[1]} ({found[2]})" if found[2] else found[1]
 
 
 def _refuse_full_disk(error: Exception, path: Path) -> None:

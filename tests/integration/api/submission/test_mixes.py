@@ -251,6 +251,52 @@ def test_stems_that_overlap_have_no_rest(web: FlaskClient, stand_in: StandIn) ->
     assert [*mix(web, job_id, "minus:drums").json["mixes_wanted"][0]["gains_db"]] == FOUR["stems"]
 
 
+def keep_stems(stand_in: StandIn, job_id: str, *names: str) -> None:
+    """Let an ended job have these stems: the stand-in keeps vocals and accompaniment."""
+    redis, key = stand_in.store._redis, f"{stand_in.settings.redis_prefix}job:{job_id}"
+    outputs = json.loads(redis.hget(key, "outputs"))
+    like = next(output for output in outputs if output["kind"] == "stem")
+    others = [output for output in outputs if output["kind"] != "stem"]
+    redis.hset(key, "outputs", json.dumps([*({**like, "name": name} for name in names), *others]))
+    redis.hincrby(key, "version", 1)
+
+
+def test_a_stem_file_is_made_of_the_stems_of_an_ended_job(web: FlaskClient, stand_in: StandIn) -> None:
+    stand_in.announce(FOUR, ENGINE)
+    job_id, two = submit(web, engine="four").json["id"], submit(web, engine="repetition").json["id"]
+    stand_in.queue.dispatch()
+    for ended in (job_id, two):
+        stand_in.succeed(ended)
+    keep_stems(stand_in, job_id, *FOUR["stems"], "accompaniment")
+
+    def ask(ended: str, **more: Any) -> TestResponse:
+        return web.post(f"/v1/jobs/{ended}/mixes", json={"format": "stem.mp4", **more})
+
+    answer = ask(job_id, format_options={"bit_depth": 24})
+    assert answer.status_code == 202, answer.text
+    job = stand_in.store.read_job(answer.json["id"])
+    assert (job.request.format, job.request.format_options, job.request.stems) == ("stem.mp4", {"bit_depth": 24}, ())
+    assert [output.name for output in job.request.source.outputs] == FOUR["stems"], "not the accompaniment"
+    names = [mix.name for mix in job.request.mixes]
+    assert names == ["stems", "drums", "bass", "other", "vocals"]
+    assert [mix["gains_db"] for mix in answer.json["mixes_wanted"]] == [
+        dict.fromkeys(FOUR["stems"], 0.0),
+        *({stem: 0.0 if stem == name else None for stem in FOUR["stems"]} for name in names[1:]),
+    ]
+    refused = ask(job_id, mixes=["minus:vocals"])
+    assert (refused.status_code, refused.json["code"]) == (422, "request_invalid")
+    refused = ask(two)
+    assert (refused.status_code, refused.json["errors"][0]["field"]) == (422, "format")
+    assert "no drums" in refused.json["detail"]
+    keep_stems(stand_in, job_id, "vocals", "drums", "bass")
+    refused = ask(job_id)
+    assert (refused.status_code, refused.json["code"]) == (409, "stems_not_kept")
+    # Without a worker that has the engine: a job that did not choose its stems has all of them.
+    stand_in.announce(ENGINE)
+    assert ask(job_id).status_code == 202
+    assert ask(two).json["code"] == "stems_not_kept"
+
+
 def test_stems_of_four_are_the_song_only_together(web: FlaskClient, stand_in: StandIn) -> None:
     stand_in.announce(FOUR, ENGINE)
     job_id = submit(web, engine="four", stems="vocals,accompaniment").json["id"]

@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from mutagen.mp4 import MP4
 from mutagen.mp4._atom import Atoms
 
 from shared.errors import RequestInvalidError
-from shared.mixes import read_mix
+from shared.mixes import STEM_FILE_MIXES, Mix, read_mix
 from tests.fixtures.audio import convert, make_song, write_wav
 from tests.fixtures.engines import Share, registry_of
 from worker.audio_files.ffmpeg import bundled_ffmpeg
@@ -160,6 +161,40 @@ def test_every_source_becomes_stereo_at_a_rate_that_dj_programs_take(
         np.testing.assert_array_equal(mix[0], mix[1])
         # The level is kept.
         assert np.abs(mix).max() == pytest.approx(np.abs(song).max(), rel=0.1)
+
+
+def test_a_stem_file_of_finished_stems_is_that_of_the_song(tmp_path: Path) -> None:
+    """Seven stems: the six, and the accompaniment, which no track needs."""
+    song = make_song(2.345)
+    source = convert(write_wav(tmp_path / "a.wav", song), tmp_path / "song.flac", "-metadata", "title=Song")
+    work = Work(
+        *(str(source), str(tmp_path / "stems"), str(tmp_path / "scratch"), "song.flac", "share"),
+        format_options={"bit_depth": 24},
+    )
+    separated = separate_song(work, lambda *_: None, registry=registry_of(SixStems()))
+    paths = {o.name: str(tmp_path / "stems" / o.filename) for o in separated.outputs if o.kind == "stem"}
+    tracks = tuple(
+        Mix(mix.name, {stem: mix.gains_db.get(stem, mix.rest_db) for stem in paths}, None) for mix in STEM_FILE_MIXES
+    )
+    mixing = Work(
+        *(paths["drums"], str(tmp_path / "out"), str(tmp_path / "scratch"), "song.flac", "gone"),
+        stem_paths=paths,
+        mixes=tracks,
+        format="stem.mp4",
+        format_options={"bit_depth": 24},
+    )
+    outcome = separate_song(mixing, lambda *_: None)
+    path = tmp_path / "out" / "stems.stem.mp4"
+    mix, *stems = (decode_track(path, number) for number in range(5))
+    # The six stems lack a twentieth of the song, which no finished stem has.
+    for track, part in zip((mix, *stems), (0.95, 0.4, 0.15, 0.1, 0.3), strict=True):
+        np.testing.assert_allclose(track, song * np.float32(part), atol=8 / 2**23)
+    assert enabled_tracks(path) == [True, False, False, False, False]
+    assert MP4(path)["\xa9nam"] == ["Song"]
+    assert [(o.kind, o.name) for o in outcome.outputs if o.kind in {"stem", "mix"}] == [("mix", "stems")]
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {o.filename for o in outcome.outputs}
+    with pytest.raises(RequestInvalidError, match="no other mixes"):
+        separate_song(replace(mixing, mixes=tracks[:1]), lambda *_: None)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from worker.audio_files.tags.fields import (
     field_of,
 )
 from worker.audio_files.tags.reading import parse_ffmetadata
-from worker.audio_files.tags.writing import TAG_WRITERS, write_tags
+from worker.audio_files.tags.writing import TAG_WRITERS, title_of_output, title_of_source, write_tags
 from worker.run_messages import Work
 
 
@@ -158,3 +158,22 @@ def test_a_song_without_a_title_is_called_by_its_file(tmp_path: Path, filename: 
     written = WAVE(stem).tags
     assert written is not None
     assert str(written["TIT2"]) == f"{title} (vocals)"
+
+
+@pytest.mark.parametrize(
+    ("source_title", "source_output", "name", "title"),
+    [
+        ("Song", None, "vocals", "Song (vocals)"),
+        ("Song (vocals)", None, "vocals", "Song (vocals) (vocals)"),
+        ("Song (vocals)", "vocals", "vocals", "Song (vocals of vocals)"),
+        ("Song (Live) (vocals)", "vocals", "lead", "Song (Live) (lead of vocals)"),
+        ("Song (drums of vocals)", "drums", "bass", "Song (bass of drums of vocals)"),
+        ("Song (vocals of drums)", "drums", "bass", "Song (vocals of drums) (bass)"),
+        ("song - vocals", "vocals", "vocals", "song - vocals (vocals)"),
+    ],
+)
+def test_a_stem_of_a_stem_says_so_once(source_title: str, source_output: str | None, name: str, title: str) -> None:
+    work = Work("in", "out", "scratch", "song.flac", "share", source_output=source_output)
+    assert title_of_output(source_title, name, work) == title
+    assert title_of_source(title, name) == source_title, "mixes of the stems are titled after the song"
+    assert title_of_source("Other", name) == "Other"
