@@ -46,6 +46,18 @@ JSON_FIELDS = frozenset({"parameters", "stems", "mixes", "excerpt", "metadata", 
 class JobSubmission(JobOptions):
     """A job, as a JSON body."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "source": {"upload_id": "0f0e6e1c7b1f4d0d9a1a2b3c4d5e6f70"},
+                    "format": "flac",
+                    "then": [{"from": "vocals", "engine": "repetition", "then": [{"from": "vocals", "format": "mp3"}]}],
+                }
+            ]
+        }
+    )
+
     source: SourceWish = Field(description="Where the mixture is")
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from api.contract.examples.job import EXAMPLE_JOB
 from api.contract.resource import OpenResource, Resource
 from api.contract.webhook_messages import JOB_EVENTS
 from shared.jobs.model import JobState, Priority, WaitingFor
@@ -141,6 +142,8 @@ class TimesResource(Resource):
 
 class JobResource(Resource):
     """The current state of a job."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_JOB]})
 
     id: str
     state: JobState

@@ -51,6 +51,33 @@ def test_every_reference_in_the_document_resolves(document: dict[str, Any]) -> N
     assert len(ids) == len(set(ids))
 
 
+def test_every_example_is_valid(document: dict[str, Any]) -> None:
+    examples = [
+        (name, example)
+        for name, schema in document["components"]["schemas"].items()
+        for example in schema.get("examples", ())
+    ]
+    assert {"JobResource", "JobSubmission", "ContinuationWish", "MixSubmission"} <= {name for name, _ in examples}
+    for name, example in examples:
+        check(document, name, example)
+
+
+def test_the_example_of_a_job_has_what_a_job_has(web: FlaskClient, stand_in: StandIn, document: dict[str, Any]) -> None:
+    job_id = submit(web, metadata='{"isrc": "QZ1"}', then='[{"from": "vocals"}]').json["id"]
+    stand_in.queue.dispatch()
+    music = {"tempo_bpm": 123.9, "tempo_confidence": 0.9, "beats_count": 3, "key": "F# minor", "key_confidence": 0.8}
+    stand_in.succeed(job_id, music=music)
+    job, (example,) = web.get(f"/v1/jobs/{job_id}").json, document["components"]["schemas"]["JobResource"]["examples"]
+    assert example.keys() == job.keys()
+    # A worker tells more of stems and pictures than the one that stands in.
+    for name in ("times", "links", "music", "beats", "report"):
+        assert example[name].keys() == job[name].keys(), name
+    assert job["source"].keys() <= example["source"].keys()
+    for name in ("stems", "waveforms", "pictures"):
+        assert {*example[name][0]} >= {*job[name][0]} - {"range_db"}, name
+    assert example["then"][0].keys() == job["then"][0].keys()
+
+
 def test_what_is_put_together_by_hand_is_what_the_model_would_write(web: FlaskClient, stand_in: StandIn) -> None:
     plain, whole = submit(web), submit(web, excerpt_start_seconds="1.5", stems="vocals", metadata='{"a": [1, "ä"]}')
     failed = submit(web, parameters='{"margin": 1.5}', bitrate_kbps="320", format="mp3")
