@@ -10,7 +10,7 @@ import httpx2
 import numpy as np
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import OpenPage
+from tests.browser.conftest import OpenPage, submit
 from tests.browser.listening import stems_of
 from tests.fixtures.audio import decode
 
@@ -30,6 +30,35 @@ def test_a_mix_is_saved_at_the_volumes_that_are_set(
     assert mix.size == wanted.size
     # Half a step of 16 bits, and the dither's whole one.
     assert np.max(np.abs(mix - wanted)) < 1.6 / 32_768
+    check_kept_mix(page, api, finished["id"])
+
+
+def check_kept_mix(page: Page, api: httpx2.Client, made_from: str) -> None:
+    """Have the server make the mix that is set, and see it listed; the two jobs lead to each other."""
+    page.get_by_role("button", name="Keep on the server").click()
+    expect(page).not_to_have_url(re.compile(made_from))
+    expect(page.get_by_role("heading", name="Mixes")).to_be_visible(timeout=120_000)
+    row = page.get_by_role("table", name="Mixes").get_by_role("row").last
+    expect(row).to_contain_text("vocals -13.98 dB, accompaniment 0 dB")
+    (mix,) = api.get(f"/v1{httpx2.URL(page.url).path}").json()["mixes"]
+    assert (mix["gains_db"], mix["rest_db"]) == ({"vocals": -13.98, "accompaniment": 0.0}, None)
+    page.get_by_role("link", name="an earlier job").click()
+    expect(page).to_have_url(re.compile(made_from))
+    expect(page.get_by_role("button", name="Make a stem file")).to_have_count(0)
+
+
+def test_the_jobs_of_a_chain_lead_to_each_other(open_page: OpenPage, api: httpx2.Client, song: Path) -> None:
+    job_id = submit(api, song, then='[{"from": "vocals"}]')
+    api.post(f"/v1/jobs/{job_id}/cancel").raise_for_status()
+    page = open_page(f"/jobs/{job_id}")
+    page.get_by_role("link", name="the vocals").click()
+    head = page.locator(".job-head")
+    expect(head).to_contain_text("Half a minute - vocals.flac")
+    expect(head).to_contain_text("Made from the vocals of an earlier job")
+    expect(page.get_by_role("heading", name="Canceled")).to_be_visible()
+    page.get_by_role("link", name="an earlier job").click()
+    expect(head).to_contain_text("Continued with the vocals")
+    expect(page).to_have_url(re.compile(job_id))
 
 
 def test_a_mix_without_a_sound_is_not_saved(open_page: OpenPage, finished: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ import { readProblem } from "../src/api/client";
 import { madeFrom, progressWords } from "../src/words/jobs";
 import { gainWords } from "../src/words/mixes";
 import { ago, capitalised, formatBytes, formatDb, formatExactTime, formatFrequency, formatPercent, formatSpan, formatTime, plural, spokenTime } from "../src/words/numbers";
-import { engines, offeredFormats, suitableFormat } from "../src/state/engines";
+import { canBeStemFile, engines, offeredFormats, suitableFormat } from "../src/state/engines";
 import { engineFacts, leftOutWords } from "../src/words/home";
 import { tempoWords, transposedKey } from "../src/words/studio";
 
@@ -71,6 +71,11 @@ describe("formats for an engine", () => {
     assert.deepEqual(offeredFormats(two).map(({ name }) => name), ["flac"]);
     assert.deepEqual(offeredFormats(six).map(({ name }) => name), ["flac", "stem.mp4"]);
     assert.deepEqual(offeredFormats(undefined).map(({ name }) => name), ["flac"]);
+    const stems = ["vocals", "drums", "bass", "other", "piano"].map((name) => ({ name }));
+    engines.value = { formats, engines: [{ ...six, name: "six" }] } as unknown as Engines;
+    assert.ok(canBeStemFile({ engine: "six", stems } as Job));
+    assert.ok(!canBeStemFile({ engine: "six", stems: stems.slice(1) } as Job), "a stem was not kept");
+    assert.ok(!canBeStemFile({ engine: "gone", stems } as Job));
     assert.deepEqual([suitableFormat("stem.mp4", two), suitableFormat("stem.mp4", six)], ["flac", "stem.mp4"]);
   });
 });

@@ -24,6 +24,15 @@ export function hasAllStems(job: Job): boolean {
   return engine.stems.every((name) => job.stems.some((stem) => stem.name === name));
 }
 
+/** The format that holds the song and its stems in one file. */
+export const STEM_FILE = "stem.mp4";
+
+/** Whether the job's stems can be joined into a stem file. */
+export function canBeStemFile(job: Job): boolean {
+  const engine = engines.value?.engines.find(({ name }) => name === job.engine);
+  return hasAllStems(job) && suitableFormat(STEM_FILE, engine) === STEM_FILE;
+}
+
 /** Returns the wanted format, or FLAC if the engine lacks stems that the format needs. */
 export function suitableFormat(wanted: string, engine: Engine | undefined): string {
   return offeredFormats(engine).some(({ name }) => name === wanted) ? wanted : "flac";

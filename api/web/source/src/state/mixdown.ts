@@ -6,6 +6,7 @@ import { mixDown } from "../audio/playback/mix";
 import { openSegments } from "../audio/playback/open_track";
 import { httpReader } from "../audio/playback/ranges";
 import { mixName } from "../words/jobs";
+import { STEM_FILE } from "./engines";
 import { putJob } from "./library";
 import type { Studio } from "./studio";
 
@@ -48,8 +49,14 @@ export async function keepMix(studio: Studio): Promise<string> {
     const decibels = 20 * Math.log10(studio.mixedGain(strip));
     return [strip.stem.name, decibels < LOWEST_DB ? null : Math.round(decibels * 100) / 100];
   });
-  const mix = { name: "mix", gains_db: Object.fromEntries(gains), rest_db: null };
-  const job = await postJson<Job>(`/v1/jobs/${studio.job.id}/mixes`, { mixes: [mix] });
+  return makeMixes(studio, { mixes: [{ name: "mix", gains_db: Object.fromEntries(gains), rest_db: null }] });
+}
+
+/** Has the server join the stems into a stem file; returns the id of the job that does it. */
+export const makeStemFile = (studio: Studio): Promise<string> => makeMixes(studio, { format: STEM_FILE });
+
+async function makeMixes(studio: Studio, wanted: object): Promise<string> {
+  const job = await postJson<Job>(`/v1/jobs/${studio.job.id}/mixes`, wanted);
   putJob(job);
   return job.id;
 }

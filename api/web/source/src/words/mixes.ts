@@ -6,6 +6,7 @@ export const MIXES_WORDS = {
   title: "Mixes",
   columns: ["Mix", "Made of", "Loudness", "Size", "Download"],
   keep: "Keep on the server",
+  stemFile: "Make a stem file",
 };
 
 type Gains = Pick<MixResource, "gains_db" | "rest_db"> & Partial<Pick<MixResource, "format">>;

@@ -5,7 +5,8 @@ import { useEffect } from "preact/hooks";
 
 import { saveBlob } from "../../api/media";
 import { go, jobPath } from "../../routes";
-import { currentMix, keepMix, mixFilename, renderMix } from "../../state/mixdown";
+import { canBeStemFile } from "../../state/engines";
+import { currentMix, keepMix, makeStemFile, mixFilename, renderMix } from "../../state/mixdown";
 import type { Studio } from "../../state/studio";
 import { MIXER_WORDS, mixingWords } from "../../words/studio";
 import { MIXES_WORDS } from "../../words/mixes";
@@ -39,6 +40,11 @@ export function SaveMix({ studio }: { studio: Studio }) {
       <p class="hint" role="status">
         {fault.value ?? keepFault ?? (audible ? MIXER_WORDS.saveHint : MIXER_WORDS.nothingToSave)}
       </p>
+      {canBeStemFile(studio.job) && (
+        <button type="button" class="small" disabled={busy} onClick={() => run(async () => go(jobPath(await makeStemFile(studio))))}>
+          {MIXES_WORDS.stemFile}
+        </button>
+      )}
       {audible && (
         <button type="button" class="small" disabled={busy} onClick={() => run(async () => go(jobPath(await keepMix(studio))))}>
           {MIXES_WORDS.keep}
