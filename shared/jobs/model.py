@@ -24,8 +24,9 @@ class JobState(StrEnum):
     """The state of a job. `stage` and `progress` describe a running job further."""
 
     QUEUED = "queued"
-    """Entered on submit, on retry, and when a claim is handed back or lost. Left by a claim or a cancel.
-    A crash loses nothing: the job stays in the queue, and lost messages are published again."""
+    """Entered on submit, on retry, and when a claim is handed back or lost. Left by a claim or a cancel,
+    and when the job whose output it waits for ends without it. A crash loses nothing: the job stays in the queue, and
+    lost messages are published again."""
 
     RUNNING = "running"
     """Entered when a worker claims the job, with a lease and a fence. Left when that claim ends, by a cancel, or by
@@ -43,7 +44,7 @@ class JobState(StrEnum):
 
 
 TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
-    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.CANCELED}),
+    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.CANCELED, JobState.FAILED}),
     JobState.RUNNING: frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELED, JobState.QUEUED}),
     JobState.SUCCEEDED: frozenset(),
     JobState.FAILED: frozenset({JobState.QUEUED}),

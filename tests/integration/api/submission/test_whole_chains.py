@@ -212,7 +212,7 @@ def nested(levels: int) -> list[dict[str, Any]]:
         ([{"from": "vocals", "stems": ["vocals"], "then": [{"from": "accompaniment"}]}], "then.0.then.0.from"),
         ([{"from": "vocals", "priority": "bulk"}], "then.0.priority"),
         (nested(5), "then"),
-        (nested(100), "then"),
+        (nested(25), "then"),
         ([LEAD] * 8, "then"),
         ("vocals", "then"),
     ],

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from shared.errors import IllegalTransitionError
 from shared.jobs.claims import Claim
 from shared.jobs.model import TRANSITIONS, JobRequest, JobState, Source
+from shared.queue.chains import Link, chain_of
 from shared.queue.worker_registry import Worker
 from tests.fixtures.api import ENGINE, StandIn
 
@@ -55,6 +56,15 @@ def job_in(stand_in: StandIn, state: JobState) -> Claim:
     return claim
 
 
+def state_after_a_failed_source(stand_in: StandIn) -> JobState:
+    """Return the state of a job whose source job has failed while it waited."""
+    request, followers = chain_of(REQUEST, [Link(0, "vocals", {"engine": "repetition"})], ["1" * 32, "2" * 32])
+    stand_in.store.submit(request, job_id="1" * 32, followers=followers)
+    stand_in.queue.dispatch()
+    stand_in.fail("1" * 32)
+    return stand_in.store.read_job("2" * 32).state
+
+
 def test_the_scripts_make_exactly_the_transitions_of_the_table(stand_in: StandIn) -> None:
     # Room for all jobs of this test at a time.
     stand_in.workers.heartbeat(Worker("stand-in", 100, ("repetition",), (ENGINE,)))
@@ -69,4 +79,5 @@ def test_the_scripts_make_exactly_the_transitions_of_the_table(stand_in: StandIn
             after = stand_in.store.read_job(claim.job.id).state
             if after is not state:
                 seen[state].add(after)
+    seen[JobState.QUEUED].add(state_after_a_failed_source(stand_in))
     assert seen == {state: set(following) for state, following in TRANSITIONS.items()}
