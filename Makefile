@@ -25,7 +25,7 @@ override STEMS := $(value STEMS)
 override MIX := $(value MIX)
 export SONG OUT ENGINE FORMAT EXCERPT AUDIO_STREAM STEMS MIX ITEMS SONGS
 
-.PHONY: which-python help run admin models test test-compose lint test-fault-quick test-fault soak page-check bench bench-api bench-queue lock clean
+.PHONY: which-python environment help run admin models test test-all test-compose lint test-fault-quick test-fault soak page-check bench bench-api bench-queue lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -42,14 +42,24 @@ models: ## Models: DO="list", DO="add htdemucs", DO="check htdemucs --sound", DO
 
 # The tests mostly wait for processes that they started, so more of them run at once than there are cores.
 TESTS = tests/unit tests/integration tests/end_to_end tests/browser
+# tests/conftest.py orders the files. xdist would put those with few tests last, which take longest.
+PYTEST = .venv-test/bin/python -I -m pytest -m "not slow"
+BY_FILE = --dist loadfile --no-loadscope-reorder
 
 # axe checks the accessibility of the page in the browser tests. Without npm or a network those tests are skipped.
 AXE = api/web/source/node_modules/.package-lock.json
 $(AXE): api/web/source/package-lock.json
 	@! command -v npm >/dev/null || npm ci --silent --prefer-offline --fetch-retries=1 --prefix api/web/source || true
 
+environment:
+	@$(SET_UP) test
+
 test: lint $(AXE) ## Lint, then every test that takes seconds, against the package as installed
-	.venv-test/bin/python -I -m pytest -m "not slow" -n 4 --dist loadfile $(TESTS)
+	$(PYTEST) -n 4 $(BY_FILE) $(TESTS)
+
+# The fault tests wait for leases while the others compute.
+test-all: environment $(AXE) ## All tests that CI runs, in one run: those of `make test` and of `make test-fault-quick`
+	$(PYTEST) -n 5 $(BY_FILE) $(TESTS) tests/fault
 
 test-compose: ## The services in Docker: images, outages, upgrade, proxy. Without an engine it gets one for the test, as root
 	@$(SET_UP) test
@@ -58,8 +68,7 @@ test-compose: ## The services in Docker: images, outages, upgrade, proxy. Withou
 which-python: ## Print the version of the Python that creates the environments
 	@$(PYTHON) --version
 
-lint: ## Ruff, mypy, import-linter, the Lua linter and promtool
-	@$(SET_UP) test
+lint: environment ## Ruff, mypy, import-linter, the Lua linter and promtool
 	.venv-test/bin/ruff check .
 	.venv-test/bin/ruff format --check .
 	.venv-test/bin/mypy
@@ -68,9 +77,8 @@ lint: ## Ruff, mypy, import-linter, the Lua linter and promtool
 	@sh deploy/prometheus/check.sh
 
 # The deployments under test mostly wait, so more of them run at once than there are cores.
-test-fault-quick: ## The fault tests with short leases, as CI runs them
-	@$(SET_UP) test
-	.venv-test/bin/python -I -m pytest -m "not slow" -n 4 tests/fault
+test-fault-quick: environment ## The fault tests with short leases, as CI runs them
+	$(PYTEST) -n 4 tests/fault
 
 test-fault: ## All fault tests, some with the default settings
 	@$(SET_UP) test
@@ -81,9 +89,8 @@ soak: ## A stream of songs while everything is killed at random; MINUTES=10
 	@$(SET_UP) test
 	.venv-test/bin/python -m tests.fault.soak $(MINUTES)
 
-page-check: ## Check the page's types, its built files and its unit tests (needs node)
-	@$(SET_UP) test
-	cd api/web/source && npm ci --silent && npm run --silent check && npm test --silent
+page-check: environment $(AXE) ## Check the page's types, its built files and its unit tests (needs node)
+	cd api/web/source && npm run --silent check && npm test --silent
 
 bench: ## Speed, memory and sound of the engines [FAMILIES=…]; figures go to bench-results/
 	@$(SET_UP) bench -m tests.bench.engines $(FAMILIES)

@@ -1,8 +1,11 @@
 """Fixtures for every test, and no deadlines: machines under test are busy."""
 
 import os
+from collections import Counter
+from pathlib import Path
 
 import hypothesis
+import pytest
 
 # Tests import ONNX Runtime by themselves too; see worker/__init__.py.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
@@ -18,3 +21,28 @@ pytest_plugins = [
 
 hypothesis.settings.register_profile("here", deadline=None)
 hypothesis.settings.load_profile("here")
+
+KINDS = ("fault", "browser", "end_to_end", "integration/worker")
+"""Folders whose files take long, each in a way of its own: waiting, drawing, starting processes, computing."""
+
+LONG_SHARE = 0.8
+"""The part of a run in which the files of these folders begin. Then the last ones do not run alone at its end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Spread the files of each kind over the run, since xdist hands files out in this order.
+
+    Four browsers at once take longer than their tests wait, and four fault tests leave the processors idle.
+    """
+    kinds = {path: _kind_of(path) for path in dict.fromkeys(item.path for item in items)}
+    totals, before = Counter(kinds.values()), Counter[str]()
+    places = {}
+    for path, kind in kinds.items():
+        places[path] = (LONG_SHARE if kind else 1.0) * (before[kind] + 0.5) / totals[kind]
+        before[kind] += 1
+    items.sort(key=lambda item: places[item.path])
+
+
+def _kind_of(path: Path) -> str:
+    below = path.relative_to(Path(__file__).parent).as_posix()
+    return next((kind for kind in KINDS if below.startswith(f"{kind}/")), "")

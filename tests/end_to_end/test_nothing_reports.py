@@ -66,8 +66,16 @@ def test_onnx_runtime_after_any_module_of_ours_does_not(tmp_path: Path) -> None:
     assert (done.returncode, reached, left) == (0, [], []), done.stderr
 
 
+@pytest.fixture(scope="module", name="models")
+def _models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which the first job sets the models up."""
+    return tmp_path_factory.mktemp("models")
+
+
 @pytest.mark.parametrize("engine", ["unet", "repetition"])
-def test_a_whole_job_reaches_nobody_and_leaves_nothing_in_the_users_folders(tmp_path: Path, engine: str) -> None:
+def test_a_whole_job_reaches_nobody_and_leaves_nothing_in_the_users_folders(
+    tmp_path: Path, models: Path, engine: str
+) -> None:
     done, reached, left = run(
         tmp_path,
         [sys.executable, "-m", "deploy.local.one_song"],
@@ -77,7 +85,7 @@ def test_a_whole_job_reaches_nobody_and_leaves_nothing_in_the_users_folders(tmp_
         FORMAT="mp3",
         STATE_FOLDER=str(tmp_path / "var"),
         SCRATCH_FOLDER=str(tmp_path / "scratch"),
-        MODEL_FOLDER=str(tmp_path / "models"),
+        MODEL_FOLDER=str(models),
         API_PORT=str(find_free()),
         VALKEY_PORT=str(find_free()),
         STORAGE_PORT=str(find_free(PORT_OFFSETS)),

@@ -14,6 +14,7 @@ import pytest
 from shared.api_keys import ApiKeys
 from shared.counters import Counters
 from tests.fixtures.api import StandIn
+from tests.fixtures.beside import beside
 from tests.fixtures.monitoring import alert_queries, alerts, panel_queries
 from tests.fixtures.ports import find_free
 from tests.fixtures.prometheus import run_prometheus
@@ -69,12 +70,19 @@ def test_every_query_of_the_dashboard_and_of_the_alerts_has_series(
     redis = stand_in.store._redis
     redis.config_set("maxmemory", 500_000_000)
     [worker] = stand_in.workers.live_workers()
-    stand_in.workers.heartbeat(replace(worker, scratch_free_bytes=25, scratch_size_bytes=100))
+
+    def stay_alive(over: threading.Event) -> None:
+        # A worker's series end when it has been silent for a while, and this test may take longer than that.
+        told = replace(worker, scratch_free_bytes=25, scratch_size_bytes=100)
+        stand_in.workers.heartbeat(told)
+        while not over.wait(2):
+            stand_in.workers.heartbeat(told)
+
     # A key that is wrong is refused on loopback too, so this shows that Prometheus sends it.
     key = ApiKeys(stand_in.settings).create(owner="prometheus", scopes=["metrics"])[1]
     targets = {"api:8000": api_url.removeprefix("http://"), "storage:9327": disk_metrics}
     try:
-        with run_prometheus(tmp_path, find_free(), targets, key) as prometheus:
+        with beside(stay_alive), run_prometheus(tmp_path, find_free(), targets, key) as prometheus:
             assert prometheus.wait_for_series([("up", 'up{job="stemqueue"} == 1')]) == []
             # Prometheus sees an increase only of what was there before.
             work(api_url, stand_in)
