@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from functools import wraps
+from functools import partial, wraps
 
 from flask import Blueprint, Response, request
 
@@ -21,13 +21,12 @@ from api.contract.batch_responses import (
     report_csv,
     report_jsonl,
 )
-from api.contract.errors import MediaTypeUnsupportedError
-from api.contract.job_requests import parse_json, query_values
+from api.contract.job_requests import query_values
 from api.contract.openapi import Operation, describes
 from api.contract.resource import batch_path
-from api.request_bodies.body_stream import read_small_body
 from api.routes.idempotency import Exchange, repeatable
 from api.routes.ownership import find_batch, listed_owner, sender
+from api.routes.resource_answers import json_body, resource_response
 from api.services import services
 from api.submission.batch_preflight import PreflightResource
 from shared.batches.item_status import ItemStatus
@@ -76,9 +75,7 @@ def submit(exchange: Exchange) -> Response:
 
 
 def _accepted_response(batch: Batch, status: int) -> Response:
-    response = _batch_response(batch, status)
-    response.headers["Location"] = batch_path(batch.id, request.script_root)
-    return response
+    return _batch_response(batch, status, location=batch_path(batch.id, request.script_root))
 
 
 @blueprint.post("/preflight")
@@ -98,9 +95,7 @@ def preflight() -> Response:
 
 
 def _body() -> object:
-    if request.mimetype != "application/json":
-        raise MediaTypeUnsupportedError("The Content-Type of a batch must be application/json.")
-    return parse_json(read_small_body(request.environ, MAX_BODY_BYTES))
+    return json_body("The Content-Type of a batch must be application/json.", MAX_BODY_BYTES)
 
 
 @blueprint.get("/<batch_id>")
@@ -250,11 +245,8 @@ def _report(
     return response
 
 
-def _batch_response(batch: Batch, status: int = 200) -> Response:
-    tag = etag_of(batch)
-    headers = {"ETag": f'W/"{tag}"', "Cache-Control": "private, no-cache"}
-    if batch.state in {BatchState.READING, BatchState.RUNNING}:
-        headers["Retry-After"] = str(POLL_SECONDS)
-    if "If-None-Match" in request.headers and request.method == "GET" and request.if_none_match.contains_weak(tag):
-        return Response(status=304, headers=headers)
-    return Response(batch_json(batch, request.script_root), status, headers, content_type="application/json")
+def _batch_response(batch: Batch, status: int = 200, *, location: str | None = None) -> Response:
+    seconds = POLL_SECONDS if batch.state in {BatchState.READING, BatchState.RUNNING} else None
+    return resource_response(
+        partial(batch_json, batch), etag_of(batch), status, retry_after_seconds=seconds, location=location
+    )

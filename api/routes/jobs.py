@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from flask import Blueprint, Response, request
 
 from api.contract.errors import MediaTypeUnsupportedError
@@ -12,18 +14,18 @@ from api.contract.job_requests import (
     JobSubmission,
     MixSubmission,
     form_options,
-    parse_json,
     query_values,
 )
 from api.contract.job_responses import DeliveriesResource, DeliveryResource, JobListResource, JobResource
 from api.contract.openapi import Operation, describes
 from api.contract.resource import job_path
-from api.request_bodies.body_stream import MAX_FORM_BYTES, DigestOnly, body_blocks, read_small_body
+from api.request_bodies.body_stream import MAX_FORM_BYTES, DigestOnly, body_blocks
 from api.request_bodies.multipart_form import receive_form
 from api.routes.idempotency import Exchange, repeatable
 from api.routes.job_pages import page_of
 from api.routes.ownership import find_job, sender
 from api.routes.prefer_wait import APPLIED, has_ended, preferred_wait_seconds, wait_until
+from api.routes.resource_answers import json_body, resource_response
 from api.services import services
 from api.submission.job_submission import new_upload_id
 from shared.errors import IllegalTransitionError, JobNotFoundError, StemqueueError, TransientError
@@ -61,9 +63,7 @@ def submit() -> Response:
 
 
 def _accepted_response(job: Job, status: int) -> Response:
-    response = _job_response(job, status)
-    response.headers["Location"] = job_path(job.id, request.script_root)
-    return response
+    return _job_response(job, status, location=job_path(job.id, request.script_root))
 
 
 @repeatable(lambda job_id, status: _accepted_response(find_job(job_id), status))
@@ -113,16 +113,10 @@ def _submit_form(exchange: Exchange) -> Job:
     return submission.submit_stored(sender(), options, upload_id, filename, form.stored, job_id=exchange.resource_id)
 
 
-def _json_body(exchange: Exchange) -> object:
-    values = parse_json(read_small_body(request.environ))
-    exchange.record_request({"json": values})
-    return values
-
-
 def _submit_json(exchange: Exchange) -> Job:
-    if request.mimetype != "application/json":
-        raise MediaTypeUnsupportedError("The Content-Type of a job must be multipart/form-data or application/json.")
-    wanted = validate(JobSubmission, _json_body(exchange))
+    values = json_body("The Content-Type of a job must be multipart/form-data or application/json.")
+    exchange.record_request({"json": values})
+    wanted = validate(JobSubmission, values)
     submission, source, job_id = services().submission, wanted.source, exchange.resource_id
     if source.job_id and source.output:
         return submission.submit_output(sender(), wanted, find_job(source.job_id), source.output, job_id=job_id)
@@ -243,9 +237,8 @@ def mix(job_id: str) -> Response:
 
 @repeatable(lambda job_id, status: _accepted_response(find_job(job_id), status))
 def _accept_mixes(exchange: Exchange, job_id: str) -> Response:
-    if request.mimetype != "application/json":
-        raise MediaTypeUnsupportedError("The Content-Type of this request must be application/json.")
-    values = _json_body(exchange)
+    values = json_body("The Content-Type of this request must be application/json.")
+    exchange.record_request({"json": values})
     source_job = find_job(job_id)
     wanted = validate(MixSubmission, values)
     job = services().submission.submit_mixes(sender(), source_job, wanted, job_id=exchange.resource_id)
@@ -274,12 +267,8 @@ def retry_after_seconds(job: Job) -> int:
     return max(1, min(MAX_RETRY_AFTER_SECONDS, round(job.eta_seconds / 10)))
 
 
-def _job_response(job: Job, status: int = 200) -> Response:
-    tag = etag_of(job)
-    headers = {"ETag": f'W/"{tag}"', "Cache-Control": "private, no-cache"}
-    if job.state not in TERMINAL:
-        headers["Retry-After"] = str(retry_after_seconds(job))
-    is_conditional = "HTTP_IF_NONE_MATCH" in request.environ and request.method in {"GET", "HEAD"}
-    if is_conditional and request.if_none_match.contains_weak(tag):
-        return Response(status=304, headers=headers)
-    return Response(job_json(job, request.script_root), status, headers, content_type="application/json")
+def _job_response(job: Job, status: int = 200, *, location: str | None = None) -> Response:
+    seconds = None if job.state in TERMINAL else retry_after_seconds(job)
+    return resource_response(
+        partial(job_json, job), etag_of(job), status, retry_after_seconds=seconds, location=location
+    )

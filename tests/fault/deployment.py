@@ -56,6 +56,10 @@ ANEW = {"no_cache": "true"}
 """These tests submit the same songs again and again, to see them separated."""
 
 
+POLL_SECONDS = 0.2
+"""The time between two polls of a job. Each costs the machine some milliseconds, beside other tests that compute."""
+
+
 def wait_until(question: Callable[[], Any], seconds: float = 60.0, what: str = "an answer") -> Any:
     """Return the first true answer; fail the test when none comes in time."""
     deadline = time.monotonic() + seconds
@@ -169,7 +173,7 @@ class Deployment:
                 shown, deadline = now_shown, time.monotonic() + seconds
             exits = {worker.service.name: worker.exit_code for worker in self.workers}
             assert time.monotonic() < deadline, f"{job_id} is {shown}, and not {states}; workers ended: {exits}"
-            time.sleep(0.05)
+            time.sleep(POLL_SECONDS)
 
     def until_separating(self, job_id: str) -> None:
         """Return once the child works on the job."""

@@ -13,9 +13,9 @@ from prometheus_client.parser import text_string_to_metric_families as families_
 
 from api.app import create_app
 from api.services import EXTENSION
-from shared.counters import Counters
 from shared.settings import Settings
 from tests.fixtures.api import StandIn, submit
+from tests.fixtures.monitoring import count_what_workers_count
 
 DOCUMENT = Path(__file__).parents[4] / "docs" / "metrics.md"
 
@@ -32,17 +32,7 @@ def _counted(settings: Settings, stand_in: StandIn, web: FlaskClient) -> FlaskCl
     [worker] = stand_in.workers.live_workers()
     stand_in.workers.heartbeat(replace(worker, scratch_free_bytes=25, scratch_size_bytes=100))
     submit(web)
-    counters = Counters(stand_in.store._redis, settings.redis_prefix)
-    counters.add("attempts_total", engine="repetition", outcome="succeeded")
-    counters.add("audio_seconds_total", 60.0, engine="repetition")
-    counters.add("separation_seconds_total", 2.0, engine="repetition")
-    counters.add("retries_total", code="scratch_full")
-    counters.add("child_restarts_total", reason="memory")
-    counters.add("faults_total", part="redis")
-    counters.add("collected_total", kind="objects")
-    counters.add_stage("decode", 2.0)
-    counters.observe("job_wait_seconds", 20.0, priority="bulk")
-    counters.flush()
+    count_what_workers_count(stand_in.store._redis, settings.redis_prefix)
     return web
 
 

@@ -12,10 +12,9 @@ import httpx2
 import pytest
 
 from shared.api_keys import ApiKeys
-from shared.counters import Counters
 from tests.fixtures.api import StandIn
 from tests.fixtures.beside import beside
-from tests.fixtures.monitoring import alert_queries, alerts, panel_queries
+from tests.fixtures.monitoring import alert_queries, alerts, count_what_workers_count, panel_queries
 from tests.fixtures.ports import find_free
 from tests.fixtures.prometheus import run_prometheus
 
@@ -52,16 +51,7 @@ def work(api_url: str, stand_in: StandIn) -> None:
         job_id = httpx2.post(f"{api_url}/v1/jobs", files=files, timeout=30).json()["id"]
         stand_in.queue.dispatch()
         stand_in.succeed(job_id) if name == "good" else stand_in.fail(job_id)
-    counters = Counters(stand_in.store._redis, stand_in.settings.redis_prefix)
-    counters.add("attempts_total", engine="repetition", outcome="succeeded")
-    counters.add("audio_seconds_total", 60.0, engine="repetition")
-    counters.add("separation_seconds_total", 2.0, engine="repetition")
-    counters.add("retries_total", code="scratch_full")
-    counters.add("child_restarts_total", reason="memory")
-    counters.add("faults_total", part="redis")
-    counters.add_stage("decode", 2.0)
-    counters.observe("job_wait_seconds", 20.0, priority="bulk")
-    counters.flush()
+    count_what_workers_count(stand_in.store._redis, stand_in.settings.redis_prefix)
 
 
 def test_every_query_of_the_dashboard_and_of_the_alerts_has_series(
