@@ -34,16 +34,10 @@ from worker.child.pool import ChildPool
 from worker.child.process import ChildGoneError, ChildProcess
 from worker.jobs.course import FETCHED, SEPARATED, course_of
 from worker.jobs.heartbeat import Heartbeat
-from worker.jobs.memory_limit import MemoryLimit
+from worker.jobs.limits import MemoryLimit, refuse_if_too_slow
 from worker.jobs.oom_kills import oom_kills
 from worker.jobs.stage_spans import StageSpans
-from worker.run_messages import Limits, Outcome, ProducedFile, Work, threads_per_job
-
-MEASURED_THREADS = 2
-"""With how many threads the speed of engines is measured at set-up."""
-
-SPEED_MARGIN = 2.0
-"""How many times faster than measured at set-up an engine may turn out to be."""
+from worker.run_messages import Limits, Outcome, ProducedFile, Work
 
 LISTEN_SECONDS = 0.1
 """How long a run waits for an event of its child before it checks the time, the memory and the claim again."""
@@ -76,7 +70,7 @@ class BetterElsewhereError(Exception):
 class Attempt:
     """One run of one job; `folder` is its scratch folder, which the caller removes.
 
-    `real_time_factor` is how many seconds of audio its engine separates in one with `MEASURED_THREADS` threads.
+    `real_time_factor` is how many seconds of audio its engine separates in one with the threads of limits.py.
     `busy_seconds` is how long it held a child; `input_sha256` is the hash of the mixture, once it is fetched;
     `cache_keys` are the keys of its result in the result cache; `has_stored` tells whether storage may hold outputs of
     this run.
@@ -236,30 +230,13 @@ class Attempt:
             seconds = min(known or self._settings.max_audio_seconds, self._settings.max_audio_seconds)
             self._deadline += self._settings.job_seconds_per_audio_second * seconds
             if known:
-                self._refuse_if_too_slow(seconds)
+                request = self.claim.job.request
+                refuse_if_too_slow(request, self._settings, seconds, real_time_factor=self._real_time_factor)
         elif event["event"] == "error":
             raise AttemptFailedError(event["code"], event["message"], retryable=event["retryable"])
         elif event["event"] == "done":
             return Outcome.from_json(event["outcome"])
         return None
-
-    def _refuse_if_too_slow(self, seconds: float) -> None:
-        """Raise SeparationTimeoutError at once if the engine cannot separate this much audio within the time limit."""
-        if not self._real_time_factor:
-            return
-        request = self.claim.job.request
-        audio_seconds = max(0.0, seconds - (request.excerpt_start_seconds or 0.0))
-        if request.excerpt_duration_seconds is not None:
-            audio_seconds = min(audio_seconds, request.excerpt_duration_seconds)
-        # At best all threads share the work evenly, and the speed may have been measured on a busy machine.
-        speed = self._real_time_factor * SPEED_MARGIN * threads_per_job(self._settings) / MEASURED_THREADS
-        needed = audio_seconds / speed
-        limit = self._settings.job_seconds_base + self._settings.job_seconds_per_audio_second * seconds
-        if needed > limit:
-            raise SeparationTimeoutError(
-                f"The engine {self.claim.job.request.engine} would need at least {needed / 60:.0f} min for this track "
-                f"here, and the time limit is {limit / 60:.0f} min. Choose a faster engine or a shorter excerpt."
-            )
 
     def _store(self, storage: ObjectStorage, file: ProducedFile) -> None:
         key = output_key(self.claim.job.id, self.claim.fence, file.filename)
