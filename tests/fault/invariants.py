@@ -94,7 +94,7 @@ def check(deployment: Deployment, watcher: Watcher | None = None) -> list[dict[s
     if watcher:
         assert watcher.faults == []
     if any(w.exit_code is None for w in deployment.workers):
-        wait_until(lambda: not _job_folders(deployment), 10, "scratch folders to be empty")
+        wait_until(lambda: not _job_folders(deployment), 120, "scratch folders to be empty")
     _check_no_strangers(deployment)
     return jobs
 
@@ -119,7 +119,7 @@ def _check_batch(deployment: Deployment, batch_id: str) -> None:
     for item in items:
         if item["state"] == "succeeded":
             _check_outputs(deployment, deployment.job(item["job_id"]))
-    wait_until(lambda: not BatchStore(deployment.settings).feeding.live_ids(), 10, "results to be in storage")
+    wait_until(lambda: not BatchStore(deployment.settings).feeding.live_ids(), 120, "results to be in storage")
 
 
 def _listed_by_batches(deployment: Deployment) -> set[str]:

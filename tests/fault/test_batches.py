@@ -84,9 +84,9 @@ def test_reading_goes_on_where_a_killed_worker_left_it(deployment: Deployment, s
 def test_a_killed_redis_loses_no_item(deployment: Deployment, song: Path) -> None:
     tracks = 16
     batch_id = deployment.submit_batch(items=put_catalog(deployment, song, tracks), defaults=STAND_IN)
-    wait_until(lambda: deployment.batch(batch_id)["counts"]["succeeded"] >= 2, 60, "two items to be done")
+    wait_until(lambda: deployment.batch(batch_id)["counts"]["succeeded"] >= 2, 120, "two items to be done")
     deployment.valkey.kill()
-    wait_until(lambda: deployment.client.get(f"/v1/batches/{batch_id}").status_code == 503, 10, "503")
+    wait_until(lambda: deployment.client.get(f"/v1/batches/{batch_id}").status_code == 503, 60, "503")
     time.sleep(1)
     deployment.valkey.start()
     check_done(deployment, batch_id, tracks)
@@ -116,7 +116,7 @@ def test_an_outage_while_a_manifest_is_read_delays_it_only(deployment: Deploymen
     proxy.reset_all()
     time.sleep(10)  # past each lease, and the lock of the batch
     proxy.mode = "pass"
-    wait_until(lambda: deployment.client.get(f"/v1/batches/{batch_id}").status_code == 200, 20, "the API to go on")
+    wait_until(lambda: deployment.client.get(f"/v1/batches/{batch_id}").status_code == 200, 120, "the API to go on")
     batch = deployment.until_batch(batch_id, "running", seconds=400)
     assert (batch["total"], batch["counts"]["invalid"], batch["counts"]["failed"]) == (tracks, 0, 0)
     assert batch["error"] is None
@@ -162,10 +162,10 @@ def test_what_a_bucket_that_answers_refuses_ends_with_its_error(deploy: Callable
 def test_a_canceled_batch_stops_at_once_and_goes_on_when_it_is_told_to(deployment: Deployment, song: Path) -> None:
     tracks = 12
     batch_id = deployment.submit_batch(items=put_catalog(deployment, song, tracks), defaults=STAND_IN)
-    wait_until(lambda: deployment.batch(batch_id)["counts"]["running"], 60, "an item to run")
+    wait_until(lambda: deployment.batch(batch_id)["counts"]["running"], 120, "an item to run")
     canceled = deployment.client.post(f"/v1/batches/{batch_id}/cancel").raise_for_status().json()
     assert canceled["counts"]["running"] == canceled["counts"]["queued"] == canceled["counts"]["waiting"] == 0
-    wait_until(lambda: any("claim lost" in line for line in deployment.lines), 20, "the running attempt to end")
+    wait_until(lambda: any("claim lost" in line for line in deployment.lines), 120, "the running attempt to end")
     check(deployment)
     deployment.client.post(f"/v1/batches/{batch_id}/retry-failed").raise_for_status()
     check_done(deployment, batch_id, tracks)

@@ -22,7 +22,7 @@ def test_a_job_does_not_wait_in_a_busy_worker_while_another_is_idle(
     deployment.until_separating(long)
     for _ in range(8):
         short = deployment.submit(song, engine="slow", parameters=SHORT, priority=priority)
-        deployment.until(short, "succeeded", seconds=90)
+        deployment.until(short, "succeeded")
     assert deployment.job(long)["state"] == "running", "none of them waited for its end"
     assert deployment.job(long)["attempt"] == 1
     deployment.client.post(f"/v1/jobs/{long}/cancel").raise_for_status()
@@ -35,7 +35,7 @@ def test_while_all_are_busy_the_next_songs_are_fetched(deploy: Callable[..., Dep
     for job_id in jobs[:2]:
         deployment.until_separating(job_id)
     for job_id in jobs[2:]:
-        assert deployment.until(job_id, "running", seconds=60)["stage"] == "fetch", "no slot is free"
+        assert deployment.until(job_id, "running")["stage"] == "fetch", "no slot is free"
     for job_id in jobs:
         deployment.client.post(f"/v1/jobs/{job_id}/cancel").raise_for_status()
     check(deployment)
@@ -51,10 +51,10 @@ def test_what_was_fetched_ahead_goes_to_the_first_worker_that_is_free(
     # Both may be with the worker that stays busy.
     ahead = [deployment.submit(song, engine="slow", parameters=SHORT, priority="bulk") for _ in range(2)]
     for job_id in ahead:
-        deployment.until(job_id, "running", seconds=60)
+        deployment.until(job_id, "running")
     deployment.client.post(f"/v1/jobs/{goes}/cancel").raise_for_status()
     for job_id in ahead:
-        assert deployment.until(job_id, "succeeded", seconds=90)["attempt"] == 1, "what is handed on is not charged"
+        assert deployment.until(job_id, "succeeded")["attempt"] == 1, "what is handed on is not charged"
     assert deployment.job(stays)["state"] == "running", "neither waited behind it"
     deployment.client.post(f"/v1/jobs/{stays}/cancel").raise_for_status()
     check(deployment)

@@ -133,7 +133,7 @@ def test_the_same_message_ten_times_is_one_claim(deployment: Deployment, song: P
     job = deployment.until(job_id, "succeeded")
     assert job["attempt"] == 1
     ignored = lambda: sum("message without a job" in line for line in deployment.lines)
-    wait_until(lambda: ignored() == 9, 20, "nine messages to be ignored")
+    wait_until(lambda: ignored() == 9, 120, "nine messages to be ignored")
     check(deployment)
 
 

@@ -37,12 +37,12 @@ def test_a_killed_redis_comes_back_with_everything_and_nothing_commits_twice(
     jobs = [deployment.submit(song, **SLOW) for _ in range(3)]
     deployment.until_separating(jobs[0])
     deployment.valkey.kill()
-    wait_until(lambda: answers_503_in_time(deployment), 10, "503 while Redis is away")
+    wait_until(lambda: answers_503_in_time(deployment), 60, "503 while Redis is away")
     assert deployment.client.get("/readyz").status_code == 503
     time.sleep(2)
     deployment.valkey.start()
     for job_id in jobs:
-        job = deployment.until(job_id, "succeeded", seconds=60)
+        job = deployment.until(job_id, "succeeded")
         assert job["attempt"] == 1, "the running job went on, the others waited"
     check(deployment, watcher)
 
@@ -54,7 +54,7 @@ def test_a_hung_redis_hangs_nobody_and_workers_resume_by_themselves(
     deployment.until_separating(jobs[0])
     os_kill(deployment.valkey.pid, signal.SIGSTOP)
     try:
-        wait_until(lambda: answers_503_in_time(deployment), 10, "503 while Redis hangs")
+        wait_until(lambda: answers_503_in_time(deployment), 60, "503 while Redis hangs")
         begun = time.monotonic()
         with song.open("rb") as file:
             answer = deployment.client.post("/v1/jobs", files={"file": ("song.flac", file)}, data=SLOW)
@@ -64,7 +64,7 @@ def test_a_hung_redis_hangs_nobody_and_workers_resume_by_themselves(
     finally:
         os_kill(deployment.valkey.pid, signal.SIGCONT)
     for job_id in jobs:
-        deployment.until(job_id, "succeeded", seconds=60)
+        deployment.until(job_id, "succeeded")
     check(deployment, watcher)
 
 
@@ -75,11 +75,11 @@ def test_redis_unreachable_for_a_minute(deployment: Deployment, song: Path, watc
     deployment.redis_proxy.mode = "swallow"
     end = time.monotonic() + 60
     while time.monotonic() < end:
-        wait_until(lambda: answers_503_in_time(deployment), 10, "503 while Redis is unreachable")
+        wait_until(lambda: answers_503_in_time(deployment), 60, "503 while Redis is unreachable")
         time.sleep(1)
     deployment.redis_proxy.mode = "pass"
     for job_id in jobs:
-        deployment.until(job_id, "succeeded", seconds=90)
+        deployment.until(job_id, "succeeded")
     check(deployment, watcher)
 
 
@@ -90,7 +90,7 @@ def test_cut_connections_make_no_second_run(deployment: Deployment, song: Path, 
         deployment.redis_proxy.reset_all()
         time.sleep(0.5)
     for job_id in jobs:
-        assert deployment.until(job_id, "succeeded", seconds=60)["attempt"] == 1
+        assert deployment.until(job_id, "succeeded")["attempt"] == 1
     check(deployment, watcher)
 
 
@@ -124,7 +124,7 @@ def test_a_redis_that_gets_full_takes_nothing_new_and_ends_what_it_has(deploymen
         assert deployment.until(job_id, "succeeded")["attempt"] == 1
     assert deployment.client.delete(f"/v1/jobs/{jobs.pop()}").status_code == 204
     redis.config_set("maxmemory", "256mb")
-    wait_until(lambda: deployment.client.get("/readyz").status_code == 200, 10, "room to be seen")
+    wait_until(lambda: deployment.client.get("/readyz").status_code == 200, 120, "room to be seen")
     deployment.accepted = [deployment.accepted[0], canceled, *jobs, deployment.submit(song, **SLOW)]
     deployment.until(deployment.accepted[-1], "succeeded")
     check(deployment)
@@ -149,7 +149,7 @@ def test_past_its_limit_redis_still_takes_ends_and_workers_stay(deployment: Depl
     assert not [line for line in worker if "consumer" in line or "[error" in line or "[critical" in line]
     redis.config_set("maxmemory", "256mb")
     # Each process of the API remembers for a moment how full Redis was.
-    wait_until(lambda: deployment.client.get("/readyz").status_code == 200, 60, "Redis to have room")
+    wait_until(lambda: deployment.client.get("/readyz").status_code == 200, 120, "Redis to have room")
     assert deployment.until(jobs[4], "succeeded")["attempt"] == 1
     deployment.accepted = [deployment.accepted[0], *jobs[1:], deployment.submit(song, **SLOW)]
     deployment.until(deployment.accepted[-1], "succeeded")
@@ -166,7 +166,7 @@ def test_a_publication_that_never_happened_is_made_up_for(deploy: Callable[..., 
     lost = deployment.submit(song, engine="slow", parameters='{"seconds": 0.5}')
     deployment.store._redis.srem("sq:paused", "slow")
     deployment.queue._scripts.run("queue/dispatch", alive_ms=30_000)
-    deployment.until(lost, "succeeded", seconds=30)
+    deployment.until(lost, "succeeded")
     check(deployment)
 
 
@@ -176,13 +176,13 @@ def test_clocks_an_hour_apart_leave_leases_alone(deploy: Callable[..., Deploymen
     deployment.start_worker(PYTHONPATH=f"{ahead}{os.pathsep}{Path(__file__).parents[2]}")
     jobs = [deployment.submit(song, engine="slow", parameters='{"seconds": 5}') for _ in range(2)]
     for job_id in jobs:
-        assert deployment.until(job_id, "succeeded", seconds=60)["attempt"] == 1
+        assert deployment.until(job_id, "succeeded")["attempt"] == 1
     (told,) = [line for line in deployment.lines if "attempt begins" in line and jobs[0] in line]
     assert datetime.fromisoformat(told.split()[1]) > datetime.now(UTC) + timedelta(minutes=50), "its clock was wrong"
     deployment.start_worker()  # with the right time, beside the other
     jobs = [deployment.submit(song, engine="slow", parameters='{"seconds": 5}') for _ in range(3)]
     for job_id in jobs:
-        assert deployment.until(job_id, "succeeded", seconds=60)["attempt"] == 1
+        assert deployment.until(job_id, "succeeded")["attempt"] == 1
     check(deployment)
 
 

@@ -50,7 +50,7 @@ def test_a_twin_whose_worker_dies_is_done_by_another_and_nobody_waits_for_ever(
 ) -> None:
     batch_id = deployment.submit_batch(items=items(deployment, song), defaults=STAND_IN)
     victim = deployment.workers[0]
-    wait_until(lambda: any("waits for a job" in line for line in deployment.lines), 30, "twins to wait")
+    wait_until(lambda: any("waits for a job" in line for line in deployment.lines), 120, "twins to wait")
     os_kill(victim.pid, signal.SIGKILL)
     deployment.start_worker()
     assert deployment.until_batch(batch_id, "ended")["counts"]["succeeded"] == 6
@@ -60,10 +60,10 @@ def test_a_twin_whose_worker_dies_is_done_by_another_and_nobody_waits_for_ever(
 
 def test_a_twin_that_is_canceled_leaves_the_work_to_the_others(deployment: Deployment, song: Path) -> None:
     batch_id = deployment.submit_batch(items=items(deployment, song), defaults=STAND_IN)
-    wait_until(lambda: any("waits for a job" in line for line in deployment.lines), 30, "twins to wait")
+    wait_until(lambda: any("waits for a job" in line for line in deployment.lines), 120, "twins to wait")
     running = next(i for i in deployment.items(batch_id) if i["state"] == "running")
     deployment.client.post(f"/v1/jobs/{running['job_id']}/cancel").raise_for_status()
     counts = deployment.until_batch(batch_id, "ended")["counts"]
     assert (counts["succeeded"], counts["canceled"]) == (5, 1)
-    wait_until(lambda: any("claim lost" in line for line in deployment.lines), 20, "the canceled attempt to end")
+    wait_until(lambda: any("claim lost" in line for line in deployment.lines), 120, "the canceled attempt to end")
     check(deployment)

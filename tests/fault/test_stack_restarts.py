@@ -92,5 +92,5 @@ def test_a_stack_that_stops_at_once_and_comes_back_in_any_order_charges_nothing(
     assert batch["counts"]["succeeded"] == TRACKS, batch
     assert {(item["state"], item["attempts"]) for item in deployment.items(batch_id)} == {("succeeded", 1)}
     assert len(list(deployment.songs.list_keys("catalog/copies/"))) == 2 * TRACKS
-    wait_until(lambda: receiver.got.keys() >= {batch_id, deployment.accepted[-1]}, 60, "the webhooks")
+    wait_until(lambda: receiver.got.keys() >= {batch_id, deployment.accepted[-1]}, 120, "the webhooks")
     check(deployment)

@@ -48,7 +48,7 @@ def test_a_connection_cut_in_mid_body_leaves_no_upload_dangling(
     job_id = deployment.submit(long_song, format="wav", **SLOW)
     deployment.until_separating(job_id)
     deployment.storage_proxy.reset_after_bytes = 3_000_000
-    wait_until(lambda: deployment.storage_proxy.resets > 1, 60, "connections to be cut")
+    wait_until(lambda: deployment.storage_proxy.resets > 1, 120, "connections to be cut")
     deployment.storage_proxy.reset_after_bytes = None
     assert deployment.until(job_id, "succeeded", "failed")["state"] == "succeeded"
     check(deployment, watcher)
@@ -80,12 +80,12 @@ def test_a_full_scratch_disk_is_a_passing_fault_and_is_cleaned(
 ) -> None:
     deployment = deploy(SCRATCH_FOLDER=str(small_disk))
     job_id = deployment.submit(long_song, **SLOW)
-    job = deployment.until(job_id, "failed", seconds=60)
+    job = deployment.until(job_id, "failed")
     assert (job["error"]["code"], job["error"]["retryable"]) == ("scratch_full", True)
     assert job["attempt"] == 4, "it is tried again: others may have filled the disk"
     follower = deployment.submit(song, **SLOW)
     deployment.until(follower, "succeeded")
-    wait_until(lambda: not [f for f in small_disk.glob("*/jobs/*") if f.is_dir()], 10, "the disk to be cleaned")
+    wait_until(lambda: not [f for f in small_disk.glob("*/jobs/*") if f.is_dir()], 120, "the disk to be cleaned")
     check(deployment)
 
 
@@ -122,7 +122,7 @@ def memory_group() -> Iterator[Path]:
     except OSError:
         pytest.skip("only root may limit a group's memory, where the kernel has memory groups")
     yield group
-    wait_until(lambda: not (group / "cgroup.procs").read_text(), 20, "the group to be empty")
+    wait_until(lambda: not (group / "cgroup.procs").read_text(), 120, "the group to be empty")
     group.rmdir()
 
 

@@ -154,7 +154,7 @@ def test_jobs_wait_in_their_order_and_everybody_is_told_why(deployment: Deployme
     cut(deployment, "refuse")
     deployment.queue.resume("slow")
     told = lambda: deployment.client.get("/readyz").json()["faults"].get("workers", "")
-    wait_until(lambda: "storage" in told(), 30, "readyz to say that the workers wait for the storage")
+    wait_until(lambda: "storage" in told(), 120, "readyz to say that the workers wait for the storage")
     (worker,) = deployment.registry.live_workers()
     assert worker.fault
     (engine,) = [e for e in deployment.client.get("/v1/engines").json()["engines"] if e["name"] == "slow"]
