@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import hypothesis
@@ -30,17 +31,23 @@ LONG_SHARE = 0.8
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Spread the files of each kind over the run, since xdist hands files out in this order.
+    """Order whole files as `places_of` says: xdist hands them out in this order."""
+    places = places_of(dict.fromkeys(item.path for item in items))
+    items.sort(key=lambda item: places[item.path])
+
+
+def places_of(paths: Iterable[Path]) -> dict[Path, float]:
+    """Return the place of each file in a run from 0 to 1, with the files of each kind spread over it.
 
     Four browsers at once take longer than their tests wait, and four fault tests leave the processors idle.
     """
-    kinds = {path: _kind_of(path) for path in dict.fromkeys(item.path for item in items)}
+    kinds = {path: _kind_of(path) for path in paths}
     totals, before = Counter(kinds.values()), Counter[str]()
     places = {}
     for path, kind in kinds.items():
         places[path] = (LONG_SHARE if kind else 1.0) * (before[kind] + 0.5) / totals[kind]
         before[kind] += 1
-    items.sort(key=lambda item: places[item.path])
+    return places
 
 
 def _kind_of(path: Path) -> str:
