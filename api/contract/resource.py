@@ -1,9 +1,11 @@
-"""The base classes of everything in a response body, and how a response writes a moment in time."""
+"""The base classes of everything in a response body, its moments and paths, and the response with a resource."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
+from flask import Response, request
 from pydantic import BaseModel, ConfigDict
 
 
@@ -32,3 +34,22 @@ def job_path(job_id: str, root: str) -> str:
 def batch_path(batch_id: str, root: str) -> str:
     """Return the path of a batch; `root` is the path below which the API is published."""
     return f"{root}/v1/batches/{batch_id}"
+
+
+def resource_response(
+    write_json: Callable[[str], bytes], tag: str, status: int, *, retry_after_seconds: int | None, location: str | None
+) -> Response:
+    """Return the answer with a resource; 304 if the client has it as it is.
+
+    `write_json` is called with the path below which the API is. `retry_after_seconds` is None once the resource changes
+    no more. `location` is the path of a resource that was just created.
+    """
+    headers = {"ETag": f'W/"{tag}"', "Cache-Control": "private, no-cache"}
+    if retry_after_seconds is not None:
+        headers["Retry-After"] = str(retry_after_seconds)
+    if location is not None:
+        headers["Location"] = location
+    is_conditional = "HTTP_IF_NONE_MATCH" in request.environ and request.method in {"GET", "HEAD"}
+    if is_conditional and request.if_none_match.contains_weak(tag):
+        return Response(status=304, headers=headers)
+    return Response(write_json(request.script_root), status, headers, content_type="application/json")

@@ -23,10 +23,10 @@ from api.contract.batch_responses import (
 )
 from api.contract.job_requests import query_values
 from api.contract.openapi import Operation, describes
-from api.contract.resource import batch_path
+from api.contract.resource import batch_path, resource_response
+from api.request_bodies.json_body import json_body
 from api.routes.idempotency import Exchange, repeatable
 from api.routes.ownership import find_batch, listed_owner, sender
-from api.routes.resource_answers import json_body, resource_response
 from api.services import services
 from api.submission.batch_preflight import PreflightResource
 from shared.batches.item_status import ItemStatus

@@ -18,14 +18,14 @@ from api.contract.job_requests import (
 )
 from api.contract.job_responses import DeliveriesResource, DeliveryResource, JobListResource, JobResource
 from api.contract.openapi import Operation, describes
-from api.contract.resource import job_path
+from api.contract.resource import job_path, resource_response
 from api.request_bodies.body_stream import MAX_FORM_BYTES, DigestOnly, body_blocks
+from api.request_bodies.json_body import json_body
 from api.request_bodies.multipart_form import receive_form
 from api.routes.idempotency import Exchange, repeatable
 from api.routes.job_pages import page_of
 from api.routes.ownership import find_job, sender
 from api.routes.prefer_wait import APPLIED, has_ended, preferred_wait_seconds, wait_until
-from api.routes.resource_answers import json_body, resource_response
 from api.services import services
 from api.submission.job_submission import new_upload_id
 from shared.errors import IllegalTransitionError, JobNotFoundError, StemqueueError, TransientError

@@ -21,7 +21,8 @@ from tests.fixtures.audio import make_song, write_wav
 from tests.fixtures.odd_audio import EITHER, make_odd_files
 from tests.integration.worker.audio_files.test_hostile_audio import (
     MAX_MEMORY_BYTES,
-    MAX_SECONDS,
+    MAX_PROCESSOR_SECONDS,
+    PATIENCE_SECONDS,
     REFUSALS,
     WITHOUT_SAMPLES,
 )
@@ -86,7 +87,7 @@ class Bench:
             self._look_at_memory()
             return all(job.state in TERMINAL for job in self.deployment.store.read_jobs(ids))
 
-        wait_until(ended, 90 + 4 * len(paths), f"{len(paths)} files to end")
+        wait_until(ended, PATIENCE_SECONDS + 4 * len(paths), f"{len(paths)} files to end")
         return [self._end(name, answer) for name, answer in answers]
 
     def songs(self, path: Path, times: int) -> None:
@@ -139,7 +140,7 @@ def song(tmp_path: Path) -> Path:
 
 
 # A minute alone; the child is nice to others, so on a busy machine it takes longer.
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(2400)
 def test_no_file_harms_the_worker_or_the_next_job(bench: Bench, shared_audio: Path, tmp_path: Path, song: Path) -> None:
     folder = shared_audio / "hostile"
     expectations = {e["file"]: e["expect"] for e in json.loads((folder / "expectations.json").read_text())}
@@ -150,6 +151,8 @@ def test_no_file_harms_the_worker_or_the_next_job(bench: Bench, shared_audio: Pa
     given = bench.separate([folder / name for name in expectations])
     made = bench.separate([file.path for file in odd])
 
+    # One by one they are held to MAX_PROCESSOR_SECONDS by test_hostile_audio.py.
+    assert sum(bench.child.cpu_times()[:4]) < MAX_PROCESSOR_SECONDS * len([*given, *made]) / 10
     for end in [*given, *made]:
         _check_end(bench.deployment, end)
     ends = zip([*expectations.values(), *(file.seconds for file in odd)], [*given, *made], strict=True)
@@ -170,7 +173,7 @@ def _check_end(deployment: Deployment, end: End) -> None:
         return
     times = end.job["times"]
     assert end.job["attempt"] == 1, end
-    assert _seconds(times["finished_at"]) - _seconds(times["started_at"]) < MAX_SECONDS, end
+    assert _seconds(times["finished_at"]) - _seconds(times["started_at"]) < PATIENCE_SECONDS, end
     if end.code:
         assert not end.job["error"]["retryable"], end
         assert "\n" not in end.job["error"]["message"], end

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import soundfile
 
 from worker.child.process import ChildProcess
 from worker.run_messages import Limits, Work
 
-MAX_SECONDS = 30
+MAX_PROCESSOR_SECONDS = 30
+"""What one file may take of the processor. A child yields to whatever else the machine does, so that a clock on the
+wall would measure the other tests."""
+
+PATIENCE_SECONDS = 600
 MAX_MEMORY_BYTES = 900_000_000
 
 REFUSALS = {"audio_empty", "audio_unreadable", "audio_unsupported", "audio_too_long", "audio_too_short"}
@@ -54,22 +58,27 @@ def run(child: ChildProcess, path: Path, folder: Path) -> Mapping[str, Any]:
         )
     )
     while True:
-        event = child.read_event(MAX_SECONDS)
-        assert event is not None, f"{path.name} took more than {MAX_SECONDS} s"
+        event = child.read_event(PATIENCE_SECONDS)
+        assert event is not None, f"{path.name} took more than {PATIENCE_SECONDS} s"
         if event["event"] in {"done", "error"}:
             return event
 
 
+def processor_seconds(child: ChildProcess) -> float:
+    """Return what the child and the programs that it has waited for took of the processor."""
+    return sum(psutil.Process(child.pid).cpu_times()[:4])
+
+
 # Half a minute alone; the child is nice to others, so on a busy machine it takes longer.
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_each_file_has_the_expected_result_and_none_affects_the_next(shared_audio: Path, child: ChildProcess) -> None:
     folder = shared_audio / "hostile"
     wrong = []
     for number, expectation in enumerate(json.loads((folder / "expectations.json").read_text())):
         name, expect = expectation["file"], expectation["expect"]
-        started = time.monotonic()
+        before = processor_seconds(child)
         event = run(child, folder / name, child.jobs_folder / str(number))
-        assert time.monotonic() - started < MAX_SECONDS, name
+        assert processor_seconds(child) - before < MAX_PROCESSOR_SECONDS, name
         assert child.memory_bytes() < MAX_MEMORY_BYTES, name
         assert not (child.jobs_folder / str(number) / "scratch").exists(), name
         refused = event["event"] == "error"
