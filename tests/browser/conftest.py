@@ -167,7 +167,7 @@ def open_page(browser: Browser, stack: Stack) -> Iterator[OpenPage]:
         contexts.append(context)
         context.add_init_script(path=LISTENING)
         page = context.new_page()
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(120_000)
         page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
         page.on("console", lambda m: complaints.append(m.text) if "Content Security Policy" in m.text else None)
         page.on("request", lambda r: _complain_of_other_host(r.url, base, complaints))

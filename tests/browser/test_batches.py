@@ -95,7 +95,7 @@ def test_a_batch_is_canceled_and_what_was_is_tried_again(
         page.get_by_role("button", name="Cancel", exact=True).click()
         expect(page.get_by_role("button", name="Cancel", exact=True)).to_have_count(0)
     page.get_by_role("button", name="again").click()
-    expect(page.get_by_text("Ended · 4 of 4 tracks · 2 with errors")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("Ended · 4 of 4 tracks · 2 with errors")).to_be_visible(timeout=120_000)
 
 
 @SCREENS

@@ -24,7 +24,7 @@ def test_the_page_stays_below_its_path(browser: Browser, site: Site, kind: str, 
             {"name": "song.mp3", "mimeType": "audio/mpeg", "buffer": b"a\0song " * 1000}
         )
         expect(page.get_by_role("heading", name="song.mp3")).to_be_visible()
-        expect(page.get_by_role("button", name="Download all")).to_be_visible(timeout=60_000)
+        expect(page.get_by_role("button", name="Download all")).to_be_visible(timeout=120_000)
         address = urlsplit(page.url).path
         assert address.startswith(f"{PATHS[kind]}/jobs/")
         page.reload()

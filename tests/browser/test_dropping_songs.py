@@ -198,7 +198,7 @@ def test_a_file_that_is_no_audio_inside_ends_with_a_plain_sentence(open_page: Op
     fake = tmp_path / "notes.mp3"
     fake.write_bytes(b"no audio at all\0" * 4000)
     choose(page, fake)
-    expect(page.get_by_role("heading", name="This song could not be separated")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("heading", name="This song could not be separated")).to_be_visible(timeout=120_000)
     expect(page.get_by_text("The file cannot be read as audio.")).to_be_visible()
     expect(page.get_by_text("audio_unreadable")).to_be_visible()
 

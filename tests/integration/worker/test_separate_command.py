@@ -17,6 +17,9 @@ from mutagen.flac import FLAC
 from tests.fixtures.audio import make_song, write_wav
 from worker.separate_command import main
 
+# The first start in a new environment compiles every module that it imports.
+pytestmark = pytest.mark.timeout(900)
+
 
 def command(*arguments: str | Path) -> list[str]:
     return [sys.executable, "-m", "worker.separate_command", *(str(a) for a in arguments)]
@@ -152,7 +155,7 @@ def test_stopped_halfway_it_leaves_nothing(tmp_path: Path, number: signal.Signal
         assert process.poll() is None
         time.sleep(0.02)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=240)
     assert process.returncode == code
     assert "Traceback" not in errors
     assert {p.name for p in tmp_path.iterdir()} == {"long.wav"}
