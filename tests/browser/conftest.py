@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import httpx2
 import psutil
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from deploy.local.private_files import load_or_make_credentials
 from deploy.local.servers.seaweedfs import PORT_OFFSETS
@@ -53,6 +53,9 @@ EXTRA_ENGINES = (
     "tests.fixtures.engines",
     "tests.fault.slow_engine",
 )
+
+# By default 5 s, in which a busy machine may not even have drawn the page.
+expect.set_options(timeout=60_000)
 
 LISTENING = Path(__file__).with_name("listening.js")
 
