@@ -29,7 +29,7 @@ def test_a_run_that_is_ended_at_any_time_goes_on_and_does_nothing_twice(
         process = command.start(*arguments)
         time.sleep(moment)
         process.send_signal(number)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=120)
         if process.returncode == 0:
             break
         ended += 1
