@@ -25,7 +25,7 @@ override STEMS := $(value STEMS)
 override MIX := $(value MIX)
 export SONG OUT ENGINE FORMAT EXCERPT AUDIO_STREAM STEMS MIX ITEMS SONGS
 
-.PHONY: which-python environment help run admin models test test-all test-compose lint test-fault-quick test-fault soak page-check bench bench-api bench-queue lock clean
+.PHONY: which-python environment help run admin models test test-compose lint test-fault-quick test-fault soak page-check bench bench-api bench-queue lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -54,12 +54,9 @@ $(AXE): api/web/source/package-lock.json
 environment:
 	@$(SET_UP) test
 
+# CI sets ALSO=tests/fault: these tests wait for leases while the others compute, hence one process more.
 test: lint $(AXE) ## Lint, then every test that takes seconds, against the package as installed
-	$(PYTEST) -n 4 $(BY_FILE) $(TESTS)
-
-# The fault tests wait for leases while the others compute.
-test-all: environment $(AXE) ## All tests that CI runs, in one run: those of `make test` and of `make test-fault-quick`
-	$(PYTEST) -n 5 $(BY_FILE) $(TESTS) tests/fault
+	$(PYTEST) -n $(if $(ALSO),5,4) $(BY_FILE) $(TESTS) $(ALSO)
 
 test-compose: ## The services in Docker: images, outages, upgrade, proxy. Without an engine it gets one for the test, as root
 	@$(SET_UP) test
