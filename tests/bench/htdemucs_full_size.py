@@ -2,17 +2,20 @@
 
 The weights are random (the cost does not depend on them) and stirred, in the publisher's file format. The reference
 needs torch, so it runs in an environment of its own, which `REFERENCE_PYTHON` names; `htdemucs_reference.py` says how
-to make it. Without it only the engine is measured.
+to make it. Without it only the engine is measured. With the package demucs-onnx in the same environment, the network
+as that package exports and runs it is measured too (`htdemucs_onnx_package.py`).
 
     python -m tests.bench.htdemucs_full_size engine FOLDER STEMS.npy SECONDS [START]
     REFERENCE_PYTHON -m tests.bench.htdemucs_full_size reference NETWORK.th STEMS.npy SECONDS
 
-each print a line of JSON: the processor seconds (user and system) for the song, and the peak of memory.
+each print a line of JSON: the processor seconds (user and system) for the song without loading the network, and the
+peak of memory.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -25,13 +28,18 @@ from typing import Any
 
 import numpy as np
 
+from tests.bench import htdemucs_onnx_package
 from tests.bench.peak import peak_mebibytes
 from tests.fixtures.tiny_htdemucs import noise_song, random_weights, write_torch_file
 
 RATE_HZ = 44_100
 SECONDS, HOUR = 30, 3600
 THREADS = 2
-QUIET = 0.01
+
+HOP_SECONDS = 0.75 * 39 / 5
+A_MINUTE = 60 / HOP_SECONDS / math.ceil(SECONDS / HOP_SECONDS)
+"""What makes a minute of a long song of the time for `SECONDS`, which has more segments for its length. All three
+programs cut a song into the same segments."""
 
 STEMS = ("drums", "bass", "other", "vocals")
 NETWORKS: Mapping[str, Mapping[str, Any]] = {
@@ -74,8 +82,7 @@ def _rows_of(name: str, arguments: Mapping[str, Any], scratch: Path) -> list[Row
     built = _run(sys.executable, "build", file, folder)
     rows: list[Row] = [_row(f"{name}: build", built["seconds"], "cpu s", peak_mib=built["peak"])]
     ours = _run(sys.executable, "engine", folder, scratch / "ours.npy", SECONDS)
-    per_minute = 60 / SECONDS * ours["seconds"]
-    rows.append(_row(f"{name}: engine, a minute", per_minute, "cpu s", peak_mib=ours["peak"]))
+    rows.append(_row(f"{name}: engine, a minute", A_MINUTE * ours["seconds"], "cpu s", peak_mib=ours["peak"]))
     hour = _run(sys.executable, "engine", folder, scratch / "hour.npy", HOUR, HOUR - 2)
     rows.append(_row(f"{name}: engine, the end of an hour", hour["peak"], "MiB at peak"))
     reference_python = os.environ.get("REFERENCE_PYTHON")
@@ -83,10 +90,28 @@ def _rows_of(name: str, arguments: Mapping[str, Any], scratch: Path) -> list[Row
         rows.append(_row(f"{name}: reference", 0, "not run", reason="REFERENCE_PYTHON names no Python with torch"))
         return rows
     theirs = _run(reference_python, "reference", file, scratch / "theirs.npy", SECONDS)
-    rows.append(_row(f"{name}: reference in torch, a minute", 60 / SECONDS * theirs["seconds"], "cpu s"))
-    rows.append(_row(f"{name}: the engine is faster by", theirs["seconds"] / ours["seconds"], "times"))
+    rows += _beside(f"{name}: reference in torch", theirs, ours)
     rows += _comparison(f"{name}: 30 s", scratch / "ours.npy", scratch / "theirs.npy", arguments["sources"])
-    return rows
+    return [*rows, *_onnx_package(name, reference_python, scratch, ours, len(arguments["sources"]))]
+
+
+def _onnx_package(name: str, python: str, scratch: Path, ours: Mapping[str, float], n_stems: int) -> list[Row]:
+    """Return the rows of demucs-onnx with the network in `scratch`."""
+    what, exported, stems = f"{name}: demucs-onnx", scratch / "exported.onnx", scratch / "exported.npy"
+    if subprocess.run([python, "-c", "import demucs_onnx"], stderr=subprocess.DEVNULL, check=False).returncode:
+        return [_row(what, 0, "not run", reason="demucs-onnx is not installed there")]
+    _run(python, "export", scratch / "network.th", exported)
+    rows = _beside(what, _run(python, "demucs-onnx", exported, stems, SECONDS, n_stems), ours)
+    likeness = _sdr(np.load(stems), np.load(scratch / "theirs.npy"))
+    return [*rows, _row(f"{what} against the reference, 30 s", likeness, "dB SDR")]
+
+
+def _beside(what: str, theirs: Mapping[str, float], ours: Mapping[str, float]) -> list[Row]:
+    """Return the rows of another program, and by how much the engine is faster."""
+    return [
+        _row(f"{what}, a minute", A_MINUTE * theirs["seconds"], "cpu s", peak_mib=theirs["peak"]),
+        _row(f"{what}: the engine is faster by", theirs["seconds"] / ours["seconds"], "times"),
+    ]
 
 
 def _comparison(what: str, ours: Path, theirs: Path, sources: list[str]) -> list[Row]:
@@ -125,13 +150,15 @@ def build(file: Path, folder: Path) -> None:
     build_htdemucs([file], ModelEntry(folder.parent.name, "Random", "Random weights.", "None."), folder)
 
 
-def separate(folder: Path, stems: Path, seconds: int, start: int = 0) -> None:
-    """Separate a song with the engine; store the stems."""
+def separate(folder: Path, stems: Path, seconds: int, start: int = 0) -> float:
+    """Separate a song with the engine; store the stems. Return the processor time when the network was loaded."""
     from worker.engines.htdemucs import create
     from worker.run_support.process_memory import use_one_heap
 
     use_one_heap()
     engine = create(None, {}, model_folder=folder)
+    engine._loaded_network(THREADS)
+    started = time.process_time()
     blocks = engine.separate(LongSong(seconds), start=start * RATE_HZ, threads=THREADS)
     shape = (len(engine.stems), 2, (seconds - start) * RATE_HZ)
     stored = np.lib.format.open_memmap(stems, "w+", np.float32, shape)
@@ -139,25 +166,43 @@ def separate(folder: Path, stems: Path, seconds: int, start: int = 0) -> None:
     for block in blocks:
         stored[..., position : position + block.shape[2]] = block
         position += block.shape[2]
+    return started
 
 
-def refer(file: Path, stems: Path, seconds: int) -> None:
-    """Separate the same song with the reference; store the stems."""
+def refer(file: Path, stems: Path, seconds: int) -> float:
+    """Do the same with the reference."""
     import torch
     from demucs.states import load_model
 
     from tests.bench.htdemucs_reference import reference_song
 
     torch.set_num_threads(THREADS)
-    np.save(stems, reference_song(load_model(file).eval(), LongSong(seconds).read_samples(0, seconds * RATE_HZ)))
+    model, y = load_model(file).eval(), LongSong(seconds).read_samples(0, seconds * RATE_HZ)
+    started = time.process_time()
+    np.save(stems, reference_song(model, y))
+    return started
+
+
+def run_exported(network: Path, stems: Path, seconds: int, n_stems: int) -> float:
+    """Do the same with a network that demucs-onnx has exported, as that package runs it."""
+    session = htdemucs_onnx_package.session(network, THREADS)
+    y = LongSong(seconds).read_samples(0, seconds * RATE_HZ)
+    started = time.process_time()
+    np.save(stems, htdemucs_onnx_package.separated(session, y, n_stems))
+    return started
 
 
 def main() -> None:
     """Run the part that the command line names, and print its cost."""
     part, source, target, *numbers = sys.argv[1:]
-    started = time.process_time()
-    parts: Mapping[str, Any] = {"build": build, "engine": separate, "reference": refer}
-    parts[part](Path(source), Path(target), *(int(number) for number in numbers))
+    parts: Mapping[str, Any] = {
+        "build": build,
+        "engine": separate,
+        "reference": refer,
+        "export": htdemucs_onnx_package.export,
+        "demucs-onnx": run_exported,
+    }
+    started = parts[part](Path(source), Path(target), *(int(number) for number in numbers)) or 0.0
     print(json.dumps({"seconds": time.process_time() - started, "peak": peak_mebibytes()}))
 
 

@@ -2,6 +2,7 @@
 
     python3 -m venv REFERENCE
     REFERENCE/bin/pip install torch demucs==4.1.0 onnx onnxruntime psutil scipy soxr
+    REFERENCE/bin/pip install --no-deps demucs-onnx==0.3.4                             # only for `make bench`
     REFERENCE/bin/python -m tests.bench.htdemucs_reference
 
 This writes `tests/fixtures/htdemucs/`: `reference.npz` with some samples of one segment and of short songs for each
