@@ -9,8 +9,8 @@ from pydantic import Field, field_validator, model_validator
 from shared.batches.export_names import check_template
 from shared.batches.model import ItemState
 from shared.errors import RequestInvalidError
-from shared.jobs.model import Priority
 from shared.jobs.options import Identifier, ItemOptions, StoredObject, Strict
+from shared.jobs.request import Priority
 from shared.redis_client.pagination import CURSOR
 
 MAX_LISTED_ITEMS = 10_000

@@ -15,7 +15,7 @@ from werkzeug.datastructures import MultiDict
 from api.contract.errors import BodyMalformedError
 from shared.audio_formats import FormatName, holds_stems
 from shared.errors import FieldsInvalidError
-from shared.jobs.model import JobState, Priority
+from shared.jobs.model import JobState
 from shared.jobs.options import (
     ContinuationWish,
     Excerpt,
@@ -35,6 +35,7 @@ from shared.jobs.options import (
     group_parts,
     validate,
 )
+from shared.jobs.request import Priority
 from shared.mixes import read_stems, split_list
 from shared.redis_client.pagination import CURSOR
 from shared.strict_json import read_json

@@ -13,8 +13,9 @@ from pydantic import ConfigDict, Field
 from api.contract.examples.job import EXAMPLE_JOB
 from api.contract.resource import OpenResource, Resource
 from api.contract.webhook_messages import JOB_EVENTS
-from shared.jobs.model import JobState, Priority, WaitingFor
+from shared.jobs.model import JobState, WaitingFor
 from shared.jobs.options import Excerpt
+from shared.jobs.request import Priority
 
 
 class SourceResource(OpenResource):

@@ -25,9 +25,10 @@ from shared.errors import (
     TransientError,
 )
 from shared.jobs.deletion import delete_job_objects
-from shared.jobs.model import Job, JobRequest, Source
+from shared.jobs.model import Job
 from shared.jobs.options import JobOptions, clean_filename
 from shared.jobs.output_source import output_source
+from shared.jobs.request import JobRequest, Source
 from shared.jobs.source_buckets import check_source_bucket
 from shared.jobs.store import JobStore, new_id
 from shared.jobs.uploads import UploadStore

@@ -9,7 +9,7 @@ import hashlib
 import json
 
 from shared.audio_formats import INPUT_BYTES_PER_SECOND, extension_of
-from shared.jobs.model import JobRequest
+from shared.jobs.request import JobRequest
 
 
 def kind_of(request: JobRequest) -> str:

@@ -1,7 +1,7 @@
 """Defines the job: its states, the transitions between them, and the fields of its record.
 
-store.py reads and writes the records. api/contract/job_json.py renders jobs for clients. docs/job-lifecycle.md
-describes who writes which field of the record.
+request.py has what the client asked for. store.py reads and writes the records. api/contract/job_json.py renders jobs
+for clients. docs/job-lifecycle.md describes who writes which field of the record.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-from shared.mixes import Mix
-from shared.stored_records import check_schema, read_members, schema_of
+from shared.jobs.request import JobRequest, read_source
+from shared.stored_records import check_schema, read_members
 
 CACHED_REQUESTS = 256
 """Parsed requests that a process caches: a request never changes, but a running job's record often does."""
@@ -54,121 +54,12 @@ TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
 
 TERMINAL = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELED})
 
-Priority = Literal["interactive", "bulk"]
-"""A person waits for an interactive job; a bulk job is one of many."""
-
-PRIORITIES: tuple[Priority, ...] = get_args(Priority)
-
 WaitingFor = Literal["storage", "engine", "source"]
 """What a job waits for beside its turn: until the storage serves it, until a live worker has its engine, or until the
 job whose output is its source has succeeded."""
 
 STAGES = ("fetch", "probe", "decode", "separate", "encode", "illustrate", "upload")
 """The stages of a running job, in their order."""
-
-
-@dataclass(frozen=True)
-class SourceOutput:
-    """An output of another job that a job reads, as it was when the job was submitted."""
-
-    name: str
-    key: str
-    filename: str
-    size_bytes: int
-    sha256: str
-    etag: str | None = None
-
-
-@dataclass(frozen=True)
-class Source:
-    """The mixture of a job: an object in storage, identified by its ETag.
-
-    `job_id` names another job whose outputs this job reads; they are kept until this job has ended. With `output` the
-    object is the stem or mix of that name. With `outputs` this job mixes these outputs, and reads nothing else: the
-    object is then the mixture that they were made of. `duration_seconds` is the length, if it is known for sure. While
-    the other job has not made its output, `key` is empty; then the record has the rest (chains.lua).
-    """
-
-    key: str
-    filename: str
-    size_bytes: int
-    sha256: str | None = None
-    etag: str | None = None
-    upload_id: str | None = None
-    bucket: str | None = None
-    job_id: str | None = None
-    outputs: tuple[SourceOutput, ...] = ()
-    output: str | None = None
-    duration_seconds: float | None = None
-
-
-def read_source(members: Mapping[str, Any]) -> Source:
-    """Return a source from its stored members."""
-    outputs = members.get("outputs") or ()
-    return read_members(Source, members, outputs=tuple(read_members(SourceOutput, o) for o in outputs))
-
-
-@dataclass(frozen=True)
-class NextJob:
-    """A job that continues another one: `output` of that job is its source."""
-
-    job_id: str
-    output: str
-
-
-@dataclass(frozen=True)
-class JobRequest:
-    """What the client asked for. It never changes after submission."""
-
-    source: Source
-    engine: str
-    preset: str | None = None
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    stems: tuple[str, ...] | None = None
-    mixes: tuple[Mix, ...] = ()
-    format: str = "flac"
-    format_options: Mapping[str, Any] = field(default_factory=dict)
-    excerpt_start_seconds: float | None = None
-    excerpt_duration_seconds: float | None = None
-    audio_stream: int | None = None
-    priority: str = "interactive"
-    owner: str = "local"
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    webhook_url: str | None = None
-    request_id: str | None = None
-    no_cache: bool = False
-    trace: Mapping[str, str] = field(default_factory=dict)
-    """The W3C headers of the span that submitted it (shared/telemetry/tracing.py); empty without a trace."""
-    then: tuple[NextJob, ...] = ()
-    """The jobs that were submitted with it, to continue it."""
-
-    @property
-    def schema(self) -> int:
-        """The schema of the records and documents that have this request."""
-        return schema_of(asdict(self))
-
-    def to_json(self) -> str:
-        """Return the request as JSON, for the record."""
-        return json.dumps(asdict(self), separators=(",", ":"))
-
-    @classmethod
-    def from_json(cls, text: str) -> JobRequest:
-        """Read what `to_json` wrote, in this version or another."""
-        values = json.loads(text)
-        return cls.from_members(values, read_source(values["source"]))
-
-    @classmethod
-    def from_members(cls, values: Mapping[str, Any], source: Source, **members: Any) -> JobRequest:
-        """Return the request with these stored members, and others as they are given."""
-        stems, mixes = values.get("stems"), values.get("mixes") or ()
-        return read_members(
-            cls,
-            values,
-            source=source,
-            stems=None if stems is None else tuple(stems),
-            mixes=tuple(read_members(Mix, mix) for mix in mixes),
-            **{"then": tuple(read_members(NextJob, job) for job in values.get("then") or ()), **members},
-        )
 
 
 STORAGE_ETAG = "storage_etag"

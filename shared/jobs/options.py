@@ -26,7 +26,7 @@ from shared.audio_formats import BIT_DEPTH_HELP, BITRATE_HELP, FormatName, check
 from shared.chains import MAX_CHAIN_DEPTH, MAX_CHAIN_JOBS, problem_of_chain
 from shared.errors import FieldsInvalidError, RequestInvalidError
 from shared.file_names import visible_name
-from shared.jobs.model import Priority
+from shared.jobs.request import Priority
 from shared.mixes import HIGHEST_DB, LOWEST_DB, Mix, mix_json, problem_of_names, read_mix
 
 M = TypeVar("M", bound=BaseModel)

@@ -25,7 +25,8 @@ from shared.fifo_cache import FifoCache
 from shared.jobs.claims import JobClaims, json_or_none
 from shared.jobs.length_estimate import guessed_length, kind_of
 from shared.jobs.limits import Admission
-from shared.jobs.model import TERMINAL, TRANSITIONS, Job, JobRequest, JobState
+from shared.jobs.model import TERMINAL, TRANSITIONS, Job, JobState
+from shared.jobs.request import JobRequest
 from shared.redis_client.connection import connect, guarded
 from shared.redis_client.pagination import ids_after
 from shared.redis_client.scripts import Scripts

@@ -16,7 +16,7 @@ from celery import Celery
 from kombu.exceptions import KombuError
 
 from shared.errors import StoreUnavailableError
-from shared.jobs.model import PRIORITIES
+from shared.jobs.request import PRIORITIES
 from shared.redis_client.connection import broker_options, connect, guarded
 from shared.redis_client.scripts import Scripts
 from shared.settings import Settings

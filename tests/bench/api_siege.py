@@ -25,7 +25,7 @@ import psutil
 
 from deploy.local.processes import RunningService
 from shared.api_keys import ApiKeys
-from shared.jobs.model import JobRequest, Source
+from shared.jobs.request import JobRequest, Source
 from tests.bench.api_speed import Servers
 from tests.fixtures.api import ENGINE
 

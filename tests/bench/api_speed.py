@@ -28,7 +28,7 @@ import psutil
 from deploy.local.processes import RunningService, Service
 from shared.api_keys import ApiKeys
 from shared.jobs.claims import Claim
-from shared.jobs.model import JobRequest, Source
+from shared.jobs.request import JobRequest, Source
 from shared.settings import Settings
 from tests.bench.api_spread import spread
 from tests.bench.load import load

@@ -19,7 +19,7 @@ from api.routes.idempotency import hashlib
 from shared.batches.model import BatchRequest, Manifest, batch_id_from
 from shared.batches.store import BatchStore
 from shared.errors import QuotaExceededError
-from shared.jobs.model import JobRequest, Source
+from shared.jobs.request import JobRequest, Source
 from shared.jobs.store import JobStore, new_id
 from shared.jobs.uploads import UploadStore
 from shared.queue.dispatcher import JobQueue

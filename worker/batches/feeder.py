@@ -27,7 +27,7 @@ from shared.errors import (
     StemqueueError,
     StoreFullError,
 )
-from shared.jobs.model import JobRequest, NextJob
+from shared.jobs.request import JobRequest, NextJob
 from shared.jobs.store import JobStore
 from shared.jobs.uploads import UploadStore
 from shared.logs import Trouble

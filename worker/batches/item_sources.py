@@ -18,8 +18,9 @@ from shared.errors import (
     SourceTooLargeError,
     StorageUnavailableError,
 )
-from shared.jobs.model import TERMINAL, Job, JobState, Source, read_source
+from shared.jobs.model import TERMINAL, Job, JobState
 from shared.jobs.output_source import output_source
+from shared.jobs.request import Source, read_source
 from shared.queue.chains import source_to_come
 from shared.storage.object_storage import ObjectStorage
 

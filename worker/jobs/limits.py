@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from shared.errors import OutOfMemoryError, SeparationTimeoutError
-from shared.jobs.model import JobRequest
+from shared.jobs.request import JobRequest
 from shared.settings import Settings
 from worker.child.process import ChildProcess
 from worker.run_messages import threads_per_job

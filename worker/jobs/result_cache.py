@@ -20,7 +20,8 @@ from shared.audio_formats import holds_stems
 from shared.batches.item_status import BatchItems
 from shared.errors import JobNotFoundError, SourceMissingError, StorageUnavailableError
 from shared.jobs.claims import Claim
-from shared.jobs.model import Job, JobRequest, JobState, Output
+from shared.jobs.model import Job, JobState, Output
+from shared.jobs.request import JobRequest
 from shared.jobs.store import JobStore
 from shared.mixes import mix_json
 from shared.redis_client.scripts import Scripts

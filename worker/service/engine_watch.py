@@ -16,7 +16,7 @@ from celery import bootsteps
 from kombu import Exchange, Queue
 
 from shared.errors import SandboxUnavailableError
-from shared.jobs.model import PRIORITIES
+from shared.jobs.request import PRIORITIES
 from shared.queue.dispatcher import celery_queue
 from shared.settings import Settings
 from worker.child.engine_descriptions import State, describe_engines, models_state

@@ -10,7 +10,8 @@ import redis
 
 from api.client import progress
 from shared.jobs.claims import Claim
-from shared.jobs.model import STAGES, Job, JobRequest, JobState, Source
+from shared.jobs.model import STAGES, Job, JobState
+from shared.jobs.request import JobRequest, Source
 from shared.jobs.store import JobStore
 from shared.settings import Settings
 from worker.run_messages import STAGE_SHARES

@@ -11,7 +11,8 @@ import pytest
 from shared.batches.model import Batch, BatchRequest, Export, Manifest
 from shared.batches.stored_items import Result, StoredItem
 from shared.errors import RecordTooNewError
-from shared.jobs.model import Job, JobRequest, JobState, Output, Source
+from shared.jobs.model import Job, JobState, Output
+from shared.jobs.request import JobRequest, Source
 from shared.stored_records import SCHEMA_VERSION, read_members, schema_of
 
 # As version 1 of the schema writes them.

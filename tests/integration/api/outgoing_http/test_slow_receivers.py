@@ -18,7 +18,7 @@ from api.app import create_app
 from api.services import EXTENSION, Services
 from api.webhooks import delivery
 from shared.api_keys import ApiKeys
-from shared.jobs.model import JobRequest, Source
+from shared.jobs.request import JobRequest, Source
 from shared.settings import Settings
 from tests.fixtures.api import StandIn
 from tests.fixtures.dripping import DRIPS_SECONDS, OPENINGS, Dripping, dripping

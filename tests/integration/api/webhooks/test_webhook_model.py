@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from api.webhooks import outbox
 from api.webhooks.outbox import Message, WebhookStore
-from shared.jobs.model import JobRequest, Source
+from shared.jobs.request import JobRequest, Source
 from shared.jobs.store import JobStore
 from shared.redis_client.connection import connect
 from tests.integration.shared.repeatable import Ids, await_next_millisecond, patient_settings, runs

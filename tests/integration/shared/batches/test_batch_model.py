@@ -22,7 +22,8 @@ from shared.batches.store import BatchStore
 from shared.batches.stored_items import Result
 from shared.errors import BatchStateError, IllegalTransitionError, JobNotFoundError
 from shared.jobs.claims import Claim
-from shared.jobs.model import JobRequest, JobState, Output, Source
+from shared.jobs.model import JobState, Output
+from shared.jobs.request import JobRequest, Source
 from shared.jobs.store import JobStore
 from shared.queue.dispatcher import JobQueue
 from shared.queue.statistics import QueueStatistics

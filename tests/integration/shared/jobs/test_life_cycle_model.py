@@ -20,7 +20,8 @@ from hypothesis.stateful import (
 
 from shared.errors import IllegalTransitionError, JobNotFoundError
 from shared.jobs.claims import Claim
-from shared.jobs.model import TERMINAL, TRANSITIONS, JobRequest, JobState, Output, Source
+from shared.jobs.model import TERMINAL, TRANSITIONS, JobState, Output
+from shared.jobs.request import JobRequest, Source
 from shared.jobs.store import JobStore
 from shared.queue.dispatcher import JobQueue
 from shared.queue.statistics import QueueStatistics

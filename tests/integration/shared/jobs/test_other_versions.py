@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from shared import stored_records
 from shared.errors import RecordTooNewError
 from shared.jobs.archive import FILENAME
-from shared.jobs.model import JobRequest, Source
+from shared.jobs.request import JobRequest, Source
 from shared.maintenance.batch_rebuild import BatchRebuild
 from shared.maintenance.garbage_collector import Collector
 from shared.maintenance.job_rebuild import rebuild_jobs

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from shared.jobs.claims import Claim
-from shared.jobs.model import Job, JobRequest, Source
+from shared.jobs.model import Job
+from shared.jobs.request import JobRequest, Source
 from shared.jobs.store import JobStore
 from shared.queue.dispatcher import JobQueue
 from shared.queue.worker_registry import Worker

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 
 from shared.errors import IllegalTransitionError
 from shared.jobs.claims import Claim
-from shared.jobs.model import TRANSITIONS, JobRequest, JobState, Source
+from shared.jobs.model import TRANSITIONS, JobState
+from shared.jobs.request import JobRequest, Source
 from shared.queue.chains import Link, chain_of
 from shared.queue.worker_registry import Worker
 from tests.fixtures.api import ENGINE, StandIn

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from shared.api_keys import ApiKeys
-from shared.jobs.model import JobRequest, Source
+from shared.jobs.request import JobRequest, Source
 from shared.jobs.store import JobStore
 from shared.maintenance import admin_command
 from shared.redis_client.connection import connect

@@ -10,7 +10,8 @@ import pytest
 from shared.errors import JobNotFoundError
 from shared.jobs.archive import write_document
 from shared.jobs.claims import Claim
-from shared.jobs.model import JobRequest, JobState, Output, Source
+from shared.jobs.model import JobState, Output
+from shared.jobs.request import JobRequest, Source
 from shared.jobs.store import JobStore, new_id
 from shared.jobs.uploads import UploadStore
 from shared.maintenance import garbage_collector as collector_module

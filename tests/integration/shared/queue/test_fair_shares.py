@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
-from shared.jobs.model import JobRequest, Source
+from shared.jobs.request import JobRequest, Source
 from shared.queue.worker_registry import Worker
 from tests.fixtures.batches import Catalog
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from shared.jobs.claims import Claim
-from shared.jobs.model import JobRequest, Source
+from shared.jobs.request import JobRequest, Source
 from shared.jobs.store import JobStore
 from shared.queue.dispatcher import JobQueue
 from shared.queue.worker_registry import Worker, WorkerRegistry

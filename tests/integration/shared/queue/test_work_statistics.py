@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.jobs.model import JobRequest, Source
+from shared.jobs.request import JobRequest, Source
 from shared.jobs.store import JobStore, new_id
 from shared.queue.dispatcher import JobQueue
 from shared.queue.statistics import QueueStatistics

@@ -17,7 +17,8 @@ from shared.batches.stored_items import Result
 from shared.counters import Counters
 from shared.jobs.archive import store_document
 from shared.jobs.claims import Claim
-from shared.jobs.model import Job, JobRequest, JobState, Output, Source, SourceOutput
+from shared.jobs.model import Job, JobState, Output
+from shared.jobs.request import JobRequest, Source, SourceOutput
 from shared.jobs.store import new_id
 from shared.jobs.uploads import UploadStore
 from shared.maintenance.garbage_collector import Collector

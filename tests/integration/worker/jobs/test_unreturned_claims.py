@@ -10,7 +10,7 @@ import pytest
 from shared.counters import Counters
 from shared.errors import StoreUnavailableError
 from shared.jobs.claims import Claim
-from shared.jobs.model import JobRequest, Source
+from shared.jobs.request import JobRequest, Source
 from shared.jobs.store import JobStore
 from shared.redis_client.connection import connect
 from shared.settings import Settings

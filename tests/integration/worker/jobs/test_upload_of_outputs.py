@@ -10,7 +10,7 @@ import pytest
 
 from shared.errors import SeparationFailedError
 from shared.jobs.claims import Claim
-from shared.jobs.model import JobRequest, Source
+from shared.jobs.request import JobRequest, Source
 from shared.jobs.store import new_id
 from shared.jobs.uploads import UploadStore
 from shared.storage.object_keys import job_prefix, upload_key

@@ -11,7 +11,8 @@ from click.testing import CliRunner
 
 from api.client import cli, models
 from api.client.catalog.run_command import run_catalog
-from shared.jobs.model import PRIORITIES, TERMINAL, JobState
+from shared.jobs.model import TERMINAL, JobState
+from shared.jobs.request import PRIORITIES
 from shared.mixes import Mix
 
 

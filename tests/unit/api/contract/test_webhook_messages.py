@@ -8,7 +8,8 @@ from pathlib import Path
 
 from api.contract.job_responses import DeliveryResource
 from api.contract.webhook_messages import BATCH_EVENTS, JOB_EVENTS, job_message
-from shared.jobs.model import TERMINAL, Job, JobRequest, JobState, Source
+from shared.jobs.model import TERMINAL, Job, JobState
+from shared.jobs.request import JobRequest, Source
 
 LUA = Path(__file__).parents[4] / "shared" / "redis_client" / "lua"
 EVENT = re.compile(r"'((?:job|batch)\.\w+)'")
