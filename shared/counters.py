@@ -33,7 +33,7 @@ HISTOGRAMS: Mapping[str, tuple[str, tuple[float, ...]]] = {
 """The help text and the bounds of each histogram."""
 
 NAMES: Mapping[str, str] = {
-    "attempts_total": "Attempts by outcome",
+    "attempts_total": "Attempts by outcome: succeeded, cached, handed back, failed: CODE, retries after CODE",
     "audio_seconds_total": "Seconds of audio separated, by engine",
     "separation_seconds_total": "Seconds of separation work, by engine; audio over work is the real-time factor",
     "leases_lost_total": "Claims that workers lost: the lease ran out, or the job was canceled",
