@@ -12,11 +12,12 @@ from worker.audio_files.headers.riff_chunks import end_of_samples, read_riff_chu
 @dataclass(frozen=True)
 class Opening:
     """Which bytes of a file ffmpeg reads. `skip_bytes`: a tag at its start. `end_bytes`: where its samples end, if the
-    header says too little and ffmpeg must not believe it. `claimed_seconds`: the length by the header, if the file was
-    cut off, which ffmpeg does not tell."""
+    header says too little or nothing and ffmpeg must not believe it; `is_longer_than_said` if it says too little.
+    `claimed_seconds`: the length by the header, if the file was cut off, which ffmpeg does not tell."""
 
     skip_bytes: int = 0
     end_bytes: int | None = None
+    is_longer_than_said: bool = False
     claimed_seconds: float | None = None
 
     def input_options(self) -> Sequence[str]:
@@ -33,7 +34,12 @@ def plan_opening(path: Path) -> Opening:
     chunks = read_riff_chunks(path)
     if chunks is None:
         return Opening()
-    return Opening(end_bytes=end_of_samples(path, chunks), claimed_seconds=seconds_before_cut(chunks))
+    end = end_of_samples(path, chunks)
+    return Opening(
+        end_bytes=end,
+        is_longer_than_said=end is not None and chunks.is_size_known,
+        claimed_seconds=seconds_before_cut(chunks),
+    )
 
 
 def behind_id3v2_tag(path: Path) -> Opening | None:

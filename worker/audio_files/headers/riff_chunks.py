@@ -6,9 +6,11 @@ The file may be hostile: only a bounded number of chunks is looked at, and only 
 from __future__ import annotations
 
 import os
+import re
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -48,8 +50,18 @@ MAX_PADDING_BYTES = 64 << 10
 # Sizes of 32 bits wrap at this.
 WRAP_BYTES = 1 << 32
 
-# Programs that write into a pipe do not know the size, and claim about the largest one of 31 or 32 bits.
+# Programs that write into a pipe do not know the size, and claim about the largest one of 31 or 32 bits. Others claim
+# another large power of two, of which some subtract the header.
 LEAST_UNKNOWN_BYTES = (1 << 31) - (1 << 16)
+LEAST_POWER_BYTES, HEADER_BYTES = 1 << 28, 1 << 16
+
+# More bytes than any recording has.
+MAX_BELIEVED_BYTES = 1 << 48
+
+# How much at the end of a file whose samples have an unknown size is searched for a tag with its pictures, and at how
+# many places a chunk may seem to begin. Four bytes of sound look like a name once in 200 MB.
+MAX_TAIL_BYTES, MAX_TAIL_PLACES = 16 << 20, 100
+TAIL_NAME = re.compile(b"LIST|id3 |ID3 |bext|iXML|axml|_PMX|cart|cue |smpl|inst|acid|DISP|PEAK|levl|LGWV|ResU|JUNK")
 
 # PCM, floats, and the extensible format that holds either.
 PLAIN_FORMATS = {1, 3, 0xFFFE}
@@ -59,8 +71,8 @@ PLAIN_FORMATS = {1, 3, 0xFFFE}
 class RiffChunks:
     """What a WAV file's chunks say.
 
-    `data_start` and `data_bytes` are where the samples are, as the header claims. `contents` holds small chunks by
-    name. `end_of_chunks` is where the last chunk ends that has a valid name.
+    `data_start` and `data_bytes` are where the samples are, as the header claims; 0 bytes if their size is unknown.
+    `contents` holds small chunks by name. `end_of_chunks` is where the last chunk ends that has a valid name.
     """
 
     is_rf64: bool
@@ -69,6 +81,11 @@ class RiffChunks:
     file_bytes: int
     end_of_chunks: int
     contents: Mapping[str, bytes] = field(default_factory=dict)
+
+    @property
+    def is_size_known(self) -> bool:
+        """Whether the header says how many bytes of samples there are."""
+        return self.data_bytes not in {0, WRAP_BYTES - 1}
 
 
 def read_riff_chunks(path: Path) -> RiffChunks | None:
@@ -94,12 +111,28 @@ def read_riff_chunks(path: Path) -> RiffChunks | None:
             _keep(file, contents, name, start, size)
     if data is None:
         return None
-    return RiffChunks(is_rf64, *data, file_bytes, max(end, min(data[0] + data[1], file_bytes)), contents)
+    data_start, claimed = data
+    end = max(end, min(data_start + claimed, file_bytes))
+    is_unknown = data_start + claimed > file_bytes and _stands_for_unknown(claimed, is_rf64)
+    return RiffChunks(is_rf64, data_start, 0 if is_unknown else claimed, file_bytes, end, contents)
+
+
+def _stands_for_unknown(claimed: int, is_rf64: bool) -> bool:
+    """Return whether a size that the file does not have was claimed because the program did not know the size."""
+    power = 1 << (claimed - 1).bit_length()
+    return (
+        (claimed >= LEAST_POWER_BYTES and power - claimed <= HEADER_BYTES)
+        or (claimed >= LEAST_UNKNOWN_BYTES and not is_rf64)
+        or claimed > MAX_BELIEVED_BYTES
+    )
 
 
 def _chunks(file: BinaryIO, position: int, file_bytes: int) -> Iterator[tuple[str, int, int]]:
     """Yield name, place of the content and claimed size of the chunks from here on, up to the first without a name."""
     for _ in range(MAX_CHUNKS):
+        # Sizes of 64 bits may lead to places that a file cannot have.
+        if position >= file_bytes:
+            return
         file.seek(position)
         header = file.read(8)
         if len(header) < 8 or not _is_name(header[:4]):
@@ -107,8 +140,6 @@ def _chunks(file: BinaryIO, position: int, file_bytes: int) -> Iterator[tuple[st
         size = struct.unpack("<I", header[4:])[0]
         yield header[:4].decode("ascii"), position + 8, size
         position += 8 + size + size % 2
-        if position > file_bytes:
-            return
 
 
 def _is_name(name: bytes) -> bool:
@@ -126,13 +157,14 @@ def end_of_samples(path: Path, chunks: RiffChunks) -> int | None:
 
     A size of 32 bits wraps at 4 GiB: then the true end is a multiple of 4 GiB further on, at the end of the file or at
     another chunk. Otherwise the size was never brought up to date, and what follows is no chunk, no tag and not empty.
+    Samples of unknown size end at the chunks that a program appended later.
     """
     claimed_end = chunks.data_start + chunks.data_bytes
-    if chunks.is_rf64 and not chunks.data_bytes and chunks.file_bytes > claimed_end:
-        # A recording that was never finished.
-        return chunks.file_bytes
-    if chunks.data_bytes in {0, WRAP_BYTES - 1} or chunks.file_bytes - claimed_end < LEAST_MISSING_BYTES:
-        # Without a size, ffmpeg itself reads to the end of the file.
+    if not chunks.is_size_known:
+        tail = _start_of_tail(path, chunks)
+        # Without a size, ffmpeg itself reads to the end of the file, but not in an RF64 file that was never finished.
+        return tail if chunks.is_rf64 or tail < chunks.file_bytes else None
+    if chunks.file_bytes - claimed_end < LEAST_MISSING_BYTES:
         return None
     with path.open("rb") as file:
         if _continues_as_a_file(file, claimed_end, chunks.file_bytes):
@@ -153,9 +185,20 @@ def seconds_before_cut(chunks: RiffChunks) -> float | None:
     if chunks.data_start + chunks.data_bytes <= chunks.file_bytes or len(form) < 16:
         return None
     kind, byte_rate = struct.unpack_from("<H6xI", form)
-    if kind not in PLAIN_FORMATS or not byte_rate or (not chunks.is_rf64 and chunks.data_bytes >= LEAST_UNKNOWN_BYTES):
+    if kind not in PLAIN_FORMATS or not byte_rate:
         return None
     return float(chunks.data_bytes / byte_rate)
+
+
+def _start_of_tail(path: Path, chunks: RiffChunks) -> int:
+    """Return where the chunks begin that fill the end of the file, found by their names; its end if there are none."""
+    with path.open("rb") as file:
+        first = max(chunks.data_start, chunks.file_bytes - MAX_TAIL_BYTES)
+        file.seek(first)
+        for found in islice(TAIL_NAME.finditer(file.read()), MAX_TAIL_PLACES):
+            if _chunks_fill_the_file(file, first + found.start(), chunks.file_bytes):
+                return first + found.start()
+    return chunks.file_bytes
 
 
 def _continues_as_a_file(file: BinaryIO, position: int, file_bytes: int) -> bool:

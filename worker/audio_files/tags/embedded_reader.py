@@ -10,6 +10,7 @@ confined because a hostile file can make it use any amount of memory.
 from __future__ import annotations
 
 import base64
+import codecs
 import contextlib
 import json
 import os
@@ -74,8 +75,12 @@ def main(folder: str) -> None:
 
 
 def _read_text_as_it_is() -> None:
-    """Make mutagen read text that is not UTF-8: it drops such letters of Vorbis comments, and a whole tag of APEv2."""
+    """Make mutagen read text that is not UTF-8: it drops such letters of Vorbis comments, and a whole tag of APEv2.
+
+    In ID3v2, UTF-16 may lack its byte order mark: it then has the order of the frame's earlier mark, or is guessed.
+    """
     from mutagen import _vorbis, apev2  # noqa: PLC0415 - found only now
+    from mutagen.id3 import _specs  # noqa: PLC0415
 
     def load_comments(comments: Any, file: BinaryIO, *_: Any, **__: Any) -> None:
         def read_block() -> bytes:
@@ -94,8 +99,19 @@ def _read_text_as_it_is() -> None:
     def parse_item(item: Any, data: bytes) -> None:
         item.value = decode_text(data)
 
-    readers: Any = (_vorbis.VComment, apev2.APETextValue)
-    readers[0].load, readers[1]._parse = load_comments, parse_item
+    def read_text(spec: Any, header: Any, frame: Any, data: bytes) -> tuple[str, bytes]:
+        if frame.encoding == 1 and data[:2] in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}:
+            frame.byte_order_mark = data[:2]
+        elif frame.encoding == 1:
+            mark: bytes = getattr(frame, "byte_order_mark", b"")
+            value, rest = read_as_declared(spec, header, frame, mark + data)
+            return (value if mark else _in_right_order(value)), rest
+        text: tuple[str, bytes] = read_as_declared(spec, header, frame, data)
+        return text
+
+    readers: Any = (_vorbis.VComment, apev2.APETextValue, _specs.EncodedTextSpec)
+    read_as_declared = readers[2].read
+    readers[0].load, readers[1]._parse, readers[2].read = load_comments, parse_item, read_text
 
 
 def _open(file: BinaryIO) -> tuple[Any, list[Picture]]:
@@ -166,7 +182,7 @@ def _frame_texts(frame: Any) -> Iterator[tuple[str, str]]:
         values = frame.genres if name == "TCON" else frame.text if name != "USLT" else [frame.text]
         label = frame.desc if name == "TXXX" else name
         for value in map(str, values):
-            yield label, _in_right_order(value) if frame.encoding == 1 else _as_declared(value, frame.encoding == 0)
+            yield label, _as_declared(value, frame.encoding == 0)
 
 
 def _in_right_order(value: str) -> str:

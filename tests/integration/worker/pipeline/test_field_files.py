@@ -166,7 +166,7 @@ def test_a_wav_file_that_was_cut_off_is_told(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("claimed", [0, 0x7FFFF000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF])
+@pytest.mark.parametrize("claimed", [0, 1 << 30, 0x7FFFF000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF])
 def test_a_wav_file_from_a_pipe_is_not_called_cut_off(tmp_path: Path, claimed: int) -> None:
     path = write_wav(tmp_path / "song.wav", make_song(1), subtype="PCM_16")
     content = bytearray(path.read_bytes())
@@ -176,13 +176,16 @@ def test_a_wav_file_from_a_pipe_is_not_called_cut_off(tmp_path: Path, claimed: i
     assert (report["notes"], report["stems"]["vocals"]["duration_seconds"]) == ([], 1.0)
 
 
-def test_an_rf64_recording_that_was_never_finished_is_whole(tmp_path: Path) -> None:
+@pytest.mark.parametrize("claimed", [0, 1 << 62])
+def test_an_rf64_recording_that_was_never_finished_is_whole(tmp_path: Path, claimed: int) -> None:
     path = convert(write_wav(tmp_path / "in.wav", make_song(1)), tmp_path / "song.wav", "-rf64", "always")
     content = bytearray(path.read_bytes())
     place = content.index(b"ds64")
-    content[place + 8 : place + 24] = bytes(16)
-    path.write_bytes(content)
-    assert run(tmp_path, path).report["stems"]["vocals"]["duration_seconds"] == 1.0
+    content[place + 8 : place + 24] = struct.pack("<QQ", 0, claimed)
+    # A program that did not mind the header has written a tag behind the samples.
+    path.write_bytes(content + chunk(b"id3 ", bytes(range(256)) * 256))
+    report = run(tmp_path, path).report
+    assert (report["notes"], report["stems"]["vocals"]["duration_seconds"]) == ([], 1.0)
 
 
 def chunk(name: bytes, content: bytes) -> bytes:

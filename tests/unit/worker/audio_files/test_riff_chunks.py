@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.audio_files.headers.riff_chunks import WRAP_BYTES, end_of_samples, read_riff_chunks
+from worker.audio_files.headers.riff_chunks import WRAP_BYTES, end_of_samples, read_riff_chunks, seconds_before_cut
 
 FORMAT = b"fmt " + struct.pack("<IHHIIHH", 16, 1, 2, 48_000, 192_000, 4, 16)
 
@@ -94,3 +94,54 @@ def test_samples_behind_a_size_that_is_too_small_are_sound(tmp_path: Path) -> No
     chunks = read_riff_chunks(path)
     assert chunks is not None
     assert end_of_samples(path, chunks) == path.stat().st_size
+
+
+PLACEHOLDERS = [(1 << 64) - 1, (1 << 63) - 1, 1 << 62, (1 << 62) + (1 << 61), 1 << 40, (1 << 30) - 44]
+
+
+@pytest.mark.parametrize("claimed", PLACEHOLDERS)
+def test_an_rf64_size_that_no_file_has_is_unknown(tmp_path: Path, claimed: int) -> None:
+    path = large_wav(tmp_path / "song.wav", 100_000, claimed=0xFFFFFFFF, rf64=claimed)
+    chunks = read_riff_chunks(path)
+    assert chunks is not None
+    assert (chunks.data_bytes, seconds_before_cut(chunks)) == (0, None)
+    assert end_of_samples(path, chunks) == path.stat().st_size
+
+
+@pytest.mark.parametrize("claimed", [400_000, WRAP_BYTES + 400_000])
+def test_an_rf64_file_that_was_cut_off_tells_its_length(tmp_path: Path, claimed: int) -> None:
+    path = large_wav(tmp_path / "song.wav", 100_000, claimed=0xFFFFFFFF, rf64=claimed)
+    chunks = read_riff_chunks(path)
+    assert chunks is not None
+    assert (seconds_before_cut(chunks), end_of_samples(path, chunks)) == (claimed / 192_000, None)
+
+
+@pytest.mark.parametrize("claimed", [1 << 28, 1 << 30, (1 << 30) - 36, (1 << 31) - 4096, 1 << 31, 0xFFFFFFFF])
+def test_a_size_that_stands_for_unknown_is_no_length(tmp_path: Path, claimed: int) -> None:
+    path = large_wav(tmp_path / "song.wav", 100_000, claimed=claimed)
+    chunks = read_riff_chunks(path)
+    assert chunks is not None
+    assert (seconds_before_cut(chunks), end_of_samples(path, chunks)) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("claimed", "rf64"), [(0xFFFFFFFF, 0), (0xFFFFFFFF, 1 << 62), (0, None), (1 << 30, None), (0xFFFFFFFF, None)]
+)
+@pytest.mark.parametrize(
+    "tail",
+    [
+        chunk(b"LIST", b"INFO" + chunk(b"INAM", NOISE[:10_000])),
+        chunk(b"id3 ", NOISE),
+        chunk(b"bext", NOISE[:602]) + chunk(b"ownA", NOISE[:300]) + chunk(b"id3 ", NOISE) + bytes(512),
+    ],
+    ids=["LIST", "id3", "several"],
+)
+def test_tags_behind_samples_of_unknown_size_are_no_sound(
+    tmp_path: Path, claimed: int, rf64: int | None, tail: bytes
+) -> None:
+    # The sound itself holds a name by chance.
+    tail = NOISE[:1000] + b"LIST" + NOISE[:1000] + tail
+    path = large_wav(tmp_path / "song.wav", 100_000, claimed=claimed, rf64=rf64, tail=tail)
+    chunks = read_riff_chunks(path)
+    assert chunks is not None
+    assert end_of_samples(path, chunks) == chunks.data_start + 100_000 + 2004
