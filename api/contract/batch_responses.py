@@ -117,6 +117,11 @@ class ItemResource(Resource):
     cached: bool
     tempo_bpm: float | None = Field(None, description="Beats per minute; null if not sure", examples=[123.9])
     key: str | None = Field(None, description="Tonic and mode; null if not sure", examples=["F# minor"])
+    notes: list[str] = Field(
+        default_factory=list,
+        description="What the report notes on the file, such as that it was cut off: at most 5 sentences",
+        examples=[["The file declares 3.00 s but contains 2.00 s: it may be truncated or damaged."]],
+    )
     outputs: list[ItemOutputResource]
     exported: list[str] = Field(description="Addresses of the exported stems, as s3://bucket/key")
 
@@ -132,7 +137,7 @@ class ItemListResource(Resource):
 REPORT_COLUMNS = (
     *("number", "line", "track", "state", "job_id", "input_sha256", "duration_seconds", "outputs", "attempts"),
     *("error_code", "error_message", "seconds", "real_time_factor", "engine", "engine_version", "cached", "exported"),
-    *("tempo_bpm", "key"),
+    *("tempo_bpm", "key", "notes"),
 )
 
 
@@ -192,6 +197,7 @@ def item_document(batch: Batch, standing: ItemStatus, root: str) -> dict[str, An
         "cached": result.cached,
         "tempo_bpm": result.tempo_bpm,
         "key": result.key,
+        "notes": list(result.notes or ()),
         "outputs": [
             {"name": name, "url": f"{root}/v1/jobs/{job_id}/{collection}/{name}"}
             for collection, names in (("stems", result.stems), ("mixes", result.mixes or ()))
@@ -219,6 +225,7 @@ def report_csv(batch: Batch, standings: Iterable[ItemStatus], root: str) -> Iter
         exported = " ".join(members.pop("exported"))
         row = {
             **members,
+            "notes": " ".join(members["notes"]),
             "outputs": outputs,
             "exported": exported,
             "error_code": error.get("code"),

@@ -59,6 +59,9 @@ class StoredItem:
         return json.dumps(members, separators=(",", ":")).encode() + b"\n"
 
 
+MAX_NOTES, MAX_NOTE_CHARACTERS = 5, 300
+
+
 @dataclass(frozen=True)
 class Result:
     """How an item ended. It is kept short, because it is in Redis until its chunk is in storage."""
@@ -78,6 +81,8 @@ class Result:
     key: str | None = None
     mixes: tuple[str, ...] | None = None
     """None if there are none, so that the many results without mixes stay short."""
+    notes: tuple[str, ...] | None = None
+    """The first notes of the report, each cut to a length that many results can have; None if there are none."""
 
     @property
     def audio_outputs(self) -> tuple[str, ...]:
@@ -100,8 +105,8 @@ class Result:
     def from_text(cls, text: str) -> Result:
         """Read what `to_text` wrote."""
         values = dict(zip((f.name for f in fields(cls)), json.loads(text), strict=False))
-        mixes = values.get("mixes")
-        return read_members(cls, values, stems=tuple(values.get("stems", ())), mixes=tuple(mixes) if mixes else None)
+        lists = {name: tuple(values[name]) if values.get(name) else None for name in ("mixes", "notes")}
+        return read_members(cls, values, stems=tuple(values.get("stems", ())), **lists)
 
     @classmethod
     def of(cls, job: Job) -> Result:
@@ -124,6 +129,7 @@ class Result:
             tempo_bpm=music.get("tempo_bpm"),
             key=music.get("key"),
             mixes=tuple(o.name for o in job.outputs if o.kind == "mix") or None,
+            notes=tuple(note[:MAX_NOTE_CHARACTERS] for note in (report.get("notes") or ())[:MAX_NOTES]) or None,
         )
 
 

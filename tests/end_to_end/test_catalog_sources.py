@@ -17,6 +17,7 @@ import pytest
 from tests.end_to_end.catalog_command import Command, check_stems, make_songs, rows
 
 NOW = {"seconds": 0.2}
+SHORTENED = "The excerpt reaches beyond the end of the audio and was shortened."
 
 
 def test_a_folder_becomes_stems_beside_the_names_of_its_songs(command: Command, tmp_path: Path) -> None:
@@ -87,7 +88,9 @@ def test_bad_lines_of_a_manifest_are_told_by_number_and_harm_no_other(
         json.dumps({"path": "a.flac", "track": "../../../escape", **slow}),
         "{broken",
         json.dumps({"path": "b.flac", "track": "same", **slow, "format": "mp3", "metadata": {"isrc": "X"}}),
-        json.dumps({"path": "a.flac", "track": "same", **slow, "stems": ["vocals"]}),
+        json.dumps(
+            {"path": "a.flac", "track": "same", **slow, "stems": ["vocals"], "excerpt": {"duration_seconds": 99}}
+        ),
         json.dumps({"path": "a.flac", "track": "/" + "長" * 300, **slow, "excerpt": {"duration_seconds": 0.5}}),
         json.dumps({"path": "nowhere.flac"}),
         json.dumps({"path": "b.flac", "engine": "nope", "track": "wrong engine"}),
@@ -112,6 +115,7 @@ def test_bad_lines_of_a_manifest_are_told_by_number_and_harm_no_other(
         10: "audio_unreadable",
         12: "url_unreachable",
     }
+    assert (told[4]["notes"], told[5]["notes"]) == (SHORTENED, "")
     assert told[11]["track"] == "'=from the web", "no formula for a spreadsheet"
     assert told[2]["error_message"] == "line 2: The line is not valid JSON."
     assert (out / "_" / "_" / "_" / "escape" / "vocals.flac").is_file()

@@ -28,6 +28,7 @@ MAX_UPLOADS = 3
 
 DETAIL_FIELDS = (
     *("attempts", "duration_seconds", "seconds", "real_time_factor", "input_sha256", "outputs", "tempo_bpm", "key"),
+    "notes",
 )
 """The fields of an ended item that the state keeps."""
 

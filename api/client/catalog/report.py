@@ -15,7 +15,7 @@ from api.client.catalog.tracks.left_out import REASONS, LeftOutPath
 
 COLUMNS = (
     *("number", "line", "track", "folder", "state", "job_id", "error_code", "error_message", "attempts"),
-    *("duration_seconds", "seconds", "real_time_factor", "input_sha256", "tempo_bpm", "key", "outputs"),
+    *("duration_seconds", "seconds", "real_time_factor", "input_sha256", "tempo_bpm", "key", "outputs", "notes"),
 )
 
 NAME = "report.csv"
@@ -43,8 +43,9 @@ def report_row(row: Row) -> Mapping[str, Any]:
         **{name: row[name] for name in ("number", "line", "track", "folder", "state", "job_id")},
         "error_code": row["code"],
         "error_message": row["message"],
-        **{name: detail.get(name) for name in COLUMNS[COLUMNS.index("attempts") : -1]},
+        **{name: detail.get(name) for name in COLUMNS[COLUMNS.index("attempts") : COLUMNS.index("outputs")]},
         "outputs": "; ".join(outputs),
+        "notes": " ".join(detail.get("notes") or ()),
     }
 
 

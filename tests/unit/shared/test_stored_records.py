@@ -119,7 +119,12 @@ def test_members_that_are_unknown_here_are_ignored(read: Callable[[Any], Any], k
 
 def test_a_result_may_have_more_or_fewer_values_than_are_known_here() -> None:
     full = Result(
-        1, 2, 3.5, None, None, "1", ("vocals",), error_message="m", tempo_bpm=120.5, key="A minor", mixes=("karaoke",)
+        *(1, 2, 3.5, None, None, "1", ("vocals",)),
+        error_message="m",
+        tempo_bpm=120.5,
+        key="A minor",
+        mixes=("karaoke",),
+        notes=("It was cut.",),
     )
     assert Result.from_text(full.to_text()) == full
     assert Result.from_text(json.dumps([*json.loads(full.to_text()), "of a newer version"])) == full

@@ -9,6 +9,7 @@ import json
 import pytest
 
 from api.submission import batch_preflight
+from tests.fixtures.api import NOTES
 from tests.fixtures.batches import Catalog, jsonl
 from tests.fixtures.servers import BUCKET
 
@@ -24,6 +25,8 @@ def test_reports_have_a_row_for_each_item(catalog: Catalog) -> None:
         ("2", "", "invalid", "request_invalid"),
     ]
     assert rows[0]["outputs"].split(" ")[0].endswith("/stems/vocals")
+    assert [row["notes"] for row in rows] == ["'" + " ".join((NOTES[0], "x" * 300)), ""]
+    assert [item["notes"] for item in catalog.items(batch["id"])] == [[NOTES[0], "x" * 300], []]
     lines = catalog.web.get(f"/v1/batches/{batch['id']}/report.jsonl").text.splitlines()
     assert [json.loads(line) for line in lines] == catalog.items(batch["id"])
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from shared.errors import AudioEmptyError, AudioUnsupportedError
+from shared.errors import AudioEmptyError, AudioUnreadableError, AudioUnsupportedError
 from tests.fixtures.audio import convert, make_song, write_wav
 from tests.integration.worker.pipeline.test_run import heard, run
 from worker.audio_files.ffmpeg import bundled_ffmpeg
@@ -186,6 +186,16 @@ def test_an_rf64_recording_that_was_never_finished_is_whole(tmp_path: Path, clai
     path.write_bytes(content + chunk(b"id3 ", bytes(range(256)) * 256))
     report = run(tmp_path, path).report
     assert (report["notes"], report["stems"]["vocals"]["duration_seconds"]) == ([], 1.0)
+
+
+def test_an_rf64_size_that_ffmpeg_refuses_is_an_error_of_the_file(tmp_path: Path) -> None:
+    path = convert(write_wav(tmp_path / "in.wav", make_song(1)), tmp_path / "song.wav", "-rf64", "always")
+    content = bytearray(path.read_bytes())
+    place = content.index(b"ds64")
+    content[place + 8 : place + 24] = b"\xff" * 16
+    path.write_bytes(content)
+    with pytest.raises(AudioUnreadableError):
+        run(tmp_path, path)
 
 
 def chunk(name: bytes, content: bytes) -> bytes:

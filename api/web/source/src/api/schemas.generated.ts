@@ -130,6 +130,7 @@ export interface ItemResource {
   cached: boolean;
   tempo_bpm: number | null;
   key: string | null;
+  notes?: string[];
   outputs: ItemOutputResource[];
   exported: string[];
 }
