@@ -17,7 +17,7 @@ import click
 
 from api.client.catalog.commands import catalog
 from api.client.catalog.run_command import INTERRUPTED
-from api.client.errors import ApiError, ClientError, ConnectionFailedError
+from api.client.errors import ApiError, ClientError, ConnectionFailedError, DownloadError
 from api.client.files import free_folder
 from api.client.http_client import Client, job_failure
 from api.client.models import Engine, Job
@@ -119,7 +119,7 @@ def run(
                 raise job_failure(job)
             folder = out or free_folder(Path("stems"), song or Path(job.filename))
             paths = client.download_job(job, folder, on_bytes=shown.show_download)
-            paths += _download_followers(client, job, folder, shown)
+            failures = _download_followers(client, job, folder, shown, paths)
         except KeyboardInterrupt:
             _cancel_chain(client, job)
             raise
@@ -127,19 +127,34 @@ def run(
         click.echo(os.fsencode(path))
     if line := music_line(job.music):
         click.echo(printable(line), err=True)
+    for told, error in failures:
+        click.echo(printable(f"{told}: {error}"), err=True)
+    if failures:
+        raise failures[0][1]
 
 
-def _download_followers(client: Client, job: Job, folder: Path, shown: JobProgress) -> list[Path]:
-    """Wait for the jobs that continue a job, and write their stems into folders below its own."""
-    paths = list[Path]()
+def _download_followers(
+    client: Client, job: Job, folder: Path, shown: JobProgress, paths: list[Path]
+) -> list[tuple[str, ClientError]]:
+    """Wait for the jobs that continue a job, and write their stems into folders below its own.
+
+    Adds the files to `paths`. Returns the jobs that failed, or whose stems cannot be downloaded, with their errors.
+    """
+    failures: list[tuple[str, ClientError]] = []
     for job_id, output in job.next_jobs:
-        follower = client.wait(job_id, on_change=shown.show_job)
-        if follower.state != "succeeded":
-            raise job_failure(follower)
-        below = free_folder(folder, Path(output))
-        paths += client.download_job(follower, below, on_bytes=shown.show_download)
-        paths += _download_followers(client, follower, below, shown)
-    return paths
+        told = f"The job {job_id}, which continues {output}"
+        try:
+            follower = client.wait(job_id, on_change=shown.show_job)
+            if follower.state != "succeeded":
+                failures.append((told, job_failure(follower)))
+                continue
+            below = free_folder(folder, Path(output))
+            paths += client.download_job(follower, below, on_bytes=shown.show_download)
+        except (ApiError, DownloadError) as error:
+            failures.append((told, error))
+            continue
+        failures += _download_followers(client, follower, below, shown, paths)
+    return failures
 
 
 def _cancel_chain(client: Client, job: Job) -> None:

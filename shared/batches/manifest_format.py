@@ -59,23 +59,33 @@ def read_lines(
     To resume, the blocks begin at `offset` bytes, `number` lines lie before them, and `header` is the CSV's. With
     `has_paths` lines may name files by `path`. Raises ManifestInvalidError for a CSV's header.
     """
-    for raw, end in _split(blocks, offset):
+    for text, unreadable, end in split_lines(blocks, offset=offset, any_bytes=has_paths and form == "csv"):
         number += 1
-        text, error = _decode(raw, end, any_bytes=has_paths and form == "csv")
         if text is not None and not text.strip():
             continue
         if form == "csv" and header is None:
             if text is None:
-                raise ManifestInvalidError(f"The manifest's header cannot be read. {error}")
+                raise ManifestInvalidError(f"The manifest's header cannot be read. {unreadable}")
             header = read_header(text, has_paths=has_paths)
             continue
-        values = None
+        values, error = None, unreadable
         if text is not None:
             try:
                 values = _csv_values(text, header) if form == "csv" and header else _json_values(text)
             except LineError as refused:
                 error = str(refused)
         yield ManifestLine(number, end, values=values, error=error)
+
+
+def split_lines(
+    blocks: Iterable[bytes], *, offset: int = 0, any_bytes: bool
+) -> Iterator[tuple[str | None, str | None, int]]:
+    """Yield each line's text, or None and what is wrong with the line, and the offset in bytes behind it.
+
+    With `any_bytes`, bytes that are not UTF-8 are escaped as those of file names are.
+    """
+    for raw, end in _split(blocks, offset):
+        yield *_decode(raw, end, any_bytes=any_bytes), end
 
 
 def read_header(text: str, *, has_paths: bool = False) -> Header:

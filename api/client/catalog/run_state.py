@@ -132,20 +132,24 @@ class RunState:
     def add_listed_items(self, batch: int, tracks: Mapping[int, str]) -> None:
         """Add the tracks that the server found below a prefix, and those that continue others, unless stored.
 
-        `tracks` has their names by their numbers in the batch.
+        `tracks` has their names by their numbers in the batch. Each number is added once: a track that is to be
+        uploaded again has left the batch.
         """
         first, last = min(tracks, default=0), max(tracks, default=-1)
         rows = self.find_items("batch = ? AND batch_number BETWEEN ? AND ?", batch, first, last)
         known = {row["batch_number"] for row in rows}
+        listed = self._last_listed_number(batch)
         with self._database:
             self._database.execute("BEGIN")
-            for number in sorted(tracks.keys() - known):
+            for number in sorted(n for n in tracks.keys() - known if n > listed):
                 track = tracks[number]
                 self._database.execute(
                     "INSERT INTO items (ident, track, folder, state, batch, batch_number)"
                     " VALUES (?, ?, ?, 'sent', ?, ?)",
                     (f"{batch}/{number}", track, self._names.name_for(track), batch, number),
                 )
+            if last > listed:
+                self._database.execute("INSERT OR REPLACE INTO run VALUES (?, ?)", (f"listed/{batch}", str(last)))
 
     def drop_followers(self, row: Row) -> None:
         """Delete the items that the server listed behind an item because they continue it: it is sent again."""
@@ -259,12 +263,14 @@ class RunState:
         return list(self._query(f"SELECT * FROM batches WHERE {where} ORDER BY number"))  # noqa: S608
 
     def last_settled_number(self, batch: int) -> int:
-        """Return the number in a batch up to which all items have ended."""
+        """Return the number in a batch up to which all items have been listed and have ended."""
         first = self._one("SELECT min(batch_number) AS n FROM items WHERE batch = ? AND state = 'sent'", batch)
-        last = self._one("SELECT max(batch_number) AS n FROM items WHERE batch = ?", batch)
-        if first and first["n"] is not None:
-            return int(first["n"]) - 1
-        return int(last["n"]) if last and last["n"] is not None else 0
+        listed = self._last_listed_number(batch)
+        # Items that the server makes to continue others are no rows until it lists them.
+        return min(int(first["n"]) - 1, listed) if first and first["n"] is not None else listed
+
+    def _last_listed_number(self, batch: int) -> int:
+        return int(self.value(f"listed/{batch}") or 0)
 
     def _insert(self, item: CatalogItem) -> None:
         state = "invalid" if item.error else "new" if item.path or item.url else "ready"

@@ -1,13 +1,14 @@
 """Reads a local manifest: JSON lines or CSV, one track per line, each with its own options and metadata.
 
 The server parses manifests with the same code (shared/batches/manifest_format.py). An invalid line becomes an item with
-an error and does not affect the others. A `.txt` may hold either of them, or be a list: a path or address on each line.
+an error and does not affect the others. A `.txt` may hold either of them, or be a list: a path or address on each line,
+as in a playlist.
 """
 
 from __future__ import annotations
 
 import codecs
-import re
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -15,8 +16,8 @@ from pathlib import Path
 
 from api.client.catalog.tracks.fields import read_item
 from api.client.catalog.tracks.items import CatalogItem, SourceError
-from shared.batches.manifest_fields import COLUMNS, LineError, item_from_fields
-from shared.batches.manifest_format import DELIMITERS, ManifestLine, read_lines
+from shared.batches.manifest_fields import LineError, item_from_fields
+from shared.batches.manifest_format import ManifestLine, read_header, read_lines, split_lines
 from shared.errors import ManifestInvalidError
 
 FORMS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "csv", ".txt": "text"}
@@ -33,7 +34,7 @@ def read_manifest(file: Path) -> Iterator[CatalogItem]:
     seen: Counter[str] = Counter()
     form = FORMS[file.suffix.lower()]
     if form == "text":
-        form = _form_of_text(next(_blocks(file), b""))
+        form = _form_of_text(_blocks(file))
     lines = _list_lines(_blocks(file)) if form == "list" else read_lines(_blocks(file), form, has_paths=True)
     try:
         for line in lines:
@@ -56,40 +57,43 @@ def _blocks(file: Path) -> Iterator[bytes]:
             yield decoder.decode(block).encode() if is_utf_16 else block
 
 
-def _form_of_text(begin: bytes) -> str:
-    """Return what a text file is, by its first line that is not empty: `jsonl`, `csv` or `list`."""
-    first = begin.removeprefix(codecs.BOM_UTF8).lstrip().partition(b"\n")[0].decode("utf-8", "replace")
-    if first.startswith("{"):
-        return "jsonl"
-    names = {name.strip('" \r').lower() for name in re.split(f"[{DELIMITERS}]", first)}
-    return "csv" if names & (COLUMNS | {"path"}) else "list"
+def _form_of_text(blocks: Iterable[bytes]) -> str:
+    """Return what a text file is, by its first line that can tell: `jsonl`, `csv` or `list`.
+
+    Names of files may hold braces and separators, and words that are columns too; so the whole line must fit.
+    """
+    first = next((text for text, _, _ in split_lines(blocks, any_bytes=True) if text and text.strip()), "")
+    try:
+        if isinstance(json.loads(first), dict):
+            return "jsonl"
+    except (ValueError, RecursionError):
+        pass
+    try:
+        read_header(first, has_paths=True)
+    except ManifestInvalidError:
+        return "list"
+    return "csv"
 
 
 def _list_lines(blocks: Iterable[bytes]) -> Iterator[ManifestLine]:
-    """Yield the lines of a list. A path may hold any bytes."""
-    end = 0
-    for number, raw in enumerate(_split(blocks), 1):
-        end += len(raw) + 1
-        text = raw.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape").strip("\r")
-        if not text.strip():
+    """Yield the lines of a list. A path may hold any bytes. Playlists (M3U) have lines of their own, with a #."""
+    is_playlist = False
+    for number, (text, error, end) in enumerate(split_lines(blocks, any_bytes=True), 1):
+        if text is None:
+            yield ManifestLine(number, end, error=error)
+            continue
+        is_playlist = is_playlist or text.startswith("#EXTM3U")
+        if not text.strip() or (is_playlist and text.startswith("#")):
             continue
         try:
             yield ManifestLine(number, end, values=_values(text))
-        except LineError as error:
-            yield ManifestLine(number, end, error=str(error))
-
-
-def _split(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    rest = b""
-    for block in blocks:
-        *ended, rest = (rest + block).split(b"\n")
-        yield from ended
-    yield rest
+        except LineError as refused:
+            yield ManifestLine(number, end, error=str(refused))
 
 
 def _values(text: str) -> dict[str, object]:
-    if re.match(r"s3://", text):
-        return item_from_fields({"s3": text.strip()})
-    if re.match(r"https?://", text):
-        return item_from_fields({"url": text.strip()})
+    scheme, separator, rest = text.strip().partition("://")
+    scheme = scheme.lower()
+    if separator and scheme in {"s3", "http", "https"}:
+        return item_from_fields({"s3" if scheme == "s3" else "url": f"{scheme}://{rest}"})
     return {"path": text}

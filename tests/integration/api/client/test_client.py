@@ -127,13 +127,29 @@ def test_run_writes_what_a_chain_made_into_folders_below(
     written = {Path(line).relative_to(tmp_path) for line in result.stdout.splitlines()}
     folders = {str(path.parent) for path in written if path.name == "vocals.flac"}
     assert folders == {".", "vocals", "vocals/vocals", "accompaniment"}
-    with working(stand_in, good=False):
+    with working(stand_in, good=lambda _: False):
         result = command(api_url, "run", song, "--out", tmp_path / "none", "--format", "mp3", "--then", "vocals")
     assert (result.exit_code, result.stderr.splitlines()[-1]) == (1, "Error: The file is no audio.")
 
 
+def test_run_downloads_what_a_chain_made_although_one_of_its_jobs_failed(
+    api_url: str, stand_in: StandIn, song: Path, tmp_path: Path
+) -> None:
+    then = ("--then", "vocals", "--then", "accompaniment:repetition")
+    with working(stand_in, good=lambda job: job.request.source.output != "vocals", stem=STEM):
+        result = command(api_url, "run", song, "--out", tmp_path, *then)
+    written = {Path(line).relative_to(tmp_path) for line in result.stdout.splitlines()}
+    folders = {str(path.parent) for path in written if path.name == "vocals.flac"}
+    assert folders == {".", "accompaniment"}
+    jobs = stand_in.store.read_jobs(stand_in.store.list_ids("local", limit=10)[0])
+    (failed,) = (job.id for job in jobs if job.state == "failed")
+    *_, told, last = result.stderr.splitlines()
+    assert told == f"The job {failed}, which continues vocals: The file is no audio."
+    assert (result.exit_code, last) == (1, "Error: The file is no audio.")
+
+
 def test_run_on_no_audio_ends_with_one_line_and_1(api_url: str, stand_in: StandIn, song: Path, tmp_path: Path) -> None:
-    with working(stand_in, good=False):
+    with working(stand_in, good=lambda _: False):
         result = command(api_url, "run", song, "--out", tmp_path / "out")
     assert result.exit_code == 1
     assert result.stderr.splitlines()[-1] == "Error: The file is no audio."

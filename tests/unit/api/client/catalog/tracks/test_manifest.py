@@ -243,15 +243,47 @@ def test_a_text_may_be_a_list_of_paths_and_addresses(tmp_path: Path, encoding: s
 
 def test_a_list_may_name_any_file_and_a_bad_line_harms_no_other(tmp_path: Path) -> None:
     items = read(tmp_path, "songs.txt", b"s3://\ncaf\xe9.mp3\n" + b"x" * 70_000 + b"\nb.mp3")
-    assert [bool(i.error) for i in items] == [True, False, False, False]
+    assert [i.error for i in items] == [items[0].error, None, "line 3: The line is longer than 65,536 bytes.", None]
+    assert items[0].error
     assert (items[1].path, items[1].track) == (tmp_path / "caf\udce9.mp3", "café")
     assert items[3].path == tmp_path / "b.mp3"
+
+
+@pytest.mark.parametrize(
+    "first", ["Track, The.flac", "{live} a.flac", "path; engine.flac", "{}.flac", "[1]", "path,path", ",", '"path']
+)
+def test_a_list_may_begin_with_any_name(tmp_path: Path, first: str) -> None:
+    items = read(tmp_path, "songs.txt", f"{first}\nb.mp3\n")
+    assert [(i.error, i.path) for i in items] == [(None, tmp_path / first), (None, tmp_path / "b.mp3")]
+
+
+def test_a_playlist_is_a_list_without_its_own_lines(tmp_path: Path) -> None:
+    text = "\ufeff#EXTM3U\r\n#EXTINF:123,Someone - A\r\na.mp3\r\n\r\n#PLAYLIST:Mine\r\n./#1.mp3\r\n"
+    items = read(tmp_path, "songs.txt", text)
+    assert [(i.error, i.line, i.path) for i in items] == [
+        (None, 3, tmp_path / "a.mp3"),
+        (None, 6, tmp_path / "#1.mp3"),
+    ]
+
+
+def test_the_scheme_of_an_address_may_have_any_case(tmp_path: Path) -> None:
+    items = read(tmp_path, "songs.txt", "HTTP://Music.example/A.ogg\nHttps://x/B.ogg\nS3://Catalog/X/c.wav\n")
+    assert [i.error for i in items] == [None] * 3
+    assert [i.url for i in items] == ["http://Music.example/A.ogg", "https://x/B.ogg", None]
+    assert items[2].source == {"s3": {"bucket": "Catalog", "key": "X/c.wav"}}
+
+
+@pytest.mark.parametrize("before", [b"\n" * (MAX_LINE_BYTES - 9), b"x" * (MAX_LINE_BYTES + 1) + b"\n"])
+def test_a_text_may_hold_json_lines_behind_lines_that_tell_nothing(tmp_path: Path, before: bytes) -> None:
+    *_, last = read(tmp_path, "m.txt", before + b'{"path": "a.mp3", "format": "wav"}')
+    assert (last.path, last.options, last.error) == (tmp_path / "a.mp3", {"format": "wav"}, None)
 
 
 @pytest.mark.parametrize(
     ("name", "content"),
     [
         ("m.txt", '\n{"path": "a.mp3", "format": "wav"}\n'),
+        ("m.txt", "PATH,format,metadata.x,\na.mp3,wav,,\n"),
         ("m.txt", '"Path",format\na.mp3,wav\n'),
         ("m.txt", "format\tpath\r\nwav\ta.mp3\r\n"),
         ("m.tsv", "path\tformat\na.mp3\twav\n"),
