@@ -208,7 +208,7 @@ def test_links_are_below_the_servers_url(url: str, link: str, path: str) -> None
 
 def test_a_catalog_may_lie_in_a_folder_of_any_name() -> None:
     no_options = dict.fromkeys(
-        ("excerpt", "stems", "mixes", "engine", "preset", "format", "audio_stream", "priority", "export")
+        ("excerpt", "stems", "mixes", "engine", "preset", "format", "audio_stream", "priority", "export", "then")
     )
     request = _batch_request(os.fsdecode(b"/music/Beyonc\xe9"), no_options)
     assert request == {"name": "Beyonc\xe9"}

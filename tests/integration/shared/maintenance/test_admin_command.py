@@ -14,6 +14,7 @@ from shared.jobs.store import JobStore
 from shared.maintenance import admin_command
 from shared.redis_client.connection import connect
 from shared.settings import Settings
+from shared.stored_records import SCHEMA_VERSION
 
 Run = Callable[..., Result]
 
@@ -62,14 +63,14 @@ def test_records_of_a_newer_version_are_listed(settings: Settings, run: Run) -> 
     older, newer = store.submit(REQUEST), store.submit(REQUEST)
     assert run("records").exit_code == 0
     redis = connect(settings)
-    redis.hset(f"{settings.redis_prefix}job:{newer.id}", "schema", "3")
-    redis.hset(f"{settings.redis_prefix}batch:0123456789ab", mapping={"schema": "3", "state": "active"})
+    redis.hset(f"{settings.redis_prefix}job:{newer.id}", "schema", SCHEMA_VERSION + 1)
+    redis.hset(f"{settings.redis_prefix}batch:0123456789ab", mapping={"schema": SCHEMA_VERSION + 1, "state": "active"})
     redis.hset(f"{settings.redis_prefix}batch:0123456789ab:results", "1", "{}")
     done = run("records")
     assert done.exit_code == 1
-    assert f"job {newer.id}: schema 3 queued\n" in done.output
-    assert "batch 0123456789ab: schema 3 active\n" in done.output
-    assert "2 records are newer than schema 2, which this version reads" in done.output
+    assert f"job {newer.id}: schema {SCHEMA_VERSION + 1} queued\n" in done.output
+    assert f"batch 0123456789ab: schema {SCHEMA_VERSION + 1} active\n" in done.output
+    assert f"2 records are newer than schema {SCHEMA_VERSION}, which this version reads" in done.output
     assert older.id not in done.output
 
 
