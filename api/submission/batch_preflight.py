@@ -92,15 +92,17 @@ class Preflight:
             submitter.catalog,
             BatchRequest(manifest, sender.owner, defaults=defaults),
         )
-        seen, end = list[StoredItem](), 0
-        while taken := list(itertools.islice(lines, min(LINES_AT_ONCE, MAX_LINES - len(seen)))):
+        # A line makes several items if it has `then`.
+        seen, lines_read, end = list[StoredItem](), 0, 0
+        while taken := list(itertools.islice(lines, min(LINES_AT_ONCE, MAX_LINES - lines_read))):
             seen += reader.parse(taken, len(seen) + 1)
+            lines_read += len(taken)
             end = taken[-1].end
         # A prefix has no size to extrapolate from, so its objects are counted.
-        more = sum(1 for _ in itertools.islice(lines, MAX_COUNTED - len(seen) if manifest.format == "prefix" else 1))
+        more = sum(1 for _ in itertools.islice(lines, MAX_COUNTED - lines_read if manifest.format == "prefix" else 1))
         complete, scale = not more, 1.0
         if more:
-            scale = manifest.size_bytes / end if end else (len(seen) + more) / len(seen)
+            scale = manifest.size_bytes / end if end else (lines_read + more) / lines_read
         return self._sum_up(seen, scale, complete=complete)
 
     def _lines(self, sender: Sender, wanted: BatchSubmission) -> tuple[Manifest, Iterator[ManifestLine]]:

@@ -77,6 +77,10 @@ def test_a_preflight_counts_what_it_does_not_look_at(catalog: Catalog, monkeypat
     body = {"prefix": {"bucket": BUCKET, "prefix": "songs/"}}
     told = catalog.web.post("/v1/batches/preflight", json=body).json
     assert (told["items"], told["complete"]) == (9, False)
+    chained = catalog.web.post(
+        "/v1/batches/preflight", json={**body, "defaults": {"then": [{"from": "vocals"}] * 2}}
+    ).json
+    assert (chained["items"], chained["complete"]) == (27, False), "a line of a chain makes several items"
     monkeypatch.setattr(batch_preflight, "MAX_COUNTED", 7)
     told = catalog.web.post("/v1/batches/preflight", json=body).json
     assert (told["items"], told["complete"]) == (7, False), "that many at the least"
