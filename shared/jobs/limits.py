@@ -11,6 +11,7 @@ import redis
 
 from shared.errors import (
     AudioQuotaError,
+    FieldsInvalidError,
     QueueFullError,
     QueueQuotaError,
     RecordsQuotaError,
@@ -89,6 +90,13 @@ class Admission:
     def require_free_memory(self) -> None:
         """Raise StoreFullError if a new record of any owner would be refused."""
         self._memory.require_free_memory()
+
+    def require_possible_chain(self, jobs: int) -> None:
+        """Raise FieldsInvalidError if a chain has more jobs than its owner may have queued at all."""
+        limit = self._settings.max_queued_jobs_per_owner
+        if limit and jobs > limit:
+            message = f"the chain has {jobs} jobs, and an owner may have {limit} queued jobs"
+            raise FieldsInvalidError([{"field": "then", "message": message}])
 
     def raise_if_refused(self, answer: str, step_ms: str = "0", *_: str) -> None:
         """Raise QueueFullError, StoreFullError or a QuotaExceededError if the script's answer names a limit.

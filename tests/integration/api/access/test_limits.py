@@ -82,6 +82,20 @@ def test_requests_are_counted_while_redis_is_away(settings: Settings, valkey: Va
     assert codes == ["queue_unavailable"] * 3 + ["rate_limited"]
 
 
+@pytest.mark.usefixtures("stand_in")
+def test_a_chain_that_can_never_be_queued_is_refused_for_good(settings: Settings) -> None:
+    web, anna = client(settings, max_queued_jobs_per_owner=2), make_key(settings)
+    upload = web.post("/v1/uploads", data=b"s\0ng", headers=anna).json["upload_id"]
+    job = {"source": {"upload_id": upload}, "then": [{"from": "vocals"}, {"from": "vocals"}]}
+    refused = web.post("/v1/jobs", json=job, headers=anna)
+    assert (refused.status_code, refused.json["code"]) == (422, "request_invalid")
+    assert refused.json["errors"][0]["field"] == "then"
+    assert "3 jobs" in refused.json["detail"]
+    assert "2 queued jobs" in refused.json["detail"]
+    del job["then"][1]
+    assert web.post("/v1/jobs", json=job, headers=anna).status_code == 202
+
+
 def test_an_owner_with_enough_jobs_waiting_is_told_so_and_others_are_not(settings: Settings, stand_in: StandIn) -> None:
     web, anna, bert = client(settings, max_queued_jobs_per_owner=2), make_key(settings), make_key(settings, "bert")
     upload = web.post("/v1/uploads", data=b"s\0ng", headers=anna).json["upload_id"]
