@@ -94,7 +94,16 @@ class DeploymentCollector(Collector):
         depth = GaugeMetricFamily(
             f"{PREFIX}queue_depth", "Queued jobs that are not yet published to Celery", labels=labels
         )
-        age = GaugeMetricFamily(f"{PREFIX}queue_oldest_age_seconds", "Age of the oldest queued job", labels=labels)
+        published = GaugeMetricFamily(
+            f"{PREFIX}queue_published",
+            "Queued jobs that are published to Celery and not yet claimed",
+            labels=["engine"],
+        )
+        age = GaugeMetricFamily(
+            f"{PREFIX}queue_oldest_age_seconds",
+            "Longest time that a queued job has been ready: since it was submitted, given back, or got its source",
+            labels=labels,
+        )
         paused = GaugeMetricFamily(
             f"{PREFIX}queue_paused", "1 while an operator has paused the queue", labels=["engine"]
         )
@@ -103,7 +112,8 @@ class DeploymentCollector(Collector):
             age.add_metric([line.engine, line.priority], line.oldest_age_seconds)
             if line.priority == "interactive":
                 paused.add_metric([line.engine], float(line.paused))
-        yield from (depth, age, paused)
+                published.add_metric([line.engine], line.published)
+        yield from (depth, published, age, paused)
         yield GaugeMetricFamily(
             f"{PREFIX}queue_max_jobs",
             "Most queued jobs that are accepted (MAX_QUEUED_JOBS)",

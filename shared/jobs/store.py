@@ -102,10 +102,12 @@ class JobStore:
         is still to make its source. `followers` continue the job, each listed after the one that it waits for; either
         all are accepted or none is.
 
-        Raises QueueFullError, StoreFullError, QueueDrainingError, QuotaExceededError; SourceMissingError if its
-        upload, or the job whose outputs it reads, was deleted in the meantime; IllegalTransitionError if the batch's
-        item does not wait for a job, or if the outputs are about to be replaced.
+        Raises QueueFullError, StoreFullError, QueueDrainingError, QuotaExceededError; FieldsInvalidError if the chain
+        has more jobs than its owner may have queued; SourceMissingError if its upload, or the job whose outputs it
+        reads, was deleted in the meantime; IllegalTransitionError if the batch's item does not wait for a job, or if
+        the outputs are about to be replaced.
         """
+        self._admission.require_possible_chain(1 + len(followers))
         job_id = job_id or new_id()
         extension, guessed_ms = guessed_length(request)
         excerpt_seconds = request.excerpt_duration_seconds
@@ -268,7 +270,9 @@ def _check_source(answer: str) -> None:
     if answer == "source_gone":
         raise SourceMissingError("The job whose outputs this one reads no longer exists.")
     if answer == "source_changing":
-        raise IllegalTransitionError("The batch is being run again, which replaces its outputs. Try again later.")
+        raise IllegalTransitionError(
+            "The job whose outputs this one reads has just ended, or is being run again. Try again later."
+        )
 
 
 def _job(job_id: str, answer: str) -> Job:

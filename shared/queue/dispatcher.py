@@ -32,8 +32,11 @@ class QueueLength:
     priority: str
     waiting: int
     oldest_age_seconds: float
+    """Since a job was ready to run: since it was submitted, given back, or got its source."""
     paused: bool
     draining: bool
+    published: int
+    """Published jobs of the engine, of all priorities, that no worker has claimed."""
 
 
 @dataclass(frozen=True)
@@ -152,9 +155,15 @@ class JobQueue:
         lengths = []
         for engine in sorted(engines):
             for priority in PRIORITIES:
-                waiting, oldest_ms = self._scripts.run("queue/queue_length", engine=engine, priority=priority)
+                waiting, oldest_ms, published = self._scripts.run(
+                    "queue/queue_length", engine=engine, priority=priority
+                )
                 age = max(0.0, (now_ms - int(oldest_ms)) / 1000) if int(waiting) else 0.0
-                lengths.append(QueueLength(engine, priority, int(waiting), age, engine in paused, engine in draining))
+                lengths.append(
+                    QueueLength(
+                        engine, priority, int(waiting), age, engine in paused, engine in draining, int(published)
+                    )
+                )
         return lengths
 
     def _send(self, flat: Sequence[str]) -> int:

@@ -25,7 +25,7 @@ from shared.queue.chains import source_to_come
 from shared.storage.object_storage import ObjectStorage
 
 ENDED_WITHOUT_OUTPUTS = frozenset("fci")
-"""Letters of items without outputs (see LETTERS in the model of batches)."""
+"""Letters of items without outputs, in lower case (see LETTERS in the model of batches)."""
 
 
 @dataclass(frozen=True)
@@ -40,22 +40,36 @@ class ItemSources:
     def output_of_item(self, batch: Batch, number: int, name: str) -> tuple[Source, str | None]:
         """Return an output of another item of the batch, and the id of its job if that has not ended.
 
-        Raises IllegalTransitionError while that item has no job, SourceFailedError if it ended without outputs.
+        Raises IllegalTransitionError while that item has no job, SourceFailedError if it ended without outputs,
+        SourceMissingError if its job is gone.
         """
         job_id = job_id_of(batch.id, number)
-        try:
-            job = self.items.read_job(job_id)
-        except JobNotFoundError:
-            if self.batches.read_letters(batch.id, range(number, number + 1)) in ENDED_WITHOUT_OUTPUTS:
-                raise _source_failed(number, name, "ended without a job") from None
-            # It waits to become a job, or its job's record was just replaced by its result.
-            raise IllegalTransitionError(f"Item {number} has no job yet.") from None
-        if job.state not in TERMINAL:
+        job = self._find_job(job_id)
+        if job and job.state not in TERMINAL:
             return source_to_come(job.request.source, job_id, name, job.request.format), job_id
+        letter = self.batches.read_letters(batch.id, range(number, number + 1)).lower()
+        if job is None and letter == "s":
+            # Its record may have been replaced by its result between the two reads.
+            job = self._find_job(job_id)
+            if job is None:
+                raise SourceMissingError(f"The job of item {number} is no longer in the storage.")
+        if job is None:
+            if letter in ENDED_WITHOUT_OUTPUTS:
+                raise _source_failed(number, name, "ended without a job")
+            raise IllegalTransitionError(f"Item {number} has no job yet.")
         if job.state is not JobState.SUCCEEDED:
             reason = (job.error or {}).get("message", "")
             raise _source_failed(number, name, f"has failed: {reason}" if reason else f"is {job.state}")
+        if letter in ENDED_WITHOUT_OUTPUTS:
+            # The job succeeded, and the item failed after it: its outputs could not be exported.
+            raise _source_failed(number, name, "has failed after its job succeeded")
         return self._read_output(job, name), None
+
+    def _find_job(self, job_id: str) -> Job | None:
+        try:
+            return self.items.read_job(job_id)
+        except JobNotFoundError:
+            return None
 
     def source_of(self, batch: Batch, members: Mapping[str, Any]) -> Source:
         """Return the source of an item. Raises SourceMissingError, FieldsInvalidError, SourceTooLargeError."""

@@ -82,7 +82,7 @@ class ManifestReader:
         is_last = is_last and used == len(ahead)
         del ahead[:used]
         if batch.total + len(items) > MAX_ITEMS:
-            raise ManifestInvalidError(f"The manifest has more than {MAX_ITEMS:,} lines.")
+            raise ManifestInvalidError(f"The manifest makes more than {MAX_ITEMS:,} tracks.")
         marks: list[str] = []
         if batch.request.export:
             try:

@@ -19,6 +19,7 @@ if not redis.call('ZSCORE', key('published', engine), job_id) then return false 
 if awaits then
   -- A rescuer of an older version queued a job that waits for its source. It waits again.
   leave_queue(job_id)
+  leave_bulk_jobs(job_id)
   redis.call('ZADD', key('delayed'), int(now_ms()), job_id)
   return false
 end

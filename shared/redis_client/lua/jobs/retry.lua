@@ -36,11 +36,12 @@ local function problem_of_source()
   end
 end
 
--- Appends the jobs that ended because they waited for this one, directly or not, to a list.
+-- Appends the jobs that ended because they waited for this one, directly or not, to a list. A job that was canceled by
+-- itself is not among them.
 local function append_followers(list, id)
   for _, follower in ipairs(cjson.decode(job_fields(id, 'request'))['then'] or {}) do
-    local its_state, its_source = job_fields(follower.job_id, 'state', 'awaits')
-    if its_source == id and (its_state == 'failed' or its_state == 'canceled') then
+    local its_state, with_source = job_fields(follower.job_id, 'state', 'ended_with_source')
+    if with_source and (its_state == 'failed' or its_state == 'canceled') then
       list[#list + 1] = follower.job_id
       append_followers(list, follower.job_id)
     end
@@ -54,7 +55,7 @@ local function begin_again(id, from)
   -- The job will have another end, with another message.
   if names_webhook(job_fields(id, 'request')) then charge_job(id, WEBHOOK_BYTES) end
   redis.call('HDEL', key('job', id), 'finished_ms', 'expires_ms', 'error', 'attempt_errors', 'started_ms',
-    'waiting', 'waits')
+    'waiting', 'waits', 'ended_with_source')
   move_job(id, from, 'queued', 'losses', 0, 'attempt', 0, 'progress', 0, 'stage', '')
 end
 

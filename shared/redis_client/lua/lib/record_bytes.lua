@@ -21,7 +21,7 @@ end
 local function delete_job_record(job_id)
   local owner, bytes = job_fields(job_id, 'owner', 'record_bytes')
   if bytes then charge_records(owner, -bytes) end
-  redis.call('DEL', key('job', job_id), key('job', job_id, 'readers'))
+  redis.call('DEL', key('job', job_id), key('job', job_id, 'readers'), key('job', job_id, 'followers'))
 end
 
 local function charge_batch(batch_id, bytes)

@@ -2,15 +2,19 @@
 -- Arguments:
 --   engine: text
 --   priority: text
--- Returns: {number of jobs, when the oldest was queued in ms}
+-- Returns: {number of jobs, since when in ms one of them has been ready, number of published jobs of the engine}
 -- include lib/clock
--- include lib/keys
+-- include lib/jobs/record
+
+local MAX_READ = 20 -- jobs of each queue whose age is read
 
 local number, oldest_ms = 0, now_ms()
 for _, queue_owner in ipairs(redis.call('ZRANGE', key('turns', engine, priority), 0, -1)) do
   local queue = key('line', engine, priority, queue_owner)
   number = number + redis.call('ZCARD', queue)
-  local queued_ms = redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')[2]
-  if queued_ms and tonumber(queued_ms) < oldest_ms then oldest_ms = tonumber(queued_ms) end
+  -- A job's place is that of its submission. If it waited for its source, one behind it may have been ready earlier.
+  for _, job_id in ipairs(redis.call('ZRANGE', queue, 0, MAX_READ - 1)) do
+    oldest_ms = math.min(oldest_ms, tonumber(job_fields(job_id, 'queued_ms') or oldest_ms))
+  end
 end
-return {number, int(oldest_ms)}
+return {number, int(oldest_ms), redis.call('ZCARD', key('published', engine))}

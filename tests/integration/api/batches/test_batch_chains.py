@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from shared.batches import item_status, model
+from shared.errors import SourceFailedError, SourceMissingError
+from shared.jobs.archive import newest_document
 from tests.fixtures.batches import Catalog
 from worker.batches import manifest_reader, reruns
 
@@ -113,6 +115,38 @@ def test_a_canceled_batch_counts_each_item_once(catalog: Catalog) -> None:
     counts = catalog.read(batch)["counts"]
     assert (counts["canceled"], counts["queued"]) == (4, 0)
     assert states(catalog, batch) == ["canceled"] * 4
+
+
+def test_a_canceled_source_counts_what_waits_for_it_once(catalog: Catalog) -> None:
+    """HINCRBY by Lua's -0 is an error in Redis 7, though not in Valkey, and would stop the script half-way."""
+    batch = catalog.submit(items=[song(catalog, "a", then=THEN)])["id"]
+    catalog.feed()
+    first = catalog.items(batch)[0]["job_id"]
+    redis, commands = catalog.stand_in.store._redis, list[str]()
+    with redis.monitor() as monitor:
+        assert catalog.web.post(f"/v1/jobs/{first}/cancel").status_code == 200
+        redis.echo("done")
+        while "ECHO" not in (command := monitor.next_command()["command"]):
+            commands += [command] if command.startswith("HINCRBY") and "n_awaiting" in command else []
+    assert [command.split()[-1] for command in commands] == ["-1"] * 3
+    assert states(catalog, batch) == ["canceled"] * 4
+
+
+def test_an_item_that_ended_after_its_job_is_no_source_to_wait_for(catalog: Catalog) -> None:
+    batch = catalog.submit(items=[song(catalog, "a")])["id"]
+    catalog.work_off(batch)
+    sources = catalog.feeder._sources
+    record = catalog.batches.read_batch(batch)
+    source, awaits = sources.output_of_item(record, 1, "vocals")
+    assert (source.filename, awaits) == ("a - vocals.flac", None)
+    redis, prefix = catalog.stand_in.store._redis, catalog.settings.redis_prefix
+    redis.set(f"{prefix}batch:{batch}:states", "f")  # as when its outputs cannot be exported
+    with pytest.raises(SourceFailedError, match="after its job succeeded"):
+        sources.output_of_item(record, 1, "vocals")
+    redis.set(f"{prefix}batch:{batch}:states", "s")
+    catalog.storage.delete([newest_document(catalog.storage, model.job_id_of(batch, 1)) or ""])
+    with pytest.raises(SourceMissingError, match="no longer in the storage"):
+        sources.output_of_item(record, 1, "vocals")
 
 
 def test_what_is_wrong_with_the_defaults_is_said(catalog: Catalog) -> None:

@@ -125,6 +125,45 @@ def test_a_canceled_job_in_the_middle_leaves_what_came_before(chain: Chain) -> N
     assert first == chain.read(second)["source"]["job_id"]
 
 
+def test_a_retry_of_the_source_leaves_what_was_canceled_by_itself(chain: Chain) -> None:
+    first, second, third = chain.ids
+    assert chain.cancel(second) == 200
+    assert chain.cancel(first) == 200
+    assert chain.retry(first) == 202
+    assert chain.states == ["queued", "canceled", "canceled"]
+    assert chain.retry(second) == 202
+    assert [chain.run().id for _ in chain.ids] == [first, second, third], "the third ended with the second"
+
+
+def test_the_time_until_the_source_is_there_is_no_age_in_the_queue(chain: Chain) -> None:
+    first, second, _ = chain.ids
+    chain.published()
+    (length,) = [length for length in chain.stand_in.queue.queue_lengths() if length.priority == "bulk"]
+    assert (length.waiting, length.published) == (0, 1), "those that wait for their source are not in the queue"
+    redis, prefix = chain.stand_in.store._redis, chain.stand_in.settings.redis_prefix
+    redis.hincrby(f"{prefix}job:{second}", "created_ms", -3_600_000)
+    claim = chain.stand_in.claim(first)
+    chain.stand_in.queue.pause("repetition")
+    later = submit(chain.web, content=b"l\0song", priority="bulk").json["id"]
+    redis.hincrby(f"{prefix}job:{later}", "queued_ms", -1_800_000)
+    chain.stand_in.succeed_claim(claim, b"stem")
+    (length,) = [length for length in chain.stand_in.queue.queue_lengths() if length.priority == "bulk"]
+    assert redis.zrange(f"{prefix}line:repetition:bulk:local", 0, -1) == [second, later]
+    assert 1_700 < length.oldest_age_seconds < 1_900, "that of the job behind, which was ready earlier"
+
+
+def test_what_an_older_version_canceled_is_no_longer_awaited(chain: Chain) -> None:
+    first, second, _ = chain.ids
+    redis, prefix = chain.stand_in.store._redis, chain.stand_in.settings.redis_prefix
+    redis.hset(f"{prefix}job:{second}", "state", "canceled")
+    chain.run()
+    assert not redis.exists(f"{prefix}job:{first}:followers")
+    redis.sadd(f"{prefix}job:{first}:followers", second)
+    redis.delete(f"{prefix}job:{first}:readers")
+    assert chain.web.delete(f"/v1/jobs/{first}").status_code == 204
+    assert not redis.exists(f"{prefix}job:{first}:followers"), "deleted with the record"
+
+
 def test_a_failure_ends_what_follows_and_names_the_source(chain: Chain) -> None:
     first, second, third = chain.ids
     chain.stand_in.fail(chain.published()[0])
@@ -174,7 +213,9 @@ def test_the_rescuer_finds_jobs_whose_source_ended_without_them(chain: Chain) ->
     assert chain.published() == [second]
     assert redis.zscore(f"{prefix}delayed", third) > 1, "its source has not ended"
     redis.zadd(f"{prefix}published:repetition", {third: 1})
+    redis.sadd(f"{prefix}bulk:repetition", third)
     assert chain.stand_in.store.claims.take(third, "w") is None, "it has no source yet"
+    assert redis.smembers(f"{prefix}bulk:repetition") == {second}, "it takes no slot"
     assert chain.run().id == second
     assert chain.run().id == third
 

@@ -26,7 +26,8 @@ end
 local function stop_waiting(job_id)
   local source_id = job_fields(job_id, 'awaits')
   if not source_id then return end
-  count_awaiting(job_id, -redis.call('SREM', key('job', source_id, 'followers'), job_id))
+  -- Older versions of Redis refuse HINCRBY by Lua's -0.
+  if redis.call('SREM', key('job', source_id, 'followers'), job_id) == 1 then count_awaiting(job_id, -1) end
   redis.call('ZREM', key('delayed'), job_id)
 end
 
@@ -55,20 +56,27 @@ local function source_error(source_id, name, state, error_json)
 end
 
 -- Queues a job that waits, if its source has succeeded. Returns nothing if it was queued or still waits; otherwise the
--- state in which the caller must end it, and the error.
+-- state in which the caller must end it, and the error. `ended_with_source` tells a retry of the source to revive it.
 local function settle_follower(job_id)
   local job_state, source_id, request = job_fields(job_id, 'state', 'awaits', 'request')
-  if job_state ~= 'queued' or not source_id then return end
+  if job_state ~= 'queued' or not source_id then
+    -- A process of an older version, which knows no chains, ended it.
+    stop_waiting(job_id)
+    return
+  end
   local state, outputs, error_json = job_fields(source_id, 'state', 'outputs', 'error')
   if state == 'queued' or state == 'running' then
     redis.call('ZADD', key('delayed'), int(now_ms() + SOURCE_RECHECK_MS), job_id)
     return
   end
   stop_waiting(job_id)
-  if state == 'canceled' then return 'canceled', '' end
   local name = cjson.decode(request).source.output
   local source = state == 'succeeded' and source_members(outputs, name)
-  if not source then return 'failed', source_error(source_id, name, state, error_json) end
+  if not source then
+    redis.call('HSET', key('job', job_id), 'ended_with_source', '1')
+    if state == 'canceled' then return 'canceled', '' end
+    return 'failed', source_error(source_id, name, state, error_json)
+  end
   redis.call('HDEL', key('job', job_id), 'awaits')
   set_audio_length(job_id, source.duration_seconds)
   set_job_fields(job_id, 'source', cjson.encode(source), 'queued_ms', int(now_ms()))
