@@ -30,6 +30,9 @@ from shared.storage.object_storage import ObjectStorage
 
 IDENTIFIER = re.compile("[0-9a-f]{32}")
 
+CHOOSING_FIELDS = {"engine", "preset", "parameters", "stems", "mixes", "format", "then"}
+"""The options that a job's engine, preset and chain depend on."""
+
 
 class ItemWish(ItemOptions):
     """One track of a batch, as the client describes it."""
@@ -110,7 +113,7 @@ class ItemParser:
         """Return the engine and preset of a track's job, and the jobs that continue it."""
         # Most items of a batch have the same options, so each combination is checked once.
         known = self._choices
-        wanted = wish.model_dump_json(exclude={"track", "source", "metadata"}, by_alias=True)
+        wanted = wish.model_dump_json(include=CHOOSING_FIELDS, by_alias=True)
         if wanted not in known:
             try:
                 choice = self._catalog.choose(wish)

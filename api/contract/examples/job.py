@@ -52,7 +52,7 @@ EXAMPLE_JOB: dict[str, Any] = {
     "waiting_for": None,
     "waiting_because": None,
     "engine": "unet",
-    "preset": "default",
+    "preset": "standard",
     "parameters": {},
     "stems_wanted": None,
     "mixes_wanted": [],

@@ -49,10 +49,10 @@ NEAR = np.linspace(0.975, 1.025, 7)
 SMALLEST_VALUE = 0.02
 
 LEAST_STRENGTH = 0.12
-"""Noise, rain, speech and notes in free time stay below 0.08, made-up songs above 0.3, real ones above 0.2."""
+"""Noise, rain, speech and notes in free time stay below 0.08, made-up songs above 0.25."""
 LEAST_CONFIDENCE = 0.7
-"""Of the tempos that are told 9 percent were wrong in the cross-validation of the weights, whose patterns are drawn by
-chance and often odd, and 2 percent on songs of usual patterns. README.md has the counts."""
+"""Of the tempos that are told 9 percent were wrong in the cross-validation of the weights. README.md has the counts on
+other songs."""
 
 LARGEST_DRIFT = 0.12
 """How far, as a logarithm, a window's tempo may be from the song's."""
