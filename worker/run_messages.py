@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shared.mixes import Mix
+from shared.audio.mixes import Mix
 
 if TYPE_CHECKING:
     # The child needs no settings, and should not spend time on their imports.

@@ -21,11 +21,11 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from shared.audio_formats import BIT_DEPTH_HELP, BITRATE_HELP, FORMATS
+from shared.audio.formats import BIT_DEPTH_HELP, BITRATE_HELP, FORMATS
+from shared.audio.mixes import MIX_HELP, Mix, read_mixes, read_stems
+from shared.audio.music_line import music_line
 from shared.errors import StemqueueError
-from shared.file_names import readable_name
-from shared.mixes import MIX_HELP, Mix, read_mixes, read_stems
-from shared.music_line import music_line
+from shared.parsing.file_names import readable_name
 from shared.settings import Settings, read_settings, split_names
 from worker.child.sandbox import Prepared
 from worker.engines.errors import EngineError

@@ -24,9 +24,9 @@ from api.client.models import Engine, Job
 from api.client.options import PRIORITIES, job_options, mix_option, printable, source_of, source_options
 from api.client.progress import JobProgress
 from api.client.terminal import table
-from shared.audio_formats import FORMATS
-from shared.mixes import Mix
-from shared.music_line import music_line
+from shared.audio.formats import FORMATS
+from shared.audio.mixes import Mix
+from shared.audio.music_line import music_line
 
 
 class Commands(click.Group):

@@ -15,7 +15,7 @@ import httpx2
 
 from api.client.errors import DownloadError
 from api.client.models import OutputFile
-from shared.audio_names import without_audio_extension
+from shared.audio.names import without_audio_extension
 
 OnBytes = Callable[[int, int], None]
 """Called with the bytes transferred so far and the total."""

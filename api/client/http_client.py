@@ -24,8 +24,8 @@ from api.client.connection import Connection, retry_after_seconds
 from api.client.errors import JobFailedError
 from api.client.files import OnBytes, all_or_none, save_output, with_progress
 from api.client.models import Engine, Excerpt, Job, OutputFile
-from shared.file_names import readable_name
-from shared.mixes import Mix, mix_json
+from shared.audio.mixes import Mix, mix_json
+from shared.parsing.file_names import readable_name
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 

@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from api.client.models import Excerpt
-from shared.audio_formats import FORMATS
-from shared.mixes import MIX_HELP, Mix, read_mix, read_stems
-from shared.strict_json import read_json
+from shared.audio.formats import FORMATS
+from shared.audio.mixes import MIX_HELP, Mix, read_mix, read_stems
+from shared.parsing.strict_json import read_json
 
 PRIORITIES = ("interactive", "bulk")
 """The priorities of jobs; a test compares them with the server's."""

@@ -12,9 +12,9 @@ from pydantic_core import to_json
 
 from api.contract.job_responses import JobResource
 from api.contract.resource import job_path, utc_datetime
+from shared.audio.mixes import mix_json
 from shared.fifo_cache import FifoCache
 from shared.jobs.model import AUDIO_KINDS, HOLDS, MUSIC, STORAGE_ETAG, TERMINAL, Job, JobState, Output
-from shared.mixes import mix_json
 
 CACHED_JOBS = 512
 """How many jobs' JSON a process caches, 2 to 10 kB each. Raise it if more jobs are polled at once."""

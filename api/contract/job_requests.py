@@ -13,7 +13,8 @@ from pydantic import ConfigDict, Field, JsonValue, model_validator
 from werkzeug.datastructures import MultiDict
 
 from api.contract.errors import BodyMalformedError
-from shared.audio_formats import FormatName, holds_stems
+from shared.audio.formats import FormatName, holds_stems
+from shared.audio.mixes import read_stems, split_list
 from shared.errors import FieldsInvalidError
 from shared.jobs.model import JobState
 from shared.jobs.options import (
@@ -36,9 +37,8 @@ from shared.jobs.options import (
     validate,
 )
 from shared.jobs.request import Priority
-from shared.mixes import read_stems, split_list
+from shared.parsing.strict_json import read_json
 from shared.redis_client.pagination import CURSOR
-from shared.strict_json import read_json
 
 JSON_FIELDS = frozenset({"parameters", "stems", "mixes", "excerpt", "metadata", "format_options", "then"})
 """Form fields whose value is JSON."""

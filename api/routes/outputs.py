@@ -24,10 +24,10 @@ from api.routes.jobs import retry_after_seconds
 from api.routes.ownership import find_job
 from api.routes.zip_archive import Entry, archive_bytes, zip_chunks
 from api.services import services
-from shared.audio_formats import holds_stems
-from shared.audio_names import without_audio_extension
+from shared.audio.formats import holds_stems
+from shared.audio.mixes import STEM_FILE_MIXES
+from shared.audio.names import without_audio_extension
 from shared.jobs.model import AUDIO_KINDS, TERMINAL, Job, Output
-from shared.mixes import STEM_FILE_MIXES
 
 blueprint = Blueprint("outputs", __name__, url_prefix="/v1/jobs/<job_id>")
 

@@ -11,8 +11,8 @@ from api.contract.problem_details import RETRY_AFTER_SECONDS
 from api.contract.server_responses import EngineResource, EnginesResource, FormatResource, HealthResource
 from api.monitoring import metrics
 from api.services import services
-from shared.audio_formats import FORMATS
-from shared.mixes import STEMS_OF_STEM_FILES
+from shared.audio.formats import FORMATS
+from shared.audio.mixes import STEMS_OF_STEM_FILES
 
 blueprint = Blueprint("server", __name__)
 

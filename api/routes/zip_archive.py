@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from shared.errors import StorageUnavailableError
-from shared.file_names import UNSAFE_CHARACTERS
+from shared.parsing.file_names import UNSAFE_CHARACTERS
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer

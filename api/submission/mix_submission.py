@@ -10,11 +10,11 @@ from dataclasses import replace
 from typing import Any
 
 from api.contract.job_requests import MixSubmission
-from shared.audio_formats import check_options, holds_stems
+from shared.audio.formats import check_options, holds_stems
+from shared.audio.mixes import STEM_FILE_MIXES, Mix, problem_of_names, problem_of_stem_file
 from shared.errors import FieldsInvalidError, IllegalTransitionError, RequestInvalidError, StemsNotKeptError
 from shared.jobs.model import Job, JobState, Output
 from shared.jobs.request import JobRequest, Source, SourceOutput
-from shared.mixes import STEM_FILE_MIXES, Mix, problem_of_names, problem_of_stem_file
 from shared.queue.engine_catalog import EngineCatalog, offered_stems
 from shared.storage.object_storage import ObjectStorage
 

@@ -10,11 +10,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from shared.audio_formats import FORMATS
+from shared.audio.formats import FORMATS
 from shared.batches.model import Export
 from shared.batches.stored_items import StoredItem
 from shared.errors import RequestInvalidError
-from shared.file_names import UNSAFE_CHARACTERS, visible_name
+from shared.parsing.file_names import UNSAFE_CHARACTERS, visible_name
 
 FIELDS = ("track", "number", "stem", "format")
 

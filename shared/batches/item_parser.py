@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import Field
 
-from shared.audio_names import left_out_because, without_audio_extension
+from shared.audio.names import left_out_because, without_audio_extension
 from shared.batches.left_out import LeftOutObjects
 from shared.batches.manifest_format import ManifestLine
 from shared.batches.model import BatchRequest, Manifest

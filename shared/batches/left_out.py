@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.audio_names import LeftOut
+from shared.audio.names import LeftOut
 
 MAX_EXAMPLES = 10
 """How many names are kept of each reason. Raising it makes batches' records larger."""

@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from shared.mixes import mix_json, read_mixes, read_stems, split_list
-from shared.strict_json import read_json
+from shared.audio.mixes import mix_json, read_mixes, read_stems, split_list
+from shared.parsing.strict_json import read_json
 
 ITEM_FIELDS = frozenset(
     {

@@ -14,7 +14,7 @@ from typing import Any
 
 from shared.batches.manifest_fields import COLUMNS, GROUPS, LineError, item_from_cells, item_from_fields
 from shared.errors import ManifestInvalidError
-from shared.strict_json import read_json
+from shared.parsing.strict_json import read_json
 
 MAX_LINE_BYTES = 65_536
 """The longest line; raising it lets items carry more metadata."""

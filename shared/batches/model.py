@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from shared.batches.left_out import LeftOutObjects
-from shared.stored_records import check_schema, read_members, schema_of
+from shared.parsing.stored_records import check_schema, read_members, schema_of
 
 MAX_ITEMS = 10_000_000
 """The largest number of items in a batch. Each item takes one byte of Redis while the batch is kept."""

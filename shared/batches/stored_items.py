@@ -18,8 +18,8 @@ from typing import Any
 
 from shared.batches.model import numbers_of
 from shared.jobs.model import Job, JobState, separated_seconds
+from shared.parsing.stored_records import read_members, schema_of
 from shared.storage.object_storage import ObjectStorage
-from shared.stored_records import read_members, schema_of
 
 LINES = "application/jsonl"
 

@@ -13,9 +13,9 @@ from typing import Any
 
 from shared.jobs.claims import Claim
 from shared.jobs.model import Job, JobState, Output
+from shared.parsing.stored_records import check_schema
 from shared.storage.object_keys import output_key
 from shared.storage.object_storage import ObjectStorage
-from shared.stored_records import check_schema
 
 FILENAME = "job.json"
 

@@ -16,10 +16,10 @@ import structlog
 
 from shared.errors import JobNotFoundError, RecordTooNewError
 from shared.jobs.model import STAGES, Job, Output
+from shared.parsing.stored_records import check_schema
 from shared.redis_client.connection import guarded
 from shared.redis_client.scripts import Scripts
 from shared.settings import Settings
-from shared.stored_records import check_schema
 
 log = structlog.get_logger(__name__)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 
-from shared.audio_formats import INPUT_BYTES_PER_SECOND, extension_of
+from shared.audio.formats import INPUT_BYTES_PER_SECOND, extension_of
 from shared.jobs.request import JobRequest
 
 

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from shared.jobs.request import JobRequest, read_source
-from shared.stored_records import check_schema, read_members
+from shared.parsing.stored_records import check_schema, read_members
 
 CACHED_REQUESTS = 256
 """Parsed requests that a process caches: a request never changes, but a running job's record often does."""

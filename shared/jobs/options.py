@@ -22,12 +22,12 @@ from pydantic import (
     model_validator,
 )
 
-from shared.audio_formats import BIT_DEPTH_HELP, BITRATE_HELP, FormatName, check_options, holds_stems
+from shared.audio.formats import BIT_DEPTH_HELP, BITRATE_HELP, FormatName, check_options, holds_stems
+from shared.audio.mixes import HIGHEST_DB, LOWEST_DB, Mix, mix_json, problem_of_names, read_mix
 from shared.chains import MAX_CHAIN_DEPTH, MAX_CHAIN_JOBS, problem_of_chain
 from shared.errors import FieldsInvalidError, RequestInvalidError
-from shared.file_names import visible_name
 from shared.jobs.request import Priority
-from shared.mixes import HIGHEST_DB, LOWEST_DB, Mix, mix_json, problem_of_names, read_mix
+from shared.parsing.file_names import visible_name
 
 M = TypeVar("M", bound=BaseModel)
 

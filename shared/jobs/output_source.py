@@ -6,7 +6,7 @@ The object is not copied. The scripts that submit and end jobs keep it as long a
 
 from __future__ import annotations
 
-from shared.audio_names import without_audio_extension
+from shared.audio.names import without_audio_extension
 from shared.errors import FieldsInvalidError, IllegalTransitionError
 from shared.jobs.model import AUDIO_KINDS, Job, JobState
 from shared.jobs.options import MAX_FILENAME_CHARACTERS

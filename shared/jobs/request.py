@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
-from shared.mixes import Mix
-from shared.stored_records import read_members, schema_of
+from shared.audio.mixes import Mix
+from shared.parsing.stored_records import read_members, schema_of
 
 Priority = Literal["interactive", "bulk"]
 """A person waits for an interactive job; a bulk job is one of many."""

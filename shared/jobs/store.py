@@ -27,11 +27,11 @@ from shared.jobs.length_estimate import guessed_length, kind_of
 from shared.jobs.limits import Admission
 from shared.jobs.model import TERMINAL, TRANSITIONS, Job, JobState
 from shared.jobs.request import JobRequest
+from shared.parsing.stored_records import schema_of
 from shared.redis_client.connection import connect, guarded
 from shared.redis_client.pagination import ids_after
 from shared.redis_client.scripts import Scripts
 from shared.settings import Settings
-from shared.stored_records import schema_of
 
 CACHED_JOBS = 512
 """Jobs that a process caches, at about 10 kB each. Raise it if clients follow more jobs at once."""

@@ -19,12 +19,12 @@ from shared.maintenance.garbage_collector import Collection, Collector
 from shared.maintenance.job_rebuild import rebuild_jobs
 from shared.maintenance.owner_usage import read_usage
 from shared.maintenance.record_schemas import RecordSchemas
+from shared.parsing.stored_records import SCHEMA_VERSION
 from shared.queue.dispatcher import JobQueue
 from shared.queue.statistics import QueueStatistics
 from shared.queue.worker_registry import WorkerRegistry
 from shared.settings import Settings, read_settings
 from shared.storage.object_storage import ObjectStorage
-from shared.stored_records import SCHEMA_VERSION
 
 REBUILD_SECONDS = 3 * 3600.0
 """How long `rebuild` keeps workers from the batches at most. If it breaks off, run it again: that ends the wait."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import redis
 
+from shared.parsing.stored_records import SCHEMA_VERSION
 from shared.redis_client.connection import connect, guarded
 from shared.settings import Settings
-from shared.stored_records import SCHEMA_VERSION
 
 RECORDS_AT_ONCE = 1000
 """Records that Redis reads in one call. Raising it blocks Redis for longer."""

@@ -10,14 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from shared.audio_formats import FORMATS, holds_stems
-from shared.audio_names import without_audio_extension
+from shared.audio.formats import FORMATS, holds_stems
+from shared.audio.mixes import STEM_FILE_MIXES
+from shared.audio.names import without_audio_extension
 from shared.errors import FieldsInvalidError
 from shared.jobs.options import ItemOptions
 from shared.jobs.output_source import name_after_output
 from shared.jobs.request import JobRequest, NextJob, Source
 from shared.jobs.store import FollowingJob
-from shared.mixes import STEM_FILE_MIXES
 from shared.queue.engine_catalog import EngineCatalog
 
 

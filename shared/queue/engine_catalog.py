@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shared.audio_formats import holds_stems
+from shared.audio.formats import holds_stems
+from shared.audio.mixes import Mix, problem_of_names, problem_of_stem_file
 from shared.errors import FieldsInvalidError, WorkersUnavailableError
 from shared.jobs.options import ItemOptions
-from shared.mixes import Mix, problem_of_names, problem_of_stem_file
 from shared.queue.dispatcher import JobQueue
 from shared.queue.worker_registry import WorkerRegistry
 from shared.settings import Settings

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from shared.audio_formats import resolve
+from shared.audio.formats import resolve
 from tests.bench.repetition_songs import AUDIO, post_by_librosa, read
 from tests.bench.warm_child import Measured, WarmChild, warm_child
 from worker.audio_files.channel_layouts import change_layout, source_layout

@@ -19,7 +19,7 @@ import soundfile
 from mutagen.flac import FLAC
 from numpy.typing import NDArray
 
-from shared.audio_formats import Encoding
+from shared.audio.formats import Encoding
 from shared.errors import ScratchFullError, SeparationFailedError
 from worker.audio_files import ffmpeg
 from worker.audio_files.channel_layouts import LayoutChange

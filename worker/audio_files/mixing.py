@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from shared.mixes import Mix
+from shared.audio.mixes import Mix
 from worker.audio_files.stem_files import StemBlock
 from worker.engines.interface import FloatArray
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from shared.audio_formats import Encoding
+from shared.audio.formats import Encoding
 from worker.audio_files.channel_layouts import LayoutChange
 from worker.audio_files.encode import Encoder, open_encoder
 from worker.engines.interface import FloatArray

@@ -16,14 +16,14 @@ from typing import Any
 
 import structlog
 
-from shared.audio_formats import holds_stems
+from shared.audio.formats import holds_stems
+from shared.audio.mixes import mix_json
 from shared.batches.item_status import BatchItems
 from shared.errors import JobNotFoundError, SourceMissingError, StorageUnavailableError
 from shared.jobs.claims import Claim
 from shared.jobs.model import Job, JobState, Output
 from shared.jobs.request import JobRequest
 from shared.jobs.store import JobStore
-from shared.mixes import mix_json
 from shared.redis_client.scripts import Scripts
 from shared.storage.object_keys import output_key
 from shared.storage.object_storage import MAX_COPY_BYTES, ObjectStorage

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shared.audio_formats import Encoding
+from shared.audio.formats import Encoding
 from worker.audio_files.decoded_audio import DecodedAudio
 from worker.audio_files.excerpt import Track
 from worker.audio_files.probe import Probe

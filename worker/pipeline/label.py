@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.audio_formats import Encoding
+from shared.audio.formats import Encoding
 from worker.audio_files.broadcast_chunks import keep_broadcast_chunks
 from worker.audio_files.channel_layouts import LayoutChange
 from worker.audio_files.excerpt import Track

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from shared.audio_formats import Encoding, check_options, holds_stems, resolve
+from shared.audio.formats import Encoding, check_options, holds_stems, resolve
+from shared.audio.mixes import STEM_FILE_MIXES
 from shared.errors import RequestInvalidError, ScratchFullError, SeparationFailedError
-from shared.mixes import STEM_FILE_MIXES
 from worker.audio_files.channel_layouts import change_layout, source_layout
 from worker.audio_files.decode import decode_file
 from worker.audio_files.decoded_audio import DecodedAudio

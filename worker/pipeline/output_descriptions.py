@@ -7,7 +7,7 @@ from functools import lru_cache
 from importlib import metadata
 from typing import Any
 
-from shared.audio_formats import Encoding
+from shared.audio.formats import Encoding
 from worker.audio_files.excerpt import Track
 from worker.measurements.measure import Levels
 from worker.run_messages import Work

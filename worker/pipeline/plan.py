@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from shared.audio_formats import check_options, holds_stems
+from shared.audio.formats import check_options, holds_stems
+from shared.audio.mixes import STEM_FILE_MIXES, problem_of_names, problem_of_stem_file, unknown_stem
 from shared.errors import RequestInvalidError
-from shared.mixes import STEM_FILE_MIXES, problem_of_names, problem_of_stem_file, unknown_stem
 from worker.audio_files.excerpt import TrackExcerpt
 from worker.audio_files.mixing import MixFactors, factors_of
 from worker.audio_files.probe import Probe

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from shared.audio_formats import Encoding
+from shared.audio.formats import Encoding
 from worker.audio_files.channel_layouts import LayoutChange
 from worker.audio_files.decoded_audio import DecodedAudio
 from worker.audio_files.excerpt import Track

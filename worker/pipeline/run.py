@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from shared.audio_formats import Encoding, resolve
+from shared.audio.formats import Encoding, resolve
 from worker.audio_files.channel_layouts import LayoutChange, change_layout, source_layout
 from worker.audio_files.decode import decode_file
 from worker.audio_files.excerpt import Track, cut_excerpt

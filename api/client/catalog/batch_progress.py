@@ -15,7 +15,7 @@ from api.client.catalog.background_calls import BackgroundCalls, FinishedCalls
 from api.client.catalog.run_state import ENDED, Row, RunState
 from api.client.errors import ApiError
 from api.client.http_client import Client
-from shared.audio_names import without_audio_extension
+from shared.audio.names import without_audio_extension
 
 SECONDS_PER_BATCH, MAX_POLL_SECONDS = 1.0, 30.0
 """The time between two polls of a batch: so many seconds for each open batch, up to a maximum."""

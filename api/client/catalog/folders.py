@@ -10,8 +10,8 @@ import hashlib
 import unicodedata
 from collections.abc import Iterable
 
-from shared.audio_formats import FORMATS
-from shared.file_names import RESERVED_NAMES, UNSAFE_CHARACTERS
+from shared.audio.formats import FORMATS
+from shared.parsing.file_names import RESERVED_NAMES, UNSAFE_CHARACTERS
 
 MAX_PART_BYTES = 140
 """The limit of encrypted file systems (eCryptfs); others allow 255."""

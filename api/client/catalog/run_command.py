@@ -22,9 +22,9 @@ from api.client.errors import ApiError, ConnectionFailedError
 from api.client.http_client import Client
 from api.client.options import PRIORITIES, job_options, printable
 from api.client.progress import clock
+from shared.audio.mixes import mix_json
 from shared.batches.manifest_fields import split_s3
-from shared.file_names import readable_name
-from shared.mixes import mix_json
+from shared.parsing.file_names import readable_name
 
 SOME_FAILED, INTERRUPTED = 5, 130
 

@@ -20,8 +20,8 @@ from mutagen.mp4 import MP4, AtomDataType, MP4Cover, MP4FreeForm
 from mutagen.oggopus import OggOpus
 from mutagen.oggvorbis import OggVorbis
 
-from shared.audio_formats import holds_stems
-from shared.audio_names import without_audio_extension
+from shared.audio.formats import holds_stems
+from shared.audio.names import without_audio_extension
 from shared.errors import ScratchFullError
 from worker.audio_files.broadcast_chunks import append_chunks
 from worker.audio_files.tags.fields import Tags, clean

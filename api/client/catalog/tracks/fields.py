@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from api.client.catalog.tracks.items import CatalogItem, digest, sendable
-from shared.audio_names import without_audio_extension
+from shared.audio.names import without_audio_extension
 from shared.batches.manifest_fields import ITEM_FIELDS, LineError
 from shared.batches.manifest_format import ManifestLine
 

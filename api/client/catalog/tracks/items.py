@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from shared.file_names import readable_name
+from shared.parsing.file_names import readable_name
 
 MAX_TRACK_CHARACTERS = 500
 """Longer names are cut. Tracks are identified by their number, not by their name."""

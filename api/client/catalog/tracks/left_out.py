@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from shared.audio_names import LeftOut
+from shared.audio.names import LeftOut
 
 LINK, SPECIAL, STEMS = "link", "special", "stems"
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from api.client.catalog.tracks import manifest
 from api.client.catalog.tracks.items import CatalogItem, SourceError, sendable
 from api.client.catalog.tracks.left_out import LINK, SPECIAL, STEMS, LeftOutPath, count_files
-from shared.audio_names import LeftOut, extension, is_system_folder, left_out_because, without_audio_extension
+from shared.audio.names import LeftOut, extension, is_system_folder, left_out_because, without_audio_extension
 from shared.batches.manifest_fields import split_s3
 
 STATE_FOLDER = ".stemqueue"

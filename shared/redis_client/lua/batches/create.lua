@@ -1,7 +1,7 @@
 -- Accepts a batch. Its manifest is read later. A second call with the same id returns the same batch.
 -- Arguments:
 --   batch_id: text
---   schema: text, of the record (shared/stored_records.py)
+--   schema: text, of the record (shared/parsing/stored_records.py)
 --   owner: text
 --   request: text, as JSON
 --   upload_id: text, the manifest; '' if it is in another bucket

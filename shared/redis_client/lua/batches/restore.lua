@@ -1,7 +1,7 @@
 -- Restores a batch's record from the storage, after Redis was lost. The manifest is then read from the cursor on.
 -- Arguments:
 --   batch_id: text
---   schema: text, of the record (shared/stored_records.py)
+--   schema: text, of the record (shared/parsing/stored_records.py)
 --   owner: text
 --   request: text, as JSON
 --   letters: text, one for each item

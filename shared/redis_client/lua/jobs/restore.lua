@@ -1,7 +1,7 @@
 -- Restores the record of an ended job from the document in the storage, after Redis was lost.
 -- Arguments:
 --   job_id: text
---   schema: text, of the record (shared/stored_records.py)
+--   schema: text, of the record (shared/parsing/stored_records.py)
 --   owner: text
 --   engine: text
 --   priority: text

@@ -2,7 +2,7 @@
 -- the first job's record too, because a second call could fail although the jobs were accepted.
 -- Arguments:
 --   job_id: text
---   schema: text, of the record (shared/stored_records.py)
+--   schema: text, of the record (shared/parsing/stored_records.py)
 --   request: text, as JSON
 --   owner: text
 --   engine: text

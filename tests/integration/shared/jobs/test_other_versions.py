@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from shared import stored_records
+from shared.audio.mixes import Mix
 from shared.errors import RecordTooNewError
 from shared.jobs.archive import FILENAME
 from shared.jobs.request import JobRequest, Source
 from shared.maintenance.batch_rebuild import BatchRebuild
 from shared.maintenance.garbage_collector import Collector
 from shared.maintenance.job_rebuild import rebuild_jobs
-from shared.mixes import Mix
+from shared.parsing import stored_records
+from shared.parsing.stored_records import SCHEMA_VERSION
 from shared.storage.object_keys import output_key
-from shared.stored_records import SCHEMA_VERSION
 from tests.fixtures.api import StandIn
 from tests.fixtures.batches import Catalog
 from tests.fixtures.servers import BUCKET

@@ -12,9 +12,9 @@ from shared.api_keys import ApiKeys
 from shared.jobs.request import JobRequest, Source
 from shared.jobs.store import JobStore
 from shared.maintenance import admin_command
+from shared.parsing.stored_records import SCHEMA_VERSION
 from shared.redis_client.connection import connect
 from shared.settings import Settings
-from shared.stored_records import SCHEMA_VERSION
 
 Run = Callable[..., Result]
 

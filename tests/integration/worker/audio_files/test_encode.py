@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from shared.audio_formats import FORMATS, resolve
+from shared.audio.formats import FORMATS, resolve
 from shared.errors import ScratchFullError
 from tests.fixtures.audio import decode, make_song
 from worker.audio_files.channel_layouts import USUAL_LAYOUTS, change_layout

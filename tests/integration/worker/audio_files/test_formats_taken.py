@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shared.audio_formats import INPUT_EXTENSIONS, extension_of
+from shared.audio.formats import INPUT_EXTENSIONS, extension_of
 from tests.fixtures.audio import convert, make_song, write_wav
 from tests.fixtures.audio import decode as play
 from tests.integration.worker.audio_files.test_decode import take_in

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from shared.audio_formats import FORMATS
+from shared.audio.formats import FORMATS
 from tests.integration.worker.audio_files.test_hostile_audio import (
     MAX_MEMORY_BYTES,
     MAX_PROCESSOR_SECONDS,

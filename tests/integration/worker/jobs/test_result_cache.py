@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from shared.audio.mixes import Mix
 from shared.batches.actions import BatchActions
 from shared.batches.item_status import BatchItems
 from shared.batches.model import BatchRequest, Manifest, batch_id_from, job_id_of
@@ -22,7 +23,6 @@ from shared.jobs.request import JobRequest, Source, SourceOutput
 from shared.jobs.store import new_id
 from shared.jobs.uploads import UploadStore
 from shared.maintenance.garbage_collector import Collector
-from shared.mixes import Mix
 from shared.redis_client.connection import connect
 from shared.redis_client.scripts import Scripts
 from shared.settings import Settings

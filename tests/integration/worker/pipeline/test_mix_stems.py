@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from mutagen.flac import FLAC
 
+from shared.audio.mixes import Mix
 from shared.errors import RequestInvalidError, ScratchFullError
-from shared.mixes import Mix
 from tests.fixtures.audio import convert, decode, make_song, write_wav
 from tests.fixtures.engines import Share, registry_of
 from worker.engines.interface import FloatArray

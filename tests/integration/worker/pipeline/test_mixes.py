@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from shared.audio.mixes import Mix, read_mix
 from shared.errors import RequestInvalidError
-from shared.mixes import Mix, read_mix
 from tests.fixtures.audio import decode, make_song, write_wav
 from tests.fixtures.engines import Share, registry_of
 from worker.engines.interface import FloatArray

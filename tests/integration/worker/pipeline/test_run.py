@@ -11,7 +11,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from shared.audio_formats import FORMATS
+from shared.audio.formats import FORMATS
 from shared.errors import AudioTooShortError, RequestInvalidError
 from tests.fixtures.audio import convert, decode, make_song, write_wav
 from tests.fixtures.engines import Share, registry_of

@@ -16,8 +16,8 @@ import pytest
 from mutagen.mp4 import MP4
 from mutagen.mp4._atom import Atoms
 
+from shared.audio.mixes import STEM_FILE_MIXES, Mix, read_mix
 from shared.errors import RequestInvalidError
-from shared.mixes import STEM_FILE_MIXES, Mix, read_mix
 from tests.fixtures.audio import convert, make_song, write_wav
 from tests.fixtures.engines import Share, registry_of
 from worker.audio_files.ffmpeg import bundled_ffmpeg

@@ -11,9 +11,9 @@ from click.testing import CliRunner
 
 from api.client import cli, models
 from api.client.catalog.run_command import run_catalog
+from shared.audio.mixes import Mix
 from shared.jobs.model import TERMINAL, JobState
 from shared.jobs.request import PRIORITIES
-from shared.mixes import Mix
 
 
 def choices(command: click.Command, option: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.contract.job_requests import form_options
-from shared.audio_formats import FORMATS
+from shared.audio.formats import FORMATS
 from shared.errors import FieldsInvalidError
 from shared.jobs.options import MAX_FILENAME_CHARACTERS, clean_filename
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from api.app import create_app
-from shared.audio_formats import FORMATS
-from shared.audio_names import OTHER_EXTENSIONS, SYSTEM_FILES, SYSTEM_FOLDERS
+from shared.audio.formats import FORMATS
+from shared.audio.names import OTHER_EXTENSIONS, SYSTEM_FILES, SYSTEM_FOLDERS
 from shared.settings import Settings
 
 SOURCE = Path(__file__).parents[4] / "api" / "web" / "source" / "src"

@@ -16,7 +16,7 @@ from shared.batches.export_names import (
 from shared.batches.model import Export
 from shared.batches.stored_items import StoredItem
 from shared.errors import RequestInvalidError
-from shared.file_names import UNSAFE_CHARACTERS
+from shared.parsing.file_names import UNSAFE_CHARACTERS
 
 TEMPLATES = ("{track}/{stem}.{format}", "{number}-{stem}", "a/../{track}/./{stem}", "/{track}{stem}/")
 

@@ -1,4 +1,4 @@
-// Decides which files of a dropped folder may be audio, by their names, as shared/audio_names.py does for catalogs.
+// Decides which files of a dropped folder may be audio, by their names, as shared/audio/names.py does for catalogs.
 
 import { requestJson } from "../api/client";
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mutagen.wave import WAVE
 
-from shared.audio_formats import FORMATS
+from shared.audio.formats import FORMATS
 from tests.fixtures.audio import make_song, write_wav
 from worker.audio_files.tags.fields import (
     CODE_PAGES,

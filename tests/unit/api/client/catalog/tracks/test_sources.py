@@ -10,8 +10,8 @@ import pytest
 from api.client.catalog.tracks.items import SourceError
 from api.client.catalog.tracks.left_out import LeftOutPath, summarise
 from api.client.catalog.tracks.sources import find_source
-from shared.audio_names import LeftOut
-from tests.unit.shared.test_audio_names import CASES
+from shared.audio.names import LeftOut
+from tests.unit.shared.audio.test_names import CASES
 
 
 def test_a_link_that_leads_nowhere_is_told_and_a_pipe_is_no_song(tmp_path: Path) -> None:

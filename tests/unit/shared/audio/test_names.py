@@ -9,13 +9,13 @@ from typing import cast
 
 import pytest
 
-from shared.audio_formats import INPUT_EXTENSIONS
-from shared.audio_names import OTHER_EXTENSIONS, LeftOut, left_out_because, without_audio_extension
+from shared.audio.formats import INPUT_EXTENSIONS
+from shared.audio.names import OTHER_EXTENSIONS, LeftOut, left_out_because, without_audio_extension
 from shared.batches.item_parser import PrefixLines
 from shared.batches.model import Manifest
 from shared.storage.object_storage import ObjectStorage
 
-CASES = json.loads((Path(__file__).parents[3] / "api/web/source/test/audio_names.json").read_text())
+CASES = json.loads((Path(__file__).parents[4] / "api/web/source/test/audio_names.json").read_text())
 
 
 @pytest.mark.parametrize("path", CASES["taken"])

@@ -13,7 +13,7 @@ from shared.batches.stored_items import Result, StoredItem
 from shared.errors import RecordTooNewError
 from shared.jobs.model import Job, JobState, Output
 from shared.jobs.request import JobRequest, Source
-from shared.stored_records import SCHEMA_VERSION, read_members, schema_of
+from shared.parsing.stored_records import SCHEMA_VERSION, read_members, schema_of
 
 # As version 1 of the schema writes them.
 SOURCE = {"key": "uploads/x", "filename": "x.wav", "size_bytes": 9, "sha256": "ab", "etag": "e", "upload_id": "x"}

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from shared.strict_json import MAX_DEPTH, read_json
+from shared.parsing.strict_json import MAX_DEPTH, read_json
 
 
 @pytest.mark.parametrize(

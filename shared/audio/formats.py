@@ -62,7 +62,7 @@ INPUT_BYTES_PER_SECOND: Mapping[str, int | None] = {
 """The extensions that count as audio, in lower case, and how many bytes a second of a song usually takes.
 
 None: the size of such a file says too little about its length. These are the containers that the worker opens. Files
-with other names may be audio too: audio_names.py says which files of a catalog are taken.
+with other names may be audio too: names.py says which files of a catalog are taken.
 """
 
 INPUT_EXTENSIONS = frozenset(INPUT_BYTES_PER_SECOND)

@@ -7,7 +7,7 @@ import pytest
 
 from api.client.catalog.run_command import run_catalog
 from api.contract.job_requests import JobForm
-from shared.audio_formats import FORMATS, FormatName, check_options, resolve
+from shared.audio.formats import FORMATS, FormatName, check_options, resolve
 from shared.errors import AudioUnsupportedError, RequestInvalidError
 from shared.jobs.options import ItemOptions
 

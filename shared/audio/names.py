@@ -11,7 +11,7 @@ import re
 from enum import StrEnum
 from pathlib import PurePosixPath
 
-from shared.audio_formats import INPUT_EXTENSIONS
+from shared.audio.formats import INPUT_EXTENSIONS
 
 EXTENSION = re.compile(r"(?<=.)\.([A-Za-z0-9_-]{1,12})$")
 """How a name's extension looks. `Mr. Brightside` and `.bashrc` have none."""

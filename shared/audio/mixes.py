@@ -19,7 +19,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from shared.file_names import RESERVED_NAMES
+from shared.parsing.file_names import RESERVED_NAMES
 
 LOWEST_DB, HIGHEST_DB = -60.0, 24.0
 """The range of gains. Below it a stem is inaudible: leave it out. Above it, everything else becomes inaudible."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.mixes import Mix, problem_of_names, read_mix, read_mixes, read_stems
+from shared.audio.mixes import Mix, problem_of_names, read_mix, read_mixes, read_stems
 
 
 @pytest.mark.parametrize(
