@@ -15,7 +15,8 @@ import structlog
 
 from api.contract.errors import OutputGoneError
 from shared.errors import SourceMissingError
-from shared.storage.object_storage import ObjectStorage, Opened
+from shared.storage.object_storage import ObjectStorage
+from shared.storage.opened_object import Opened
 
 log = structlog.get_logger(__name__)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,12 @@ import click
 
 from api.client.catalog.commands import catalog
 from api.client.catalog.run_command import INTERRUPTED
-from api.client.errors import ApiError, ClientError, ConnectionFailedError, DownloadError
-from api.client.files import free_folder
+from api.client.errors import ApiError, ClientError, ConnectionFailedError
 from api.client.http_client import Client, job_failure
 from api.client.models import Engine, Job
 from api.client.options import PRIORITIES, job_options, mix_option, printable, source_of, source_options
 from api.client.progress import JobProgress
+from api.client.run_song import run
 from api.client.terminal import table
 from shared.audio.formats import FORMATS
 from shared.audio.mixes import Mix
@@ -87,84 +86,7 @@ def main(ctx: click.Context, url: str | None, api_key: str | None) -> None:
 
 
 main.add_command(catalog)
-
-
-@main.command()
-@source_options
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Output folder; stems/<song's name> by default, with a number if that is taken.",
-)
-@click.option("--url", "server", help="URL of the server, instead of that of `stemqueue --url`.")
-@job_options
-@click.pass_context
-def run(
-    ctx: click.Context,
-    /,
-    song: Path | None,
-    from_job: tuple[str, str] | None,
-    out: Path | None,
-    server: str | None,
-    **wanted: Any,
-) -> None:
-    """Separate SONG and write its stems: submit, wait, download."""
-    source = source_of(song, from_job)
-    client: Client = ctx.with_resource(Client(server)) if server else ctx.obj
-    with JobProgress() as shown:
-        job = client.submit(**source, **wanted, on_bytes=shown.show_upload)
-        try:
-            job = client.wait(job.id, on_change=shown.show_job)
-            if job.state != "succeeded":
-                raise job_failure(job)
-            folder = out or free_folder(Path("stems"), song or Path(job.filename))
-            paths = client.download_job(job, folder, on_bytes=shown.show_download)
-            failures = _download_followers(client, job, folder, shown, paths)
-        except KeyboardInterrupt:
-            _cancel_chain(client, job)
-            raise
-    for path in paths:
-        click.echo(os.fsencode(path))
-    if line := music_line(job.music):
-        click.echo(printable(line), err=True)
-    for told, error in failures:
-        click.echo(printable(f"{told}: {error}"), err=True)
-    if failures:
-        raise failures[0][1]
-
-
-def _download_followers(
-    client: Client, job: Job, folder: Path, shown: JobProgress, paths: list[Path]
-) -> list[tuple[str, ClientError]]:
-    """Wait for the jobs that continue a job, and write their stems into folders below its own.
-
-    Adds the files to `paths`. Returns the jobs that failed, or whose stems cannot be downloaded, with their errors.
-    """
-    failures: list[tuple[str, ClientError]] = []
-    for job_id, output in job.next_jobs:
-        told = f"The job {job_id}, which continues {output}"
-        try:
-            follower = client.wait(job_id, on_change=shown.show_job)
-            if follower.state != "succeeded":
-                failures.append((told, job_failure(follower)))
-                continue
-            below = free_folder(folder, Path(output))
-            paths += client.download_job(follower, below, on_bytes=shown.show_download)
-        except (ApiError, DownloadError) as error:
-            failures.append((told, error))
-            continue
-        failures += _download_followers(client, follower, below, shown, paths)
-    return failures
-
-
-def _cancel_chain(client: Client, job: Job) -> None:
-    """Cancel a job for which nobody waits any more, and those that continue it."""
-    # Cancelling fails for those that have ended.
-    with suppress(ClientError):
-        client.cancel(job.id)
-    for job_id, _ in job.next_jobs:
-        with suppress(ClientError):
-            _cancel_chain(client, client.job(job_id))
+main.add_command(run)
 
 
 @main.command()

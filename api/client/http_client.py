@@ -23,8 +23,8 @@ from api.client.batches import Batches
 from api.client.connection import Connection, retry_after_seconds
 from api.client.errors import JobFailedError
 from api.client.files import OnBytes, all_or_none, save_output, with_progress
-from api.client.models import Engine, Excerpt, Job, OutputFile
-from shared.audio.mixes import Mix, mix_json
+from api.client.models import Engine, Excerpt, Job, OutputFile, job_json
+from shared.audio.mixes import Mix
 from shared.parsing.file_names import readable_name
 
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -114,23 +114,22 @@ class Client:
         """
         if (path is None) == (source_job is None) or (source_job is None) != (source_output is None):
             raise ValueError("give either a path, or source_job and source_output")
-        encoding = {"bit_depth": bit_depth, "bitrate_kbps": bitrate_kbps}
-        wanted: dict[str, Any] = {
-            "engine": engine,
-            "preset": preset,
-            "format": format,
-            "format_options": {name: value for name, value in encoding.items() if value is not None} or None,
-            "audio_stream": audio_stream,
-            "priority": priority,
-            "webhook_url": webhook_url,
-            "parameters": parameters,
-            "stems": stems,
-            "mixes": _mixes_json(mixes) or None,
-            "metadata": metadata,
-            "excerpt": excerpt and asdict(excerpt),
-            "then": list(then) if then else None,
-        }
-        wanted = {name: value for name, value in wanted.items() if value is not None}
+        wanted = job_json(
+            engine=engine,
+            preset=preset,
+            format=format,
+            bit_depth=bit_depth,
+            bitrate_kbps=bitrate_kbps,
+            audio_stream=audio_stream,
+            priority=priority,
+            webhook_url=webhook_url,
+            parameters=parameters,
+            stems=stems,
+            mixes=mixes,
+            metadata=metadata,
+            excerpt=excerpt and asdict(excerpt),
+            then=list(then) if then else None,
+        )
         if path is None:
             body = {**wanted, "source": {"job_id": source_job, "output": source_output}}
             answer = self._server.send("POST", "/v1/jobs", body, key=uuid.uuid4().hex)
@@ -239,13 +238,7 @@ class Client:
 
         With the format `stem.mp4` and no mixes, it makes a stem file of them.
         """
-        options = {"bit_depth": bit_depth, "bitrate_kbps": bitrate_kbps}
-        wanted = {
-            "mixes": _mixes_json(mixes),
-            "format": format,
-            "format_options": {name: value for name, value in options.items() if value is not None} or None,
-        }
-        body = {name: value for name, value in wanted.items() if value is not None}
+        body = {"mixes": []} | job_json(mixes=mixes, format=format, bit_depth=bit_depth, bitrate_kbps=bitrate_kbps)
         answer = self._server.send("POST", f"/v1/jobs/{job_id}/mixes", body, key=uuid.uuid4().hex)
         return self._server.parse_json(answer, Job.from_json)
 
@@ -314,7 +307,3 @@ def job_failure(job: Job) -> JobFailedError:
     if job.error:
         return JobFailedError(job.error.code, job.error.message)
     return JobFailedError(f"job_{job.state}", f"The job is {job.state}.")
-
-
-def _mixes_json(mixes: Sequence[Mix | str] | None) -> list[Any]:
-    return [mix if isinstance(mix, str) else mix_json(mix) for mix in mixes or ()]

@@ -1,11 +1,15 @@
-"""The server's responses as typed values. Unknown fields of newer servers are ignored; `raw` contains all fields."""
+"""The server's responses as typed values, and the JSON of a job that is asked for.
+
+Unknown fields of newer servers are ignored; `raw` contains all fields.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from shared.audio.mixes import Mix, mix_json
 from shared.batches.manifest_fields import read_excerpt
 
 ENDED = frozenset({"succeeded", "failed", "canceled"})
@@ -138,3 +142,20 @@ class Excerpt:
     def parse(cls, text: str) -> Excerpt:
         """Parse `90+20` (20 s from 1:30 on) or `90+` (to the end). Raises ValueError."""
         return cls(*read_excerpt(text))
+
+
+def job_json(
+    *,
+    mixes: Sequence[Mix | str] | None = None,
+    bit_depth: int | None = None,
+    bitrate_kbps: int | None = None,
+    **options: Any,
+) -> dict[str, Any]:
+    """Return a job's options as the API has them, without those that are None: the server chooses these."""
+    encoding = {"bit_depth": bit_depth, "bitrate_kbps": bitrate_kbps}
+    wanted = {
+        **options,
+        "format_options": {name: value for name, value in encoding.items() if value is not None} or None,
+        "mixes": [mix if isinstance(mix, str) else mix_json(mix) for mix in mixes or ()] or None,
+    }
+    return {name: value for name, value in wanted.items() if value is not None}

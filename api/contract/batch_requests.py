@@ -9,9 +9,10 @@ from pydantic import Field, field_validator, model_validator
 from shared.batches.export_names import check_template
 from shared.batches.model import ItemState
 from shared.errors import RequestInvalidError
-from shared.jobs.options import Identifier, ItemOptions, StoredObject, Strict
+from shared.jobs.options import ItemOptions, StoredObject
 from shared.jobs.request import Priority
 from shared.redis_client.pagination import CURSOR
+from shared.validation import Identifier, Strict
 
 MAX_LISTED_ITEMS = 10_000
 """The most items that a request may list; larger batches need a manifest in storage."""

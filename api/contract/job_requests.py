@@ -21,24 +21,18 @@ from shared.jobs.options import (
     ContinuationWish,
     Excerpt,
     FormatOptions,
-    Identifier,
     JobOptions,
     Metadata,
     Mixes,
     MixWish,
-    Name,
-    Parameter,
-    Seconds,
     SourceWish,
-    StreamNumber,
-    Strict,
     check_format_options,
     group_parts,
-    validate,
 )
 from shared.jobs.request import Priority
 from shared.parsing.strict_json import read_json
 from shared.redis_client.pagination import CURSOR
+from shared.validation import Identifier, Name, Parameter, Seconds, StreamNumber, Strict, validate
 
 JSON_FIELDS = frozenset({"parameters", "stems", "mixes", "excerpt", "metadata", "format_options", "then"})
 """Form fields whose value is JSON."""

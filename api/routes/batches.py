@@ -32,8 +32,8 @@ from api.submission.batch_preflight import PreflightResource
 from shared.batches.item_status import ItemStatus
 from shared.batches.model import Batch, BatchState, batch_id_from
 from shared.errors import BatchNotFoundError, FieldsInvalidError
-from shared.jobs.options import validate
 from shared.redis_client.pagination import cursor_of
+from shared.validation import validate
 
 blueprint = Blueprint("batches", __name__, url_prefix="/v1/batches")
 

@@ -30,8 +30,9 @@ from api.services import services
 from api.submission.job_submission import new_upload_id
 from shared.errors import IllegalTransitionError, JobNotFoundError, StemqueueError, TransientError
 from shared.jobs.model import TERMINAL, Job, JobState
-from shared.jobs.options import clean_filename, validate
+from shared.parsing.file_names import clean_filename
 from shared.telemetry import tracing
+from shared.validation import validate
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/v1/jobs")
 

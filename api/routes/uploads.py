@@ -17,8 +17,9 @@ from api.routes.ownership import sender
 from api.services import services
 from api.submission.job_submission import FORM_SECONDS, new_upload_id
 from shared.errors import StemqueueError
-from shared.jobs.options import clean_filename, validate
+from shared.parsing.file_names import clean_filename
 from shared.telemetry import tracing
+from shared.validation import validate
 
 blueprint = Blueprint("uploads", __name__, url_prefix="/v1/uploads")
 

@@ -19,7 +19,7 @@ from shared.parsing.file_names import UNSAFE_CHARACTERS
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-    from shared.storage.object_storage import Opened
+    from shared.storage.opened_object import Opened
 
 
 @dataclass(frozen=True)

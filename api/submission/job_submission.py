@@ -26,12 +26,13 @@ from shared.errors import (
 )
 from shared.jobs.deletion import delete_job_objects
 from shared.jobs.model import Job
-from shared.jobs.options import JobOptions, clean_filename
+from shared.jobs.options import JobOptions
 from shared.jobs.output_source import output_source
 from shared.jobs.request import JobRequest, Source
 from shared.jobs.source_buckets import check_source_bucket
 from shared.jobs.store import JobStore, new_id
 from shared.jobs.uploads import UploadStore
+from shared.parsing.file_names import clean_filename
 from shared.queue.chains import Link, chain_of, plan_chain
 from shared.queue.dispatcher import JobQueue
 from shared.queue.engine_catalog import EngineCatalog

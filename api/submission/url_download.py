@@ -15,7 +15,7 @@ from http import HTTPStatus
 from api.contract.errors import UrlFetchError
 from api.outgoing_http.exchange import MAX_REDIRECTS, Answer, exchange
 from api.request_bodies.body_stream import check_size
-from shared.jobs.options import clean_filename
+from shared.parsing.file_names import clean_filename
 from shared.settings import Settings
 
 MAX_DIGITS = 18

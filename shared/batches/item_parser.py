@@ -20,13 +20,15 @@ from shared.batches.model import BatchRequest, Manifest
 from shared.batches.stored_items import StoredItem
 from shared.chains import count_jobs
 from shared.errors import FieldsInvalidError, SourceMissingError, SourceRefusedError, StemqueueError, TransientError
-from shared.jobs.options import ItemOptions, SourceWish, clean_filename, group_parts, validate
+from shared.jobs.options import ItemOptions, SourceWish, group_parts
 from shared.jobs.source_buckets import check_source_bucket
 from shared.jobs.uploads import UploadStore
+from shared.parsing.file_names import clean_filename
 from shared.queue.chains import Link, plan_chain
 from shared.queue.engine_catalog import Choice, EngineCatalog
 from shared.settings import Settings
 from shared.storage.object_storage import ObjectStorage
+from shared.validation import validate
 
 IDENTIFIER = re.compile("[0-9a-f]{32}")
 

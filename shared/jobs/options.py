@@ -1,4 +1,4 @@
-"""Defines and validates the options of a job, for requests and for lines of a manifest.
+"""The options of a job, for requests and for lines of a manifest.
 
 shared/queue/engine_catalog.py checks what depends on the engine.
 """
@@ -6,19 +6,15 @@ shared/queue/engine_catalog.py checks what depends on the engine.
 from __future__ import annotations
 
 import json
-import math
-import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
-    ValidationError,
     model_validator,
 )
 
@@ -27,47 +23,16 @@ from shared.audio.mixes import HIGHEST_DB, LOWEST_DB, Mix, mix_json, problem_of_
 from shared.chains import MAX_CHAIN_DEPTH, MAX_CHAIN_JOBS, problem_of_chain
 from shared.errors import FieldsInvalidError, RequestInvalidError
 from shared.jobs.request import Priority
-from shared.parsing.file_names import visible_name
-
-M = TypeVar("M", bound=BaseModel)
+from shared.validation import Identifier, Name, Parameter, Seconds, StreamNumber, Strict, not_boolean
 
 MAX_METADATA_BYTES = 16_384
 """The largest metadata of a job, as JSON. Raising it makes every record, and so every poll, larger."""
-
-MAX_FILENAME_CHARACTERS = 200
-
-MAX_WHOLE_NUMBER = 2**53
 
 PARTS: Mapping[str, Mapping[str, str]] = {
     "excerpt": {"excerpt_start_seconds": "start_seconds", "excerpt_duration_seconds": "duration_seconds"},
     "format_options": {"bit_depth": "bit_depth", "bitrate_kbps": "bitrate_kbps"},
 }
 """Groups of fields, and the names of their members in forms and tables."""
-
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-Identifier = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
-
-
-def _plain(value: object) -> object:
-    # Refuses booleans, and integers beyond 2**53, which some JSON parsers round.
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError("must be a number or text")  # noqa: TRY004 - pydantic wants ValueError
-    if not (abs(value) <= MAX_WHOLE_NUMBER if isinstance(value, int) else math.isfinite(value)):
-        raise ValueError("is out of range")
-    return value
-
-
-def _not_boolean(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("must be a number")  # noqa: TRY004 - pydantic wants ValueError
-    return value
-
-
-Parameter = Annotated[int | float | str, BeforeValidator(_plain)]
-StreamNumber = Annotated[int, BeforeValidator(_not_boolean), Field(ge=1, le=1000)]
-Seconds = Annotated[float, BeforeValidator(_not_boolean), Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 
 
 def _bounded(metadata: dict[str, JsonValue]) -> dict[str, JsonValue]:
@@ -77,12 +42,6 @@ def _bounded(metadata: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 
 Metadata = Annotated[dict[str, JsonValue], AfterValidator(_bounded)]
-
-
-class Strict(BaseModel):
-    """A part of a request. Unknown fields are errors, so a typing mistake is not ignored."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Excerpt(Strict):
@@ -109,7 +68,7 @@ def check_format_options(format_name: str, options: FormatOptions) -> None:
         raise ValueError(error.message) from error
 
 
-Gain = Annotated[float, BeforeValidator(_not_boolean), Field(ge=LOWEST_DB, le=HIGHEST_DB, allow_inf_nan=False)]
+Gain = Annotated[float, BeforeValidator(not_boolean), Field(ge=LOWEST_DB, le=HIGHEST_DB, allow_inf_nan=False)]
 
 
 class MixWish(Strict):
@@ -293,14 +252,6 @@ class SourceWish(Strict):
         return self
 
 
-def validate(model: type[M], values: object) -> M:
-    """Return the values as the model. Raises FieldsInvalidError, which names each invalid field."""
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        raise FieldsInvalidError([_field_error(e) for e in error.errors(include_url=False)]) from error
-
-
 def group_parts(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values with flat excerpt and format options put into their groups. Raises FieldsInvalidError."""
     grouped = dict(values)
@@ -311,22 +262,3 @@ def group_parts(values: Mapping[str, Any]) -> dict[str, Any]:
         if flat:
             grouped[group] = flat
     return grouped
-
-
-def clean_filename(name: str) -> str:
-    """Return a file name that can be shown and sent in a header: no path, no control characters, limited length."""
-    base = name.replace("\\", "/").rsplit("/", 1)[-1]
-    shown = visible_name(base).strip()
-    if len(shown) > MAX_FILENAME_CHARACTERS:
-        stem, dot, extension = shown.rpartition(".")
-        keep = MAX_FILENAME_CHARACTERS - len(extension) - 1
-        shown = f"{stem[:keep]}{dot}{extension}" if stem and keep > 0 else shown[:MAX_FILENAME_CHARACTERS]
-    return shown if shown.strip(".") else "audio"
-
-
-def _field_error(error: Mapping[str, Any]) -> dict[str, Any]:
-    message = error["msg"].removeprefix("Value error, ")
-    found: dict[str, Any] = {"field": ".".join(str(part) for part in error["loc"]), "message": message}
-    if error["type"] in {"literal_error", "enum"}:
-        found["allowed"] = re.findall(r"'([^']*)'", error["ctx"]["expected"])
-    return found

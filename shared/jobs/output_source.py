@@ -9,8 +9,8 @@ from __future__ import annotations
 from shared.audio.names import without_audio_extension
 from shared.errors import FieldsInvalidError, IllegalTransitionError
 from shared.jobs.model import AUDIO_KINDS, Job, JobState
-from shared.jobs.options import MAX_FILENAME_CHARACTERS
 from shared.jobs.request import Source
+from shared.parsing.file_names import MAX_FILENAME_CHARACTERS
 from shared.storage.object_storage import ObjectStorage
 
 

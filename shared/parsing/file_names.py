@@ -1,4 +1,4 @@
-"""What names of files and objects must not contain, and how those that are not UTF-8 are read.
+"""What names of files and objects must not contain, and how those that are not UTF-8 or too long are read.
 
 The client imports this: standard library only.
 """
@@ -13,6 +13,9 @@ UNSAFE_CHARACTERS = frozenset('<>:"|?*\\')
 
 RESERVED_NAMES = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))})
 """Names of devices on Windows, also with an extension: no file may have them."""
+
+MAX_FILENAME_CHARACTERS = 200
+"""How long a song's name may be; what is longer is cut before its extension."""
 
 
 def visible_name(name: str) -> str:
@@ -44,3 +47,14 @@ def readable_name(name: str) -> str:
         return raw.decode("cp1252")
     except UnicodeDecodeError:
         return raw.decode("latin-1")
+
+
+def clean_filename(name: str) -> str:
+    """Return a file name that can be shown and sent in a header: no path, no control characters, limited length."""
+    base = name.replace("\\", "/").rsplit("/", 1)[-1]
+    shown = visible_name(base).strip()
+    if len(shown) > MAX_FILENAME_CHARACTERS:
+        stem, dot, extension = shown.rpartition(".")
+        keep = MAX_FILENAME_CHARACTERS - len(extension) - 1
+        shown = f"{stem[:keep]}{dot}{extension}" if stem and keep > 0 else shown[:MAX_FILENAME_CHARACTERS]
+    return shown if shown.strip(".") else "audio"

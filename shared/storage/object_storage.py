@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import urllib.parse
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
@@ -18,14 +17,11 @@ from shared.settings import Settings
 from shared.storage.connection import connect_storage, storage_faults
 from shared.storage.deletion import Deletions
 from shared.storage.object_keys import PROBE_KEY
+from shared.storage.opened_object import Opened
 from shared.storage.upload_stream import PART_BYTES, Stored, UploadStream
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import CopySourceTypeDef, CORSRuleTypeDef
-
-CHUNK_BYTES = 256 * 1024
-"""How many bytes a download reads at once."""
-
 
 MAX_COPY_BYTES = 5_000_000_000
 """The largest object that S3 copies in one call."""
@@ -34,42 +30,11 @@ DELETE_AT_ONCE = 1000
 """Objects that S3 deletes in one call. No more keys than these are kept in memory."""
 
 
-class Body(Protocol):
-    """A stream of an object's bytes."""
-
-    def read(self, amt: int | None = None) -> bytes:
-        """Return at most `amt` bytes; no bytes at the end."""
-
-    def close(self) -> None:
-        """Release the connection."""
-
-
 class Digest(Protocol):
     """A running digest."""
 
     def update(self, data: bytes, /) -> None:
         """Add bytes."""
-
-
-@dataclass(frozen=True)
-class Opened:
-    """An open object, or a range of it."""
-
-    body: Body
-    length_bytes: int
-    etag: str
-
-    def chunks(self) -> Generator[bytes, None, None]:
-        """Yield the bytes. Closes the connection at the end, or when the caller stops reading."""
-        try:
-            while chunk := self._read():
-                yield chunk
-        finally:
-            self.body.close()
-
-    def _read(self) -> bytes:
-        with storage_faults():
-            return self.body.read(CHUNK_BYTES)
 
 
 class ObjectStorage:

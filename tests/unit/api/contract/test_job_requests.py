@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from api.contract.job_requests import form_options
 from shared.audio.formats import FORMATS
 from shared.errors import FieldsInvalidError
-from shared.jobs.options import MAX_FILENAME_CHARACTERS, clean_filename
+from shared.parsing.file_names import MAX_FILENAME_CHARACTERS, clean_filename
 
 
 @given(st.text(max_size=600))

@@ -10,7 +10,7 @@ import pytest
 
 from api.routes.zip_archive import Entry, archive_bytes, safe_name, zip_chunks
 from shared.errors import StorageUnavailableError
-from shared.storage.object_storage import Opened
+from shared.storage.opened_object import Opened
 
 MOMENT = datetime(2026, 11, 23, 12, 30, 8, tzinfo=UTC)
 

@@ -13,7 +13,7 @@ from api.client.catalog.tracks.manifest import read_manifest
 from shared.batches.item_parser import ItemWish, with_defaults
 from shared.batches.manifest_format import MAX_LINE_BYTES, read_lines
 from shared.errors import FieldsInvalidError
-from shared.jobs.options import validate
+from shared.validation import validate
 
 
 def read(folder: Path, name: str, content: str | bytes) -> list[CatalogItem]:
