@@ -40,7 +40,7 @@ if number <= 0 then return {'none', fields} end
 
 redis.call('HSET', record, 'rerun', 1) -- from now on a result may replace an earlier one
 -- The batch will have another end, with another message.
-if names_webhook(redis.call('HGET', record, 'request')) then charge_batch(batch_id, WEBHOOK_BYTES) end
+charge_batch(batch_id, message_bytes(redis.call('HGET', record, 'request')))
 if versions == '' then
   redis.call('HSET', record, 'retrying', 1)
 else

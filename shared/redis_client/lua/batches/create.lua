@@ -25,7 +25,7 @@ end
 local now = int(now_ms())
 redis.call('HSET', record, 'schema', schema, 'owner', owner, 'request', request, 'state', 'reading', 'created_ms', now,
   'cursor', '', 'total', 0, 'next', 1, 'version', now, 'exports', exports and '1' or '0')
-charge_batch(batch_id, BATCH_BYTES + #request + (names_webhook(request) and WEBHOOK_BYTES or 0))
+charge_batch(batch_id, BATCH_BYTES + #request + message_bytes(request))
 for _, index in ipairs({key('batches'), key('batches', owner), key('batches', 'live')}) do
   redis.call('ZADD', index, now, batch_id)
 end

@@ -53,7 +53,7 @@ end
 local function begin_again(id, from)
   redis.call('ZREM', key('settled'), id)
   -- The job will have another end, with another message.
-  if names_webhook(job_fields(id, 'request')) then charge_job(id, WEBHOOK_BYTES) end
+  charge_job(id, message_bytes(job_fields(id, 'request')))
   redis.call('HDEL', key('job', id), 'finished_ms', 'expires_ms', 'error', 'attempt_errors', 'started_ms',
     'waiting', 'waits', 'ended_with_source')
   move_job(id, from, 'queued', 'losses', 0, 'attempt', 0, 'progress', 0, 'stage', '')

@@ -72,7 +72,7 @@ local function write_record(id, its_schema, its_request, its_engine, its_kind)
   redis.call('HSET', key('job', id), 'schema', its_schema, 'request', its_request, 'owner', owner, 'engine', its_engine,
     'class', priority, 'created_ms', int(now), 'version', int(now), 'attempt', 0, 'losses', 0, 'progress', 0,
     'kind', its_kind)
-  charge_job(id, JOB_BYTES + #its_request + (names_webhook(its_request) and WEBHOOK_BYTES or 0))
+  charge_job(id, JOB_BYTES + #its_request + message_bytes(its_request))
 end
 
 local function list_job(id)

@@ -1,9 +1,18 @@
 -- Webhook messages: each tells a client's server about one end of a job or batch.
+-- include lib/record_bytes
 -- include lib/webhooks/queue
+
+-- How many messages a job or batch has at most until it has ended. Room for them is charged when it is accepted.
+local MESSAGES_OF_A_RECORD = 1
 
 local function names_webhook(request_json)
   local url = cjson.decode(request_json).webhook_url
   return url and url ~= cjson.null
+end
+
+-- Returns the bytes to charge for the messages of a job or batch with this request.
+local function message_bytes(request_json)
+  return names_webhook(request_json) and MESSAGES_OF_A_RECORD * MESSAGE_BYTES or 0
 end
 
 -- Returns the host and port of a URL. Deliveries are limited and ordered by it. Whether the address may be connected
