@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,8 +52,12 @@ class Limits:
 
     @classmethod
     def from_settings(cls, settings: Settings, *, threads: int | None = None) -> Limits:
-        """Return the limits that the settings give a job; `threads` replaces their number of threads."""
-        return cls(settings.max_audio_seconds, settings.max_scratch_bytes, threads or threads_per_job(settings))
+        """Return the limits that the settings give a job, each from the setting of its name.
+
+        `threads` replaces their number of threads.
+        """
+        limits = {limit.name: getattr(settings, limit.name) for limit in fields(cls) if limit.name != "threads"}
+        return cls(**limits, threads=threads or threads_per_job(settings))
 
 
 def threads_per_job(settings: Settings) -> int:

@@ -32,7 +32,7 @@ class ManifestWish(Strict):
 
 
 class PrefixWish(Strict):
-    """Every object below a prefix whose name has an audio extension."""
+    """Every object below a prefix that may be audio by its name; `left_out` counts the others."""
 
     bucket: str = Field(min_length=1, max_length=63)
     prefix: str = Field("", max_length=1024, description="The rest of an object's key is its track")

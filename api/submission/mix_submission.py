@@ -107,7 +107,7 @@ def _explicit(mix: Mix, place: int, job: Job, kept: Sequence[str], described: Ma
         gains = {stem: gains.get(stem, mix.rest_db) for stem in whole}
     if all(gain_db is None for gain_db in gains.values()):
         raise FieldsInvalidError([{"field": f"mixes.{place}", "message": "leaves out everything"}])
-    return Mix(mix.name, gains, None)
+    return replace(mix, gains_db=gains, rest_db=None)
 
 
 def _tracks_of_stem_file(job: Job, kept: Sequence[str], described: Mapping[str, Any] | None) -> tuple[Mix, ...]:
@@ -122,7 +122,8 @@ def _tracks_of_stem_file(job: Job, kept: Sequence[str], described: Mapping[str, 
             f"The job has kept {', '.join(kept) or 'none'}."
         )
     return tuple(
-        Mix(mix.name, {stem: mix.gains_db.get(stem, mix.rest_db) for stem in whole}, None) for mix in STEM_FILE_MIXES
+        replace(mix, gains_db={stem: mix.gains_db.get(stem, mix.rest_db) for stem in whole}, rest_db=None)
+        for mix in STEM_FILE_MIXES
     )
 
 

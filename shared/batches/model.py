@@ -68,7 +68,7 @@ and capital letters are not listed: the state is then in the job's record."""
 
 @dataclass(frozen=True)
 class Manifest:
-    """The place of a batch's list of tracks: an object with lines, or all audio objects below a prefix."""
+    """The place of a batch's list of tracks: an object with lines, or the prefix of all objects that may be audio."""
 
     bucket: str | None
     key: str

@@ -49,7 +49,13 @@ def write_document(
 
 def store_document(storage: ObjectStorage, job: Job) -> None:
     """Store an ended job's document under its fence. Raises StorageUnavailableError."""
-    document = {
+    content = json.dumps(document_of(job), indent=1).encode()
+    storage.put_bytes(content, output_key(job.id, job.fence, FILENAME), "application/json")
+
+
+def document_of(job: Job) -> dict[str, Any]:
+    """Return what is kept of an ended job. `Job.from_document` reads it."""
+    return {
         "schema": job.request.schema,
         "id": job.id,
         "state": job.state.value,
@@ -67,8 +73,6 @@ def store_document(storage: ObjectStorage, job: Job) -> None:
         "error": job.error,
         "cached": job.cached,
     }
-    content = json.dumps(document, indent=1).encode()
-    storage.put_bytes(content, output_key(job.id, job.fence, FILENAME), "application/json")
 
 
 def read_document(storage: ObjectStorage, key: str) -> dict[str, Any]:

@@ -65,7 +65,8 @@ class WorkerSettings(BaseSettings):
     max_child_bytes: int = Field(
         3_000_000_000,
         gt=0,
-        description="Most memory of a job's child process; beyond it the job ends as `out_of_memory`",
+        description="Most memory of a job's child process. Beyond it the attempt fails as `out_of_memory`; "
+        "MAX_LOSSES says how often a job is tried",
     )
     child_jobs: int = Field(200, ge=1, description="Number of jobs after which a warm child is replaced")
     child_idle_bytes: int = Field(900_000_000, gt=0, description="Memory between two jobs at which a child is replaced")
@@ -95,11 +96,17 @@ class LifeCycleSettings(BaseSettings):
     worker_alive_seconds: float = Field(
         30.0, gt=0, description="Silence after which the slots of a worker no longer count"
     )
-    max_losses: int = Field(3, ge=1, description="Number of lost workers at which a job ends as `worker_lost`")
+    max_losses: int = Field(
+        3,
+        ge=1,
+        description="Number of lost workers at which a job ends as `worker_lost`; also the most attempts of a job that "
+        "runs out of memory or ends its child process",
+    )
     max_retries: int = Field(
         3,
         ge=0,
-        description="Retries after transient errors, such as a full scratch disk; outages of storage or Redis use none",
+        description="Retries after transient errors, such as a full scratch disk. Outages of storage or Redis use "
+        "none. MAX_LOSSES limits those after `out_of_memory` and `separation_failed`",
     )
     retry_base_seconds: float = Field(
         5.0,

@@ -27,10 +27,10 @@ MAX_UPLOADS = 3
 """How often a file is uploaded again because the server no longer has it."""
 
 DETAIL_FIELDS = (
-    *("attempts", "duration_seconds", "seconds", "real_time_factor", "input_sha256", "outputs", "tempo_bpm", "key"),
-    "notes",
+    *("attempts", "duration_seconds", "seconds", "real_time_factor", "input_sha256", "tempo_bpm", "key"),
+    *("outputs", "notes"),
 )
-"""The fields of an ended item that the state keeps."""
+"""The fields of an ended item that the state keeps, and that become columns of the report."""
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from api.client.catalog.batch_progress import DETAIL_FIELDS
 from api.client.catalog.downloading import downloaded_files
 from api.client.catalog.run_state import Row, RunState
 from api.client.catalog.tracks.left_out import REASONS, LeftOutPath
 
-COLUMNS = (
-    *("number", "line", "track", "folder", "state", "job_id", "error_code", "error_message", "attempts"),
-    *("duration_seconds", "seconds", "real_time_factor", "input_sha256", "tempo_bpm", "key", "outputs", "notes"),
-)
+COLUMNS = ("number", "line", "track", "folder", "state", "job_id", "error_code", "error_message", *DETAIL_FIELDS)
 
 NAME = "report.csv"
 
@@ -43,7 +41,7 @@ def report_row(row: Row) -> Mapping[str, Any]:
         **{name: row[name] for name in ("number", "line", "track", "folder", "state", "job_id")},
         "error_code": row["code"],
         "error_message": row["message"],
-        **{name: detail.get(name) for name in COLUMNS[COLUMNS.index("attempts") : COLUMNS.index("outputs")]},
+        **{name: detail.get(name) for name in DETAIL_FIELDS},
         "outputs": "; ".join(outputs),
         "notes": " ".join(detail.get("notes") or ()),
     }

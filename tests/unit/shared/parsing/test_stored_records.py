@@ -11,6 +11,7 @@ import pytest
 from shared.batches.model import Batch, BatchRequest, Export, Manifest
 from shared.batches.stored_items import Result, StoredItem
 from shared.errors import RecordTooNewError
+from shared.jobs.archive import document_of
 from shared.jobs.model import Job, JobState, Output
 from shared.jobs.request import JobRequest, Source
 from shared.parsing.stored_records import SCHEMA_VERSION, read_members, schema_of
@@ -160,3 +161,27 @@ def test_a_record_of_a_newer_schema_is_refused_in_a_sentence(read: Callable[[str
 )
 def test_what_the_first_schema_would_ignore_needs_the_second(options: dict[str, Any], schema: int) -> None:
     assert schema_of(options) == schema
+
+
+LOST = {
+    *("stage", "progress", "losses", "expires_at", "queue_position", "eta_seconds", "waiting_for", "waiting_because"),
+    *("batch_id", "queued_at", "cache_keys"),
+}
+"""Members that an ended job's document does not keep: they are of the queue, or follow from something else."""
+
+
+def test_a_document_keeps_everything_else_of_an_ended_job() -> None:
+    record = JOB_RECORD | {
+        "started_ms": "2000",
+        "finished_ms": "3000",
+        "probed": json.dumps({"duration_seconds": 2.0}),
+        "report": json.dumps({"notes": ["a"]}),
+        "error": json.dumps({"code": "worker_lost"}),
+        "attempt_errors": json.dumps({"code": "scratch_full"}),
+        "cached": "1",
+    }
+    job = Job.from_record("a", record)
+    kept = {name: value for name, value in vars(job).items() if name not in LOST}
+    assert [name for name, value in kept.items() if not value] == [], "the record above lacks a member"
+    read = Job.from_document(json.loads(json.dumps(document_of(job))))
+    assert {name: getattr(read, name) for name in kept} == kept

@@ -2,7 +2,8 @@
 -- include lib/record_bytes
 -- include lib/webhooks/queue
 
--- How many messages a job or batch has at most until it has ended. Room for them is charged when it is accepted.
+-- How many messages a job or batch has at most until it has ended. Room for them is charged when it is accepted,
+-- and again when it is retried.
 local MESSAGES_OF_A_RECORD = 1
 
 local function names_webhook(request_json)
