@@ -101,7 +101,8 @@ def _onnx_package(name: str, python: str, scratch: Path, ours: Mapping[str, floa
     if subprocess.run([python, "-c", "import demucs_onnx"], stderr=subprocess.DEVNULL, check=False).returncode:
         return [_row(what, 0, "not run", reason="demucs-onnx is not installed there")]
     _run(python, "export", scratch / "network.th", exported)
-    rows = _beside(what, _run(python, "demucs-onnx", exported, stems, SECONDS, n_stems), ours)
+    rows = _beside(what, _run(python, "demucs-onnx", exported, stems, SECONDS, n_stems, 1), ours)
+    rows += _beside(f"{what}, no spinning", _run(python, "demucs-onnx", exported, stems, SECONDS, n_stems, 0), ours)
     likeness = _sdr(np.load(stems), np.load(scratch / "theirs.npy"))
     return [*rows, _row(f"{what} against the reference, 30 s", likeness, "dB SDR")]
 
@@ -183,9 +184,9 @@ def refer(file: Path, stems: Path, seconds: int) -> float:
     return started
 
 
-def run_exported(network: Path, stems: Path, seconds: int, n_stems: int) -> float:
+def run_exported(network: Path, stems: Path, seconds: int, n_stems: int, spinning: int) -> float:
     """Do the same with a network that demucs-onnx has exported, as that package runs it."""
-    session = htdemucs_onnx_package.session(network, THREADS)
+    session = htdemucs_onnx_package.session(network, THREADS, spinning=bool(spinning))
     y = LongSong(seconds).read_samples(0, seconds * RATE_HZ)
     started = time.process_time()
     np.save(stems, htdemucs_onnx_package.separated(session, y, n_stems))

@@ -26,17 +26,18 @@ def export(file: Path, target: Path) -> None:
         export_to_onnx(whole, target, parity_check=False, verbose=False)
 
 
-def session(network: Path, threads: int) -> Any:
-    """Load an exported network with the package's options.
+def session(network: Path, threads: int, *, spinning: bool) -> Any:
+    """Load an exported network with the package's options, but for the number of threads.
 
-    Two are changed so that processor times can be compared: the number of threads, and idle threads do not spin.
+    It lets idle threads spin, which costs processor time. `spinning=False` does not, for a second comparison.
     """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if not spinning:
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(str(network), options, providers=["CPUExecutionProvider"])
 
 
