@@ -22,18 +22,20 @@ class RedisSettings(BaseSettings):
     )
     redis_ca_file: Path | None = Field(
         None,
-        description="File with the certificates (PEM) that must have signed Redis's certificate; empty: the "
-        "authorities that the system trusts",
+        description="PEM file with the certificate authorities that are trusted to sign Redis's certificate; empty: "
+        "the authorities that the system trusts",
     )
-    redis_sentinel_master: str = Field("mymaster", description="Name of the master, as the Sentinels know it")
-    redis_sentinel_username: str | None = Field(None, description="User at the Sentinels, if they have users")
+    redis_sentinel_master: str = Field("mymaster", description="Name of the master in the Sentinels' configuration")
+    redis_sentinel_username: str | None = Field(
+        None, description="User name for the Sentinels themselves, if they require one"
+    )
     redis_sentinel_password: str | None = Field(
-        None, description="Password of the Sentinels themselves, if they have one", repr=False
+        None, description="Password for the Sentinels themselves, if they require one", repr=False
     )
-    redis_prefix: str = Field("sq:", description="Prefix of every key, so that several deployments can share a Redis")
-    redis_timeout_seconds: float = Field(
-        1.0, gt=0, description="How long one call to Redis may take before it counts as failed"
+    redis_prefix: str = Field(
+        "sq:", description="Prefix of every key in Redis, so that several deployments can share one Redis"
     )
+    redis_timeout_seconds: float = Field(1.0, gt=0, description="Time limit for one call to Redis, in seconds")
 
     @field_validator("redis_url")
     @classmethod
@@ -48,17 +50,18 @@ class StorageSettings(BaseSettings):
 
     s3_endpoint_url: str | None = Field(None, description="URL of the S3-compatible storage; empty: Amazon S3")
     s3_public_endpoint_url: str | None = Field(
-        None, description="URL by which clients reach the storage; if set, stems are answered by signed links to it"
+        None,
+        description="URL at which clients can reach the storage; if set, clients download from it with signed links",
     )
-    s3_region: str = Field("us-east-1", description="Region that requests to the storage are signed for")
+    s3_region: str = Field("us-east-1", description="Region for which requests to the storage are signed")
     s3_bucket: str = Field("stems", description="Bucket for uploads and outputs")
     s3_addressing_style: Literal["auto", "path", "virtual"] = Field(
         "auto",
-        description="How URLs name the bucket: `path` (`https://host/bucket/key`) or `virtual` "
-        "(`https://bucket.host/key`); `auto`: `path` if S3_ENDPOINT_URL is set, otherwise as Amazon S3 wants it",
+        description="Where URLs have the bucket: `path` (`https://host/bucket/key`) or `virtual` "
+        "(`https://bucket.host/key`); `auto`: `path` if S3_ENDPOINT_URL is set, otherwise as Amazon S3 requires",
     )
-    s3_access_key_id: str | None = Field(None, description="Access key; empty: boto3 searches in its usual places")
+    s3_access_key_id: str | None = Field(None, description="Access key; empty: boto3 looks in its usual places")
     s3_secret_access_key: str | None = Field(None, description="Secret key", repr=False)
     s3_timeout_seconds: float = Field(
-        10.0, gt=0, description="Longest silence on a connection to the storage before it counts as failed"
+        10.0, gt=0, description="Time without data after which a call to the storage fails, in seconds"
     )

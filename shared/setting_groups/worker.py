@@ -10,20 +10,20 @@ from pydantic_settings import BaseSettings
 
 
 class WorkerSettings(BaseSettings):
-    """What a worker runs, and with which resources."""
+    """The engines of a worker, and the resources that its jobs may use."""
 
     worker_slots: int = Field(1, ge=1, description="Number of jobs that one worker separates at once")
     interactive_slots: int = Field(
         0,
         ge=0,
-        description="Slots of a worker that bulk jobs may not take; if it equals WORKER_SLOTS, the worker runs "
-        "interactive jobs only",
+        description="Number of slots of a worker that are reserved for interactive jobs. If it equals WORKER_SLOTS, "
+        "the worker runs no bulk jobs",
     )
     threads_per_job: int | None = Field(
-        None, ge=1, description="Threads of one job; empty: the number of cores divided by WORKER_SLOTS"
+        None, ge=1, description="Number of threads of one job; empty: the number of cores divided by WORKER_SLOTS"
     )
     worker_engines: str = Field(
-        "", description="Engines that this worker runs, comma separated; empty: all that it can run"
+        "", description="Engines that this worker runs, comma separated; empty: all that can run on its machine"
     )
     extra_engines: str = Field(
         "",
@@ -31,90 +31,100 @@ class WorkerSettings(BaseSettings):
     )
     scratch_folder: Path = Field(
         Path("var/scratch"),
-        description="Folder for the working files of running jobs; it needs MAX_SCRATCH_BYTES for each slot. If it is "
-        "not set, it is `scratch` in STATE_FOLDER. Workers of one deployment may share it",
+        description="Folder for the working files of running jobs. Its disk needs MAX_SCRATCH_BYTES of free space for "
+        "each slot. Default: `scratch` in STATE_FOLDER. Workers of one deployment may share it",
     )
     model_folder: Path = Field(
         Path("var/models"),
-        description="Folder in which set-up puts the networks that it builds for this machine. If it is not set, it is "
-        "`models` in STATE_FOLDER",
+        description="Folder for the networks that set-up builds for this machine. Default: `models` in STATE_FOLDER",
     )
     unet_precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",
-        description="Number format in which `unet` computes, chosen at set-up: `float32` runs everywhere; `bfloat16` "
-        "needs a processor with instructions for it (AVX512_BF16) and is twice as fast; `auto`: the fastest on this "
-        "machine",
+        description="Number format of the engine `unet`, chosen at set-up: `float32` runs on every processor; "
+        "`bfloat16` is twice as fast, but needs a processor with AVX512_BF16; `auto`: the fastest on this machine",
     )
     ffmpeg_path: str | None = Field(
         None,
-        description="The ffmpeg that decodes; it may read system folders and its own. Empty: the one that is installed "
-        "with the package",
+        description="Path of the ffmpeg program. The sandbox lets it read only system folders and its own folder. "
+        "Empty: the ffmpeg that is installed with the package",
     )
     require_sandbox: bool = Field(
         False,
-        description="Whether a worker refuses to start if the kernel lacks Landlock (Linux 5.13) or seccomp filters; "
-        "otherwise it starts, and logs a warning that says what is open",
+        description="If true, a worker does not start on a kernel without Landlock (Linux 5.13) or seccomp filters. If "
+        "false, it starts and logs a warning that says which protection is missing",
     )
     analyse_music: bool = Field(
         True,
-        description="Whether tempo, beats and key of each song are looked for, and written into the report, "
+        description="Whether the worker estimates tempo, beats and key of each song and writes them into the report, "
         "`beats.json` and the tags of the stems",
     )
-    max_audio_seconds: float = Field(4 * 3600, gt=0, description="Longest accepted track, by its decoded duration")
-    max_scratch_bytes: int = Field(13_000_000_000, gt=0, description="Most scratch disk space that one job may use")
+    max_audio_seconds: float = Field(
+        4 * 3600, gt=0, description="Duration of the longest accepted track, in seconds of decoded audio"
+    )
+    max_scratch_bytes: int = Field(13_000_000_000, gt=0, description="Maximum scratch disk space of one job, in bytes")
     max_child_bytes: int = Field(
         3_000_000_000,
         gt=0,
-        description="Most memory of a job's child process. Beyond it the attempt fails as `out_of_memory`; "
-        "MAX_LOSSES says how often a job is tried",
+        description="Maximum memory of a job's child process, in bytes. Beyond this the attempt fails with "
+        "`out_of_memory`; MAX_LOSSES says how often such a job is tried",
     )
-    child_jobs: int = Field(200, ge=1, description="Number of jobs after which a warm child is replaced")
-    child_idle_bytes: int = Field(900_000_000, gt=0, description="Memory between two jobs at which a child is replaced")
+    child_jobs: int = Field(
+        200, ge=1, description="Number of jobs after which a child process is replaced by a new one"
+    )
+    child_idle_bytes: int = Field(
+        900_000_000, gt=0, description="A child process that uses more bytes than this between two jobs is replaced"
+    )
     job_seconds_base: float = Field(
-        300.0, gt=0, description="Time limit of a job, before the duration of its audio is added"
+        300.0,
+        gt=0,
+        description="Time limit of a job in seconds, without the part that depends on the length of its audio",
     )
     job_seconds_per_audio_second: float = Field(
-        5.0, gt=0, description="Seconds added to the time limit for each second of audio"
+        5.0, gt=0, description="Number of seconds added to the time limit of a job for each second of its audio"
     )
 
 
 class LifeCycleSettings(BaseSettings):
-    """Leases, retries, and the removal of what is no longer needed."""
+    """Leases, retries, and the removal of data that is no longer needed."""
 
     lease_seconds: float = Field(
         60.0,
         gt=0,
-        description="How long a claim holds without a heartbeat; lower values rescue jobs of lost workers sooner",
+        description="Number of seconds for which a claim is valid without a heartbeat. With lower values, jobs of dead "
+        "workers are rescued sooner",
     )
     heartbeat_seconds: float = Field(
-        1.0, gt=0, description="How often a running job renews its lease, reports its progress and learns of a cancel"
+        1.0,
+        gt=0,
+        description="Seconds between two heartbeats of a running job: it renews its lease, reports progress, and "
+        "sees whether it was canceled",
     )
-    rescue_seconds: float = Field(15.0, gt=0, description="How often workers look for lost jobs")
+    rescue_seconds: float = Field(15.0, gt=0, description="Seconds between two searches for jobs of dead workers")
     unclaimed_seconds: float = Field(
-        30.0, gt=0, description="How long a published job may stay unclaimed before it is published again"
+        30.0, gt=0, description="Seconds after which a published job that no worker has claimed is published again"
     )
     worker_alive_seconds: float = Field(
-        30.0, gt=0, description="Silence after which the slots of a worker no longer count"
+        30.0, gt=0, description="Seconds without a heartbeat after which a worker counts as dead"
     )
     max_losses: int = Field(
         3,
         ge=1,
-        description="Number of lost workers at which a job ends as `worker_lost`; also the most attempts of a job that "
-        "runs out of memory or ends its child process",
+        description="A job whose worker died this many times fails with `worker_lost`. Also the maximum number of "
+        "attempts of a job that runs out of memory or whose child process ends unexpectedly",
     )
     max_retries: int = Field(
         3,
         ge=0,
-        description="Retries after transient errors, such as a full scratch disk. Outages of storage or Redis use "
-        "none. MAX_LOSSES limits those after `out_of_memory` and `separation_failed`",
+        description="Maximum number of retries after transient errors, such as a full scratch disk. Outages of storage "
+        "or Redis do not count. After `out_of_memory` and `separation_failed`, MAX_LOSSES limits the retries",
     )
     retry_base_seconds: float = Field(
         5.0,
         gt=0,
-        description="Pause before the first retry, and before another try at an object that the storage did not serve; "
-        "it doubles each time, with jitter",
+        description="Pause in seconds before the first retry, and before a job asks again for an object that the "
+        "storage did not serve. It doubles each time, with jitter",
     )
-    collect_seconds: float = Field(300.0, gt=0, description="How often a worker looks for garbage in storage")
+    collect_seconds: float = Field(300.0, gt=0, description="Seconds between two garbage collections of the storage")
     upload_abandoned_seconds: float = Field(
-        86_400.0, gt=0, description="Age at which an upload that no job or batch names is removed"
+        86_400.0, gt=0, description="Age in seconds at which an upload is deleted if no job or batch uses it"
     )

@@ -140,7 +140,7 @@ def test_a_file_over_the_limit_is_refused_without_an_upload(
     page.reload()
     expect(page.get_by_text("up to 1 MB")).to_be_visible()
     choose(page, song)
-    expect(page.get_by_role("alert")).to_have_text("This file has 5.3 MB; the limit is 1 MB.")
+    expect(page.get_by_role("alert")).to_have_text("This file is too large (5.3 MB). The limit is 1 MB.")
     assert sent == []
 
 

@@ -1,16 +1,16 @@
-// What the page says when a request fails. Where the server sent a sentence, the page shows that one.
+// What the page says when a request fails. If the server sent a message, the page shows that message instead.
 
 export const ERROR_WORDS = {
   unreachable: "The server does not answer. It may be restarting.",
   uploadBroken:
     "The connection was lost during the upload. A proxy in front of the server may limit its size.",
-  fileGone: "This file can no longer be read. It was moved or changed.",
+  fileGone: "This file can no longer be read. It may have been moved or changed.",
   uploadCanceled: "The upload was canceled.",
-  undecodable: "The browser does not decode this format.",
-  tooLongToDecode: "The file is too long to be decoded whole, and its format cannot be cut into segments.",
+  undecodable: "This browser cannot decode this format.",
+  tooLongToDecode: "The file is too long to decode in one piece, and this format cannot be decoded in parts.",
 };
 
-/** Describes an answer that is not stemqueue's own: it comes from a proxy in front of it, or from another server. */
+/** Describes a response that did not come from stemqueue, but from a proxy in front of it or from another server. */
 export function foreignAnswer(status: number): string {
   const words = FOREIGN_WORDS[status] ?? "A proxy in front of the server answered.";
   return `${words} (HTTP ${status})`;

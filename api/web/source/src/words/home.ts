@@ -28,7 +28,7 @@ export const OPTION_WORDS = {
   more: "More options",
   audioStream: "Audio stream",
   mainStream: "main",
-  audioStreamHint: "Films may have several, for example one for each language: 1 is the first. Leave it empty for the main one.",
+  audioStreamHint: "A film may have several audio streams, for example one for each language. Leave this empty for the main one; 1 is the first.",
 };
 
 export const audioStreamWords = (number: number) => `audio stream ${number}`;
@@ -51,10 +51,10 @@ export function presetWords({ description, max_seconds: longest }: Preset): stri
   return longest ? `${description} Songs of up to ${Math.round(longest / 60)} min.` : description;
 }
 
-/** The song whose time and memory the page tells. */
+/** The page shows time and memory for a song of this length. */
 const SONG_SECONDS = 240;
 
-/** Says whose an engine is, under which licence, how well it scores, and how long it will take here. */
+/** Returns an engine's scores, its time and memory on this server, its author and its licence. */
 export function engineFacts(engine: Engine, preset: Preset | undefined): string[] {
   const scores = Object.entries(preset?.scores ?? {}).map(
     ([name, value]) => `${name.replace("_sdr_db", "")} ${formatDb(value)}`,
@@ -78,14 +78,14 @@ export const UPLOAD_WORDS = {
   empty: "This file is empty.",
 };
 
-/** Says which files of dropped folders are not uploaded; a few are named. */
+/** Says how many files of dropped folders are not uploaded, and names the first few. */
 export function leftOutWords(paths: readonly string[]): string {
   const more = paths.length > 5 ? ", …" : ".";
-  return `${plural(paths.length, "file")} left out, not audio by name: ${paths.slice(0, 5).join(", ")}${more} Drop one alone to upload it.`;
+  return `${plural(paths.length, "file")} left out, not audio by name: ${paths.slice(0, 5).join(", ")}${more} To upload such a file anyway, drop it alone.`;
 }
 
 export const uploadLabel = (name: string) => `Upload of ${name}`;
 export const dismissLabel = (name: string) => `Dismiss ${name}`;
 export const cancelUploadLabel = (name: string) => `Cancel the upload of ${name}`;
 export const uploadProgress = (fraction: number, size: number) => `${formatPercent(fraction)} of ${formatBytes(size)}`;
-export const tooLarge = (size: number, limit: number) => `This file has ${formatBytes(size)}; the limit is ${formatBytes(limit)}.`;
+export const tooLarge = (size: number, limit: number) => `This file is too large (${formatBytes(size)}). The limit is ${formatBytes(limit)}.`;

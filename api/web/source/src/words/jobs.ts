@@ -22,7 +22,7 @@ export const JOB_WORDS = {
   nothingKept: "No stems were kept.",
   loading: "Loading…",
   missing: "There is no such song",
-  missingReason: "It was deleted, or it has expired.",
+  missingReason: "It may have been deleted, or it has expired.",
   unreadable: "This song cannot be shown",
   wholeSong: "The whole song",
   separateWhole: "Separate the whole song",
@@ -31,10 +31,10 @@ export const JOB_WORDS = {
   continuedWith: "Continued with",
 };
 
-/** `output` is the stem or mix that was separated again; null if stems were mixed. */
+/** `output` is the stem or mix that this job separates; null if the job mixes stems. */
 export const madeFrom = (output: string | null) => `Made from the ${output ?? "stems"} of`;
 
-/** Names a job by the stem or mix that it continues with. */
+/** The link to a later job of the chain, named after the stem or mix that the later job separates. */
 export const continuedWords = (output: string) => `the ${output}`;
 
 export const errorCode = (code: string) => `Code: ${code}`;
@@ -124,7 +124,7 @@ export function jobTitle(job: Job): string {
   return documentTitle(percent + job.source.filename);
 }
 
-/** Joins what there is of some words into one line. */
+/** Joins the words that are not empty into one line. */
 export function joinWords(words: readonly (string | number | null | undefined | false)[]): string {
   return words.filter(Boolean).join(" · ");
 }

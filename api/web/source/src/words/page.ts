@@ -10,7 +10,7 @@ export const PAGE_WORDS = {
   newSong: "New song",
   forgetKey: "Forget the key",
   api: "API",
-  serverAway: "The server does not answer. This page continues by itself when it is back.",
+  serverAway: "The server does not answer. This page reconnects by itself.",
 };
 
 export const LIBRARY_WORDS = {
@@ -40,7 +40,7 @@ export function jobRowWords(job: Job): string {
 
 export const KEY_WORDS = {
   title: "An API key is required",
-  missing: "Ask whoever runs this server for one.",
+  missing: "Ask the person who runs this server for a key.",
   refused: "The key was not accepted. Check that you copied all of it.",
   field: "API key",
   remember: "Remember it on this computer",

@@ -10,10 +10,10 @@ export const REPORT_WORDS = {
   details: "Technical details",
 };
 
-/** What the stems leave out of the song cannot be heard below this level. */
+/** If the difference between the song and the sum of its stems is below this level, nobody can hear it. */
 const INAUDIBLE_DB = -50;
 
-/** From this speed on, the report names it. */
+/** The report mentions the speed only if it is at least this. */
 const MIN_SPEED = 1.5;
 
 /** Whether all stems of the engine, played together, are the song again. */
@@ -23,7 +23,7 @@ export function stemsAddUp({ residual_db: residual }: Report): boolean {
 
 /** Returns the report's sentences; `hasAllStems` says whether the job has all stems that its engine makes. */
 export function reportSentences(report: Report, engineTitle: string, hasAllStems: boolean): string[] {
-  // Nothing was separated: the job has mixed the stems of another one.
+  // The job separated nothing: it mixed the stems of another job.
   if (!report.stems) return report.notes;
   return [
     durationSentence(report, engineTitle),
@@ -53,7 +53,7 @@ function loudnessSentence(report: Report): string {
   return `The song's loudness is ${[formatDb(report.mixture.loudness_lufs, "LUFS"), ...levels].join(", ")}.`;
 }
 
-/** What is not sure is left out. */
+/** Says tempo and key, if the worker is sure of them. */
 function musicSentences({ music }: Report): string[] {
   const tempo = music?.tempo_bpm && `tempo is ${music.tempo_bpm.toFixed(1)} BPM`;
   const key = music?.key && `key is ${music.key}`;
@@ -63,13 +63,13 @@ function musicSentences({ music }: Report): string[] {
 
 function remainderSentence(report: Report): string {
   if (stemsAddUp(report)) return "Played together, the stems add up to the song: nothing audible is missing.";
-  return `Part of the song is in no stem. What is missing is ${formatDb(-report.residual_db!)} quieter than the song.`;
+  return `The stems do not contain the whole song. The missing part is ${formatDb(-report.residual_db!)} quieter than the song.`;
 }
 
 function silenceSentences(report: Report): string[] {
   return Object.entries(report.stems ?? {})
     .filter(([, stem]) => stem.silent)
-    .map(([name]) => `The stem “${name}” is nearly silent: the song seems to have none.`);
+    .map(([name]) => `The stem “${name}” is nearly silent. The song probably has no ${name}.`);
 }
 
 const engineRow = (report: Report): [string, string] => [

@@ -14,7 +14,7 @@ export const PLAYER_WORDS = {
   compare: "Compare with the original song (o)",
   stemsForOriginal: "All stems together: they add up to the song.",
   originalUnplayable: "This browser cannot play the original's format.",
-  soundOff: "The browser keeps the sound off.",
+  soundOff: "The browser has blocked the sound. Press play again.",
 };
 
 /** Adds a keyboard shortcut to a tooltip. */
@@ -25,20 +25,20 @@ export const PRACTICE_WORDS = {
   speed: "Speed",
   pitch: "Pitch",
   snap: "Loops snap to beats",
-  unplayable: "This browser cannot play slower or transposed.",
-  needsHttps: "Browsers play slower and transposed only over HTTPS, or on the server's own machine.",
+  unplayable: "This browser cannot change speed or pitch.",
+  needsHttps: "Browsers can change speed and pitch only if the page is opened over HTTPS or on the server's own machine.",
 };
 
 export const speedWords = (speed: number) => `${Math.round(speed * 100)} %`;
 
 /** Says how far the song is transposed, as in "+2 semitones". */
 export function pitchWords(semitones: number): string {
-  if (semitones === 0) return "as it is";
+  if (semitones === 0) return "original";
   const sign = semitones > 0 ? "+" : "−";
   return `${sign}${plural(Math.abs(semitones), "semitone")}`;
 }
 
-/** Says how fast the song is, and in which key, as it is played now. */
+/** Says the tempo and the key at the speed and pitch that are set now. */
 export function tempoWords(tempo: number | null, key: string | null, speed: number, semitones: number): string {
   return [tempo && `${Math.round(tempo * speed)} BPM`, key && transposedKey(key, semitones)].filter(Boolean).join(" · ");
 }
@@ -108,7 +108,7 @@ export const SPECTROGRAM_WORDS = {
   peak: "0 dB, the song’s peak",
 };
 
-export const colourRange = (rangeDb: number) => `Colours from dark, ${rangeDb} dB below the song's peak, to bright, the peak`;
+export const colourRange = (rangeDb: number) => `Colour scale: dark is ${rangeDb} dB below the song's peak, bright is the peak`;
 export const darkestLevel = (rangeDb: number) => `−${rangeDb} dB`;
 
 const SPECTROGRAM_TITLES: Record<string, string> = { mixture: "Full spectrum" };
