@@ -1,7 +1,7 @@
 """The command `stemqueue-separate`: runs the worker's pipeline on one file, without any server.
 
-Exit codes: 0 done, 1 the separation failed, 2 wrong usage, 130 stopped by Ctrl-C. Results appear in OUT complete or not
-at all. The work itself is in pipeline/run.py.
+Exit codes: 0 done, 1 the separation failed, 2 wrong usage, 130 stopped by Ctrl-C. OUT gets either all results or none.
+The pipeline itself is in pipeline/run.py.
 """
 
 from __future__ import annotations
@@ -42,23 +42,27 @@ BEST_FIRST = ("unet", "repetition")
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("source", metavar="INPUT", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("out", metavar="OUT", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--engine", help="The engine; if not given, DEFAULT_ENGINE or the best that can run here.")
+@click.option(
+    "--engine", help="The engine; if not given, DEFAULT_ENGINE, or unet if it is set up, otherwise repetition."
+)
 @click.option("--preset", help="A preset of the engine; if not given, its default.")
 @click.option("--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="An engine parameter; repeatable.")
-@click.option("--stems", help="The stems to write, separated by commas; if not given, all. none: the mixes alone.")
-@click.option("--mix", "mixes", multiple=True, metavar="[NAME=]MIX", help=f"A mix of the stems; repeatable. {MIX_HELP}")
+@click.option("--stems", help="The stems to write, separated by commas; if not given, all. none: only the mixes.")
+@click.option(
+    "--mix", "mixes", multiple=True, metavar="[NAME=]MIX", help=f"A mix to make from the stems; repeatable. {MIX_HELP}"
+)
 @click.option("--format", "format_name", type=click.Choice(list(FORMATS)), default="flac", show_default=True)
 @click.option("--bit-depth", type=int, help=f"Bits per sample. {BIT_DEPTH_HELP}.")
-@click.option("--bitrate", "bitrate_kbps", type=int, help=f"kbit/s. {BITRATE_HELP}.")
-@click.option("--excerpt", metavar="START+LENGTH", help="Separate only a part; both in seconds, as in 90+20.")
+@click.option("--bitrate", "bitrate_kbps", type=int, help=f"Bitrate in kbit/s. {BITRATE_HELP}.")
+@click.option("--excerpt", metavar="START+LENGTH", help="Separate only a part: 90+20 is 20 s, starting at 1:30.")
 @click.option(
     "--audio-stream",
     type=click.IntRange(min=1),
-    help="The audio stream, counted from 1; if not given, the default one.",
+    help="The audio stream, if the file has several; 1 is the first. If not given, the file's default stream.",
 )
-@click.option("--threads", type=click.IntRange(min=1), help="The number of threads; if not given, one for each core.")
+@click.option("--threads", type=click.IntRange(min=1), help="The number of threads; if not given, the number of cores.")
 def main(source: Path, out: Path, **options: Any) -> None:
-    """Separate the song INPUT into stems; write the stems, a report and pictures to the folder OUT."""
+    """Separate the song INPUT into stems. Write the stems, a report and pictures into the folder OUT."""
     use_one_heap()
     settings = read_settings("stemqueue-separate")
     _use_prepared_caches(settings)
@@ -84,7 +88,8 @@ def main(source: Path, out: Path, **options: Any) -> None:
     if not (options["engine"] or settings.default_engine or best in registry):
         folder = settings.model_folder.resolve()
         click.echo(
-            f"note: separated by {work.engine}, since {best}, the better engine, is not set up in {folder}", err=True
+            f"note: {work.engine} separated the song, because the better engine {best} is not set up in {folder}",
+            err=True,
         )
 
 
@@ -159,8 +164,8 @@ def _parameters(given: Sequence[str], engine: EngineDescription | None) -> dict[
 def _partial_folder(out: Path) -> Iterator[Path]:
     """Make a folder for the working files in OUT, and remove it at the end.
 
-    Only there are they surely on the disk of the results: OUT may be a mount point, and what is beside it read-only. If
-    nothing was made, the folders that were created for OUT are removed too.
+    The folder must be in OUT to be on the same disk as the results, because OUT may be a mount point. If there are no
+    results, the folders that were created for OUT are removed too.
     """
     created = [folder for folder in (out, *out.parents) if not folder.exists()]
     out.mkdir(parents=True, exist_ok=True)
@@ -198,7 +203,7 @@ def _print_result(outcome: Outcome, out: Path) -> None:
         if file.kind in {"stem", "mix"}:
             # As bytes, because the path may have characters that the terminal lacks.
             click.echo(os.fsencode(out / file.filename))
-    # Programs read it in the report; for them, what stands on standard error are notes.
+    # Programs read tempo and key from the report, and expect only notes on standard error.
     if sys.stderr.isatty() and (line := music_line(outcome.report["music"])):
         click.echo(line, err=True)
     for note in outcome.report["notes"]:

@@ -1,8 +1,8 @@
 """The command `stemqueue`: jobs from the shell.
 
-Exit code 0: done; 1: the job failed or the server refused; 2: the command line is wrong; 3: the job had not ended at
-the timeout; 4: no server answers; 5: some tracks of a catalog failed; 130: Ctrl-C. An error is one line on standard
-error; `--json` prints output for programs.
+Exit code 0: done; 1: the job failed, or the server refused the request; 2: the command line is wrong; 3: the job had
+not ended at the timeout; 4: no server answers; 5: some tracks of a catalog failed; 130: Ctrl-C. An error is one line on
+standard error. `--json` prints output for programs.
 """
 
 from __future__ import annotations
@@ -92,7 +92,9 @@ main.add_command(run)
 @main.command()
 @source_options
 @job_options
-@click.option("--priority", type=click.Choice(PRIORITIES), help="bulk: run after interactive jobs.")
+@click.option(
+    "--priority", type=click.Choice(PRIORITIES), help="interactive by default; bulk jobs wait for interactive ones."
+)
 @click.option("--webhook-url", help="URL to notify when the job ends.")
 @as_json_option
 @click.pass_obj
@@ -120,11 +122,13 @@ def status(client: Client, job_id: str, as_json: bool) -> None:
 
 @main.command()
 @click.argument("job_id")
-@click.option("--timeout", type=float, help="Seconds to wait; then exit with code 3.")
+@click.option(
+    "--timeout", type=float, help="Longest wait in seconds. If the job has not ended by then, exit with code 3."
+)
 @as_json_option
 @click.pass_obj
 def wait(client: Client, job_id: str, timeout: float | None, as_json: bool) -> None:
-    """Wait until a job has ended; exit code 1 unless it succeeded."""
+    """Wait until a job has ended. The exit code is 1 if it failed or was canceled."""
     with JobProgress() as shown:
         job = client.wait(job_id, timeout_seconds=timeout, on_change=shown.show_job)
     if as_json or job.state == "succeeded":
@@ -153,13 +157,18 @@ def download(client: Client, job_id: str, out: Path) -> None:
 @main.command()
 @click.argument("job_id")
 @mix_option
-@click.option("--format", "format_name", type=click.Choice(list(FORMATS)), help="Format; that of the stems by default.")
+@click.option(
+    "--format",
+    "format_name",
+    type=click.Choice(list(FORMATS)),
+    help="Format of the mixes; that of the stems by default.",
+)
 @as_json_option
 @click.pass_obj
 def mix(client: Client, job_id: str, mixes: tuple[Mix, ...], format_name: str | None, as_json: bool) -> None:
-    """Mix the stems of an ended job again, without separating; print the id of the job that does it.
+    """Make new mixes from the stems of a job that has succeeded, and print the new job's id.
 
-    With --format stem.mp4 and no --mix, make a stem file for DJ programs of them.
+    Nothing is separated again. With --format stem.mp4 and no --mix, make a stem file for DJ programs.
     """
     if not mixes and not (format_name and FORMATS[format_name].holds_stems):
         raise click.UsageError("Give at least one --mix.")
@@ -200,7 +209,7 @@ def cancel(client: Client, job_id: str, as_json: bool) -> None:
 @as_json_option
 @click.pass_obj
 def retry(client: Client, job_id: str, as_json: bool) -> None:
-    """Queue a failed or canceled job again."""
+    """Run a failed or canceled job again."""
     print_job(client.retry(job_id), as_json=as_json)
 
 
@@ -208,7 +217,7 @@ def retry(client: Client, job_id: str, as_json: bool) -> None:
 @click.argument("job_id")
 @click.pass_obj
 def delete(client: Client, job_id: str) -> None:
-    """Delete a finished job and its stems."""
+    """Delete an ended job and its stems."""
     client.delete(job_id)
 
 
@@ -232,7 +241,7 @@ def facts_about(engine: Engine) -> list[str]:
     raw = engine.raw
     speed = raw.get("real_time_factor")
     return [
-        *([f"a minute of song takes about {60 / speed:.2g} s with two processors"] if speed else []),
+        *([f"a minute of audio takes about {60 / speed:.2g} s with two processors"] if speed else []),
         *([f"by {raw['author']}"] if raw.get("author") else []),
         *([f"licence: {raw['licence']}"] if raw.get("licence") else []),
     ]

@@ -101,15 +101,15 @@ def _flatten(ctx: click.Context, param: click.Parameter, values: Sequence[list[A
 
 
 mix_option = click.option(
-    "--mix", "mixes", multiple=True, type=MixType(), help=f"Mix of the stems; repeatable. {MIX_HELP}"
+    "--mix", "mixes", multiple=True, type=MixType(), help=f"A mix to make from the stems; repeatable. {MIX_HELP}"
 )
 
 
 def source_options(command: Any) -> Any:
-    """Add what a job separates to a command: the argument SONG, or `--from-job`."""
+    """Add the options for the source of a job to a command: the argument SONG, or `--from-job`."""
     song = click.argument("song", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
     from_job = click.option(
-        "--from-job", type=JobOutputType(), help="Instead of SONG: a stem or mix of a job that has succeeded."
+        "--from-job", type=JobOutputType(), help="Separate a stem or mix of a job that has succeeded, instead of SONG."
     )
     return song(from_job(command))
 
@@ -127,24 +127,27 @@ def job_options(command: Any) -> Any:
     """Add the options of a job to a command."""
     for option in reversed(
         (
-            click.option("--engine", help="Engine that separates; see `stemqueue engines`."),
-            click.option("--preset", help="Preset of the engine."),
-            click.option("--stems", type=StemsType(), help="Stems to keep; all by default. none: the mixes alone."),
+            click.option("--engine", help="Engine that separates the song. `stemqueue engines` lists them."),
+            click.option("--preset", help="Preset of the engine. `stemqueue engines` lists them."),
+            click.option("--stems", type=StemsType(), help="Stems to write; all by default. none: only the mixes."),
             mix_option,
             click.option("--format", type=click.Choice(list(FORMATS)), help="Format of the stems; flac by default."),
-            click.option("--excerpt", type=ExcerptType(), help="Part to separate: 90+20 is 20 s from 1:30 on."),
+            click.option(
+                "--excerpt", type=ExcerptType(), help="Separate only a part: 90+20 is 20 s, starting at 1:30."
+            ),
             click.option(
                 "--audio-stream",
                 type=click.IntRange(min=1),
-                help="Audio stream of the file, counted from 1; the default stream if not given.",
+                help="Audio stream to separate, if the file has several. 1 is the first; by default, the main one.",
             ),
             click.option(
                 "--then",
                 multiple=True,
                 type=ThenType(),
                 callback=_flatten,
-                help="Continue with a stem or mix of this job when it has succeeded; repeatable. OUTPUT[:ENGINE], "
-                'such as vocals:unet, or the job as JSON, such as {"from": "vocals", "format": "mp3"}.',
+                help="When this job has succeeded, separate one of its stems or mixes in a new job; repeatable. Give "
+                'OUTPUT[:ENGINE], such as vocals:unet, or the new job as JSON, such as {"from": "vocals", '
+                '"format": "mp3"}.',
             ),
         )
     ):

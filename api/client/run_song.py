@@ -1,4 +1,4 @@
-"""`stemqueue run`: separates one song, with the jobs that continue it, and writes what comes out."""
+"""`stemqueue run`: separates one song, waits for the job and for those of its chain, and downloads the outputs."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from shared.audio.music_line import music_line
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Output folder; stems/<song's name> by default, with a number if that is taken.",
+    help="Output folder; stems/<song's name> by default, with a number if that folder already has files.",
 )
-@click.option("--url", "server", help="URL of the server, instead of that of `stemqueue --url`.")
+@click.option("--url", "server", help="URL of the server, instead of the one from `stemqueue --url`.")
 @job_options
 @click.pass_context
 def run(
@@ -37,7 +37,7 @@ def run(
     server: str | None,
     **wanted: Any,
 ) -> None:
-    """Separate SONG and write its stems: submit, wait, download."""
+    """Separate SONG on the server, wait until the job has ended, and download the stems."""
     source = source_of(song, from_job)
     client: Client = ctx.with_resource(Client(server)) if server else ctx.obj
     with JobProgress() as shown:
@@ -87,8 +87,8 @@ def _download_followers(
 
 
 def _cancel_chain(client: Client, job: Job) -> None:
-    """Cancel a job for which nobody waits any more, and those that continue it."""
-    # Cancelling fails for those that have ended.
+    """Cancel a job and the later jobs of its chain."""
+    # Jobs that have ended cannot be canceled.
     with suppress(ClientError):
         client.cancel(job.id)
     for job_id, _ in job.next_jobs:

@@ -35,7 +35,9 @@ class PrefixWish(Strict):
     """Every object below a prefix that may be audio by its name; `left_out` counts the others."""
 
     bucket: str = Field(min_length=1, max_length=63)
-    prefix: str = Field("", max_length=1024, description="The rest of an object's key is its track")
+    prefix: str = Field(
+        "", max_length=1024, description="Beginning of the objects' keys; the rest of a key is the track's name"
+    )
 
 
 class ExportWish(Strict):
@@ -46,8 +48,8 @@ class ExportWish(Strict):
     template: str = Field(
         "{track}/{stem}.{format}",
         max_length=500,
-        description="The rest of the key, made of {track}, {number}, {stem} and {format}. If an earlier item of the "
-        "batch has the same key, the item's number is added to its track: `Intro (7)`",
+        description="Pattern for the rest of the key, with {track}, {number}, {stem} and {format}. If an earlier item "
+        "of the batch has the same key, the item's number is added to its track: `Intro (7)`",
     )
 
     @field_validator("template")
@@ -69,14 +71,14 @@ class BatchSubmission(Strict):
         description="Tracks: `track`, `source` and any option of `defaults`. An invalid one does not affect the others",
     )
     manifest: ManifestWish | None = None
-    manifest_format: Literal["jsonl", "csv"] | None = Field(None, description="Null: chosen by the file's extension")
+    manifest_format: Literal["jsonl", "csv"] | None = Field(None, description="Null: the file's extension decides")
     prefix: PrefixWish | None = None
     defaults: ItemOptions = Field(ItemOptions(), description="Options of items that do not set their own")
-    name: str | None = Field(None, min_length=1, max_length=200, description="Returned with the batch")
-    priority: Priority = Field("bulk", description="`interactive` if somebody waits for the jobs")
+    name: str | None = Field(None, min_length=1, max_length=200, description="A name for the batch, returned with it")
+    priority: Priority = Field("bulk", description="`interactive`: somebody waits for the jobs; `bulk`: they may wait")
     export: ExportWish | None = None
     webhook_url: str | None = Field(
-        None, max_length=2048, description="Notified when the batch ends, if this server sends webhooks"
+        None, max_length=2048, description="URL that gets a webhook when the batch ends, if this server sends webhooks"
     )
 
     @model_validator(mode="after")
@@ -89,7 +91,7 @@ class BatchSubmission(Strict):
 class BatchListQuery(Strict):
     """Which batches to list."""
 
-    limit: int = Field(50, ge=1, le=200, description="The most to return")
+    limit: int = Field(50, ge=1, le=200, description="Maximum number of batches to return")
     starting_after: str | None = Field(None, pattern=CURSOR, description="`next_starting_after` of the previous page")
 
 
@@ -97,5 +99,5 @@ class ItemListQuery(Strict):
     """Which items of a batch to list."""
 
     state: ItemState | None = Field(None, description="Only items in this state")
-    limit: int = Field(100, ge=1, le=500, description="The most to return")
+    limit: int = Field(100, ge=1, le=500, description="Maximum number of items to return")
     starting_after: int = Field(0, ge=0, le=2**31, description="`next_starting_after` of the previous page")

@@ -20,13 +20,13 @@ from shared.batches.model import Batch, BatchState, ItemState, job_id_of
 class CountsResource(Resource):
     """How many items are in each state."""
 
-    waiting: int = Field(description="No job has been created for them yet")
+    waiting: int = Field(description="Items that have no job yet")
     queued: int
     running: int
     succeeded: int
     failed: int
     canceled: int
-    invalid: int = Field(description="Their lines in the manifest are invalid")
+    invalid: int = Field(description="Items whose lines in the manifest are invalid")
 
 
 class ItemErrorResource(Resource):
@@ -49,11 +49,11 @@ class BatchLinksResource(Resource):
 
 
 class LeftOutResource(Resource):
-    """Objects below a batch's prefix that are not taken as songs, for one reason."""
+    """Objects below a batch's prefix that are not treated as songs, grouped by reason."""
 
     reason: str = Field(
-        description="`system`: files that an operating system or a file server keeps for itself; `other`: names of "
-        "pictures, texts, archives and the like"
+        description="`system`: files of an operating system or a file server, such as `.DS_Store`; `other`: files "
+        "whose names belong to pictures, texts, archives and the like"
     )
     count: int
     examples: list[str] = Field(description="Keys of the first ones, below the prefix")
@@ -69,16 +69,18 @@ class BatchResource(Resource):
     total: int = Field(description="Items read so far; complete once the state is no longer `reading`")
     counts: CountsResource
     left_out: list[LeftOutResource] = Field(
-        description="What was left out of the prefix so far; empty for other batches. Everything else is an item"
+        description="Objects below the prefix that were left out so far. All other objects become items. Empty for "
+        "batches without a prefix"
     )
     audio_seconds: float = Field(description="Seconds of audio separated so far")
     error: ItemErrorResource | None = Field(description="Why the rest of the manifest could not be read")
     rerun_checked: int | None = Field(
-        description="While a rerun looks for items made by another engine version: how many it has checked; else null"
+        description="Number of items that a rerun has checked so far for another engine version; null if no rerun is "
+        "running"
     )
     created_at: datetime
     ended_at: datetime | None
-    expires_at: datetime | None = Field(description="When the batch is deleted with its jobs and their stems")
+    expires_at: datetime | None = Field(description="When the batch will be deleted, with its jobs and their stems")
     webhook_url: str | None
     links: BatchLinksResource
 
@@ -99,7 +101,7 @@ class ItemOutputResource(Resource):
 
 
 class ItemResource(Resource):
-    """One track of a batch. Members whose value is not known are null."""
+    """One track of a batch. Values that are not known are null."""
 
     number: int = Field(description="Its position in the manifest, from 1")
     line: int = Field(description="Its line number in the manifest, from 1")
@@ -109,7 +111,7 @@ class ItemResource(Resource):
     error: ItemErrorResource | None
     attempts: int
     duration_seconds: float | None
-    seconds: float | None = Field(description="How long the separation took")
+    seconds: float | None = Field(description="Duration of the separation in seconds")
     real_time_factor: float | None = Field(description="duration_seconds / seconds")
     input_sha256: str | None
     engine: str | None
@@ -119,7 +121,7 @@ class ItemResource(Resource):
     key: str | None = Field(None, description="Tonic and mode; null if not sure", examples=["F# minor"])
     notes: list[str] = Field(
         default_factory=list,
-        description="What the report notes on the file, such as that it was cut off: at most 5 sentences",
+        description="Notes from the report about the file, for example that it is truncated; at most 5 sentences",
         examples=[["The file declares 3.00 s but contains 2.00 s: it may be truncated or damaged."]],
     )
     outputs: list[ItemOutputResource]

@@ -1,7 +1,7 @@
 """The request bodies and queries of jobs and uploads, and how a form encodes them.
 
-The options of a job are in shared/jobs/options.py; which engines and parameters exist, in
-shared/queue/engine_catalog.py.
+The options of a job are in shared/jobs/options.py. shared/queue/engine_catalog.py knows which engines and parameters
+exist.
 """
 
 from __future__ import annotations
@@ -68,18 +68,20 @@ class MixSubmission(Strict):
         }
     )
 
-    mixes: Mixes = Field([], description="As in a new job; stems are those that the job has kept. None for stem.mp4")
+    mixes: Mixes = Field([], description="As in a new job, from the stems that the job has kept. Empty for stem.mp4")
     format: FormatName | None = Field(
         None,
-        description="How the mixes are encoded; null: as the stems are. `stem.mp4` makes a stem file of the job's "
-        "stems, all of which it must have kept",
+        description="Format of the mixes; null: the format of the stems. `stem.mp4` makes one stem file, for which the "
+        "job must have kept all its stems",
     )
     format_options: FormatOptions = Field(FormatOptions(), description="Bit depth or bitrate")
-    priority: Priority = Field("interactive", description="interactive: a person waits for the job; bulk: one of many")
+    priority: Priority = Field(
+        "interactive", description="`interactive`: somebody waits for the job; `bulk`: it may wait"
+    )
     no_cache: bool = Field(False, description="Mix again, even if an earlier job of yours has the same result")
     metadata: Metadata = Field({}, description="Any JSON of the client, returned with the job")
     webhook_url: str | None = Field(
-        None, max_length=2048, description="Receives a webhook when the job ends, if this server sends webhooks"
+        None, max_length=2048, description="URL that gets a webhook when the job ends, if this server sends webhooks"
     )
 
     @model_validator(mode="after")
@@ -99,7 +101,7 @@ class JobListQuery(Strict):
 
     state: JobState | None = Field(None, description="Only jobs in this state")
     batch: Identifier | None = Field(None, description="Only jobs of this batch, in the order of its items")
-    limit: int = Field(50, ge=1, le=200, description="The most to return")
+    limit: int = Field(50, ge=1, le=200, description="Maximum number of jobs to return")
     starting_after: str | None = Field(None, pattern=CURSOR, description="`next_starting_after` of the previous page")
 
 
@@ -107,7 +109,7 @@ class UploadWish(Strict):
     """A file that the client will send straight to storage."""
 
     filename: str = Field("audio", max_length=1000, description="The file's name")
-    size_bytes: int = Field(ge=1, description="The file's size; storage refuses a larger file")
+    size_bytes: int = Field(ge=1, description="The file's size in bytes; storage refuses a larger file")
 
 
 class UploadQuery(Strict):
@@ -119,8 +121,8 @@ class UploadQuery(Strict):
 class JobForm(Strict):
     """A job, as a multipart form.
 
-    `parameters`, `stems`, `mixes`, `excerpt`, `format_options`, `metadata` and `then` hold JSON. `stems` and `mixes`
-    may also be texts, separated by commas: `drums,bass`, `minus:vocals`.
+    The values of `parameters`, `stems`, `mixes`, `excerpt`, `format_options`, `metadata` and `then` are JSON. `stems`
+    and `mixes` may also be lists separated by commas: `drums,bass`, `minus:vocals`.
     """
 
     file: bytes = Field(description="The audio file", json_schema_extra={"format": "binary"})
@@ -141,7 +143,7 @@ class JobForm(Strict):
     metadata: dict[str, JsonValue] | None = None
     webhook_url: str | None = None
     then: list[ContinuationWish] | None = Field(
-        None, description="As in JSON", examples=[[{"from": "vocals", "engine": "repetition"}]]
+        None, description="As in a JSON body", examples=[[{"from": "vocals", "engine": "repetition"}]]
     )
 
 

@@ -19,17 +19,20 @@ from shared.jobs.request import Priority
 
 
 class SourceResource(OpenResource):
-    """The mixture, as it was sent and, once a worker has probed it, as it was found to be."""
+    """The mixture: what the client sent, and the audio properties that a worker found when it probed the file."""
 
     filename: str
     size_bytes: int
     sha256: str | None
     upload_id: str | None
-    url: str = Field(description="Where to download the mixture")
-    job_id: str | None = Field(None, description="The job whose outputs this job reads; null for other sources")
+    url: str = Field(description="Address from which the mixture can be downloaded")
+    job_id: str | None = Field(
+        None, description="The job whose outputs are the source of this job; null for other sources"
+    )
     output: str | None = Field(
         None,
-        description="Which of that job's outputs the mixture is; null for other sources, and if the job mixes several",
+        description="The output of that job which is the mixture; null for other sources, and for a job that mixes "
+        "stems",
         examples=["vocals"],
     )
     duration_seconds: float | None = None
@@ -54,30 +57,30 @@ class StemResource(OutputResource):
 
     format: str
     duration_seconds: float | None = None
-    peak_db: float | None = Field(None, description="Null if the stem is digital silence")
-    loudness_lufs: float | None = Field(None, description="EBU R 128; null if the stem is too quiet to measure")
+    peak_db: float | None = Field(None, description="Sample peak in dBFS; null if the stem is digital silence")
+    loudness_lufs: float | None = Field(None, description="Loudness by EBU R 128; null if it is too quiet to measure")
 
 
 class MusicResource(OpenResource):
-    """Tempo and key. What is not sure is null."""
+    """Tempo and key. A value is null if the worker is not sure of it."""
 
     tempo_bpm: float | None = Field(
-        None, description="Beats per minute, the median over the song; null if it is not sure", examples=[123.9]
+        None, description="Beats per minute, the median over the song; null if not sure", examples=[123.9]
     )
     tempo_confidence: float | None = Field(
         None,
-        description="From 0 to 1: how much more speaks for this tempo than for its half, double and the like",
+        description="From 0 to 1: how clearly this tempo fits better than its half, its double and similar ones",
         examples=[0.93],
     )
-    beats_count: int = Field(0, description="How many beats `beats.json` has", examples=[496])
-    key: str | None = Field(None, description="Tonic and mode; null if it is not sure", examples=["F# minor"])
+    beats_count: int = Field(0, description="Number of beats in `beats.json`", examples=[496])
+    key: str | None = Field(None, description="Tonic and mode; null if not sure", examples=["F# minor"])
     key_confidence: float | None = Field(
-        None, description="From 0 to 1. Most wrong keys are the relative major or minor", examples=[0.88]
+        None, description="From 0 to 1. A wrong key is most often the relative major or minor", examples=[0.88]
     )
 
 
 class MixMembers(Resource):
-    """A mix that was asked for, in its full form."""
+    """A requested mix, in its full form."""
 
     name: str
     gains_db: dict[str, float | None] = Field(description="Gains of stems in dB; null: left out")
@@ -123,14 +126,14 @@ class ErrorResource(OpenResource):
 
 
 class NextJobResource(Resource):
-    """A job that continues another one. It may have been deleted since."""
+    """A later job of a chain. It may have been deleted in the meantime."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"job_id": "7a1d0c55e2b94f0f8a3b6c7d8e9f0a1b", "output": "vocals"}]}
     )
 
     job_id: str
-    output: str = Field(description="The stem or mix of this job that is its mixture")
+    output: str = Field(description="The stem or mix of this job that the later job separates")
 
 
 class TimesResource(Resource):
@@ -150,15 +153,17 @@ class JobResource(Resource):
     state: JobState
     stage: str | None = Field(description="The stage of a running job: fetch, probe, decode, separate, encode, …")
     progress: float = Field(ge=0, le=1, description="Never decreases")
-    attempt: int = Field(description="Attempts so far")
-    queue_position: int | None = Field(description="1 is the next job to start")
+    attempt: int = Field(description="Number of attempts so far")
+    queue_position: int | None = Field(description="Position in the queue; 1 is the next job to start")
     eta_seconds: float | None = Field(description="Estimated seconds until the job ends")
     waiting_for: WaitingFor | None = Field(
-        description="What the job waits for, beside its turn: `storage` while the storage does not serve it, which "
-        "costs no attempt, however long it lasts; `engine` while no running worker has its engine; `source` until the "
-        "job that it continues has succeeded"
+        description="Why the job cannot start or continue now, apart from its place in the queue. `storage`: the "
+        "storage is unavailable; this does not count as an attempt. `engine`: no running worker has its engine. "
+        "`source`: the job whose output it separates has not succeeded yet"
     )
-    waiting_because: str | None = Field(description="Why: the storage's error, or which engine is missing")
+    waiting_because: str | None = Field(
+        description="Details of `waiting_for`: the storage's error, or the missing engine"
+    )
     engine: str
     preset: str | None
     parameters: dict[str, int | float | str]
@@ -175,7 +180,7 @@ class JobResource(Resource):
     waveforms: list[OutputResource]
     music: MusicResource | None = Field(
         None,
-        description="Tempo and key. Null until the job has succeeded, and if it ran without ANALYSE_MUSIC",
+        description="Tempo and key. Null until the job has succeeded, and if ANALYSE_MUSIC is off",
         examples=[
             {
                 "tempo_bpm": 123.9,
@@ -188,8 +193,9 @@ class JobResource(Resource):
     )
     beats: OutputResource | None = Field(
         None,
-        description="A JSON file: `beats` are the seconds of all beats on the song's timeline, on which the stems "
-        "begin at `start_seconds`; `tempo_bpm` as in `music`. Null if the tempo is not sure",
+        description="A JSON file. `beats` has the times of all beats, in seconds on the song's timeline; "
+        "`start_seconds` is the time on it at which the stems begin; `tempo_bpm` is as in `music`. Null if the "
+        "tempo is not sure",
         examples=[
             {
                 "name": "beats",
@@ -206,11 +212,12 @@ class JobResource(Resource):
     attempt_errors: list[ErrorResource]
     times: TimesResource
     expires_at: datetime | None = Field(description="When the job and its stems are deleted")
-    batch_id: str | None = Field(description="The batch that the job belongs to and is deleted with")
-    cached: bool = Field(description="The outputs are copies of those of an earlier job of the same owner")
+    batch_id: str | None = Field(description="The job's batch; the job is deleted with it")
+    cached: bool = Field(description="Whether the outputs are copies of an earlier job's outputs (same owner)")
     metadata: dict[str, Any]
     then: list[NextJobResource] = Field(
-        [], description="The jobs that were submitted with this one to continue it; `source.job_id` of each names it"
+        [],
+        description="The later jobs of the chain that separate outputs of this job; their `source.job_id` is this job",
     )
     links: dict[str, str]
 
@@ -226,12 +233,12 @@ class JobListResource(Resource):
 class DeliveryResource(Resource):
     """One attempt to deliver a webhook."""
 
-    message_id: str = Field(description="The `webhook-id` header, the same in each attempt")
+    message_id: str = Field(description="Value of the header `webhook-id`; the same in each attempt")
     type: str = Field(description=f"The event: {', '.join(JOB_EVENTS)}")
     attempt: int
     at: datetime
     milliseconds: int
-    status: int | None = Field(description="The receiver's HTTP status; null without an answer")
+    status: int | None = Field(description="HTTP status that the receiver returned; null if it did not respond")
     error: str | None
     outcome: Literal["delivered", "failed", "unwanted", "given_up"]
     next_attempt_in_seconds: float | None

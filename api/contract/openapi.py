@@ -1,7 +1,7 @@
 """Builds the OpenAPI 3.1 document from the routes and the pydantic models that they use.
 
-It is not flask-openapi3, which builds a schema again for each request with a query, reads whole forms into memory, and
-allows one body type per operation.
+flask-openapi3 is not used: it builds a schema again for each request with a query, reads whole forms into memory, and
+allows only one body type per operation.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ STRUCTURED = ("application/json", "text/event-stream")
 """Media types that are not described as binary files."""
 
 INTRODUCTION = """\
-Separates songs into vocals and accompaniment. `POST /v1/jobs` accepts a file and answers at once. Poll the job or wait
-for it, then download its stems. Errors are problem details (RFC 9457) with a stable `code`.
+Separates songs into vocals and accompaniment. `POST /v1/jobs` accepts a file and responds at once with a job. Poll the
+job or wait for it, then download its stems. Errors are problem details (RFC 9457) with a stable `code`.
 """
 
 
@@ -200,8 +200,8 @@ def _headers(operation: Operation) -> list[dict[str, Any]]:
     wanted = {
         "If-None-Match": operation.conditional and "The ETag of an earlier response",
         "Idempotency-Key": operation.repeatable
-        and "Any text. A repeated request with the same key within 24 h changes nothing and returns the current state "
-        "of what the first one created",
+        and "Any text. If you repeat a request with the same key within 24 h, nothing is created twice: the response "
+        "has the current state of what the first request created",
         "Prefer": operation.waits and "`wait=n`: respond when the job has ended, or after n seconds (at most 60)",
     }
     limits = {"Idempotency-Key": {"pattern": "^[ -~]{1,255}$"}}

@@ -43,22 +43,23 @@ class EngineResource(OpenResource):
     presets: list[PresetResource]
     default_preset: str
     parameters: list[ParameterResource]
-    author: str = Field("", description="Whose engine or model it is")
-    licence: str = Field("", description="Under which licence, in the author's words")
-    licence_source: str = Field("", description="Where these words stand; empty if nowhere in particular")
-    scores_from: str = Field("", description="The songs over which the presets' scores are medians")
+    author: str = Field("", description="Author of the engine or model")
+    licence: str = Field("", description="Licence, in the author's words")
+    licence_source: str = Field("", description="Address where the author states the licence; empty if there is none")
+    scores_from: str = Field("", description="The songs on which the presets' scores were measured (medians)")
     precision: str = Field(
         "float32",
-        description="The number format in which it computes; stems of one version differ slightly between them",
+        description="Number format of the computation. With another one, the same version gives slightly different "
+        "stems",
     )
-    passes: int = Field(1, description="How often it reads the song")
-    context_seconds: float = Field(0.0, description="How far around an excerpt it reads, in seconds")
+    passes: int = Field(1, description="How many times the engine reads the song")
+    context_seconds: float = Field(0.0, description="Seconds of audio that it also reads before and after an excerpt")
     real_time_factor: float | None = Field(
-        None, description="Seconds of stereo that it separates in one second with two processors; null if not measured"
+        None, description="Seconds of stereo audio separated per second, on two processors; null if not measured"
     )
-    memory_bytes: int | None = Field(None, description="What it allocates at most for four minutes of stereo")
+    memory_bytes: int | None = Field(None, description="Most memory that it allocates for four minutes of stereo audio")
     waiting_for: Literal["storage"] | None = Field(
-        None, description="What all its workers wait for; its jobs stay queued meanwhile"
+        None, description="`storage`: all workers with this engine wait for the storage, and its jobs stay queued"
     )
 
 
@@ -70,7 +71,7 @@ class FormatResource(Resource):
     content_type: str
     bit_depths: list[int] = Field(description="Bits per sample of lossless files; empty if the format is always lossy")
     bitrates_kbps: list[int] | None = Field(
-        description="Lowest, default, highest of lossy files; null if the format is always lossless"
+        description="Lowest, default and highest bitrate of lossy files; null if the format is always lossless"
     )
     needed_stems: list[str] = Field(
         [], description="The stems that an engine must have for this format", examples=[["drums", "bass", "vocals"]]
@@ -88,7 +89,7 @@ class EnginesResource(Resource):
 
 
 class HealthResource(Resource):
-    """Whether the server can do its work."""
+    """Whether the server can process jobs."""
 
     status: Literal["ok", "unavailable"]
-    faults: dict[str, str] = Field({}, description="Unavailable dependencies, each with its error")
+    faults: dict[str, str] = Field({}, description="The dependencies that are unavailable, each with its error")

@@ -12,7 +12,7 @@ class DirectUploadResource(Resource):
 
     upload_id: str
     filename: str
-    url: str = Field(description="Where to POST the form")
+    url: str = Field(description="Address to which the form must be sent with POST")
     fields: dict[str, str] = Field(description="The form's fields")
     expires_in_seconds: int
 

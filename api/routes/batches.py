@@ -38,7 +38,7 @@ from shared.validation import validate
 blueprint = Blueprint("batches", __name__, url_prefix="/v1/batches")
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
-"""The largest body of a batch; larger batches need a manifest in storage."""
+"""The largest body of a batch, in bytes. Larger batches need a manifest in storage."""
 
 POLL_SECONDS = 2
 """The Retry-After of a batch that has not ended."""
@@ -59,8 +59,8 @@ POLL_SECONDS = 2
 def submit(exchange: Exchange) -> Response:
     """Submit a list of tracks, a manifest in storage, or all audio files below a prefix.
 
-    The response is immediate: workers read the manifest and start its first tracks meanwhile. A manifest is JSONL (one
-    track a line, as in `items`) or CSV with the columns `track`, `upload_id` or `bucket` and `key`, `engine`,
+    The response is immediate; workers then read the manifest and start its first tracks. A manifest is JSONL (one track
+    per line, as in `items`) or CSV with the columns `track`, `upload_id` or `bucket` and `key`, `engine`,
     `preset`, `format`, `bit_depth`, `bitrate_kbps`, `stems`, `start_seconds`, `duration_seconds`, `no_cache`,
     `metadata.<name>`, `parameters.<name>`. An invalid line becomes an item in the state `invalid` and does not
     affect the others.
@@ -89,7 +89,7 @@ def _accepted_response(batch: Batch, status: int) -> Response:
     )
 )
 def preflight() -> Response:
-    """Check a batch without creating it: its tracks, its invalid lines, the time and the storage it would take."""
+    """Check a batch without creating it: its tracks, its invalid lines, and the time and storage that it would need."""
     needs = services().preflight.estimate(sender(), validate(BatchSubmission, _body()))
     return Response(needs.model_dump_json(), content_type="application/json")
 
@@ -110,7 +110,7 @@ def _body() -> object:
     )
 )
 def read(batch_id: str) -> Response:
-    """Return a batch with the number of its items in each state. Costs one read of Redis, whatever its size."""
+    """Return a batch with the number of its items in each state. Costs one read of Redis, for batches of any size."""
     return _batch_response(find_batch(batch_id))
 
 
@@ -199,7 +199,7 @@ def changes(path: str, summary: str) -> Callable[[Callable[[Batch], Batch]], Cal
 
 @changes("cancel", "Cancel a batch")
 def cancel(batch: Batch) -> Batch:
-    """Cancel the waiting, queued and running items; finished items stay as they are."""
+    """Cancel the waiting, queued and running items. Items that have ended stay as they are."""
     canceled = services().batch_changes.cancel(batch.id)
     services().submission.dispatch_jobs()
     return canceled
@@ -213,9 +213,9 @@ def retry_failed(batch: Batch) -> Batch:
 
 @changes("rerun", "Rerun a batch's items made by another engine version")
 def rerun(batch: Batch) -> Batch:
-    """Run the items again whose stems were made by another version of their engine than workers have now.
+    """Run items again if their stems were made by another engine version than the one that workers have now.
 
-    The response is immediate: workers look for these items (`rerun_checked` is their progress), and each found item
+    The response is immediate. Workers then look for such items (`rerun_checked` shows their progress), and each of them
     goes back to `waiting`. An item keeps its stems until the new ones are ready. 409 if there are no such items.
     """
     return services().batch_submitter.rerun_batch(batch)
@@ -224,7 +224,7 @@ def rerun(batch: Batch) -> Batch:
 @blueprint.delete("/<batch_id>")
 @describes(Operation("Delete a batch", tag="batches", empty=(204,), problems=(404, 409, 503)))
 def delete(batch_id: str) -> Response:
-    """Delete an ended batch with all its jobs; their stored objects are removed within minutes."""
+    """Delete an ended batch with all its jobs. Their stored objects are removed within minutes."""
     find_batch(batch_id)
     services().batch_submitter.delete_batch(batch_id)
     return Response(status=204)

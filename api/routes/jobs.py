@@ -37,7 +37,7 @@ from shared.validation import validate
 blueprint = Blueprint("jobs", __name__, url_prefix="/v1/jobs")
 
 MAX_RETRY_AFTER_SECONDS = 15
-"""The longest Retry-After. Raising it means fewer polls, and that clients notice the end of a job later."""
+"""The longest Retry-After. If it is raised, clients poll less often and notice the end of a job later."""
 
 
 @blueprint.post("")
@@ -141,10 +141,10 @@ def _submit_json(exchange: Exchange) -> Job:
     )
 )
 def read(job_id: str) -> Response:
-    """Return a job. Costs one read of Redis; use its ETag with If-None-Match to poll.
+    """Return a job. To poll, send its ETag as If-None-Match; one call costs one read of Redis.
 
-    With `Prefer: wait=n` the response comes when the job has ended, or after n seconds. With If-None-Match as well, it
-    comes at the first change.
+    With `Prefer: wait=n` the response comes when the job has ended, or after n seconds. With If-None-Match as well, the
+    response comes at the first change.
     """
     job, seconds = find_job(job_id), preferred_wait_seconds()
     if not seconds or has_ended(job):
@@ -204,7 +204,7 @@ def cancel(exchange: Exchange, job_id: str) -> Response:
 )
 @repeatable(lambda job_id, status: _job_response(find_job(job_id), status))
 def retry(exchange: Exchange, job_id: str) -> Response:
-    """Put a failed or canceled job back in the queue. 410 `source_missing` if its source was deleted meanwhile."""
+    """Put a failed or canceled job back in the queue. 410 `source_missing` if its source has been deleted."""
     exchange.record_request({})
     exchange.made_id = job_id
     check_not_in_batch(find_job(job_id), "retried")
@@ -228,8 +228,9 @@ def retry(exchange: Exchange, job_id: str) -> Response:
 def mix(job_id: str) -> Response:
     """Make mixes of the stems of a job that has succeeded, without separating again.
 
-    The answer is a new job, whose outputs are the mixes; `source.job_id` names the job that has the stems. That job
-    cannot be deleted, and does not expire, until the new one has ended. 409 `stems_not_kept` if it lacks a stem.
+    The response is a new job. Its outputs are the mixes, and its `source.job_id` names the job with the stems. The job
+    with the stems cannot be deleted and does not expire until the new job has ended. 409 `stems_not_kept` if a stem
+    is missing.
     """
     response = _accept_mixes(job_id=job_id)
     seconds = preferred_wait_seconds()
@@ -256,7 +257,7 @@ def deliveries(job_id: str) -> Response:
 
 
 def check_not_in_batch(job: Job, done: str) -> None:
-    """Raise IllegalTransitionError for a job of a batch, of which only the result may be left once it has ended."""
+    """Raise IllegalTransitionError for a job of a batch: when it has ended, the batch may keep only its result."""
     if job.batch_id:
         raise IllegalTransitionError(f"This job belongs to a batch and can only be {done} with it.")
 

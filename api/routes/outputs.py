@@ -32,7 +32,7 @@ from shared.jobs.model import AUDIO_KINDS, TERMINAL, Job, Output
 blueprint = Blueprint("outputs", __name__, url_prefix="/v1/jobs/<job_id>")
 
 LINK_SECONDS = 900
-"""How long a signed link is valid. Raising it gives slow clients more time to start, and leaked links too."""
+"""How long a signed link is valid. A higher value gives slow clients more time to start, but also leaked links."""
 
 ARCHIVED = frozenset({"stem", "mix", "picture", "beats", "report"})
 
@@ -59,21 +59,21 @@ MIXTURE = replace(DOWNLOAD, media=dict.fromkeys((200, 206), ("audio/*", "video/*
 @blueprint.get("/waveforms/<name>", defaults={"kind": "waveforms"})
 @describes(DOWNLOAD)
 def read_output(job_id: str, kind: str, name: str) -> Response:
-    """Return one output; 202 with the job while it has not ended."""
+    """Return one output. 202 with the job until it has ended."""
     return _send_output(find_job(job_id), KINDS[kind], name)
 
 
 @blueprint.get("/report")
 @describes(DOWNLOAD)
 def read_report(job_id: str) -> Response:
-    """Return the report of the separation; 202 with the job while it has not ended."""
+    """Return the report of the separation. 202 with the job until it has ended."""
     return _send_output(find_job(job_id), "report", "report")
 
 
 @blueprint.get("/beats")
 @describes(replace(DOWNLOAD, media={200: ("application/json",), 206: ("application/json",)}))
 def read_beats(job_id: str) -> Response:
-    """Return the seconds of the song's beats as JSON; 202 with the job while it has not ended, 404 if not sure."""
+    """Return the times of the song's beats as JSON. 202 with the job until it has ended; 404 without a sure tempo."""
     return _send_output(find_job(job_id), "beats", "beats")
 
 
@@ -106,7 +106,7 @@ def read_source(job_id: str) -> Response:
     )
 )
 def read_archive(job_id: str) -> Response:
-    """Return stems, mixes, pictures, beats and report as one streamed archive; 202 with the job until it has ended."""
+    """Return stems, mixes, pictures, beats and report as one ZIP archive. 202 with the job until it has ended."""
     job = find_job(job_id)
     outputs = [o for o in job.outputs if o.role in ARCHIVED]
     if not outputs or job.finished_at is None:

@@ -31,8 +31,8 @@ NO_STEMS = "none"
 """How tables and commands write an empty list of stems: the job makes its mixes alone."""
 
 MIX_HELP = (
-    "minus:vocals leaves stems out, only:drums+bass keeps these alone, and NAME=vocals:-6+drums:off gives gains in dB; "
-    "stems that are not named stay as they are."
+    "minus:vocals is the song without the vocals. only:drums+bass is just these stems. NAME=vocals:-6+drums:off sets "
+    "gains in dB; stems that are not named keep their level."
 )
 
 MAX_NAME_CHARACTERS = 64

@@ -1,6 +1,6 @@
 """The options of a job, for requests and for lines of a manifest.
 
-shared/queue/engine_catalog.py checks what depends on the engine.
+shared/queue/engine_catalog.py checks the options that depend on the engine.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ Metadata = Annotated[dict[str, JsonValue], AfterValidator(_bounded)]
 class Excerpt(Strict):
     """The part of the track to separate."""
 
-    start_seconds: Seconds = Field(0.0, description="Start of the excerpt")
+    start_seconds: Seconds = Field(0.0, description="Start of the excerpt in seconds")
     duration_seconds: Seconds | None = Field(
-        None, gt=0, description="Length of the excerpt; null: to the end of the track"
+        None, gt=0, description="Length of the excerpt in seconds; null: to the end of the track"
     )
 
 
@@ -61,7 +61,7 @@ class FormatOptions(Strict):
 
 
 def check_format_options(format_name: str, options: FormatOptions) -> None:
-    """Raise ValueError, as pydantic wants it, if the format does not have these options."""
+    """Raise ValueError, as pydantic requires, if the format does not have these options."""
     try:
         check_options(format_name, options.model_dump(exclude_none=True))
     except RequestInvalidError as error:
@@ -72,7 +72,7 @@ Gain = Annotated[float, BeforeValidator(not_boolean), Field(ge=LOWEST_DB, le=HIG
 
 
 class MixWish(Strict):
-    """A mix of the stems. A text instead is a short form, such as `minus:vocals` or `only:drums+bass`."""
+    """A mix of the stems. A string such as `minus:vocals` or `only:drums+bass` is a short form of it."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -85,7 +85,7 @@ class MixWish(Strict):
         {}, max_length=20, description="Gains of stems in dB, from -60 to 24; null: the stem is left out"
     )
     rest_db: Gain | None = Field(
-        0.0, description="The gain of everything that `gains_db` does not name; null: that is left out"
+        0.0, description="Gain in dB of everything that `gains_db` does not name; null: it is left out"
     )
 
     @model_validator(mode="before")
@@ -136,25 +136,25 @@ class ItemOptions(Strict):
     preset: Name | None = Field(None, description="One of the engine's presets; null: its default")
     parameters: dict[Name, Parameter] = Field({}, max_length=50, description="The engine's own settings")
     stems: list[Name] | None = Field(
-        None, max_length=20, description="Which stems; null: all; an empty list: none, the mixes alone"
+        None, max_length=20, description="Stems to make; null: all; an empty list: only the mixes"
     )
     mixes: Mixes = Field(
         [],
-        description="Mixes of the stems, which become outputs like these. An element may be a short form: "
-        "`minus:vocals` leaves stems out, `only:drums+bass` leaves out all others, and `NAME=` in front names the mix",
+        description="Mixes of the stems; each is an output like a stem. A string is a short form: `minus:vocals` is "
+        "the song without the vocals, `only:drums+bass` is just these stems, and `NAME=` in front gives the mix a name",
     )
-    format: FormatName = Field("flac", description="How stems are encoded")
+    format: FormatName = Field("flac", description="File format of the stems and mixes")
     format_options: FormatOptions = Field(FormatOptions(), description="Bit depth or bitrate")
     excerpt: Excerpt | None = Field(None, description="The part of the track to separate; null: all of it")
     audio_stream: StreamNumber | None = Field(
-        None, description="Which audio stream of the file, counted from 1; null: the one that a player would choose"
+        None, description="Audio stream to separate, counted from 1; null: the file's default stream"
     )
     no_cache: bool = Field(False, description="Separate again, even if an earlier job of yours has the same result")
     metadata: Metadata = Field({}, description="Any JSON of the client, returned with the job")
     then: Then = Field(
         [],
-        description="Jobs that continue with outputs of this one as soon as it has succeeded. They may have `then` "
-        f"too: up to {MAX_CHAIN_DEPTH} deep, and {MAX_CHAIN_JOBS} jobs in all",
+        description="More jobs, each of which separates an output of this job as soon as it has succeeded. They may "
+        f"have `then` too: up to {MAX_CHAIN_DEPTH} levels and {MAX_CHAIN_JOBS} jobs in all",
         examples=[[{"from": "vocals", "engine": "repetition"}]],
     )
 
@@ -195,14 +195,14 @@ class ItemOptions(Strict):
 
 
 class ContinuationWish(ItemOptions):
-    """A job that continues another one. Priority and webhook are those of the first job of the chain."""
+    """A later job of a chain: it separates an output of another job. The first job's priority and webhook apply."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"from": "vocals", "engine": "repetition", "format": "mp3"}]}
     )
 
     output: Name = Field(
-        alias="from", description="The stem or mix of the job before that is this job's mixture", examples=["vocals"]
+        alias="from", description="The stem or mix of the previous job that this job separates", examples=["vocals"]
     )
 
 
@@ -212,9 +212,11 @@ ItemOptions.model_rebuild()
 class JobOptions(ItemOptions):
     """The options of a job."""
 
-    priority: Priority = Field("interactive", description="interactive: a person waits for the job; bulk: one of many")
+    priority: Priority = Field(
+        "interactive", description="`interactive`: somebody waits for the job; `bulk`: it may wait"
+    )
     webhook_url: str | None = Field(
-        None, max_length=2048, description="Receives a webhook when the job ends, if this server sends webhooks"
+        None, max_length=2048, description="URL that gets a webhook when the job ends, if this server sends webhooks"
     )
 
 
@@ -226,7 +228,7 @@ class StoredObject(Strict):
 
 
 class SourceWish(Strict):
-    """The place of the mixture: exactly one of these. `job_id` and `output` together are one."""
+    """Where the mixture is. Give exactly one of `upload_id`, `s3`, `url`, or `job_id` with `output`."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"job_id": "3f2b8c1d4e5f60718293a4b5c6d7e8f9", "output": "vocals"}]}
@@ -234,11 +236,11 @@ class SourceWish(Strict):
 
     upload_id: Identifier | None = Field(None, description="An earlier upload")
     s3: StoredObject | None = Field(None, description="An object in a bucket that this server accepts")
-    url: str | None = Field(None, max_length=4096, description="Downloaded at once, if this server allows it")
+    url: str | None = Field(None, max_length=4096, description="The server downloads it at once, if it allows URLs")
     job_id: Identifier | None = Field(
         None,
-        description="A job that has succeeded, whose `output` is the mixture. Until the new job has ended, that job "
-        "can neither be deleted nor expire",
+        description="A job that has succeeded; its `output` is the mixture. It can neither be deleted nor expire until "
+        "the new job has ended",
         examples=["3f2b8c1d4e5f60718293a4b5c6d7e8f9"],
     )
     output: Name | None = Field(None, description="A stem or mix of the job `job_id`", examples=["vocals"])

@@ -1,4 +1,4 @@
-"""The command `stemqueue-admin`, with which an operator controls a running system. It needs only Redis and storage."""
+"""The command `stemqueue-admin`: operators use it to control a running system. It needs only Redis and storage."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ from shared.settings import Settings, read_settings
 from shared.storage.object_storage import ObjectStorage
 
 REBUILD_SECONDS = 3 * 3600.0
-"""How long `rebuild` keeps workers from the batches at most. If it breaks off, run it again: that ends the wait."""
+"""The longest time for which `rebuild` keeps workers from processing batches.
+
+If `rebuild` is interrupted, batches wait for this time, or until `rebuild` has been run again.
+"""
 
 
 class AdminCommands(click.Group):
@@ -52,7 +55,7 @@ def main(ctx: click.Context) -> None:
 @click.argument("engine")
 @click.pass_obj
 def pause(settings: Settings, engine: str) -> None:
-    """Stop starting ENGINE's queued jobs. Running jobs continue."""
+    """Start no more queued jobs of ENGINE. Running jobs continue; new jobs are still accepted."""
     JobQueue(settings).pause(engine)
     click.echo(f"{engine}: paused")
 
@@ -61,7 +64,7 @@ def pause(settings: Settings, engine: str) -> None:
 @click.argument("engine")
 @click.pass_obj
 def drain(settings: Settings, engine: str) -> None:
-    """Refuse new jobs for ENGINE. Queued jobs are still processed."""
+    """Accept no new jobs for ENGINE. Queued jobs are still processed."""
     JobQueue(settings).drain(engine)
     click.echo(f"{engine}: draining")
 
@@ -133,9 +136,10 @@ def rebuild_records(settings: Settings) -> None:
 @main.command()
 @click.pass_obj
 def records(settings: Settings) -> None:
-    """List the records that a newer version wrote, after going back a version. Exit code 1 if there are any.
+    """After a return to an older version, list the records that only the newer version can read.
 
-    This version neither runs nor shows them. They stay as they are until the newer version runs again.
+    Exit code 1 if there are any. This version neither runs nor shows their jobs and batches. The records stay
+    unchanged until the newer version runs again.
     """
     newer = list(RecordSchemas(settings).newer())
     for record in newer:
@@ -148,7 +152,7 @@ def records(settings: Settings) -> None:
 @main.command()
 @click.pass_obj
 def owners(settings: Settings) -> None:
-    """Show what each owner uses: queued jobs, storage, Redis, audio of today. Most queued jobs first."""
+    """Show the usage of each owner: queued jobs, storage, Redis, seconds of audio today. Most queued jobs first."""
     for usage in read_usage(settings):
         click.echo(
             f"{usage.owner}: {usage.queued} queued, {usage.stored_bytes / 1e6:.1f} MB stored, "
@@ -162,15 +166,20 @@ def keys() -> None:
 
 
 @keys.command(name="create")
-@click.option("--owner", default="local", show_default=True, help="Owner of the jobs that the key creates and sees.")
+@click.option(
+    "--owner",
+    default="local",
+    show_default=True,
+    help="Name of the owner. The key creates and sees only jobs of this owner.",
+)
 @click.option(
     "--scope",
     "scopes",
     multiple=True,
     type=click.Choice(list(SCOPES)),
-    help="Repeatable; default: submit, read.",
+    help="What the key may do; repeatable. Default: submit and read.",
 )
-@click.option("--label", default="", help="A note on what the key is for.")
+@click.option("--label", default="", help="A note that says what the key is for.")
 @click.pass_obj
 def create_key(settings: Settings, owner: str, scopes: tuple[str, ...], label: str) -> None:
     """Create a key and print it. It cannot be shown again, because only its digest is stored."""
@@ -194,7 +203,7 @@ def list_keys(settings: Settings) -> None:
 @keys.command(name="export")
 @click.pass_obj
 def export_keys(settings: Settings) -> None:
-    """Print all keys as JSON lines, for a backup. They have digests only: nobody can call the API with them."""
+    """Print all keys as JSON lines, for a backup. They contain only digests, so nobody can call the API with them."""
     for record in ApiKeys(settings).export():
         click.echo(json.dumps(record))
 
@@ -203,9 +212,9 @@ def export_keys(settings: Settings) -> None:
 @click.argument("file", type=click.File("r", encoding="utf-8"), default="-")
 @click.pass_obj
 def import_keys(settings: Settings, file: TextIO) -> None:
-    """Restore the keys that `export` printed, from FILE or from standard input. Keys that exist are left alone.
+    """Restore the keys that `export` printed, from FILE or from standard input. Existing keys are not changed.
 
-    A key that was revoked after the export works again: revoke it once more.
+    A key that was revoked after the export is valid again after the import. Revoke it again.
     """
     stored, restored, known = ApiKeys(settings), 0, 0
     for number, line in enumerate(file, 1):

@@ -50,7 +50,7 @@ catalog.add_command(run_catalog)
 @click.option("--json", "as_json", is_flag=True, help="Print the server's whole answer as JSON, one batch per line.")
 @click.pass_obj
 def status(client: Client, run_or_batch: str, as_json: bool) -> None:
-    """Show the state of a run or a batch."""
+    """Show the state of the run in the folder OUT, or of one batch."""
     _print_batches([client.batches.read(i) for i in _batch_ids(run_or_batch)], as_json=as_json)
 
 
@@ -59,7 +59,7 @@ def status(client: Client, run_or_batch: str, as_json: bool) -> None:
 @click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), default="csv", show_default=True)
 @click.pass_obj
 def report(client: Client, run_or_batch: str, form: str) -> None:
-    """Print the server's report: a row for each track, batch after batch."""
+    """Print the server's report, with one row for each track."""
     for number, batch_id in enumerate(_batch_ids(run_or_batch)):
         text = client.batches.report(batch_id, form)
         # Print the heading once.
@@ -71,7 +71,7 @@ def report(client: Client, run_or_batch: str, form: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the server's whole answer as JSON, one batch per line.")
 @click.pass_obj
 def cancel(client: Client, run_or_batch: str, as_json: bool) -> None:
-    """Cancel a run's batches, or one batch; finished tracks keep their stems."""
+    """Cancel all batches of the run in OUT, or one batch. Tracks that have ended keep their stems."""
     batches = [client.batches.read(i) for i in _batch_ids(run_or_batch)]
     _print_batches([b if b.ended else client.batches.cancel(b.id) for b in batches], as_json=as_json)
 
@@ -81,7 +81,7 @@ def cancel(client: Client, run_or_batch: str, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the server's whole answer as JSON, one batch per line.")
 @click.pass_obj
 def retry_failed(client: Client, run_or_batch: str, as_json: bool) -> None:
-    """Queue the failed tracks again; `run --resume` then waits for them."""
+    """Run the failed and canceled tracks again. `run --resume` then waits for them and downloads their stems."""
     if not Path(run_or_batch).is_dir():
         _print_batches([client.batches.retry_failed(run_or_batch)], as_json=as_json)
         return
@@ -101,7 +101,7 @@ def retry_failed(client: Client, run_or_batch: str, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the server's whole answer as JSON.")
 @click.pass_obj
 def rerun(client: Client, batch_id: str, as_json: bool) -> None:
-    """Separate again, on the server, what another version of the engine made; old stems stay until new ones exist."""
+    """Separate the tracks again that another version of their engine separated. Old stems stay until new ones exist."""
     _print_batches([client.batches.rerun(batch_id)], as_json=as_json)
 
 

@@ -28,22 +28,31 @@ from shared.parsing.file_names import readable_name
 
 SOME_FAILED, INTERRUPTED = 5, 130
 
-EXIT_CODES = """Exit code 0: all done; 1: the server refused, or something here failed; 2: the command line is wrong;
-4: no server answers; 5: done, but some tracks failed; 130: stopped by Ctrl-C."""
+EXIT_CODES = """Exit code 0: all tracks succeeded; 1: the server refused, or an error stopped the command; 2: the
+command line is wrong; 4: no server answers; 5: done, but some tracks failed; 130: stopped by Ctrl-C."""
 
 
 @click.command("run", epilog=EXIT_CODES)
 @click.argument("source", metavar="FOLDER|MANIFEST|S3://BUCKET/PREFIX")
 @click.option(
-    "--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder for stems and the report."
+    "--out",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for the stems and the report.",
 )
 @job_options
-@click.option("--resume", is_flag=True, help="Continue the run in --out, or start one.")
-@click.option("--no-download", is_flag=True, help="Leave the stems on the server.")
-@click.option("--export", metavar="S3://BUCKET/PREFIX", help="Have the server copy the stems there.")
-@click.option("--export-template", help="Names of the copies; {track}/{stem}.{format} by default.")
+@click.option("--resume", is_flag=True, help="Continue the run in --out; start a new one if there is none.")
+@click.option("--no-download", is_flag=True, help="Do not download the stems; they stay on the server.")
+@click.option("--export", metavar="S3://BUCKET/PREFIX", help="Let the server copy the stems to this bucket.")
+@click.option("--export-template", help="Name of each exported copy; {track}/{stem}.{format} by default.")
 @click.option("--priority", type=click.Choice(PRIORITIES), help="Priority of the jobs; bulk by default.")
-@click.option("--parallel", type=click.IntRange(1, 32), default=4, show_default=True, help="Files transferred at once.")
+@click.option(
+    "--parallel",
+    type=click.IntRange(1, 32),
+    default=4,
+    show_default=True,
+    help="Number of files that are transferred at once.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 @click.pass_context
 def run_catalog(
@@ -58,15 +67,15 @@ def run_catalog(
     as_json: bool,
     **batch_options: Any,
 ) -> None:
-    """Separate all songs below FOLDER, of MANIFEST (JSON lines, CSV or a list), or of a bucket.
+    """Separate all songs in FOLDER, in MANIFEST (JSON lines, CSV or a list), or in a bucket.
 
-    Stems are written to OUT/<track>/, and a row for each track to OUT/report.csv. Ctrl-C stops the run at any time;
-    the server finishes what was sent, and --resume continues the run.
+    The stems go to OUT/<track>/. OUT/report.csv has a row for each track. Ctrl-C stops the run at any time. The server
+    finishes the songs that it has received, and --resume continues the run.
     """
     client: Client = ctx.obj
     found = find_source(source)
     if found.folder == out.resolve():
-        raise click.UsageError("The stems cannot be written among the songs: --out is the catalog itself.", ctx=ctx)
+        raise click.UsageError("--out is the folder of the songs. Choose another folder for the stems.", ctx=ctx)
     if not (out / STATE_FOLDER).exists():
         found.demand_songs(besides=out.resolve())
     out.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
 """The command `stemqueue-models`: lists, adds, checks and removes models in MODEL_FOLDER.
 
-Exit codes: 0 done, 1 it failed, 2 wrong usage, 130 stopped by Ctrl-C. A failure is one sentence on standard error.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C. A failure prints one sentence to standard error.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     "--table",
     type=EXISTING_FILE,
     default=TABLE,
-    help="Another table of models, such as one with addresses of your own.",
+    help="File with another table of models, for example with your own download addresses.",
 )
 @click.pass_context
 def main(context: click.Context, table: Path) -> None:
-    """List, add, check, rebuild and remove models. They are in MODEL_FOLDER; workers notice changes by themselves."""
+    """List, add, check, rebuild and remove the models in MODEL_FOLDER. Running workers notice changes by themselves."""
     signal.signal(signal.SIGTERM, _exit_on_signal)
     context.obj = table
 
@@ -57,7 +57,7 @@ def main(context: click.Context, table: Path) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @click.pass_obj
 def list_command(table: Path, *, as_json: bool) -> None:
-    """Show the models that can be added, and those that are there."""
+    """Show the models that can be added, and those that are installed."""
     with _failures_told():
         lines = list_models(known_models(table), _model_folder())
         if as_json:
@@ -68,11 +68,15 @@ def list_command(table: Path, *, as_json: bool) -> None:
 
 @main.command("add")
 @click.argument("name", required=False)
-@click.option("--file", "files", multiple=True, type=EXISTING_FILE, help="A file brought by hand; repeatable.")
+@click.option(
+    "--file", "files", multiple=True, type=EXISTING_FILE, help="A file that you downloaded yourself; repeatable."
+)
 @click.option("--accept-licence", "is_accepted", is_flag=True, help="Accept the licence without being asked.")
-@click.option("--family", type=click.Choice(["mdx"]), help="The family of a file that is not in the table.")
-@click.option("--name", "own_name", help="The name of a model whose file is not in the table.")
-@click.option("--parameters", type=EXISTING_FILE, help="JSON: n_fft, hop_length, dim_f, dim_t, stem, compensate.")
+@click.option("--family", type=click.Choice(["mdx"]), help="The family of a model that is not in the table.")
+@click.option("--name", "own_name", help="The name for a model that is not in the table.")
+@click.option(
+    "--parameters", type=EXISTING_FILE, help="JSON file with n_fft, hop_length, dim_f, dim_t, stem and compensate."
+)
 @click.pass_obj
 def add_command(
     table: Path,
@@ -84,19 +88,19 @@ def add_command(
     own_name: str | None,
     parameters: Path | None,
 ) -> None:
-    """Add the model NAME: download it, or take it from files, and build it for this machine.
+    """Add the model NAME: download it, or read it from files, and build it for this machine.
 
-    Without NAME the files say which model they are. An MDX-Net that is not in the table needs --file, --family, --name
-    and --parameters.
+    Without NAME, the digests of the files tell which model it is. An MDX-Net that is not in the table needs --file,
+    --family, --name and --parameters.
     """
     ask = licence_question(is_accepted=is_accepted)
     unknown = (family, own_name, parameters)
     if any(unknown) and (name or not all(unknown) or len(files) != 1):
         raise click.UsageError(
-            "A file that is not in the table needs --file, --family, --name and --parameters, and no NAME."
+            "A model that is not in the table needs --file, --family, --name and --parameters, and no NAME."
         )
     if not (name or files):
-        raise click.UsageError("Which model? See: stemqueue-models list")
+        raise click.UsageError("Give the NAME of a model, or --file. `stemqueue-models list` shows the names.")
     with _failures_told():
         models, folder = known_models(table), _model_folder()
         if family and own_name and parameters:
@@ -112,7 +116,7 @@ def add_command(
 
 @main.command("check")
 @click.argument("name")
-@click.option("--sound", is_flag=True, help="Also separate a synthesised excerpt, and tell how well.")
+@click.option("--sound", is_flag=True, help="Also separate a synthesised excerpt, and print the SDR.")
 def check_command(name: str, *, sound: bool) -> None:
     """Check the files of the model NAME, and run it."""
     with _failures_told():
@@ -120,14 +124,14 @@ def check_command(name: str, *, sound: bool) -> None:
         if name not in model_names(folder):
             raise ModelSetupError(f"There is no model {name!r} in {folder}.")
         check_files_and_run(folder, name)
-        click.echo(f"{name}: the files are as they were built, and the network runs.")
+        click.echo(f"{name}: the files are unchanged, and the network runs.")
         if sound and _print_sound(name, check_sound(folder, name)) is False:
-            raise ModelSetupError(f"{name} does not separate the excerpt: these are hardly the right weights.")
+            raise ModelSetupError(f"{name} does not separate the excerpt: its weights are probably wrong.")
 
 
 @main.command("rebuild")
 def rebuild_command() -> None:
-    """Build models again that were built for another processor or version, from the files that are kept."""
+    """Build models again, from the stored files, if they were built for another processor or version."""
     with _failures_told():
         rebuild_models(_model_folder(), click.echo)
 
@@ -135,14 +139,14 @@ def rebuild_command() -> None:
 @main.command("remove")
 @click.argument("name")
 def remove_command(name: str) -> None:
-    """Remove the model NAME, its files, and a download of it that was not finished."""
+    """Remove the model NAME with its files and unfinished downloads."""
     with _failures_told():
         folder = _model_folder()
         if not folder.is_dir():
             raise ModelSetupError(f"There is no model {name!r} in {folder}.")
         with locked_folder(folder):
             remove_model(folder, name)
-        click.echo(f"{name} was removed. Workers notice it by themselves; jobs that run with it finish.")
+        click.echo(f"{name} was removed. Running workers notice this by themselves; running jobs still finish.")
 
 
 def _model_folder() -> Path:
@@ -159,7 +163,7 @@ def _failures_told() -> Iterator[None]:
     except OSError as error:
         _fail(f"{error.strerror or error}: {error.filename or _model_folder()}")
     except KeyboardInterrupt:
-        click.echo("stopped; the next add continues a download", err=True)
+        click.echo("stopped; run `add` again to continue a download", err=True)
         sys.exit(130)
 
 
@@ -198,12 +202,12 @@ def _print_added(added: Added, folder: Path) -> None:
         click.echo(f"note: {note}", err=True)
     speed = ""
     if manifest.real_time_factor:
-        speed = f"; a minute of song takes {60 / manifest.real_time_factor:.2g} s here with two processors"
+        speed = f"; a minute of audio takes {60 / manifest.real_time_factor:.2g} s here with two processors"
     chosen = split_names(read_settings("stemqueue-models").worker_engines)
     if chosen and manifest.name not in chosen:
-        offered = f"Workers offer it once WORKER_ENGINES names it; here it is {','.join(chosen)}."
+        offered = f"Add it to WORKER_ENGINES (now {','.join(chosen)}), so that workers offer it."
     else:
-        offered = "Running workers offer it within a minute, unless their WORKER_ENGINES leaves it out."
+        offered = "Running workers offer it within a minute, unless they have a WORKER_ENGINES without it."
     click.echo(f"{manifest.name} is ready in {folder / manifest.name}{speed}. {offered}")
 
 
@@ -211,12 +215,12 @@ def _print_sound(name: str, found: SoundCheck) -> bool | None:
     for stem, score in found.sdr_db.items():
         click.echo(f"{stem}: {score:.1f} dB SDR, the mixture itself {found.mixture_sdr_db[stem]:.1f} dB")
     if found.has_passed is None:
-        click.echo(f"{name} has no stem that the excerpt knows, so its sound cannot be judged.")
+        click.echo(f"{name} has none of the excerpt's stems, so its sound cannot be judged.")
     elif found.has_passed:
         click.echo(
-            f"Each stem is at least {LOWEST_GAIN_DB:g} dB better than the mixture, which random weights and "
-            "swapped stems never reach. More cannot be said: the excerpt is synthesised, and of the networks only unet "
-            "has been run here with its publisher's weights."
+            f"Each stem is at least {LOWEST_GAIN_DB:g} dB better than the mixture. Random weights or swapped stems "
+            "never reach that. The excerpt is synthesised, so this does not tell how well the model separates real "
+            "songs."
         )
     return found.has_passed
 

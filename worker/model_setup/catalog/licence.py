@@ -20,7 +20,7 @@ def _ask(title: str, words: str, source: str | None, *, is_accepted: bool) -> No
     """Show a licence and ask. Raises ModelSetupError if it is not accepted, or if nobody is there to ask."""
     click.echo(f"The licence of {title}: {words}", err=True)
     if source:
-        click.echo(f"It stands at {source}", err=True)
+        click.echo(f"Source: {source}", err=True)
     if is_accepted:
         return
     if not sys.stdin.isatty():

@@ -1,4 +1,4 @@
-"""What there is to add and what is there, as values, as a table and as JSON."""
+"""The models that can be added and those that are installed: as values, as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from worker.model_setup.catalog.model_folders import model_names
 from worker.model_setup.speed import TOLD_THREADS
 
 NOT_RUN = "not run here with the publisher's weights"
-"""Nobody who works on this project has been able to: their downloads cannot be reached from where it is made."""
+"""The machines on which this project is developed cannot reach the publishers' downloads."""
 
 READY, ABSENT, UNUSABLE = "ready", "absent", "unusable"
 
@@ -65,7 +65,7 @@ def to_json(lines: list[Line]) -> dict[str, Any]:
 
 
 def print_table(lines: list[Line], console: Console) -> None:
-    """Print the list for people: a table, then what does not fit into one."""
+    """Print the list for people: a table, then the texts that do not fit into it."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for heading in ("name", "here", "stems", "MB", "vocals", "a minute takes", "memory"):
         table.add_column(heading, overflow="fold")
@@ -94,7 +94,7 @@ def print_table(lines: list[Line], console: Console) -> None:
         _say(f"\n{', '.join(not_run)}: {NOT_RUN}.", console)
     _say(
         "\nColumns. here: whether it is in MODEL_FOLDER. vocals: published SDR. a minute takes: processor seconds for "
-        "a minute of song; `here` where set-up measured them on this machine. memory: of the process, at the peak.\n"
+        "a minute of audio; `here` means measured on this machine. memory: peak of the process.\n"
         "Add one: stemqueue-models add NAME",
         console,
     )

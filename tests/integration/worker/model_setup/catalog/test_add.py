@@ -63,7 +63,7 @@ def test_random_weights_do_not_pass_the_check_of_sound(run, server, write_table)
     run(table, "add", "tiny", "--accept-licence")
     checked = run(table, "check", "tiny", "--sound")
     assert checked.exit_code == 1
-    assert "hardly the right weights" in checked.stderr
+    assert "weights are probably wrong" in checked.stderr
 
 
 def test_a_broken_connection_is_continued_at_the_next_address(run, server, write_table):
@@ -194,9 +194,9 @@ def test_each_file_counts_for_the_version():
 @pytest.mark.parametrize(
     ("chosen", "words"),
     [
-        ("", "offer it within a minute, unless their WORKER_ENGINES leaves it out."),
+        ("", "offer it within a minute, unless they have a WORKER_ENGINES without it."),
         ("unet, tiny", "offer it within a minute"),
-        ("unet,other", "Workers offer it once WORKER_ENGINES names it; here it is unet,other."),
+        ("unet,other", "Add it to WORKER_ENGINES (now unet,other), so that workers offer it."),
     ],
 )
 def test_it_is_told_when_workers_offer_it(add, server, monkeypatch, chosen, words):
