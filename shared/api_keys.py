@@ -156,7 +156,7 @@ def _checked(exported: object) -> dict[str, str]:
     """Return an exported key if it has the form that `create` gives keys. Raises ValueError."""
     fields = ("id", *RECORD_FIELDS)
     if not isinstance(exported, dict) or not all(isinstance(exported.get(name), str) for name in fields):
-        raise ValueError(f"An exported key has the members {', '.join(fields)}, all of them text.")
+        raise ValueError(f"An exported key must have the fields {', '.join(fields)}, and all values must be strings.")
     record = {name: exported[name] for name in fields}
     scopes = set(record["scopes"].split(","))
     if (

@@ -135,7 +135,7 @@ def demand_not_killed(returncode: int | None) -> None:
     own limits end it by other signals (sandbox/limits.py).
     """
     if returncode in {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP}:
-        raise SeparationFailedError(f"The decoder was ended from outside (signal {-returncode}).")
+        raise SeparationFailedError(f"Another program stopped the decoder (signal {-returncode}).")
 
 
 def processor_seconds(process: subprocess.Popen[bytes]) -> float:

@@ -131,7 +131,7 @@ def build_model(
             # An MDX-Net file does not contain its parameters.
             made = build(files[0], parameters, entry, built) if family == "mdx" else build(files, entry, built)
     except EngineError as error:
-        raise ModelSetupError(f"{entry.name} was built and does not run here: {error.message}") from error
+        raise ModelSetupError(f"{entry.name} was built but does not run here: {error.message}") from error
     return cast(SegmentManifest, made)
 
 

@@ -53,7 +53,7 @@ def check_files_and_run(folder: Path, name: str) -> None:
     except EngineError as error:
         raise ModelSetupError(error.message) from error
     if not np.isfinite(stems).all():
-        raise ModelSetupError(f"{name} runs, and gives samples that are not finite.")
+        raise ModelSetupError(f"{name} runs, but its output contains samples that are not finite.")
 
 
 def check_sound(folder: Path, name: str) -> SoundCheck:

@@ -77,7 +77,9 @@ def _open(request: urllib.request.Request, part: Path, silence_seconds: float) -
             if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
                 part.unlink(missing_ok=True)
         if 300 <= error.code < 400:
-            raise ModelDownloadError("it redirects in a circle, too often, or out of the web") from error
+            raise ModelDownloadError(
+                "it redirects in a circle, too often, or to an address that is not http or https"
+            ) from error
         raise ModelDownloadError(f"it answers {error.code} {error.reason}") from error
     except urllib.error.URLError as error:
         raise ModelDownloadError(
@@ -117,13 +119,13 @@ def _start_of(response: http.client.HTTPResponse, have: int, size_bytes: int) ->
     start = 0
     if response.status == http.client.PARTIAL_CONTENT:
         if not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-            raise ModelDownloadError("it sent another range than was asked for")
+            raise ModelDownloadError("it sent a different byte range than the requested one")
         start = have
     if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise ModelDownloadError("it sent the file in another encoding than was asked for")
+        raise ModelDownloadError("it sent the file with a Content-Encoding that was not requested")
     length = response.headers.get("Content-Length")
     if length is not None and (not length.isdecimal() or start + int(length) != size_bytes):
-        raise ModelDownloadError(f"what it has is not {size_bytes:,} bytes long")
+        raise ModelDownloadError(f"its file is not {size_bytes:,} bytes long")
     return start
 
 
@@ -178,5 +180,5 @@ def _opener() -> urllib.request.OpenerDirector:
 def _allowed(address: str) -> str:
     """Return an address if it is one of the web. Raises ModelDownloadError."""
     if urlsplit(address).scheme not in {"https", "http"}:
-        raise ModelDownloadError("it is no address of the web")
+        raise ModelDownloadError("it is not a web address")
     return address

@@ -52,7 +52,7 @@ def fetch_model(model: KnownModel, folder: Path, on_progress: OnProgress, say: S
             failures.append(str(error))
         else:
             return Fetched(tuple(checked for checked, _ in found), tuple(address for _, address in found))
-    kept = "; what has arrived is kept, and the next add continues it" if any(folder.iterdir()) else ""
+    kept = "; the downloaded part is kept, and the next add continues it" if any(folder.iterdir()) else ""
     raise ModelSetupError(f"{model.name} cannot be downloaded: {'; '.join(failures)}{kept}.")
 
 
@@ -81,7 +81,7 @@ def _fetch_file(file: PublishedFile, folder: Path, on_progress: OnProgress, say:
             break
         say(f"{host}: {reason}.")
         reasons.append(f"{host}: {reason}")
-    raise ModelDownloadError(f"no address gives {file.name} ({', '.join(reasons)})")
+    raise ModelDownloadError(f"no address provides {file.name} ({', '.join(reasons)})")
 
 
 def take_files(model: KnownModel, paths: Sequence[Path], folder: Path) -> Fetched:

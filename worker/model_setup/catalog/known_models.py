@@ -99,7 +99,7 @@ def check_name(name: str) -> str:
     """Return the name of a model of the user's own. Raises ModelSetupError if it cannot be one."""
     if not NAME.fullmatch(name):
         raise ModelSetupError(
-            "A model's name has lower-case letters, digits, - and _, at most 63; it begins with none of - and _."
+            "A model's name has at most 63 lower-case letters, digits, - and _, and begins with a letter or digit."
         )
     if name in TAKEN_NAMES:
         raise ModelSetupError(f"The name {name!r} is taken; choose another.")

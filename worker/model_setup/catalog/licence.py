@@ -24,6 +24,6 @@ def _ask(title: str, words: str, source: str | None, *, is_accepted: bool) -> No
     if is_accepted:
         return
     if not sys.stdin.isatty():
-        raise ModelSetupError("Nobody is at a terminal to accept the licence: give --accept-licence if you do.")
+        raise ModelSetupError("There is no terminal to ask about the licence. If you accept it, give --accept-licence.")
     if not click.confirm("Do you accept it?", err=True):
         raise ModelSetupError("The licence was not accepted, so nothing was added.")

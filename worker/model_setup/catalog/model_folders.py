@@ -34,7 +34,9 @@ def locked_folder(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise ModelSetupError(f"Another stemqueue-models is at work in {folder}; wait for its end.") from error
+            raise ModelSetupError(
+                f"Another stemqueue-models is running in {folder}. Wait until it has ended."
+            ) from error
         _remove_leftovers(folder)
         yield
     finally:
