@@ -215,7 +215,7 @@ def _notes_on_length(findings: RunFindings) -> Iterator[str]:
     probe, audio = findings.probe, findings.track.audio
     declared, seconds = probe.declared_seconds, audio.duration_seconds
     if probe.opening.is_longer_than_said:
-        yield "The header of the file says less than the file holds; all of the sound was used."
+        yield "The file is longer than its header says; all of its sound was used."
     left_out = bool(audio.timeline and audio.timeline.left_out) or audio.stopped_at_change
     if not _is_whole(findings.work) or declared is None or seconds >= declared - SHORT_SECONDS or left_out:
         return

@@ -12,7 +12,7 @@ ORIGINAL_MAX_SECONDS = 600.0
 gigabyte."""
 
 CONTEXT_SECONDS = 300.0
-"""How far around an excerpt the bank of frames can reach."""
+"""How many seconds before and after an excerpt the bank of frames can reach."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class PresetSettings:
     Attributes
     ----------
     neighbours
-        Number of similar frames that are compared. More give smoother stems and miss what repeats rarely.
+        Number of similar frames that are compared. More frames give smoother stems, but miss sounds that repeat rarely.
     quantile
-        Which of their sorted magnitudes counts as repeating: 0.5 is the median.
+        Which of the sorted magnitudes of these frames counts as repeating: 0.5 is the median.
     lean
         Added to the log odds of every bin to be voice: above 0 for a fuller voice, below 0 for a cleaner one.
     decisiveness
@@ -61,15 +61,15 @@ DESCRIPTION = EngineDescription(
     name="repetition",
     version="3",
     title="Repetition",
-    summary="Takes what is steady and does not repeat for the voice. Needs no trained weights.",
+    summary="Treats steady sounds that do not repeat as the voice. Needs no trained weights.",
     stems=("vocals", "accompaniment"),
     presets=(
-        _preset("default", "Both stems as near to the truth as the method gets. Tracks of any length.", 3.0, 6.3),
-        _preset("clean-vocals", "Less of the accompaniment in the vocals, which sound thinner.", 1.1, 5.5),
-        _preset("clean-accompaniment", "Less of the voice in the accompaniment, for singing along.", 2.6, 4.9),
+        _preset("default", "Best quality of both stems. Tracks of any length.", 3.0, 6.3),
+        _preset("clean-vocals", "Less accompaniment in the vocals, which sound thinner.", 1.1, 5.5),
+        _preset("clean-accompaniment", "Less voice in the accompaniment, for singing along.", 2.6, 4.9),
         Preset(
             name="original",
-            description="The blog post's method as librosa computes it. Slow; up to 10 minutes.",
+            description="The blog post's method, as librosa computes it. Slow; for tracks of up to 10 minutes.",
             scores=_scores(0.1, 1.6),
             min_seconds=4.2,
             max_seconds=ORIGINAL_MAX_SECONDS,

@@ -85,7 +85,7 @@ def add_unknown_model(
             entry = ModelEntry(
                 name=name,
                 title=name,
-                summary="A network that was brought by hand.",
+                summary="A network that was added from a file.",
                 licence=UNKNOWN_LICENCE,
                 version=version_of(parameters, [digest]),
                 origin={"build": BUILD, copy.name: f"{path.name}, a file that was brought by hand (sha256 {digest})"},

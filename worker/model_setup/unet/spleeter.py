@@ -76,7 +76,7 @@ def make_manifest(
         name="unet",
         version=VERSIONS[precision, runtime],
         title="U-Net (Spleeter, 2 stems)",
-        summary="A trained neural network. Over many songs the best of the engines here, though not on each.",
+        summary="A trained neural network. On average the best built-in engine, though not for every song.",
         licence=LICENCE,
         sample_rate_hz=44_100,
         highest_rate_hz=48_000,

@@ -155,7 +155,7 @@ def test_a_wav_file_is_whole_though_its_header_says_too_little(tmp_path: Path, c
     header_says(path, claimed)
     report = run(tmp_path, path).report
     assert report["stems"]["vocals"]["duration_seconds"] == 3.0
-    assert report["notes"] == ["The header of the file says less than the file holds; all of the sound was used."]
+    assert report["notes"] == ["The file is longer than its header says; all of its sound was used."]
 
 
 def test_a_wav_file_that_was_cut_off_is_told(tmp_path: Path) -> None:

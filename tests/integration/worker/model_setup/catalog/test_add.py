@@ -213,7 +213,7 @@ def test_two_adds_at_once(run, server, write_table):
         first.send_signal(signal.SIGTERM)
         first.communicate()
     assert second.exit_code == 1
-    assert "Another stemqueue-models is at work" in second.stderr
+    assert "Another stemqueue-models is running" in second.stderr
     assert first.returncode == 128 + signal.SIGTERM
 
 

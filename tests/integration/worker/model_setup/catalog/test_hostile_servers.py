@@ -24,7 +24,7 @@ from worker.model_setup.catalog import download, fetch
         ("endless", "sent more than"),
         ("swapped", "not the published file"),
         ("short", "not"),
-        ("file", "out of the web"),
+        ("file", "to an address that is not http or https"),
     ],
 )
 def test_a_bad_server(add, server, folder, manner, words):
