@@ -74,7 +74,7 @@ class JobChanges:
         return SUBSCRIBED_SECONDS if self._is_subscribed else POLLING_SECONDS
 
     def end_when(self, stopping: Callable[[], bool]) -> None:
-        """Set the function that tells whether the server is stopping."""
+        """Set the function that returns whether the server is stopping."""
         self._stopping = stopping
 
     @contextmanager

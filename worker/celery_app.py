@@ -80,7 +80,7 @@ def _prepare(**_: Any) -> None:
     global service  # noqa: PLW0603 - Celery's signals cannot pass it on
     _require_sandbox()
     try:
-        # In this order: what is added meanwhile is then noticed as a change.
+        # The order matters: models that are added in between are then noticed as a change.
         models = models_state(settings.model_folder)
         service = WorkerService(settings, describe_engines(settings), models)
     except (OSError, subprocess.SubprocessError, ValueError, SandboxUnavailableError) as error:

@@ -77,7 +77,7 @@ class Work:
     any, are the files of stems by name: nothing is separated, and `mixes` are made of these. `format_options` holds
     `bit_depth` or `bitrate_kbps`. `audio_stream` is the number of the audio stream to separate, counted from 1; None:
     the one that a player would choose. `analyse_music` is whether tempo, beats and key are looked for. The song may be
-    `source_output` of the job `source_job_id`, which the report tells.
+    `source_output` of the job `source_job_id`; the report has both.
     """
 
     input_path: str

@@ -237,7 +237,7 @@ def engines(client: Client, as_json: bool) -> None:
 
 
 def facts_about(engine: Engine) -> list[str]:
-    """Return lines on an engine's speed, author and licence, as far as the server tells them."""
+    """Return lines about an engine's speed, author and licence, as far as the server knows them."""
     raw = engine.raw
     speed = raw.get("real_time_factor")
     return [

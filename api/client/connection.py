@@ -38,7 +38,7 @@ class Connection:
         self.patience_seconds = patience_seconds
         self._has_answered = False
         self.trouble: str | None = None
-        """The error because of which a request is being retried, one sentence; None after an answer."""
+        """While a request is being retried: its last error, as one sentence. None after a response."""
         self.http = httpx2.Client(
             base_url=url,
             headers={"Authorization": f"Bearer {api_key}"} if api_key else {},

@@ -67,7 +67,7 @@ class Client:
 
     @property
     def trouble(self) -> str | None:
-        """The error because of which a call is being retried; None while the server answers."""
+        """While a call is being retried: its last error. None while the server answers."""
         return self._server.trouble
 
     def __enter__(self) -> Self:

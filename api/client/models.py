@@ -65,7 +65,7 @@ class Job:
 
     @property
     def waiting_for(self) -> str | None:
-        """What the job waits for beside its turn: `storage`, `engine`, `source`, or None."""
+        """Why the job waits, apart from its place in the queue: `storage`, `engine`, `source`, or None."""
         return self.raw.get("waiting_for")
 
     @property

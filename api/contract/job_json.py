@@ -22,10 +22,10 @@ CACHED_JOBS = 512
 _json_cache = FifoCache[tuple[object, ...], bytes](CACHED_JOBS)
 
 ONE_OF_A_KIND = frozenset({"beats", "report"})
-"""Outputs of which a job has one at most, so that its address needs no name."""
+"""Kinds of outputs of which a job has at most one, so their addresses need no name."""
 
 COLLECTIONS = {"stem": "stems", "mix": "mixes", "picture": "pictures", "waveform": "waveforms"}
-"""The part of an output's path that stands for what it is."""
+"""The part of an output's path that stands for its kind."""
 
 INTERNAL_DETAILS = frozenset({HOLDS, MUSIC, STORAGE_ETAG})
 

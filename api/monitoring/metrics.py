@@ -121,7 +121,7 @@ class DeploymentCollector(Collector):
         )
 
     def _live_batches(self) -> Iterator[Metric]:
-        """Yield the items of batches, of which only a few are in the queue at a time."""
+        """Yield the items of batches. Only a few of them are in the queue at a time."""
         items = GaugeMetricFamily(
             f"{PREFIX}batch_items", "Items of batches that have not ended, by state", labels=["state"]
         )

@@ -49,7 +49,7 @@ DOWNLOAD = Operation(
 )
 
 
-# The client's file may be of any type; its name tells which.
+# The client's file may be of any type; the type is derived from its name.
 MIXTURE = replace(DOWNLOAD, media=dict.fromkeys((200, 206), ("audio/*", "video/*", "application/octet-stream")))
 
 

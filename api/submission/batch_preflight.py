@@ -44,7 +44,7 @@ class BadLineResource(Resource):
 
 
 class WorkResource(Resource):
-    """What the items of one engine and format need; null if no recent job can tell."""
+    """What the items of one engine and format need; null if there is no recent job to estimate it from."""
 
     engine: str
     format: str

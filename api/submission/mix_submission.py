@@ -1,6 +1,6 @@
 """Turns a request for mixes of an ended job into the request of a job of its own, whose source is that job's stems.
 
-The mixes get a gain for each stem that they need, so the worker need not know what the rest of the song was.
+The mixes get a gain for each stem that they need, so the worker does not have to know the rest of the song.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def _format_options(wanted: MixSubmission, request: JobRequest, format_name: str
 
 
 def _explicit(mix: Mix, place: int, job: Job, kept: Sequence[str], described: Mapping[str, Any] | None) -> Mix:
-    """Return the mix with a gain for each stem that it needs, and nothing beside these."""
+    """Return the mix with a gain for each stem that it needs, and no others."""
     if not kept:
         raise StemsNotKeptError("The job has kept no stems, so there is nothing to mix.")
     for stem in mix.gains_db:

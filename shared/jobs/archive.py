@@ -1,4 +1,4 @@
-"""Writes and reads `job.json`, the document beside a job's outputs with everything in its record.
+"""Writes and reads `job.json`, the document beside a job's outputs with the contents of its record.
 
 shared/maintenance/job_rebuild.py restores records from these documents after Redis was lost.
 """

@@ -55,8 +55,8 @@ TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
 TERMINAL = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELED})
 
 WaitingFor = Literal["storage", "engine", "source"]
-"""What a job waits for beside its turn: until the storage serves it, until a live worker has its engine, or until the
-job whose output is its source has succeeded."""
+"""Why a job waits, apart from its place in the queue: until the storage serves it, until a live worker has its
+engine, or until the job whose output is its source has succeeded."""
 
 STAGES = ("fetch", "probe", "decode", "separate", "encode", "illustrate", "upload")
 """The stages of a running job, in their order."""

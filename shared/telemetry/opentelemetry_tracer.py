@@ -28,7 +28,7 @@ from shared.telemetry.tracing import Attributes, Headers, Kind, Span
 log = structlog.get_logger(__name__)
 
 STOP_SECONDS = 2.0
-"""How long a stop waits for the collector to take the last spans. Raising it makes a stop slower while it is away."""
+"""How long a stop waits for the collector to take the last spans. A higher value delays stops during outages."""
 
 KINDS = {kind.name.lower(): kind for kind in trace.SpanKind}
 
@@ -113,7 +113,7 @@ class OpenTelemetryTracer:
         _fail(current, type(error).__name__)
 
     def stop(self) -> None:
-        """Send what is left, within STOP_SECONDS."""
+        """Send the remaining spans, within STOP_SECONDS."""
         # The SDK's own method has no timeout. Its thread ends with the process.
         flush = threading.Thread(target=self._provider.shutdown, name="telemetry-flush", daemon=True)
         flush.start()

@@ -49,7 +49,7 @@ def start(settings: Settings, program: str) -> list[structlog.typing.Processor]:
 
 
 def stop() -> None:
-    """Send what is left. Takes a few seconds at most, whatever the servers do."""
+    """Send the remaining spans and reports. Takes a few seconds at most, whatever the servers do."""
     tracing.installed().stop()
     for stop_reports in _stops:
         stop_reports()

@@ -65,7 +65,7 @@ class Tracer(Protocol):
         """Record an unexpected error in the current span."""
 
     def stop(self) -> None:
-        """Send what is left."""
+        """Send the remaining spans."""
 
 
 class NoTracer:

@@ -82,7 +82,7 @@ class DecoderRun:
         rate = self._found.decoded_rate_hz or 0
         late = round(self._found.late_seconds * rate)
         is_late = late >= MIN_STEP_SECONDS * rate
-        # WMA, and Vorbis within a stream, give nothing for their first packets; that is no pause.
+        # WMA, and Vorbis within a stream, give no samples for their first packets; this is not a gap.
         if not rate or not (is_late or self._found.container == "asf" or self._is_cut_ogg()):
             return
         self._run(target, lambda _: None, "-frames:a", "1", trim=None)
@@ -98,7 +98,7 @@ class DecoderRun:
         return found.container == "ogg" and is_alone and found.file_start_seconds != 0
 
     def decode(self, target: Path, progress: Callable[[float], None]) -> DecoderComplaints:
-        """Write the samples into `target`, and the times of the frames beside it; return ffmpeg's complaints."""
+        """Write the samples into `target`, and the times of the frames to a file beside it; return ffmpeg's log."""
         returncode = self._run(target, progress, trim=self._trim)
         complaints = read_complaints(returncode, self._workspace.path("decode.log"), target, self._found)
         if target.stat().st_size >= self._most_bytes:
@@ -204,7 +204,7 @@ def _wait_for_decoder(
 ) -> None:
     """Wait for the decoder, and report progress by the bytes that it has written.
 
-    Raises AudioUnreadableError after this many seconds, or SeparationFailedError if the machine was too busy meanwhile.
+    Raises AudioUnreadableError after this many seconds, or SeparationFailedError if the machine was too busy.
     """
     expected_bytes = 4 * (found.channels or 2) * (found.expected_seconds or 0.0) * (found.decoded_rate_hz or 0)
     deadline = time.monotonic() + seconds

@@ -43,7 +43,7 @@ LIBSNDFILE_FORMATS = frozenset({"wav", "flac"})
 SUBTYPES = {16: "PCM_16", 24: "PCM_24", 32: "FLOAT"}
 
 ALAC_SAMPLES = {16: ("-sample_fmt", "s16p"), 24: ("-sample_fmt", "s32p", "-bits_per_raw_sample", "24")}
-"""How ffmpeg's encoder is told the bit depth: it takes 24 bits from the upper ones of 32."""
+"""The arguments that give ffmpeg's encoder the bit depth: it takes 24 bits from the upper bits of 32."""
 
 # libvorbis is controlled by quality, because not every bitrate exists at every sample rate. These are the nominal
 # kbit/s of the qualities 0 to 10, for stereo at 44.1 kHz.

@@ -125,7 +125,7 @@ def add_stem_box(path: Path, content: bytes) -> None:
             grown.append(last[1])
         else:
             added = _box(b"udta", added)
-        # The size before the content: a file that breaks off in between is seen to be too short.
+        # Write the size before the content. If writing stops in between, the file can be recognised as too short.
         for start in grown:
             _write_size(file, start, n_bytes - start + len(added))
         file.seek(n_bytes)

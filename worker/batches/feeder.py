@@ -175,7 +175,7 @@ class BatchFeeder:
             result = Result(error_code=error.code, error_message=error.message)
             self.batches.feeding.end_item(batch.id, item.number, result.to_text())
         except IllegalTransitionError:
-            # The item was canceled meanwhile.
+            # The item was canceled in the meantime.
             return False
         except (LifeCycleError, StoreFullError) as error:
             # The queue is full or draining, or a quota is used up.

@@ -37,11 +37,11 @@ Place = tuple[ManifestLine | None, str]
 
 
 TAKEN = "taken"
-"""The member of a cursor that tells how many items of the next line are recorded already."""
+"""The member of a cursor with the number of items of the next line that are already recorded."""
 
 
 class ChunkAlreadyReadError(Exception):
-    """Another worker has recorded this chunk meanwhile."""
+    """Another worker has recorded this chunk in the meantime."""
 
 
 @dataclass(frozen=True)

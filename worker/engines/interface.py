@@ -78,15 +78,15 @@ VOCALS, ACCOMPANIMENT = "vocals", "accompaniment"
 
 
 def derived_stems(stems: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the stems that the pipeline can make from those of an engine, beside them.
+    """Return the additional stems that the pipeline can make from the stems of an engine.
 
-    These are the accompaniment, the song less the vocals, where the engine has vocals and no accompaniment.
+    If the engine has vocals and no accompaniment, this is the accompaniment: the song minus the vocals.
     """
     return (ACCOMPANIMENT,) if VOCALS in stems and ACCOMPANIMENT not in stems else ()
 
 
 TYPICAL_TRACK = {"sample_rate_hz": 44_100, "channels": 2, "n_samples": 4 * 60 * 44_100}
-"""The track for which a description tells the memory: four minutes of stereo."""
+"""The track for which a description gives the memory: four minutes of stereo."""
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ class SongLevel:
 
 @runtime_checkable
 class KnowsLevel(Protocol):
-    """A source that knows the level of the whole song, of which it may hold only a part."""
+    """A source that knows the level of the whole song, even if it holds only a part of the song."""
 
     @property
     def song_level(self) -> SongLevel:

@@ -34,7 +34,7 @@ class ModelManifest:
     """What the manifests of all families have.
 
     Stems. `stems` are those that the engine yields, in order. `remainder` is one of them, or None: it is not estimated,
-    but is the mixture less the others. The networks take `channels` channels at `sample_rate_hz`, in any case.
+    but is the mixture minus the others. The networks always take `channels` channels at `sample_rate_hz`.
 
     Files. `files` maps file names to their SHA-256; `networks` are the names of those with the networks, in the order
     that the family wants. They compute in `precision`. `built_for` identifies the machine that the files were made for;

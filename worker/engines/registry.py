@@ -1,4 +1,4 @@
-"""The engines that can run here: a name, what the engine tells of itself, and how to make one.
+"""The engines that can run here: for each its name, its description, and a function that creates it.
 
 The only place that names engines. An engine whose packages or model are missing is not in the list.
 Run as a module it prints the descriptions as JSON: the worker's parent process asks this way, because it

@@ -1,7 +1,7 @@
 """Reads how many processes the kernel has killed because memory ran out (the OOM killer's counters).
 
-A child that the kernel kills cannot report why it ended; the counters tell. They are those of this worker's control
-group and of the whole machine.
+A child that the kernel kills cannot report why it ended, but the kernel's counters show it. They count for
+this worker's control group and for the whole machine.
 """
 
 from __future__ import annotations

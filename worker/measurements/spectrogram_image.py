@@ -65,7 +65,7 @@ class FigureFrame:
     """The figure without the content of its panels: axes, titles and colour bar, from `LOWEST_HZ` up.
 
     `panels` has one entry for each of `names`; `bar` is the place of the colours in the colour bar. Drawing the frame
-    takes 0.1 s, of which the time axis is a tenth. Only the time axis is drawn for each song. Not thread-safe.
+    takes 0.1 s, and the time axis a tenth of that. Only the time axis is drawn again for each song. Not thread-safe.
     """
 
     def __init__(self, names: tuple[str, ...], high_hz: float) -> None:

@@ -33,7 +33,7 @@ class _Noise:
 
 
 TOLD_THREADS = 2
-"""The number of processors for which a speed is told, also on a machine with one."""
+"""The number of processors for which a speed is given, even on a machine with one."""
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ from worker.run_support.workspace import Workspace, open_workspace
 
 
 def mix_stems(work: Work, report_progress: ReportProgress, *, report_probed: ReportProbed | None = None) -> Outcome:
-    """Do the work and return the outcome. `report_probed` is told early how long the stems are.
+    """Do the work and return the outcome. `report_probed` is called early with the length of the stems.
 
     Raises StemqueueError, with the code that the client sees.
     """
@@ -168,7 +168,7 @@ class _MixRun:
         return meters
 
     def _mixed(self, block: DecodedBlock) -> MixedBlock:
-        # The song itself is in none of these mixes; the array only tells the shape.
+        # The song itself is in none of these mixes; the array is only used for its shape.
         nothing = np.zeros(block.shape[1:], dtype=np.float32)
         return MixedBlock(nothing, block, indexes=range(block.shape[0]), wanted=(), mixes=self._mixes)
 

@@ -18,7 +18,7 @@ PACKAGES = ("stemqueue", "librosa", "numpy", "scipy", "soundfile", "onnxruntime"
 def describe_mixes(
     work: Work, levels: Mapping[str, Levels], encoding: Encoding, track: Track
 ) -> dict[str, dict[str, Any]]:
-    """Return for each mix what it is made of, and what was measured."""
+    """Return for each mix its stems with their gains, and its measurements."""
     return {
         mix.name: {
             "gains_db": dict(mix.gains_db),

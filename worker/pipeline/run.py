@@ -60,7 +60,7 @@ def separate_song(
     report_probed: ReportProbed | None = None,
     registry: Registry | None = None,
 ) -> Outcome:
-    """Do the work and return the outcome. `report_probed` is told early what the file claims to be.
+    """Do the work and return the outcome. `report_probed` is called early with the properties that the file declares.
 
     Work that names finished stems only mixes them. Raises StemqueueError or EngineError, with the code that the client
     sees.
@@ -118,7 +118,7 @@ class _Run:
         return found
 
     def decode_source(self, found: Probe) -> tuple[Track, Tags | None]:
-        """Decode the file; meanwhile load the engine, draw the axes of the pictures and read the tags."""
+        """Decode the file. At the same time, load the engine, draw the axes of the pictures and read the tags."""
         with self._clock.stage("decode"):
             # The decoder is a process of its own with one thread.
             return self._pool.run_pair(partial(self._decode, found), partial(self._prepare, found))
@@ -254,7 +254,7 @@ class _Run:
         return MixedBlock(song, block, indexes=self._plan.needed, wanted=wanted, mixes=self._plan.mixes)
 
     def illustrate_and_label(self, track: Track, encoded: EncodedStems, tags: Tags | None) -> LabelledStems:
-        """Draw the pictures; meanwhile find tempo, beats and key, and write these and the tags."""
+        """Draw the pictures. At the same time, find tempo, beats and key, and write these and the tags."""
         stems = {name: encoded.meters.stems[index] for index, name in self._plan.wanted.items()}
         folder = Path(self._work.output_folder)
         with self._clock.stage("illustrate"):

@@ -95,7 +95,7 @@ def with_derived_stems(
 ) -> FloatArray:
     """Return the stems of a block, followed by the accompaniment if it is derived and wanted.
 
-    The accompaniment is the mixture less the vocals, so it needs no memory unless somebody wants it.
+    The accompaniment is the mixture minus the vocals, so it needs no memory unless the job asks for it.
     """
     if max(wanted, default=0) < len(stems):
         return stems

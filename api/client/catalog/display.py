@@ -54,7 +54,7 @@ class RunDisplay:
         self._line.close(keep=True)
 
     def show(self, progress: RunProgress, trouble: str | None = None) -> None:
-        """Show the progress, or the error because of which requests are being retried."""
+        """Show the progress, or the error that makes requests be retried."""
         if self._ended_before is None:
             self._ended_before = progress.ended
         text = self._text(progress)

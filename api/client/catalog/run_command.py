@@ -92,7 +92,7 @@ def run_catalog(
                 work.run_to_end()
         summary = work.summary()
         if not summary.progress.total:
-            # The prefix contains no songs; it may be mistyped, so the next run starts anew.
+            # The prefix contains no songs and may be mistyped, so the next run starts from the beginning.
             state.clear()
             raise no_songs_error(found.location)
     _print_summary(summary, as_json=as_json)

@@ -210,7 +210,7 @@ class RunState:
     def open_batch(self, items: Mapping[int, int], key: str) -> int:
         """Put items into a new batch that will be created on the server; return its number here.
 
-        `items` tells how many items the server makes of each: it numbers those that continue an item behind it.
+        `items` has the number of items that the server makes of each. Items of a chain are numbered after their first.
         """
         with self._database:
             self._database.execute("BEGIN")

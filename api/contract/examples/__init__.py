@@ -1,1 +1,1 @@
-"""Examples of the OpenAPI document that are too long to stand beside their types."""
+"""Long examples for the OpenAPI document, kept apart from their types."""

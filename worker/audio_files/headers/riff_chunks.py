@@ -219,5 +219,5 @@ def _chunks_fill_the_file(file: BinaryIO, position: int, file_bytes: int) -> boo
     last = position
     for _, start, size in _chunks(file, position, file_bytes):
         last = start + size
-    # A last chunk that was cut off, or a little padding, is no sound.
+    # A last chunk that was cut off, or a little padding, is not sound.
     return last > position and last + 1 >= file_bytes - LEAST_MISSING_BYTES and last <= file_bytes + LEAST_MISSING_BYTES

@@ -149,7 +149,7 @@ def _texts(tags: Any) -> Iterator[tuple[str, str]]:
         elif name == "cpil":
             yield "compilation", "1" if values else "0"
         elif hasattr(values, "kind") and values.kind != 0:
-            # An item of APEv2 that is no text.
+            # An item of APEv2 that is not text.
             continue
         else:
             label = ATOMS.get(name, name.removeprefix(FREEFORM))
@@ -188,7 +188,7 @@ def _frame_texts(frame: Any) -> Iterator[tuple[str, str]]:
 def _in_right_order(value: str) -> str:
     """Return UTF-16 without a byte order mark in the order that gives Latin letters; mutagen reads the low byte first.
 
-    Text of which nearly all characters have an empty low byte is text in the other order.
+    If nearly all characters of a text have an empty low byte, the text has the other byte order.
     """
     swapped = sum(ord(c) & 0xFF == 0 and 0x20 <= ord(c) >> 8 <= 0xFF for c in value)
     if len(value) < 3 or swapped < 0.8 * len(value):

@@ -133,7 +133,7 @@ def title_of_source(title: str, name: str) -> str:
 
 
 def _refuse_full_disk(error: Exception, path: Path) -> None:
-    """Raise ScratchFullError if the disk is full: the stem may have been moved in part, so it is no result."""
+    """Raise ScratchFullError if the disk is full: the stem may be moved only in part, so it must not be used."""
     # mutagen wraps errors of the system into its own.
     for cause in (error, error.__cause__, error.__context__, *error.args):
         if isinstance(cause, OSError) and is_disk_full(cause):

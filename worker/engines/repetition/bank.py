@@ -14,7 +14,7 @@ from worker.engines.interface import FloatArray
 from worker.engines.repetition.medians import CodeArray
 
 CELL_FRAMES = 12
-"""Frames (0.25 s) of which only the most similar one is used: frames that follow each other hold the same note."""
+"""Of this many frames (0.25 s), only the most similar one is used, because neighbouring frames hold the same note."""
 
 GAP_CELLS = 4
 """Cells (1 s) on each side of a frame that are not used for it, for the same reason (Rafii and Pardo 2012)."""

@@ -65,7 +65,7 @@ class RepetitionEngine:
         start, stop
             The range in samples; by default the whole track.
         threads
-            How many threads run at once. The caller's thread waits meanwhile. The samples do not depend on it.
+            The number of threads that run at once. The caller's thread waits. The samples do not depend on the number.
         progress
             Is called after each tile.
 

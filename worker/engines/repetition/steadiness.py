@@ -85,7 +85,7 @@ def _encode_short_frames(y: FloatArray, length: int, hop_length: int) -> CodeArr
 
 @njit(cache=True, nogil=True, fastmath=True)
 def _compare_powers(held, struck, first, out):  # type: ignore[no-untyped-def]
-    """Fill `out` from the codes of the short frames, of which three surround each frame of the engine."""
+    """Fill `out` from the codes of the short frames. Three short frames surround each frame of the engine."""
     n_bins = out.shape[1]
     magnitude = np.zeros((2, n_bins), np.float32)
     bits = magnitude.view(np.uint32)

@@ -31,7 +31,7 @@ REST_STEM = "other"
 """The stem that may take up whatever the other stems leave."""
 
 SAMPLE_BYTES = 32
-"""Upper bound of the bytes for each sample of a segment and stem, beside what the networks hold."""
+"""Upper bound of the bytes for each sample of a segment and stem, in addition to the memory of the networks."""
 
 
 def describe_model(folder: Path, family: SegmentFamily) -> EngineDescription:
@@ -121,7 +121,7 @@ class SegmentEngine:
         start, stop
             The range in samples; by default the whole track.
         threads
-            How many threads run at once. The caller's thread waits meanwhile. The samples do not depend on it.
+            The number of threads that run at once. The caller's thread waits. The samples do not depend on the number.
         progress
             Is called several times a second.
 
@@ -175,7 +175,9 @@ def _parameters(manifest: SegmentManifest) -> tuple[Parameter, ...]:
     """Return the parameters of a model's engine: what to do with the remainder, where the network estimates it too."""
     if manifest.remainder is not None or REST_STEM not in manifest.stems or len(manifest.stems) == 1:
         return ()
-    text = "`other`: the stem `other` is the song less the other stems, so all stems sum to the song; `none`: it is not"
+    text = (
+        "`other`: the stem `other` is the song minus the other stems, so all stems sum to the song; `none`: it is not"
+    )
     return (Parameter("remainder", "choice", text, choices=("none", REST_STEM)),)
 
 

@@ -14,9 +14,9 @@ from worker.engines.model_folder import ModelManifest, manifest_from_document, r
 class SegmentManifest(ModelManifest):
     """A model that turns segments of a song into the stems of these segments, with graphs for onnxruntime.
 
-    `settings` are the numbers that the family needs, such as `n_fft`. `activation_bytes` is what the networks hold at
-    the peak beside their weights, measured at set-up. The `scores` are published, and `scores_from` names their test
-    set.
+    `settings` are the numbers that the family needs, such as `n_fft`. `activation_bytes` is the peak memory of the
+    networks in addition to their weights, measured at set-up. The `scores` are published, and `scores_from` names
+    their test set.
     """
 
     family: str

@@ -57,8 +57,8 @@ class OnnxGraph:
     def run(self, inputs: Mapping[str, FloatArray], progress: Progress) -> list[FloatArray]:
         """Return the outputs in their order.
 
-        A graph cannot tell how far it is. So it runs on a thread of its own, and meanwhile `progress` is called with a
-        fraction that follows from the time of the run before; it stays below 1. If `progress` raises, the run ends
+        A graph cannot report its progress. So it runs on a separate thread, and `progress` is called with an estimate
+        from the time of the previous run; it stays below 1. If `progress` raises, the run ends
         after its current layer, and the error passes on.
         """
         import onnxruntime  # noqa: PLC0415 - as in onnx_session.py

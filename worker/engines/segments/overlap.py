@@ -9,7 +9,7 @@ from worker.engines.segments.grid import Segment, SegmentGrid
 
 
 class OverlapSum:
-    """The weighted mean of overlapping segments, of which only what is not complete yet is kept.
+    """The weighted mean of overlapping segments. Only the part that is not complete yet is kept in memory.
 
     Segments are added in their order, so each sample is the same sum in the same order whatever range is asked for.
 

@@ -22,7 +22,7 @@ from worker.engines.segments.overlap import OverlapSum
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model that is ready to separate. `rest` is the stem that is the mixture less the others, if there is one."""
+    """A model that is ready to separate. `rest` is the stem that is the mixture minus the others, if there is one."""
 
     manifest: SegmentManifest
     grid: SegmentGrid
@@ -94,7 +94,7 @@ class SegmentSeparation:
             )
 
     def _with_remainder(self, estimated: FloatArray, start: int) -> FloatArray:
-        """Return all stems in their order. The rest is the mixture less the other stems."""
+        """Return all stems in their order. The rest is the mixture minus the other stems."""
         if self._rest is None:
             return estimated
         names, of_network = self._manifest.stems, self._manifest.estimated_stems

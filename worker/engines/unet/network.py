@@ -135,7 +135,7 @@ RUNTIMES: Mapping[str, Callable[[Path], Network]] = {
 class InitialStates:
     """The states of all stems' networks at the beginning of a track: arrays named `stem/state` in an archive.
 
-    They are read again for each track: kept in memory they would take 30 MB beside those of the current track.
+    They are read again for each track: kept in memory, they would take 30 MB in addition to those of the current track.
     """
 
     def __init__(self, path: Path, manifest: MaskManifest) -> None:

@@ -25,7 +25,7 @@ BANDS = 36
 LOWEST_HZ, BASS_HZ, BODY_HZ, HIGHEST_HZ = 40.0, 160.0, 2_000.0, 10_000.0
 
 FLOOR = 1e-7
-"""Power of a band, beside a sine at full scale, below which nothing is heard: 70 dB down."""
+"""Power of a band, relative to a sine at full scale, below which nothing is audible: -70 dB."""
 
 FRAMES_AT_ONCE = 512
 
@@ -76,7 +76,7 @@ class OnsetEnvelope:
         return np.maximum(np.add.reduceat(power, self._first_bins, axis=1), np.float32(FLOOR))
 
     def _add_powers(self, power: FloatArray) -> None:
-        # The first frame has nothing before it, so it is no onset.
+        # There is no frame before the first one, so the first one is not an onset.
         before = power[:1] if self._last_power is None else self._last_power
         power = np.concatenate((before, power))
         self._last_power = power[-1:].copy()

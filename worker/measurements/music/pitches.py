@@ -24,7 +24,7 @@ BINS = 120
 C0_HZ = 440 * 2 ** (-57 / 12)
 
 QUIET = 1e-4
-"""Amplitude below which a peak does not count, beside a sine at full scale."""
+"""Amplitude below which a peak does not count, relative to a sine at full scale."""
 
 
 class PitchHistogram:

@@ -25,7 +25,7 @@ changes."""
 
 MAX_PARAMETERS_BYTES = 65_536
 
-UNKNOWN_LICENCE = "Not known: the file was brought by hand. Ask whoever made it."
+UNKNOWN_LICENCE = "Not known, because the model was added from a file. Ask its author."
 
 BUILDERS: Mapping[str, tuple[str, str]] = {
     "mdx": ("worker.model_setup.mdx.building", "build_mdx"),
@@ -48,7 +48,7 @@ class Added:
 def add_known_model(
     model: KnownModel, folder: Path, paths: Sequence[Path], *, ask: AskLicence, on_progress: OnProgress, say: Say
 ) -> Added:
-    """Add a model of the table to MODEL_FOLDER, from its addresses or from files that were brought by hand.
+    """Add a model of the table to MODEL_FOLDER, from its addresses or from local files.
 
     Raises ModelSetupError with one sentence, OSError if MODEL_FOLDER cannot be written; then nothing has changed,
     except that a broken download can be continued.
@@ -67,7 +67,7 @@ def add_known_model(
 def add_unknown_model(
     family: str, name: str, folder: Path, path: Path, parameters_file: Path, *, ask: AskLicence, say: Say
 ) -> Added:
-    """Add an MDX-Net that the table does not know, from a file that was brought by hand.
+    """Add an MDX-Net that is not in the table, from a local file.
 
     Raises as `add_known_model` does.
     """

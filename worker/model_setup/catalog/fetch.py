@@ -1,4 +1,4 @@
-"""Gets the files of a model: from the addresses that publish them, or from files that were brought by hand.
+"""Gets the files of a model: from the addresses that publish them, or from local files.
 
 They stay in MODEL_FOLDER, so that a model can be built again after an upgrade without a network.
 """
@@ -21,7 +21,7 @@ ROOM = 4.0
 """How much of the disk must be free, as a multiple of the files: what is built of half precision is in single."""
 
 MAX_FILE_BYTES = 1_000_000_000
-"""The largest file that is taken by hand."""
+"""The largest local file that is accepted, in bytes."""
 
 OnProgress = Callable[[str, int, int], None]
 """Called with a file's name, how many bytes of it there are, and how many it has."""
@@ -85,7 +85,7 @@ def _fetch_file(file: PublishedFile, folder: Path, on_progress: OnProgress, say:
 
 
 def take_files(model: KnownModel, paths: Sequence[Path], folder: Path) -> Fetched:
-    """Copy files that were brought by hand into a folder, in the order of the edition that they are.
+    """Copy local files into a folder, in the order of the edition to which they belong.
 
     Raises ModelSetupError with one sentence if they are not the files of one edition, OSError if one cannot be read.
     """

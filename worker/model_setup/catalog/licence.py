@@ -1,4 +1,4 @@
-"""Asks whoever is at the terminal to accept a model's licence."""
+"""Asks the user at the terminal to accept a model's licence."""
 
 from __future__ import annotations
 

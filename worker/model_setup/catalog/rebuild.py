@@ -1,4 +1,4 @@
-"""Builds models again after an upgrade or on another processor, from the files that are kept beside them.
+"""Builds models again after an upgrade or on another processor, from the files that are stored beside them.
 
 Set-up does this at every start. A model whose files are not all there as they were is left as it is, and
 `stemqueue-models list` says so.

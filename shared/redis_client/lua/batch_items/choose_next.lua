@@ -1,7 +1,7 @@
 -- Chooses the items that become jobs next.
 -- Arguments:
 --   batch_id: text
---   window: number, how many jobs of the batch are to be queued or running, beside those that wait for another item
+--   window: number, how many jobs of the batch may be queued or running, not counting those that wait for another item
 -- Returns: the numbers of the items
 -- include lib/batches/items
 
@@ -30,7 +30,7 @@ while #numbers < wanted and first <= total do
   end
   first = first + #letters
 end
--- Items before the first that waits need not be searched again.
+-- The search can start at the first item that waits.
 local next_number = numbers[1] or int(total + 1)
 if redis.call('HGET', record, 'next') ~= next_number then redis.call('HSET', record, 'next', next_number) end
 return numbers

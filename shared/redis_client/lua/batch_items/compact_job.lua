@@ -11,7 +11,7 @@
 --   upload_id: text, the source, or ''
 --   made_by: text, the engine and version that made the result
 --   retention_ms: number, how long an ended batch is kept
--- Returns: 1, or 0 if the job changed meanwhile
+-- Returns: 1, or 0 if the job has changed in the meantime
 -- include lib/clock
 -- include lib/stored_bytes
 -- include lib/batches/end
@@ -21,7 +21,7 @@ local STATES = {s = 'succeeded', f = 'failed', c = 'canceled'}
 local job_id, record = item_job_id(batch_id, number), key('batch', batch_id)
 if job_fields(job_id, 'version') ~= job_version then return 0 end
 local letter_before = item_letter(batch_id, number)
--- There is no letter if the batch was deleted meanwhile.
+-- There is no letter if the batch has been deleted in the meantime.
 if letter_before == '' or not string.find('SFC', letter_before, 1, true) then return 0 end
 
 local function count_ended_item(state, by)

@@ -1,5 +1,5 @@
--- Queues a failed or canceled job again, by hand, with all attempts. The jobs that ended with it, because they waited
--- for it, wait again. A job that never had its source waits for it, or gets it.
+-- Queues a failed or canceled job again for a client; the job gets all its attempts again. The jobs that waited for it
+-- and ended with it wait again. A job that never had its source waits for it, or gets it.
 -- Arguments:
 --   job_id: text
 --   max_queued: number, of all owners

@@ -8,7 +8,7 @@
 -- include lib/batches/end
 -- include lib/webhooks/messages
 
-local INDEX_BYTES = 1700 -- what an ended job takes beside the values of its fields
+local INDEX_BYTES = 1700 -- bytes that an ended job takes in addition to the values of its fields
 
 -- Charges what a record has become longer than JOB_BYTES expects, for example by many outputs or long errors.
 local function charge_longer_record(job_id)

@@ -1,5 +1,5 @@
 -- The queues of jobs that wait to be published. An owner has one queue for each engine and priority; each batch has
--- queues of its own. Whoever a queue belongs to is called its queue owner. Queue owners take turns.
+-- queues of its own. The owner or batch to which a queue belongs is called its queue owner. Queue owners take turns.
 -- include lib/jobs/record
 
 -- Returns the engine, priority and queue owner of the queue that a job belongs to.
