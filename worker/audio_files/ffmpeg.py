@@ -35,6 +35,9 @@ DEMUXERS = (
 """Containers that hold their own samples: music, speech, broadcasts. Playlists, concatenation scripts and trackers
 name other files or compute their sound, so they are not here; nor are the formats of single games."""
 
+RAW_DEMUXERS = "s8,u8,s16be,s16le,s24be,s24le,s32be,s32le,f32be,f32le,f64be,f64le"
+"""Samples without a header. ffmpeg never takes a file for one of these: headers/plain_samples.py says when."""
+
 DECODERS = (
     "8svx_exp,8svx_fib,aac,aac_latm,ac3,adpcm_ct,adpcm_ima_qt,adpcm_ima_wav,adpcm_ms,adpcm_sbpro_2,adpcm_sbpro_3"
     ",adpcm_sbpro_4,adpcm_swf,adpcm_yamaha,alac,als,amrnb,amrwb,ape,atrac1,atrac3,atrac3al,atrac3plus,atrac3plusal,bonk"
@@ -78,7 +81,7 @@ def untrusted_input(opening: Opening, *, threads: int = 1) -> list[str]:
         *("-max_alloc", str(MAX_ALLOCATION_BYTES), "-threads", str(threads)),
         # ffmpeg would take three channels for stereo and bass.
         *("-guess_layout_max", "2"),
-        *("-format_whitelist", DEMUXERS, "-codec_whitelist", DECODERS, *opening.input_options()),
+        *("-format_whitelist", f"{DEMUXERS},{RAW_DEMUXERS}", "-codec_whitelist", DECODERS, *opening.input_options()),
     ]
 
 

@@ -6,31 +6,39 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from worker.audio_files.headers.plain_samples import PlainSamples, find_plain_samples
 from worker.audio_files.headers.riff_chunks import end_of_samples, read_riff_chunks, seconds_before_cut
 
 
 @dataclass(frozen=True)
 class Opening:
-    """Which bytes of a file ffmpeg reads. `skip_bytes`: a tag at its start. `end_bytes`: where its samples end, if the
-    header says too little or nothing and ffmpeg must not believe it; `is_longer_than_said` if it says too little.
-    `claimed_seconds`: the length by the header, if the file was cut off, which ffmpeg does not tell."""
+    """Which bytes of a file ffmpeg reads.
+
+    `skip_bytes`: a tag or header at its start. `end_bytes`: where its samples end, if the header says too little or
+    nothing and ffmpeg must not believe it; `is_longer_than_said` if it says too little. `claimed_seconds`: the length
+    by the header, if the file was cut off, which ffmpeg does not tell. `raw`: ffmpeg's options for samples that are
+    read without their header.
+    """
 
     skip_bytes: int = 0
     end_bytes: int | None = None
     is_longer_than_said: bool = False
     claimed_seconds: float | None = None
+    raw: tuple[str, ...] = ()
 
     def input_options(self) -> Sequence[str]:
         """Return ffmpeg's options that open file descriptor 0 in this way."""
         if not self.skip_bytes and self.end_bytes is None:
             return ("-protocol_whitelist", "fd", "-fd", "0", "-i", "fd:")
-        ignored = ("-ignore_length", "1") if self.end_bytes is not None else ()
+        ignored = self.raw or (("-ignore_length", "1") if self.end_bytes is not None else ())
         part = f"subfile,,start,{self.skip_bytes},end,{self.end_bytes or 0},,:fd:"
         return (*ignored, "-protocol_whitelist", "fd,subfile", "-i", part)
 
 
 def plan_opening(path: Path) -> Opening:
     """Return how to open a file at the first try."""
+    if plain := find_plain_samples(path):
+        return _opening_of_plain_samples(plain)
     chunks = read_riff_chunks(path)
     if chunks is None:
         return Opening()
@@ -39,6 +47,17 @@ def plan_opening(path: Path) -> Opening:
         end_bytes=end,
         is_longer_than_said=end is not None and chunks.is_size_known,
         claimed_seconds=seconds_before_cut(chunks),
+    )
+
+
+def _opening_of_plain_samples(found: PlainSamples) -> Opening:
+    if found.claimed_bytes and not found.says_too_little:
+        return Opening(claimed_seconds=found.seconds_before_cut)
+    return Opening(
+        skip_bytes=found.start,
+        end_bytes=found.end,
+        is_longer_than_said=found.says_too_little,
+        raw=found.format.options(),
     )
 
 
