@@ -45,6 +45,9 @@ FORM = re.compile(r"sq_([0-9a-f]{12})_[A-Za-z0-9_-]{43}")
 OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """The form of an owner's name. It is part of keys in Redis, so it must not contain a colon."""
 
+RESERVED_OWNERS = frozenset({"live", "settled"})
+"""No owners: `batches:<owner>` would be an index of the batches of all owners (lua/lib/keys.lua)."""
+
 
 RECORD_FIELDS = ("digest", "owner", "scopes", "label", "created_ms")
 """The fields of a key's record."""
@@ -74,6 +77,8 @@ class ApiKeys:
         wanted = frozenset(scopes)
         if not OWNER.fullmatch(owner):
             raise ValueError("An owner's name consists of letters, digits, '.', '_' and '-', 64 characters at most.")
+        if owner in RESERVED_OWNERS:
+            raise ValueError(f"No owner can be called {owner!r}: that name is reserved.")
         if not wanted or wanted - set(SCOPES):
             raise ValueError(f"Give the key one or more of the scopes {', '.join(SCOPES)}.")
         key_id = secrets.token_hex(6)
@@ -133,6 +138,9 @@ class ApiKeys:
         if not record or not hmac.compare_digest(bytes.fromhex(record["digest"]), digest):
             self._cache.pop(digest, None)
             return None
+        if record["owner"] in RESERVED_OWNERS:
+            # An earlier version created the key. Its batches would be those of all owners.
+            return None
         if len(self._cache) >= CACHE_KEYS:
             self._cache.clear()
         key = _key(form[1], record)
@@ -163,6 +171,7 @@ def _checked(exported: object) -> dict[str, str]:
         not re.fullmatch(r"[0-9a-f]{12}", record["id"])
         or not re.fullmatch(r"[0-9a-f]{64}", record["digest"])
         or not OWNER.fullmatch(record["owner"])
+        or record["owner"] in RESERVED_OWNERS
         or not re.fullmatch(r"[0-9]{1,15}", record["created_ms"])
         or scopes - set(SCOPES)
     ):

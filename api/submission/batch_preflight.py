@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
 from pydantic import Field
 
@@ -26,6 +26,9 @@ from shared.storage.object_storage import ObjectStorage
 
 MAX_LINES = 20_000
 """How many lines are read; the rest of a longer manifest is extrapolated. Raising it takes longer."""
+
+MAX_BYTES = 20_000_000
+"""How many bytes of a manifest are read; the rest is extrapolated. Raising it takes longer, whatever its lines are."""
 
 MAX_COUNTED = 100_000
 """How many objects below a prefix are counted. Raising it takes longer: storage lists a thousand at a time."""
@@ -60,8 +63,8 @@ class PreflightResource(Resource):
     invalid: int
     bad_lines: list[BadLineResource] = Field(description=f"The first {MAX_BAD_LINES}")
     complete: bool = Field(
-        description=f"False: only the first {MAX_LINES} lines were read and the rest is extrapolated; below a prefix "
-        f"at most {MAX_COUNTED} tracks are counted and there may be more"
+        description=f"False: only the first {MAX_LINES} lines or {MAX_BYTES} bytes were read and the rest is "
+        f"extrapolated; below a prefix at most {MAX_COUNTED} tracks are counted and there may be more"
     )
     slots: int = Field(description="Live slots that bulk jobs may use")
     hours: float | None = Field(
@@ -69,6 +72,31 @@ class PreflightResource(Resource):
     )
     storage_bytes: int | None
     work: list[WorkResource]
+
+
+@dataclass
+class _Tally:
+    """What is counted of the items. `kinds` are engine and format of those that can become jobs."""
+
+    good: int = 0
+    bad: int = 0
+    kinds: Counter[tuple[str, str]] = field(default_factory=Counter)
+    bad_lines: list[BadLineResource] = field(default_factory=list)
+
+    @property
+    def items(self) -> int:
+        return self.good + self.bad
+
+    def count(self, items: Iterable[StoredItem]) -> None:
+        for item in items:
+            if item.error:
+                self.bad += 1
+                if len(self.bad_lines) < MAX_BAD_LINES:
+                    told = {"code": item.error["code"], "message": item.error["message"]}
+                    self.bad_lines.append(BadLineResource(line=item.line, **told))
+            elif item.request:
+                self.good += 1
+                self.kinds[str(item.request["engine"]), str(item.request.get("format", "flac"))] += 1
 
 
 @dataclass(frozen=True)
@@ -92,18 +120,18 @@ class Preflight:
             submitter.catalog,
             BatchRequest(manifest, sender.owner, defaults=defaults),
         )
-        # A line makes several items if it has `then`.
-        seen, lines_read, end = list[StoredItem](), 0, 0
+        # A line makes several items if it has `then`. Clients choose how large items are, so none is kept.
+        tally, lines_read, end = _Tally(), 0, 0
         while taken := list(itertools.islice(lines, min(LINES_AT_ONCE, MAX_LINES - lines_read))):
-            seen += reader.parse(taken, len(seen) + 1)
+            tally.count(reader.parse(taken, tally.items + 1))
             lines_read += len(taken)
             end = taken[-1].end
         # A prefix has no size to extrapolate from, so its objects are counted.
         more = sum(1 for _ in itertools.islice(lines, MAX_COUNTED - lines_read if manifest.format == "prefix" else 1))
-        complete, scale = not more, 1.0
-        if more:
+        complete, scale = not more and manifest.size_bytes <= MAX_BYTES, 1.0
+        if not complete and lines_read:
             scale = manifest.size_bytes / end if end else (lines_read + more) / lines_read
-        return self._sum_up(seen, scale, complete=complete)
+        return self._sum_up(tally, scale, complete=complete)
 
     def _lines(self, sender: Sender, wanted: BatchSubmission) -> tuple[Manifest, Iterator[ManifestLine]]:
         if wanted.items is not None:
@@ -112,24 +140,24 @@ class Preflight:
         manifest = self.submitter.find_manifest(sender, wanted)
         if manifest.format == "prefix":
             return manifest, iter(PrefixLines(self.storage, manifest))
-        blocks = self.storage.open(manifest.key, bucket=manifest.bucket, etag=manifest.etag).chunks()
-        return manifest, read_lines(blocks, manifest.format)
+        part = f"bytes=0-{MAX_BYTES - 1}"
+        opened = self.storage.open(manifest.key, bucket=manifest.bucket, etag=manifest.etag, byte_range=part)
+        lines = read_lines(opened.chunks(), manifest.format)
+        if manifest.size_bytes > MAX_BYTES:
+            # The last line of the part may be cut off.
+            lines = itertools.takewhile(lambda line: line.end < MAX_BYTES, lines)
+        return manifest, lines
 
-    def _sum_up(self, seen: list[StoredItem], scale: float, *, complete: bool) -> PreflightResource:
-        good = [item.request for item in seen if item.request]
-        bad = [(item.line, item.error) for item in seen if item.error]
-        kinds = Counter((str(r["engine"]), str(r.get("format", "flac"))) for r in good)
-        work = [self._work_of(engine, form, round(number * scale)) for (engine, form), number in sorted(kinds.items())]
+    def _sum_up(self, tally: _Tally, scale: float, *, complete: bool) -> PreflightResource:
+        kinds = sorted(tally.kinds.items())
+        work = [self._work_of(engine, form, round(number * scale)) for (engine, form), number in kinds]
         slots = sum(worker.slots - worker.kept_slots for worker in self.workers.live_workers())
         seconds = [w.items * w.seconds_each for w in work if w.seconds_each is not None]
         room = [w.items * w.bytes_each for w in work if w.bytes_each is not None]
         return PreflightResource(
-            items=round(len(good) * scale),
-            invalid=round(len(bad) * scale),
-            bad_lines=[
-                BadLineResource(line=line, code=error["code"], message=error["message"])
-                for line, error in bad[:MAX_BAD_LINES]
-            ],
+            items=round(tally.good * scale),
+            invalid=round(tally.bad * scale),
+            bad_lines=tally.bad_lines,
             complete=complete,
             slots=slots,
             hours=round(sum(seconds) / slots / 3600, 3) if slots and work and len(seconds) == len(work) else None,

@@ -20,6 +20,7 @@ from shared.batches.model import BatchRequest, Manifest
 from shared.batches.stored_items import StoredItem
 from shared.chains import count_jobs
 from shared.errors import FieldsInvalidError, SourceMissingError, SourceRefusedError, StemqueueError, TransientError
+from shared.fifo_cache import FifoCache
 from shared.jobs.options import ItemOptions, SourceWish, group_parts
 from shared.jobs.source_buckets import check_source_bucket
 from shared.jobs.uploads import UploadStore
@@ -31,6 +32,9 @@ from shared.storage.object_storage import ObjectStorage
 from shared.validation import validate
 
 IDENTIFIER = re.compile("[0-9a-f]{32}")
+
+CACHED_CHOICES = 100
+"""Combinations of options whose check is remembered. An entry takes up to 0.1 MB: clients choose what it holds."""
 
 CHOOSING_FIELDS = {"engine", "preset", "parameters", "stems", "mixes", "format", "then"}
 """The options that a job's engine, preset and chain depend on."""
@@ -53,7 +57,7 @@ class ItemParser:
         self._catalog = catalog
         self._batch = request
         self._settings = settings
-        self._choices: dict[str, tuple[Choice, list[Link]] | StemqueueError] = {}
+        self._choices = FifoCache[str, tuple[Choice, list[Link]] | Sequence[Mapping[str, Any]]](CACHED_CHOICES)
 
     def parse(self, lines: Sequence[ManifestLine], first_number: int) -> list[StoredItem]:
         """Return the items of some lines, numbered from `first_number`. Raises StoreUnavailableError."""
@@ -114,18 +118,19 @@ class ItemParser:
     def _choice(self, wish: ItemWish) -> tuple[Choice, list[Link]]:
         """Return the engine and preset of a track's job, and the jobs that continue it."""
         # Most items of a batch have the same options, so each combination is checked once.
-        known = self._choices
         wanted = wish.model_dump_json(include=CHOOSING_FIELDS, by_alias=True)
-        if wanted not in known:
+        known = self._choices.get(wanted)
+        if known is None:
             try:
                 choice = self._catalog.choose(wish)
-                known[wanted] = choice, plan_chain(self._catalog, wish, choice.engine)
+                known = choice, plan_chain(self._catalog, wish, choice.engine)
             except FieldsInvalidError as error:
-                known[wanted] = error
-        found = known[wanted]
-        if isinstance(found, StemqueueError):
-            raise found
-        return found
+                known = error.errors
+            self._choices.put(wanted, known)
+        if isinstance(known, tuple):
+            return known
+        # A new error each time: one that is raised again keeps all the lines alive that it was raised for.
+        raise FieldsInvalidError(known)
 
     def _read_uploads(self, lines: Sequence[ManifestLine]) -> dict[str, dict[str, str]]:
         named = []

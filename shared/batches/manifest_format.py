@@ -19,6 +19,12 @@ from shared.parsing.strict_json import read_json
 MAX_LINE_BYTES = 65_536
 """The longest line; raising it lets items carry more metadata."""
 
+MAX_HEADER_BYTES = 65_536
+"""How far into a CSV its header may end. Whoever resumes reads it again, with the empty lines before it."""
+
+MAX_LINES = 10_000_000
+"""The most lines of a manifest, as many as a batch may have tracks. Empty ones count: reading them takes time too."""
+
 DELIMITERS = ",;\t"
 """The separators of cells. Spreadsheets write semicolons where the comma is the decimal separator."""
 
@@ -57,10 +63,14 @@ def read_lines(
     """Yield the lines that hold items. `form` is `jsonl` or `csv`.
 
     To resume, the blocks begin at `offset` bytes, `number` lines lie before them, and `header` is the CSV's. With
-    `has_paths` lines may name files by `path`. Raises ManifestInvalidError for a CSV's header.
+    `has_paths` lines may name files by `path`. Raises ManifestInvalidError for a CSV's header, and for too many lines.
     """
     for text, unreadable, end in split_lines(blocks, offset=offset, any_bytes=has_paths and form == "csv"):
         number += 1
+        if number > MAX_LINES:
+            raise ManifestInvalidError(f"The manifest has more than {MAX_LINES:,} lines.")
+        if form == "csv" and header is None and end > MAX_HEADER_BYTES:
+            raise ManifestInvalidError(f"The manifest has no header in its first {MAX_HEADER_BYTES:,} bytes.")
         if text is not None and not text.strip():
             continue
         if form == "csv" and header is None:

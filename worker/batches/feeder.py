@@ -118,6 +118,11 @@ class BatchFeeder:
             if self._troubles.setdefault(batch_id, Trouble()).should_log():
                 log.warning("batch postponed", batch=batch_id, error=error.message)
             return False
+        except Exception:
+            # A defect that one batch meets must not keep those behind it from being fed.
+            if self._troubles.setdefault(batch_id, Trouble()).should_log():
+                log.exception("batch postponed by a defect", batch=batch_id)
+            return False
         else:
             self._troubles.pop(batch_id, None)
             return more

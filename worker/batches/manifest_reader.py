@@ -17,7 +17,14 @@ import structlog
 
 from shared.batches.export_names import with_distinct_names
 from shared.batches.item_parser import ItemParser, PrefixLines
-from shared.batches.manifest_format import Header, ManifestLine, read_header, read_lines
+from shared.batches.manifest_format import (
+    MAX_HEADER_BYTES,
+    Header,
+    ManifestLine,
+    read_header,
+    read_lines,
+    split_lines,
+)
 from shared.batches.model import CHUNK_ITEMS, MAX_ITEMS, Batch
 from shared.batches.store import BatchStore
 from shared.batches.stored_items import BatchObjects, StoredItem
@@ -28,9 +35,6 @@ from shared.settings import Settings
 from shared.storage.object_storage import ObjectStorage
 
 log = structlog.get_logger(__name__)
-
-MAX_HEADER_BYTES = 65_536
-
 
 Place = tuple[ManifestLine | None, str]
 """A line of a manifest, or None at the end of a prefix, and the cursor that follows it."""
@@ -142,8 +146,10 @@ class ManifestReader:
         opened = self.storage.open(
             manifest.key, bucket=manifest.bucket, etag=manifest.etag, byte_range=f"bytes=0-{MAX_HEADER_BYTES - 1}"
         )
-        text = b"".join(opened.chunks()).decode("utf-8-sig", errors="replace")
-        return read_header(next(line for line in text.splitlines() if line.strip()))
+        for text, _, _ in split_lines(opened.chunks(), any_bytes=False):
+            if text is None or text.strip():
+                return read_header(text or "")
+        raise ManifestInvalidError("The manifest's header is no longer there.")
 
 
 def _fill_chunk(batch: Batch, parser: ItemParser, places: Sequence[Place]) -> tuple[list[StoredItem], str, int]:

@@ -210,6 +210,21 @@ def test_an_operator_makes_shows_and_revokes_keys(
     assert "owner's name" in refused.stderr
 
 
+@pytest.mark.parametrize("owner", ["live", "settled"])
+def test_no_owner_has_the_name_of_an_index_of_all_batches(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, locked: FlaskClient, owner: str
+) -> None:
+    """Such an owner would see the batches of every other one."""
+    keys = ApiKeys(settings)
+    with pytest.raises(ValueError, match="reserved"):
+        keys.create(owner=owner, scopes=["read"])
+    with monkeypatch.context() as earlier:
+        earlier.setattr(api_keys, "RESERVED_OWNERS", frozenset())
+        _, text = keys.create(owner=owner, scopes=["read"])
+    answer = locked.get("/v1/batches", headers={"Authorization": f"Bearer {text}"})
+    assert (answer.status_code, answer.json["code"]) == (401, "key_invalid")
+
+
 def test_the_document_tells_which_scope_a_call_needs(web: FlaskClient) -> None:
     document: dict[str, Any] = web.get("/v1/openapi.json").json
     assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from shared.batches.model import CHUNK_ITEMS
+import pytest
+
+from shared.batches.model import CHUNK_ITEMS, Batch
 from shared.batches.store import BatchStore
 from tests.fixtures.batches import Catalog, jsonl
 from tests.fixtures.servers import BUCKET
+from worker.batches import feeder
+from worker.batches.manifest_reader import ManifestReader
 
 
 def test_a_bad_line_is_told_with_its_number_and_harms_no_other(catalog: Catalog) -> None:
@@ -169,3 +174,33 @@ def test_a_manifest_is_read_as_far_as_its_owners_records_may_go(catalog: Catalog
     read = catalog.read(batch["id"])
     assert (read["state"], read["total"]) == ("running", 1000), "two chunks: the second passes the limit"
     assert read["error"]["code"] == "records_quota_exceeded"
+
+
+def test_a_header_is_found_again_wherever_reading_resumes(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind empty lines, and with characters that only Python takes for the end of a line."""
+    monkeypatch.setattr(feeder, "READ_CHUNKS", 1)
+    lines = "elsewhere,a.flac,x\n" * (CHUNK_ITEMS + 1)
+    batch = catalog.submit(
+        manifest=catalog.put_manifest("\n" * 50_000 + "bucket,key,metadata.a\u2028b\n" + lines, "m.csv")
+    )
+    ended = catalog.work_off(batch["id"])
+    assert (ended["total"], ended["error"]) == (CHUNK_ITEMS + 1, None)
+    assert {item["error"]["code"] for item in catalog.items(batch["id"])} == {"source_refused"}
+    late = {"manifest": catalog.put_manifest("\n" * 70_000 + "bucket,key\n" + lines, "m.csv")}
+    refused = catalog.web.post("/v1/batches", json=late)
+    assert (refused.status_code, refused.json["code"]) == (422, "manifest_invalid")
+
+
+def test_a_defect_that_one_batch_meets_holds_up_no_other(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = catalog.put_song("songs/a.flac")
+    broken, sound = (catalog.submit(items=[{"source": source}])["id"] for _ in range(2))
+    read_chunks = ManifestReader.read_chunks
+
+    def with_defect(self: ManifestReader, batch: Batch, chunks: int, proceed: Callable[[], bool]) -> None:
+        if batch.id == broken:
+            raise RuntimeError("a defect")
+        read_chunks(self, batch, chunks, proceed)
+
+    monkeypatch.setattr(ManifestReader, "read_chunks", with_defect)
+    assert catalog.work_off(sound)["state"] == "ended"
+    assert catalog.read(broken)["state"] == "reading"

@@ -9,6 +9,7 @@ import json
 import pytest
 
 from api.submission import batch_preflight
+from shared.batches.item_parser import ItemParser
 from tests.fixtures.api import NOTES
 from tests.fixtures.batches import Catalog, jsonl
 from tests.fixtures.servers import BUCKET
@@ -84,3 +85,20 @@ def test_a_preflight_counts_what_it_does_not_look_at(catalog: Catalog, monkeypat
     monkeypatch.setattr(batch_preflight, "MAX_COUNTED", 7)
     told = catalog.web.post("/v1/batches/preflight", json=body).json
     assert (told["items"], told["complete"]) == (7, False), "that many at the least"
+
+
+def test_a_preflight_reads_a_bounded_part_of_a_manifest(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines may be large: without the bound, one request could take the memory of the process."""
+    lines = jsonl({"source": catalog.put_song("songs/a.flac")}) * 100
+    manifest = {"manifest": catalog.put_manifest(lines)}
+    monkeypatch.setattr(batch_preflight, "MAX_BYTES", len(lines) // 2 - 10)
+    read: list[int] = []
+    parse = ItemParser.parse
+    monkeypatch.setattr(
+        ItemParser, "parse", lambda self, some, first: (read.append(len(some)), parse(self, some, first))[1]
+    )
+    told = catalog.web.post("/v1/batches/preflight", json=manifest).json
+    assert (told["items"], told["invalid"], told["complete"]) == (100, 0, False)
+    assert sum(read) == 49, "the line that is cut off does not count"
+    blank = {"manifest": catalog.put_manifest(lines[:200].split("\n")[0] + "\n" * len(lines))}
+    assert catalog.web.post("/v1/batches/preflight", json=blank).json["complete"] is False

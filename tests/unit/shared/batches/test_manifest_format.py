@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.batches import manifest_format
 from shared.batches.item_parser import ItemWish
 from shared.batches.manifest_fields import ITEM_FIELDS
 from shared.batches.manifest_format import MAX_LINE_BYTES, ManifestLine, read_header, read_lines
@@ -215,3 +216,11 @@ def test_values_that_belong_to_no_column_are_told(content: str, words: str) -> N
 def test_a_column_that_is_there_twice_in_another_case_is_refused() -> None:
     with pytest.raises(ManifestInvalidError, match="twice"):
         read_header("Track,track,upload_id")
+
+
+def test_empty_lines_count_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two gigabytes of them would take an hour to read."""
+    monkeypatch.setattr(manifest_format, "MAX_LINES", 3)
+    assert len(list(read_lines([b'\n\n{"a": 1}'], "jsonl"))) == 1
+    with pytest.raises(ManifestInvalidError, match="more than 3 lines"):
+        list(read_lines([b"\n" * 9], "jsonl"))
