@@ -21,7 +21,14 @@ from shared.batches.manifest_format import MAX_LINE_BYTES, read_lines
 from shared.batches.model import Batch, BatchRequest, Export, Manifest
 from shared.batches.store import BatchStore
 from shared.batches.stored_items import LINES, document_key, manifest_key
-from shared.errors import FieldsInvalidError, ManifestInvalidError
+from shared.errors import (
+    FieldsInvalidError,
+    InputError,
+    LifeCycleError,
+    ManifestInvalidError,
+    StemqueueError,
+    StoreFullError,
+)
 from shared.jobs.source_buckets import check_source_bucket
 from shared.jobs.uploads import UploadStore
 from shared.queue.chains import plan_chain
@@ -48,9 +55,11 @@ class BatchSubmitter:
         """Accept a batch.
 
         Raises FieldsInvalidError, WorkersUnavailableError, SourceRefusedError, ExportRefusedError, SourceMissingError,
-        ManifestInvalidError, RecordsQuotaError, StoreFullError.
+        ManifestInvalidError, RecordsQuotaError, StorageQuotaError, StoreFullError.
         """
         self.check_options(wanted)
+        # Before anything is stored: a refused request must leave nothing behind.
+        webhook_url = check_webhook_url(self.settings, wanted.webhook_url)
         self.batches.require_record_room(sender.owner)
         manifest = (
             self._store_list(wanted.items, batch_id) if wanted.items is not None else self.find_manifest(sender, wanted)
@@ -62,14 +71,18 @@ class BatchSubmitter:
             name=wanted.name,
             priority=wanted.priority,
             defaults=wanted.defaults.model_dump(mode="json", exclude_unset=True, by_alias=True),
-            webhook_url=check_webhook_url(self.settings, wanted.webhook_url),
+            webhook_url=webhook_url,
             export=Export(export.bucket, export.prefix, export.template) if export else None,
             request_id=sender.request_id,
             trace=sender.trace,
         )
         # Storage first, so that a batch that Redis has lost can be rebuilt from there.
         self.storage.put_bytes(request.to_document().encode(), document_key(batch_id), "application/json")
-        batch = self.batches.create(batch_id, request)
+        try:
+            batch = self.batches.create(batch_id, request)
+        except (InputError, LifeCycleError, StoreFullError):
+            self._discard_objects(batch_id)
+            raise
         log.info("batch accepted", batch=batch_id, manifest=manifest.format)
         return batch
 
@@ -85,6 +98,13 @@ class BatchSubmitter:
         content = b"".join(json.dumps(item).encode() + b"\n" for item in items)
         stored = self.storage.put_bytes(content, manifest_key(batch_id), LINES)
         return Manifest(None, stored.key, "jsonl", stored.size_bytes, stored.etag)
+
+    def _discard_objects(self, batch_id: str) -> None:
+        """Delete the objects of a batch that was not created. If that fails, they are left to garbage collection."""
+        try:
+            self.storage.delete([manifest_key(batch_id), document_key(batch_id)])
+        except StemqueueError as error:
+            log.warning("batch objects left for garbage collection", batch=batch_id, error=error.message)
 
     def rerun_batch(self, batch: Batch) -> Batch:
         """Run the items again whose stems were made by another version of their engine than workers have now.

@@ -45,14 +45,15 @@ class BatchFeeding:
         letters: str,
         uploads: Sequence[str],
         is_last: bool,
+        items_bytes: int = 0,
         schema: int = 1,
         marks: Sequence[str] = (),
         error: Mapping[str, Any] | None = None,
     ) -> bool:
         """Add the items that were read after `batch.cursor`, and the marks of their export names.
 
-        `schema` is the highest that the items need. Returns False if another feeder was faster. Raises
-        RecordsQuotaError, StoreFullError.
+        `items_bytes` is the size of their object; `schema` is the highest that the items need. Returns False if another
+        feeder was faster. Raises RecordsQuotaError, StoreFullError.
         """
         answer = self._scripts.run(
             "batch_items/append",
@@ -60,6 +61,7 @@ class BatchFeeding:
             cursor_before=batch.cursor,
             cursor=cursor,
             letters=letters,
+            items_bytes=items_bytes,
             schema=schema,
             is_last=is_last,
             error_json=json.dumps(error) if error else None,

@@ -57,7 +57,7 @@ class ItemParser:
         self._catalog = catalog
         self._batch = request
         self._settings = settings
-        self._choices = FifoCache[str, tuple[Choice, list[Link]] | Sequence[Mapping[str, Any]]](CACHED_CHOICES)
+        self._choices = FifoCache[str, tuple[Choice, list[Link]] | Sequence[dict[str, Any]]](CACHED_CHOICES)
 
     def parse(self, lines: Sequence[ManifestLine], first_number: int) -> list[StoredItem]:
         """Return the items of some lines, numbered from `first_number`. Raises StoreUnavailableError."""

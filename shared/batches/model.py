@@ -78,6 +78,11 @@ class Manifest:
     etag: str | None = None
     upload_id: str | None = None
 
+    @property
+    def list_bytes(self) -> int:
+        """The size of the list if it came with the request: it is stored for the batch alone."""
+        return self.size_bytes if self.bucket is None else 0
+
 
 @dataclass(frozen=True)
 class Export:

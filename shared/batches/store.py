@@ -39,6 +39,7 @@ class BatchStore:
         self._scripts = Scripts(self._redis, settings.redis_prefix)
         self._known = FifoCache[str, Batch](CACHED_BATCHES)
         self._admission = Admission(settings, self._redis)
+        self._max_stored_bytes = settings.max_stored_bytes_per_owner
         self.feeding = BatchFeeding(settings, self._redis)
 
     def require_record_room(self, owner: str) -> None:
@@ -49,7 +50,7 @@ class BatchStore:
         """Accept a batch. If a batch with this id was accepted before, return that batch.
 
         Raises SourceMissingError if the upload with its manifest was deleted in the meantime; RecordsQuotaError,
-        StoreFullError.
+        StorageQuotaError, StoreFullError.
         """
         answer, *record = self._scripts.run(
             "batches/create",
@@ -59,6 +60,8 @@ class BatchStore:
             request=request.to_json(),
             upload_id=request.manifest.upload_id,
             exports=request.export is not None,
+            list_bytes=request.manifest.list_bytes,
+            max_owner_stored_bytes=self._max_stored_bytes,
             **self._admission.record_limits(),
         )
         self._admission.raise_if_refused(answer)

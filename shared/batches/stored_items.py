@@ -11,7 +11,7 @@ Everything else about an ended job is in its job.json (shared/jobs/archive.py).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from typing import Any
@@ -160,9 +160,8 @@ class BatchObjects:
         self._storage = storage
         self._lines = lru_cache(maxsize=CACHED_CHUNKS)(self._read_lines)
 
-    def write_items(self, batch_id: str, chunk: int, items: Iterable[StoredItem]) -> None:
-        """Store a chunk's items."""
-        content = b"".join(item.to_line() for item in items)
+    def write_items(self, batch_id: str, chunk: int, content: bytes) -> None:
+        """Store the lines of a chunk's items."""
         self._storage.put_bytes(content, items_key(batch_id, chunk), LINES)
 
     def read_items(self, batch_id: str, chunk: int, numbers: Sequence[int]) -> list[StoredItem]:

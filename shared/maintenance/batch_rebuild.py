@@ -36,6 +36,7 @@ class RestoredBatch:
     cursor: str = ""
     audio_seconds: float = 0.0
     stored_bytes: int = 0
+    """Of outputs, items, and the list that came with the request."""
     fence: int = 0
     """The highest fence in storage; new fences must be higher."""
 
@@ -92,8 +93,9 @@ class BatchRebuild:
         request = BatchRequest.from_json(json.dumps(read_document(self._storage, document_key(batch_id))))
         versions = self._versions(batch_id)
         self._batches.put_versions(batch_id, versions)
-        restored = RestoredBatch()
-        for chunk in range(len(self._chunks(batch_id))):
+        chunk_bytes = self._chunk_bytes(batch_id)
+        restored = RestoredBatch(stored_bytes=request.manifest.list_bytes + sum(chunk_bytes))
+        for chunk in range(len(chunk_bytes)):
             items = self._objects.read_all_items(batch_id, chunk)
             self._hold_uploads(batch_id, items)
             if request.export:
@@ -137,8 +139,9 @@ class BatchRebuild:
             return None
         return Result.of(Job.from_document(document)).to_text() if document else None
 
-    def _chunks(self, batch_id: str) -> list[str]:
-        return [key for key, _, _ in self._storage.list_keys(f"{FOLDER}{batch_id}/items/")]
+    def _chunk_bytes(self, batch_id: str) -> list[int]:
+        """Return the size of each chunk of items."""
+        return [size for _, size, _ in self._storage.list_keys(f"{FOLDER}{batch_id}/items/")]
 
     def _versions(self, batch_id: str) -> dict[int, str]:
         """Return the newest version of each chunk's results."""

@@ -25,6 +25,7 @@ from shared.errors import (
     InputError,
     LifeCycleError,
     StemqueueError,
+    StorageQuotaError,
     StoreFullError,
 )
 from shared.jobs.request import JobRequest, NextJob
@@ -134,12 +135,14 @@ class BatchFeeder:
         if batch.is_changing:
             # The process that began the change has died.
             batch = self.changes.finish_change(batch_id)
+        is_postponed = False
         if batch.state is BatchState.READING:
             try:
                 self._read_manifest(batch)
-            except StoreFullError as error:
-                # The items that were read become jobs, and their ends make room.
-                log.debug("manifest postponed: redis is full", batch=batch_id, error=error.message)
+            except (StoreFullError, StorageQuotaError) as error:
+                # The items that were read become jobs, and their ends make room; or the owner deletes something.
+                log.debug("manifest postponed", batch=batch_id, error=error.message)
+                is_postponed = True
         more_to_check = self._reruns.check_chunks(batch, lambda: self._keep_lock(batch_id))
         fed = self._feed_jobs(batch)
         more_to_compact = self.results.compact_jobs(batch)
@@ -147,7 +150,8 @@ class BatchFeeder:
         batch = self.batches.read_batch(batch_id)
         if batch.state in {BatchState.ENDED, BatchState.CANCELED}:
             self.batches.feeding.mark_idle(batch_id)
-        return batch.state is BatchState.READING or more_to_check or more_to_compact or fed > 0
+        more_to_read = batch.state is BatchState.READING and not is_postponed
+        return more_to_read or more_to_check or more_to_compact or fed > 0
 
     def _read_manifest(self, batch: Batch) -> None:
         catalog = EngineCatalog(self.settings, self.queue, self.workers)

@@ -59,7 +59,10 @@ class ManifestReader:
     catalog: EngineCatalog
 
     def read_chunks(self, batch: Batch, chunks: int, proceed: Callable[[], bool]) -> None:
-        """Read at most `chunks` further chunks, as long as `proceed` returns True."""
+        """Read at most `chunks` further chunks, as long as `proceed` returns True.
+
+        Raises StoreFullError; StorageQuotaError while the owner's quota is used up.
+        """
         parser = ItemParser(self.settings, self.uploads, self.catalog, batch.request)
         try:
             lines, ahead = self._lines(batch), list[Place]()
@@ -80,6 +83,10 @@ class ManifestReader:
 
     def _read_chunk(self, batch: Batch, parser: ItemParser, lines: Iterator[Place], ahead: list[Place]) -> bool:
         """Read the items of a chunk, and record them. `ahead`: lines that were read and not yet recorded."""
+        ahead += itertools.islice(lines, 0 if ahead else 1)
+        if ahead and ahead[0][0]:
+            # Items are stored, and a short line may become large ones, because of the batch's defaults.
+            self.uploads.require_upload_room(batch.request.owner, 1)
         ahead += itertools.islice(lines, CHUNK_ITEMS - len(ahead))
         is_last = len(ahead) < CHUNK_ITEMS or ahead[-1][0] is None
         items, cursor, used = _fill_chunk(batch, parser, ahead)
@@ -95,13 +102,16 @@ class ManifestReader:
                 )
             except ChunkAlreadyReadError:
                 return False
+        content = b""
         if items:
             items[-1] = replace(items[-1], cursor=cursor)
-            BatchObjects(self.storage).write_items(batch.id, batch.total // CHUNK_ITEMS, items)
+            content = b"".join(item.to_line() for item in items)
+            BatchObjects(self.storage).write_items(batch.id, batch.total // CHUNK_ITEMS, content)
         return self.batches.feeding.append_items(
             batch,
             cursor=cursor,
             letters="".join("i" if item.error else "w" for item in items),
+            items_bytes=len(content),
             uploads=[upload for item in items if (upload := _upload_id_of(item))],
             is_last=is_last,
             schema=max((item.schema for item in items), default=1),

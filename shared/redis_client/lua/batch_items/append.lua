@@ -4,6 +4,7 @@
 --   cursor_before: text, where the caller began to read
 --   cursor: text, where to continue
 --   letters: text, one for each item
+--   items_bytes: number, of the items in the storage
 --   schema: number, the highest that the items need
 --   is_last: flag, whether the manifest ends here
 --   error_json: text, the error that ends the reading; '' for none
@@ -15,6 +16,7 @@
 -- Returns: ok, late, records_full or memory_full
 -- include lib/clock
 -- include lib/record_bytes
+-- include lib/stored_bytes
 -- include lib/uploads
 -- include lib/batches/end
 
@@ -27,6 +29,8 @@ if bytes > 0 then
   if refused then return refused end
   charge_batch(batch_id, bytes)
 end
+charge_stored_bytes(owner, items_bytes)
+redis.call('HINCRBY', record, 'stored_bytes', int(items_bytes))
 for _, upload_id in ipairs(uploads) do use_upload(upload_id, batch_id) end
 for _, mark in ipairs(marks) do redis.call('SADD', known_marks, mark) end
 redis.call('APPEND', key('batch', batch_id, 'states'), letters)

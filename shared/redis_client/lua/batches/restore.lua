@@ -7,7 +7,7 @@
 --   letters: text, one for each item
 --   cursor: text, where to continue to read the manifest
 --   audio_ms: text, of audio in all results
---   output_bytes: text, of all outputs
+--   output_bytes: text, of all outputs, and of the items and their list
 --   exports: flag, whether the stems are copied to another bucket
 --   fence: number, the highest in the storage
 --   counts: text, the number of items by state as JSON

@@ -300,3 +300,14 @@ def test_a_full_redis_is_named_as_the_reason(settings: Settings, valkey: ValkeyS
     assert (refused.status_code, refused.json["code"]) == (503, "queue_memory_full")
     assert refused.headers["Retry-After"] == "30"
     assert set(web.get("/readyz").json["faults"]) == {"redis"}
+
+
+def test_a_refused_batch_leaves_nothing_behind(settings: Settings, stand_in: StandIn) -> None:
+    """Otherwise requests that are all refused could fill the storage."""
+    body = {"items": [{"source": {"upload_id": "0" * 32}, "metadata": {"note": "x" * 1_000}}]}
+    unsent = client(settings).post("/v1/batches", json={**body, "webhook_url": "https://music.example/"})
+    assert (unsent.status_code, unsent.json["code"]) == (422, "request_invalid")
+    assert stand_in.keys() == []
+    refused = client(settings, max_stored_bytes_per_owner=500).post("/v1/batches", json=body)
+    assert (refused.status_code, refused.json["code"]) == (429, "storage_quota_exceeded")
+    assert stand_in.keys() == []

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from shared.batches.model import CHUNK_ITEMS, Batch
 from shared.batches.store import BatchStore
+from shared.jobs.uploads import UploadStore
+from shared.maintenance.owner_usage import read_usage
 from tests.fixtures.batches import Catalog, jsonl
 from tests.fixtures.servers import BUCKET
 from worker.batches import feeder
@@ -204,3 +207,37 @@ def test_a_defect_that_one_batch_meets_holds_up_no_other(catalog: Catalog, monke
     monkeypatch.setattr(ManifestReader, "read_chunks", with_defect)
     assert catalog.work_off(sound)["state"] == "ended"
     assert catalog.read(broken)["state"] == "reading"
+
+
+def test_items_count_as_stored_bytes_of_their_owner(catalog: Catalog) -> None:
+    """A short line may become eight large items, because of the batch's defaults."""
+
+    def counted() -> int:
+        return sum(usage.stored_bytes for usage in read_usage(catalog.settings))
+
+    defaults = {"metadata": {"note": "x" * 1_000}, "then": [{"from": "vocals"}]}
+    listed = catalog.submit(items=[{"source": {"upload_id": "0" * 32}}] * 3, defaults=defaults)
+    upload = catalog.web.post("/v1/uploads?filename=a.flac", data=b"a").json["upload_id"]
+    text = jsonl({"source": {"upload_id": upload}}) * (CHUNK_ITEMS // 2 + 1)
+    stored = catalog.submit(manifest=catalog.put_manifest(text), defaults=defaults)
+    catalog.feed()
+    items = [size for key, size, _ in catalog.storage.list_keys("batches/") if not key.endswith("batch.json")]
+    assert len(items) == 4, "the list, and its items in one chunk; items in two chunks"
+    assert counted() == sum(items) + 1 > 1_000 * CHUNK_ITEMS / 2
+    for batch in (listed, stored):
+        catalog.web.post(f"/v1/batches/{batch['id']}/cancel")
+        catalog.feed()
+        assert catalog.web.delete(f"/v1/batches/{batch['id']}").status_code == 204
+    assert counted() == 1, "the upload"
+
+
+def test_a_manifest_is_read_on_once_its_owner_has_room_again(catalog: Catalog) -> None:
+    upload = catalog.web.post("/v1/uploads?filename=a.flac", data=b"a" * 1_000).json["upload_id"]
+    batch = catalog.submit(manifest=catalog.put_manifest(jsonl({"source": catalog.put_song("songs/a.flac")})))
+    full = catalog.settings.model_copy(update={"max_stored_bytes_per_owner": 1_000})
+    there = replace(catalog.feeder, uploads=UploadStore(full))
+    assert not there.run_round(), "nothing can be done at once"
+    assert catalog.read(batch["id"])["state"] == "reading"
+    UploadStore(full).drop(upload)
+    assert there.run_round()
+    assert catalog.read(batch["id"])["total"] == 1
