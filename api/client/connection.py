@@ -49,7 +49,10 @@ class Connection:
         """Return a link from an answer as a path below `url`.
 
         A server below a path of its host puts that path before its links, if its setting API_PUBLIC_PATH says so.
+        Raises ClientError for a link to another server, which would get the key.
         """
+        if not link.startswith("/"):
+            raise ClientError(f"The server at {self.url} sent a link that does not lead to itself.")
         root = urlsplit(self.url).path.rstrip("/")
         return link[len(root) :] if root and link.startswith(f"{root}/") else link
 

@@ -67,9 +67,12 @@ def save_output(
     try:
         with partial.open("xb") as file:
             for chunk in response.iter_bytes(CHUNK_BYTES):
+                done += len(chunk)
+                if done > output.size_bytes:
+                    # An answer without an end must not fill the disk.
+                    raise DownloadError(f"{output.filename} arrived damaged: it is longer than announced.")
                 file.write(chunk)
                 digest.update(chunk)
-                done += len(chunk)
                 if on_bytes:
                     on_bytes(done, output.size_bytes)
             file.flush()
@@ -113,6 +116,11 @@ def _remove_empty(folders: Iterable[Path]) -> None:
     with suppress(OSError):
         for folder in folders:
             folder.rmdir()
+
+
+def name_of_download(filename: str) -> str:
+    """Return the name of a file that a server sends: it chooses neither the folder nor a hidden name."""
+    return Path(filename).name.lstrip(".") or "output"
 
 
 def free_folder(parent: Path, song: Path) -> Path:

@@ -22,7 +22,7 @@ import httpx2
 from api.client.batches import Batches
 from api.client.connection import Connection, retry_after_seconds
 from api.client.errors import JobFailedError
-from api.client.files import OnBytes, all_or_none, save_output, with_progress
+from api.client.files import OnBytes, all_or_none, name_of_download, save_output, with_progress
 from api.client.models import Engine, Excerpt, Job, OutputFile, job_json
 from shared.audio.mixes import Mix
 from shared.parsing.file_names import readable_name
@@ -282,7 +282,7 @@ class Client:
         pictures = [p for p in job.pictures if p.name == "spectrogram"]
         wanted = [*job.stems, *job.mixes, *filter(None, (job.beats, job.report)), *pictures]
         total, done = sum(o.size_bytes for o in wanted), 0
-        names = [Path(output.filename).name for output in wanted]
+        names = [name_of_download(output.filename) for output in wanted]
         with all_or_none(folder) as partial:
             for output, name in zip(wanted, names, strict=True):
                 before = done

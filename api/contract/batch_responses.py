@@ -15,6 +15,7 @@ from api.contract.resource import Resource, batch_path, utc_datetime
 from shared.batches.export_names import export_keys
 from shared.batches.item_status import ItemStatus
 from shared.batches.model import Batch, BatchState, ItemState, job_id_of
+from shared.parsing.spreadsheet_cells import harmless_cell
 
 
 class CountsResource(Resource):
@@ -233,7 +234,7 @@ def report_csv(batch: Batch, standings: Iterable[ItemStatus], root: str) -> Iter
             "error_code": error.get("code"),
             "error_message": error.get("message"),
         }
-        writer.writerow({name: _cell(value) for name, value in row.items()})
+        writer.writerow({name: harmless_cell(value) for name, value in row.items()})
         yield text.getvalue().encode()
         text.seek(0)
         text.truncate()
@@ -246,11 +247,6 @@ def _exported(batch: Batch, standing: ItemStatus) -> list[str]:
         return []
     keys = export_keys(export, standing.item, standing.result.audio_outputs)
     return [f"s3://{export.bucket}/{key}" for key in keys.values()]
-
-
-def _cell(value: object) -> object:
-    # Spreadsheets read text that begins like this as a formula, and clients choose the names of tracks.
-    return f"'{value}" if isinstance(value, str) and value[:1] in set("=+-@\t\r") else value
 
 
 def _links(base: str, batch: Batch) -> dict[str, str | None]:

@@ -216,6 +216,21 @@ def test_redis_sees_no_storage_key_and_storage_no_redis_password(definition: dic
     assert "REDIS_PASSWORD" not in definition["services"]["storage"]["environment"]
 
 
+@pytest.mark.parametrize(
+    ("service", "names"),
+    [
+        ("api", ["GRAFANA_PASSWORD", "METRICS_API_KEY"]),
+        ("worker", ["GRAFANA_PASSWORD", "METRICS_API_KEY", "WEBHOOK_SECRETS"]),
+    ],
+)
+def test_a_service_gets_no_secret_that_only_others_need(
+    definition: dict[str, Any], service: str, names: list[str]
+) -> None:
+    """The whole of .env is in its environment, unless the service says otherwise."""
+    assert definition["services"][service]["env_file"] == ".env"
+    assert {name: definition["services"][service]["environment"][name] for name in names} == dict.fromkeys(names, "")
+
+
 def test_no_secret_stands_in_a_file_of_the_repository() -> None:
     example = read_env_file(ROOT / ".env.example")
     assert {name for name, value in example.items() if not value} >= {*SECRETS, PASSWORD}

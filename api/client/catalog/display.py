@@ -64,7 +64,7 @@ class RunDisplay:
         self._line.show(drawn + printable(text), at_once=True)
         now = time.monotonic()
         if not self._line.is_live and text != self._last_text and now >= self._next_line_at:
-            click.echo(text, err=True)
+            click.echo(printable(text), err=True)
             self._last_text, self._next_line_at = text, now + LINE_SECONDS
 
     @property

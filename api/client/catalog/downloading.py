@@ -12,7 +12,7 @@ import httpx2
 from api.client.catalog.background_calls import BackgroundCalls, FinishedCalls
 from api.client.catalog.run_state import Row, RunState
 from api.client.errors import ApiError, DownloadError
-from api.client.files import all_or_none
+from api.client.files import all_or_none, name_of_download
 from api.client.http_client import Client
 from api.client.models import OutputFile
 
@@ -77,8 +77,7 @@ class StemDownloads:
         with all_or_none(self._out / folder, self._state.partial) as partial:
             job = self._client.job(job_id)
             for stem in (*job.stems, *job.mixes):
-                # A server must not choose the folder that a file is written to.
-                name = Path(stem.filename).name.lstrip(".") or "stem"
+                name = name_of_download(stem.filename)
                 self._download_stem(stem, partial / name)
                 files.append(folder / name)
         return files

@@ -13,6 +13,7 @@ from api.client.catalog.batch_progress import DETAIL_FIELDS
 from api.client.catalog.downloading import downloaded_files
 from api.client.catalog.run_state import Row, RunState
 from api.client.catalog.tracks.left_out import REASONS, LeftOutPath
+from shared.parsing.spreadsheet_cells import harmless_cell
 
 COLUMNS = ("number", "line", "track", "folder", "state", "job_id", "error_code", "error_message", *DETAIL_FIELDS)
 
@@ -26,7 +27,7 @@ def write_report(state: RunState, out: Path) -> Path:
         rows = csv.DictWriter(file, COLUMNS)
         rows.writeheader()
         for row in (*map(report_row, state.iterate_items()), *map(left_out_row, state.left_out())):
-            rows.writerow({name: _cell(value) for name, value in row.items()})
+            rows.writerow({name: harmless_cell(value) for name, value in row.items()})
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
@@ -52,8 +53,3 @@ def left_out_row(item: LeftOutPath) -> Mapping[str, Any]:
     counted = f"{item.files} files: " if item.files != 1 else ""
     message = counted + REASONS.get(item.reason, item.reason)
     return {"track": item.path, "state": "left_out", "error_code": item.reason, "error_message": message}
-
-
-def _cell(value: object) -> object:
-    # Spreadsheets run a text that begins with one of these as a formula, and track names come from strangers.
-    return f"'{value}" if isinstance(value, str) and value[:1] in {"=", "+", "-", "@", "\t", "\r"} else value

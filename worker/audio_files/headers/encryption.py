@@ -48,6 +48,9 @@ def _read_moov(path: Path) -> bytes:
     with path.open("rb") as file:
         file_bytes, position = os.fstat(file.fileno()).st_size, 0
         for _ in range(MAX_BOXES):
+            # Sizes of 64 bits may lead to places that a file cannot have.
+            if position >= file_bytes:
+                return b""
             file.seek(position)
             header = file.read(16)
             if len(header) < 8:

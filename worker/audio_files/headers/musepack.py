@@ -5,6 +5,7 @@ Sources: the specification of stream version 8 (trac.musepack.net), and libmpcde
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,6 +29,7 @@ def read_musepack_span(path: Path, *, skip_bytes: int = 0) -> tuple[int, int | N
 
 
 def _read_version_8(file: BinaryIO) -> tuple[int, int | None] | None:
+    file_bytes = os.fstat(file.fileno()).st_size
     for _ in range(MAX_PACKETS):
         start, key = file.tell(), file.read(2)
         size = _read_number(file)
@@ -41,6 +43,9 @@ def _read_version_8(file: BinaryIO) -> tuple[int, int | None] | None:
                 return None
             # The count includes the silence, and may be missing.
             return DECODER_DELAY + silence, DECODER_DELAY + samples if samples else None
+        if start + size >= file_bytes:
+            # A size of 63 bits may lead to a place that a file cannot have.
+            return None
         file.seek(start + size)
     return None
 

@@ -13,6 +13,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,14 @@ MAIN_FRAMES, ID3V2_LOOK_BYTES = re.compile(rb"TIT2|TPE1|TALB|TT2|TP1|TAL"), 4096
 # Containers that mutagen does not know; ffmpeg takes their pictures out.
 FOR_FFMPEG_ONLY = ("matroska", "avi", "nut", "flv", "rm", "au", "caf", "w64", "mxf", "mpegts", "mpeg")
 
+# Nothing is matched again in another way, or a tag of 20 MB would take 3 GB and half a minute, and text that was cut
+# off behind a backslash would never end.
+METADATA_LINE = re.compile(rb"(?:[^\\\n]++|\\[\s\S]?+)++")
+METADATA_ENTRY = re.compile(rb"((?:[^=\\]++|\\[\s\S])++)=([\s\S]*)")
+
+MAX_METADATA_BYTES, MAX_METADATA_LINES = 2 << 20, 50_000
+"""How much of the text that ffmpeg writes is read: lyrics may be long, and there may be many chapters."""
+
 UNKNOWN_PICTURE = "A picture of an unknown kind was not copied into the stems."
 VALUE_CUT = "The tag {!r} was cut to {:,} characters."
 PICTURE_LEFT_OUT = "A picture of {:.1f} MB was not copied into the stems; the limit is {:.0f} MB."
@@ -68,7 +77,8 @@ def read_tags(work: Work, found: Probe, workspace: Workspace) -> Tags | None:
         return None
     code_page = _declared_code_page(Path(work.input_path)) if found.container == "wav" else None
     cut: set[str] = set()
-    fields = parse_ffmetadata(walked_tags_path(workspace).read_bytes(), code_page, cut)
+    with walked_tags_path(workspace).open("rb") as text:
+        fields = parse_ffmetadata(text.read(MAX_METADATA_BYTES), code_page, cut)
     if not fields and not found.pictures and not found.opening.skip_bytes and not _has_tag(Path(work.input_path)):
         return Tags({})
     if not found.container.startswith(FOR_FFMPEG_ONLY) and (embedded := _read_embedded(work, workspace, cut)):
@@ -125,7 +135,11 @@ def _write_again(work: Work, found: Probe, workspace: Workspace) -> bool:
         stream = f"0:s:{found.stream_indexes[0]}"
         outputs = ("-f", "ffmetadata", "pipe:1", "-map_metadata", stream, "-f", "ffmetadata", "pipe:1")
         return _run_ffmpeg(
-            work, found, outputs, stdout=text, confinement=ffmpeg.Confinement(cpu_seconds=PROCESSOR_SECONDS)
+            work,
+            found,
+            outputs,
+            stdout=text,
+            confinement=ffmpeg.Confinement(cpu_seconds=PROCESSOR_SECONDS, file_bytes=MAX_METADATA_BYTES),
         )
 
 
@@ -243,11 +257,12 @@ def parse_ffmetadata(
     """
     fields: dict[str, tuple[str, ...]] = {}
     is_head = True
-    for line in re.findall(rb"((?:[^\\\n]|\\[\s\S])+)(?:\n|$)", text):
+    for found in islice(METADATA_LINE.finditer(text), MAX_METADATA_LINES):
+        line = found[0]
         if line.startswith((b"[", b";FFMETADATA1")):
             is_head = line.startswith(b";")
             continue
-        entry = re.fullmatch(rb"((?:[^=\\]|\\[\s\S])+)=([\s\S]*)", line)
+        entry = METADATA_ENTRY.fullmatch(line)
         if not is_head or entry is None:
             continue
         value = decode_text(re.sub(rb"\\([\s\S])", rb"\1", entry[2]), code_page)

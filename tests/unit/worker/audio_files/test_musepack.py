@@ -30,6 +30,7 @@ SAMPLES = bytes([0x80 | 26, 0x80 | 117, 40])
         (b"MPCK" + header(b"\x80" * 9, b""), None),
         (b"MPCKSH", None),
         (b"MPCK" + b"RG\x00" * 40, None),
+        (b"MPCK" + b"RG" + b"\xff" * 8 + b"\x7f" + bytes(24), None),
         (b"fLaC" + bytes(24), None),
         (b"", None),
     ],

@@ -9,6 +9,7 @@ from mutagen.wave import WAVE
 
 from shared.audio.formats import FORMATS
 from tests.fixtures.audio import make_song, write_wav
+from worker.audio_files.tags import reading
 from worker.audio_files.tags.fields import (
     CODE_PAGES,
     FIELDS,
@@ -177,3 +178,16 @@ def test_a_stem_of_a_stem_says_so_once(source_title: str, source_output: str | N
     assert title_of_output(source_title, name, work) == title
     assert title_of_source(title, name) == source_title, "mixes of the stems are titled after the song"
     assert title_of_source("Other", name) == "Other"
+
+
+@pytest.mark.parametrize("text", [b"\\\\" * 50_000, b"a" * 50_000, b"\\=" * 50_000])
+def test_text_that_was_cut_off_behind_a_backslash_is_read_like_any_other(text: bytes) -> None:
+    """A pattern that looks for another match would be at it for hours."""
+    head = b";FFMETADATA1\ntitle=A\n"
+    assert parse_ffmetadata(head + b"lyrics=" + text + b"\\")["title"] == ("A",)
+    assert parse_ffmetadata(head + text + b"\\") == {"title": ("A",)}
+
+
+def test_the_number_of_lines_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "MAX_METADATA_LINES", 2)
+    assert parse_ffmetadata(b";FFMETADATA1\ntitle=A\nartist=B\n") == {"title": ("A",)}
