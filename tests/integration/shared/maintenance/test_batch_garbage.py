@@ -13,6 +13,7 @@ from shared.maintenance import garbage_collector as collector_module
 from shared.maintenance.batch_rebuild import BatchRebuild
 from shared.maintenance.garbage_collector import Collector
 from shared.maintenance.job_rebuild import rebuild_jobs
+from shared.maintenance.owner_usage import read_usage
 from shared.settings import Settings
 from tests.fixtures.api import submit
 from tests.fixtures.batches import Catalog, jsonl
@@ -123,12 +124,13 @@ def test_a_lost_redis_takes_no_batch_with_it(catalog: Catalog, impatient: Settin
     for job_id in catalog.stand_in.published_ids():
         catalog.stand_in.succeed(job_id)
     collect(impatient, catalog)  # which introduces Redis to the storage
-    before = catalog.items(done)
+    before, used = catalog.items(done), read_usage(catalog.settings)[0].stored_bytes
     stems = {k for k in catalog.keys_below("jobs/") if k.endswith(".flac")}
     catalog.batches._redis.flushall()
     collect(impatient, catalog)
     assert stems <= catalog.keys_below("jobs/"), "an empty Redis is not believed"
     assert dict(BatchRebuild(catalog.batches, catalog.storage).restore_all()) == {done: True, half: True}
+    assert read_usage(catalog.settings)[0].stored_bytes == used
     assert dict(BatchRebuild(catalog.batches, catalog.storage).restore_all()) == {done: False, half: False}
     store, holds = catalog.stand_in.store, catalog.batches.holds_job
     assert list(rebuild_jobs(store, catalog.storage, holds)) == [], "its jobs stay with the batch"
