@@ -82,9 +82,9 @@ test-fault: ## All fault tests, some with the default settings
 	.venv-test/bin/python -I -m pytest -n 3 tests/fault
 
 MINUTES ?= 10
-soak: ## A stream of songs while everything is killed at random; MINUTES=10
+soak: ## A stream of requests while everything is killed and cut off at random; MINUTES=10 [ONLY=outages]
 	@$(SET_UP) test
-	.venv-test/bin/python -m tests.fault.soak $(MINUTES)
+	.venv-test/bin/python -m tests.fault.soak $(MINUTES) $(ONLY)
 
 page-check: environment $(AXE) ## Check the page's types, its built files and its unit tests (needs node)
 	cd api/web/source && npm run --silent check && npm test --silent

@@ -67,6 +67,8 @@ class Watcher:
             if "Retry-After" not in answer.headers:
                 self.faults.append("503 without Retry-After")
             return
+        if job_id not in self._deployment.accepted:
+            return  # It was deleted.
         job = answer.json()
         if job["progress"] < self._progress.get(job_id, 0.0):
             self.faults.append(f"progress of {job_id} fell to {job['progress']}")
@@ -100,9 +102,11 @@ def check(deployment: Deployment, watcher: Watcher | None = None) -> list[dict[s
 
 
 def _check_outputs(deployment: Deployment, job: dict[str, Any]) -> None:
+    # A job that mixes outputs of another one has no stems.
+    is_mix = job["source"].get("job_id") and not job["source"].get("output")
     stems = {s["name"] for s in job["stems"]}
-    assert {"vocals", "accompaniment"} <= stems
-    for stem in job["stems"]:
+    assert job["mixes"] if is_mix else {"vocals", "accompaniment"} <= stems
+    for stem in (*job["stems"], *job["mixes"]):
         content = deployment.client.get(stem["url"]).raise_for_status().content
         assert len(content) == stem["size_bytes"]
         assert hashlib.sha256(content).hexdigest() == stem["sha256"]

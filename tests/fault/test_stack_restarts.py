@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import base64
-import json
-import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -16,6 +12,7 @@ import pytest
 from tests.fault.conftest import Songs
 from tests.fault.deployment import Deployment, stop_at_once, wait_until
 from tests.fault.invariants import check
+from tests.fault.receiver import Receiver, receiving
 from tests.fault.test_batches import STAND_IN, put_catalog
 from tests.fault.test_storage_outages import PATIENCE_SECONDS, SLOW, assert_uncharged, in_the_separation, until_ended
 from tests.fixtures.servers import SONGS
@@ -26,33 +23,10 @@ PAUSE_SECONDS = 4.0
 TRACKS = 4
 
 
-@dataclass
-class Receiver:
-    """A client's server for webhooks: the types of the messages that came, by the id of their job or batch."""
-
-    url: str = ""
-    got: dict[str, set[str]] = field(default_factory=dict)
-
-
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    receiver = Receiver()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            receiver.got.setdefault(message["data"]["id"], set()).add(message["type"])
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        receiver.url = f"http://127.0.0.1:{server.server_port}/hook"
-        threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True).start()
+    with receiving() as receiver:
         yield receiver
-        server.shutdown()
 
 
 @pytest.mark.parametrize(
