@@ -5,6 +5,7 @@ Prints both sides of each comparison, measured in turns, so that a busy machine 
 - `GET /v1/jobs/<id>` against a bare Flask route that reads one Redis key, on the same server settings (goal: 60 %);
 - the same with 100 event streams open and an upload under way, against without (goal: 80 %);
 - two processes under a client's connections (api_spread.py), alone by `spread` as the argument;
+- traces off and on, against the API without them (api_traces.py), alone by `traces` as the argument;
 - `POST /v1/jobs` by `upload_id` with 10,000 jobs queued, against an empty queue (goal: 1.5 times at most).
 """
 
@@ -18,9 +19,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import httpx2
 import psutil
@@ -31,6 +33,7 @@ from shared.jobs.claims import Claim
 from shared.jobs.request import JobRequest, Source
 from shared.settings import Settings
 from tests.bench.api_spread import spread
+from tests.bench.api_traces import traces
 from tests.bench.load import load
 from tests.fixtures.api import ENGINE, StandIn
 from tests.fixtures.beside import beside
@@ -75,7 +78,13 @@ class Servers:
         return int(running.service.name)
 
     def start(
-        self, app: str, path: str, *, processes: int = 1, worker: str = "api.server.gunicorn_worker.ProblemWorker"
+        self,
+        app: str,
+        path: str,
+        *,
+        processes: int = 1,
+        worker: str = "api.server.gunicorn_worker.ProblemWorker",
+        changes: Mapping[str, str] = MappingProxyType({}),
     ) -> RunningService:
         """Start an application; the path tells that it answers. One process, so that rates are of one core."""
         port = find_free()
@@ -88,6 +97,7 @@ class Servers:
             "MAX_REQUESTS_PER_MINUTE": "1000000000",
             "LOG_LEVEL": "WARNING",
             "API_PROCESSES": str(processes),
+            **changes,
         }
         command = (sys.executable, "-m", "gunicorn", "-c", "python:api.server.gunicorn_conf", "-k", worker, app)
         url = f"http://127.0.0.1:{port}{path}"
@@ -263,13 +273,15 @@ def main() -> None:
             claim = servers.stand_in.claim(running)
             servers.stand_in.store.claims.renew(claim, stage="separate", progress=0.4)
             servers.stand_in.succeed(done)
-            if sys.argv[1:] == ["spread"]:
-                spread(servers, running)
+            if parts := [part for part in (spread, traces) if part.__name__ in sys.argv[1:]]:
+                for part in parts:
+                    part(servers, running)
                 return
             polling(servers, running, done)
             polling_in_company(servers, claim)
             submitting(servers)
             spread(servers, running)
+            traces(servers, running)
         finally:
             servers.close()
 

@@ -13,7 +13,7 @@ from shared.settings import Settings
 app = Flask(__name__, static_folder=None)
 # The server's settings are the API's; they end its event streams and start its webhooks, of which there are none here.
 app.extensions[EXTENSION] = SimpleNamespace(
-    changes=SimpleNamespace(end_when=lambda _: None), webhooks=SimpleNamespace(start=lambda _: None)
+    changes=SimpleNamespace(end_when=lambda _: None), webhooks=SimpleNamespace(start_threads=lambda _: None)
 )
 redis = connect(Settings())
 
