@@ -26,9 +26,9 @@ from api.client.http_client import Client
 TICK_SECONDS = 0.25
 """How long the loop waits for a background call to end before it looks at the clock again."""
 
-PATIENCE_SECONDS = 600.0
-"""How long requests are retried while the server is unreachable or overloaded, so that a run survives restarts and full
-queues."""
+PATIENCE_SECONDS = 7200.0
+"""How long requests are retried while the server is unreachable or overloaded, so that a run survives restarts, full
+queues, and an hour without Redis or storage. Raising it delays the end of a run whose server is gone for good."""
 
 RUN_OPTIONS = "wish"
 """The name under which the state keeps the options of a run."""

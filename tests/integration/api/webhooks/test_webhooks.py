@@ -8,10 +8,11 @@ import hmac
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from flask.testing import FlaskClient
@@ -19,7 +20,9 @@ from flask.testing import FlaskClient
 from api.app import create_app
 from api.services import EXTENSION
 from api.webhooks.delivery import Webhooks, decode_secret, sign
+from shared.errors import StoreUnavailableError
 from shared.settings import Settings
+from tests.fault.proxy import Proxy
 from tests.fixtures.api import StandIn, submit
 from tests.fixtures.batches import Catalog
 from tests.fixtures.servers import BUCKET
@@ -34,6 +37,7 @@ class Receiver:
     url: str = ""
     statuses: list[int] = field(default_factory=list)
     got: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+    before_answer: Callable[[], None] = lambda: None
 
 
 @pytest.fixture
@@ -44,6 +48,7 @@ def receiver() -> Iterator[Receiver]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             receiver.got.append(({k.lower(): v for k, v in self.headers.items()}, body))
+            receiver.before_answer()
             self.send_response(receiver.statuses.pop(0) if receiver.statuses else 204)
             self.send_header("Location", "/elsewhere")
             self.end_headers()
@@ -166,6 +171,35 @@ def test_a_delivery_whose_process_died_is_made_by_another(
     time.sleep(0.15)
     deliver_all(sending)
     assert len(receiver.got) == 1
+
+
+def test_a_delivery_whose_end_redis_does_not_hear_is_made_again_under_the_same_id(
+    settings: Settings, stand_in: StandIn, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis goes away while the receiver has the message. That is no failed attempt, and it is not given up."""
+    monkeypatch.setattr("api.webhooks.outbox.LEASE_SECONDS", 0.1)
+    address = urlsplit(settings.redis_url)
+    with Proxy(address.port or 6379) as cable:
+        reached = address._replace(netloc=address.netloc.replace(f":{address.port}", f":{cable.port}")).geturl()
+        update = {"redis_url": reached, "webhook_secrets": SECRETS[0], "webhook_retry_seconds": ""}
+        web = create_app(settings.model_copy(update={**update, "outgoing_to_loopback": True})).test_client()
+
+        def cut() -> None:
+            cable.mode = "refuse"
+            cable.reset_all()
+
+        receiver.before_answer = cut
+        job_id = ended_job(web, stand_in, receiver.url)
+        with pytest.raises(StoreUnavailableError):
+            webhooks(web).deliver_one()
+        with pytest.raises(StoreUnavailableError):
+            webhooks(web).deliver_one()
+        receiver.before_answer = lambda: None
+        cable.mode = "pass"
+        deliver_all(web)
+        assert len(receiver.got) == 2
+        assert len({(headers["webhook-id"], body) for headers, body in receiver.got}) == 1
+        assert [(e["outcome"], e["attempt"]) for e in log_of(web, job_id)] == [("delivered", 1)]
 
 
 def test_no_webhook_leads_into_private_networks(settings: Settings, stand_in: StandIn, receiver: Receiver) -> None:
