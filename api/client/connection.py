@@ -91,7 +91,7 @@ class Connection:
         deadline = begun + self.patience_seconds
         while True:
             tries += 1
-            pause = min(5.0, 0.25 * 2**tries) * random.uniform(0.7, 1.3)  # noqa: S311 - not a secret
+            pause = min(5.0, 0.25 * 2 ** min(tries, 5)) * random.uniform(0.7, 1.3)  # noqa: S311 - not a secret
             try:
                 response = send()
             except httpx2.TransportError as error:
