@@ -82,7 +82,7 @@ class BatchExports:
         )
         if not isinstance(error, TransientError) or retry.refusals >= EXPORT_TRIES:
             return True
-        pause = min(2.0 ** (retry.tries - 1), LONGEST_EXPORT_PAUSE_SECONDS)
+        pause = min(2.0 ** min(retry.tries - 1, 10), LONGEST_EXPORT_PAUSE_SECONDS)
         retry.next_at = time.monotonic() + pause
         log.warning("export postponed", job=job.id, error=error.message, seconds=pause)
         return False
