@@ -109,10 +109,11 @@ class JobQueue:
         """Return a published job to its place in the queue, because the worker cannot claim it now."""
         return bool(self._scripts.run("queue/put_back", job_id=job_id))
 
-    def rescue(self, *, with_leases: bool = True) -> Rescue:
+    def rescue(self, *, worker_id: str = "", with_leases: bool = True) -> Rescue:
         """Return jobs with expired leases and due retries to the queue, and publish unclaimed messages again.
 
-        Call it without leases just after Redis was unavailable: live workers need time to renew theirs.
+        Call it without leases just after Redis was unavailable: live workers need time to renew theirs. A worker calls
+        it right after its heartbeat: a Redis that hangs runs the call when it goes on, and then sees how old it is.
         """
         answer = self._scripts.run(
             "queue/rescue",
@@ -122,6 +123,7 @@ class JobQueue:
             lease_ms=self._settings.lease_ms,
             alive_ms=self._settings.worker_alive_ms,
             with_leases=with_leases,
+            worker_id=worker_id,
         )
         leases, given_up, due, uncharged = map(int, answer[:4])
         rescue = Rescue(leases, given_up, due, uncharged, len(answer[4:]) // 3)

@@ -105,10 +105,11 @@ class QueueThread:
 
     def _run_round(self) -> None:
         now = time.monotonic()
-        if now >= self._heartbeat_at or self._has_news():
+        is_rescue_due = now >= self._rescue_at
+        if now >= self._heartbeat_at or is_rescue_due or self._has_news():
             self._send_heartbeat()
             self._heartbeat_at = now + self._settings.worker_alive_seconds / 4
-        if now >= self._rescue_at:
+        if is_rescue_due:
             self._rescue(with_leases=now >= self._leases_at)
             self._rescue_at = now + self._settings.rescue_seconds
         self._queue.dispatch()
@@ -146,7 +147,7 @@ class QueueThread:
         # This comes first: a claim that was returned is no expired lease.
         if removed := self._scratch.sweep(self._return_claims):
             log.warning("scratch folders of dead workers removed", workers=removed)
-        rescue = self._queue.rescue(with_leases=with_leases)
+        rescue = self._queue.rescue(worker_id=self._worker.id, with_leases=with_leases)
         for kind, number in asdict(rescue).items():
             if number:
                 self._counters.add("rescues_total", number, kind=kind)

@@ -6,6 +6,7 @@
 --   lease_ms: number, how long a claim holds without a heartbeat
 --   alive_ms: number, how long a worker counts as alive after its heartbeat
 --   with_leases: flag, whether to look for expired leases
+--   worker_id: text, who asks, right after a heartbeat; '' for nobody
 -- Returns: {jobs rescued, jobs given up, retries due, jobs rescued without a loss, engine, priority, job id, ... of the
 --  messages that the caller must send again}
 -- include lib/clock
@@ -17,6 +18,13 @@
 
 local MAX_JOBS = 200 -- of each kind in one run, so that it does not block Redis for long
 local now = now_ms()
+
+-- Returns whether this call lay in the buffer of a Redis that hung: the heartbeat that was sent right before it is old.
+-- Live workers could not renew their leases in that time.
+local function was_held_up()
+  local heartbeat_ms = worker_id ~= '' and redis.call('ZSCORE', key('workers'), worker_id)
+  return heartbeat_ms and now - heartbeat_ms > lease_ms / 2
+end
 
 -- Returns a running job to the queue. `created_ms` is its place there.
 local function requeue(job_id, created_ms)
@@ -98,7 +106,11 @@ local function append_unclaimed(to_send)
 end
 
 local rescued, given_up, uncharged = 0, 0, 0
-if with_leases then rescued, given_up, uncharged = end_expired_leases() end
+if was_held_up() then
+  redis.call('SET', key('away'), int(now))
+elseif with_leases then
+  rescued, given_up, uncharged = end_expired_leases()
+end
 local answer = {rescued, given_up, queue_due_retries(), uncharged}
 append_unclaimed(answer)
 return answer

@@ -69,6 +69,31 @@ def test_a_lease_that_was_renewed_after_the_outage_is_charged(stand_in: StandIn,
     assert (after.attempt, after.losses, [e["code"] for e in after.attempt_errors]) == (1, 1, ["worker_lost"])
 
 
+def test_a_rescue_that_lay_in_the_buffer_of_a_hung_redis_charges_nobody(
+    stand_in: StandIn, begin: Callable[[], Job]
+) -> None:
+    """Redis runs it when it goes on, before any worker can say that Redis was away."""
+    job = begin()
+    let_the_lease_run_out(stand_in.store, job.id, renewed_ms_ago=61_000)
+    beat(stand_in)
+    seconds, _ = stand_in.store._redis.time()
+    stand_in.store._redis.zadd("sq:workers", {"stand-in": 1000 * seconds - 55_000})
+    held_up = stand_in.queue.rescue(worker_id="stand-in")
+    assert (held_up.leases, held_up.uncharged) == (0, 0)
+    assert stand_in.store.read_job(job.id).state == "running", "its worker may still renew the lease"
+    beat(stand_in)
+    rescue = stand_in.queue.rescue(worker_id="stand-in")
+    assert (rescue.leases, rescue.uncharged) == (0, 1)
+    assert stand_in.store.read_job(job.id).attempt_errors == ()
+
+
+def test_a_rescue_right_after_a_heartbeat_charges(stand_in: StandIn, begin: Callable[[], Job]) -> None:
+    job = begin()
+    let_the_lease_run_out(stand_in.store, job.id, renewed_ms_ago=61_000)
+    beat(stand_in)
+    assert stand_in.queue.rescue(worker_id="stand-in").leases == 1
+
+
 def test_a_server_that_starts_is_noticed_once(valkey: ValkeyServer) -> None:
     queue = JobQueue(Settings(redis_url=valkey.url))
     other = JobQueue(Settings(redis_url=valkey.url, redis_prefix="other:"))
