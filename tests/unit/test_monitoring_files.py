@@ -73,7 +73,21 @@ def test_an_alert_says_what_is_wrong_and_is_documented_and_tested(rule: dict[str
     assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
     assert rule["annotations"]["runbook_url"] == f"docs/runbook.md#{name.lower()}"
     assert re.search(rf"^\| `{name}` \|", (ROOT / "deploy/prometheus/README.md").read_text(), re.MULTILINE)
-    assert name in (ROOT / "deploy/prometheus/alerts_test.yml").read_text()
+    assert f"\n### {name}\n" in (ROOT / "docs/runbook.md").read_text(), "where runbook_url leads"
+
+
+def test_each_alert_fires_in_its_tests_and_none_while_all_is_well() -> None:
+    fires = set[str]()
+    is_quiet = False
+    for case in yaml.safe_load((ROOT / "deploy/prometheus/alerts_test.yml").read_text())["tests"]:
+        fires |= {rule["alertname"] for rule in case.get("alert_rule_test", ()) if rule["exp_alerts"]}
+        for query in case.get("promql_expr_test", ()):
+            told = [query["expr"], *(sample["labels"] for sample in query["exp_samples"])]
+            if query["exp_samples"] and 'alertstate="firing"' in query["expr"]:
+                fires |= set(re.findall(r'alertname="(\w+)"', " ".join(told)))
+            is_quiet |= query["expr"] == "count(ALERTS) or vector(0)" and query["exp_samples"][0]["value"] == 0
+    assert fires == {rule["alert"] for rule in alerts()}
+    assert is_quiet
 
 
 def test_grafana_finds_its_dashboard_and_its_prometheus() -> None:
