@@ -286,7 +286,10 @@ def stop_at_once(deployment: Deployment) -> None:
     parts = [part for part in (*servers, *deployment.workers) if part and part.exit_code is None]
     for part in parts:
         os_kill(part.pid, signal.SIGTERM)
-    wait_until(lambda: all(part.exit_code is not None for part in parts), 60, "every part to end")
+    left = lambda: [part.service.name for part in parts if part.exit_code is None]
+    with contextlib.suppress(AssertionError):
+        wait_until(lambda: not left(), 60)
+    assert not left(), f"asked to stop, and running after a minute: {left()}"
 
 
 def os_kill(pid: int, number: int) -> None:
