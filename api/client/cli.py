@@ -200,7 +200,7 @@ def list_jobs(client: Client, state: str | None, limit: int, as_json: bool) -> N
 @as_json_option
 @click.pass_obj
 def cancel(client: Client, job_id: str, as_json: bool) -> None:
-    """Cancel a queued or running job."""
+    """Cancel a job and those after it in its chain, as far as they have not ended."""
     print_job(client.cancel(job_id), as_json=as_json)
 
 

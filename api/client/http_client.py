@@ -218,7 +218,7 @@ class Client:
                 headers["If-None-Match"] = response.headers["ETag"]
 
     def cancel(self, job_id: str) -> Job:
-        """Cancel a queued or running job."""
+        """Cancel a job and those after it in its chain, as far as they have not ended."""
         return self._server.parse_json(self._server.send("POST", f"/v1/jobs/{job_id}/cancel"), Job.from_json)
 
     def retry(self, job_id: str) -> Job:

@@ -88,9 +88,6 @@ def _download_followers(
 
 def _cancel_chain(client: Client, job: Job) -> None:
     """Cancel a job and the later jobs of its chain."""
-    # Jobs that have ended cannot be canceled.
+    # All of them may have ended.
     with suppress(ClientError):
         client.cancel(job.id)
-    for job_id, _ in job.next_jobs:
-        with suppress(ClientError):
-            _cancel_chain(client, client.job(job_id))

@@ -187,12 +187,14 @@ def delete(job_id: str) -> Response:
 @describes(Operation("Cancel a job", tag="jobs", answers={200: JobResource}, problems=(404, 409, 503), repeatable=True))
 @repeatable(lambda job_id, status: _job_response(find_job(job_id), status))
 def cancel(exchange: Exchange, job_id: str) -> Response:
-    """Cancel a queued or running job; a running job stops within seconds."""
+    """Cancel a job and those after it in its chain (`then`), as far as they have not ended.
+
+    Running jobs stop within seconds. A job that has ended stays as it is. 409 `job_state_conflict` if there is nothing
+    to cancel.
+    """
     exchange.record_request({})
     exchange.made_id = job_id
-    job = find_job(job_id)
-    if has_ended(job):
-        raise IllegalTransitionError(f"The job has ended ({job.state}) and cannot be canceled.")
+    find_job(job_id)
     job = services().store.cancel(job_id)
     services().submission.dispatch_jobs()
     return _job_response(job)
@@ -200,11 +202,17 @@ def cancel(exchange: Exchange, job_id: str) -> Response:
 
 @blueprint.post("/<job_id>/retry")
 @describes(
-    Operation("Retry a job", tag="jobs", answers={202: JobResource}, problems=(404, 409, 410, 503), repeatable=True)
+    Operation(
+        "Retry a job", tag="jobs", answers={202: JobResource}, problems=(404, 409, 410, 422, 503), repeatable=True
+    )
 )
 @repeatable(lambda job_id, status: _job_response(find_job(job_id), status))
 def retry(exchange: Exchange, job_id: str) -> Response:
-    """Put a failed or canceled job back in the queue. 410 `source_missing` if its source has been deleted."""
+    """Put a failed or canceled job back in the queue, with the jobs of its chain that ended because of it.
+
+    410 `source_missing` if its source has been deleted. 422 `request_invalid` if these are more jobs than you may
+    have queued.
+    """
     exchange.record_request({})
     exchange.made_id = job_id
     check_not_in_batch(find_job(job_id), "retried")

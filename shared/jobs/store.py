@@ -178,22 +178,29 @@ class JobStore:
         return [Job.from_record(i, r) for i, r in zip(ids, records, strict=True) if r]
 
     def cancel(self, job_id: str) -> Job:
-        """Cancel a queued or running job. Raises JobNotFoundError, IllegalTransitionError."""
-        before, record = self._scripts.run(
+        """Cancel a job and those after it in its chain, as far as they have not ended.
+
+        Raises JobNotFoundError, and IllegalTransitionError if all of them have ended.
+        """
+        before, record, n_canceled = self._scripts.run(
             "jobs/cancel", job_id=job_id, retention_ms=self._retention_ms, alive_ms=self._alive_ms
         )
-        self._check_state(before, CANCELABLE, "canceled")
+        if not n_canceled:
+            self._check_state(before, CANCELABLE, "canceled")
         return _job(job_id, record)
 
     def retry(self, job_id: str) -> Job:
         """Queue an ended job again.
 
         Raises JobNotFoundError, IllegalTransitionError, QueueFullError, QuotaExceededError, and SourceMissingError if
-        the job whose outputs it reads was deleted.
+        the job whose outputs it reads was deleted, and FieldsInvalidError if it would run more jobs of its chain than
+        its owner may have queued.
         """
         before, record = self._scripts.run(
             "jobs/retry", job_id=job_id, alive_ms=self._alive_ms, **self._admission.job_limits()
         )
+        if before == "chain_too_large":
+            self._admission.require_possible_chain(int(record))
         self._admission.raise_if_refused(before, record)
         _check_source(before)
         if before == "source_ended":

@@ -29,7 +29,7 @@ from worker.audio_files.stem_files import StemFiles, common_gain
 from worker.audio_files.stem_mp4 import TRACKS_FOLDER, join_files
 from worker.audio_files.tags.fields import Tags
 from worker.audio_files.tags.reading import read_tags
-from worker.audio_files.tags.writing import title_of_source
+from worker.audio_files.tags.writing import output_that_was_separated, title_of_source
 from worker.measurements.measure import SignalMeter
 from worker.measurements.pictures import write_waveforms
 from worker.pipeline.decoded_stems import DecodedBlock, DecodedStems
@@ -64,6 +64,8 @@ def mix_stems(work: Work, report_progress: ReportProgress, *, report_probed: Rep
         pool = stack.enter_context(TaskPool(work.limits.threads))
         run = _MixRun(work, [factors_of(mix, stems) for mix in work.mixes], workspace, pool, clock)
         decoded, tags = run.decode_stems(report_probed)
+        # Their titles are read as if they were made of the output that was separated: `Song (karaoke of vocals)`.
+        titled = replace(work, source_output=run.separated_output)
         meters = run.measure(decoded)
         peak = max(meter.peak for meter in meters.values())
         encoding = run.encoding_of(decoded)
@@ -72,7 +74,7 @@ def mix_stems(work: Work, report_progress: ReportProgress, *, report_probed: Rep
         with clock.stage("illustrate"):
             waveforms = write_waveforms(meters, decoded.track.audio.sample_rate_hz, Path(work.output_folder))
             first_stem = Path(next(iter(work.stem_paths.values())))
-            mixes, notes = complete_files(work, paths, tags, encoding=encoding, mixes=paths.keys(), source=first_stem)
+            mixes, notes = complete_files(titled, paths, tags, encoding=encoding, mixes=paths.keys(), source=first_stem)
         levels = {name: meter.levels(gain) for name, meter in meters.items()}
         described = describe_mixes(work, levels, encoding, decoded.track)
         report = {
@@ -98,6 +100,8 @@ class _MixRun:
         self, work: Work, mixes: Sequence[MixFactors], workspace: Workspace, pool: TaskPool, clock: StageClock
     ) -> None:
         self._work, self._mixes, self._workspace, self._pool, self._clock = work, mixes, workspace, pool, clock
+        self.separated_output: str | None = None
+        """The output of which the stems are, if it was no song that was separated."""
 
     def decode_stems(self, report_probed: ReportProbed | None) -> tuple[DecodedStems, Tags | None]:
         """Decode each stem to the scratch disk; return them, and the song's tags, which the first of them has."""
@@ -107,7 +111,9 @@ class _MixRun:
             for number, (name, path) in enumerate(self._work.stem_paths.items()):
                 found = self._probe(Path(path))
                 if not probes:
-                    tags = _song_tags(read_tags(replace(self._work, input_path=path), found, self._workspace), name)
+                    written = read_tags(replace(self._work, input_path=path), found, self._workspace)
+                    tags = _song_tags(written, name)
+                    self.separated_output = _separated_output(written, name)
                     if report_probed:
                         report_probed(_claims(found))
                     self._require_scratch(found)
@@ -224,6 +230,11 @@ def _song_tags(tags: Tags | None, stem: str) -> Tags | None:
         return None
     titles = tuple(title_of_source(title, stem) for title in tags.fields.get("title", ()))
     return replace(tags, fields={**tags.fields, "title": titles}) if titles else tags
+
+
+def _separated_output(tags: Tags | None, stem: str) -> str | None:
+    titles = tags.fields.get("title", ()) if tags else ()
+    return next((output for title in titles if (output := output_that_was_separated(title, stem))), None)
 
 
 def _claims(found: Probe) -> dict[str, Any]:

@@ -132,6 +132,15 @@ def title_of_source(title: str, name: str) -> str:
     return f"{found[1]} ({found[2]})" if found[2] else found[1]
 
 
+def output_that_was_separated(title: str, name: str) -> str | None:
+    """Return the output that was separated, given the title of its stem `name`: `vocals` for `Song (bass of vocals)`.
+
+    None if a song was separated.
+    """
+    found = re.search(rf" \({re.escape(name)} of (.+)\)$", title)
+    return found[1].partition(" of ")[0] if found else None
+
+
 def _refuse_full_disk(error: Exception, path: Path) -> None:
     """Raise ScratchFullError if the disk is full: the stem may be moved only in part, so it must not be used."""
     # mutagen wraps errors of the system into its own.

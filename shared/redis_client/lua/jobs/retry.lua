@@ -11,7 +11,8 @@
 --   alive_ms: number, how long a worker counts as alive after its heartbeat
 -- Returns: {state before, '' if there is no such job; the job's reply}, {'batch', ''} for a batch's job, which is
 --  retried with its batch, {'full', ms until the next place is free}, {'source_gone' or 'source_changing', ''} for
---  outputs of another job, {'source_ended', its id} if it waited for a job that has not succeeded, or
+--  outputs of another job, {'source_ended', its id} if it waited for a job that has not succeeded,
+--  {'chain_too_large', number of jobs} if it would run more jobs than its owner may have queued, or
 --  {the limit that refuses it (lib/jobs/limits.lua), {}}
 -- include lib/jobs/chains
 -- include lib/jobs/limits
@@ -62,6 +63,8 @@ end
 if state == 'failed' or state == 'canceled' then
   local followers = append_followers({}, job_id)
   local number = 1 + #followers
+  -- Waiting for places would not help.
+  if max_owner_queued > 0 and number > max_owner_queued then return {'chain_too_large', int(number)} end
   if tonumber(redis.call('HGET', key('count'), 'queued') or 0) + number > max_queued then
     return {'full', int(next_place_ms(engine, now_ms() - alive_ms))}
   end

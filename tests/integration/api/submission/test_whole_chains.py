@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from shared.errors import FieldsInvalidError
 from shared.jobs.model import Job
+from shared.jobs.store import JobStore
 from shared.maintenance.garbage_collector import Collector
 from tests.fixtures.api import StandIn, submit
 
@@ -123,6 +125,31 @@ def test_a_canceled_job_in_the_middle_leaves_what_came_before(chain: Chain) -> N
     assert chain.retry(second) == 202
     assert [chain.run().id, chain.run().id] == [second, third], "the source was there already"
     assert first == chain.read(second)["source"]["job_id"]
+
+
+def test_a_cancel_of_a_job_that_has_ended_ends_what_follows(chain: Chain) -> None:
+    first, second, third = chain.ids
+    chain.run()
+    chain.stand_in.claim(chain.published()[0])
+    assert chain.states == ["succeeded", "running", "queued"]
+    answer = chain.web.post(f"/v1/jobs/{first}/cancel")
+    assert (answer.status_code, answer.json["id"], answer.json["state"]) == (200, first, "succeeded")
+    assert chain.states == ["succeeded", "canceled", "canceled"]
+    assert chain.cancel(first) == 409, "nothing is left to be canceled"
+    assert chain.retry(second) == 202
+    assert chain.states == ["succeeded", "queued", "queued"]
+    chain.run()
+    assert chain.cancel(first) == 200, "the last job is found behind one that has ended"
+    assert chain.read(third)["state"] == "canceled"
+
+
+def test_a_retry_above_a_limit_that_was_lowered_says_that_waiting_does_not_help(chain: Chain) -> None:
+    assert chain.cancel(chain.ids[0]) == 200
+    settings = chain.stand_in.settings.model_copy(update={"max_queued_jobs_per_owner": 2})
+    lowered = JobStore(settings, chain.stand_in.store._redis)
+    with pytest.raises(FieldsInvalidError, match="the chain has 3 jobs, and an owner may have 2 queued jobs"):
+        lowered.retry(chain.ids[0])
+    assert chain.states == ["canceled"] * 3
 
 
 def test_a_retry_of_the_source_leaves_what_was_canceled_by_itself(chain: Chain) -> None:

@@ -53,6 +53,12 @@ export function removeJob(id: string): void {
   jobs.value = jobs.value.filter((job) => job.id !== id);
 }
 
+/** Whether a job that continues this one, directly or not, has not ended. Jobs that are not in the list count as ended. */
+export function hasActiveFollower(job: Job): boolean {
+  const followers = jobs.value.filter(({ id }) => job.then.some((next) => next.job_id === id));
+  return followers.some((follower) => isActive(follower) || hasActiveFollower(follower));
+}
+
 export async function refresh(signal?: AbortSignal): Promise<void> {
   meanwhile = new Map();
   try {

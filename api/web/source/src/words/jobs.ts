@@ -6,6 +6,7 @@ import { capitalised, formatCount, formatPercent, formatSpan, formatTime, plural
 export const JOB_WORDS = {
   back: "All songs",
   cancel: "Cancel",
+  cancelFollowers: "Cancel the jobs after it",
   retry: "Try again",
   downloadAll: "Download all",
   delete: "Delete",

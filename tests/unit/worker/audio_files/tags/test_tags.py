@@ -22,7 +22,13 @@ from worker.audio_files.tags.fields import (
     field_of,
 )
 from worker.audio_files.tags.reading import parse_ffmetadata
-from worker.audio_files.tags.writing import TAG_WRITERS, title_of_output, title_of_source, write_tags
+from worker.audio_files.tags.writing import (
+    TAG_WRITERS,
+    output_that_was_separated,
+    title_of_output,
+    title_of_source,
+    write_tags,
+)
 from worker.run_messages import Work
 
 
@@ -191,3 +197,19 @@ def test_text_that_was_cut_off_behind_a_backslash_is_read_like_any_other(text: b
 def test_the_number_of_lines_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "MAX_METADATA_LINES", 2)
     assert parse_ffmetadata(b";FFMETADATA1\ntitle=A\nartist=B\n") == {"title": ("A",)}
+
+
+@pytest.mark.parametrize(
+    ("stem_title", "output", "title"),
+    [
+        ("Song (vocals)", None, "Song (karaoke)"),
+        ("Song (Live) (vocals)", None, "Song (Live) (karaoke)"),
+        ("Song (vocals of vocals)", "vocals", "Song (karaoke of vocals)"),
+        ("Song (vocals of drums of mine)", "drums", "Song (karaoke of drums of mine)"),
+        ("song - vocals (vocals)", None, "song - vocals (karaoke)"),
+    ],
+)
+def test_a_mix_of_a_stems_stems_says_of_what(stem_title: str, output: str | None, title: str) -> None:
+    assert output_that_was_separated(stem_title, "vocals") == output
+    work = Work("in", "out", "scratch", "song.flac", "share", source_output=output)
+    assert title_of_output(title_of_source(stem_title, "vocals"), "karaoke", work) == title

@@ -7,7 +7,7 @@ import { download } from "../../api/media";
 import { isActive, type Engine, type Job } from "../../api/types";
 import { go, HOME_PATH, jobPath } from "../../routes";
 import { engines, suitableFormat } from "../../state/engines";
-import { putJob, removeJob } from "../../state/library";
+import { hasActiveFollower, putJob, removeJob } from "../../state/library";
 import { submit } from "../../state/uploads";
 import { archiveName, excerptOffer, JOB_WORDS } from "../../words/jobs";
 import { useAction } from "../action";
@@ -28,9 +28,9 @@ export function JobActions({ job }: { job: Job }) {
     });
   return (
     <div class="job-actions">
-      {isActive(job) && (
+      {(isActive(job) || hasActiveFollower(job)) && (
         <button type="button" disabled={busy} onClick={cancel}>
-          {JOB_WORDS.cancel}
+          {isActive(job) ? JOB_WORDS.cancel : JOB_WORDS.cancelFollowers}
         </button>
       )}
       {(job.state === "failed" || job.state === "canceled") && (
