@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from shared.audio.formats import Encoding, check_options, holds_stems, resolve
-from shared.audio.mixes import STEM_FILE_MIXES
+from shared.audio.mixes import STEM_FILE_MIXES, Mix
 from shared.errors import RequestInvalidError, ScratchFullError, SeparationFailedError
 from worker.audio_files.channel_layouts import change_layout, source_layout
 from worker.audio_files.decode import decode_file
@@ -52,8 +52,10 @@ def mix_stems(work: Work, report_progress: ReportProgress, *, report_probed: Rep
     if holds_stems(work.format) and [mix.name for mix in work.mixes] != [mix.name for mix in STEM_FILE_MIXES]:
         raise RequestInvalidError(f"{work.format} holds the song and four stems, and no other mixes.")
     stems = tuple(work.stem_paths)
-    unknown = {name for mix in work.mixes for name in mix.gains_db} - {*stems}
-    if unknown or not work.mixes or any(mix.rest_db is not None for mix in work.mixes):
+    # Only the stems that are heard are fetched: `minus:vocals` comes without the vocals.
+    heard = [replace(mix, gains_db=_audible(mix)) for mix in work.mixes]
+    unknown = {name for mix in heard for name in mix.gains_db} - {*stems}
+    if unknown or not heard or any(mix.rest_db is not None or not mix.gains_db for mix in heard):
         raise RequestInvalidError("The mixes do not match the stems that there are.")
     clock = StageClock(report_progress)
     Path(work.output_folder).mkdir(parents=True, exist_ok=True)
@@ -62,7 +64,7 @@ def mix_stems(work: Work, report_progress: ReportProgress, *, report_probed: Rep
             open_workspace(Path(work.scratch_folder), max_bytes=work.limits.max_scratch_bytes)
         )
         pool = stack.enter_context(TaskPool(work.limits.threads))
-        run = _MixRun(work, [factors_of(mix, stems) for mix in work.mixes], workspace, pool, clock)
+        run = _MixRun(work, [factors_of(mix, stems) for mix in heard], workspace, pool, clock)
         decoded, tags = run.decode_stems(report_probed)
         # Their titles are read as if they were made of the output that was separated: `Song (karaoke of vocals)`.
         titled = replace(work, source_output=run.separated_output)
@@ -217,6 +219,10 @@ class _MixRun:
         if encoding.format.holds_stems:
             return join_files(files.paths, ffmpeg_path=self._work.ffmpeg_path)
         return files.paths
+
+
+def _audible(mix: Mix) -> Mapping[str, float | None]:
+    return {name: gain_db for name, gain_db in mix.gains_db.items() if gain_db is not None}
 
 
 def _measure(meter: SignalMeter, mixed: MixedBlock, place: int) -> None:

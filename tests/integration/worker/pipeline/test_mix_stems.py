@@ -84,6 +84,19 @@ def test_a_mix_has_the_tags_of_the_song_and_its_own_name(tmp_path: Path, song: F
     assert FLAC(tmp_path / "out/karaoke.flac")["title"] == ["A Song (karaoke)"]
 
 
+def test_a_mix_needs_only_the_stems_that_are_heard(tmp_path: Path, song: FloatArray) -> None:
+    """Only these are fetched (api/submission/mix_submission.py)."""
+    stems = stems_of(tmp_path, song, format_options={"bit_depth": 24})
+    mix(tmp_path, {"accompaniment": stems["accompaniment"]}, KARAOKE, format_options={"bit_depth": 24})
+    np.testing.assert_allclose(decode(tmp_path / "out/karaoke.flac", channels=2), song * 0.75, atol=3 * 2.0**-23)
+
+
+def test_a_mix_of_the_stems_of_a_stem_says_of_which(tmp_path: Path, song: FloatArray) -> None:
+    convert(write_wav(tmp_path / "a.wav", song), tmp_path / "a.flac", "-metadata", "title=A Song (drums of vocals)")
+    mix(tmp_path, {"drums": str(tmp_path / "a.flac")}, Mix("loud", {"drums": 3.0}, None))
+    assert FLAC(tmp_path / "out/loud.flac")["title"] == ["A Song (loud of vocals)"]
+
+
 def test_lossy_stems_are_mixed_as_they_are_and_the_report_says_so(tmp_path: Path, song: FloatArray) -> None:
     outcome = mix(tmp_path, stems_of(tmp_path, song, "mp3"), KARAOKE, format="wav")
     heard = decode(tmp_path / "out/karaoke.wav", channels=2)
@@ -102,7 +115,10 @@ def test_a_mix_that_would_clip_is_made_quieter(tmp_path: Path, song: FloatArray)
     assert any("All mixes were made" in note for note in outcome.report["notes"])
 
 
-@pytest.mark.parametrize("wrong", [Mix("drumless", {"drums": None}, None), Mix("rest", {"vocals": None}, 0.0)])
+@pytest.mark.parametrize(
+    "wrong",
+    [Mix("drums", {"drums": 0.0}, None), Mix("nothing", {"drums": None}, None), Mix("rest", {"vocals": None}, 0.0)],
+)
 def test_mixes_that_do_not_match_the_stems_are_refused(tmp_path: Path, song: FloatArray, wrong: Mix) -> None:
     with pytest.raises(RequestInvalidError):
         mix(tmp_path, stems_of(tmp_path, song), wrong)
