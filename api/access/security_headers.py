@@ -23,7 +23,6 @@ NO_STORE = ("Cache-Control", "no-store")
 """For responses without a Cache-Control of their own."""
 
 CSP = "Content-Security-Policy"
-"""A response that brings its own policy keeps it, as `api/web` does for one worker script."""
 
 NO_DOCUMENT = (CSP, "default-src 'none'; frame-ancestors 'none'")
 """The policy of JSON, which `nosniff` keeps browsers from showing as a document."""
@@ -55,7 +54,7 @@ class SecurityHeaders:
             present = dict(headers)
             is_json = present.get("Content-Type", "application/json") in JSON
             added = self._for_json if is_json else self._for_others
-            headers.extend(added if CSP not in present else [header for header in added if header[0] != CSP])
+            headers.extend(added)
             if "Cache-Control" not in present:
                 headers.append(NO_STORE)
             return start_response(status, headers, *error)
@@ -72,7 +71,9 @@ def content_security_policy(settings: Settings) -> str:
     return "; ".join(
         [
             "default-src 'none'",
-            "script-src 'self'",
+            # For slower playback. Firefox runs WebAssembly only where it may be compiled too, so a worker with a policy
+            # of its own is not enough. It allows no script beside those of this server.
+            "script-src 'self' 'wasm-unsafe-eval'",
             "style-src 'self'",
             f"img-src 'self' data: blob:{stems}",
             f"connect-src 'self'{stems}",

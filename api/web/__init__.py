@@ -13,14 +13,6 @@ blueprint = Blueprint("web", __name__, template_folder="templates", static_folde
 
 STATIC = f"{__path__[0]}/static"
 
-COMPILER = "stretcher/compile.js"
-
-COMPILER_POLICY = "default-src 'none'; script-src 'wasm-unsafe-eval'; connect-src 'self'; frame-ancestors 'none'"
-"""The policy of the worker that compiles WebAssembly for slower playback.
-
-A worker has the policy of its own response, so the page itself may compile nothing.
-"""
-
 
 def link_base() -> str:
     """Return what links in a document begin with.
@@ -47,6 +39,4 @@ def static_file(name: str) -> Response:
     """Send one of the page's files."""
     response = send_from_directory(STATIC, name)
     response.headers["Cache-Control"] = "no-cache"
-    if name == COMPILER:
-        response.headers["Content-Security-Policy"] = COMPILER_POLICY
     return response

@@ -34,7 +34,7 @@ def test_the_page_weighs_less_than_60_kilobytes_and_120_with_slower_playback() -
     assert set(sizes) == {"page.js", "page.css"}
     assert sum(sizes.values()) < MAX_PAGE_BYTES
     later = {file.name: len(gzip.compress(file.read_bytes())) for file in (static / "stretcher").glob("*.*")}
-    assert set(later) == {"compile.js", "stretcher.js", "stretcher.wasm"}
+    assert set(later) == {"stretcher.js", "stretcher.wasm"}
     assert sum((*sizes.values(), *later.values())) < MAX_TOTAL_BYTES
 
 

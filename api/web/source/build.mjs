@@ -39,23 +39,19 @@ const options = {
 };
 
 // Slower playback: loaded only when it is wanted. The library is one file that the page and the audio worklet both load. It holds
-// its WebAssembly as text, which is taken out of it: the page's policy lets only `compile.js` compile it, from a file of its own.
+// its WebAssembly as text, which becomes a file of its own, so that it is compiled once, and weighs less.
 const LIBRARY = "node_modules/signalsmith-stretch/SignalsmithStretch.mjs";
 const EMBEDDED_WASM = /(?<=data:application\/octet-stream;base64,)AGFzb[\w+/=]+/;
 const NO_BYTES = "AAAA";
 
 const stretcherOptions = {
-  entryPoints: [
-    { in: LIBRARY, out: "stretcher" },
-    { in: "src/audio/stretcher/compile.ts", out: "compile" },
-  ],
+  entryPoints: [{ in: LIBRARY, out: "stretcher" }],
   outdir: "../static/stretcher",
   bundle: true,
   minify: true,
   write: !verify,
   format: "esm",
   target: ["es2022"],
-  // Only the library's file needs the replaced globals; the other has no use for them.
   plugins: [{ name: "without-wasm", setup: withoutWasm }],
   logLevel: options.logLevel,
 };

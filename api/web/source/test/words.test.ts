@@ -6,7 +6,7 @@ import { describe, it } from "node:test";
 import { below } from "../src/base";
 import type { Engine, Engines, Job } from "../src/api/types";
 import { readProblem } from "../src/api/client";
-import { madeFrom, progressWords } from "../src/words/jobs";
+import { madeFrom, outputWords, progressWords } from "../src/words/jobs";
 import { gainWords } from "../src/words/mixes";
 import { ago, capitalised, formatBytes, formatDb, formatExactTime, formatFrequency, formatPercent, formatSpan, formatTime, plural, spokenTime } from "../src/words/numbers";
 import { canBeStemFile, engines, offeredFormats, suitableFormat } from "../src/state/engines";
@@ -123,5 +123,9 @@ describe("what a mix is made of", () => {
 });
 
 describe("what a job was made from", () => {
+  it("a mix by its name", () => {
+    assert.equal(madeFrom("mine", true), "Made from the mix “mine” of");
+    assert.equal(outputWords("drums", false), "the drums");
+  });
   it("a stem, or several", () => checkAll(madeFrom, [["vocals", "Made from the vocals of"], [null, "Made from the stems of"]] as [string | null, string][]));
 });

@@ -17,6 +17,12 @@ export function engineTitle(name: string): string {
   return engines.value?.engines.find((engine) => engine.name === name)?.title ?? name;
 }
 
+/** Whether an output of a job is a mix: mixes never have the name of a stem. */
+export function isMix(output: string): boolean {
+  const known = engines.value?.engines ?? [];
+  return known.length > 0 && !known.some(({ stems, derived_stems }) => [...stems, ...derived_stems].includes(output));
+}
+
 /** Whether the job has every stem that its engine makes. For an engine that no worker has now, this is a guess. */
 export function hasAllStems(job: Job): boolean {
   const engine = engines.value?.engines.find(({ name }) => name === job.engine);

@@ -33,10 +33,10 @@ export const JOB_WORDS = {
 };
 
 /** `output` is the stem or mix that this job separates; null if the job mixes stems. */
-export const madeFrom = (output: string | null) => `Made from the ${output ?? "stems"} of`;
+export const madeFrom = (output: string | null, isMix = false) => `Made from ${outputWords(output ?? "stems", isMix)} of`;
 
-/** The link to a later job of the chain, named after the stem or mix that the later job separates. */
-export const continuedWords = (output: string) => `the ${output}`;
+/** Names a stem, such as "the drums", or a mix, whose name a user has chosen. */
+export const outputWords = (output: string, isMix: boolean) => (isMix ? `the mix “${output}”` : `the ${output}`);
 
 export const errorCode = (code: string) => `Code: ${code}`;
 export const attemptWords = (attempt: number) => `Attempt ${attempt}: the previous one was interrupted.`;

@@ -63,7 +63,9 @@ function musicSentences({ music }: Report): string[] {
 
 function remainderSentence(report: Report): string {
   if (stemsAddUp(report)) return "Played together, the stems add up to the song: nothing audible is missing.";
-  return `The stems do not contain the whole song. The missing part is ${formatDb(-report.residual_db!)} quieter than the song.`;
+  const louder = report.residual_db!;
+  const difference = louder > 0 ? `${formatDb(louder)} louder` : `${formatDb(-louder)} quieter`;
+  return `The stems do not contain the whole song. The missing part is ${difference} than the song.`;
 }
 
 function silenceSentences(report: Report): string[] {

@@ -1,5 +1,5 @@
 // Takes the place of two globals in the library's file. The library would compile its WebAssembly in the worklet; with these it
-// uses what `compile.ts` has compiled, which arrives in the options of each node.
+// uses what the page has compiled, which arrives in the options of each node.
 
 let compiled: WebAssembly.Module | undefined;
 

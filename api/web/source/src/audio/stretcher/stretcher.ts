@@ -55,16 +55,9 @@ export async function openStretcher(context: AudioContext): Promise<Stretcher> {
   };
 }
 
-function compile(): Promise<WebAssembly.Module> {
-  return new Promise((resolve, reject) => {
-    const worker = new Worker(new URL("stretcher/compile.js", import.meta.url), { type: "module" });
-    worker.onmessage = ({ data }: MessageEvent<{ module?: WebAssembly.Module; error?: string }>) => {
-      worker.terminate();
-      if (data.module) resolve(data.module);
-      else reject(new Error(data.error));
-    };
-    worker.onerror = () => reject(new Error("The worker did not start."));
-  });
+async function compile(): Promise<WebAssembly.Module> {
+  const response = await fetch(new URL("stretcher/stretcher.wasm", import.meta.url));
+  return WebAssembly.compile(await response.arrayBuffer());
 }
 
 /** Feeds silence: without any input the library would drop the last sounds instead of playing them. */

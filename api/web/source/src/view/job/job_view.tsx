@@ -8,10 +8,10 @@ import { isActive, type Job } from "../../api/types";
 import { watchJob } from "../../api/watch";
 import { followLink, HOME_PATH, jobPath } from "../../routes";
 import { keepInAddress } from "../../state/address";
-import { engineTitle } from "../../state/engines";
+import { engineTitle, isMix } from "../../state/engines";
 import { jobs, putJob } from "../../state/library";
 import { Studio } from "../../state/studio";
-import { continuedWords, describeJob, errorCode, jobTitle, JOB_WORDS, madeFrom } from "../../words/jobs";
+import { describeJob, errorCode, jobTitle, JOB_WORDS, madeFrom, outputWords } from "../../words/jobs";
 import { Icon } from "../icons";
 import { JobActions, OtherEngines, WholeSongOffer } from "./job_actions";
 import { Mixer } from "../studio/mixer";
@@ -48,7 +48,7 @@ export function JobView({ id }: { id: string }) {
 function Origin({ id, output }: { id: string; output: string | null }) {
   return (
     <p class="quiet">
-      {madeFrom(output)}{" "}
+      {madeFrom(output, output !== null && isMix(output))}{" "}
       <a href={jobPath(id)} onClick={followLink}>
         {JOB_WORDS.earlierJob}
       </a>
@@ -65,7 +65,7 @@ function Continuations({ job }: { job: Job }) {
         <>
           {place > 0 && ", "}
           <a key={id} href={jobPath(id)} onClick={followLink}>
-            {continuedWords(output)}
+            {outputWords(output, isMix(output))}
           </a>
         </>
       ))}
