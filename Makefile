@@ -25,7 +25,7 @@ override STEMS := $(value STEMS)
 override MIX := $(value MIX)
 export SONG OUT ENGINE FORMAT EXCERPT AUDIO_STREAM STEMS MIX ITEMS SONGS
 
-.PHONY: which-python environment help run admin models test test-compose lint test-fault-quick test-fault soak page-check bench bench-api bench-queue lock clean
+.PHONY: which-python environment help run admin models test tests test-compose lint test-fault-quick test-fault soak page-check bench bench-api bench-queue lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -54,8 +54,10 @@ $(AXE): api/web/source/package-lock.json
 environment:
 	@$(SET_UP) test
 
+test: lint tests ## Lint, then every test that takes seconds, against the package as installed
+
 # CI sets ALSO=tests/fault: these tests wait for leases while the others compute, hence one process more.
-test: lint $(AXE) ## Lint, then every test that takes seconds, against the package as installed
+tests: environment $(AXE)
 	$(PYTEST) -n $(if $(ALSO),5,4) $(BY_FILE) $(TESTS) $(ALSO)
 
 test-compose: ## The services in Docker: images, outages, upgrade, proxy. Without an engine it gets one for the test, as root

@@ -26,6 +26,7 @@ from deploy.local.servers.valkey import valkey_url
 from shared.settings import Settings
 from tests.browser.songs import song_with_a_voice
 from tests.fixtures.audio import write_wav
+from tests.fixtures.loops import prepared
 from tests.fixtures.ports import find_free
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -43,6 +44,9 @@ FLAGS = (
 # A phone and a desk, by day and by night: width in pixels, and the colours asked for.
 Screen = tuple[int, Literal["light", "dark"]]
 SCREENS = pytest.mark.parametrize("screen", [(360, "light"), (360, "dark"), (1440, "light"), (1440, "dark")])
+
+SMALL: Screen = (600, "light")
+"""For tests that only listen: drawing takes more of a processor than playing."""
 
 PAGE_SOURCE = Path(__file__).parents[2] / "api" / "web" / "source"
 AXE = PAGE_SOURCE / "node_modules" / "axe-core" / "axe.min.js"
@@ -94,6 +98,7 @@ class Stack:
 
     def start(self) -> None:
         """Start it and wait until it says that it is ready."""
+        prepared()
         with (self.folder / "stack.log").open("a") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "deploy.local.stack"],

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import OpenPage, submit, wait_until_ended
+from tests.browser.conftest import SMALL, OpenPage, submit, wait_until_ended
 from tests.browser.listening import find, play, record, rest_db_of, samples_apart, stems_of
 from tests.browser.songs import song_with_a_voice
 from tests.fixtures.audio import convert, write_wav
@@ -42,7 +42,7 @@ def test_four_stems_sound_together_to_the_sample(
     open_page: OpenPage, api: httpx2.Client, band: dict[str, Any], tmp_path: Path
 ) -> None:
     stems = stems_of(api, band, tmp_path)
-    page = open_page(f"/jobs/{band['id']}", bypass_csp=True)
+    page = open_page(f"/jobs/{band['id']}", screen=SMALL, bypass_csp=True)
     play(page)
     assert rest_db_of(page, sum(stems[name.lower()] for name in NAMES)) < -50
     page.keyboard.press("2")
@@ -74,7 +74,7 @@ def test_ten_minutes_stay_within_400_megabytes_and_in_step(
     samples = song_with_a_voice(600.0)
     song = convert(write_wav(tmp_path / "song.wav", samples, subtype="PCM_16"), tmp_path / "Ten minutes.m4a")
     job = wait_until_ended(api, submit(api, song, engine="share"))
-    page = open_page(f"/jobs/{job['id']}", bypass_csp=True)
+    page = open_page(f"/jobs/{job['id']}", screen=SMALL, bypass_csp=True)
     play(page)
     page.keyboard.press("o")
     most = 0

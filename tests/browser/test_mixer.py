@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import OpenPage, submit, wait_until_ended
+from tests.browser.conftest import SMALL, OpenPage, submit, wait_until_ended
 from tests.browser.listening import play, rest_db_of, samples_apart, stems_of
 from tests.fixtures.audio import convert
 
@@ -28,7 +28,7 @@ def test_stems_sound_together_to_the_sample_and_alone_when_soloed(
     vocals, accompaniment = stems["vocals"], stems["accompaniment"]
     # Else stems out of step would go unheard.
     assert min(np.std(vocals), np.std(accompaniment)) > 0.02
-    page = open_page(f"/jobs/{job['id']}", bypass_csp=True)
+    page = open_page(f"/jobs/{job['id']}", screen=SMALL, bypass_csp=True)
     page.get_by_role("button", name="Zoom in").click()
     play(page)
     # One sample apart they would not cancel: at 10 ms nothing would.
@@ -42,7 +42,7 @@ def test_a_muted_stem_is_silent_and_a_turned_down_one_quieter(
     open_page: OpenPage, api: httpx2.Client, finished: dict[str, Any], tmp_path: Path
 ) -> None:
     stems = stems_of(api, finished, tmp_path)
-    page = open_page(f"/jobs/{finished['id']}", bypass_csp=True)
+    page = open_page(f"/jobs/{finished['id']}", screen=SMALL, bypass_csp=True)
     play(page)
     page.get_by_role("button", name="Mute vocals").click()
     page.get_by_label("Volume of accompaniment").fill("50")
@@ -71,7 +71,7 @@ def test_the_original_is_heard_where_the_stems_are_to_the_sample(
     # Of one stem alone the song cannot be put together, so its own file is played.
     job = wait_until_ended(api, submit(api, original, engine="share", stems="vocals"))
     stems, rate_hz = stems_of(api, job, tmp_path), job["stems"][0]["sample_rate_hz"]
-    page = open_page(f"/jobs/{job['id']}", bypass_csp=True)
+    page = open_page(f"/jobs/{job['id']}", screen=SMALL, bypass_csp=True)
     play(page)
     sounds = {"Original": stems["mixture"], "Stems": stems["vocals"]}
     assert samples_apart(page, sounds, rate_hz) == 0
@@ -143,7 +143,7 @@ def test_an_mp3_sounds_before_all_of_it_was_read_and_is_in_step_after_a_leap(
         job = api.post("/v1/jobs", files={"file": (song.name, file)}, data={"format": "mp3"}).json()
     job = wait_until_ended(api, job["id"])
     stems = stems_of(api, job, tmp_path)
-    page = open_page(f"/jobs/{job['id']}", bypass_csp=True)
+    page = open_page(f"/jobs/{job['id']}", screen=SMALL, bypass_csp=True)
     read: list[int] = []
     page.on("request", lambda r: read.append(last_byte(r.headers)) if "/stems/vocals" in r.url else None)
     play(page)
@@ -167,7 +167,7 @@ def test_the_original_is_the_sum_of_the_stems_whatever_its_format(
     job = wait_until_ended(api, submit(api, convert(song, tmp_path / "odd.wma")))
     stems = stems_of(api, job, tmp_path)
     asked: list[str] = []
-    page = open_page(f"/jobs/{job['id']}", bypass_csp=True)
+    page = open_page(f"/jobs/{job['id']}", screen=SMALL, bypass_csp=True)
     page.on("request", lambda request: asked.append(request.url))
     expect(page.get_by_text("Played together, the stems add up to the song")).to_be_visible()
     play(page)

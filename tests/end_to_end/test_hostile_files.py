@@ -20,6 +20,7 @@ from tests.fault.invariants import check
 from tests.fixtures.audio import make_song, write_wav
 from tests.fixtures.odd_audio import EITHER, make_odd_files
 from tests.integration.worker.audio_files.test_hostile_audio import (
+    MAX_AUDIO_SECONDS,
     MAX_MEMORY_BYTES,
     MAX_PROCESSOR_SECONDS,
     PATIENCE_SECONDS,
@@ -32,7 +33,7 @@ REAL = {"engine": "repetition", "format": "wav", "bit_depth": "32"}
 
 SETTINGS = {
     # An hour of sound is honest work that takes longer than this test may: the limit refuses it.
-    "MAX_AUDIO_SECONDS": "900",
+    "MAX_AUDIO_SECONDS": str(MAX_AUDIO_SECONDS),
     # One child for all, so that what a file leaves behind is there for the next.
     "CHILD_JOBS": "1000",
     # This machine is busy with tests beside this one; nobody is to be taken for dead.
@@ -47,7 +48,7 @@ AT_THE_DOOR = {"not_audio", "audio_empty"}
 """With which the API refuses the file itself."""
 
 KEPT_BYTES = 64 << 20
-"""How much more either may hold after all files, 200 jobs, than after the first good songs: allocators keep some."""
+"""How much more either may hold after all files, 200 jobs, than after the first ones: allocators keep some."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,8 @@ def test_no_file_harms_the_worker_or_the_next_job(bench: Bench, shared_audio: Pa
     expectations = {e["file"]: e["expect"] for e in json.loads((folder / "expectations.json").read_text())}
     odd = make_odd_files(tmp_path / "odd")
     bench.songs(song, 3)
+    # Some files that are handled again below: what a process takes once, and keeps, is no leak.
+    bench.separate([*(file.path for file in odd[:10]), max(folder.iterdir(), key=lambda path: path.stat().st_size)])
     pid, before = bench.child.pid, bench.memory_bytes()
 
     given = bench.separate([folder / name for name in expectations])

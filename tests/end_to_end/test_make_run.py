@@ -168,47 +168,40 @@ def test_a_song_with_an_odd_name_becomes_its_stems_and_the_stack_ends_with_it(cl
     assert not clone.processes()
 
 
-def test_a_running_stack_is_used_and_a_second_start_finds_its_jobs_and_stems(clone: Clone) -> None:
-    song = write_song(clone.folder / "song.wav")
-    with running(clone):
-        with clone.make(f"SONG={song}", "ENGINE=repetition", f"OUT={clone.folder / 'my stems'}") as make:
-            output, errors = make.communicate(timeout=300)
-        assert make.returncode == 0, output + errors
+def test_a_running_stack_is_used_and_once_it_was_killed_the_next_start_finds_its_jobs_and_stems(clone: Clone) -> None:
+    with clone.make() as make:
+        assert make.stdout
+        assert make.stdout.readline() == f"ready {clone.url}\n"
+        separate_a_song(clone)
+        send_a_file_that_is_no_audio(clone)
+        operate(clone)
         assert is_ready(clone), "a stack that ran before goes on"
-    vocals = (clone.folder / "my stems/vocals.flac").read_bytes()
-    with running(clone) as log:
-        with urlopen(f"{clone.url}/v1/jobs?limit=1", timeout=10) as answer:
-            (job,) = json.load(answer)["jobs"]
-        assert job["state"] == "succeeded"
-        links = {stem["name"]: stem["url"] for stem in job["stems"]}
-        with urlopen(f"{clone.url}{links['vocals']}", timeout=10) as answer:
-            assert answer.read() == vocals
+        os.kill(clone.process("deploy.local.stack"), signal.SIGKILL)
+        with running(clone) as log:  # at once: nobody survives, so ports and lock are free again
+            assert is_ready(clone)
+            find_the_song_again(clone)
     assert all(line.split("|")[0].strip() in {"stack", "valkey", "storage", "api", "worker"} for line in log), log
     assert len(log) < 30, "what a new user sees first fits a screen"
 
 
-def test_an_operator_reaches_the_stack_without_looking_for_its_credentials(clone: Clone) -> None:
-    with running(clone):
-        with clone.make("DO=keys create --owner anna", target="admin") as make:
-            output, errors = make.communicate(timeout=60)
-        assert make.returncode == 0, errors
-        assert output.startswith("sq_")
-        with clone.make(target="admin") as make:
-            output, errors = make.communicate(timeout=60)
-        assert make.returncode == 0, errors
-        assert ": 1 slots, " in output
+def separate_a_song(clone: Clone) -> None:
+    song = write_song(clone.folder / "song.wav")
+    with clone.make(f"SONG={song}", "ENGINE=repetition", f"OUT={clone.folder / 'my stems'}") as make:
+        output, errors = make.communicate(timeout=300)
+    assert make.returncode == 0, output + errors
 
 
-def test_nobody_survives_a_supervisor_that_is_killed_and_the_next_start_is_as_any(clone: Clone) -> None:
-    with clone.make() as make:
-        assert make.stdout
-        assert make.stdout.readline() == f"ready {clone.url}\n"
-        os.kill(clone.process("deploy.local.stack"), signal.SIGKILL)
-        with running(clone):  # at once: ports and lock are free again
-            assert is_ready(clone)
+def find_the_song_again(clone: Clone) -> None:
+    with urlopen(f"{clone.url}/v1/jobs?limit=2", timeout=10) as answer:
+        jobs = json.load(answer)["jobs"]
+    job = next(job for job in jobs if job["state"] == "succeeded")
+    links = {stem["name"]: stem["url"] for stem in job["stems"]}
+    with urlopen(f"{clone.url}{links['vocals']}", timeout=10) as answer:
+        assert answer.read() == (clone.folder / "my stems/vocals.flac").read_bytes()
 
 
-def test_a_file_that_is_no_audio_ends_with_one_clear_line(clone: Clone) -> None:
+def send_a_file_that_is_no_audio(clone: Clone) -> None:
+    """It ends with one clear line."""
     (clone.folder / "notes.mp3").write_text("not a song\n" * 100, encoding="utf-8")
     with clone.make("SONG=notes.mp3") as make:
         _, errors = make.communicate(timeout=300)
@@ -217,6 +210,18 @@ def test_a_file_that_is_no_audio_ends_with_one_clear_line(clone: Clone) -> None:
     complaint, makes_own = errors.splitlines()[-2:]
     assert complaint.startswith("Error: ")
     assert makes_own.startswith("make: *** ")
+
+
+def operate(clone: Clone) -> None:
+    """Reach the stack as an operator, without looking for its credentials."""
+    with clone.make("DO=keys create --owner anna", target="admin") as make:
+        output, errors = make.communicate(timeout=60)
+    assert make.returncode == 0, errors
+    assert output.startswith("sq_")
+    with clone.make(target="admin") as make:
+        output, errors = make.communicate(timeout=60)
+    assert make.returncode == 0, errors
+    assert ": 1 slots, " in output
 
 
 def test_a_song_that_is_not_there_is_told_before_anything_starts(clone: Clone) -> None:

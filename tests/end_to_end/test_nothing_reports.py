@@ -14,6 +14,7 @@ import pytest
 from deploy.local.servers.seaweedfs import PORT_OFFSETS
 from tests.fixtures import lonely_network
 from tests.fixtures.audio import make_song, write_wav
+from tests.fixtures.loops import prepared
 from tests.fixtures.ports import find_free
 
 pytestmark = pytest.mark.timeout(600)
@@ -86,6 +87,8 @@ def test_a_whole_job_reaches_nobody_and_leaves_nothing_in_the_users_folders(
         STATE_FOLDER=str(tmp_path / "var"),
         SCRATCH_FOLDER=str(tmp_path / "scratch"),
         MODEL_FOLDER=str(models),
+        # Compiling loops reaches nobody. The environment of a user's own would take half a minute for it.
+        NUMBA_CACHE_DIR=str(prepared().loops),
         API_PORT=str(find_free()),
         VALKEY_PORT=str(find_free()),
         STORAGE_PORT=str(find_free(PORT_OFFSETS)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from pathlib import Path
 
-from tests.conftest import KINDS, LONG_SHARE, places_of
+from tests.conftest import KINDS, LONG_SHARE, TOGETHER, places_of, scope_of
 
 TESTS = Path(__file__).parents[1]
 
@@ -33,3 +33,11 @@ def test_the_files_of_one_folder_keep_their_order() -> None:
         files = sorted(folder.rglob("test_*.py"))
         places = places_of(files)
         assert sorted(files, key=lambda path: places[path]) == files
+
+
+def test_files_that_share_a_stack_are_together_and_all_others_alone() -> None:
+    files = [path.relative_to(TESTS.parent).as_posix() for path in sorted(TESTS.rglob("test_*.py"))]
+    scopes = {file: scope_of(f"{file}::test_x[a/b::c]") for file in files}
+    assert {scope for scope in scopes.values() if scope not in files} == {*TOGETHER}
+    for file, scope in scopes.items():
+        assert (scope == file) != file.startswith(("tests/browser/", "tests/end_to_end/test_catalog"))

@@ -57,12 +57,11 @@ def test_it_writes_stems_report_and_picture(tmp_path: Path, song: Path) -> None:
     assert {p.name for p in tmp_path.iterdir()} == {song.name, out.name}
 
 
-def test_it_writes_mixes_alone(tmp_path: Path, song: Path) -> None:
+def test_it_writes_mixes_alone(tmp_path: Path, song: Path, separate_here: Callable[..., Result]) -> None:
     out = tmp_path / "mixes"
-    own = {"DEFAULT_ENGINE": "share", "EXTRA_ENGINES": "tests.fixtures.engines", "PYTHONPATH": str(Path.cwd())}
     mixes = ("--mix", "minus:vocals", "--mix", "quiet=vocals:-20")
-    done = separate(song, out, "--stems", "none", *mixes, environment=own)
-    assert (done.returncode, done.stderr) == (0, "")
+    done = separate_here(song, out, "--engine", "repetition", "--stems", "none", *mixes)
+    assert (done.exit_code, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [str(out / "minus-vocals.flac"), str(out / "quiet.flac")]
     assert {p.suffix for p in out.iterdir()} == {".flac", ".json", ".png"}
     assert FLAC(out / "quiet.flac")["title"] == ["a 'song' $x (quiet)"]
@@ -184,15 +183,19 @@ def test_it_writes_into_a_mount_point_and_below_a_read_only_root(tmp_path: Path,
 
 
 @pytest.mark.parametrize("name", ["a" * 240, "b" * 255, "\N{LATIN SMALL LETTER E WITH ACUTE}" * 120])
-def test_the_folder_may_have_a_name_as_long_as_names_can_be(tmp_path: Path, song: Path, name: str) -> None:
-    done = separate(song, tmp_path / name, *QUICK)
-    assert (done.returncode, done.stderr) == (0, "")
+def test_the_folder_may_have_a_name_as_long_as_names_can_be(
+    tmp_path: Path, song: Path, separate_here: Callable[..., Result], name: str
+) -> None:
+    done = separate_here(song, tmp_path / name, *QUICK)
+    assert (done.exit_code, done.stderr) == (0, "")
     assert (tmp_path / name / "vocals.flac").exists()
 
 
-def test_a_song_may_have_a_name_as_long_as_names_can_be(tmp_path: Path, song: Path) -> None:
+def test_a_song_may_have_a_name_as_long_as_names_can_be(
+    tmp_path: Path, song: Path, separate_here: Callable[..., Result]
+) -> None:
     long = song.rename(tmp_path / ("c" * 251 + ".wav"))
-    assert separate(long, tmp_path / "out", *QUICK).returncode == 0
+    assert separate_here(long, tmp_path / "out", *QUICK).exit_code == 0
 
 
 def test_into_a_folder_that_exists_nothing_else_changes(
