@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.compose.outage import Outage
-from tests.compose.songs import Songs, write_song
 from tests.compose.stack import NOTHING, PROJECT, ComposeStack, remove_images
+from tests.fixtures.songs import Songs, write_song
 
 ORDER = (
     "test_life",

@@ -13,8 +13,8 @@ import httpx2
 import pytest
 import soundfile
 
-from tests.compose.songs import RATE_HZ, Songs
 from tests.compose.stack import ComposeStack, docker
+from tests.fixtures.songs import RATE_HZ, Songs
 
 CHROMIUM = Path("/usr/bin/chromium")
 

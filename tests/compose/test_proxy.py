@@ -8,8 +8,8 @@ import ssl
 import httpx2
 import pytest
 
-from tests.compose.songs import Songs
 from tests.compose.stack import ComposeStack
+from tests.fixtures.songs import Songs
 
 AUTHORITY = "/data/caddy/pki/authorities/local/root.crt"
 PUBLIC_PATH = "/stems"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.compose.outage import Outage
-from tests.compose.songs import Songs
 from tests.compose.stack import PROJECT, TAG, ComposeStack, docker, layers
+from tests.fixtures.songs import Songs
 
 MEGABYTE = 1_000_000
 

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
 
 from tests.fault.deployment import Deployment
 from tests.fault.invariants import Watcher
+from tests.fixtures.songs import Songs, write_song
 
 SAMPLE_RATE_HZ = 22_050
 
 
 def make_song(path: Path, seconds: float) -> Path:
-    """Write a little music: a beat that repeats, and a voice-like glide over it."""
-    t = np.arange(int(seconds * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
-    beat = np.sin(2 * np.pi * 110 * t) * np.exp(-6 * (t % 0.5))
-    voice = 0.3 * np.sin(2 * np.pi * (440 * t + 30 * np.sin(2 * np.pi * 0.7 * t)))
-    soundfile.write(path, np.stack([beat + voice, beat - voice], axis=1) * 0.5, SAMPLE_RATE_HZ, subtype="PCM_16")
-    return path
+    """Write a song at a rate that keeps it small."""
+    return write_song(path, seconds, rate_hz=SAMPLE_RATE_HZ)
 
 
 @pytest.fixture(scope="session")
@@ -31,17 +25,9 @@ def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_song(tmp_path_factory.mktemp("songs") / "song.flac", 6.0)
 
 
-@dataclass
-class Songs:
-    """One of some seconds; one of 3 MB, that takes a while to fetch, and its stems to store."""
-
-    short: Path
-    long: Path
-
-
 @pytest.fixture(scope="session")
 def songs(tmp_path_factory: pytest.TempPathFactory) -> Songs:
-    """The songs."""
+    """The songs. The long one has 3 MB, and takes a while to fetch, and its stems to store."""
     folder = tmp_path_factory.mktemp("songs")
     return Songs(make_song(folder / "short.wav", 4.0), make_song(folder / "long.wav", 30.0))
 

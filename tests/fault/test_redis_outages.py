@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault.conftest import Songs
 from tests.fault.deployment import Deployment, os_kill, wait_until
 from tests.fault.invariants import Watcher, check
 from tests.fault.test_storage_outages import (
@@ -23,6 +22,7 @@ from tests.fault.test_storage_outages import (
     runs,
     until_ended,
 )
+from tests.fixtures.songs import Songs
 
 OUTAGE_SECONDS = 10.0
 """More than three leases in these settings."""

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from tests.fault.conftest import Songs, make_song
+from tests.fault.conftest import make_song
 from tests.fault.deployment import Deployment, os_kill, wait_until
 from tests.fault.invariants import Watcher, check
+from tests.fixtures.songs import Songs
 
 SLOW = {"engine": "slow", "parameters": '{"seconds": 2}', "no_cache": "true"}
 
