@@ -17,7 +17,8 @@ from tests.browser.listening import find, play, record, rest_db_of, samples_apar
 from tests.browser.songs import song_with_a_voice
 from tests.fixtures.audio import convert, write_wav
 
-MAX_PAGE_MEMORY_BYTES = 400_000_000
+MAX_PAGE_MEMORY_BYTES = 300_000_000
+"""Both stems of the long song take 212 MB once they are decoded, and the page itself about 100."""
 
 NAMES = ["Vocals", "Drums", "Bass", "Other"]
 
@@ -68,11 +69,11 @@ def test_a_slow_machine_plays_without_a_gap_while_the_page_is_used(
     assert rest_db < -50
 
 
-def test_ten_minutes_stay_within_400_megabytes_and_in_step(
+def test_five_minutes_stay_within_300_megabytes_and_in_step(
     open_page: OpenPage, api: httpx2.Client, tmp_path: Path
 ) -> None:
-    samples = song_with_a_voice(600.0)
-    song = convert(write_wav(tmp_path / "song.wav", samples, subtype="PCM_16"), tmp_path / "Ten minutes.m4a")
+    samples = song_with_a_voice(300.0)
+    song = convert(write_wav(tmp_path / "song.wav", samples, subtype="PCM_16"), tmp_path / "Five minutes.m4a")
     job = wait_until_ended(api, submit(api, song, engine="share"))
     page = open_page(f"/jobs/{job['id']}", screen=SMALL, bypass_csp=True)
     play(page)
@@ -84,6 +85,7 @@ def test_ten_minutes_stay_within_400_megabytes_and_in_step(
         page.wait_for_function("() => heard.level() > 0.005")
         most = max(most, memory_of_pages())
     expect(page.locator(".clock-now")).to_have_text(re.compile(r"^[23]:"))
+    print(f"{most / 1e6:.0f} MB")
     assert most < MAX_PAGE_MEMORY_BYTES
     assert samples_apart(page, {"Original": samples[0], "Stems": samples[0]}) == 0
 
