@@ -229,12 +229,19 @@ def finished(api: httpx2.Client, song: Path) -> dict[str, Any]:
 
 
 def wait_until_ended(api: httpx2.Client, job_id: str) -> dict[str, Any]:
-    """Return the job once it has ended. On a busy machine the API may answer 503 now and then."""
-    deadline = time.monotonic() + 240
+    """Return the job once it has ended. On a busy machine the API may answer 503 now and then, and a song take minutes.
+
+    So the job may show no change for four minutes.
+    """
+    shown, deadline = None, time.monotonic() + 240
     while True:
         answer = api.get(f"/v1/jobs/{job_id}")
-        if answer.status_code == 200 and answer.json()["state"] not in {"queued", "running"}:
-            return dict(answer.json())
+        if answer.status_code == 200:
+            job = dict(answer.json())
+            if job["state"] not in {"queued", "running"}:
+                return job
+            if (now := [job["state"], job["stage"], job["progress"]]) != shown:
+                shown, deadline = now, time.monotonic() + 240
         assert answer.status_code in {200, 503}, answer.text
         assert time.monotonic() < deadline, answer.text
         time.sleep(0.2)
