@@ -18,7 +18,7 @@ from tests.browser.songs import song_with_a_voice
 from tests.fixtures.audio import convert, write_wav
 
 MAX_PAGE_MEMORY_BYTES = 300_000_000
-"""Both stems of the long song take 212 MB once they are decoded, and the page itself about 100."""
+"""The page takes about 225 MB with the long song. One of its stems decoded whole would take 106 MB more."""
 
 NAMES = ["Vocals", "Drums", "Bass", "Other"]
 
@@ -72,6 +72,7 @@ def test_a_slow_machine_plays_without_a_gap_while_the_page_is_used(
     assert min(looks) < -50
 
 
+@pytest.mark.timeout(1200)  # on a busy machine the song alone takes minutes
 def test_five_minutes_stay_within_300_megabytes_and_in_step(
     open_page: OpenPage, api: httpx2.Client, tmp_path: Path
 ) -> None:
@@ -88,7 +89,6 @@ def test_five_minutes_stay_within_300_megabytes_and_in_step(
         page.wait_for_function("() => heard.level() > 0.005")
         most = max(most, memory_of_pages())
     expect(page.locator(".clock-now")).to_have_text(re.compile(r"^[23]:"))
-    print(f"{most / 1e6:.0f} MB")
     assert most < MAX_PAGE_MEMORY_BYTES
     assert samples_apart(page, {"Original": samples[0], "Stems": samples[0]}) == 0
 
