@@ -124,8 +124,8 @@ class ApiSettings(BaseSettings):
         0,
         ge=0,
         description="Maximum number of bytes that the uploads, outputs and batches' items of one owner may use, "
-        "checked before each upload, job and batch; 0: no limit. If it is not set, `make run` uses four fifths of the disk's "
-        "free space",
+        "checked before each upload, job and batch; 0: no limit. If it is not set, `make run` uses four fifths of the "
+        "disk's free space",
     )
     # No limit by default: owners take turns, so that no owner's audio keeps the others waiting.
     max_audio_seconds_per_day: float = Field(
