@@ -41,7 +41,7 @@ Chunk = tuple[bytes, int, int]
 
 
 @dataclass(frozen=True)
-class SampleFormat:
+class SampleLayout:
     """How samples are stored. `kind`: `s` (integers), `u` (without sign) or `f` (floats); `order`: `be` or `le`."""
 
     kind: str
@@ -70,7 +70,7 @@ class SampleFormat:
 class PlainSamples:
     """Where a file's samples are. `claimed_bytes`: their size by the header, 0 if it does not know."""
 
-    format: SampleFormat
+    format: SampleLayout
     start: int
     claimed_bytes: int
     end: int
@@ -100,7 +100,7 @@ class Container:
 
     begin: int
     chunks: Callable[[BinaryIO, int, int], Iterator[Chunk]]
-    read: Callable[[bytes, bytes], SampleFormat | int | None]
+    read: Callable[[bytes, bytes], SampleLayout | int | None]
 
 
 def find_plain_samples(path: Path) -> PlainSamples | None:
@@ -115,11 +115,11 @@ def find_plain_samples(path: Path) -> PlainSamples | None:
 
 
 def _in_chunks(file: BinaryIO, container: Container, file_bytes: int) -> PlainSamples | None:
-    form: SampleFormat | None = None
+    form: SampleLayout | None = None
     for name, start, size in islice(container.chunks(file, container.begin, file_bytes), MAX_CHUNKS):
         file.seek(start)
         found = container.read(name, file.read(64)[: max(size, 8)])
-        if isinstance(found, SampleFormat):
+        if isinstance(found, SampleLayout):
             form = found
         elif found is not None:
             if form is None or not form.is_plain() or start + found >= file_bytes:
@@ -153,7 +153,7 @@ def _chunks_follow(file: BinaryIO, container: Container, end: int, file_bytes: i
 
 def _in_au(head: bytes, file_bytes: int) -> PlainSamples | None:
     start, claimed, kind, rate_hz, channels = struct.unpack_from(">5I", head, 4)
-    form = SampleFormat(*AU_KINDS.get(kind, ("s", 0)), "be", channels, rate_hz)
+    form = SampleLayout(*AU_KINDS.get(kind, ("s", 0)), "be", channels, rate_hz)
     if not form.is_plain() or not 24 <= start < file_bytes:
         return None
     claimed = 0 if claimed >= LEAST_UNKNOWN_BYTES and start + claimed > file_bytes else claimed
@@ -171,7 +171,7 @@ def _aiff_chunks(file: BinaryIO, position: int, file_bytes: int) -> Iterator[Chu
         position += 8 + size + size % 2
 
 
-def _read_aiff(name: bytes, content: bytes) -> SampleFormat | int | None:
+def _read_aiff(name: bytes, content: bytes) -> SampleLayout | int | None:
     if name == b"SSND" and len(content) >= 8:
         return 8 + int(struct.unpack_from(">I", content)[0])
     if name != b"COMM" or len(content) < 18:
@@ -181,7 +181,7 @@ def _read_aiff(name: bytes, content: bytes) -> SampleFormat | int | None:
         return None
     kind, order = AIFC_KINDS[content[18:22]]
     # Samples fill whole bytes. The rate is a float of 80 bits.
-    return SampleFormat(kind, -bits // 8 * -8, order, channels, round(mantissa * 2.0 ** min(exponent - 16446, 900)))
+    return SampleLayout(kind, -bits // 8 * -8, order, channels, round(mantissa * 2.0 ** min(exponent - 16446, 900)))
 
 
 def _caf_chunks(file: BinaryIO, position: int, file_bytes: int) -> Iterator[Chunk]:
@@ -196,7 +196,7 @@ def _caf_chunks(file: BinaryIO, position: int, file_bytes: int) -> Iterator[Chun
         position += 12 + size
 
 
-def _read_caf(name: bytes, content: bytes) -> SampleFormat | int | None:
+def _read_caf(name: bytes, content: bytes) -> SampleLayout | int | None:
     if name == b"data":
         return 4
     if name != b"desc" or len(content) < 32 or content[8:12] != b"lpcm":
@@ -204,7 +204,7 @@ def _read_caf(name: bytes, content: bytes) -> SampleFormat | int | None:
     rate_hz, flags, packet_bytes, _, channels, bits = struct.unpack_from(">d4x5I", content)
     if packet_bytes * 8 != channels * bits or not 0 < rate_hz <= MAX_RATE_HZ:
         return None
-    return SampleFormat("f" if flags & 1 else "s", bits, "le" if flags & 2 else "be", channels, round(rate_hz))
+    return SampleLayout("f" if flags & 1 else "s", bits, "le" if flags & 2 else "be", channels, round(rate_hz))
 
 
 def _wave64_chunks(file: BinaryIO, position: int, file_bytes: int) -> Iterator[Chunk]:
@@ -217,7 +217,7 @@ def _wave64_chunks(file: BinaryIO, position: int, file_bytes: int) -> Iterator[C
         position += max(24, size + -size % 8)
 
 
-def _read_wave64(name: bytes, content: bytes) -> SampleFormat | int | None:
+def _read_wave64(name: bytes, content: bytes) -> SampleLayout | int | None:
     if name == b"data":
         return 0
     if name != b"fmt " or len(content) < 16:
@@ -228,7 +228,7 @@ def _read_wave64(name: bytes, content: bytes) -> SampleFormat | int | None:
     if kind not in {1, 3} or frame_bytes * 8 != channels * bits:
         return None
     # Eight bits have no sign in this family.
-    return SampleFormat("f" if kind == 3 else "s" if bits > 8 else "u", bits, "le", channels, rate_hz)
+    return SampleLayout("f" if kind == 3 else "s" if bits > 8 else "u", bits, "le", channels, rate_hz)
 
 
 def _is_name(name: bytes) -> bool:

@@ -107,7 +107,7 @@ def test_the_fields_are_those_of_an_item() -> None:
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\nupload_id\nx\n", b"x" * (MAX_LINE_BYTES + 1) + b"\nupload_id\nx\n"])
 def test_a_table_whose_first_line_cannot_be_read_has_no_other_header(content: bytes) -> None:
-    with pytest.raises(ManifestInvalidError, match="header cannot be read"):
+    with pytest.raises(ManifestInvalidError, match="header"):
         list(read_lines([content], "csv"))
 
 
