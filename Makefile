@@ -95,10 +95,10 @@ bench: ## Speed, memory and sound of the engines [FAMILIES=…]; figures go to b
 	@$(SET_UP) bench -m tests.bench.engines $(FAMILIES)
 
 bench-api: ## Polling, event streams, and submitting to a long queue; both sides of each ratio
-	@$(SET_UP) bench -m tests.bench.api_speed
+	@$(SET_UP) bench -m tests.bench.api.speed
 
 bench-queue: ## Batches: read 100,000 lines, run them to the end, separate whole songs [PARTS="reading end songs" ITEMS= SONGS= ENGINE=]
-	@$(SET_UP) bench -m tests.bench.queue $(PARTS)
+	@$(SET_UP) bench -m tests.bench.batches.queue $(PARTS)
 
 COMPILE = .venv-test/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate

@@ -27,8 +27,8 @@ pytest_plugins = [
     "tests.fixtures.servers",
     "tests.fixtures.api",
     "tests.fixtures.batches",
-    "tests.fixtures.audio",
-    "tests.fixtures.web_site",
+    "tests.fixtures.sounds.audio",
+    "tests.fixtures.network.web_site",
 ]
 
 hypothesis.settings.register_profile("here", deadline=None)

@@ -109,8 +109,8 @@ class ApiSettings(BaseSettings):
     max_queued_jobs_per_owner: int = Field(
         100_000, ge=0, description="Maximum number of queued jobs of one owner; 0: no limit"
     )
-    # As estimated by tests/bench/record_bytes.py, 200,000 songs that are uploaded for batches take some 160 MB; three
-    # quarters of the usual 512 MB are 384 MB. A tenth is kept for accepted jobs, so 15 % remain for other owners.
+    # As estimated by tests/bench/batches/record_bytes.py, 200,000 songs that are uploaded for batches take some 160 MB;
+    # three quarters of the usual 512 MB are 384 MB. A tenth is kept for accepted jobs, so 15 % remain for other owners.
     max_redis_share_per_owner: float = Field(
         0.75,
         ge=0,

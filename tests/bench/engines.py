@@ -1,7 +1,7 @@
 """`python -m tests.bench.engines [FAMILY]...`: the engines' speed, memory and sound, as a table and as JSON.
 
-Owns the running and printing, not the measuring: every module beside this one that has a function `rows` is a family
-of measurements. A row says `what` was measured, its `value` and its `unit`; other keys are notes to it.
+Owns the running and printing, not the measuring: every module in the folders beside this one that has a function `rows`
+is a family of measurements. A row says `what` was measured, its `value` and its `unit`; other keys are notes to it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 RESULTS = Path("bench-results") / "engines.json"
@@ -20,19 +20,23 @@ RESULTS = Path("bench-results") / "engines.json"
 Row = Mapping[str, str | float]
 
 
-def families() -> Iterator[str]:
-    """Yield the names of the modules beside this one that can measure something."""
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        if path.stem != Path(__file__).stem and "\ndef rows(" in path.read_text("utf-8"):
-            yield path.stem
+def families() -> dict[str, str]:
+    """Return the names of the modules that can measure something, and how they are imported."""
+    here = Path(__file__).parent
+    return {
+        path.stem: ".".join(("tests.bench", *path.relative_to(here).with_suffix("").parts))
+        for path in sorted(here.glob("*/*.py"))
+        if "\ndef rows(" in path.read_text("utf-8")
+    }
 
 
 def run(names: Sequence[str]) -> dict[str, list[Row]]:
-    """Measure the named families, print each row as it comes, and write all to `RESULTS`."""
+    """Measure the named families, or all; print each row as it comes, and write all to `RESULTS`."""
     measured: dict[str, list[Row]] = {}
-    for name in names:
+    modules = families()
+    for name in names or modules:
         began = time.perf_counter()
-        measured[name] = importlib.import_module(f"tests.bench.{name}").rows()
+        measured[name] = importlib.import_module(modules[name]).rows()
         print(f"\n{name} ({time.perf_counter() - began:.0f} s)")
         for row in measured[name]:
             notes = ", ".join(f"{key} {value}" for key, value in row.items() if key not in ("what", "value", "unit"))
@@ -44,4 +48,4 @@ def run(names: Sequence[str]) -> dict[str, list[Row]]:
 
 
 if __name__ == "__main__":
-    run(sys.argv[1:] or list(families()))
+    run(sys.argv[1:])

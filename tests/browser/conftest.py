@@ -24,10 +24,10 @@ from deploy.local.private_files import load_or_make_credentials
 from deploy.local.servers.seaweedfs import PORT_OFFSETS
 from deploy.local.servers.valkey import valkey_url
 from shared.settings import Settings
-from tests.browser.songs import song_with_a_voice
-from tests.fixtures.audio import write_wav
+from tests.browser.support.songs import song_with_a_voice
 from tests.fixtures.loops import prepared
 from tests.fixtures.ports import find_free
+from tests.fixtures.sounds.audio import write_wav
 
 CHROMIUM = Path("/usr/bin/chromium")
 
@@ -52,16 +52,16 @@ PAGE_SOURCE = Path(__file__).parents[2] / "api" / "web" / "source"
 AXE = PAGE_SOURCE / "node_modules" / "axe-core" / "axe.min.js"
 
 EXTRA_ENGINES = (
-    "tests.browser.band_engine",
-    "tests.browser.opposed_engine",
-    "tests.fixtures.engines",
-    "tests.fault.slow_engine",
+    "tests.browser.support.band_engine",
+    "tests.browser.support.opposed_engine",
+    "tests.fixtures.stand_ins.engines",
+    "tests.fault.support.slow_engine",
 )
 
 # By default 5 s, in which a busy machine may not even have drawn the page.
 expect.set_options(timeout=60_000)
 
-LISTENING = Path(__file__).with_name("listening.js")
+LISTENING = Path(__file__).with_name("support") / "listening.js"
 
 
 @dataclass

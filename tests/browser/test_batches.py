@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import SCREENS, CheckWithAxe, OpenPage, Screen, Stack, held
-from tests.fixtures.audio import make_song, write_wav
+from tests.fixtures.sounds.audio import make_song, write_wav
 
 
 def test_who_has_no_batches_is_not_told_of_them(

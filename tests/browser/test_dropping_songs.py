@@ -13,8 +13,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import OpenPage, wait_until_ended
-from tests.fault.deployment import wait_until
-from tests.fixtures.audio import convert, decode
+from tests.fault.support.deployment import wait_until
+from tests.fixtures.sounds.audio import convert, decode
 
 
 def choose(page: Page, *files: Path) -> None:

@@ -11,8 +11,8 @@ import numpy as np
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import OpenPage, submit
-from tests.browser.listening import stems_of
-from tests.fixtures.audio import decode
+from tests.browser.support.listening import stems_of
+from tests.fixtures.sounds.audio import decode
 
 
 def test_a_mix_is_saved_at_the_volumes_that_are_set(

@@ -10,7 +10,7 @@ import httpx2
 from playwright.sync_api import APIResponse, Route, expect
 
 from tests.browser.conftest import OpenPage, Stack, held, held_in_the_middle, submit, wait_until_ended
-from tests.fixtures.audio import convert
+from tests.fixtures.sounds.audio import convert
 
 
 def test_a_running_job_survives_a_reload_and_never_steps_back(

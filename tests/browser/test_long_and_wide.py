@@ -13,9 +13,9 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import SMALL, OpenPage, submit, wait_until_ended
-from tests.browser.listening import find, play, record, rest_db_of, samples_apart, stems_of
-from tests.browser.songs import song_with_a_voice
-from tests.fixtures.audio import convert, write_wav
+from tests.browser.support.listening import find, play, record, rest_db_of, samples_apart, stems_of
+from tests.browser.support.songs import song_with_a_voice
+from tests.fixtures.sounds.audio import convert, write_wav
 
 MAX_PAGE_MEMORY_BYTES = 300_000_000
 """The page takes about 225 MB with the long song. One of its stems decoded whole would take 106 MB more."""

@@ -13,8 +13,8 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import SMALL, OpenPage, submit, wait_until_ended
-from tests.browser.listening import play, rest_db_of, samples_apart, stems_of
-from tests.fixtures.audio import convert
+from tests.browser.support.listening import play, rest_db_of, samples_apart, stems_of
+from tests.fixtures.sounds.audio import convert
 
 
 @pytest.mark.parametrize("form", ["flac", "wav", "mp3", "m4a", "ogg", "opus"])

@@ -11,9 +11,9 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import CheckWithAxe, OpenPage, submit, wait_until_ended
-from tests.browser.listening import Samples, play, record
-from tests.browser.songs import RATE_HZ
-from tests.fixtures.audio import write_wav
+from tests.browser.support.listening import Samples, play, record
+from tests.browser.support.songs import RATE_HZ
+from tests.fixtures.sounds.audio import write_wav
 
 CLICKS_APART = 0.5
 CLICK_HZ = 1000

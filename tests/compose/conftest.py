@@ -13,7 +13,7 @@ import pytest
 
 from tests.compose.outage import Outage
 from tests.compose.stack import NOTHING, PROJECT, ComposeStack, remove_images
-from tests.fixtures.songs import Songs, write_song
+from tests.fixtures.sounds.songs import Songs, write_song
 
 ORDER = (
     "test_life",

@@ -8,7 +8,7 @@ import time
 import httpx2
 
 from tests.compose.stack import TAG, ComposeStack, layers
-from tests.fixtures.songs import Songs
+from tests.fixtures.sounds.songs import Songs
 
 AWAY_SECONDS = 120
 """How long the storage is away. What is tried a few times and given up was given up after 80 s."""

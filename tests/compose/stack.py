@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx2
 
-from tests.fixtures.compose import ROOT
+from tests.fixtures.deployment.compose import ROOT
 from tests.fixtures.ports import find_free
 
 PROJECT = "stemqueue-compose-test"

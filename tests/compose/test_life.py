@@ -14,7 +14,7 @@ import pytest
 import soundfile
 
 from tests.compose.stack import ComposeStack, docker
-from tests.fixtures.songs import RATE_HZ, Songs
+from tests.fixtures.sounds.songs import RATE_HZ, Songs
 
 CHROMIUM = Path("/usr/bin/chromium")
 

@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 from tests.compose.stack import ComposeStack, wait_until
-from tests.fixtures.tiny_mdx import PARAMETERS, tiny_network
+from tests.fixtures.stand_ins.tiny_mdx import PARAMETERS, tiny_network
 
 
 @pytest.mark.usefixtures("outage")

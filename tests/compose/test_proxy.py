@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from tests.compose.stack import ComposeStack
-from tests.fixtures.songs import Songs
+from tests.fixtures.sounds.songs import Songs
 
 AUTHORITY = "/data/caddy/pki/authorities/local/root.crt"
 PUBLIC_PATH = "/stems"

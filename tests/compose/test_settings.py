@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from tests.compose.stack import ComposeStack, wait_until
-from tests.fixtures.monitoring import alerts
+from tests.fixtures.deployment.monitoring import alerts
 
 
 @pytest.fixture(scope="module")

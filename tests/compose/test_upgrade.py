@@ -6,7 +6,7 @@ import pytest
 
 from tests.compose.outage import Outage
 from tests.compose.stack import PROJECT, TAG, ComposeStack, docker, layers
-from tests.fixtures.songs import Songs
+from tests.fixtures.sounds.songs import Songs
 
 MEGABYTE = 1_000_000
 

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from tests.compose.stack import ComposeStack, docker, wait_until
-from tests.fixtures.songs import Songs
+from tests.fixtures.sounds.songs import Songs
 
 # Runs in the API, which has the key of the bucket: stores an object of 1 GB and reads it twice at once, slowly.
 SLOW_READERS = """

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from tests.fault.deployment import Deployment
+from tests.fault.support.deployment import Deployment
 
 
 def make_songs(folder: Path, *names: str) -> list[Path]:

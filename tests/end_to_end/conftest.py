@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.catalog_command import Command
-from tests.fault.deployment import Deployment
+from tests.fault.support.deployment import Deployment
 from tests.fixtures.servers import SONGS
 
 

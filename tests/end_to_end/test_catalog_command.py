@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from tests.end_to_end.catalog_command import Command, make_songs, rows
-from tests.fault.deployment import wait_until
-from tests.fixtures.compose import ROOT
+from tests.fault.support.deployment import wait_until
+from tests.fixtures.deployment.compose import ROOT
 
 
 def test_a_run_is_watched_canceled_retried_and_listed(command: Command, tmp_path: Path) -> None:

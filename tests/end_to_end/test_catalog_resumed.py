@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.catalog_command import Command, check_stems, make_songs
-from tests.fault.deployment import wait_until
+from tests.fault.support.deployment import wait_until
 
 SONGS = 12
 

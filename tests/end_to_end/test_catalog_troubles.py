@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.catalog_command import Command, check_stems, make_songs, rows
-from tests.fault.deployment import wait_until
+from tests.fault.support.deployment import wait_until
 from tests.fixtures.servers import SONGS
 
 

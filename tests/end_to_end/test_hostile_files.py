@@ -17,10 +17,10 @@ import psutil
 import pytest
 import soundfile
 
-from tests.fault.deployment import ANEW, TERMINAL, Deployment, wait_until
-from tests.fault.invariants import check
-from tests.fixtures.audio import make_song, write_wav
-from tests.fixtures.odd_audio import EITHER, make_odd_files
+from tests.fault.support.deployment import ANEW, TERMINAL, Deployment, wait_until
+from tests.fault.support.invariants import check
+from tests.fixtures.sounds.audio import make_song, write_wav
+from tests.fixtures.sounds.odd_audio import EITHER, make_odd_files
 from tests.integration.worker.audio_files.test_hostile_audio import (
     MAX_AUDIO_SECONDS,
     MAX_MEMORY_BYTES,

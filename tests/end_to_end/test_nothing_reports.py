@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from deploy.local.servers.seaweedfs import PORT_OFFSETS
-from tests.fixtures import lonely_network
-from tests.fixtures.audio import make_song, write_wav
 from tests.fixtures.loops import prepared
+from tests.fixtures.network import lonely_network
 from tests.fixtures.ports import find_free
+from tests.fixtures.sounds.audio import make_song, write_wav
 
 pytestmark = pytest.mark.timeout(600)
 

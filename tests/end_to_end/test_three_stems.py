@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.fault.deployment import Deployment
-from tests.fixtures.three_stems import STEMS, make_three_stem_model
+from tests.fault.support.deployment import Deployment
+from tests.fixtures.stand_ins.three_stems import STEMS, make_three_stem_model
 
 RATE_HZ = 44_100
 TONES_HZ = (2_000.0, 8_000.0, 14_000.0)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault.deployment import Deployment
-from tests.fault.invariants import Watcher
-from tests.fixtures.songs import Songs, write_song
+from tests.fault.support.deployment import Deployment
+from tests.fault.support.invariants import Watcher
+from tests.fixtures.sounds.songs import Songs, write_song
 
 SAMPLE_RATE_HZ = 22_050
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.fault.deployment import Deployment, os_kill, wait_until
-from tests.fault.invariants import check
-from tests.fault.proxy import FORBIDDEN
+from tests.fault.support.deployment import Deployment, os_kill, wait_until
+from tests.fault.support.invariants import check
+from tests.fault.support.proxy import FORBIDDEN
 from tests.fixtures.servers import SONGS
 
 STAND_IN = {"engine": "slow", "parameters": {"seconds": 0.3}, "no_cache": True}

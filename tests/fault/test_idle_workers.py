@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault.deployment import Deployment
-from tests.fault.invariants import check
+from tests.fault.support.deployment import Deployment
+from tests.fault.support.invariants import check
 
 LONG, SHORT = '{"seconds": 600}', '{"seconds": 0.2}'
 

@@ -12,8 +12,8 @@ import psutil
 import pytest
 
 from deploy.local.processes import RunningService
-from tests.fault.deployment import Deployment, os_kill, wait_until
-from tests.fault.invariants import Watcher, check
+from tests.fault.support.deployment import Deployment, os_kill, wait_until
+from tests.fault.support.invariants import Watcher, check
 
 SLOW = {"engine": "slow", "parameters": '{"seconds": 3}', "no_cache": "true"}
 

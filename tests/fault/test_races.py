@@ -10,8 +10,8 @@ from pathlib import Path
 
 from shared.jobs.store import new_id
 from tests.fault.conftest import make_song
-from tests.fault.deployment import Deployment, wait_until
-from tests.fault.invariants import Watcher, check
+from tests.fault.support.deployment import Deployment, wait_until
+from tests.fault.support.invariants import Watcher, check
 
 SLEEPS = {"engine": "slow", "parameters": '{"seconds": 4}'}
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault.deployment import Deployment, os_kill, wait_until
-from tests.fault.invariants import check
+from tests.fault.support.deployment import Deployment, os_kill, wait_until
+from tests.fault.support.invariants import check
 from tests.fixtures.servers import SONGS
 
 STAND_IN = {"engine": "slow", "parameters": {"seconds": 2}}

@@ -9,13 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault.deployment import Deployment, stop_at_once, wait_until
-from tests.fault.invariants import check
-from tests.fault.receiver import Receiver, receiving
+from tests.fault.outages.test_storage_outages import (
+    PATIENCE_SECONDS,
+    SLOW,
+    assert_uncharged,
+    in_the_separation,
+    until_ended,
+)
+from tests.fault.support.deployment import Deployment, stop_at_once, wait_until
+from tests.fault.support.invariants import check
+from tests.fault.support.receiver import Receiver, receiving
 from tests.fault.test_batches import STAND_IN, put_catalog
-from tests.fault.test_storage_outages import PATIENCE_SECONDS, SLOW, assert_uncharged, in_the_separation, until_ended
 from tests.fixtures.servers import SONGS
-from tests.fixtures.songs import Songs
+from tests.fixtures.sounds.songs import Songs
 
 PAUSE_SECONDS = 4.0
 """Between two parts that start: longer than a lease."""

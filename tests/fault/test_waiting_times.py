@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tests.fault.deployment import Deployment
+from tests.fault.support.deployment import Deployment
 
 JOBS = 7
 

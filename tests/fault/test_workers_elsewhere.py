@@ -12,9 +12,9 @@ import pytest
 from deploy.local.processes import RunningService
 from deploy.local.servers.seaweedfs import storage_url
 from shared.jobs.model import JobState
-from tests.fault.deployment import Deployment, wait_until
-from tests.fault.invariants import check
-from tests.fault.proxy import Proxy
+from tests.fault.support.deployment import Deployment, wait_until
+from tests.fault.support.invariants import check
+from tests.fault.support.proxy import Proxy
 
 SLOW = {"engine": "slow", "parameters": '{"seconds": 5}'}
 

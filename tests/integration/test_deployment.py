@@ -1,6 +1,6 @@
 """docker-compose.yml without Docker: each service's command, environment, health check, and a song through the whole.
 
-What differs from containers is in tests/fixtures/compose_here.py and containers.py.
+What differs from containers is in tests/fixtures/deployment/compose_here.py and containers.py.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ import redis
 import soundfile
 
 from deploy.local.servers.seaweedfs import PORT_OFFSETS
-from tests.fixtures.compose import ROOT, ComposeService, read_compose
-from tests.fixtures.compose_here import METRICS_OFFSET, here, make_env_file, on_this_machine
-from tests.fixtures.containers import Container, image_environment
+from tests.fixtures.deployment.compose import ROOT, ComposeService, read_compose
+from tests.fixtures.deployment.compose_here import METRICS_OFFSET, here, make_env_file, on_this_machine
+from tests.fixtures.deployment.containers import Container, image_environment
 from tests.fixtures.ports import find_free
 
 pytestmark = pytest.mark.timeout(900)

@@ -18,7 +18,7 @@ from flask.testing import FlaskClient
 
 from deploy.local.processes import RunningService, Service
 from tests.fixtures.api import StandIn, submit
-from tests.fixtures.compose import ROOT
+from tests.fixtures.deployment.compose import ROOT
 from tests.fixtures.ports import find_free
 from tests.integration.api.request_bodies.test_uploads_on_the_wire import MEGABYTE, blocks, connect, head, peak_bytes
 

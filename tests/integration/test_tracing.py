@@ -23,10 +23,10 @@ from shared.queue.worker_registry import WorkerRegistry
 from shared.settings import Settings
 from shared.telemetry.opentelemetry_tracer import STOP_SECONDS
 from tests.fixtures.api import serve_api
-from tests.fixtures.audio import make_song, write_wav
-from tests.fixtures.collector import Collector, SentSpan, serve_collector
 from tests.fixtures.loops import prepared
+from tests.fixtures.network.collector import Collector, SentSpan, serve_collector
 from tests.fixtures.servers import StorageServer, ValkeyServer
+from tests.fixtures.sounds.audio import make_song, write_wav
 
 ROOT = Path(__file__).parents[2]
 
@@ -98,7 +98,7 @@ def serve_worker(
             **{name: os.environ[name] for name in ("PATH", "HOME", "OPENBLAS_CORETYPE") if name in os.environ},
             **{name.upper(): str(value) for name, value in storage.settings().items()},
             "REDIS_URL": valkey.url,
-            "EXTRA_ENGINES": "tests.fixtures.engines,tests.fixtures.fails_once",
+            "EXTRA_ENGINES": "tests.fixtures.stand_ins.engines,tests.fixtures.stand_ins.fails_once",
             "RETRY_BASE_SECONDS": "0.1",
             "RESCUE_SECONDS": "0.2",
             "SCRATCH_FOLDER": str(folder / "scratch"),

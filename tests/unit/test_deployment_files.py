@@ -16,7 +16,7 @@ import pytest
 from api.access.authentication import keys_required
 from api.access.host_and_origin import allowed_hosts
 from shared.settings import Settings
-from tests.fixtures.compose import (
+from tests.fixtures.deployment.compose import (
     ROOT,
     VariableMissingError,
     read_compose,

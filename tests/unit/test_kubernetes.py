@@ -16,8 +16,8 @@ import yaml
 
 from api.routes.events import HEARTBEAT_SECONDS
 from shared.settings import Settings
-from tests.fixtures.compose import read_dockerfile
-from tests.fixtures.kubernetes import (
+from tests.fixtures.deployment.compose import read_dockerfile
+from tests.fixtures.deployment.kubernetes import (
     FOLDER,
     JOB_FILE,
     ROOT,

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.fixtures.compose import ROOT, read_definition
-from tests.fixtures.monitoring import DASHBOARD, alerts, metrics_named, panels
+from tests.fixtures.deployment.compose import ROOT, read_definition
+from tests.fixtures.deployment.monitoring import DASHBOARD, alerts, metrics_named, panels
 
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 SECRETS = {"REDIS_PASSWORD": "r", "S3_ACCESS_KEY_ID": "a", "S3_SECRET_ACCESS_KEY": "s"}

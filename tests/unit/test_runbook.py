@@ -10,7 +10,7 @@ import pytest
 
 from api.client.cli import main as client
 from shared.maintenance.admin_command import main as admin
-from tests.fixtures.compose import ROOT, read_definition
+from tests.fixtures.deployment.compose import ROOT, read_definition
 
 PAGES = ["docs/runbook.md", "docs/deployment.md", "deploy/kubernetes/README.md"]
 SECRETS = {"REDIS_PASSWORD": "r", "S3_ACCESS_KEY_ID": "a", "S3_SECRET_ACCESS_KEY": "s"}

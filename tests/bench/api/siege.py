@@ -1,4 +1,4 @@
-"""What clients that mean harm cost everybody else: `python -m tests.bench.api_siege [attack …]`.
+"""What clients that mean harm cost everybody else: `python -m tests.bench.api.siege [attack …]`.
 
 Each attack holds its connections for a while. Meanwhile an honest client, with another key, asks `/healthz` over new
 connections, and uploads and submits. Printed are its longest waits, how many of its calls failed, and how the attack's
@@ -26,7 +26,7 @@ import psutil
 from deploy.local.processes import RunningService
 from shared.api_keys import ApiKeys
 from shared.jobs.request import JobRequest, Source
-from tests.bench.api_speed import Servers
+from tests.bench.api.speed import Servers
 from tests.fixtures.api import ENGINE
 
 SECONDS = 12.0

@@ -4,8 +4,8 @@ Prints both sides of each comparison, measured in turns, so that a busy machine 
 
 - `GET /v1/jobs/<id>` against a bare Flask route that reads one Redis key, on the same server settings (goal: 60 %);
 - the same with 100 event streams open and an upload under way, against without (goal: 80 %);
-- two processes under a client's connections (api_spread.py), alone by `spread` as the argument;
-- traces off and on, against the API without them (api_traces.py), alone by `traces` as the argument;
+- two processes under a client's connections (spread.py), alone by `spread` as the argument;
+- traces off and on, against the API without them (traces.py), alone by `traces` as the argument;
 - `POST /v1/jobs` by `upload_id` with 10,000 jobs queued, against an empty queue (goal: 1.5 times at most).
 """
 
@@ -32,9 +32,9 @@ from shared.api_keys import ApiKeys
 from shared.jobs.claims import Claim
 from shared.jobs.request import JobRequest, Source
 from shared.settings import Settings
-from tests.bench.api_spread import spread
-from tests.bench.api_traces import traces
-from tests.bench.load import load
+from tests.bench.api.load import load
+from tests.bench.api.spread import spread
+from tests.bench.api.traces import traces
 from tests.fixtures.api import ENGINE, StandIn
 from tests.fixtures.beside import beside
 from tests.fixtures.ports import find_free
@@ -63,7 +63,7 @@ class Servers:
         _, self.key = ApiKeys(self.settings).create(owner="local", scopes=["submit", "read"])
         self._folder, self._started = folder, list[RunningService]()
         self.api = self.start("api.wsgi:app", "/healthz")
-        self.bare = self.start("tests.bench.bare_app:app", "/bare")
+        self.bare = self.start("tests.bench.api.bare_app:app", "/bare")
 
     def close(self) -> None:
         """End them all."""
@@ -91,7 +91,7 @@ class Servers:
         environment = {
             **os.environ,
             **{name.upper(): str(value) for name, value in self.storage.settings().items()},
-            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "PYTHONPATH": str(Path(__file__).parents[3]),
             "REDIS_URL": self.valkey.url,
             "API_PORT": str(port),
             "MAX_REQUESTS_PER_MINUTE": "1000000000",

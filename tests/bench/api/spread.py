@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING
 import psutil
 
 from deploy.local.processes import RunningService
-from tests.bench.load import load
+from tests.bench.api.load import load
 
 if TYPE_CHECKING:
-    from tests.bench.api_speed import Servers
+    from tests.bench.api.speed import Servers
 
 ROUNDS = 20
 ROUND_SECONDS = 0.5
 CONNECTIONS = 8
-WAYS = {"greedy": "tests.bench.greedy_worker.GreedyWorker", "fair": "api.server.gunicorn_worker.ProblemWorker"}
+WAYS = {"greedy": "tests.bench.api.greedy_worker.GreedyWorker", "fair": "api.server.gunicorn_worker.ProblemWorker"}
 
 
 @dataclass
@@ -59,7 +59,7 @@ def held(running: RunningService, port: int) -> list[int]:
 
 def spread(servers: Servers, job_id: str) -> None:
     """Compare both ways, with two processes each."""
-    routes = {"bare route": ("tests.bench.bare_app:app", "/bare"), "poll": ("api.wsgi:app", f"/v1/jobs/{job_id}")}
+    routes = {"bare route": ("tests.bench.api.bare_app:app", "/bare"), "poll": ("api.wsgi:app", f"/v1/jobs/{job_id}")}
     sides = {}
     for route, (app, path) in routes.items():
         for way, worker in WAYS.items():

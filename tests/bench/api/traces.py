@@ -16,10 +16,10 @@ import httpx2
 import psutil
 
 from deploy.local.processes import RunningService
-from tests.bench.load import load
+from tests.bench.api.load import load
 
 if TYPE_CHECKING:
-    from tests.bench.api_speed import Servers
+    from tests.bench.api.speed import Servers
 
 ROUNDS = 16
 ROUND_SECONDS = 1.0
@@ -54,11 +54,11 @@ def traces(servers: Servers, job_id: str) -> None:
         print("\ntraces: not measured, the extra `telemetry` is not installed here; .venv-test has it")
         return
     # It decodes spans with a package of the extra.
-    from tests.fixtures.collector import serve_collector
+    from tests.fixtures.network.collector import serve_collector
 
     with serve_collector() as collector:
         on = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
-        patched_out = Side("patched out", servers.start("tests.bench.untraced_app:app", "/healthz"))
+        patched_out = Side("patched out", servers.start("tests.bench.api.untraced_app:app", "/healthz"))
         sides = [
             patched_out,
             Side("off, the default", servers.start("api.wsgi:app", "/healthz")),

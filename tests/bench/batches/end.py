@@ -21,9 +21,9 @@ from shared.batches.stored_items import BatchObjects
 from shared.jobs.uploads import UploadStore
 from shared.queue.dispatcher import JobQueue
 from shared.queue.worker_registry import Worker
-from tests.bench.batch_manifest import put_manifest, used_bytes
-from tests.bench.batch_watch import Watch, api_cpu_seconds, api_peak_bytes, look
-from tests.fault.deployment import Deployment
+from tests.bench.batches.manifest import put_manifest, used_bytes
+from tests.bench.batches.watch import Watch, api_cpu_seconds, api_peak_bytes, look
+from tests.fault.support.deployment import Deployment
 from tests.fixtures.api import ENGINE, StandIn
 from tests.fixtures.beside import beside
 from worker.batches.feeder import BatchFeeder

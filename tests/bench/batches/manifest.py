@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.fault.deployment import Deployment
+from tests.fault.support.deployment import Deployment
 from tests.fixtures.servers import SONGS
 
 

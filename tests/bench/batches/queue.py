@@ -7,7 +7,7 @@ Prints both sides of each comparison:
   finished item (goal: 300 bytes), reports and pages of all of them, retry, rerun and cancel;
 - songs: wall time of a real batch against the summed time of its children over the slots (goal: 1.15 times at most).
 
-Each tells `GET /v1/batches/<id>` meanwhile against idle (goal: 1.5 times at most), and a control (batch_watch.py).
+Each tells `GET /v1/batches/<id>` meanwhile against idle (goal: 1.5 times at most), and a control (watch.py).
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from shared.settings import Settings
-from tests.bench.batch_end import measure_end
-from tests.bench.batch_manifest import put_manifest, used_bytes
-from tests.bench.batch_songs import measure_songs, settings_of_songs
-from tests.bench.batch_watch import Watch, look
-from tests.fault.deployment import Deployment
+from tests.bench.batches.end import measure_end
+from tests.bench.batches.manifest import put_manifest, used_bytes
+from tests.bench.batches.songs import measure_songs, settings_of_songs
+from tests.bench.batches.watch import Watch, look
+from tests.fault.support.deployment import Deployment
 from tests.fixtures.servers import SONGS
 
 PATIENT = {

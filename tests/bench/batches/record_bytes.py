@@ -1,6 +1,6 @@
 """What records take in Redis, beside the estimate of lua/lib/record_bytes.lua, and how much one key can use.
 
-    python -m tests.bench.record_bytes
+    python -m tests.bench.batches.record_bytes
 
 Starts a Valkey of its own. A figure well below 1 in the last column means that an owner can hold more than the setting
 MAX_REDIS_SHARE_PER_OWNER says.

@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from tests.bench.batch_watch import Watch, look
-from tests.bench.repetition_songs import AUDIO
+from tests.bench.batches.watch import Watch, look
+from tests.bench.separation.repetition_songs import AUDIO
 from tests.fault.conftest import make_song
-from tests.fault.deployment import Deployment
+from tests.fault.support.deployment import Deployment
 from tests.fixtures.servers import SONGS
 
 MATERIAL = (

@@ -19,7 +19,7 @@ from pathlib import Path
 import httpx2
 import psutil
 
-from tests.fault.deployment import Deployment
+from tests.fault.support.deployment import Deployment
 
 PAUSE_SECONDS = 0.1
 """Between two reads; twenty times as often as the API advises. What comes ten times as often finds the processor's
@@ -59,7 +59,7 @@ class Watch:
         assert deployment.api
         self._pid = deployment.api.pid
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.bench.batch_watch", str(deployment.client.base_url), batch_id],
+            [sys.executable, "-m", "tests.bench.batches.watch", str(deployment.client.base_url), batch_id],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

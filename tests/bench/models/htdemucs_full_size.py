@@ -5,8 +5,8 @@ needs torch, so it runs in an environment of its own, which `REFERENCE_PYTHON` n
 to make it. Without it only the engine is measured. With the package demucs-onnx in the same environment, the network
 as that package exports and runs it is measured too (`htdemucs_onnx_package.py`).
 
-    python -m tests.bench.htdemucs_full_size engine FOLDER STEMS.npy SECONDS [START]
-    REFERENCE_PYTHON -m tests.bench.htdemucs_full_size reference NETWORK.th STEMS.npy SECONDS
+    python -m tests.bench.models.htdemucs_full_size engine FOLDER STEMS.npy SECONDS [START]
+    REFERENCE_PYTHON -m tests.bench.models.htdemucs_full_size reference NETWORK.th STEMS.npy SECONDS
 
 each print a line of JSON: the processor seconds (user and system) for the song without loading the network, and the
 peak of memory.
@@ -28,9 +28,9 @@ from typing import Any
 
 import numpy as np
 
-from tests.bench import htdemucs_onnx_package
+from tests.bench.models import htdemucs_onnx_package
 from tests.bench.peak import peak_mebibytes
-from tests.fixtures.tiny_htdemucs import noise_song, random_weights, write_torch_file
+from tests.fixtures.stand_ins.tiny_htdemucs import noise_song, random_weights, write_torch_file
 
 RATE_HZ = 44_100
 SECONDS, HOUR = 30, 3600
@@ -137,7 +137,7 @@ def _row(what: str, value: float, unit: str, **notes: Any) -> Row:
 
 def _run(python: str, *arguments: object) -> dict[str, float]:
     """Run a part of this module in a process of its own; return what it prints."""
-    command = [python, "-m", "tests.bench.htdemucs_full_size", *(str(argument) for argument in arguments)]
+    command = [python, "-m", "tests.bench.models.htdemucs_full_size", *(str(argument) for argument in arguments)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return result
@@ -175,7 +175,7 @@ def refer(file: Path, stems: Path, seconds: int) -> float:
     import torch
     from demucs.states import load_model
 
-    from tests.bench.htdemucs_reference import reference_song
+    from tests.bench.models.htdemucs_reference import reference_song
 
     torch.set_num_threads(THREADS)
     model, y = load_model(file).eval(), LongSong(seconds).read_samples(0, seconds * RATE_HZ)

@@ -3,12 +3,12 @@
     python3 -m venv REFERENCE
     REFERENCE/bin/pip install torch demucs==4.1.0 onnx onnxruntime psutil scipy soxr
     REFERENCE/bin/pip install --no-deps demucs-onnx==0.3.4                             # only for `make bench`
-    REFERENCE/bin/python -m tests.bench.htdemucs_reference
+    REFERENCE/bin/python -m tests.bench.models.htdemucs_reference
 
-This writes `tests/fixtures/htdemucs/`: `reference.npz` with some samples of one segment and of short songs for each
-network of `tests/fixtures/tiny_htdemucs.py`, and `by_torch.th` and `by_safetensors.safetensors`, the smallest network
-as the publisher's own tools write it. The tests of CI compare these with the engine. Inputs and weights come from
-seeds, so only outputs are stored.
+This writes `tests/fixtures/stand_ins/htdemucs/`: `reference.npz` with some samples of one segment and of short songs
+for each network of `tests/fixtures/stand_ins/tiny_htdemucs.py`, and `by_torch.th` and `by_safetensors.safetensors`, the
+smallest network as the publisher's own tools write it. The tests of CI compare these with the engine. Inputs and
+weights come from seeds, so only outputs are stored.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from tests.fixtures.tiny_htdemucs import NETWORKS, noise_song, random_weights, write_torch_file
+from tests.fixtures.stand_ins.tiny_htdemucs import NETWORKS, noise_song, random_weights, write_torch_file
 
-STORED = Path(__file__).parents[1] / "fixtures" / "htdemucs"
+STORED = Path(__file__).parents[2] / "fixtures" / "stand_ins" / "htdemucs"
 STEP = 29
 
 SONGS: Mapping[str, tuple[float, float]] = {"long": (3.2, 1.0), "quiet": (1.3, 0.01), "short": (0.3, 1.0)}

@@ -3,8 +3,8 @@
 The reference is what audio-separator runs for MDX-Net: onnxruntime with its default options on the same file, one
 chunk after another, with the same overlap, so as many chunks. It is given its spectra and does nothing else, while the
 engine reads, transforms and adds up. Its idle threads do not spin, which would count against it on a busy machine.
-Part of the family `models` of `make bench`. `python -m tests.bench.mdx_speed FOLDER SECONDS` measures one process, and
-so does `python -m tests.bench.mdx_speed FILE reference`.
+Part of the family `models` of `make bench`. `python -m tests.bench.models.mdx_speed FOLDER SECONDS` measures one
+process, and so does `python -m tests.bench.models.mdx_speed FILE reference`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from tests.bench.mdx_network import HQ_4, MdxSize, random_network
+from tests.bench.models.mdx_network import HQ_4, MdxSize, random_network
 from tests.bench.peak import peak_mebibytes
-from tests.bench.unet_memory import RATE_HZ
+from tests.bench.separation.unet_memory import RATE_HZ
 from worker.engines import mdx
 from worker.engines.interface import FloatArray
 from worker.model_setup.mdx.building import build_mdx
@@ -58,7 +58,7 @@ def measured() -> list[Row]:
 
 
 def _of_process(path: Path, what: int | str) -> dict[str, float]:
-    command = [sys.executable, "-m", "tests.bench.mdx_speed", str(path), str(what)]
+    command = [sys.executable, "-m", "tests.bench.models.mdx_speed", str(path), str(what)]
     found: dict[str, float] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     return found
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.bench import htdemucs_full_size, mdx_speed
 from tests.bench.engines import Row
+from tests.bench.models import htdemucs_full_size, mdx_speed
 
 PARTS: tuple[Callable[[], list[Row]], ...] = (htdemucs_full_size.measured, mdx_speed.measured)
 """What is measured, family by family."""

@@ -1,4 +1,4 @@
-"""Fits the weights of the tempo's estimate, and prints them: `python -m tests.bench.fit_tempo`. Takes some minutes.
+"""Fits the weights of the tempo's estimate in some minutes, and prints them: `python -m tests.bench.music.fit_tempo`.
 
 The songs are made of drum, bass and chord patterns that are drawn by chance. Their tempos are drawn half of the time
 evenly from 60 to 200 BPM, and half of the time around 118 BPM, because that is how usual they are. A conditional logit
@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 import scipy.optimize
 
-from tests.bench.tempo import LEAK, SAME_TEMPO
-from tests.fixtures.made_up_music import RATE_HZ, STYLES, MadeUpMusic, Style, every, make_music
+from tests.bench.music.tempo import LEAK, SAME_TEMPO
+from tests.fixtures.sounds.made_up_music import RATE_HZ, STYLES, MadeUpMusic, Style, every, make_music
 from worker.measurements.music.meter import MusicMeter
 from worker.measurements.music.tempo import Curve, tempo_candidates
 

@@ -1,7 +1,7 @@
 """How often tempo, beats and key are right of music that people wrote: MIDI files, played by FluidSynth.
 
     apt install fluidsynth fluid-soundfont-gm mma openttd-openmsx planetblupi-music-midi
-    python -m tests.bench.rendered_songs [--each songs.jsonl] [--rendered FOLDER] [NAME=FOLDER_OF_MIDI_FILES ...]
+    python -m tests.bench.music.rendered_songs [--each songs.jsonl] [--rendered FOLDER] [NAME=FOLDER_OF_MIDI_FILES ...]
 
 The sets are the accompaniments of MMA (a band in the style of each of its grooves, over chords, tempo and key that are
 drawn here), the music of two games, and the folders that are named. A MIDI file tells its beats and bars. What its key
@@ -25,9 +25,9 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from tests.bench.midi_files import MidiTruth, read_midi
-from tests.bench.tempo import SAME_BEAT_SECONDS, SAME_TEMPO, name_of
-from tests.fixtures.made_up_music import RATE_HZ
+from tests.bench.music.midi_files import MidiTruth, read_midi
+from tests.bench.music.tempo import SAME_BEAT_SECONDS, SAME_TEMPO, name_of
+from tests.fixtures.sounds.made_up_music import RATE_HZ
 from worker.engines.interface import FloatArray
 from worker.measurements.music.key import MINOR_NAMES, NAMES
 
@@ -178,7 +178,7 @@ def _play(song: Song, folder: Path) -> FloatArray:
 
 
 def _judge(song: Song, y: FloatArray) -> Judgement:
-    from tests.bench.tempo import find
+    from tests.bench.music.tempo import find
 
     found = find(y)
     tempo = _judge_tempo(found.tempo_bpm, song.truth.bpm)

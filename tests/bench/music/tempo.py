@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from tests.fixtures.made_up_music import RATE_HZ, STYLES, MadeUpMusic, make_music, without_music
-from tests.fixtures.other_made_up_music import make_other_music
+from tests.fixtures.sounds.made_up_music import RATE_HZ, STYLES, MadeUpMusic, make_music, without_music
+from tests.fixtures.sounds.other_made_up_music import make_other_music
 from worker.engines.interface import FloatArray
 from worker.measurements.music.key import MINOR_NAMES, NAMES
 from worker.measurements.music.meter import MusicFindings, MusicMeter

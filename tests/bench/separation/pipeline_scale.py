@@ -12,9 +12,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.bench.pipeline_speed import ENGINES, THREADS
-from tests.bench.repetition_songs import AUDIO
-from tests.bench.warm_child import warm_child
+from tests.bench.separation.pipeline_speed import ENGINES, THREADS
+from tests.bench.separation.repetition_songs import AUDIO
+from tests.bench.separation.warm_child import warm_child
 from worker.audio_files.ffmpeg import bundled_ffmpeg
 from worker.model_setup.unet.setup import set_up
 

@@ -12,9 +12,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from time import perf_counter
 
-from tests.bench.pipeline_speed import ENGINES
-from tests.bench.repetition_songs import AUDIO
-from tests.bench.warm_child import Measured, WarmChild, warm_child
+from tests.bench.separation.pipeline_speed import ENGINES
+from tests.bench.separation.repetition_songs import AUDIO
+from tests.bench.separation.warm_child import Measured, WarmChild, warm_child
 from worker.model_setup.unet.setup import set_up
 
 SONG = AUDIO / "unlabelled" / "fishin_singing_133s.ogg"

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from shared.audio.formats import resolve
-from tests.bench.repetition_songs import AUDIO, post_by_librosa, read
-from tests.bench.warm_child import Measured, WarmChild, warm_child
+from tests.bench.separation.repetition_songs import AUDIO, post_by_librosa, read
+from tests.bench.separation.warm_child import Measured, WarmChild, warm_child
 from worker.audio_files.channel_layouts import change_layout, source_layout
 from worker.audio_files.decode import DecodedAudio, decode_file
 from worker.audio_files.probe import probe_file

@@ -1,4 +1,4 @@
-"""`python -m tests.bench.repetition_pictures`: draws the pictures of the engine's page from a labelled song."""
+"""Draws the pictures of the engine's page: `python -m tests.bench.separation.repetition_pictures`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from matplotlib import pyplot as plt
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.bench.repetition_songs import Song, labelled_songs
+from tests.bench.separation.repetition_songs import Song, labelled_songs
 from tests.unit.worker.engines.array_source import ArraySource
 from worker.engines.interface import FloatArray
 from worker.engines.repetition import create
@@ -28,7 +28,7 @@ from worker.engines.repetition.spectra import N_BANDS, band_of_bin, encode_spect
 from worker.engines.repetition.steadiness import MARGIN_FRAMES, STEPS_PER_NEPER, measure_steadiness, n_short_bins
 from worker.engines.stft_frames import FrameGrid, analyse
 
-FOLDER = Path(__file__).parents[2] / "worker" / "engines" / "repetition" / "pictures"
+FOLDER = Path(__file__).parents[3] / "worker" / "engines" / "repetition" / "pictures"
 SONG = "lithium_60s"
 N_FFT = 4096
 SHOWN_SECONDS = (20, 28)

@@ -17,7 +17,7 @@ import numpy as np
 import soundfile
 
 from tests.bench.peak import peak_mebibytes
-from tests.bench.repetition_songs import AUDIO
+from tests.bench.separation.repetition_songs import AUDIO
 from worker.engines.interface import FloatArray
 from worker.engines.repetition import create, warm_up
 

@@ -12,7 +12,7 @@ import soundfile
 
 from worker.engines.interface import FloatArray
 
-AUDIO = Path(os.environ.get("STEMQUEUE_AUDIO", Path(__file__).parents[3] / "shared" / "audio"))
+AUDIO = Path(os.environ.get("STEMQUEUE_AUDIO", Path(__file__).parents[4] / "shared" / "audio"))
 
 EXCERPTS = {"hydrogen_full": (40, 100), "lithium_60s": (0, 60), "sodium_30s": (0, 30), "caesium_30s": (0, 30)}
 """Seconds of each labelled song that are scored: what librosa's methods get through in a few minutes."""

@@ -13,7 +13,7 @@ from functools import partial
 import librosa
 import numpy as np
 
-from tests.bench.repetition_songs import AUDIO, post_by_librosa, read
+from tests.bench.separation.repetition_songs import AUDIO, post_by_librosa, read
 from tests.unit.worker.engines.array_source import ArraySource
 from worker.engines.interface import FloatArray
 from worker.engines.repetition import create, warm_up

@@ -15,7 +15,7 @@ from statistics import median
 import librosa
 import numpy as np
 
-from tests.bench.repetition_songs import AUDIO, Song, labelled_songs, read, two_stage_hpss
+from tests.bench.separation.repetition_songs import AUDIO, Song, labelled_songs, read, two_stage_hpss
 from tests.unit.worker.engines.array_source import ArraySource
 from worker.engines import unet
 from worker.engines.interface import FloatArray, SeparationEngine

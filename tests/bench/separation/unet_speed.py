@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.bench.unet_memory import MINUTE, RATE_HZ, Noise
-from tests.fixtures.plain_spleeter import plain_session
+from tests.bench.separation.unet_memory import MINUTE, RATE_HZ, Noise
+from tests.fixtures.stand_ins.plain_spleeter import plain_session
 from worker.engines.unet import MaskEngine, create
 from worker.engines.unet.model_manifest import read_manifest
 from worker.model_setup.unet import spleeter
@@ -103,7 +103,7 @@ def _memory(precision: str, folder: Path) -> list[Row]:
     """Measure the peak of a process that separates a short track, and of one with a long track."""
     found: list[Row] = []
     for seconds in (180, LONG_SECONDS):
-        command = [sys.executable, "-m", "tests.bench.unet_memory", str(folder), str(seconds)]
+        command = [sys.executable, "-m", "tests.bench.separation.unet_memory", str(folder), str(seconds)]
         mebibytes = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         found.append({"what": f"peak memory, {precision}, {seconds} s, 2 threads", "value": mebibytes, "unit": "MiB"})
     return found

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tests.fixtures.engines import Share
+from tests.fixtures.stand_ins.engines import Share
 from worker.engines.interface import AudioSource, EngineDescription, FloatArray, Progress
 
 PARTS = {"vocals": 0.4, "drums": 0.3, "bass": 0.2, "other": 0.1}

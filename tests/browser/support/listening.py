@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from playwright.sync_api import Page, expect
 from scipy.signal import correlate
 
-from tests.browser.songs import RATE_HZ
-from tests.fixtures.audio import decode
+from tests.browser.support.songs import RATE_HZ
+from tests.fixtures.sounds.audio import decode
 
 Samples = NDArray[np.float32]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from tests.fixtures.engines import Share
+from tests.fixtures.stand_ins.engines import Share
 from worker.engines.interface import EngineDescription
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.fault.deployment import Deployment, os_kill, wait_until
-from tests.fault.invariants import Watcher, check
+from tests.fault.support.deployment import Deployment, os_kill, wait_until
+from tests.fault.support.invariants import Watcher, check
 
 SLOW = {"engine": "slow", "parameters": '{"seconds": 3}', "no_cache": "true"}
 
@@ -172,8 +172,8 @@ def test_a_publication_that_never_happened_is_made_up_for(deploy: Callable[..., 
 
 def test_clocks_an_hour_apart_leave_leases_alone(deploy: Callable[..., Deployment], song: Path) -> None:
     deployment = deploy(workers=0)
-    ahead = Path(__file__).with_name("clock_an_hour_ahead")
-    deployment.start_worker(PYTHONPATH=f"{ahead}{os.pathsep}{Path(__file__).parents[2]}")
+    ahead = Path(__file__).parents[1] / "support" / "clock_an_hour_ahead"
+    deployment.start_worker(PYTHONPATH=f"{ahead}{os.pathsep}{Path(__file__).parents[3]}")
     jobs = [deployment.submit(song, engine="slow", parameters='{"seconds": 5}') for _ in range(2)]
     for job_id in jobs:
         assert deployment.until(job_id, "succeeded")["attempt"] == 1

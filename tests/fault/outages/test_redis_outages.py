@@ -9,9 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault.deployment import Deployment, os_kill, wait_until
-from tests.fault.invariants import Watcher, check
-from tests.fault.test_storage_outages import (
+from tests.fault.outages.test_storage_outages import (
     SLOW,
     assert_uncharged,
     before_the_commit,
@@ -22,7 +20,9 @@ from tests.fault.test_storage_outages import (
     runs,
     until_ended,
 )
-from tests.fixtures.songs import Songs
+from tests.fault.support.deployment import Deployment, os_kill, wait_until
+from tests.fault.support.invariants import Watcher, check
+from tests.fixtures.sounds.songs import Songs
 
 OUTAGE_SECONDS = 10.0
 """More than three leases in these settings."""

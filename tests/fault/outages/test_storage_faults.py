@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.fault.conftest import make_song
-from tests.fault.deployment import Deployment, wait_until
-from tests.fault.invariants import Watcher, check
+from tests.fault.support.deployment import Deployment, wait_until
+from tests.fault.support.invariants import Watcher, check
 
 SLOW = {"engine": "slow", "parameters": '{"seconds": 2}', "no_cache": "true"}
 

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from tests.fault.conftest import make_song
-from tests.fault.deployment import Deployment, os_kill, wait_until
-from tests.fault.invariants import Watcher, check
-from tests.fixtures.songs import Songs
+from tests.fault.support.deployment import Deployment, os_kill, wait_until
+from tests.fault.support.invariants import Watcher, check
+from tests.fixtures.sounds.songs import Songs
 
 SLOW = {"engine": "slow", "parameters": '{"seconds": 2}', "no_cache": "true"}
 

@@ -17,12 +17,12 @@ import redis
 import trustme
 
 from deploy.local.processes import ServiceStartError
-from tests.fault.deployment import Deployment, wait_until
-from tests.fault.invariants import check
-from tests.fault.proxy import Proxy
-from tests.fixtures.compose import ROOT
-from tests.fixtures.sentinels import MASTER, Sentinels, make_sentinels
-from tests.fixtures.sentinels import PASSWORD as SENTINELS_PASSWORD
+from tests.fault.support.deployment import Deployment, wait_until
+from tests.fault.support.invariants import check
+from tests.fault.support.proxy import Proxy
+from tests.fixtures.deployment.compose import ROOT
+from tests.fixtures.network.sentinels import MASTER, Sentinels, make_sentinels
+from tests.fixtures.network.sentinels import PASSWORD as SENTINELS_PASSWORD
 from tests.fixtures.servers import ValkeyServer
 
 SLOW = {"engine": "slow", "parameters": '{"seconds": 1}'}

@@ -21,12 +21,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.fault.deployment import Deployment, wait_until
-from tests.fault.invariants import Watcher, check
-from tests.fault.proxy import Proxy
-from tests.fault.receiver import Receiver, receiving
-from tests.fault.soak_harms import Harms
-from tests.fault.soak_stream import Stream
+from tests.fault.soak.harms import Harms
+from tests.fault.soak.stream import Stream
+from tests.fault.support.deployment import Deployment, wait_until
+from tests.fault.support.invariants import Watcher, check
+from tests.fault.support.proxy import Proxy
+from tests.fault.support.receiver import Receiver, receiving
 from tests.fixtures.ports import find_free
 from tests.fixtures.servers import SONGS
 

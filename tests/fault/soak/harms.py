@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from deploy.local.processes import RunningService
-from tests.fault.deployment import Deployment, os_kill, stop_at_once, wait_until
-from tests.fault.proxy import Proxy
+from tests.fault.support.deployment import Deployment, os_kill, stop_at_once, wait_until
+from tests.fault.support.proxy import Proxy
 
 STORAGE_FAULTS = ("refuse", "swallow", "slow_down", "forbid")
 REDIS_FAULTS = ("refuse", "swallow")

@@ -18,7 +18,7 @@ from typing import Any
 import httpx2
 
 from tests.fault.conftest import make_song
-from tests.fault.deployment import TERMINAL, Deployment, wait_until
+from tests.fault.support.deployment import TERMINAL, Deployment, wait_until
 from tests.fixtures.servers import SONGS
 
 WAITING_JOBS = 6

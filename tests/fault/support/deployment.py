@@ -27,7 +27,7 @@ from shared.queue.statistics import QueueStatistics
 from shared.queue.worker_registry import WorkerRegistry
 from shared.settings import Settings
 from shared.storage.object_storage import ObjectStorage
-from tests.fault.proxy import Proxy
+from tests.fault.support.proxy import Proxy
 from tests.fixtures.loops import prepared
 from tests.fixtures.ports import find_free
 from tests.fixtures.servers import SONGS, make_storage, make_valkey
@@ -44,7 +44,7 @@ QUICK = {
     "S3_TIMEOUT_SECONDS": "3",
     "COLLECT_SECONDS": "3600",
     "UPLOAD_ABANDONED_SECONDS": "1",
-    "EXTRA_ENGINES": "tests.fault.slow_engine",
+    "EXTRA_ENGINES": "tests.fault.support.slow_engine",
     "LOG_FORMAT": "text",
     "WORKER_SLOTS": "1",
     "THREADS_PER_JOB": "1",
@@ -245,7 +245,7 @@ class Deployment:
         inherited = {n: os.environ[n] for n in ("PATH", "HOME", "OPENBLAS_CORETYPE") if n in os.environ}
         return {
             **inherited,
-            "PYTHONPATH": str(Path(__file__).parents[2]),  # where the stand-in engine is found
+            "PYTHONPATH": str(Path(__file__).parents[3]),  # where the stand-in engine is found
             **storage,
             "REDIS_URL": redis_url,
             "API_PORT": str(self.api_port),

@@ -15,7 +15,7 @@ import psutil
 from shared.batches.item_status import BatchItems
 from shared.batches.store import BatchStore
 from shared.maintenance.garbage_collector import Collector
-from tests.fault.deployment import TERMINAL, Deployment, wait_until
+from tests.fault.support.deployment import TERMINAL, Deployment, wait_until
 
 
 class Watcher:

@@ -14,7 +14,7 @@ import soundfile
 from click.testing import CliRunner, Result
 from mutagen.flac import FLAC
 
-from tests.fixtures.audio import make_song, write_wav
+from tests.fixtures.sounds.audio import make_song, write_wav
 from worker.separate_command import main
 
 # The first start in a new environment compiles every module that it imports.
@@ -75,7 +75,11 @@ def test_without_a_network_it_says_which_engine_stood_in(tmp_path: Path, song: P
 
 
 def test_the_setting_names_the_engine_and_modules_bring_more(tmp_path: Path, song: Path) -> None:
-    own = {"DEFAULT_ENGINE": "share", "EXTRA_ENGINES": "tests.fixtures.engines", "PYTHONPATH": str(Path.cwd())}
+    own = {
+        "DEFAULT_ENGINE": "share",
+        "EXTRA_ENGINES": "tests.fixtures.stand_ins.engines",
+        "PYTHONPATH": str(Path.cwd()),
+    }
     done = separate(song, tmp_path / "out", environment=own)
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads((tmp_path / "out/report.json").read_text())["engine"] == "share"

@@ -4,8 +4,8 @@ The autocorrelation of the onset strength is taken in windows of 12 s (the tempo
 from P. Grosche et al., ICASSP 2010), so that a tempo that drifts does not blur. A tempo fits if the onsets repeat after
 one, two, three and four beats. Its half and its double fit nearly as well. What tells them apart is how strongly each
 kind of onset repeats after parts and multiples of a beat: a snare comes back after two beats, a hi-hat after half a
-beat. The weights of all this were fitted on made-up songs (`tests/bench/fit_tempo.py`). The share of the best tempo
-among all that are compared is the confidence.
+beat. The weights of all this were fitted on made-up songs (`tests/bench/music/fit_tempo.py`). The share of the best
+tempo among all that are compared is the confidence.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What speaks for a tempo, and how much. `tests/bench/fit_tempo.py` fits these numbers and prints them."""
+"""What speaks for a tempo, and how much. `tests/bench/music/fit_tempo.py` fits these numbers and prints them."""
 
 from __future__ import annotations
 

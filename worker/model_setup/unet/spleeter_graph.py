@@ -5,9 +5,9 @@ so a song of any length passes in chunks of `CHUNK_FRAMES`, nothing is computed 
 single segment as long as the song. The kept rows are the states of the graph: inputs `x` with outputs `next_x`, all
 zero before the first chunk. The output lags 256 frames behind the input: how far the layers look ahead, added up.
 
-The sums are those of a straightforward translation, in another order. (`tests/fixtures/plain_spleeter.py` is such a
-translation, for comparison.) It would spend a third of its time on moving data and on channels that only fill up a
-vector register. Therefore:
+The sums are those of a straightforward translation, in another order.
+(`tests/fixtures/stand_ins/plain_spleeter.py` is such a translation, for comparison.) It would spend a third of its time
+on moving data and on channels that only fill up a vector register. Therefore:
 
 - Each transposed convolution is four plain ones, one for each parity of the output's row and column ("phases").
 - Batch normalisation is a convolution of one tap per channel, which onnxruntime keeps in its blocked layout.

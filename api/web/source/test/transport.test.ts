@@ -25,7 +25,7 @@ describe("the play button", () => {
     const { transport } = started({ mayStart: false });
     for (let tries = 0; transport.playing.value && tries < 4000; tries++) await turn();
     assert.equal(transport.playing.value, false);
-    assert.match(transport.fault.value ?? "", /sound off/);
+    assert.match(transport.fault.value ?? "", /blocked the sound/);
   });
 
   it("keeps saying pause after a seek", async () => {

@@ -18,7 +18,7 @@ from shared.errors import StorageUnavailableError
 from shared.settings import Settings
 from shared.storage.object_storage import ObjectStorage
 from tests.fixtures.api import StandIn, submit
-from tests.fixtures.picky_storage import picky_storage, writes
+from tests.fixtures.network.picky_storage import picky_storage, writes
 from tests.fixtures.ports import find_free
 from tests.fixtures.servers import Server, StorageServer, ValkeyServer
 

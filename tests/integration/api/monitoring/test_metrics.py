@@ -15,7 +15,7 @@ from api.app import create_app
 from api.services import EXTENSION
 from shared.settings import Settings
 from tests.fixtures.api import StandIn, submit
-from tests.fixtures.monitoring import count_what_workers_count
+from tests.fixtures.deployment.monitoring import count_what_workers_count
 
 DOCUMENT = Path(__file__).parents[4] / "docs" / "metrics.md"
 

@@ -14,9 +14,9 @@ import pytest
 from shared.api_keys import ApiKeys
 from tests.fixtures.api import StandIn
 from tests.fixtures.beside import beside
-from tests.fixtures.monitoring import alert_queries, alerts, count_what_workers_count, panel_queries
+from tests.fixtures.deployment.monitoring import alert_queries, alerts, count_what_workers_count, panel_queries
+from tests.fixtures.deployment.prometheus import run_prometheus
 from tests.fixtures.ports import find_free
-from tests.fixtures.prometheus import run_prometheus
 
 # A stub for SeaweedFS's metrics port, which only Compose opens; test_deployment.py looks at the real one.
 DISK = b'SeaweedFS_volumeServer_resource{name="/data",type="all"} 100\n' + (

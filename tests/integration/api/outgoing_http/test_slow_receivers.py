@@ -21,7 +21,7 @@ from shared.api_keys import ApiKeys
 from shared.jobs.request import JobRequest, Source
 from shared.settings import Settings
 from tests.fixtures.api import StandIn
-from tests.fixtures.dripping import DRIPS_SECONDS, OPENINGS, Dripping, dripping
+from tests.fixtures.network.dripping import DRIPS_SECONDS, OPENINGS, Dripping, dripping
 
 SOON_SECONDS = 12.0
 """Less than a try may take: what arrives by then did not wait for one to end."""

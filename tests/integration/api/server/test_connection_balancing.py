@@ -15,7 +15,7 @@ import pytest
 from api.server.connection_balancing import PAUSE_SECONDS, SLOTS, ConnectionCounts
 from deploy.local.processes import RunningService
 from shared.settings import Settings
-from tests.bench.api_spread import held
+from tests.bench.api.spread import held
 from tests.fixtures.api import alive
 from tests.fixtures.ports import find_free
 from tests.integration.api.request_bodies.test_uploads_on_the_wire import connect, head, until

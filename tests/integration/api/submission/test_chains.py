@@ -16,7 +16,7 @@ from shared.settings import Settings
 from shared.storage.object_storage import ObjectStorage
 from tests.fixtures.api import StandIn, submit
 from tests.fixtures.batches import Catalog
-from tests.fixtures.picky_storage import picky_storage
+from tests.fixtures.network.picky_storage import picky_storage
 from tests.fixtures.ports import find_free
 
 

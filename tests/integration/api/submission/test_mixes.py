@@ -8,7 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from tests.fixtures.api import StandIn, submit
-from tests.fixtures.mixes import FOUR, KARAOKE, mix
+from tests.fixtures.stand_ins.mixes import FOUR, KARAOKE, mix
 
 
 def test_mixes_are_outputs_of_the_job(web: FlaskClient, stand_in: StandIn) -> None:

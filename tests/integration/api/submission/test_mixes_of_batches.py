@@ -6,8 +6,8 @@ import pytest
 
 from tests.fixtures.api import ENGINE
 from tests.fixtures.batches import Catalog
-from tests.fixtures.mixes import KARAOKE, mix
 from tests.fixtures.servers import BUCKET
+from tests.fixtures.stand_ins.mixes import KARAOKE, mix
 
 
 def test_a_batchs_stems_are_kept_while_they_are_read(catalog: Catalog) -> None:

@@ -11,7 +11,7 @@ from werkzeug.test import TestResponse
 
 from shared.maintenance.garbage_collector import Collector
 from tests.fixtures.api import ENGINE, StandIn, submit
-from tests.fixtures.mixes import FOUR, KARAOKE, mix
+from tests.fixtures.stand_ins.mixes import FOUR, KARAOKE, mix
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from shared.settings import Settings
 from tests.fixtures.api import StandIn
-from tests.fixtures.web_site import submit_source, web_with
+from tests.fixtures.network.web_site import submit_source, web_with
 
 
 @pytest.mark.parametrize(

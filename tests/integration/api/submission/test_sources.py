@@ -14,8 +14,8 @@ from flask.testing import FlaskClient
 from shared.settings import Settings
 from shared.storage.object_storage import ObjectStorage
 from tests.fixtures.api import StandIn
+from tests.fixtures.network.web_site import SONG, submit_source, web_with
 from tests.fixtures.servers import StorageServer
-from tests.fixtures.web_site import SONG, submit_source, web_with
 
 
 @pytest.mark.usefixtures("stand_in")

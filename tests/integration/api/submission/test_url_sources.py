@@ -6,7 +6,7 @@ import pytest
 
 from shared.settings import Settings
 from tests.fixtures.api import StandIn
-from tests.fixtures.web_site import SONG, submit_source, web_with
+from tests.fixtures.network.web_site import SONG, submit_source, web_with
 
 
 def test_a_url_is_fetched_as_if_it_had_been_sent(settings: Settings, stand_in: StandIn, site: str) -> None:

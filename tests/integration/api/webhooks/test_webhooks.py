@@ -22,7 +22,7 @@ from api.services import EXTENSION
 from api.webhooks.delivery import Webhooks, decode_secret, sign
 from shared.errors import StoreUnavailableError
 from shared.settings import Settings
-from tests.fault.proxy import Proxy
+from tests.fault.support.proxy import Proxy
 from tests.fixtures.api import StandIn, submit
 from tests.fixtures.batches import Catalog
 from tests.fixtures.servers import BUCKET

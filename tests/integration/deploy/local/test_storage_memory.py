@@ -11,7 +11,7 @@ import pytest
 from shared.settings import Settings
 from shared.storage.object_storage import ObjectStorage
 from shared.storage.upload_stream import PART_BYTES
-from tests.fixtures.compose import read_compose
+from tests.fixtures.deployment.compose import read_compose
 from tests.fixtures.servers import BUCKET, StorageServer
 
 SECRETS = {"REDIS_PASSWORD": "r", "S3_ACCESS_KEY_ID": "a", "S3_SECRET_ACCESS_KEY": "s"}

@@ -10,8 +10,8 @@ from shared.errors import StorageUnavailableError
 from shared.settings import Settings
 from shared.storage.object_storage import ObjectStorage
 from shared.storage.upload_stream import PART_BYTES
-from tests.fixtures import picky_storage as picky
-from tests.fixtures.picky_storage import Refusal, picky_storage
+from tests.fixtures.network import picky_storage as picky
+from tests.fixtures.network.picky_storage import Refusal, picky_storage
 from tests.fixtures.ports import find_free
 
 

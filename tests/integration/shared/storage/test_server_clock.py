@@ -13,7 +13,7 @@ import httpx2
 
 ROOT = Path(__file__).parents[4]
 
-AHEAD = ROOT / "tests" / "fault" / "clock_an_hour_ahead"
+AHEAD = ROOT / "tests" / "fault" / "support" / "clock_an_hour_ahead"
 
 SCRIPT = """
 import json, time

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from tests.fixtures.collector import serve_collector
+from tests.fixtures.network.collector import serve_collector
 
 PROGRAM = """
 import structlog

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from shared.errors import AudioUnreadableError, SeparationFailedError
-from tests.fixtures.audio import make_song, write_wav
+from tests.fixtures.sounds.audio import make_song, write_wav
 from worker.audio_files import decoder_run
 from worker.audio_files.decode import decode_file
 from worker.audio_files.ffmpeg import bundled_ffmpeg

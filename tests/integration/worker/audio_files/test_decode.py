@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.fixtures.audio import convert, make_song, write_wav
-from tests.fixtures.audio import decode as play
+from tests.fixtures.sounds.audio import convert, make_song, write_wav
+from tests.fixtures.sounds.audio import decode as play
 from worker.audio_files.decode import decode_file
 from worker.audio_files.decoded_audio import DecodedAudio
 from worker.audio_files.probe import Probe, probe_file

@@ -10,8 +10,8 @@ import pytest
 from shared.errors import (
     AudioTooShortError,
 )
-from tests.fixtures.audio import convert, make_song, write_wav
-from tests.fixtures.audio import decode as play
+from tests.fixtures.sounds.audio import convert, make_song, write_wav
+from tests.fixtures.sounds.audio import decode as play
 from tests.integration.worker.audio_files.test_decode import take_in
 
 

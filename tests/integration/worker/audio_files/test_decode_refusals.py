@@ -20,7 +20,7 @@ from shared.errors import (
     SeparationFailedError,
     StemqueueError,
 )
-from tests.fixtures.audio import convert, make_song, write_wav
+from tests.fixtures.sounds.audio import convert, make_song, write_wav
 from tests.integration.worker.audio_files.test_decode import GENEROUS, take_in
 from worker.audio_files import packet_walk
 from worker.audio_files.decode import decode_file

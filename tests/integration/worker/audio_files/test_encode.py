@@ -11,7 +11,7 @@ import soundfile
 
 from shared.audio.formats import FORMATS, resolve
 from shared.errors import ScratchFullError
-from tests.fixtures.audio import decode, make_song
+from tests.fixtures.sounds.audio import decode, make_song
 from worker.audio_files.channel_layouts import USUAL_LAYOUTS, change_layout
 from worker.audio_files.encode import open_encoder, quantize_16_bit
 from worker.audio_files.ffmpeg import bundled_ffmpeg

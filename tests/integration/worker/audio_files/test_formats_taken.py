@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from shared.audio.formats import INPUT_EXTENSIONS, extension_of
-from tests.fixtures.audio import convert, make_song, write_wav
-from tests.fixtures.audio import decode as play
+from tests.fixtures.sounds.audio import convert, make_song, write_wav
+from tests.fixtures.sounds.audio import decode as play
 from tests.integration.worker.audio_files.test_decode import take_in
 from worker.audio_files.ffmpeg import DEMUXERS
 

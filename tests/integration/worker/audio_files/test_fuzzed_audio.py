@@ -32,7 +32,9 @@ SUBTYPES = {"wav": "PCM_16", "flac": "PCM_16", "mp3": "MPEG_LAYER_III", "ogg": "
 def child(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChildProcess]:
     """One child for all files: what harms it harms the next job."""
     child = ChildProcess(
-        threads=1, scratch_folder=tmp_path_factory.mktemp("scratch"), extra_engines=("tests.fixtures.engines",)
+        threads=1,
+        scratch_folder=tmp_path_factory.mktemp("scratch"),
+        extra_engines=("tests.fixtures.stand_ins.engines",),
     )
     assert child.read_event(240) == {"event": "ready"}
     yield child

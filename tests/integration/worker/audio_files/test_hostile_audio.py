@@ -35,7 +35,9 @@ WITHOUT_SAMPLES = {"mutagen_nero-chapters.m4b"}
 def child(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChildProcess]:
     """One child for all files: what harms it harms the next job."""
     child = ChildProcess(
-        threads=1, scratch_folder=tmp_path_factory.mktemp("scratch"), extra_engines=("tests.fixtures.engines",)
+        threads=1,
+        scratch_folder=tmp_path_factory.mktemp("scratch"),
+        extra_engines=("tests.fixtures.stand_ins.engines",),
     )
     assert child.read_event(240) == {"event": "ready"}
     yield child
@@ -62,7 +64,7 @@ def run(child: ChildProcess, path: Path, folder: Path) -> Mapping[str, Any]:
             # An hour of sound is honest work that takes longer than this test may: it is refused by the limit. All
             # others are shorter than half a minute.
             limits=Limits(max_audio_seconds=MAX_AUDIO_SECONDS),
-            extra_engines=("tests.fixtures.engines",),
+            extra_engines=("tests.fixtures.stand_ins.engines",),
         )
     )
     while True:

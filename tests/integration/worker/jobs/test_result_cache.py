@@ -23,7 +23,7 @@ from shared.redis_client.connection import connect
 from shared.settings import Settings
 from shared.storage.object_keys import upload_key
 from tests.fixtures.api import ENGINE
-from tests.fixtures.audio import make_song, write_wav
+from tests.fixtures.sounds.audio import make_song, write_wav
 from tests.integration.worker.jobs.caching_worker import DETAILS, SHA256, World
 from worker.jobs.attempt import Attempt
 from worker.jobs.attempt_end import SUCCEEDED

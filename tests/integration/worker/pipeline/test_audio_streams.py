@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from shared.errors import RequestInvalidError
-from tests.fixtures.audio import make_song, write_wav
+from tests.fixtures.sounds.audio import make_song, write_wav
 from tests.integration.worker.pipeline.test_field_files import ffmpeg, picture
 from tests.integration.worker.pipeline.test_run import heard, run
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from shared.errors import SeparationFailedError
-from tests.fixtures.audio import make_song, write_wav
-from tests.fixtures.engines import Share, registry_of
+from tests.fixtures.sounds.audio import make_song, write_wav
+from tests.fixtures.stand_ins.engines import Share, registry_of
 from worker.engines.errors import EngineUnavailableError, TrackTooLongError
 from worker.pipeline.run import separate_song
 from worker.run_messages import Limits, Work

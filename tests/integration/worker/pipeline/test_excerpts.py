@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.fixtures.audio import make_song, write_wav
-from tests.fixtures.tiny_mdx import make_tiny_mdx_model
+from tests.fixtures.sounds.audio import make_song, write_wav
+from tests.fixtures.stand_ins.tiny_mdx import make_tiny_mdx_model
 from worker.engines.interface import FloatArray
 from worker.pipeline.run import separate_song
 from worker.run_messages import Outcome, Work

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from shared.errors import AudioEmptyError, AudioUnsupportedError
-from tests.fixtures.audio import convert, make_song, write_wav
+from tests.fixtures.sounds.audio import convert, make_song, write_wav
 from tests.integration.worker.pipeline.test_run import heard, run
 from worker.audio_files.ffmpeg import bundled_ffmpeg
 

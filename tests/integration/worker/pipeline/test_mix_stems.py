@@ -12,8 +12,8 @@ from mutagen.flac import FLAC
 
 from shared.audio.mixes import Mix
 from shared.errors import RequestInvalidError, ScratchFullError
-from tests.fixtures.audio import convert, decode, make_song, write_wav
-from tests.fixtures.engines import Share, registry_of
+from tests.fixtures.sounds.audio import convert, decode, make_song, write_wav
+from tests.fixtures.stand_ins.engines import Share, registry_of
 from worker.engines.interface import FloatArray
 from worker.pipeline.run import separate_song
 from worker.run_messages import Limits, Outcome, Work

@@ -12,9 +12,9 @@ from mutagen.flac import FLAC
 from mutagen.mp3 import MP3
 from mutagen.mp4 import MP4
 
-from tests.fixtures.audio import write_wav
-from tests.fixtures.engines import Share, registry_of
-from tests.fixtures.made_up_music import RATE_HZ, make_music
+from tests.fixtures.sounds.audio import write_wav
+from tests.fixtures.sounds.made_up_music import RATE_HZ, make_music
+from tests.fixtures.stand_ins.engines import Share, registry_of
 from worker.pipeline.run import separate_song
 from worker.run_messages import Outcome, Work
 

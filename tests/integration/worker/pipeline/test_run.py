@@ -13,8 +13,8 @@ from PIL import Image
 
 from shared.audio.formats import FORMATS
 from shared.errors import AudioTooShortError, RequestInvalidError
-from tests.fixtures.audio import convert, decode, make_song, write_wav
-from tests.fixtures.engines import Share, registry_of
+from tests.fixtures.sounds.audio import convert, decode, make_song, write_wav
+from tests.fixtures.stand_ins.engines import Share, registry_of
 from worker.engines.interface import FloatArray
 from worker.pipeline.run import separate_song
 from worker.run_messages import Limits, Outcome, ProducedFile, Work

@@ -18,8 +18,8 @@ from mutagen.mp4._atom import Atoms
 
 from shared.audio.mixes import STEM_FILE_MIXES, Mix, read_mix
 from shared.errors import RequestInvalidError
-from tests.fixtures.audio import convert, make_song, write_wav
-from tests.fixtures.engines import Share, registry_of
+from tests.fixtures.sounds.audio import convert, make_song, write_wav
+from tests.fixtures.stand_ins.engines import Share, registry_of
 from worker.audio_files.ffmpeg import bundled_ffmpeg
 from worker.engines.interface import FloatArray
 from worker.pipeline.run import separate_song

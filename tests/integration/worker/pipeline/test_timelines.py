@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from shared.errors import AudioTooLongError
-from tests.fixtures.audio import convert, make_song, write_wav
+from tests.fixtures.sounds.audio import convert, make_song, write_wav
 from tests.integration.worker.pipeline.test_field_files import DAMAGE, RATE_HZ, ffmpeg, picture
 from tests.integration.worker.pipeline.test_run import heard, run
 from worker.run_messages import Limits

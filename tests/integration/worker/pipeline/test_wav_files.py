@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from shared.errors import AudioUnreadableError
-from tests.fixtures.audio import convert, make_song, write_wav
+from tests.fixtures.sounds.audio import convert, make_song, write_wav
 from tests.integration.worker.pipeline.test_field_files import RATE_HZ, id3v2
 from tests.integration.worker.pipeline.test_run import run
 from worker.audio_files.headers.riff_chunks import read_riff_chunks

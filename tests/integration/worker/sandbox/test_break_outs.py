@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.fixtures import breaking_out
-from tests.fixtures.audio import make_song, write_wav
+from tests.fixtures.sounds.audio import make_song, write_wav
+from tests.fixtures.stand_ins import breaking_out
 from worker.audio_files import ffmpeg
 from worker.child.process import ChildProcess
 from worker.run_messages import Work
@@ -94,7 +94,7 @@ def test_an_engine_in_a_child_reaches_nothing_and_the_next_song_is_separated(
     child = ChildProcess(
         threads=2,
         scratch_folder=tmp_path / "scratch",
-        extra_engines=("tests.fixtures.engines", "tests.fixtures.breaking_out_engine"),
+        extra_engines=("tests.fixtures.stand_ins.engines", "tests.fixtures.stand_ins.breaking_out_engine"),
     )
     job = child.jobs_folder / "job"
     job.mkdir()
@@ -113,14 +113,14 @@ def test_an_engine_in_a_child_reaches_nothing_and_the_next_song_is_separated(
 
     try:
         at = {**targets, "writable": str(job)}
-        event = separate("tests.fixtures.breaking_out_engine", parameters={"at": json.dumps(at)})
+        event = separate("tests.fixtures.stand_ins.breaking_out_engine", parameters={"at": json.dumps(at)})
         told = json.loads(event["message"])
         assert told["came"].keys() == breaking_out.attempts(targets).keys() - {"fork"}
         assert_all_refused(told["came"])
         assert "S3_SECRET_ACCESS_KEY" not in told["environment"]
         assert told["environment"]
         for _ in range(3):
-            assert separate("tests.fixtures.engines", format="mp3")["event"] == "done"
+            assert separate("tests.fixtures.stand_ins.engines", format="mp3")["event"] == "done"
     finally:
         child.end()
     assert list((tmp_path / "scratch/children").iterdir()) == []

@@ -9,7 +9,7 @@ import pytest
 
 from shared.queue.worker_registry import WorkerRegistry
 from shared.settings import Settings
-from tests.fault.proxy import Proxy
+from tests.fault.support.proxy import Proxy
 from tests.integration.worker.service.conftest import ALIVE_SECONDS, Start, wait_until
 from worker.service.worker_service import CONSUMER_DEAD
 

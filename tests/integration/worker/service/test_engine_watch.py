@@ -10,8 +10,8 @@ from flask.testing import FlaskClient
 
 from shared.settings import Settings
 from tests.fixtures.api import submit
-from tests.fixtures.audio import make_song, write_wav
-from tests.fixtures.tiny_mdx import make_tiny_mdx_model
+from tests.fixtures.sounds.audio import make_song, write_wav
+from tests.fixtures.stand_ins.tiny_mdx import make_tiny_mdx_model
 from tests.integration.worker.service.conftest import Start, wait_until
 from worker.child.engine_descriptions import models_state
 from worker.service.engine_watch import EngineWatch

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from api.contract.errors import NotAudioError
 from api.request_bodies.content_check import HEAD_BYTES, AudioSink, check_is_audio
 from shared.storage.upload_stream import Stored
-from tests.fixtures.odd_audio import make_odd_files
+from tests.fixtures.sounds.odd_audio import make_odd_files
 
 
 def packed(kind: str) -> bytes:

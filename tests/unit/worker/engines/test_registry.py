@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.fixtures.tiny_mdx import make_tiny_mdx_model
+from tests.fixtures.stand_ins.tiny_mdx import make_tiny_mdx_model
 from worker.child.engine_descriptions import models_state
 from worker.engines.registry import engines_here
 

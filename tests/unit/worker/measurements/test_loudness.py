@@ -6,7 +6,7 @@ import numpy as np
 import pyloudnorm
 import pytest
 
-from tests.fixtures.audio import make_song
+from tests.fixtures.sounds.audio import make_song
 from worker.measurements.loudness import LoudnessMeter, decibels
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.fixtures.audio import make_song
+from tests.fixtures.sounds.audio import make_song
 from worker.measurements.spectrogram import BANDS, MAX_COLUMNS, SpectrogramView, decibels_below
 
 

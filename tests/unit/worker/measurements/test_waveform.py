@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.fixtures.audio import make_song
+from tests.fixtures.sounds.audio import make_song
 from worker.measurements.waveform import FULL_SCALE, MAX_SPANS, WaveformOutline
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
-from tests.fixtures.tiny_mdx import PARAMETERS, make_tiny_mdx_model, tiny_network
+from tests.fixtures.stand_ins.tiny_mdx import PARAMETERS, make_tiny_mdx_model, tiny_network
 from tests.unit.worker.engines.segments.conftest import noise, separated
 from worker.engines import mdx
 from worker.engines.registry import engines_here

@@ -13,7 +13,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from tests.fixtures.tiny_mdx import PARAMETERS, tiny_network
+from tests.fixtures.stand_ins.tiny_mdx import PARAMETERS, tiny_network
 from worker.model_setup.errors import ModelSetupError, UnsafeModelError
 from worker.model_setup.mdx import building as mdx
 from worker.model_setup.mdx import memory_limit, onnx_check

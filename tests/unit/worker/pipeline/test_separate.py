@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from shared.errors import RequestInvalidError
-from tests.fixtures.audio import make_song
-from tests.fixtures.engines import Share, registry_of
+from tests.fixtures.sounds.audio import make_song
+from tests.fixtures.stand_ins.engines import Share, registry_of
 from worker.audio_files.decoded_audio import DecodedAudio
 from worker.audio_files.excerpt import Track
 from worker.engines.interface import EngineDescription, FloatArray, WorksAhead, derived_stems

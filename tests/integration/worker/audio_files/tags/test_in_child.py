@@ -8,7 +8,7 @@ from mutagen import id3
 from mutagen.flac import FLAC
 from mutagen.mp3 import MP3
 
-from tests.fixtures.audio import convert, make_song, write_wav
+from tests.fixtures.sounds.audio import convert, make_song, write_wav
 from tests.integration.worker.audio_files.test_hostile_audio import run
 from worker.child.process import ChildProcess
 
@@ -22,7 +22,9 @@ def test_a_confined_child_reads_several_artists_and_the_identifier_of_the_record
     file.tags.add(id3.TPE1(encoding=3, text=["First", "Second"]))
     file.tags.add(id3.UFID(owner="http://musicbrainz.org", data=b"0c7bd4ee-0000-4000-8000-000000000001"))
     file.save()
-    child = ChildProcess(threads=1, scratch_folder=tmp_path / "scratch", extra_engines=("tests.fixtures.engines",))
+    child = ChildProcess(
+        threads=1, scratch_folder=tmp_path / "scratch", extra_engines=("tests.fixtures.stand_ins.engines",)
+    )
     try:
         assert child.read_event(240) == {"event": "ready"}
         assert run(child, path, child.jobs_folder / "1")["event"] == "done"

@@ -13,7 +13,7 @@ from mutagen.apev2 import APEv2
 from mutagen.flac import FLAC
 from mutagen.mp3 import MP3
 
-from tests.fixtures.tagged_files import id3v1, plain, read
+from tests.fixtures.sounds.tagged_files import id3v1, plain, read
 from worker.run_support.workspace import Workspace
 
 

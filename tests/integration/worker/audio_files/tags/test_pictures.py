@@ -10,8 +10,18 @@ from mutagen.apev2 import APEBinaryValue, APEv2
 from mutagen.flac import FLAC, Picture
 from mutagen.oggvorbis import OggVorbis
 
-from tests.fixtures.audio import convert, make_song, write_wav
-from tests.fixtures.tagged_files import BACK, FIELDS, FRONT, TAGS, add_id3_pictures, plain, read, tagged, work_for
+from tests.fixtures.sounds.audio import convert, make_song, write_wav
+from tests.fixtures.sounds.tagged_files import (
+    BACK,
+    FIELDS,
+    FRONT,
+    TAGS,
+    add_id3_pictures,
+    plain,
+    read,
+    tagged,
+    work_for,
+)
 from worker.audio_files.tags.fields import MAX_PICTURE_BYTES, CoverPicture, Tags
 from worker.audio_files.tags.writing import write_tags
 from worker.run_support.workspace import Workspace

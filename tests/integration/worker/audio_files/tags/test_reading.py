@@ -18,7 +18,7 @@ from mutagen.mp3 import MP3
 from mutagen.mp4 import MP4
 
 from shared.errors import ScratchFullError
-from tests.fixtures.tagged_files import (
+from tests.fixtures.sounds.tagged_files import (
     BACK,
     FIELDS,
     FRONT,

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.fixtures.model_server import ModelServer, serve_models
-from tests.fixtures.tiny_mdx import PARAMETERS, tiny_network
+from tests.fixtures.network.model_server import ModelServer, serve_models
+from tests.fixtures.stand_ins.tiny_mdx import PARAMETERS, tiny_network
 from worker.model_setup.catalog.command import main
 from worker.model_setup.catalog.digests import TAIL_BYTES
 

@@ -14,8 +14,8 @@ import time
 import numpy as np
 import pytest
 
-from tests.fixtures.model_server import CUT_AFTER
-from tests.fixtures.tiny_mdx import PARAMETERS, tiny_network
+from tests.fixtures.network.model_server import CUT_AFTER
+from tests.fixtures.stand_ins.tiny_mdx import PARAMETERS, tiny_network
 from tests.integration.worker.model_setup.catalog.conftest import FILE, lines_of_failure
 from worker.engines.registry import engines_here, make_engine
 from worker.model_setup.catalog.add import version_of

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.model_server import ModelServer
-from tests.fixtures.tiny_htdemucs import SHORT, random_weights, write_safetensors, write_torch_file
+from tests.fixtures.network.model_server import ModelServer
+from tests.fixtures.stand_ins.tiny_htdemucs import SHORT, random_weights, write_safetensors, write_torch_file
 from tests.integration.worker.model_setup.catalog.conftest import lines_of_failure
 from worker.engines.registry import engines_here
 from worker.model_setup.catalog.model_folders import WEIGHTS

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import pytest
 import trustme
 
-from tests.fixtures.model_server import serve_models
-from tests.fixtures.tiny_mdx import tiny_network
+from tests.fixtures.network.model_server import serve_models
+from tests.fixtures.stand_ins.tiny_mdx import tiny_network
 from tests.integration.worker.model_setup.catalog.conftest import FILE, lines_of_failure
 from worker.model_setup.catalog import download, fetch
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.tiny_mdx import PARAMETERS, tiny_network
+from tests.fixtures.stand_ins.tiny_mdx import PARAMETERS, tiny_network
 from tests.integration.worker.model_setup.catalog.conftest import FILE
 from worker.engines.registry import engines_here
 from worker.model_setup.catalog import rebuild

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from mutagen.wave import WAVE
 
 from shared.audio.formats import FORMATS
-from tests.fixtures.audio import make_song, write_wav
+from tests.fixtures.sounds.audio import make_song, write_wav
 from worker.audio_files.tags import reading
 from worker.audio_files.tags.fields import (
     CODE_PAGES,

@@ -1,6 +1,7 @@
 """The engine against what the reference implementation made of the same tiny networks and songs.
 
-`tests/bench/htdemucs_reference.py` stored these outputs; `make bench FAMILIES=models` compares networks of full size.
+`tests/bench/models/htdemucs_reference.py` stored these outputs. `make bench FAMILIES=models` compares networks of full
+size.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.bench.htdemucs_reference import SONGS, STEP, STORED, segment_samples, song_of
-from tests.fixtures import tiny_htdemucs as tiny
+from tests.bench.models.htdemucs_reference import SONGS, STEP, STORED, segment_samples, song_of
+from tests.fixtures.stand_ins import tiny_htdemucs as tiny
 from worker.engines import htdemucs
 from worker.engines.errors import EngineUnavailableError
 from worker.engines.htdemucs.family import FAMILY

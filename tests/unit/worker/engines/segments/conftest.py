@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.fixtures.four_quarters import make_quarters_model, quarters_engine
-from tests.fixtures.tiny_htdemucs import copy_tiny_htdemucs_model
-from tests.fixtures.tiny_mdx import make_tiny_mdx_model
+from tests.fixtures.stand_ins.four_quarters import make_quarters_model, quarters_engine
+from tests.fixtures.stand_ins.tiny_htdemucs import copy_tiny_htdemucs_model
+from tests.fixtures.stand_ins.tiny_mdx import make_tiny_mdx_model
 from tests.unit.worker.engines.array_source import ArraySource
 from worker.engines import htdemucs, mdx
 from worker.engines.interface import FloatArray, SeparationEngine

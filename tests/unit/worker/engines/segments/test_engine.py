@@ -8,8 +8,8 @@ import shutil
 import numpy as np
 import pytest
 
-from tests.fixtures.four_quarters import STEMS, Quarters, make_quarters_model, quarters_engine
-from tests.fixtures.tiny_mdx import make_tiny_mdx_model
+from tests.fixtures.stand_ins.four_quarters import STEMS, Quarters, make_quarters_model, quarters_engine
+from tests.fixtures.stand_ins.tiny_mdx import make_tiny_mdx_model
 from tests.unit.worker.engines.segments.conftest import noise, separated
 from worker.engines import mdx
 from worker.engines.errors import EngineUnavailableError, InvalidParameterError

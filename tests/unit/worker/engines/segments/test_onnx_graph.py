@@ -9,7 +9,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from tests.fixtures.tiny_mdx import tiny_network
+from tests.fixtures.stand_ins.tiny_mdx import tiny_network
 from worker.engines.segments import onnx_graph
 from worker.engines.segments.onnx_graph import OnnxGraph
 

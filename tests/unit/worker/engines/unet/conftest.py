@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.fixtures.three_stems import make_three_stem_model
+from tests.fixtures.stand_ins.three_stems import make_three_stem_model
 from worker.engines.machine import BFLOAT16_INSTRUCTIONS, has_instructions
 from worker.engines.unet import MaskEngine, create
 from worker.model_setup.errors import WeightsMissingError

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.fixtures.plain_spleeter import plain_session
+from tests.fixtures.stand_ins.plain_spleeter import plain_session
 from worker.engines.unet import MaskEngine
 from worker.engines.unet.chunks import Chunk, ChunkMasker
 from worker.engines.unet.masks import MaskRule

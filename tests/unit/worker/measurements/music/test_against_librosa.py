@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.fixtures.made_up_music import RATE_HZ, MadeUpMusic, make_music
+from tests.fixtures.sounds.made_up_music import RATE_HZ, MadeUpMusic, make_music
 from worker.engines.stft_frames import frames_of
 from worker.measurements.music.beats import track_beats
 from worker.measurements.music.onsets import FLOOR, OnsetEnvelope

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.bench.tempo import SAME_TEMPO, beats_f_measure, find, judge_key, judge_tempo
-from tests.fixtures.made_up_music import RATE_HZ, make_music, without_music
-from tests.fixtures.other_made_up_music import make_other_music
+from tests.bench.music.tempo import SAME_TEMPO, beats_f_measure, find, judge_key, judge_tempo
+from tests.fixtures.sounds.made_up_music import RATE_HZ, make_music, without_music
+from tests.fixtures.sounds.other_made_up_music import make_other_music
 from worker.audio_files.tags.fields import Tags
 from worker.measurements.music.meter import MusicFindings, MusicMeter
 from worker.measurements.music.outputs import tags_with_music, write_beats

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.bench.htdemucs_reference import SMALLEST
-from tests.fixtures import tiny_htdemucs as tiny
+from tests.bench.models.htdemucs_reference import SMALLEST
+from tests.fixtures.stand_ins import tiny_htdemucs as tiny
 from worker.model_setup.errors import CheckpointError, ModelSetupError
 from worker.model_setup.htdemucs import build_htdemucs
 from worker.model_setup.htdemucs.network_file import read_network
