@@ -124,8 +124,10 @@ import_image() { # folder image options...
 is_there() { docker image inspect "$1" > /dev/null 2>&1; }
 
 # trixie with Debian's Python where the published image has its own: /usr/local/bin, with pip. Its packages are installed
-# while the engine starts and the other images are made.
-python_rootfs() {
+# while the engine starts and the other images are made. Runs in a mount namespace of its own: debootstrap mounts /proc
+# below the image, which would stay there if it is ended.
+python_rootfs() { # folder mirror
+  D=$1 MIRROR=$2; cd "$D"
   local r=$D/rootfs/python
   rm -rf "$r"
   DEBOOTSTRAP_DIR=$D/root/usr/share/debootstrap root/usr/sbin/debootstrap --variant=minbase \
@@ -146,7 +148,9 @@ python_rootfs() {
 begin_python_image() { # Without an engine yet: an image is known to be there by the file `made`.
   [ -e made ] && return
   mkdir -p run
-  set -m; python_rootfs & rootfs_pid=$!; set +m # A process group of its own, which can be ended as a whole.
+  set -m # A process group of its own, which can be ended as a whole.
+  unshare --mount --propagation private bash "$here/engine.sh" python_rootfs "$D" "$MIRROR" & rootfs_pid=$!
+  set +m
 }
 finish_python_image() {
   [ -z "${rootfs_pid:-}" ] || wait "$rootfs_pid" || skip "Debian's packages could not be installed into an image"
@@ -214,7 +218,7 @@ finish() {
   for folder in /sys/fs/cgroup/*/"$(basename "$D")" /sys/fs/cgroup/"$(basename "$D")"; do
     [ ! -d "$folder" ] || find "$folder" -depth -type d -exec rmdir {} + 2> /dev/null || true
   done
-  if [ -n "${COMPOSE_TEST_FOLDER:-}" ]; then rm -rf "$D/tmp"; else rm -rf "$D"; fi
+  if [ -n "${COMPOSE_TEST_FOLDER:-}" ]; then rm -rf "$D/tmp"; else rm -rf --one-file-system "$D"; fi
 }
 
 run() {
@@ -243,5 +247,6 @@ run() {
 case ${1:-} in
   run) shift; run "$@" ;;
   inside) inside "$2" ;;
+  python_rootfs) python_rootfs "$2" "$3" ;;
   *) echo "usage: engine.sh run COMMAND..." >&2; exit 2 ;;
 esac

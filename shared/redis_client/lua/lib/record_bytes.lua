@@ -3,8 +3,8 @@
 -- include lib/clock
 -- include lib/jobs/record
 
--- What a record takes beside the clients' own text, as measured by tests/bench/batches/record_bytes.py: an ended job with its
--- places in the indexes, the webhook of one end with the log of its deliveries, and so on.
+-- What a record takes beside the clients' own text, as measured by tests/bench/batches/record_bytes.py: an ended job
+-- with its places in the indexes, the webhook of one end with the log of its deliveries, and so on.
 local JOB_BYTES, MESSAGE_BYTES, BATCH_BYTES, UPLOAD_BYTES = 4000, 3000, 4000, 450
 local RESULT_BYTES, MARK_BYTES, IDEMPOTENCY_BYTES = 80, 90, 500
 
