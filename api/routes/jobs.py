@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 
 from flask import Blueprint, Response, request
@@ -194,10 +196,31 @@ def cancel(exchange: Exchange, job_id: str) -> Response:
     """
     exchange.record_request({})
     exchange.made_id = job_id
-    find_job(job_id)
-    job = services().store.cancel(job_id)
+    job = _cancel(find_job(job_id))
     services().submission.dispatch_jobs()
     return _job_response(job)
+
+
+def _cancel(job: Job) -> Job:
+    """Cancel a job and those after it in its chain. Raises IllegalTransitionError if all of them have ended."""
+    try:
+        return services().store.cancel(job.id)
+    except JobNotFoundError:
+        # Of an ended job of a batch only the result is kept; jobs after it may still have their records.
+        n_canceled = 0
+        for after in _jobs_after(job):
+            with suppress(IllegalTransitionError):
+                _cancel(after)
+                n_canceled += 1
+        if not n_canceled:
+            raise IllegalTransitionError(f"The job has ended ({job.state}) and cannot be canceled.") from None
+        return job
+
+
+def _jobs_after(job: Job) -> Iterator[Job]:
+    for follower in job.request.then:
+        with suppress(JobNotFoundError):
+            yield find_job(follower.job_id)
 
 
 @blueprint.post("/<job_id>/retry")

@@ -22,6 +22,7 @@ from shared.batches.model import Batch, BatchRequest, Export, Manifest
 from shared.batches.store import BatchStore
 from shared.batches.stored_items import LINES, document_key, manifest_key
 from shared.errors import (
+    BatchNotFoundError,
     FieldsInvalidError,
     InputError,
     LifeCycleError,
@@ -102,9 +103,18 @@ class BatchSubmitter:
     def _discard_objects(self, batch_id: str) -> None:
         """Delete the objects of a batch that was not created. If that fails, they are left to garbage collection."""
         try:
-            self.storage.delete([manifest_key(batch_id), document_key(batch_id)])
+            # A repeated request may have been accepted the first time.
+            if not self._exists(batch_id):
+                self.storage.delete([manifest_key(batch_id), document_key(batch_id)])
         except StemqueueError as error:
             log.warning("batch objects left for garbage collection", batch=batch_id, error=error.message)
+
+    def _exists(self, batch_id: str) -> bool:
+        try:
+            self.batches.read_batch(batch_id)
+        except BatchNotFoundError:
+            return False
+        return True
 
     def rerun_batch(self, batch: Batch) -> Batch:
         """Run the items again whose stems were made by another version of their engine than workers have now.

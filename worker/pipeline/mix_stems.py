@@ -55,7 +55,9 @@ def mix_stems(work: Work, report_progress: ReportProgress, *, report_probed: Rep
     # Only the stems that are heard are fetched: `minus:vocals` comes without the vocals.
     heard = [replace(mix, gains_db=_audible(mix)) for mix in work.mixes]
     unknown = {name for mix in heard for name in mix.gains_db} - {*stems}
-    if unknown or not heard or any(mix.rest_db is not None or not mix.gains_db for mix in heard):
+    # A stem file has silence where the engine has nothing for a track.
+    is_empty = not holds_stems(work.format) and not all(mix.gains_db for mix in heard)
+    if unknown or not heard or is_empty or any(mix.rest_db is not None for mix in heard):
         raise RequestInvalidError("The mixes do not match the stems that there are.")
     clock = StageClock(report_progress)
     Path(work.output_folder).mkdir(parents=True, exist_ok=True)
@@ -103,7 +105,7 @@ class _MixRun:
     ) -> None:
         self._work, self._mixes, self._workspace, self._pool, self._clock = work, mixes, workspace, pool, clock
         self.separated_output: str | None = None
-        """The output of which the stems are, if it was no song that was separated."""
+        """The output whose stems are mixed; None if a song was separated."""
 
     def decode_stems(self, report_probed: ReportProbed | None) -> tuple[DecodedStems, Tags | None]:
         """Decode each stem to the scratch disk; return them, and the song's tags, which the first of them has."""

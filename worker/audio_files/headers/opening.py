@@ -51,7 +51,7 @@ def plan_opening(path: Path) -> Opening:
 
 
 def _opening_of_plain_samples(found: PlainSamples) -> Opening:
-    if found.claimed_bytes and not found.says_too_little:
+    if found.claimed_bytes and not found.says_too_little and not found.ffmpeg_reads_on:
         return Opening(claimed_seconds=found.seconds_before_cut)
     return Opening(
         skip_bytes=found.start,

@@ -1,4 +1,4 @@
-"""Finds plain samples in AIFF, Wave64, CAF and AU files whose header says too little of their size, or nothing.
+"""Finds plain samples in AIFF, Wave64, CAF and AU files whose header states too small a size, or none.
 
 A recorder that was cut off has written no size, and sizes of 32 bits wrap at 4 GiB. ffmpeg then refuses the file, or
 stops early without a word. Such samples are read as raw ones instead. WAV files have riff_chunks.py.
@@ -16,7 +16,12 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
-from worker.audio_files.headers.riff_chunks import LEAST_MISSING_BYTES, LEAST_UNKNOWN_BYTES
+from worker.audio_files.headers.riff_chunks import (
+    LEAST_MISSING_BYTES,
+    LEAST_UNKNOWN_BYTES,
+    begins_with_known_name,
+    is_reserved,
+)
 
 MAX_CHUNKS = 1000
 MAX_CHANNELS, MAX_RATE_HZ = 64, 1_000_000
@@ -68,7 +73,7 @@ class SampleLayout:
 
 @dataclass(frozen=True)
 class PlainSamples:
-    """Where a file's samples are. `claimed_bytes`: their size by the header, 0 if it does not know."""
+    """Where a file's samples are. `claimed_bytes`: their size by the header, 0 if the header does not say."""
 
     format: SampleLayout
     start: int
@@ -76,6 +81,8 @@ class PlainSamples:
     end: int
     """Where they really end."""
     file_bytes: int
+    ffmpeg_reads_on: bool = False
+    """Whether ffmpeg does not stop at the size in the header."""
 
     @property
     def says_too_little(self) -> bool:
@@ -109,7 +116,7 @@ def find_plain_samples(path: Path) -> PlainSamples | None:
         file_bytes = os.fstat(file.fileno()).st_size
         head = file.read(24)
         if head[:4] == b".snd" and len(head) == 24:
-            return _in_au(head, file_bytes)
+            return _in_au(file, head, file_bytes)
         container = _container_of(head)
         return _in_chunks(file, container, file_bytes) if container else None
 
@@ -124,11 +131,16 @@ def _in_chunks(file: BinaryIO, container: Container, file_bytes: int) -> PlainSa
         elif found is not None:
             if form is None or not form.is_plain() or start + found >= file_bytes:
                 return None
+            claimed = max(0, size - found)
+            if not claimed and not all(
+                _is_sound(file, place, file_bytes, container) for place in {start, start + found}
+            ):
+                # The file is empty.
+                return None
             end = start + size
-            is_unknown = size <= found or (end > file_bytes and size >= LEAST_UNKNOWN_BYTES)
-            goes_on = file_bytes - end >= LEAST_MISSING_BYTES and not _chunks_follow(file, container, end, file_bytes)
-            true_end = file_bytes if is_unknown or goes_on else min(end, file_bytes)
-            return PlainSamples(form, start + found, 0 if is_unknown else size - found, true_end, file_bytes)
+            if not claimed or (end > file_bytes and size >= LEAST_UNKNOWN_BYTES):
+                return PlainSamples(form, start + found, 0, file_bytes, file_bytes)
+            return PlainSamples(form, start + found, claimed, _true_end(file, end, file_bytes, container), file_bytes)
     return None
 
 
@@ -138,6 +150,23 @@ def _container_of(head: bytes) -> Container | None:
     if head[:4] == b"caff":
         return Container(8, _caf_chunks, _read_caf)
     return Container(40, _wave64_chunks, _read_wave64) if head[:16] == WAVE64_RIFF else None
+
+
+def _true_end(file: BinaryIO, claimed_end: int, file_bytes: int, container: Container | None) -> int:
+    """Return where the samples really end; `claimed_end` is what the header says."""
+    goes_on = (
+        file_bytes - claimed_end >= LEAST_MISSING_BYTES
+        and not is_reserved(file, claimed_end)
+        and _is_sound(file, claimed_end, file_bytes, container)
+    )
+    return file_bytes if goes_on else min(claimed_end, file_bytes)
+
+
+def _is_sound(file: BinaryIO, position: int, file_bytes: int, container: Container | None) -> bool:
+    """Return whether neither a tag nor chunks begin here, perhaps after padding."""
+    if begins_with_known_name(file, position):
+        return False
+    return container is None or not _chunks_follow(file, container, position, file_bytes)
 
 
 def _chunks_follow(file: BinaryIO, container: Container, end: int, file_bytes: int) -> bool:
@@ -151,14 +180,15 @@ def _chunks_follow(file: BinaryIO, container: Container, end: int, file_bytes: i
     return False
 
 
-def _in_au(head: bytes, file_bytes: int) -> PlainSamples | None:
+def _in_au(file: BinaryIO, head: bytes, file_bytes: int) -> PlainSamples | None:
     start, claimed, kind, rate_hz, channels = struct.unpack_from(">5I", head, 4)
     form = SampleLayout(*AU_KINDS.get(kind, ("s", 0)), "be", channels, rate_hz)
     if not form.is_plain() or not 24 <= start < file_bytes:
         return None
-    claimed = 0 if claimed >= LEAST_UNKNOWN_BYTES and start + claimed > file_bytes else claimed
-    # Nothing follows the samples of an AU file.
-    return PlainSamples(form, start, claimed, file_bytes, file_bytes)
+    if not claimed or (claimed >= LEAST_UNKNOWN_BYTES and start + claimed > file_bytes):
+        return PlainSamples(form, start, 0, file_bytes, file_bytes)
+    end = _true_end(file, start + claimed, file_bytes, None)
+    return PlainSamples(form, start, claimed, end, file_bytes, ffmpeg_reads_on=end < file_bytes)
 
 
 def _aiff_chunks(file: BinaryIO, position: int, file_bytes: int) -> Iterator[Chunk]:

@@ -172,9 +172,7 @@ def end_of_samples(path: Path, chunks: RiffChunks) -> int | None:
         for end in range(claimed_end + WRAP_BYTES, chunks.file_bytes + 1, WRAP_BYTES):
             if end == chunks.file_bytes or _continues_as_a_file(file, end, chunks.file_bytes):
                 return end
-        file.seek(claimed_end)
-        if not any(file.read(LEAST_MISSING_BYTES)):
-            # A recorder has reserved the space and not used it.
+        if is_reserved(file, claimed_end):
             return None
     return chunks.file_bytes
 
@@ -205,13 +203,20 @@ def _continues_as_a_file(file: BinaryIO, position: int, file_bytes: int) -> bool
     """Return whether chunks or a tag follow here. Some programs write no pad byte after an odd number of bytes."""
     places = {position, position + position % 2}
     return any(
-        _begins_with_known_name(file, place) or _chunks_fill_the_file(file, place, file_bytes) for place in places
+        begins_with_known_name(file, place) or _chunks_fill_the_file(file, place, file_bytes) for place in places
     )
 
 
-def _begins_with_known_name(file: BinaryIO, position: int) -> bool:
+def begins_with_known_name(file: BinaryIO, position: int) -> bool:
+    """Return whether a tag or a chunk with a known name begins here, perhaps after zeros."""
     file.seek(position)
     return file.read(MAX_PADDING_BYTES).lstrip(b"\0").startswith(KNOWN_BEGINNINGS)
+
+
+def is_reserved(file: BinaryIO, position: int) -> bool:
+    """Return whether zeros follow here: a recorder has reserved the space and not used it."""
+    file.seek(position)
+    return not any(file.read(LEAST_MISSING_BYTES))
 
 
 def _chunks_fill_the_file(file: BinaryIO, position: int, file_bytes: int) -> bool:

@@ -9,7 +9,10 @@ import pytest
 from flask.testing import FlaskClient
 
 from api.app import create_app
+from api.contract.batch_requests import BatchSubmission
+from api.submission.job_submission import Sender
 from shared.api_keys import ApiKeys
+from shared.errors import StoreFullError
 from shared.maintenance.garbage_collector import Collector
 from shared.redis_client import connection
 from shared.settings import Settings
@@ -254,3 +257,22 @@ def test_a_refused_batch_leaves_nothing_behind(settings: Settings, stand_in: Sta
     refused = client(settings, max_stored_bytes_per_owner=500).post("/v1/batches", json=body)
     assert (refused.status_code, refused.json["code"]) == (429, "storage_quota_exceeded")
     assert stand_in.keys() == []
+
+
+def test_a_refused_repetition_leaves_the_batch_that_was_accepted(
+    settings: Settings, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis may become full between the first request, whose answer got lost, and the second."""
+    web, body = client(settings), {"items": [{"source": {"upload_id": "0" * 32}}]}
+    accepted = web.post("/v1/batches", json=body).json["id"]
+    stored = stand_in.keys()
+
+    def full(*_: object, **__: object) -> None:
+        raise StoreFullError("Redis is full.")
+
+    submission = web.application.extensions["stemqueue"].batch_submitter
+    monkeypatch.setattr(submission.batches, "create", full)
+    wanted = BatchSubmission.model_validate(body)
+    with pytest.raises(StoreFullError):
+        submission.submit_batch(Sender("local", ""), wanted, batch_id=accepted)
+    assert stand_in.keys() == stored

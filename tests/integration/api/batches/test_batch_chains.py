@@ -132,6 +132,23 @@ def test_a_canceled_source_counts_what_waits_for_it_once(catalog: Catalog) -> No
     assert states(catalog, batch) == ["canceled"] * 4
 
 
+def test_a_cancel_of_an_ended_item_cancels_the_items_after_it(catalog: Catalog) -> None:
+    """The record of an ended item is gone; only its result is kept."""
+    batch = catalog.submit(items=[song(catalog, "a", then=THEN)])["id"]
+    catalog.feed()
+    first = catalog.items(batch)[0]["job_id"]
+    assert catalog.stand_in.published_ids() == [first]
+    catalog.stand_in.succeed(first)
+    catalog.feed()
+    assert catalog.stand_in.store._redis.exists(f"{catalog.settings.redis_prefix}job:{first}") == 0
+    assert states(catalog, batch)[0] == "succeeded"
+    canceled = catalog.web.post(f"/v1/jobs/{first}/cancel")
+    assert (canceled.status_code, canceled.json["state"]) == (200, "succeeded")
+    assert states(catalog, batch) == ["succeeded", *["canceled"] * 3]
+    catalog.feed()
+    assert catalog.web.post(f"/v1/jobs/{first}/cancel").status_code == 409
+
+
 def test_an_item_that_ended_after_its_job_is_no_source_to_wait_for(catalog: Catalog) -> None:
     batch = catalog.submit(items=[song(catalog, "a")])["id"]
     catalog.work_off(batch)

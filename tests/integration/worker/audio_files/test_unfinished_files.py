@@ -76,6 +76,25 @@ def test_chunks_behind_the_samples_are_no_sound(tmp_path: Path, container: str) 
 
 
 @pytest.mark.parametrize(
+    "tail", [b"ID3\4\0\0\0\x18\0\0" + b"\1" * 400_000, bytes(400_000), b"\0" * 9 + b"TAG" + b"a" * 5_000, b"\1"]
+)
+@pytest.mark.parametrize("container", SUBTYPES)
+def test_a_tag_or_zeros_behind_the_samples_are_no_sound(tmp_path: Path, container: str, tail: bytes) -> None:
+    path = write(tmp_path / "song", container, tail=tail)
+    report = run(tmp_path, path).report
+    assert report["source"]["duration_seconds"] == pytest.approx(N / RATE_HZ)
+    assert "The file is longer than its header says; all of its sound was used." not in report["notes"]
+
+
+@pytest.mark.parametrize("container", AFTER)
+def test_no_samples_and_a_chunk_are_an_empty_file(tmp_path: Path, container: str) -> None:
+    path = tmp_path / "song"
+    soundfile.write(path, np.zeros((0, 2)), RATE_HZ, format=container, subtype=SUBTYPES[container])
+    path.write_bytes(path.read_bytes() + AFTER[container])
+    assert plan_opening(path).raw == ()
+
+
+@pytest.mark.parametrize(
     ("container", "subtype"), [("AIFF", "ULAW"), ("CAF", "ALAW"), ("AU", "ULAW"), ("W64", "IMA_ADPCM")]
 )
 def test_coded_samples_are_left_to_ffmpeg(tmp_path: Path, container: str, subtype: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from mutagen.flac import FLAC
 
-from shared.audio.mixes import Mix
+from shared.audio.mixes import STEM_FILE_MIXES, STEMS_OF_STEM_FILES, Mix
 from shared.errors import RequestInvalidError, ScratchFullError
 from tests.fixtures.sounds.audio import convert, decode, make_song, write_wav
 from tests.fixtures.stand_ins.engines import Share, registry_of
@@ -89,6 +90,17 @@ def test_a_mix_needs_only_the_stems_that_are_heard(tmp_path: Path, song: FloatAr
     stems = stems_of(tmp_path, song, format_options={"bit_depth": 24})
     mix(tmp_path, {"accompaniment": stems["accompaniment"]}, KARAOKE, format_options={"bit_depth": 24})
     np.testing.assert_allclose(decode(tmp_path / "out/karaoke.flac", channels=2), song * 0.75, atol=3 * 2.0**-23)
+
+
+def test_a_stem_file_of_an_engine_without_other_stems_has_a_silent_track(tmp_path: Path, song: FloatArray) -> None:
+    stems = {name: str(write_wav(tmp_path / f"{name}.wav", song / 4)) for name in STEMS_OF_STEM_FILES}
+    every = [
+        replace(m, gains_db={s: m.gains_db.get(s, m.rest_db) for s in stems}, rest_db=None) for m in STEM_FILE_MIXES
+    ]
+    outcome = mix(tmp_path, stems, *every, format="stem.mp4")
+    assert [output.name for output in outcome.outputs if output.kind == "mix"] == ["stems"]
+    other = convert(tmp_path / "out/stems.stem.mp4", tmp_path / "other.wav", "-map", "0:3")
+    assert not decode(other, channels=2).any()
 
 
 def test_a_mix_of_the_stems_of_a_stem_says_of_which(tmp_path: Path, song: FloatArray) -> None:

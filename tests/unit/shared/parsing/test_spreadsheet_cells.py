@@ -12,7 +12,23 @@ from shared.parsing.spreadsheet_cells import harmless_cell
 BEGINNINGS = "=+-@\uff1d\uff0b\uff0d\uff20"
 
 
-@pytest.mark.parametrize("text", ["{}1", "a;{}1", "a; {}1", "a\t{}1", "a\n{}1", 'a"\r\n{}1', " {}1", "a,{}1"])
+TEXTS = [
+    "{}1",
+    "a;{}1",
+    "a; {}1",
+    "a\t{}1",
+    "a\n{}1",
+    'a"\r\n{}1',
+    " {}1",
+    "a,{}1",
+    'a;"{}1',
+    'a\t"{}1',
+    '\n"{}1',
+    'a;;""{}1',
+]
+
+
+@pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("beginning", BEGINNINGS)
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_no_cell_begins_like_a_formula(text: str, beginning: str, delimiter: str) -> None:
@@ -25,3 +41,8 @@ def test_no_cell_begins_like_a_formula(text: str, beginning: str, delimiter: str
 @pytest.mark.parametrize("value", [None, 1, -1.5, "a-b", "a = b", "x (2)", "a, b", "A; B", "s3://b/-a.flac"])
 def test_everything_else_stays_as_it_is(value: object) -> None:
     assert harmless_cell(value) == value
+
+
+def test_a_long_run_of_blanks_is_read_once() -> None:
+    """Otherwise this would take an hour."""
+    assert harmless_cell("a" + "\n" * 1_000_000 + "b;=") == "a" + "\n" * 1_000_000 + "b;'="
