@@ -16,6 +16,7 @@ import httpx2
 from api.client.errors import DownloadError
 from api.client.models import OutputFile
 from shared.audio.names import without_audio_extension
+from shared.parsing.file_names import visible_name
 
 OnBytes = Callable[[int, int], None]
 """Called with the bytes transferred so far and the total."""
@@ -119,8 +120,8 @@ def _remove_empty(folders: Iterable[Path]) -> None:
 
 
 def name_of_download(filename: str) -> str:
-    """Return the name of a file that a server sends: it chooses neither the folder nor a hidden name."""
-    return Path(filename).name.lstrip(".") or "output"
+    """Return the name of a file that a server sends: it chooses neither the folder nor a hidden or invisible name."""
+    return visible_name(Path(filename).name).lstrip(".") or "output"
 
 
 def free_folder(parent: Path, song: Path) -> Path:

@@ -114,8 +114,8 @@ class Admission:
             raise StoreFullError("The server has no memory for more jobs, batches or uploads. Try again later.")
         if answer == "no_room":
             message = (
-                f"Your uploads and stems would exceed the quota of "
-                f"{self._settings.max_stored_bytes_per_owner:,} bytes. Delete some jobs."
+                f"Your uploads, stems and batches would exceed the quota of "
+                f"{self._settings.max_stored_bytes_per_owner:,} bytes. Delete some jobs or batches."
             )
             raise StorageQuotaError(message, NO_ROOM_PAUSE_SECONDS)
         if answer == "records_full":

@@ -214,19 +214,24 @@ def export_keys(settings: Settings) -> None:
 def import_keys(settings: Settings, file: TextIO) -> None:
     """Restore the keys that `export` printed, from FILE or from standard input. Existing keys are not changed.
 
-    A key that was revoked after the export is valid again after the import. Revoke it again.
+    A key that was revoked after the export is valid again after the import. Revoke it again. A line that is no valid
+    key is reported, and the others are restored.
     """
-    stored, restored, known = ApiKeys(settings), 0, 0
+    stored, restored, known, invalid = ApiKeys(settings), 0, 0, 0
     for number, line in enumerate(file, 1):
         if not line.strip():
             continue
         try:
             was_restored = stored.restore(json.loads(line))
         except ValueError as error:
-            raise click.ClickException(f"line {number}: {error} {restored} keys were restored before it.") from error
+            click.echo(f"line {number}: {error}", err=True)
+            invalid += 1
+            continue
         restored += was_restored
         known += not was_restored
     click.echo(f"{restored} keys restored, {known} already in Redis")
+    if invalid:
+        raise click.ClickException(f"{invalid} lines are no valid keys and were not restored")
 
 
 @keys.command(name="revoke")

@@ -175,7 +175,7 @@ def test_no_file_harms_the_worker_or_the_next_job(bench: Bench, shared_audio: Pa
     expectations = {e["file"]: e["expect"] for e in json.loads((folder / "expectations.json").read_text())}
     odd = make_odd_files(tmp_path / "odd")
     bench.songs(song, 3)
-    # Some files that are handled again below: what a process takes once, and keeps, is no leak.
+    # Some files that are handled again below: memory that a process takes once and keeps is not a leak.
     bench.separate([*(file.path for file in odd[:10]), max(folder.iterdir(), key=lambda path: path.stat().st_size)])
     pid, before = bench.child.pid, bench.memory_bytes()
 

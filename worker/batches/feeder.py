@@ -141,8 +141,9 @@ class BatchFeeder:
                 self._read_manifest(batch)
             except (StoreFullError, StorageQuotaError) as error:
                 # The items that were read become jobs, and their ends make room; or the owner deletes something.
-                log.debug("manifest postponed", batch=batch_id, error=error.message)
                 is_postponed = True
+                if self._troubles.setdefault(batch_id, Trouble()).should_log():
+                    log.warning("manifest postponed", batch=batch_id, error=error.message)
         more_to_check = self._reruns.check_chunks(batch, lambda: self._keep_lock(batch_id))
         fed = self._feed_jobs(batch)
         more_to_compact = self.results.compact_jobs(batch)

@@ -106,6 +106,9 @@ class QueueThread:
     def _run_round(self) -> None:
         now = time.monotonic()
         is_rescue_due = now >= self._rescue_at
+        if is_rescue_due:
+            # This comes first: a claim that was returned is no expired lease. It may take long.
+            self._sweep_scratch()
         if now >= self._heartbeat_at or is_rescue_due or self._has_news():
             self._send_heartbeat()
             self._heartbeat_at = now + self._settings.worker_alive_seconds / 4
@@ -143,10 +146,11 @@ class QueueThread:
         if returned := return_claims(folder, self._claims, self._worker.id):
             log.warning("claims of a worker returned that could not reach redis when it stopped", claims=returned)
 
-    def _rescue(self, *, with_leases: bool) -> None:
-        # This comes first: a claim that was returned is no expired lease.
+    def _sweep_scratch(self) -> None:
         if removed := self._scratch.sweep(self._return_claims):
             log.warning("scratch folders of dead workers removed", workers=removed)
+
+    def _rescue(self, *, with_leases: bool) -> None:
         rescue = self._queue.rescue(worker_id=self._worker.id, with_leases=with_leases)
         for kind, number in asdict(rescue).items():
             if number:

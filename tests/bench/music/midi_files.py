@@ -83,7 +83,7 @@ def _beat_ticks(score: _Score) -> tuple[list[float], list[float]]:
 
 def _read_score(data: bytes) -> _Score:
     if data[:4] != b"MThd" or data[12] & 0x80:
-        raise ValueError("this is no MIDI file that counts ticks in quarters")
+        raise ValueError("this is not a MIDI file that counts ticks in quarters")
     score = _Score(int.from_bytes(data[12:14], "big"))
     position = 8 + int.from_bytes(data[4:8], "big")
     while position + 8 <= len(data):

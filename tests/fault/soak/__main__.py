@@ -67,7 +67,7 @@ def main() -> int:
         deployment = Deployment(
             folder / "deployment",
             MAX_LOSSES="10",
-            JOB_SECONDS_BASE="7200",  # A busy machine is no fault.
+            JOB_SECONDS_BASE="7200",  # The machine may be busy.
             S3_SOURCE_BUCKETS=SONGS,
             EXPORT_BUCKETS=SONGS,
             WEBHOOK_SECRETS=f"whsec_{base64.b64encode(bytes(24)).decode()}",

@@ -14,10 +14,10 @@ from worker.audio_files.headers.riff_chunks import end_of_samples, read_riff_chu
 class Opening:
     """Which bytes of a file ffmpeg reads.
 
-    `skip_bytes`: a tag or header at its start. `end_bytes`: where its samples end, if the header says too little or
-    nothing and ffmpeg must not believe it; `is_longer_than_said` if it says too little. `claimed_seconds`: the length
-    by the header, if the file was cut off, which ffmpeg does not tell. `raw`: ffmpeg's options for samples that are
-    read without their header.
+    `skip_bytes`: a tag or header at its start. `end_bytes`: where its samples end, if the header states too small a
+    size or none, and ffmpeg must not believe it; `is_longer_than_said` if it is too small. `claimed_seconds`: the
+    length by the header, if the file was cut off, which ffmpeg does not tell. `raw`: ffmpeg's options for samples that
+    are read without their header.
     """
 
     skip_bytes: int = 0

@@ -58,8 +58,8 @@ MAIN_FRAMES, ID3V2_LOOK_BYTES = re.compile(rb"TIT2|TPE1|TALB|TT2|TP1|TAL"), 4096
 # Containers that mutagen does not know; ffmpeg takes their pictures out.
 FOR_FFMPEG_ONLY = ("matroska", "avi", "nut", "flv", "rm", "au", "caf", "w64", "mxf", "mpegts", "mpeg")
 
-# Nothing is matched again in another way, or a tag of 20 MB would take 3 GB and half a minute, and text that was cut
-# off behind a backslash would never end.
+# Without backtracking: with it, a tag of 20 MB would take 3 GB and half a minute, and text that was cut off behind a
+# backslash would never end.
 METADATA_LINE = re.compile(rb"(?:[^\\\n]++|\\[\s\S]?+)++")
 METADATA_ENTRY = re.compile(rb"((?:[^=\\]++|\\[\s\S])++)=([\s\S]*)")
 

@@ -126,7 +126,7 @@ def title_of_output(title: str, name: str, work: Work) -> str:
 
 def title_of_source(title: str, name: str) -> str:
     """Return the title of the source, given that of its output `name`: the reverse of `title_of_output`."""
-    found = re.fullmatch(rf"(.*) \({re.escape(name)}(?: of (.+))?\)", title, re.DOTALL)
+    found = _title_of_stem(title, name)
     if not found:
         return title
     return f"{found[1]} ({found[2]})" if found[2] else found[1]
@@ -137,8 +137,13 @@ def output_that_was_separated(title: str, name: str) -> str | None:
 
     None if a song was separated.
     """
-    found = re.search(rf" \({re.escape(name)} of (.+)\)$", title)
-    return found[1].partition(" of ")[0] if found else None
+    found = _title_of_stem(title, name)
+    return found[2].partition(" of ")[0] if found and found[2] else None
+
+
+def _title_of_stem(title: str, name: str) -> re.Match[str] | None:
+    """Return the song and the output that was separated, if any: `Song` and `vocals` of `Song (bass of vocals)`."""
+    return re.fullmatch(rf"(.*) \({re.escape(name)}(?: of (.+))?\)", title, re.DOTALL)
 
 
 def _refuse_full_disk(error: Exception, path: Path) -> None:

@@ -88,7 +88,7 @@ def add_unknown_model(
                 summary="A network that was added from a file.",
                 licence=UNKNOWN_LICENCE,
                 version=version_of(parameters, [digest]),
-                origin={"build": BUILD, copy.name: f"{path.name}, a file that was brought by hand (sha256 {digest})"},
+                origin={"build": BUILD, copy.name: f"{path.name}, a file that a user provided (sha256 {digest})"},
             )
             say(f"Building {name} for this machine.")
             manifest = build_model(family, [new], parameters, entry, folder)

@@ -95,7 +95,7 @@ def take_files(model: KnownModel, paths: Sequence[Path], folder: Path) -> Fetche
     for file, checked in zip(edition.files, found, strict=True):
         copy_file(checked.path, folder / file.name)
         copies.append(check_digest(folder / file.name, file))
-    return Fetched(tuple(copies), tuple("a file that was brought by hand" for _ in copies))
+    return Fetched(tuple(copies), tuple("a file that a user provided" for _ in copies))
 
 
 def _edition_of(model: KnownModel, paths: Sequence[Path]) -> tuple[Edition, list[Checked]]:

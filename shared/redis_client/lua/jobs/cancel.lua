@@ -4,7 +4,8 @@
 --   job_id: text
 --   retention_ms: number, how long an ended job is kept
 --   alive_ms: number, how long a worker counts as alive after its heartbeat
--- Returns: {state before, '' if there is no such job; the job's reply; how many jobs were canceled by themselves}
+-- Returns: {state before, '' if there is no such job; the job's reply; how many jobs were canceled directly, without
+--  those that waited for them}
 -- include lib/jobs/end
 -- include lib/jobs/reply
 

@@ -42,7 +42,7 @@
 -- Uploads, and what owners use
 --   upload:<id>, upload:<id>:jobs hash, set    an upload; the jobs and batches that use it
 --   uploads                       zset     uploads that nothing uses, by since when
---   usage:<owner>                 hash     `queued` jobs, `bytes` of uploads and outputs, estimated bytes of `records`
+--   usage:<owner>                 hash     `queued` jobs, stored `bytes`, estimated bytes of `records`
 --   records                       string   estimated bytes of Redis of all owners
 --   repetitions:<owner>           hash     bytes of idempotency records, by the hour of their creation
 --   audio:<owner>:<day>           string   milliseconds of audio separated for an owner on a day (UTC)

@@ -1,4 +1,4 @@
--- How many bytes an owner's uploads and outputs take in the storage.
+-- How many bytes an owner's uploads, outputs, and batches' lists and items take in the storage.
 -- include lib/keys
 
 local function charge_stored_bytes(owner, bytes) redis.call('HINCRBY', key('usage', owner), 'bytes', int(bytes)) end

@@ -6,7 +6,7 @@
 --   lease_ms: number, how long a claim holds without a heartbeat
 --   alive_ms: number, how long a worker counts as alive after its heartbeat
 --   with_leases: flag, whether to look for expired leases
---   worker_id: text, who asks, right after a heartbeat; '' for nobody
+--   worker_id: text, the worker that calls this right after its heartbeat; '' if it is no worker
 -- Returns: {jobs rescued, jobs given up, retries due, jobs rescued without a loss, engine, priority, job id, ... of the
 --  messages that the caller must send again}
 -- include lib/clock

@@ -48,11 +48,12 @@ def test_an_import_leaves_existing_keys_alone_and_names_a_line_that_is_no_key(se
     [record] = ApiKeys(settings).export()
     stolen = {**record, "owner": "mallory"}
     wrong = {**record, "id": "0" * 12, "scopes": "read,root"}
-    lines = "\n".join(json.dumps(r) for r in (stolen, {**record, "id": "f" * 12}, wrong))
+    lines = "\n".join(json.dumps(r) for r in (stolen, wrong, {**record, "id": "f" * 12}))
     done = run("keys", "import", text=lines)
     assert done.exit_code == 1
-    assert "line 3: The exported key '000000000000' has a value that no key can have." in done.output
-    assert "1 keys were restored before it." in done.output
+    assert "line 2: The exported key '000000000000' has a value that no key can have." in done.output
+    assert "1 keys restored, 1 already in Redis" in done.output
+    assert "1 lines are no valid keys" in done.output
     assert {k.id: k.owner for k in ApiKeys(settings).list()} == {key.id: "anna", "f" * 12: "anna"}
     for line in ("[1]", '{"id": 1}', "sq_0123"):
         assert run("keys", "import", text=line).exit_code == 1

@@ -17,8 +17,9 @@ export function engineTitle(name: string): string {
   return engines.value?.engines.find((engine) => engine.name === name)?.title ?? name;
 }
 
-/** Whether an output of a job is a mix: mixes never have the name of a stem. */
-export function isMix(output: string): boolean {
+/** Whether an output is a mix. If the job that made it is not known, its name tells: mixes never have that of a stem. */
+export function isMix(output: string, maker: Job | undefined): boolean {
+  if (maker?.state === "succeeded") return maker.mixes.some(({ name }) => name === output);
   const known = engines.value?.engines ?? [];
   return known.length > 0 && !known.some(({ stems, derived_stems }) => [...stems, ...derived_stems].includes(output));
 }

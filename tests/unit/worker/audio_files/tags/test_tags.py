@@ -207,6 +207,8 @@ def test_the_number_of_lines_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None
         ("Song (vocals of vocals)", "vocals", "Song (karaoke of vocals)"),
         ("Song (vocals of drums of mine)", "drums", "Song (karaoke of drums of mine)"),
         ("song - vocals (vocals)", None, "song - vocals (karaoke)"),
+        ("Anthem (vocals of war) (vocals)", None, "Anthem (vocals of war) (karaoke)"),
+        ("Anthem (vocals of war) (vocals of drums)", "drums", "Anthem (vocals of war) (karaoke of drums)"),
     ],
 )
 def test_a_mix_of_a_stems_stems_says_of_what(stem_title: str, output: str | None, title: str) -> None:

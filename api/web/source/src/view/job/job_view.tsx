@@ -46,9 +46,10 @@ export function JobView({ id }: { id: string }) {
 
 /** Tells of the job whose outputs this one was made from; that may be deleted by now. */
 function Origin({ id, output }: { id: string; output: string | null }) {
+  const maker = jobs.value.find((job) => job.id === id);
   return (
     <p class="quiet">
-      {madeFrom(output, output !== null && isMix(output))}{" "}
+      {madeFrom(output, output !== null && isMix(output, maker))}{" "}
       <a href={jobPath(id)} onClick={followLink}>
         {JOB_WORDS.earlierJob}
       </a>
@@ -65,7 +66,7 @@ function Continuations({ job }: { job: Job }) {
         <>
           {place > 0 && ", "}
           <a key={id} href={jobPath(id)} onClick={followLink}>
-            {outputWords(output, isMix(output))}
+            {outputWords(output, isMix(output, job))}
           </a>
         </>
       ))}
