@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import boto3
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 
 PROMPT_SECONDS = 1.5
 """How long a prompt call waits for a connection or an answer, in seconds; the API promises to answer within 2 s."""
+
+REPLACED = "The stored object was deleted or replaced."
 
 TRANSIENT_REFUSALS = frozenset({"RequestTimeout", "RequestTimeTooSkewed", "Throttling", "ThrottlingException"})
 """Codes with the status 400 or 403 that are not about the object."""
@@ -53,8 +58,25 @@ def connect_storage(settings: Settings, endpoint: str | None, *, prompt: bool = 
         ),
     )
     follow_storage_clock(client)
+    _send_md5(client)
     _end_redirects(client)
     return client
+
+
+def _send_md5(client: S3Client) -> None:
+    """Sign DeleteObjects and PutBucketCors with Content-MD5 instead of a checksum header.
+
+    These calls need one of the two. Amazon takes both; Backblaze B2 and older MinIO only take Content-MD5.
+    """
+
+    def replace_checksum(request: AWSRequest, **_: object) -> None:
+        for name in [n for n in request.headers if n.lower().startswith(("x-amz-checksum-", "x-amz-sdk-checksum-"))]:
+            del request.headers[name]
+        digest = hashlib.md5(request.data, usedforsecurity=False).digest()
+        request.headers["Content-MD5"] = base64.b64encode(digest).decode()
+
+    for call in ("DeleteObjects", "PutBucketCors"):
+        client.meta.events.register(f"before-sign.s3.{call}", replace_checksum)
 
 
 def _end_redirects(client: S3Client) -> None:
@@ -91,7 +113,7 @@ def storage_faults() -> Iterator[None]:
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")
         if code in {"NoSuchKey", "404", "PreconditionFailed", "412"}:
-            raise SourceMissingError("The stored object was deleted or replaced.") from error
+            raise SourceMissingError(REPLACED) from error
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
         is_refusal = status in {400, 403} and code not in TRANSIENT_REFUSALS
         raise StorageUnavailableError(f"The storage refuses ({code}).", is_refusal=is_refusal) from error

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from shared.errors import ScratchFullError, SourceMissingError, StorageUnavailableError
 from shared.settings import Settings
-from shared.storage.connection import connect_storage, storage_faults
+from shared.storage.connection import REPLACED, connect_storage, storage_faults
 from shared.storage.deletion import Deletions
 from shared.storage.object_keys import PROBE_KEY
 from shared.storage.opened_object import Opened
@@ -105,6 +105,9 @@ class ObjectStorage:
         Checks the copy's size and returns its ETag. Raises SourceMissingError if the object does not exist or does
         not have the given ETag.
         """
+        if etag and self.head(key)[1] != etag:
+            # Ceph and others ignore the condition of CopyObject.
+            raise SourceMissingError(REPLACED)
         source: CopySourceTypeDef = {"Bucket": self.bucket, "Key": key}
         wanted: dict[str, Any] = {"CopySourceIfMatch": etag} if etag else {}
         with storage_faults():
@@ -152,7 +155,10 @@ class ObjectStorage:
     def open(
         self, key: str, *, bucket: str | None = None, byte_range: str | None = None, etag: str | None = None
     ) -> Opened:
-        """Open an object, or an HTTP range of it, for reading. Raises SourceMissingError."""
+        """Open an object, or an HTTP range of it, for reading.
+
+        Raises SourceMissingError if it does not exist or does not have the given ETag.
+        """
         wanted: dict[str, Any] = {"Bucket": bucket or self.bucket, "Key": key}
         if byte_range:
             wanted["Range"] = byte_range
@@ -160,7 +166,12 @@ class ObjectStorage:
             wanted["IfMatch"] = etag
         with storage_faults():
             answer = self._client.get_object(**wanted)
-        return Opened(answer["Body"], answer["ContentLength"], answer["ETag"])
+        opened = Opened(answer["Body"], answer["ContentLength"], answer["ETag"])
+        if etag and opened.etag != etag:
+            # The storage ignored If-Match.
+            opened.body.close()
+            raise SourceMissingError(REPLACED)
+        return opened
 
     def head(self, key: str, *, bucket: str | None = None) -> tuple[int, str]:
         """Return an object's size in bytes and its ETag. Raises SourceMissingError."""
@@ -221,7 +232,8 @@ class ObjectStorage:
         with storage_faults():
             for page in pages.paginate(Bucket=bucket, Prefix=prefix, StartAfter=start_after):
                 for item in page.get("Contents", []):
-                    yield item["Key"], item["Size"], item["ETag"]
+                    # Some storages leave out the quotes here, and only here.
+                    yield item["Key"], item["Size"], f'"{item["ETag"].strip(chr(34))}"'
 
     def delete(self, keys: list[str]) -> None:
         """Delete objects; objects that do not exist are ignored."""
