@@ -18,9 +18,9 @@ MAX_LOG_BYTES = 4 << 20
 # What ffmpeg logs once for each packet that gave no samples.
 PACKET_LOST = ("Error submitting packet to decoder", "Decoding error")
 
-# What ffmpeg logs once when it cannot read on although there is more, as in Ogg streams that change their channels.
+# What ffmpeg logs once when it cannot read on although there is more, as in Ogg streams that change their channels or codec.
 BROKE_OFF = "Error during demuxing"
-STOPPED_AT_CHANGE = re.compile("(?:Channel|Sample rate) change is not supported")
+STOPPED_AT_CHANGE = re.compile("(?:Channel|Sample rate) change is not supported|failed to create or replace stream")
 
 # What ffmpeg logs when a decoder gives other samples than before. They are then converted to the first kind.
 CHANGED = re.compile(r"because audio parameters changed to (\d+) Hz, (.+), \w+$", re.MULTILINE)

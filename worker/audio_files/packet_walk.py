@@ -33,6 +33,9 @@ MAX_LOG_BYTES = 4 << 20
 # No packet of any codec holds more sound than this; a longer time between two packets is a pause.
 LONGEST_PACKET_SECONDS = 10.0
 
+# ffmpeg finds the packets behind an ID3v2 tag, but then loses the first one.
+TAG_READ_AS_SOUND = frozenset({"ac3", "eac3"})
+
 # What ffmpeg writes for the time of a packet that has none (AV_NOPTS_VALUE).
 NO_TIME = -(1 << 63)
 
@@ -59,7 +62,8 @@ class PacketWalker:
         """Walk over the first audio stream. Raises AudioUnreadableError or SeparationFailedError."""
         walk = self.walk(None)
         logged = parse_log(walk.log)
-        if logged is None and (opening := behind_id3v2_tag(self._path)):
+        is_lost = logged is None or logged.container in TAG_READ_AS_SOUND
+        if is_lost and not self.opening.skip_bytes and (opening := behind_id3v2_tag(self._path)):
             self.opening = opening
             walk = self.walk(None)
             logged = parse_log(walk.log)

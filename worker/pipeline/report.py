@@ -189,10 +189,11 @@ def _notes_on_source(findings: RunFindings) -> Iterator[str]:
     yield from _notes_on_length(findings)
     yield from _notes_on_timeline(findings.track)
     if audio.lost_packets:
-        yield f"{audio.lost_packets} damaged packets could not be decoded."
+        yield f"{audio.lost_packets} damaged packet{'s' if audio.lost_packets > 1 else ''} could not be decoded."
     if audio.stopped_at_change:
         yield (
-            f"The sample rate or the channels of the recording change at {audio.duration_seconds:.2f} s; "
+            "The codec, the sample rate or the channels of the recording change "
+            f"at {audio.duration_seconds:.2f} s; "
             "what follows cannot be read and is missing."
         )
     elif audio.broke_off and not _is_complete(findings):

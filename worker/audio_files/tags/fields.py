@@ -45,6 +45,15 @@ FIELD_OF = {
     re.sub("[^a-z0-9]", "", name): canonical for canonical, others in FIELDS.items() for name in (canonical, *others)
 }
 
+UPPER_1251, LOWER_1251 = rb"\xc0-\xdf\xa1\xa5\xa8\xaa\xaf\xb2", rb"\xe0-\xff\xa2\xb3\xb4\xb8\xba\xbf"
+"""The letters of Windows-1251: Russian, Ukrainian, Belarusian, Bulgarian."""
+
+WORD_1251 = re.compile(rb"[A-Za-z%b%b]+" % (UPPER_1251, LOWER_1251))
+CYRILLIC_1251 = re.compile(rb"[%b%b][%b]*|[%b]+" % (UPPER_1251, LOWER_1251, LOWER_1251, UPPER_1251))
+
+LEAST_CYRILLIC_LETTERS = 4
+"""Shorter words may be Latin letters with accents, such as the Danish title Æ Ø Å."""
+
 CODE_PAGES: Mapping[int, str] = {
     10000: "mac_roman",
     10004: "mac_arabic",
@@ -163,6 +172,8 @@ def clean(text: str, *, keep_lines: bool = False) -> str:
     """Return the text without control characters and within its limit, with spaces for white space."""
     limit = MAX_LYRICS_CHARACTERS if keep_lines else MAX_VALUE_CHARACTERS
     lines = text.replace("\r\n", "\n").replace("\r", "\n") if keep_lines else text
+    if not lines.isascii() and max(lines) <= "\xff" and _is_cyrillic(raw := lines.encode("latin-1")):
+        lines = raw.decode("cp1251", "ignore")
     # Text in Windows-1252 that was declared as Latin-1 has letters where that has control characters.
     letters = (_windows_1252(c.encode("latin-1")) if "\x80" <= c <= "\x9f" else c for c in lines)
     spaced = "".join(c if c == "\n" and keep_lines else " " if c.isspace() else c for c in letters)
@@ -170,7 +181,10 @@ def clean(text: str, *, keep_lines: bool = False) -> str:
 
 
 def decode_text(raw: bytes, code_page: str | None = None) -> str:
-    """Return the text of a tag whose encoding is not known: UTF-8, the declared code page, or Windows-1252."""
+    """Return the text of a tag whose encoding is not known.
+
+    It is UTF-8, the declared code page, Windows-1251 if that makes Cyrillic words, or Windows-1252.
+    """
     with_tail = _utf8(raw)
     if with_tail is not None:
         return with_tail
@@ -179,7 +193,17 @@ def decode_text(raw: bytes, code_page: str | None = None) -> str:
             return raw.decode(code_page)
         except UnicodeDecodeError:
             pass
-    return _windows_1252(raw)
+    return raw.decode("cp1251", "ignore") if _is_cyrillic(raw) else _windows_1252(raw)
+
+
+def _is_cyrillic(raw: bytes) -> bool:
+    """Return whether text of one byte a letter is Cyrillic in Windows-1251.
+
+    Then whole words have no ASCII letter, which no language in Latin-1 has, and capitals only where words have them.
+    """
+    words = [word for word in WORD_1251.findall(raw) if not word.isascii()]
+    longest = max(map(len, words), default=0)
+    return longest >= LEAST_CYRILLIC_LETTERS and all(CYRILLIC_1251.fullmatch(word) for word in words)
 
 
 def _utf8(raw: bytes) -> str | None:

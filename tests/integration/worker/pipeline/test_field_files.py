@@ -100,6 +100,15 @@ def test_a_tag_before_a_file_that_has_no_place_for_it_is_skipped(tmp_path: Path,
     assert run(tmp_path, path).report["stems"]["vocals"]["n_samples"] == RATE_HZ
 
 
+def test_no_samples_are_lost_to_a_tag_before_bare_packets(tmp_path: Path) -> None:
+    plain = convert(write_wav(tmp_path / "in.wav", make_song(1)), tmp_path / "song.ac3")
+    tagged = tmp_path / "tagged.ac3"
+    tagged.write_bytes(id3v2(100) + plain.read_bytes())
+    report = run(tmp_path, tagged).report
+    assert report["notes"] == []
+    assert report["stems"]["vocals"]["n_samples"] == run(tmp_path, plain).report["stems"]["vocals"]["n_samples"]
+
+
 def test_text_behind_a_tag_is_still_no_audio(tmp_path: Path) -> None:
     path = tmp_path / "song.ape"
     path.write_bytes(id3v2(100) + b"these are words\n" * 500)
@@ -200,7 +209,18 @@ def test_the_part_of_an_ogg_file_that_cannot_be_read_is_told(tmp_path: Path, nam
     parts = ((48_000, 2), (48_000, 1))
     notes = run(tmp_path, joined(tmp_path, name, *parts, codec=codec)).report["notes"]
     assert len(notes) == 1
-    assert re.fullmatch(r"The sample rate or the channels .* change at 1\.0\d s; .* is missing\.", notes[0])
+    assert re.fullmatch(r"The codec, the sample rate or the channels .* change at 1\.0\d s; .* is missing\.", notes[0])
+
+
+def test_the_part_of_an_ogg_file_in_another_codec_is_told(tmp_path: Path) -> None:
+    song = write_wav(tmp_path / "in.wav", make_song(1))
+    vorbis = convert(song, tmp_path / "part.ogg", "-c:a", "libvorbis").read_bytes()
+    opus = convert(song, tmp_path / "part.opus", "-serial_offset", "1").read_bytes()
+    path = tmp_path / "song.ogg"
+    path.write_bytes(vorbis + opus)
+    notes = run(tmp_path, path).report["notes"]
+    assert len(notes) == 1
+    assert re.fullmatch(r"The codec, .* change at 1\.0\d s; .* is missing\.", notes[0])
 
 
 def test_words_of_the_decoder_in_a_tag_are_not_believed(tmp_path: Path) -> None:

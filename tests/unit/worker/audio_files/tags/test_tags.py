@@ -95,6 +95,11 @@ def test_tags_after_lyrics_are_read() -> None:
         # ID3v1 cuts after 30 bytes, also within a letter.
         ("Déjà Vu, Déjà Vu, Déjà Vu, xxxé".encode()[:-1], None, "Déjà Vu, Déjà Vu, Déjà Vu, xxx"),
         ("café".encode("cp1252"), None, "café"),
+        ("Группа крови — на рукаве (live)".encode("cp1251"), None, "Группа крови — на рукаве (live)"),
+        ("Ой у лузі, їжак".encode("cp1251"), None, "Ой у лузі, їжак"),
+        ("КИНО".encode("cp1251"), None, "КИНО"),
+        ("ÆØÅ, ¿ÁÉ?".encode("cp1252"), None, "ÆØÅ, ¿ÁÉ?"),
+        ("ÆØÅÆ og más".encode("cp1252"), None, "ÆØÅÆ og más"),
     ],
 )
 def test_text_is_read_as_what_it_is(raw: bytes, code_page: str | None, text: str) -> None:
@@ -104,6 +109,11 @@ def test_text_is_read_as_what_it_is(raw: bytes, code_page: str | None, text: str
 def test_each_line_is_decoded_by_itself() -> None:
     text = b";FFMETADATA1\ntitle=" + "Größe".encode("cp1252") + b"\nartist=" + "Größe".encode() + b"\n"
     assert parse_ffmetadata(text) == {"title": ("Größe",), "artist": ("Größe",)}
+
+
+def test_cyrillic_that_was_declared_as_latin_1_is_read() -> None:
+    declared = "Кино – Группа крови".encode("cp1251").decode("latin-1")
+    assert collect([("title", declared)]) == {"title": ("Кино – Группа крови",)}
 
 
 def test_windows_letters_that_were_declared_as_latin_1_are_kept() -> None:
