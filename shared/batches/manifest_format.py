@@ -28,6 +28,11 @@ MAX_LINES = 10_000_000
 DELIMITERS = ",;\t"
 """The separators of cells. Spreadsheets write semicolons where the comma is the decimal separator."""
 
+SEPARATOR_LINE = re.compile('"?sep=.?"?[,;\t]*', re.IGNORECASE)
+"""What some programs write before the header, to tell Excel the separator."""
+
+SPELLINGS = {column.replace("_", ""): column for column in COLUMNS}
+
 PATHS = frozenset({"path", "track"})
 """With `has_paths`, cells of these columns may hold any bytes: file names are not always UTF-8."""
 
@@ -69,13 +74,15 @@ def read_lines(
         number += 1
         if number > MAX_LINES:
             raise ManifestInvalidError(f"The manifest has more than {MAX_LINES:,} lines.")
+        if form == "csv" and header is None and text is None:
+            raise ManifestInvalidError(f"The manifest's header cannot be read. {unreadable}")
         if form == "csv" and header is None and end > MAX_HEADER_BYTES:
             raise ManifestInvalidError(f"The manifest has no header in its first {MAX_HEADER_BYTES:,} bytes.")
         if text is not None and not text.strip():
             continue
-        if form == "csv" and header is None:
-            if text is None:
-                raise ManifestInvalidError(f"The manifest's header cannot be read. {unreadable}")
+        if form == "csv" and header is None and text is not None:
+            if SEPARATOR_LINE.fullmatch(text.strip()):
+                continue
             header = read_header(text, has_paths=has_paths)
             continue
         values, error = None, unreadable
@@ -125,9 +132,13 @@ def read_header(text: str, *, has_paths: bool = False) -> Header:
 
 
 def _column(name: str) -> str:
-    """Return a column's name as COLUMNS has it: `Upload ID` is `upload_id`. Members of groups keep their case."""
+    """Return a column's name as COLUMNS has it: `Upload ID` and `uploadId` are `upload_id`.
+
+    Members of groups keep their case.
+    """
     group, dot, member = name.strip().partition(".")
-    return re.sub(r"[ -]+", "_", group.strip().lower()) + dot + member.strip()
+    written = re.sub(r"[\s_-]+", "", group.lower())
+    return SPELLINGS.get(written, group.strip().lower()) + dot + member.strip()
 
 
 def _decode(raw: bytes | None, end: int, *, any_bytes: bool) -> tuple[str | None, str | None]:

@@ -72,7 +72,7 @@ def _send_md5(client: S3Client) -> None:
     def replace_checksum(request: AWSRequest, **_: object) -> None:
         for name in [n for n in request.headers if n.lower().startswith(("x-amz-checksum-", "x-amz-sdk-checksum-"))]:
             del request.headers[name]
-        digest = hashlib.md5(request.data, usedforsecurity=False).digest()
+        digest = hashlib.md5(request.data or b"", usedforsecurity=False).digest()
         request.headers["Content-MD5"] = base64.b64encode(digest).decode()
 
     for call in ("DeleteObjects", "PutBucketCors"):

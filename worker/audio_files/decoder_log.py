@@ -18,7 +18,7 @@ MAX_LOG_BYTES = 4 << 20
 # What ffmpeg logs once for each packet that gave no samples.
 PACKET_LOST = ("Error submitting packet to decoder", "Decoding error")
 
-# What ffmpeg logs once when it cannot read on although there is more, as in Ogg streams that change their channels or codec.
+# What ffmpeg logs once when it cannot read on although there is more, as where Ogg streams change their channels.
 BROKE_OFF = "Error during demuxing"
 STOPPED_AT_CHANGE = re.compile("(?:Channel|Sample rate) change is not supported|failed to create or replace stream")
 

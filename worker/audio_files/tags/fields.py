@@ -52,7 +52,7 @@ WORD_1251 = re.compile(rb"[A-Za-z%b%b]+" % (UPPER_1251, LOWER_1251))
 CYRILLIC_1251 = re.compile(rb"[%b%b][%b]*|[%b]+" % (UPPER_1251, LOWER_1251, LOWER_1251, UPPER_1251))
 
 LEAST_CYRILLIC_LETTERS = 4
-"""Shorter words may be Latin letters with accents, such as the Danish title Æ Ø Å."""
+"""Fewer in a word, or fewer different ones, may be Latin with accents: the titles Æ Ø Å and Ääää."""
 
 CODE_PAGES: Mapping[int, str] = {
     10000: "mac_roman",
@@ -202,8 +202,10 @@ def _is_cyrillic(raw: bytes) -> bool:
     Then whole words have no ASCII letter, which no language in Latin-1 has, and capitals only where words have them.
     """
     words = [word for word in WORD_1251.findall(raw) if not word.isascii()]
-    longest = max(map(len, words), default=0)
-    return longest >= LEAST_CYRILLIC_LETTERS and all(CYRILLIC_1251.fullmatch(word) for word in words)
+    if not all(CYRILLIC_1251.fullmatch(word) for word in words):
+        return False
+    different = set(b"".join(words).decode("cp1251").lower())
+    return min(len(different), max(map(len, words), default=0)) >= LEAST_CYRILLIC_LETTERS
 
 
 def _utf8(raw: bytes) -> str | None:

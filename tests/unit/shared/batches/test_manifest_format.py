@@ -186,6 +186,10 @@ def test_only_a_client_may_name_files_and_their_names_may_be_any_bytes() -> None
         "Track,UPLOAD_ID\na,b\n",
         "\ufeffTrack,Upload ID, \na,b,\n",
         "track,,Upload-Id\na,,b\n",
+        "track,uploadId\na,b\n",
+        "track,Upload\u00a0ID\na,b\n",
+        "sep=;\r\nTrack;UploadID\r\na;b\r\n",
+        '\ufeff"sep=,"\ntrack,upload_id\na,b\n',
     ],
 )
 def test_tables_as_spreadsheets_write_them_are_read(content: str) -> None:
