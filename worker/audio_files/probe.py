@@ -168,12 +168,20 @@ def probe_file(
         logged = replace(logged, start_seconds=min(logged.start_seconds, walker.picture_start(choice.stream)))
     found = _make_probe(walk, logged, choice, walker.opening, walked_seconds=seconds)
     _refuse_unsupported(found)
-    expected_bytes = 4 * (found.expected_seconds or 0.0) * (found.decoded_rate_hz or 0) * (found.channels or 1)
-    if expected_bytes > workspace.max_bytes:
+    if _decoded_bytes(found) > workspace.max_bytes and found.walked_seconds:
+        # The last timestamp may have wrapped.
+        sound = walker.sound_seconds(choice.stream.index, enough=found.walked_seconds)
+        found = replace(found, walked_seconds=min(sound, found.walked_seconds))
+    if _decoded_bytes(found) > workspace.max_bytes:
         raise AudioTooLongError(
-            f"The decoded audio has {expected_bytes / 1e9:.1f} GB; one job may use {workspace.max_bytes / 1e9:.1f} GB."
+            f"The decoded audio has {_decoded_bytes(found) / 1e9:.1f} GB; "
+            f"one job may use {workspace.max_bytes / 1e9:.1f} GB."
         )
     return found
+
+
+def _decoded_bytes(found: Probe) -> float:
+    return 4 * (found.expected_seconds or 0.0) * (found.decoded_rate_hz or 0) * (found.channels or 1)
 
 
 def _length(
@@ -202,6 +210,11 @@ def _make_probe(
     version = re.search(r"^ffmpeg version (\S+)", walk.log)
     stream = choice.stream
     rate = stream.sample_rate_hz
+    # The header counts the samples that it knows of.
+    declared = (logged.declared_seconds or opening.claimed_seconds) if opening.end_bytes is None else None
+    if logged.container == "ogg" and declared and walked_seconds:
+        # Ogg has no length in its header: ffmpeg took the last page's time, also of a stream that began hours before.
+        declared = min(declared, walked_seconds)
     return Probe(
         container=logged.container,
         codec=stream.codec,
@@ -209,8 +222,7 @@ def _make_probe(
         channel_layout="stereo" if choice.right else stream.channel_layout,
         bits_per_sample=stream.bits_per_sample,
         bitrate_kbps=stream.bitrate_kbps,
-        # The header counts the samples that it knows of.
-        declared_seconds=(logged.declared_seconds or opening.claimed_seconds) if opening.end_bytes is None else None,
+        declared_seconds=declared,
         walked_seconds=walked_seconds,
         longest_seconds=max((s for s in (logged.declared_seconds, walk.seconds) if s is not None), default=None),
         has_video=logged.has_video,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import struct
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +50,22 @@ def ogg_checksum(page: bytes) -> int:
 def test_an_ogg_file_is_separated_whatever_its_last_page_claims(tmp_path: Path, seconds: float) -> None:
     outcome = run(tmp_path, ogg_with_last_time(tmp_path / "song.ogg", seconds))
     assert outcome.report["stems"]["vocals"]["duration_seconds"] == pytest.approx(3.0, abs=0.6)
+
+
+@pytest.mark.parametrize("name", ["song.opus", "song.oga"])
+def test_a_recording_of_a_stream_that_began_hours_before_is_not_called_damaged(tmp_path: Path, name: str) -> None:
+    ogg = convert(write_wav(tmp_path / "in.wav", make_song(3)), tmp_path / name)
+    content = bytearray(ogg.read_bytes())
+    places = [place.start() for place in re.finditer(b"OggS", content)]
+    for place, end in pairwise([*places, len(content)]):
+        (time,) = struct.unpack_from("<q", content, place + 6)
+        struct.pack_into("<q", content, place + 6, time + 36_000 * 48_000 if time > 0 else time)
+        content[place + 22 : place + 26] = bytes(4)
+        struct.pack_into("<I", content, place + 22, ogg_checksum(bytes(content[place:end])))
+    ogg.write_bytes(content)
+    report = run(tmp_path, ogg).report
+    assert report["stems"]["vocals"]["duration_seconds"] == pytest.approx(3.0, abs=0.02)
+    assert report["notes"] == []
 
 
 def with_pause(folder: Path, name: str, pause: float, *options: str) -> Path:
