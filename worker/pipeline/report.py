@@ -12,6 +12,7 @@ from typing import Any
 from shared.audio.formats import Encoding
 from worker.audio_files.channel_layouts import LayoutChange
 from worker.audio_files.decoded_audio import DecodedAudio
+from worker.audio_files.decoder_run import has_times
 from worker.audio_files.excerpt import Track
 from worker.audio_files.probe import Probe
 from worker.engines.interface import SeparationEngine
@@ -26,6 +27,9 @@ SHORT_SECONDS = 0.25
 
 # A file is complete if its samples end this near to where the header says. Resampling and padding take that much.
 COMPLETE_SECONDS = 0.05
+
+# ffmpeg tells lengths in hundredths of a second. Every lost packet is longer.
+ROUNDED_SECONDS = 0.006
 
 # A recording with more gaps than this has them all in `gap_seconds`, and only the first ones listed.
 MAX_REPORTED_GAPS = 100
@@ -188,7 +192,7 @@ def _notes_on_source(findings: RunFindings) -> Iterator[str]:
     probe, audio = findings.probe, findings.track.audio
     yield from _notes_on_length(findings)
     yield from _notes_on_timeline(findings.track)
-    if audio.lost_packets:
+    if audio.lost_packets and not _only_tags_were_lost(findings):
         yield f"{audio.lost_packets} damaged packet{'s' if audio.lost_packets > 1 else ''} could not be decoded."
     if audio.stopped_at_change:
         yield (
@@ -230,6 +234,17 @@ def _is_complete(findings: RunFindings) -> bool:
     """Return whether all samples came that the header declares: what follows them is a tag or padding."""
     declared = findings.probe.declared_seconds
     return declared is not None and findings.track.audio.duration_seconds >= declared - COMPLETE_SECONDS
+
+
+def _only_tags_were_lost(findings: RunFindings) -> bool:
+    """Return whether no sample is missing, so that what could not be decoded was a tag or padding behind the sound.
+
+    Where packets have times, silence replaces those that are lost, and the length does not tell.
+    """
+    declared = findings.probe.declared_seconds
+    if declared is None or has_times(findings.probe) or not _is_whole(findings.work):
+        return False
+    return abs(findings.track.audio.duration_seconds - declared) <= ROUNDED_SECONDS
 
 
 def _walk_agrees(findings: RunFindings) -> bool:

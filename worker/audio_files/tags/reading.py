@@ -68,7 +68,7 @@ MAX_METADATA_BYTES, MAX_METADATA_LINES = 2 << 20, 50_000
 
 UNKNOWN_PICTURE = "A picture of an unknown kind was not copied into the stems."
 VALUE_CUT = "The tag {!r} was cut to {:,} characters."
-PICTURE_LEFT_OUT = "A picture of {:.1f} MB was not copied into the stems; the limit is {:.0f} MB."
+PICTURE_LEFT_OUT = f"A picture of more than {MAX_PICTURE_BYTES / 1e6:.1f} MB was not copied into the stems."
 
 
 def read_tags(work: Work, found: Probe, workspace: Workspace) -> Tags | None:
@@ -160,7 +160,7 @@ def _read_picture(work: Work, found: Probe, workspace: Workspace) -> tuple[Seque
     _run_ffmpeg(work, found, outputs, stdout=None, confinement=confinement)
     data = path.read_bytes() if path.exists() else b""
     if len(data) > MAX_PICTURE_BYTES:
-        return (), (PICTURE_LEFT_OUT.format(len(data) / 1e6, MAX_PICTURE_BYTES / 1e6),)
+        return (), (PICTURE_LEFT_OUT,)
     return ((CoverPicture(data),), ()) if picture_type(data) else ((), (UNKNOWN_PICTURE,))
 
 
@@ -236,7 +236,7 @@ def _parse_embedded(data: bytes, cut: set[str]) -> Tags | None:
             content, rest = rest[:size], rest[size:]
             if len(content) == size and picture_type(content):
                 pictures.append(CoverPicture(content, kind if 0 <= kind <= 20 else 0))
-        notes = [PICTURE_LEFT_OUT.format(int(n) / 1e6, MAX_PICTURE_BYTES / 1e6) for n in head["too_large"]]
+        notes = [PICTURE_LEFT_OUT] * len(head["too_large"])
         notes += [UNKNOWN_PICTURE] if int(head["unknown"]) else []
     except (ValueError, KeyError, TypeError):
         return None

@@ -125,6 +125,22 @@ def test_wavpack_with_a_tag_at_its_end_is_not_called_broken(tmp_path: Path, tail
     assert run(tmp_path, path).report["notes"] == []
 
 
+@pytest.mark.parametrize("tail", [b"TAG" + b"Song".ljust(125, b"\0"), bytes(70_000)])
+def test_flac_with_a_tag_or_padding_at_its_end_is_not_called_damaged(tmp_path: Path, tail: bytes) -> None:
+    path = convert(write_wav(tmp_path / "in.wav", make_song(2)), tmp_path / "song.flac")
+    path.write_bytes(path.read_bytes() + tail)
+    assert run(tmp_path, path).report["notes"] == []
+
+
+def test_a_packet_that_is_lost_within_a_file_is_told(tmp_path: Path) -> None:
+    path = convert(write_wav(tmp_path / "in.wav", make_song(4)), tmp_path / "song.flac")
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 2_000] = bytes(2_000)
+    path.write_bytes(content)
+    assert any("could not be decoded" in note for note in run(tmp_path, path).report["notes"])
+
+
 def test_wavpack_that_is_cut_off_is_still_called_damaged(tmp_path: Path) -> None:
     path = convert(write_wav(tmp_path / "in.wav", make_song(8)), tmp_path / "song.wv")
     content = path.read_bytes()
