@@ -221,6 +221,8 @@ def _notes_on_length(findings: RunFindings) -> Iterator[str]:
     declared, seconds = probe.declared_seconds, audio.duration_seconds
     if probe.opening.is_longer_than_said:
         yield "The file is longer than its header says; all of its sound was used."
+    if probe.opening.has_more_samples:
+        yield "Another recording follows in the file, behind the end of the first one; it was left out."
     left_out = bool(audio.timeline and audio.timeline.left_out) or audio.stopped_at_change
     if not _is_whole(findings.work) or declared is None or seconds >= declared - SHORT_SECONDS or left_out:
         return

@@ -25,6 +25,7 @@ class Opening:
     is_longer_than_said: bool = False
     claimed_seconds: float | None = None
     raw: tuple[str, ...] = ()
+    has_more_samples: bool = False
 
     def input_options(self) -> Sequence[str]:
         """Return ffmpeg's options that open file descriptor 0 in this way."""
@@ -47,6 +48,7 @@ def plan_opening(path: Path) -> Opening:
         end_bytes=end,
         is_longer_than_said=end is not None and chunks.is_size_known,
         claimed_seconds=seconds_before_cut(chunks),
+        has_more_samples=chunks.has_more_samples,
     )
 
 

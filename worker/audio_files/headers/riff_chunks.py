@@ -73,6 +73,7 @@ class RiffChunks:
 
     `data_start` and `data_bytes` are where the samples are, as the header claims; 0 bytes if their size is unknown.
     `contents` holds small chunks by name. `end_of_chunks` is where the last chunk ends that has a valid name.
+    `has_more_samples`: another file, or another chunk of samples, follows.
     """
 
     is_rf64: bool
@@ -81,6 +82,7 @@ class RiffChunks:
     file_bytes: int
     end_of_chunks: int
     contents: Mapping[str, bytes] = field(default_factory=dict)
+    has_more_samples: bool = False
 
     @property
     def is_size_known(self) -> bool:
@@ -97,6 +99,7 @@ def read_riff_chunks(path: Path) -> RiffChunks | None:
         file_bytes = os.fstat(file.fileno()).st_size
         is_rf64, large_data_bytes, data, end = head[:4] != b"RIFF", 0, None, 12
         contents: dict[str, bytes] = {}
+        has_more = False
         for name, start, size in _chunks(file, 12, file_bytes):
             if name == "ds64":
                 # Sizes of the whole and of the samples, 64 bits each.
@@ -106,6 +109,7 @@ def read_riff_chunks(path: Path) -> RiffChunks | None:
                 # The walk cannot go on behind samples of more than 4 GiB by the size in the chunk's own header.
                 for name_after, start_after, size_after in _chunks(file, data[0] + data[1] + data[1] % 2, file_bytes):
                     _keep(file, contents, name_after, start_after, size_after)
+                    has_more |= name_after in {"RIFF", "data"} and size_after >= LEAST_MISSING_BYTES
                     end = min(start_after + size_after + size_after % 2, file_bytes)
                 break
             _keep(file, contents, name, start, size)
@@ -114,7 +118,7 @@ def read_riff_chunks(path: Path) -> RiffChunks | None:
     data_start, claimed = data
     end = max(end, min(data_start + claimed, file_bytes))
     is_unknown = data_start + claimed > file_bytes and _stands_for_unknown(claimed, is_rf64)
-    return RiffChunks(is_rf64, data_start, 0 if is_unknown else claimed, file_bytes, end, contents)
+    return RiffChunks(is_rf64, data_start, 0 if is_unknown else claimed, file_bytes, end, contents, has_more)
 
 
 def _stands_for_unknown(claimed: int, is_rf64: bool) -> bool:

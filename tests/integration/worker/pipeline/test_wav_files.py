@@ -34,6 +34,16 @@ def test_a_wav_file_is_whole_though_its_header_says_too_little(tmp_path: Path, c
     assert report["notes"] == ["The file is longer than its header says; all of its sound was used."]
 
 
+def test_a_second_wav_file_behind_the_first_is_told(tmp_path: Path) -> None:
+    path = write_wav(tmp_path / "song.wav", make_song(1), subtype="PCM_16")
+    path.write_bytes(path.read_bytes() * 2)
+    report = run(tmp_path, path).report
+    assert report["stems"]["vocals"]["duration_seconds"] == 1.0
+    assert report["notes"] == [
+        "Another recording follows in the file, behind the end of the first one; it was left out."
+    ]
+
+
 def test_a_wav_file_that_was_cut_off_is_told(tmp_path: Path) -> None:
     path = write_wav(tmp_path / "song.wav", make_song(3), subtype="PCM_16")
     path.write_bytes(path.read_bytes()[: -2 * 2 * RATE_HZ])
