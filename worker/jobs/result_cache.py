@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 KEY_CHARACTERS = 32
 """Length of a cache key in hexadecimal digits: 128 bits. Kept short, since Redis holds one for each kept job."""
 
-MUSIC_VERSION = 3
+MUSIC_VERSION = 4
 """Increase it when tempo, beats or key of the same song come out differently, so that they are found again."""
 
 

@@ -1,26 +1,39 @@
-"""Fits the weights of the tempo's estimate in some minutes, and prints them: `python -m tests.bench.music.fit_tempo`.
+"""Fits the weights of the tempo's estimate, and prints them. Takes some minutes, and with folders half an hour.
+
+    python -m tests.bench.music.fit_tempo [NAME=FOLDER_OF_MIDI_FILES ...]
 
 The songs are made of drum, bass and chord patterns that are drawn by chance. Their tempos are drawn half of the time
 evenly from 60 to 200 BPM, and half of the time around 118 BPM, because that is how usual they are. A conditional logit
 with a small penalty on large weights chooses among the tempos that are compared. A fourfold cross-validation is printed
 too: how many of these songs were right and wrong among those at least so sure.
+
+With folders, the changes of these weights for music without drums are fitted after them, on the same songs and on the
+half of the MIDI files that `rendered_songs.py` does not count.
 """
 
 from __future__ import annotations
 
+import sys
+import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import scipy.optimize
 
+from tests.bench.music.rendered_songs import FITTED, play, songs
 from tests.bench.music.tempo import LEAK, SAME_TEMPO
 from tests.fixtures.sounds.made_up_music import RATE_HZ, STYLES, MadeUpMusic, Style, every, make_music
+from worker.engines.interface import FloatArray
 from worker.measurements.music.meter import MusicMeter
-from worker.measurements.music.tempo import Curve, tempo_candidates
+from worker.measurements.music.tempo import Curve, softness, tempo_candidates
 
 SONGS = 600
 PENALTY = 1.0
 PENALTY_OF_TEMPO = 0.1
+PENALTY_OF_CHANGES = 3
+"""How many times larger the penalties on the changes without drums are."""
 
 BACKBEAT = ((1, 1), (3, 1))
 KICKS = (
@@ -89,28 +102,45 @@ def _style(random: np.random.Generator) -> Style | str:
     return Style((), (), (), bass or BASSES[0], chords)
 
 
-def main() -> None:
+@dataclass(frozen=True)
+class Example:
+    """A song: the features of the tempos that are compared, which of them is right, and how soft its onsets are."""
+
+    features: Curve
+    right: int
+    soft: float
+
+
+def main(folders: Sequence[str]) -> None:
     """Fit the weights and print them."""
-    rows = list(filter(None, map(_row, range(SONGS))))
-    print(f"the tempo is among those compared in {len(rows)} of {SONGS} songs")
+    made = [example for seed in range(SONGS) if (example := _made_up(seed))]
+    print(f"the tempo is among those compared in {len(made)} of {SONGS} songs")
     sure = []
     for fold in range(4):
-        weights = fit([row for n, row in enumerate(rows) if n % 4 != fold])
-        sure += [_choice(row, weights) for n, row in enumerate(rows) if n % 4 == fold]
+        weights = fit([example for n, example in enumerate(made) if n % 4 != fold])
+        sure += [_choice(example, weights) for n, example in enumerate(made) if n % 4 == fold]
     for least in (0.0, 0.6, 0.7, 0.75, 0.8, 0.9):
         right = sum(is_right for is_right, confidence in sure if confidence >= least)
         print(f"at least {least}: {right} right, {sum(c >= least for _, c in sure) - right} wrong")
-    fitted = [round(float(weight), 2) for weight in fit(rows)]
-    print(f"WEIGHTS = {tuple(fitted[:-2])}\nWEIGHTS_OF_TEMPO = {tuple(fitted[-2:])}")
+    weights = np.round(fit(made), 2)
+    print(f"WEIGHTS = {tuple(weights[:-2].tolist())}\nWEIGHTS_OF_TEMPO = {tuple(weights[-2:].tolist())}")
+    if folders:
+        with tempfile.TemporaryDirectory() as scratch:
+            played = [
+                _example(play(song, Path(scratch)), None, song.truth.bpm)
+                for song in songs(Path(scratch), folders, FITTED)
+            ]
+        print(f"CHANGES_WITHOUT_DRUMS = {tuple(np.round(fit([*made, *filter(None, played)], weights), 2).tolist())}")
 
 
-Row = tuple[Curve, int]
-"""The features of the tempos that are compared, and which of them is right."""
-
-
-def _row(seed: int) -> Row | None:
+def _made_up(seed: int) -> Example | None:
     made = song(seed)
-    stems = np.stack([made.vocals * (1 - LEAK), made.accompaniment + LEAK * made.vocals])
+    return _example(made.accompaniment + LEAK * made.vocals, made.vocals * (1 - LEAK), made.bpm)
+
+
+def _example(accompaniment: FloatArray, vocals: FloatArray | None, bpm: float) -> Example | None:
+    """Return what the weights see of stems, shape (2, n); None if the right tempo is not among those compared."""
+    stems = np.stack([np.zeros_like(accompaniment) if vocals is None else vocals, accompaniment])
     n = stems.shape[2]
     meter = MusicMeter(("vocals", "accompaniment"), sample_rate_hz=RATE_HZ, channels=2, n_samples=n)
     for task in meter.measuring_tasks(stems.sum(axis=0), stems):
@@ -119,22 +149,32 @@ def _row(seed: int) -> Row | None:
     candidates = tempo_candidates(rises, frame_rate_hz)
     if candidates is None:
         return None
-    distances = np.abs(candidates.bpm / made.bpm - 1)
-    return (candidates.features, int(np.argmin(distances))) if distances.min() < SAME_TEMPO else None
+    distances = np.abs(candidates.bpm / bpm - 1)
+    if distances.min() >= SAME_TEMPO:
+        return None
+    return Example(candidates.features, int(np.argmin(distances)), softness(rises))
 
 
-def fit(rows: Sequence[Row]) -> Curve:
-    """Return the weights under which the right tempos are the most probable."""
-    n = rows[0][0].shape[1]
+def fit(examples: Sequence[Example], hard: Curve | None = None) -> Curve:
+    """Return the weights under which the right tempos are the most probable.
+
+    With the weights `hard` of music with drums, return what music without drums adds to them.
+    """
+    n = examples[0].features.shape[1]
     penalties = np.full(n, PENALTY)
     penalties[-2:] = PENALTY_OF_TEMPO
+    if hard is not None:
+        penalties *= PENALTY_OF_CHANGES
+    base = np.zeros(n) if hard is None else hard
+    scales = [1.0 if hard is None else example.soft for example in examples]
 
     def loss(weights: Curve) -> tuple[float, Curve]:
         total, gradient = float(penalties @ np.square(weights)), 2 * penalties * weights
-        for features, right in rows:
-            shares = _shares(features @ weights)
+        for example, scale in zip(examples, scales, strict=True):
+            features, right = example.features, example.right
+            shares = _shares(features @ (base + scale * weights))
             total -= float(np.log(shares[right] + 1e-12))
-            gradient -= features[right] - shares @ features
+            gradient -= scale * (features[right] - shares @ features)
         return total, gradient
 
     return np.asarray(scipy.optimize.minimize(loss, np.zeros(n), jac=True, method="L-BFGS-B").x, dtype=np.float64)
@@ -145,12 +185,11 @@ def _shares(utilities: Curve) -> Curve:
     return np.asarray(shares / shares.sum(), dtype=np.float64)
 
 
-def _choice(row: Row, weights: Curve) -> tuple[bool, float]:
+def _choice(example: Example, weights: Curve) -> tuple[bool, float]:
     """Return whether the best tempo is right, and how sure it is."""
-    features, right = row
-    shares = _shares(features @ weights)
-    return int(np.argmax(shares)) == right, float(shares.max())
+    shares = _shares(example.features @ weights)
+    return int(np.argmax(shares)) == example.right, float(shares.max())
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

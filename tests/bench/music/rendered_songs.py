@@ -4,9 +4,10 @@
     python -m tests.bench.music.rendered_songs [--each songs.jsonl] [--rendered FOLDER] [NAME=FOLDER_OF_MIDI_FILES ...]
 
 The sets are the accompaniments of MMA (a band in the style of each of its grooves, over chords, tempo and key that are
-drawn here), the music of two games, and the folders that are named. A MIDI file tells its beats and bars. What its key
-signature tells is believed unless it is C major, which files have that tell nothing. Beside a file of POP909 lie
-`beat_midi.txt` and `key_audio.txt`; then these are believed.
+drawn here), the music of two games, and the folders that are named. Every second groove and every second file of the
+named folders is left to `fit_tempo.py`, and not counted here. A MIDI file tells its beats and bars. What its key
+signature tells is believed unless it is C major, which files have that tell nothing. Beside `001.mid` of POP909 lie
+`001.beat_midi.txt` and `001.key_audio.txt`, if they were copied there; then these are believed.
 """
 
 from __future__ import annotations
@@ -37,6 +38,9 @@ GAMES = {
     "OpenTTD": Path("/usr/share/games/openttd/baseset/openmsx"),
     "Planet Blupi": Path("/usr/share/planetblupi/music"),
 }
+COUNTED, FITTED = 0, 1
+"""The halves of the sets."""
+
 SECONDS = 120
 """So much of each piece is played."""
 
@@ -86,8 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as scratch:
         found = list[Judgement]()
-        for song in _songs(Path(scratch), dict(folder.split("=", 1) for folder in chosen.folders)):
-            found.append(_judge(song, _play(song, chosen.rendered or Path(scratch))))
+        for song in songs(Path(scratch), chosen.folders, COUNTED):
+            found.append(_judge(song, play(song, chosen.rendered or Path(scratch))))
             if chosen.each:
                 with chosen.each.open("a") as lines:
                     lines.write(json.dumps(asdict(found[-1])) + "\n")
@@ -108,11 +112,15 @@ def rows_of(found: Sequence[Judgement]) -> Iterator[dict[str, Any]]:
         }
 
 
-def _songs(scratch: Path, folders: dict[str, str]) -> Iterator[Song]:
-    for groove in sorted(GROOVES.glob("*.mma")):
+def songs(scratch: Path, folders: Sequence[str], half: int) -> Iterator[Song]:
+    """Yield one half of the sets; `folders` are written NAME=FOLDER. The music of the games is only counted."""
+    for groove in sorted(GROOVES.glob("*.mma"))[half::2]:
         yield from _with_groove(groove, scratch)
-    for kind, folder in {**GAMES, **{name: Path(path) for name, path in folders.items()}}.items():
-        for path in sorted(folder.glob("*.mid")):
+    files = {kind: sorted(folder.glob("*.mid")) for kind, folder in GAMES.items() if half == COUNTED}
+    for kind, folder in (named.split("=", 1) for named in folders):
+        files[kind] = sorted(Path(folder).glob("*.mid"))[half::2]
+    for kind, paths in files.items():
+        for path in paths:
             try:
                 truth = _annotated(path) or _without_default_key(read_midi(path))
             except (ValueError, IndexError) as error:
@@ -166,7 +174,7 @@ def _annotated(path: Path) -> MidiTruth | None:
     return MidiTruth(times, times[bars > 0], frozenset(keys))
 
 
-def _play(song: Song, folder: Path) -> FloatArray:
+def play(song: Song, folder: Path) -> FloatArray:
     """Return the beginning of a piece as FluidSynth plays it, shape (2, n)."""
     wav = folder / f"{song.kind} {song.path.stem}.wav"
     if not wav.exists():

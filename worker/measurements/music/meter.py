@@ -114,10 +114,12 @@ class MusicMeter:
     def _rhythm(self) -> tuple[float | None, float | None, NDArray[np.float64]]:
         """Return tempo, confidence and beats of the clearer onsets. Beats count from the first sample."""
         frame_rate_hz = self._onsets.frame_rate_hz
+        accompaniment = self._onsets.rises()
+        # Of a song without drums, the stem of the drums has what other instruments left there.
+        soft = tempo.softness(accompaniment)
         found = []
-        for onsets in filter(None, (self._drum_onsets, self._onsets)):
-            rises = onsets.rises()
-            estimate = tempo.estimate_tempo(rises, frame_rate_hz)
+        for rises in ([self._drum_onsets.rises()] if self._drum_onsets else []) + [accompaniment]:
+            estimate = tempo.estimate_tempo(rises, frame_rate_hz, soft)
             if estimate is not None and estimate.is_sure:
                 found.append((estimate, rises))
         if found:

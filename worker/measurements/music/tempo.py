@@ -4,8 +4,8 @@ The autocorrelation of the onset strength is taken in windows of 12 s (the tempo
 from P. Grosche et al., ICASSP 2010), so that a tempo that drifts does not blur. A tempo fits if the onsets repeat after
 one, two, three and four beats. Its half and its double fit nearly as well. What tells them apart is how strongly each
 kind of onset repeats after parts and multiples of a beat: a snare comes back after two beats, a hi-hat after half a
-beat. The weights of all this were fitted on made-up songs (`tests/bench/music/fit_tempo.py`). The share of the best
-tempo among all that are compared is the confidence.
+beat. The weights of all this were fitted on made-up songs, and for music without drums also on MIDI files
+(`tests/bench/music/fit_tempo.py`). The share of the best tempo among all that are compared is the confidence.
 """
 
 from __future__ import annotations
@@ -20,7 +20,12 @@ import scipy.ndimage
 from numpy.typing import NDArray
 
 from worker.engines.interface import FloatArray
-from worker.measurements.music.tempo_weights import DISTANCES_BEATS, WEIGHTS, WEIGHTS_OF_TEMPO
+from worker.measurements.music.tempo_weights import (
+    CHANGES_WITHOUT_DRUMS,
+    DISTANCES_BEATS,
+    WEIGHTS,
+    WEIGHTS_OF_TEMPO,
+)
 
 Curve = NDArray[np.float64]
 
@@ -42,6 +47,11 @@ RATIOS = (1 / 3, 1 / 2, 2 / 3, 1, 3 / 2, 2, 3)
 LOWEST_BPM, HIGHEST_BPM = 48.0, 220.0
 
 USUAL_BPM = 120.0
+
+LOUDEST_SHARE = 0.02
+SOFT_DB, HARD_DB = 6.0, 7.0
+"""Among the loudest onsets of music with drums few rise by less than `HARD_DB` in the mean over all bands, and of music
+without drums few by more than `SOFT_DB`. A piano has about 5.5 dB, a band about 10."""
 
 NEAR = np.linspace(0.975, 1.025, 7)
 """Onsets that come back so much early or late count as well."""
@@ -95,7 +105,18 @@ def window_starts(n_frames: int, frame_rate_hz: float) -> range:
     return range(0, max(1, n_frames - length + step), step)
 
 
-def estimate_tempo(rises: FloatArray, frame_rate_hz: float) -> TempoEstimate | None:
+def softness(rises: FloatArray) -> float:
+    """Return 0 if these onsets, shape (3, frames), are those of music with drums, 1 if without, or a value between.
+
+    The pulse of music without drums is slower: the onsets of a ballad for piano are mostly halves of beats.
+    """
+    if not rises.shape[1]:
+        return 0.0
+    loudest_db = float(np.quantile(rises[0], 1 - LOUDEST_SHARE))
+    return float(np.clip((HARD_DB - loudest_db) / (HARD_DB - SOFT_DB), 0, 1))
+
+
+def estimate_tempo(rises: FloatArray, frame_rate_hz: float, soft: float) -> TempoEstimate | None:
     """Return the tempo that these onsets show; None if they show none.
 
     Parameters
@@ -103,11 +124,13 @@ def estimate_tempo(rises: FloatArray, frame_rate_hz: float) -> TempoEstimate | N
     rises : ndarray, shape (3, frames)
         What `OnsetEnvelope.rises` returns.
     frame_rate_hz
+    soft
+        The `softness` of the whole accompaniment.
     """
     candidates = tempo_candidates(rises, frame_rate_hz)
     if candidates is None:
         return None
-    utilities = candidates.features @ np.array((*WEIGHTS, *WEIGHTS_OF_TEMPO))
+    utilities = candidates.features @ (np.array((*WEIGHTS, *WEIGHTS_OF_TEMPO)) + soft * np.array(CHANGES_WITHOUT_DRUMS))
     best = int(np.argmax(utilities))
     bpm = float(candidates.bpm[best])
     confidence = float(1 / np.exp(utilities - utilities[best]).sum())
@@ -118,7 +141,7 @@ def estimate_tempo(rises: FloatArray, frame_rate_hz: float) -> TempoEstimate | N
 def tempo_candidates(rises: FloatArray, frame_rate_hz: float) -> TempoCandidates | None:
     """Return the tempo that fits best, its multiples, and what speaks for each; None for too little music.
 
-    The parameters are those of `estimate_tempo`.
+    `rises` and `frame_rate_hz` are those of `estimate_tempo`.
     """
     if rises.shape[1] < SHORTEST_SECONDS * frame_rate_hz:
         return None

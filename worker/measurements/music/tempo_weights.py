@@ -15,3 +15,13 @@ WEIGHTS = (
 
 WEIGHTS_OF_TEMPO = (2.01, -1.55)
 """Weights of how many octaves a tempo is above 120 BPM, and of the square of that."""
+
+# fmt: off
+CHANGES_WITHOUT_DRUMS = (
+    0.26, 0.22, -0.19, 0.14, -0.07, 0.66, 0.2,
+    1.24, 0.27, -0.78, -0.53, 0.15, 0.38, -0.03,
+    0.33, -0.11, -1.0, -0.28, -0.38, 0.45, -0.26,
+    -1.3, -0.13,
+)
+# fmt: on
+"""What music without drums adds to all these weights, in the same order."""

@@ -9,7 +9,7 @@ from tests.fixtures.sounds.made_up_music import RATE_HZ, MadeUpMusic, make_music
 from worker.engines.stft_frames import frames_of
 from worker.measurements.music.beats import track_beats
 from worker.measurements.music.onsets import FLOOR, OnsetEnvelope
-from worker.measurements.music.tempo import estimate_tempo
+from worker.measurements.music.tempo import estimate_tempo, softness
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def test_beats_are_those_of_librosa(song: MadeUpMusic) -> None:
     envelope = OnsetEnvelope(sample_rate_hz=RATE_HZ)
     envelope.add_block(song.accompaniment[0])
     rises = envelope.rises()
-    estimate = estimate_tempo(rises, envelope.frame_rate_hz)
+    estimate = estimate_tempo(rises, envelope.frame_rate_hz, softness(rises))
     assert estimate is not None
     ours = track_beats(rises, envelope.frame_rate_hz, np.full(len(estimate.window_bpm), estimate.bpm))
     _, theirs = librosa.beat.beat_track(

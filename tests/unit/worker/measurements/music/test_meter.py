@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from tests.bench.music.tempo import SAME_TEMPO, beats_f_measure, find, judge_key, judge_tempo
-from tests.fixtures.sounds.made_up_music import RATE_HZ, make_music, without_music
+from tests.fixtures.sounds.made_up_music import RATE_HZ, Hits, Style, make_music, without_music
 from tests.fixtures.sounds.other_made_up_music import make_other_music
 from worker.audio_files.tags.fields import Tags
+from worker.engines.interface import FloatArray
 from worker.measurements.music.meter import MusicFindings, MusicMeter
 from worker.measurements.music.outputs import tags_with_music, write_beats
-from worker.measurements.music.tempo import LEAST_CONFIDENCE
+from worker.measurements.music.tempo import LEAST_CONFIDENCE, softness
 
 NOTHING = MusicFindings(None, None, None, None, np.empty(0))
 
@@ -60,6 +61,38 @@ def test_most_tempos_of_songs_that_nothing_was_fitted_on_are_told_and_right() ->
     )
     assert judged["right"] >= 6
     assert judged["right"] + judged["left out"] >= 9
+
+
+EIGHTHS = ((0, 1), (0.5, 0.4), (1, 0.5), (1.5, 0.4), (2, 0.7), (2.5, 0.4), (3, 0.5), (3.25, 0.4), (3.5, 0.4))
+SIXTEENTHS = ((0, 1), (0.5, 0.5), (0.75, 0.5), (1, 0.7), (1.5, 0.5), (2, 0.9), (2.5, 0.5), (2.75, 0.5), (3, 0.7))
+
+
+@pytest.mark.parametrize(
+    ("bpm", "bass", "chords", "told"),
+    [(60, ((0, 1),), EIGHTHS, 60), (72, ((0, 1), (2, 0.8)), (*SIXTEENTHS, (3.5, 0.5), (3.75, 0.5)), None)],
+)
+def test_a_slow_song_without_drums_is_not_told_double(bpm: int, bass: Hits, chords: Hits, told: int | None) -> None:
+    found = find(make_music(bpm, Style((), (), (), bass, chords), seconds=24, seed=3).accompaniment)
+    assert found.tempo_bpm == (None if told is None else pytest.approx(told, rel=SAME_TEMPO))
+
+
+def test_onsets_are_soft_without_drums_and_hard_with_them() -> None:
+    song = make_music(118, "rock", tonic=5, mode="minor", seconds=20, seed=5)
+    notes = make_music(60, Style((), (), (), ((0, 1),), EIGHTHS), seconds=20, seed=5)
+    assert softness(onsets(song.accompaniment)) == 0
+    assert softness(onsets(notes.accompaniment)) > 0.5
+    # A short passage with drums is enough.
+    bars = slice(4 * RATE_HZ, 10 * RATE_HZ)
+    notes.accompaniment[:, bars] += song.drums[:, bars]
+    assert softness(onsets(notes.accompaniment)) == 0
+    assert softness(np.empty((3, 0), np.float32)) == 0
+
+
+def onsets(accompaniment: FloatArray) -> FloatArray:
+    meter = MusicMeter(("accompaniment",), sample_rate_hz=RATE_HZ, channels=2, n_samples=accompaniment.shape[1])
+    for task in meter.measuring_tasks(accompaniment, accompaniment[np.newaxis]):
+        task()
+    return meter.onsets()[0]
 
 
 @pytest.mark.parametrize("kind", ["silence", "noise", "speech", "rain", "free_time"])
