@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from api.contract.examples.batch import (
+    EXAMPLE_BATCH_SUBMISSION,
+    EXAMPLE_MANIFEST_SUBMISSION,
+    EXAMPLE_PREFIX_SUBMISSION,
+)
 from shared.batches.export_names import check_template
 from shared.batches.model import ItemState
 from shared.errors import RequestInvalidError
@@ -63,6 +68,12 @@ class ExportWish(Strict):
 
 class BatchSubmission(Strict):
     """A batch: exactly one of `items`, `manifest` and `prefix`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [EXAMPLE_BATCH_SUBMISSION, EXAMPLE_MANIFEST_SUBMISSION, EXAMPLE_PREFIX_SUBMISSION]
+        }
+    )
 
     items: list[dict[str, Any]] | None = Field(
         None,

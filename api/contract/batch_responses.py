@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from pydantic_core import to_json
 
+from api.contract.examples.batch import EXAMPLE_BATCH, EXAMPLE_BATCHES, EXAMPLE_ITEMS
 from api.contract.resource import Resource, batch_path, utc_datetime
 from shared.batches.export_names import export_keys
 from shared.batches.item_status import ItemStatus
@@ -63,6 +64,8 @@ class LeftOutResource(Resource):
 class BatchResource(Resource):
     """The current state of a batch."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_BATCH]})
+
     id: str
     name: str | None
     state: BatchState
@@ -88,6 +91,8 @@ class BatchResource(Resource):
 
 class BatchListResource(Resource):
     """A page of batches, newest first."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_BATCHES]})
 
     batches: list[BatchResource]
     has_more: bool
@@ -131,6 +136,8 @@ class ItemResource(Resource):
 
 class ItemListResource(Resource):
     """A page of a batch's items, in the manifest's order."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_ITEMS]})
 
     items: list[ItemResource]
     has_more: bool

@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, JsonValue, model_validator
 from werkzeug.datastructures import MultiDict
 
 from api.contract.errors import BodyMalformedError
+from api.contract.examples.job import EXAMPLE_FORM
 from shared.audio.formats import FormatName, holds_stems
 from shared.audio.mixes import read_stems, split_list
 from shared.errors import FieldsInvalidError
@@ -108,6 +109,8 @@ class JobListQuery(Strict):
 class UploadWish(Strict):
     """A file that the client will send straight to storage."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"filename": "song.mp3", "size_bytes": 4493021}]})
+
     filename: str = Field("audio", max_length=1000, description="The file's name")
     size_bytes: int = Field(ge=1, description="The file's size in bytes; storage refuses a larger file")
 
@@ -124,6 +127,8 @@ class JobForm(Strict):
     The values of `parameters`, `stems`, `mixes`, `excerpt`, `format_options`, `metadata` and `then` are JSON. `stems`
     and `mixes` may also be lists separated by commas: `drums,bass`, `minus:vocals`.
     """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_FORM]})
 
     file: bytes = Field(description="The audio file", json_schema_extra={"format": "binary"})
     engine: Name | None = None

@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from api.contract.examples.job import EXAMPLE_JOB
+from api.contract.examples.job import EXAMPLE_JOB, EXAMPLE_JOBS
+from api.contract.examples.server import EXAMPLE_DELIVERIES
 from api.contract.resource import OpenResource, Resource
 from api.contract.webhook_messages import JOB_EVENTS
 from shared.jobs.model import JobState, WaitingFor
@@ -225,6 +226,8 @@ class JobResource(Resource):
 class JobListResource(Resource):
     """A page of jobs, newest first."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_JOBS]})
+
     jobs: list[JobResource]
     has_more: bool
     next_starting_after: str | None = Field(description="Pass it as `starting_after` to get the next page")
@@ -246,5 +249,7 @@ class DeliveryResource(Resource):
 
 class DeliveriesResource(Resource):
     """The delivery attempts of a job's webhooks, oldest first."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_DELIVERIES]})
 
     deliveries: list[DeliveryResource]

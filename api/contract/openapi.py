@@ -18,6 +18,7 @@ from flask import Flask
 from pydantic import BaseModel, Field
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+from api.contract.examples.problems import example_problem
 from api.contract.problem_details import MEDIA_TYPE
 from api.contract.resource import Resource
 
@@ -33,8 +34,15 @@ WITH_KEY = (401, 429, 503)
 
 SECURITY_SCHEME = {"type": "http", "scheme": "bearer", "description": "An API key, if the server requires one"}
 
-STRUCTURED = ("application/json", "text/event-stream")
-"""Media types that are not described as binary files."""
+TEXTS: Mapping[str, Mapping[str, str]] = {
+    "application/json": {},
+    "application/jsonl": {"type": "string"},
+    "text/csv": {"type": "string"},
+    "text/event-stream": {"type": "string"},
+}
+"""The schemas of media types that are not binary files."""
+
+BINARY = {"type": "string", "format": "binary"}
 
 INTRODUCTION = """\
 Separates songs into vocals and accompaniment. `POST /v1/jobs` accepts a file and responds at once with a job. Poll the
@@ -67,7 +75,8 @@ class Operation:
     """What the document says about an operation, besides the docstring of its view.
 
     `bodies` are models by media type, `answers` models by status. `media_in` and `media` are bodies without a model,
-    `empty` lists statuses without a body. `conditional` operations accept If-None-Match, `repeatable` ones
+    `empty` lists statuses without a body. `examples` are those of answers by status, if the model's own does not apply,
+    and of text in `media` by media type. `conditional` operations accept If-None-Match, `repeatable` ones
     Idempotency-Key, those with `waits` Prefer. Operations `open_to_all` need no API key.
     """
 
@@ -78,6 +87,7 @@ class Operation:
     media_in: tuple[str, ...] = ()
     answers: Mapping[int, type[BaseModel]] = field(default_factory=dict)
     media: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    examples: Mapping[int | str, Any] = field(default_factory=dict)
     empty: tuple[int, ...] = ()
     problems: tuple[int, ...] = ()
     conditional: bool = False
@@ -148,7 +158,7 @@ def _operation(
         # The empty alternative: a server on loopback requires no key.
         described["security"] = [{"key": [scope]}, {}]
     content: dict[str, Any] = {m: {"schema": _reference(model, "validation")} for m, model in operation.bodies.items()}
-    content.update({m: {"schema": {"type": "string", "format": "binary"}} for m in operation.media_in})
+    content.update({m: {"schema": BINARY} for m in operation.media_in})
     if content:
         described["requestBody"] = {"required": True, "content": content}
     return described
@@ -157,22 +167,31 @@ def _operation(
 def _responses(operation: Operation) -> dict[str, Any]:
     responses: dict[str, Any] = {}
     for status, model in operation.answers.items():
-        responses[str(status)] = _answer(status, {"application/json": _reference(model, "serialization")})
+        schema, example = _reference(model, "serialization"), operation.examples.get(status)
+        responses[str(status)] = _answer(
+            status, {"application/json": schema}, {"application/json": example} if example else {}
+        )
     for status, kinds in operation.media.items():
-        files = {kind: {} if kind in STRUCTURED else {"type": "string", "format": "binary"} for kind in kinds}
-        responses[str(status)] = _answer(status, files)
+        files = {kind: TEXTS.get(kind, BINARY) for kind in kinds}
+        responses[str(status)] = _answer(status, files, operation.examples)
     for status in operation.empty:
         responses[str(status)] = _answer(status, {})
     always = (*ALWAYS, *(() if operation.open_to_all else WITH_KEY), *((409, 422) if operation.repeatable else ()))
     for status in (*operation.problems, *always):
-        responses.setdefault(str(status), _answer(status, {MEDIA_TYPE: _reference(Problem, "serialization")}))
+        content = {MEDIA_TYPE: _reference(Problem, "serialization")}
+        responses.setdefault(
+            str(status), _answer(status, content, {MEDIA_TYPE: example_problem(status, operation.tag)})
+        )
     return dict(sorted(responses.items()))
 
 
-def _answer(status: int, content: Mapping[str, Any]) -> dict[str, Any]:
+def _answer(status: int, content: Mapping[str, Any], examples: Mapping[Any, Any] | None = None) -> dict[str, Any]:
     answer: dict[str, Any] = {"description": HTTPStatus(status).phrase}
     if content:
-        answer["content"] = {kind: {"schema": schema} for kind, schema in content.items()}
+        answer["content"] = {
+            kind: {"schema": schema, **({"example": examples[kind]} if examples and kind in examples else {})}
+            for kind, schema in content.items()
+        }
     return answer
 
 

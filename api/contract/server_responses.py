@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
+from api.contract.examples.server import EXAMPLE_ENGINES, HEALTHY
 from api.contract.resource import OpenResource, Resource
 
 
@@ -81,6 +82,8 @@ class FormatResource(Resource):
 class EnginesResource(Resource):
     """The engines, formats and limits of this server at the moment."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_ENGINES]})
+
     engines: list[EngineResource]
     default_engine: str
     formats: list[FormatResource]
@@ -90,6 +93,8 @@ class EnginesResource(Resource):
 
 class HealthResource(Resource):
     """Whether the server can process jobs."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [HEALTHY]})
 
     status: Literal["ok", "unavailable"]
     faults: dict[str, str] = Field({}, description="The dependencies that are unavailable, each with its error")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
+from api.contract.examples.server import EXAMPLE_DIRECT_UPLOAD, EXAMPLE_UPLOAD
 from api.contract.resource import Resource
 
 
 class DirectUploadResource(Resource):
     """How to send a file straight to storage: a multipart form with these fields, followed by the part `file`."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_DIRECT_UPLOAD]})
 
     upload_id: str
     filename: str
@@ -19,6 +22,8 @@ class DirectUploadResource(Resource):
 
 class UploadResource(Resource):
     """A stored file that jobs can name as their source."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_UPLOAD]})
 
     upload_id: str
     filename: str

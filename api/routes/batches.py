@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial, wraps
 
 from flask import Blueprint, Response, request
@@ -21,6 +21,7 @@ from api.contract.batch_responses import (
     report_csv,
     report_jsonl,
 )
+from api.contract.examples.batch import EXAMPLE_CANCELED_BATCH, EXAMPLE_CSV, EXAMPLE_JSONL, EXAMPLE_NEW_BATCH
 from api.contract.job_requests import query_values
 from api.contract.openapi import Operation, describes
 from api.contract.resource import batch_path, resource_response
@@ -51,6 +52,7 @@ POLL_SECONDS = 2
         tag="batches",
         bodies={"application/json": BatchSubmission},
         answers={202: BatchResource},
+        examples={202: EXAMPLE_NEW_BATCH},
         problems=(400, 408, 410, 413, 415, 422, 503),
         repeatable=True,
     )
@@ -162,7 +164,15 @@ def list_items(batch_id: str) -> Response:
 
 
 @blueprint.get("/<batch_id>/report.csv")
-@describes(Operation("Read a batch's report as CSV", tag="batches", media={200: ("text/csv",)}, problems=(404, 503)))
+@describes(
+    Operation(
+        "Read a batch's report as CSV",
+        tag="batches",
+        media={200: ("text/csv",)},
+        examples={"text/csv": EXAMPLE_CSV},
+        problems=(404, 503),
+    )
+)
 def read_report_csv(batch_id: str) -> Response:
     """Return one row for each item and its current state, in the order of the manifest."""
     return _report(batch_id, report_csv, "csv", "text/csv; charset=utf-8")
@@ -170,20 +180,35 @@ def read_report_csv(batch_id: str) -> Response:
 
 @blueprint.get("/<batch_id>/report.jsonl")
 @describes(
-    Operation("Read a batch's report as JSONL", tag="batches", media={200: ("application/jsonl",)}, problems=(404, 503))
+    Operation(
+        "Read a batch's report as JSONL",
+        tag="batches",
+        media={200: ("application/jsonl",)},
+        examples={"application/jsonl": EXAMPLE_JSONL},
+        problems=(404, 503),
+    )
 )
 def read_report_jsonl(batch_id: str) -> Response:
     """Return one line of JSON for each item and its current state, in the order of the manifest."""
     return _report(batch_id, report_jsonl, "jsonl", "application/jsonl")
 
 
-def changes(path: str, summary: str) -> Callable[[Callable[[Batch], Batch]], Callable[..., Response]]:
+def changes(
+    path: str, summary: str, example: Mapping[str, object] | None = None
+) -> Callable[[Callable[[Batch], Batch]], Callable[..., Response]]:
     """Make a POST endpoint of a change: it responds with the changed batch, or 409 if its state does not allow it."""
 
     def made(change: Callable[[Batch], Batch]) -> Callable[..., Response]:
         @blueprint.post(f"/<batch_id>/{path}", endpoint=change.__name__)
         @describes(
-            Operation(summary, tag="batches", answers={202: BatchResource}, problems=(404, 409, 503), repeatable=True)
+            Operation(
+                summary,
+                tag="batches",
+                answers={202: BatchResource},
+                examples={202: example} if example else {},
+                problems=(404, 409, 503),
+                repeatable=True,
+            )
         )
         @repeatable(lambda batch_id, status: _batch_response(find_batch(batch_id), status))
         @wraps(change)
@@ -197,7 +222,7 @@ def changes(path: str, summary: str) -> Callable[[Callable[[Batch], Batch]], Cal
     return made
 
 
-@changes("cancel", "Cancel a batch")
+@changes("cancel", "Cancel a batch", EXAMPLE_CANCELED_BATCH)
 def cancel(batch: Batch) -> Batch:
     """Cancel the waiting, queued and running items. Items that have ended stay as they are."""
     canceled = services().batch_changes.cancel(batch.id)

@@ -13,6 +13,7 @@ from flask import Blueprint, Response, request
 
 from api.access.authentication import key_check
 from api.contract.errors import KeyInvalidError, StreamsExhaustedError
+from api.contract.examples.files import EXAMPLE_EVENTS
 from api.contract.job_json import etag_of, job_json
 from api.contract.openapi import Operation, describes
 from api.job_change_feed import Follower
@@ -33,7 +34,13 @@ STREAM_SECONDS = 600.0
 
 @blueprint.get("/events")
 @describes(
-    Operation("Follow a job", tag="jobs", media={200: ("text/event-stream",)}, problems=(404, 503)),
+    Operation(
+        "Follow a job",
+        tag="jobs",
+        media={200: ("text/event-stream",)},
+        examples={"text/event-stream": EXAMPLE_EVENTS},
+        problems=(404, 503),
+    ),
 )
 def events(job_id: str) -> Response:
     """Send the job at once and after each change, as `event: job` with the job as JSON in `data`.

@@ -9,6 +9,12 @@ from functools import partial
 from flask import Blueprint, Response, request
 
 from api.contract.errors import MediaTypeUnsupportedError
+from api.contract.examples.job import (
+    EXAMPLE_CANCELED_JOB,
+    EXAMPLE_MIX_JOB,
+    EXAMPLE_MIXED_JOB,
+    EXAMPLE_QUEUED_JOB,
+)
 from api.contract.job_json import etag_of, job_json, job_resource
 from api.contract.job_requests import (
     JobForm,
@@ -49,6 +55,7 @@ MAX_RETRY_AFTER_SECONDS = 15
         tag="jobs",
         bodies={"multipart/form-data": JobForm, "application/json": JobSubmission},
         answers={200: JobResource, 202: JobResource},
+        examples={202: EXAMPLE_QUEUED_JOB},
         problems=(400, 404, 408, 409, 410, 413, 415, 422, 503),
         repeatable=True,
         waits=True,
@@ -186,7 +193,16 @@ def delete(job_id: str) -> Response:
 
 
 @blueprint.post("/<job_id>/cancel")
-@describes(Operation("Cancel a job", tag="jobs", answers={200: JobResource}, problems=(404, 409, 503), repeatable=True))
+@describes(
+    Operation(
+        "Cancel a job",
+        tag="jobs",
+        answers={200: JobResource},
+        examples={200: EXAMPLE_CANCELED_JOB},
+        problems=(404, 409, 503),
+        repeatable=True,
+    )
+)
 @repeatable(lambda job_id, status: _job_response(find_job(job_id), status))
 def cancel(exchange: Exchange, job_id: str) -> Response:
     """Cancel a job and those after it in its chain (`then`), as far as they have not ended.
@@ -226,7 +242,12 @@ def _jobs_after(job: Job) -> Iterator[Job]:
 @blueprint.post("/<job_id>/retry")
 @describes(
     Operation(
-        "Retry a job", tag="jobs", answers={202: JobResource}, problems=(404, 409, 410, 422, 503), repeatable=True
+        "Retry a job",
+        tag="jobs",
+        answers={202: JobResource},
+        examples={202: EXAMPLE_QUEUED_JOB},
+        problems=(404, 409, 410, 422, 503),
+        repeatable=True,
     )
 )
 @repeatable(lambda job_id, status: _job_response(find_job(job_id), status))
@@ -251,6 +272,7 @@ def retry(exchange: Exchange, job_id: str) -> Response:
         tag="jobs",
         bodies={"application/json": MixSubmission},
         answers={200: JobResource, 202: JobResource},
+        examples={200: EXAMPLE_MIXED_JOB, 202: EXAMPLE_MIX_JOB},
         problems=(400, 404, 409, 410, 413, 415, 422, 503),
         repeatable=True,
         waits=True,

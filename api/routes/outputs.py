@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -16,6 +17,8 @@ from urllib.parse import quote
 from flask import Blueprint, Response, redirect, request
 
 from api.contract.errors import OutputNotFoundError, RangeUnsatisfiableError
+from api.contract.examples.files import EXAMPLE_BEATS, EXAMPLE_REPORT, EXAMPLE_WAVEFORM
+from api.contract.examples.job import EXAMPLE_QUEUED_JOB
 from api.contract.job_json import COLLECTIONS, job_json
 from api.contract.job_responses import JobResource
 from api.contract.openapi import Operation, describes
@@ -42,43 +45,62 @@ DOWNLOAD = Operation(
     "Read an output",
     tag="outputs",
     answers={202: JobResource},
-    media={200: ("audio/*", "image/png", "application/json"), 206: ("audio/*",)},
+    examples={202: EXAMPLE_QUEUED_JOB},
     empty=(302, 304),
     problems=(404, 410, 416, 503),
     conditional=True,
 )
 
 
-# The client's file may be of any type; the type is derived from its name.
-MIXTURE = replace(DOWNLOAD, media=dict.fromkeys((200, 206), ("audio/*", "video/*", "application/octet-stream")))
+def _downloads(*kinds: str, example: Mapping[str, object] | None = None) -> Operation:
+    """Return the description of an operation that sends files of these media types; `example` is one of JSON."""
+    examples = {**DOWNLOAD.examples, "application/json": example}
+    return replace(DOWNLOAD, media={200: kinds, 206: kinds}, examples=examples if example else DOWNLOAD.examples)
 
 
 @blueprint.get("/stems/<name>", defaults={"kind": "stems"})
 @blueprint.get("/mixes/<name>", defaults={"kind": "mixes"})
-@blueprint.get("/pictures/<name>", defaults={"kind": "pictures"})
-@blueprint.get("/waveforms/<name>", defaults={"kind": "waveforms"})
-@describes(DOWNLOAD)
-def read_output(job_id: str, kind: str, name: str) -> Response:
-    """Return one output. 202 with the job until it has ended."""
+@describes(_downloads("audio/*"))
+def read_audio(job_id: str, kind: str, name: str) -> Response:
+    """Return a stem or mix. 202 with the job until it has ended."""
     return _send_output(find_job(job_id), KINDS[kind], name)
 
 
+@blueprint.get("/pictures/<name>")
+@describes(_downloads("image/png"))
+def read_picture(job_id: str, name: str) -> Response:
+    """Return a picture. 202 with the job until it has ended."""
+    return _send_output(find_job(job_id), "picture", name)
+
+
+@blueprint.get("/waveforms/<name>")
+@describes(_downloads("application/json", example=EXAMPLE_WAVEFORM))
+def read_waveform(job_id: str, name: str) -> Response:
+    """Return the waveform of a stem, a mix or the mixture as JSON.
+
+    `peaks` has the lowest and the highest sample of each span, one after the other. 202 with the job until it has
+    ended.
+    """
+    return _send_output(find_job(job_id), "waveform", name)
+
+
 @blueprint.get("/report")
-@describes(DOWNLOAD)
+@describes(_downloads("application/json", example=EXAMPLE_REPORT))
 def read_report(job_id: str) -> Response:
     """Return the report of the separation. 202 with the job until it has ended."""
     return _send_output(find_job(job_id), "report", "report")
 
 
 @blueprint.get("/beats")
-@describes(replace(DOWNLOAD, media={200: ("application/json",), 206: ("application/json",)}))
+@describes(_downloads("application/json", example=EXAMPLE_BEATS))
 def read_beats(job_id: str) -> Response:
     """Return the times of the song's beats as JSON. 202 with the job until it has ended; 404 without a sure tempo."""
     return _send_output(find_job(job_id), "beats", "beats")
 
 
 @blueprint.get("/source")
-@describes(MIXTURE)
+# The client's file may be of any type; the type is derived from its name.
+@describes(_downloads("audio/*", "video/*", "application/octet-stream"))
 def read_source(job_id: str) -> Response:
     """Return the mixture as it was uploaded."""
     source = find_job(job_id).request.source
@@ -99,6 +121,7 @@ def read_source(job_id: str) -> Response:
         "Read all outputs as one ZIP",
         tag="outputs",
         answers={202: JobResource},
+        examples={202: EXAMPLE_QUEUED_JOB},
         media={200: ("application/zip",)},
         empty=(304,),
         problems=(404, 410, 503),

@@ -6,6 +6,7 @@ from flask import Blueprint, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from api.access.authentication import needs_scope
+from api.contract.examples.server import NOT_READY
 from api.contract.openapi import Operation, describes
 from api.contract.problem_details import RETRY_AFTER_SECONDS
 from api.contract.server_responses import EngineResource, EnginesResource, FormatResource, HealthResource
@@ -55,7 +56,13 @@ def health() -> Response:
 
 @blueprint.get("/readyz")
 @describes(
-    Operation("Readiness check", tag="server", answers={200: HealthResource, 503: HealthResource}, open_to_all=True)
+    Operation(
+        "Readiness check",
+        tag="server",
+        answers={200: HealthResource, 503: HealthResource},
+        examples={503: NOT_READY},
+        open_to_all=True,
+    )
 )
 def ready() -> Response:
     """Return whether a job would be taken, and what is wrong if not. Takes at most two seconds.

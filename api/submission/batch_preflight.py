@@ -10,9 +10,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from api.contract.batch_requests import BatchSubmission
+from api.contract.examples.batch import EXAMPLE_PREFLIGHT
 from api.contract.resource import Resource
 from api.submission.batch_submission import BatchSubmitter
 from api.submission.job_submission import Sender
@@ -58,6 +59,8 @@ class WorkResource(Resource):
 
 class PreflightResource(Resource):
     """What a batch would need. Nothing was created."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_PREFLIGHT]})
 
     items: int = Field(description="Tracks that can become jobs")
     invalid: int

@@ -41,6 +41,16 @@ def _waveform(name: str) -> dict[str, Any]:
     return _output("waveform", f"waveforms/{name}", filename, "application/json", 8214)
 
 
+EXAMPLE_FORM: dict[str, Any] = {
+    "file": "(the bytes of song.mp3)",
+    "engine": "unet",
+    "format": "mp3",
+    "mixes": ["minus:vocals"],
+    "excerpt_start_seconds": 30,
+    "excerpt_duration_seconds": 20,
+    "then": [{"from": "vocals", "engine": "repetition"}],
+}
+
 EXAMPLE_JOB: dict[str, Any] = {
     "id": JOB_ID,
     "state": "succeeded",
@@ -76,7 +86,15 @@ EXAMPLE_JOB: dict[str, Any] = {
     "stems": [_stem("vocals", 12023145, -1.9, -17.3), _stem("accompaniment", 18023145, -0.4, -12.9)],
     "mixes": [],
     "pictures": [
-        _output("picture", "pictures/spectrogram", "spectrogram.png", "image/png", 431022),
+        {
+            **_output("picture", "pictures/spectrogram", "spectrogram.png", "image/png", 431022),
+            "range_db": 80.0,
+            "lowest_hz": 32.703,
+            "highest_hz": 22050.0,
+            "frequency_scale": "log",
+            "start_seconds": 0.0,
+            "duration_seconds": 187.2,
+        }
     ],
     "waveforms": [_waveform(name) for name in ("mixture", "vocals", "accompaniment")],
     "music": {
@@ -106,4 +124,74 @@ EXAMPLE_JOB: dict[str, Any] = {
         "archive": f"{PATH}/archive",
         "report": f"{PATH}/report",
     },
+}
+
+EXAMPLE_JOBS: dict[str, Any] = {
+    "jobs": [EXAMPLE_JOB],
+    "has_more": True,
+    "next_starting_after": f"{JOB_ID}-1796074200000",
+}
+
+EXAMPLE_QUEUED_JOB: dict[str, Any] = {
+    **EXAMPLE_JOB,
+    "state": "queued",
+    "progress": 0.0,
+    "attempt": 0,
+    "queue_position": 2,
+    "eta_seconds": 7.5,
+    "source": {**EXAMPLE_JOB["source"], "duration_seconds": None, "sample_rate_hz": None, "channels": None},
+    "stems": [],
+    "pictures": [],
+    "waveforms": [],
+    **dict.fromkeys(("music", "beats", "report", "expires_at")),
+    "times": {"created_at": "2026-11-30T21:30:00Z", "started_at": None, "finished_at": None},
+    "links": {"self": PATH, "source": f"{PATH}/source", "events": f"{PATH}/events", "cancel": f"{PATH}/cancel"},
+}
+"""What a submission gets. A worker adds to the source what it finds in the file."""
+
+EXAMPLE_CANCELED_JOB: dict[str, Any] = {
+    **EXAMPLE_QUEUED_JOB,
+    "state": "canceled",
+    "queue_position": None,
+    "eta_seconds": None,
+    "expires_at": "2026-12-07T21:30:01Z",
+    "times": {
+        "created_at": "2026-11-30T21:30:00Z",
+        "started_at": None,
+        "finished_at": "2026-11-30T21:30:01Z",
+    },
+    "links": {"self": PATH, "source": f"{PATH}/source", "retry": f"{PATH}/retry"},
+}
+
+KARAOKE: dict[str, Any] = {"name": "karaoke", "gains_db": {"vocals": None, "accompaniment": 0.0}, "rest_db": None}
+
+EXAMPLE_MIX_JOB: dict[str, Any] = {
+    **EXAMPLE_QUEUED_JOB,
+    "stems_wanted": [],
+    "mixes_wanted": [KARAOKE],
+    "format": "mp3",
+    "source": {**EXAMPLE_QUEUED_JOB["source"], "job_id": NEXT_ID},
+    "metadata": {},
+    "then": [],
+}
+"""A job that mixes the stems of another job. The mixes have a gain for each stem that they need."""
+
+EXAMPLE_MIXED_JOB: dict[str, Any] = {
+    **EXAMPLE_JOB,
+    **{name: EXAMPLE_MIX_JOB[name] for name in ("stems_wanted", "mixes_wanted", "format", "metadata", "then")},
+    "source": {**EXAMPLE_JOB["source"], "job_id": NEXT_ID},
+    "stems": [],
+    "mixes": [
+        {
+            **_stem("karaoke", 4493021, -0.4, -12.9),
+            **_output("mix", "mixes/karaoke", "karaoke.mp3", "audio/mpeg", 4493021),
+            "format": "mp3",
+            "gains_db": KARAOKE["gains_db"],
+            "rest_db": None,
+        }
+    ],
+    "pictures": [],
+    "waveforms": [_waveform("karaoke")],
+    "music": None,
+    "beats": None,
 }
