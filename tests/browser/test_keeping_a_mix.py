@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ import httpx2
 import numpy as np
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import OpenPage, submit
+from tests.browser.conftest import OpenPage, submit, wait_until_ended
 from tests.browser.support.listening import stems_of
-from tests.fixtures.sounds.audio import decode
+from tests.browser.support.songs import song_with_a_voice
+from tests.fixtures.sounds.audio import decode, write_wav
 
 
 def test_a_mix_is_saved_at_the_volumes_that_are_set(
@@ -44,6 +46,18 @@ def check_kept_mix(page: Page, api: httpx2.Client, made_from: str) -> None:
     page.get_by_role("link", name="an earlier job").click()
     expect(page).to_have_url(re.compile(made_from))
     expect(page.get_by_role("button", name="Make a stem file")).to_have_count(0)
+
+
+def test_the_download_of_a_mix_of_many_stems_is_in_sight(
+    open_page: OpenPage, api: httpx2.Client, tmp_path: Path
+) -> None:
+    song = write_wav(tmp_path / "song.wav", song_with_a_voice(5.0), subtype="PCM_16")
+    gains = dict.fromkeys(("vocals", "drums", "bass", "other"), -3.25)
+    mixes = json.dumps([{"name": "an-even-mix", "gains_db": gains}])
+    job = wait_until_ended(api, submit(api, song, engine="band", mixes=mixes))
+    page = open_page(f"/jobs/{job['id']}", screen=(1280, "light"))
+    expect(page.get_by_role("cell", name="the song, vocals -3.25 dB, drums -3.25 dB")).to_be_visible()
+    assert page.locator(".table-place").first.evaluate("(place) => place.scrollWidth <= place.clientWidth")
 
 
 def test_the_jobs_of_a_chain_lead_to_each_other(open_page: OpenPage, api: httpx2.Client, song: Path) -> None:

@@ -14,7 +14,7 @@ export function Mixes({ job }: { job: Job }) {
         {job.mixes.map((mix) => (
           <tr key={mix.name}>
             <th scope="row">{mix.name}</th>
-            <td>{gainWords(mix)}</td>
+            <td class="wraps">{gainWords(mix)}</td>
             <td>{formatDb(mix.loudness_lufs, "LUFS")}</td>
             <td>{formatBytes(mix.size_bytes)}</td>
             <td>
