@@ -19,7 +19,15 @@ from api.client.catalog.run_command import INTERRUPTED
 from api.client.errors import ApiError, ClientError, ConnectionFailedError
 from api.client.http_client import Client, job_failure
 from api.client.models import Engine, Job
-from api.client.options import PRIORITIES, job_options, mix_option, printable, source_of, source_options
+from api.client.options import (
+    PRIORITIES,
+    encoding_options,
+    job_options,
+    mix_option,
+    printable,
+    source_of,
+    source_options,
+)
 from api.client.progress import JobProgress
 from api.client.run_song import run
 from api.client.terminal import table
@@ -163,16 +171,19 @@ def download(client: Client, job_id: str, out: Path) -> None:
     type=click.Choice(list(FORMATS)),
     help="Format of the mixes; that of the stems by default.",
 )
+@encoding_options
 @as_json_option
 @click.pass_obj
-def mix(client: Client, job_id: str, mixes: tuple[Mix, ...], format_name: str | None, as_json: bool) -> None:
+def mix(
+    client: Client, job_id: str, mixes: tuple[Mix, ...], format_name: str | None, as_json: bool, **encoding: int | None
+) -> None:
     """Make new mixes from the stems of a job that has succeeded, and print the new job's id.
 
     Nothing is separated again. With --format stem.mp4 and no --mix, make a stem file for DJ programs.
     """
     if not mixes and not (format_name and FORMATS[format_name].holds_stems):
         raise click.UsageError("Give at least one --mix.")
-    job = client.mix(job_id, mixes, format=format_name)
+    job = client.mix(job_id, mixes, format=format_name, **encoding)
     if as_json:
         print_job(job, as_json=True)
     else:

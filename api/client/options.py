@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from api.client.models import Excerpt
-from shared.audio.formats import FORMATS
+from shared.audio.formats import BIT_DEPTH_HELP, BITRATE_HELP, FORMATS
 from shared.audio.mixes import MIX_HELP, Mix, read_mix, read_stems
 from shared.parsing.strict_json import read_json
 
@@ -105,6 +105,13 @@ mix_option = click.option(
 )
 
 
+def encoding_options(command: Any) -> Any:
+    """Add the options of the outputs' format to a command."""
+    depth = click.option("--bit-depth", type=click.IntRange(min=1), help=f"Bits per sample. {BIT_DEPTH_HELP}.")
+    bitrate = click.option("--bitrate-kbps", type=click.IntRange(min=1), help=f"Bitrate in kbit/s. {BITRATE_HELP}.")
+    return depth(bitrate(command))
+
+
 def source_options(command: Any) -> Any:
     """Add the options for the source of a job to a command: the argument SONG, or `--from-job`."""
     song = click.argument("song", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
@@ -132,6 +139,7 @@ def job_options(command: Any) -> Any:
             click.option("--stems", type=StemsType(), help="Stems to write; all by default. none: only the mixes."),
             mix_option,
             click.option("--format", type=click.Choice(list(FORMATS)), help="Format of the stems; flac by default."),
+            encoding_options,
             click.option(
                 "--excerpt", type=ExcerptType(), help="Separate only a part: 90+20 is 20 s, starting at 1:30."
             ),

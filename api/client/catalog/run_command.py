@@ -128,6 +128,8 @@ def _batch_request(location: str, options: Mapping[str, Any]) -> dict[str, Any]:
         defaults["excerpt"] = {name: value for name, value in vars(excerpt).items() if value is not None}
     if stems is not None:
         defaults["stems"] = stems
+    if encoding := {name: options[name] for name in ("bit_depth", "bitrate_kbps") if options[name] is not None}:
+        defaults["format_options"] = encoding
     if options["mixes"]:
         defaults["mixes"] = [mix_json(mix) for mix in options["mixes"]]
     request: dict[str, Any] = {"name": readable_name(Path(location).name or location)}

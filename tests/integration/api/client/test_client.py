@@ -181,6 +181,19 @@ def test_the_other_commands(api_url: str, stand_in: StandIn, song: Path, tmp_pat
     assert "repetition (default)" in command(api_url, "engines").stdout
 
 
+def test_the_commands_choose_how_outputs_are_encoded(api_url: str, stand_in: StandIn, song: Path) -> None:
+    encoding = ("--format", "mp3", "--bitrate-kbps", "320")
+    job_id = command(api_url, "submit", song, *encoding).stdout.strip()
+    told = json.loads(command(api_url, "status", job_id, "--json").stdout)
+    assert (told["format"], told["format_options"]) == ("mp3", {"bitrate_kbps": 320})
+    stand_in.queue.dispatch()
+    stand_in.succeed(job_id)
+    mixing = command(api_url, "mix", job_id, "--mix", "minus:vocals", "--format", "wav", "--bit-depth", "24", "--json")
+    assert json.loads(mixing.stdout)["format_options"] == {"bit_depth": 24}
+    refused = command(api_url, "submit", song, "--bit-depth", "7")
+    assert (refused.exit_code, "must be one of 16, 24" in refused.stderr) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("excerpt", "read"), [("90+20", Excerpt(90, 20)), ("+20", Excerpt(0, 20)), ("1.5+", Excerpt(1.5, None))]
 )

@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 
 from api.client import ApiError, Client, ClientError
 from api.client import files as client_files
-from api.client.catalog.run_command import _batch_request
+from api.client.catalog.run_command import _batch_request, run_catalog
 from api.client.cli import main
 from api.client.files import free_folder
 from tests.fixtures.api import StandIn, working
@@ -207,9 +207,9 @@ def test_links_are_below_the_servers_url(url: str, link: str, path: str) -> None
 
 
 def test_a_catalog_may_lie_in_a_folder_of_any_name() -> None:
-    no_options = dict.fromkeys(
-        ("excerpt", "stems", "mixes", "engine", "preset", "format", "audio_stream", "priority", "export", "then")
-    )
+    no_options = dict.fromkeys(parameter.name for parameter in run_catalog.params)
     request = _batch_request(os.fsdecode(b"/music/Beyonc\xe9"), no_options)
     assert request == {"name": "Beyonc\xe9"}
     json.dumps(request, ensure_ascii=False).encode()
+    encoded = _batch_request("music", {**no_options, "format": "stem.mp4", "bit_depth": 24})
+    assert encoded["defaults"] == {"format": "stem.mp4", "format_options": {"bit_depth": 24}}
