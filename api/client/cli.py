@@ -175,7 +175,13 @@ def download(client: Client, job_id: str, out: Path) -> None:
 @as_json_option
 @click.pass_obj
 def mix(
-    client: Client, job_id: str, mixes: tuple[Mix, ...], format_name: str | None, as_json: bool, **encoding: int | None
+    client: Client,
+    /,
+    job_id: str,
+    mixes: tuple[Mix, ...],
+    format_name: str | None,
+    as_json: bool,
+    **encoding: int | None,
 ) -> None:
     """Make new mixes from the stems of a job that has succeeded, and print the new job's id.
 
