@@ -38,7 +38,7 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
     "application/json": {},
     "application/jsonl": {"type": "string"},
     "text/csv": {"type": "string"},
-    "text/event-stream": {"type": "string"},
+    "text/event-stream": {},
 }
 """The schemas of media types that are not binary files."""
 
