@@ -12,6 +12,8 @@ from mutagen.flac import FLAC
 from mutagen.mp3 import MP3
 from mutagen.mp4 import MP4
 
+from api.contract.examples.files import EXAMPLE_BEATS, EXAMPLE_REPORT, EXAMPLE_WAVEFORM
+from shared.audio.mixes import read_mix
 from tests.fixtures.sounds.audio import write_wav
 from tests.fixtures.sounds.made_up_music import RATE_HZ, make_music
 from tests.fixtures.stand_ins.engines import Share, registry_of
@@ -48,6 +50,19 @@ def test_the_report_a_file_and_the_tags_have_tempo_beats_and_key(tmp_path: Path,
     for stem in ("vocals", "accompaniment"):
         tags = FLAC(tmp_path / "out" / f"{stem}.flac").tags
         assert (tags["bpm"], tags["initialkey"]) == (["112"], ["Fm"])
+
+
+def test_the_files_have_the_members_that_the_openapi_document_shows(tmp_path: Path, source: Path) -> None:
+    report = run(tmp_path, source, mixes=(read_mix("karaoke=minus:vocals"),)).report
+    assert report.keys() == EXAMPLE_REPORT.keys()
+    for part in ("source", "model", "format", "mixture", "music", "seconds"):
+        assert report[part].keys() == EXAMPLE_REPORT[part].keys(), part
+    assert report["stems"]["vocals"].keys() == EXAMPLE_REPORT["stems"]["vocals"].keys()
+    assert report["mixes"]["karaoke"].keys() == EXAMPLE_REPORT["mixes"]["karaoke"].keys()
+    assert report["source"]["streams"][0].keys() == EXAMPLE_REPORT["source"]["streams"][0].keys()
+    assert beats_of(tmp_path).keys() == EXAMPLE_BEATS.keys()
+    waveform = json.loads((tmp_path / "out" / "waveform-vocals.json").read_text())
+    assert waveform.keys() == EXAMPLE_WAVEFORM.keys()
 
 
 @pytest.mark.parametrize("name", ["mp3", "m4a"])
