@@ -38,10 +38,14 @@ class WorkerSettings(BaseSettings):
         Path("var/models"),
         description="Folder for the networks that set-up builds for this machine. Default: `models` in STATE_FOLDER",
     )
-    unet_precision: Literal["auto", "float32", "bfloat16"] = Field(
+    model_precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",
-        description="Number format of the engine `unet`, chosen at set-up: `float32` runs on every processor; "
-        "`bfloat16` is twice as fast, but needs a processor with AVX512_BF16; `auto`: the fastest on this machine",
+        description="Number format of the networks, chosen when set-up builds them: `float32` runs on every processor "
+        "and is the most exact; `bfloat16` is two to three times as fast, but needs a processor with AVX512_BF16 or "
+        "AMX, and for all engines except `unet` the package openvino; `auto`: the fastest on this machine",
+    )
+    unet_precision: Literal["auto", "float32", "bfloat16"] | None = Field(
+        None, description="The same for the engine `unet` alone; empty: MODEL_PRECISION"
     )
     ffmpeg_path: str | None = Field(
         None,

@@ -23,17 +23,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m worker.model_setup", description=main.__doc__)
     parser.add_argument("--cache", type=Path, required=True, help="the folder that contains the model folders")
     cache = parser.parse_args(arguments).cache
-    precision = read_settings("model_setup").unet_precision
+    settings = read_settings("model_setup")
     # numba and matplotlib are imported later.
     os.environ.update(Prepared.beside(cache).environment())
     try:
         cache.mkdir(parents=True, exist_ok=True)
         compile_loops(cache)
-        is_ready = _set_up_unet(cache, precision)
+        is_ready = _set_up_unet(cache, settings.unet_precision or settings.model_precision)
     except OSError as error:
         sys.stderr.write(f"The models cannot be set up in {cache}: {error.strerror or error}.\n")
         return 1
-    rebuild_models(cache, lambda sentence: sys.stdout.write(f"{sentence}\n"))
+    rebuild_models(cache, lambda sentence: sys.stdout.write(f"{sentence}\n"), settings.model_precision)
     return 0 if is_ready else 1
 
 

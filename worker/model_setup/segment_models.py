@@ -10,8 +10,9 @@ import onnxruntime
 from worker.engines.machine import describe_machine
 from worker.engines.model_folder import sha256_of
 from worker.engines.onnx_session import new_session_options
-from worker.engines.segments.engine import PACKAGES, create_engine
+from worker.engines.segments.engine import create_engine
 from worker.engines.segments.family import SegmentFamily
+from worker.engines.segments.graph_files import packages_of
 from worker.engines.segments.manifest import SegmentManifest, write_segment_manifest
 from worker.engines.segments.onnx_graph import CONFIG_ENTRIES, OPTIONS
 from worker.model_setup.errors import ModelSetupError
@@ -48,7 +49,7 @@ def finish_model(folder: Path, manifest: SegmentManifest, family: SegmentFamily)
     some segments of noise. Returns the manifest as written. Raises ModelSetupError if the model does not run.
     """
     files = {path.name: sha256_of(path) for path in sorted(folder.iterdir())}
-    manifest = replace(manifest, files=files, built_for=describe_machine(PACKAGES))
+    manifest = replace(manifest, files=files, built_for=describe_machine(packages_of(manifest.networks)))
     write_segment_manifest(folder, manifest)
     engine = create_engine(None, {}, model_folder=folder, family=family)
     # A whole number of hops, so that the time is that of a long song.

@@ -14,7 +14,7 @@ import numpy as np
 from worker.engines.errors import EngineUnavailableError
 from worker.engines.htdemucs.spectrum import CHANNELS, SegmentSpectrum
 from worker.engines.interface import FloatArray, Progress
-from worker.engines.segments.onnx_graph import OnnxGraph
+from worker.engines.segments.graph_files import Graph, open_graph
 
 TINY_DEVIATION = 1e-5
 """Added to deviations, as in the reference."""
@@ -40,7 +40,7 @@ class HTDemucsNetwork:
         self._versions = [_version_of(path) for path in paths]
         self._threads = threads
         self._spectrum = SegmentSpectrum(segment_samples)
-        self._only_graph = OnnxGraph(paths[0], threads) if len(paths) == 1 else None
+        self._only_graph = open_graph(paths[0], threads) if len(paths) == 1 else None
 
     def separate_segment(self, y: FloatArray, progress: Progress) -> FloatArray:
         """Return the stems of a segment, shape (n_stems, 2, segment_samples); see `SegmentNetwork`."""
@@ -62,12 +62,12 @@ class HTDemucsNetwork:
             parts.append(stems)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def _load(self, number: int) -> OnnxGraph:
+    def _load(self, number: int) -> Graph:
         """Load a graph again. Raises EngineUnavailableError if it is no longer the one that the song began with."""
         path = self._paths[number]
         if _version_of(path) != self._versions[number]:
             raise EngineUnavailableError("The model was changed or removed while this song was being separated.")
-        return OnnxGraph(path, self._threads)
+        return open_graph(path, self._threads)
 
 
 def _version_of(path: Path) -> tuple[int, int] | None:

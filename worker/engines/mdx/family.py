@@ -14,9 +14,9 @@ from worker.engines.interface import FloatArray, Progress
 from worker.engines.level import SongLevel, gain_to_peak
 from worker.engines.mdx.spectrum import LOWEST_BIN, ChunkSpectrum
 from worker.engines.segments.family import Feed
+from worker.engines.segments.graph_files import Graph, open_graph
 from worker.engines.segments.grid import SegmentGrid, hann_weights
 from worker.engines.segments.manifest import SegmentManifest
-from worker.engines.segments.onnx_graph import OnnxGraph
 
 OVERLAP = 0.25
 """The part of a chunk that the next one begins before its end, as in the networks' own tools. With 0.05 a song takes
@@ -61,7 +61,7 @@ class MdxFamily:
 
     def load(self, folder: Path, manifest: SegmentManifest, threads: int) -> MdxNetwork:
         """Load the network. Raises EngineUnavailableError."""
-        return MdxNetwork(OnnxGraph(folder / manifest.networks[0], threads), manifest)
+        return MdxNetwork(open_graph(folder / manifest.networks[0], threads), manifest)
 
 
 FAMILY = MdxFamily()
@@ -70,7 +70,7 @@ FAMILY = MdxFamily()
 class MdxNetwork:
     """A loaded MDX-Net."""
 
-    def __init__(self, graph: OnnxGraph, manifest: SegmentManifest) -> None:
+    def __init__(self, graph: Graph, manifest: SegmentManifest) -> None:
         settings = manifest.settings
         self._graph = graph
         self._spectrum = ChunkSpectrum(settings["n_fft"], settings["hop_length"], settings["dim_f"], settings["dim_t"])

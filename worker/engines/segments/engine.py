@@ -21,11 +21,9 @@ from worker.engines.model_folder import size_of_files, verify_files
 from worker.engines.network_engine import check_preset, check_rate, described_facts, ignore_progress
 from worker.engines.rates import SETTLING_SECONDS
 from worker.engines.segments.family import SegmentFamily, SegmentNetwork
+from worker.engines.segments.graph_files import packages_of
 from worker.engines.segments.manifest import SegmentManifest, read_segment_manifest
 from worker.engines.segments.separation import LoadedModel, SegmentSeparation
-
-PACKAGES = ("onnxruntime",)
-"""A graph is optimised for the version of this package, and for the processor."""
 
 REST_STEM = "other"
 """The stem that may take up whatever the other stems leave."""
@@ -82,6 +80,11 @@ class SegmentEngine:
     def description(self) -> EngineDescription:
         """The description of the engine for clients."""
         return _description(self._manifest, self._family, self.peak_bytes(**TYPICAL_TRACK))
+
+    @property
+    def manifest(self) -> SegmentManifest:
+        """The manifest of the model."""
+        return self._manifest
 
     @property
     def stems(self) -> tuple[str, ...]:
@@ -164,9 +167,10 @@ def _usable_manifest(folder: Path, family: SegmentFamily) -> SegmentManifest:
         family.grid(manifest)
     except (KeyError, TypeError, ValueError) as error:
         raise EngineUnavailableError(f"The manifest in {folder} is not valid; set the model up again.") from error
-    if manifest.built_for and describe_machine(PACKAGES) != manifest.built_for:
+    packages = packages_of(manifest.networks)
+    if manifest.built_for and describe_machine(packages) != manifest.built_for:
         raise EngineUnavailableError(
-            f"The model in {folder} was optimised for another processor or another onnxruntime; set it up again."
+            f"The model in {folder} was optimised for another processor or another {packages[0]}; set it up again."
         )
     return manifest
 

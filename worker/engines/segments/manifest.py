@@ -12,7 +12,8 @@ from worker.engines.model_folder import ModelManifest, manifest_from_document, r
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentManifest(ModelManifest):
-    """A model that turns segments of a song into the stems of these segments, with graphs for onnxruntime.
+    """A model that turns segments of a song into the stems of these segments, with graphs for onnxruntime or OpenVINO
+    (the ending of their files tells which).
 
     `settings` are the numbers that the family needs, such as `n_fft`. `activation_bytes` is the peak memory of the
     networks in addition to their weights, measured at set-up. The `scores` are published, and `scores_from` names

@@ -69,11 +69,18 @@ class OnnxGraph:
             running = pool.submit(self._session.run, self._outputs, dict(inputs), run_options)
             try:
                 while not wait_for([running], REPORT_SECONDS).done:
-                    # Comes ever nearer to 1, so it still moves if this run is slower than the one before.
-                    progress(1 - math.exp(-2 * (time.monotonic() - started) / self._expected_seconds))
+                    progress(estimated_fraction(time.monotonic() - started, self._expected_seconds))
             except BaseException:
                 run_options.terminate = True
                 raise
         self._expected_seconds = max(REPORT_SECONDS, time.monotonic() - started)
         outputs: list[FloatArray] = running.result()
         return outputs
+
+
+def estimated_fraction(seconds: float, expected_seconds: float) -> float:
+    """Return how much of a run is done after some seconds, below 1.
+
+    It comes ever nearer to 1, so it still moves if this run is slower than the one before.
+    """
+    return 1 - math.exp(-2 * seconds / expected_seconds)

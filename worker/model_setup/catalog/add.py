@@ -46,9 +46,16 @@ class Added:
 
 
 def add_known_model(
-    model: KnownModel, folder: Path, paths: Sequence[Path], *, ask: AskLicence, on_progress: OnProgress, say: Say
+    model: KnownModel,
+    folder: Path,
+    paths: Sequence[Path],
+    *,
+    precision: str = "auto",
+    ask: AskLicence,
+    on_progress: OnProgress,
+    say: Say,
 ) -> Added:
-    """Add a model of the table to MODEL_FOLDER, from its addresses or from local files.
+    """Add a model of the table to MODEL_FOLDER, from its addresses or from local files. `precision` is MODEL_PRECISION.
 
     Raises ModelSetupError with one sentence, OSError if MODEL_FOLDER cannot be written; then nothing has changed,
     except that a broken download can be continued.
@@ -60,12 +67,22 @@ def add_known_model(
         fetched = take_files(model, paths, weights) if paths else fetch_model(model, weights, on_progress, say)
         say(f"Building {model.name} for this machine.")
         files = [checked.path for checked in fetched.files]
-        manifest = build_model(model.family, files, model.parameters, _entry_of(model, fetched), folder)
+        manifest = build_model(
+            model.family, files, model.parameters, _entry_of(model, fetched), folder, precision=precision
+        )
     return Added(manifest, tuple(checked.note for checked in fetched.files if checked.note))
 
 
 def add_unknown_model(
-    family: str, name: str, folder: Path, path: Path, parameters_file: Path, *, ask: AskLicence, say: Say
+    family: str,
+    name: str,
+    folder: Path,
+    path: Path,
+    parameters_file: Path,
+    *,
+    precision: str = "auto",
+    ask: AskLicence,
+    say: Say,
 ) -> Added:
     """Add an MDX-Net that is not in the table, from a local file.
 
@@ -91,7 +108,7 @@ def add_unknown_model(
                 origin={"build": BUILD, copy.name: f"{path.name}, a file that a user provided (sha256 {digest})"},
             )
             say(f"Building {name} for this machine.")
-            manifest = build_model(family, [new], parameters, entry, folder)
+            manifest = build_model(family, [new], parameters, entry, folder, precision=precision)
             new.rename(copy)
         finally:
             new.unlink(missing_ok=True)
@@ -122,14 +139,21 @@ def version_of(parameters: Mapping[str, Any], digests: Iterable[str]) -> str:
 
 
 def build_model(
-    family: str, files: Sequence[Path], parameters: Mapping[str, Any], entry: ModelEntry, folder: Path
+    family: str,
+    files: Sequence[Path],
+    parameters: Mapping[str, Any],
+    entry: ModelEntry,
+    folder: Path,
+    *,
+    precision: str,
 ) -> SegmentManifest:
     """Build a model in MODEL_FOLDER, in place of one of this name. Raises ModelSetupError, OSError."""
     build = _builder(family)
     try:
         with building_folder(folder, entry.name) as built:
             # An MDX-Net file does not contain its parameters.
-            made = build(files[0], parameters, entry, built) if family == "mdx" else build(files, entry, built)
+            what = (files[0], parameters) if family == "mdx" else (files,)
+            made = build(*what, entry, built, precision)
     except EngineError as error:
         raise ModelSetupError(f"{entry.name} was built but does not run here: {error.message}") from error
     return cast(SegmentManifest, made)

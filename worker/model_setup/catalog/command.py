@@ -106,11 +106,15 @@ def add_command(
         if family and own_name and parameters:
             if own_name in models:
                 raise ModelSetupError(f"The name {own_name!r} is taken by a model of the table; choose another.")
-            added = add_unknown_model(family, own_name, folder, files[0], parameters, ask=ask, say=_say)
+            added = add_unknown_model(
+                family, own_name, folder, files[0], parameters, precision=_precision(), ask=ask, say=_say
+            )
         else:
             model = find_model(name, models) if name else find_model_of(files, models)
             with _progress_bar() as on_progress:
-                added = add_known_model(model, folder, files, ask=ask, on_progress=on_progress, say=_say)
+                added = add_known_model(
+                    model, folder, files, precision=_precision(), ask=ask, on_progress=on_progress, say=_say
+                )
         _print_added(added, folder)
 
 
@@ -131,9 +135,9 @@ def check_command(name: str, *, sound: bool) -> None:
 
 @main.command("rebuild")
 def rebuild_command() -> None:
-    """Build models again, from the stored files, if they were built for another processor or version."""
+    """Build models again, from the stored files, if they were built for another processor, precision or version."""
     with _failures_told():
-        rebuild_models(_model_folder(), click.echo)
+        rebuild_models(_model_folder(), click.echo, _precision())
 
 
 @main.command("remove")
@@ -151,6 +155,10 @@ def remove_command(name: str) -> None:
 
 def _model_folder() -> Path:
     return read_settings("stemqueue-models").model_folder.resolve()
+
+
+def _precision() -> str:
+    return read_settings("stemqueue-models").model_precision
 
 
 @contextmanager

@@ -14,46 +14,54 @@ from typing import Any
 from worker.engines.errors import EngineUnavailableError
 from worker.engines.machine import describe_machine
 from worker.engines.model_folder import sha256_of
-from worker.engines.segments.engine import PACKAGES
+from worker.engines.segments.graph_files import packages_of
 from worker.engines.segments.manifest import SegmentManifest, read_segment_manifest
 from worker.model_setup.catalog.add import BUILD, BUILDERS, build_model
 from worker.model_setup.catalog.fetch import Say
 from worker.model_setup.catalog.model_folders import WEIGHTS, locked_folder, model_names
 from worker.model_setup.errors import ModelSetupError
 from worker.model_setup.model_entry import ModelEntry
+from worker.model_setup.openvino_files import choice_here, plain_version
 
 DIGEST = re.compile(r"\(sha256 ([0-9a-f]{64})(, recognised by its \w+)?\)$")
 """How the entries of `origin` end that are about files."""
 
 
-def rebuild_models(folder: Path, say: Say) -> None:
-    """Build each model in MODEL_FOLDER again that was built for another machine or in another way.
+def rebuild_models(folder: Path, say: Say, precision: str = "auto") -> None:
+    """Build each model in MODEL_FOLDER again that was built for another machine, precision, or in another way.
+
+    `precision` is MODEL_PRECISION.
 
     Says what was built, and what cannot be built.
     """
-    outdated = [manifest for name in model_names(folder) if (manifest := _outdated(folder / name))]
+    outdated = [manifest for name in model_names(folder) if (manifest := _outdated(folder / name, precision))]
     if not outdated:
         return
     try:
         with locked_folder(folder):
             for manifest in outdated:
-                _rebuild(manifest, folder, say)
+                _rebuild(manifest, folder, say, precision)
     except (ModelSetupError, OSError) as error:
         say(f"Models were not built again: {error}")
 
 
-def _outdated(folder: Path) -> SegmentManifest | None:
+def _outdated(folder: Path, precision: str) -> SegmentManifest | None:
     """Return the manifest of a model that was built for another machine or in another way, or None."""
     try:
         manifest = read_segment_manifest(folder)
     except EngineUnavailableError:
         return None
     is_ours = manifest.family in BUILDERS and "build" in manifest.origin
-    is_current = manifest.built_for == describe_machine(PACKAGES) and manifest.origin.get("build") == BUILD
-    return manifest if is_ours and not is_current else None
+    if not is_ours:
+        return None
+    is_for_here = manifest.built_for == describe_machine(packages_of(manifest.networks))
+    # Models that were built before there was a choice are in float32.
+    is_as_asked = manifest.origin.get("precision", "float32") == choice_here(precision)
+    is_current = is_for_here and is_as_asked and manifest.origin.get("build") == BUILD
+    return None if is_current else manifest
 
 
-def _rebuild(manifest: SegmentManifest, folder: Path, say: Say) -> None:
+def _rebuild(manifest: SegmentManifest, folder: Path, say: Say, precision: str) -> None:
     digests = _digests(manifest)
     weights = folder / WEIGHTS / manifest.name
     # Fewer files, or others, would give another model of the same name.
@@ -65,9 +73,8 @@ def _rebuild(manifest: SegmentManifest, folder: Path, say: Say) -> None:
         )
         return
     try:
-        build_model(
-            manifest.family, [weights / name for name in digests], _parameters(manifest), _entry(manifest), folder
-        )
+        files = [weights / name for name in digests]
+        build_model(manifest.family, files, _parameters(manifest), _entry(manifest), folder, precision=precision)
     except ModelSetupError as error:
         say(f"{manifest.name} was built for another machine or version, and cannot be built again: {error}")
     else:
@@ -94,7 +101,7 @@ def _entry(manifest: SegmentManifest) -> ModelEntry:
         title=manifest.title,
         summary=manifest.summary,
         licence=manifest.licence,
-        version=f"{BUILD}-{manifest.version.partition('-')[2]}",
+        version=f"{BUILD}-{plain_version(manifest.version).partition('-')[2]}",
         scores=manifest.scores,
         scores_from=manifest.scores_from,
         origin={**manifest.origin, "build": BUILD},

@@ -7,18 +7,19 @@ from pathlib import Path
 
 from worker.engines.htdemucs.family import FAMILY
 from worker.engines.segments.manifest import SegmentManifest
-from worker.model_setup.errors import CheckpointError
+from worker.model_setup.errors import CheckpointError, PrecisionUnavailableError
 from worker.model_setup.htdemucs.arguments import AUDIO_CHANNELS, SAMPLE_RATE_HZ, HTDemucsArguments
 from worker.model_setup.htdemucs.graph import GRAPH, build_graph
+from worker.model_setup.htdemucs.graph_builder import FOR_ONNXRUNTIME, FOR_OPENVINO
 from worker.model_setup.htdemucs.network_file import read_network
 from worker.model_setup.model_entry import ModelEntry
-from worker.model_setup.segment_models import finish_model, optimise_graph
+from worker.model_setup.segment_forms import BFLOAT16, SegmentForm, build_best_form
 
 FIRST_STEM = "vocals"
 """The stem that an engine yields first, if it has it: most users want it."""
 
 
-def build_htdemucs(files: Sequence[Path], entry: ModelEntry, folder: Path) -> SegmentManifest:
+def build_htdemucs(files: Sequence[Path], entry: ModelEntry, folder: Path, precision: str = "auto") -> SegmentManifest:
     """Build the networks and their manifest in an empty folder.
 
     Parameters
@@ -30,24 +31,34 @@ def build_htdemucs(files: Sequence[Path], entry: ModelEntry, folder: Path) -> Se
         The model's name, licence and scores.
     folder
         A new folder. Nothing is written into it before all files have passed their checks.
+    precision
+        As for `build_best_form`. Several networks can only be in float32: they are loaded again for each segment, and
+        loading in OpenVINO takes longer than bfloat16 saves.
 
     Raises
     ------
     ModelSetupError
-        If a file is not a network that can be built.
+        If a file is not a network that can be built, or not in this precision.
     """
     arguments = _common_arguments(files)
     order = stem_order(arguments)
     is_bag = len(files) > 1
-    names = tuple(f"{stem}.onnx" for stem in order) if is_bag else ("network.onnx",)
-    for number, name in enumerate(names):
-        # Each file's weights are read again, so that memory holds those of one network.
-        _, weights = read_network(files[arguments.stems.index(order[number])] if is_bag else files[0])
-        model = build_graph(arguments, weights, (order[number],) if is_bag else order)
-        del weights
-        content = model.SerializeToString()
-        del model
-        optimise_graph(content, folder / name)
+    if is_bag and precision == "bfloat16":
+        raise PrecisionUnavailableError(f"{entry.name} cannot be built in bfloat16. Use MODEL_PRECISION=auto.")
+
+    def write_networks(form: SegmentForm, place: Path) -> tuple[str, ...]:
+        names = [f"{stem}{form.suffix}" for stem in order] if is_bag else [f"network{form.suffix}"]
+        for number, name in enumerate(names):
+            # Each file's weights are read again, so that memory holds those of one network.
+            _, weights = read_network(files[arguments.stems.index(order[number])] if is_bag else files[0])
+            stems = (order[number],) if is_bag else order
+            model = build_graph(arguments, weights, stems, FOR_OPENVINO if form is BFLOAT16 else FOR_ONNXRUNTIME)
+            del weights
+            content = model.SerializeToString()
+            del model
+            form.write(content, place / name)
+        return tuple(names)
+
     manifest = SegmentManifest(
         family=FAMILY.name,
         name=entry.name,
@@ -59,14 +70,14 @@ def build_htdemucs(files: Sequence[Path], entry: ModelEntry, folder: Path) -> Se
         channels=AUDIO_CHANNELS,
         stems=order,
         remainder=None,
-        networks=names,
+        networks=(),
         files={},
         settings={"segment_samples": arguments.segment_samples},
         scores=entry.scores,
         scores_from=entry.scores_from,
         origin={**entry.origin, "graph": GRAPH},
     )
-    return finish_model(folder, manifest, FAMILY)
+    return build_best_form(folder, manifest, FAMILY, "float32" if is_bag else precision, write_networks)
 
 
 def stem_order(arguments: HTDemucsArguments) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 
 from worker.model_setup.htdemucs.arguments import AUDIO_CHANNELS, BINS, HTDemucsArguments
-from worker.model_setup.htdemucs.graph_builder import GraphBuilder, Weights
+from worker.model_setup.htdemucs.graph_builder import FOR_ONNXRUNTIME, GraphBuilder, GraphStyle, Weights
 from worker.model_setup.htdemucs.layers import Tensor, add, gated, gated_in_context, gelu, narrowing, widening
 from worker.model_setup.htdemucs.residual_branch import residual_branch
 from worker.model_setup.htdemucs.transformer import transformer
@@ -25,7 +25,12 @@ GRAPH = "1"
 """Raise this with every change of the graph: models with an older one are then built again."""
 
 
-def build_graph(arguments: HTDemucsArguments, weights: Weights, stems: Sequence[str] | None = None) -> onnx.ModelProto:
+def build_graph(
+    arguments: HTDemucsArguments,
+    weights: Weights,
+    stems: Sequence[str] | None = None,
+    style: GraphStyle = FOR_ONNXRUNTIME,
+) -> onnx.ModelProto:
     """Return the graph of a network.
 
     Parameters
@@ -36,10 +41,12 @@ def build_graph(arguments: HTDemucsArguments, weights: Weights, stems: Sequence[
         Its parameters, with the names and shapes of `expected_shapes`.
     stems
         The stems to compute, in this order; by default all. The others are left out of the last layers.
+    style
+        What suits the package that will run the graph.
     """
     stems = arguments.stems if stems is None else stems
     weights = _only_stems(arguments, weights, [arguments.stems.index(stem) for stem in stems])
-    g = GraphBuilder()
+    g = GraphBuilder(style)
     frames, samples = arguments.frames, arguments.segment_samples
     x = Tensor("spectrum", frames, BINS, 2 * AUDIO_CHANNELS)
     xt = Tensor("waveform", 1, samples, AUDIO_CHANNELS)

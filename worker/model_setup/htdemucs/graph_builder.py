@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,30 @@ from worker.engines.interface import FloatArray
 MICROSOFT = "com.microsoft"
 
 
+@dataclass(frozen=True)
+class GraphStyle:
+    """What suits the package that runs a graph.
+
+    Tensors of more than `piece_numbers` numbers are computed in pieces where that is possible. `has_attention` says
+    whether there is an operator for attention with several heads; otherwise it is written in plain operators.
+    """
+
+    piece_numbers: int
+    has_attention: bool
+
+
+FOR_ONNXRUNTIME = GraphStyle(piece_numbers=1 << 21, has_attention=True)
+"""A piece of 8 MB stays in the processor's cache, and what a layer holds beside its input and output stays small."""
+
+FOR_OPENVINO = GraphStyle(piece_numbers=1 << 23, has_attention=False)
+"""bfloat16 takes half the memory, and OpenVINO joins small layers. Each node costs time while the graph is loaded."""
+
+
 class GraphBuilder:
     """The nodes and constants so far. Nodes and constants are named by their number."""
 
-    def __init__(self) -> None:
+    def __init__(self, style: GraphStyle = FOR_ONNXRUNTIME) -> None:
+        self.style = style
         self._nodes: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []
         self._known: dict[tuple[Any, ...], str] = {}

@@ -38,14 +38,9 @@ class Tensor:
         return Tensor(name, self.outer, rows or self.rows, channels or self.channels)
 
 
-PIECE_NUMBERS = 1 << 21
-"""Larger tensors are computed in pieces where that is possible. A piece of 8 MB stays in the processor's cache, and
-what a layer holds beside its input and its output stays small."""
-
-
-def bounds_of_pieces(length: int, numbers: int) -> list[tuple[int, int]]:
+def bounds_of_pieces(g: GraphBuilder, length: int, numbers: int) -> list[tuple[int, int]]:
     """Return the first place of each piece of an axis and the place after its last, for a tensor of so many numbers."""
-    step = -(-length // max(1, -(-numbers // PIECE_NUMBERS)))
+    step = -(-length // max(1, -(-numbers // g.style.piece_numbers)))
     return [(first, min(first + step, length)) for first in range(0, length, step)]
 
 
@@ -55,7 +50,7 @@ def in_pieces(g: GraphBuilder, x: Tensor, layer: Callable[[Tensor, bool, bool], 
     A piece has `halo` more places at each end, except at the ends of x. The layer is told whether the piece has the
     first place of x, and whether it has the last; it returns the piece without these places.
     """
-    bounds = bounds_of_pieces(x.outer, x.numbers)
+    bounds = bounds_of_pieces(g, x.outer, x.numbers)
     if len(bounds) == 1:
         return layer(x, True, True)
     parts = []

@@ -94,7 +94,7 @@ class _Branch:
         matrix = np.concatenate([weight.T, bias[np.newaxis], -np.ones((1, wide))]) * scale
         columns = g.reshaped(columns, -1, hidden + 2)
         places = self._time * self._rows
-        bounds = bounds_of_pieces(places, places * self._channels)
+        bounds = bounds_of_pieces(g, places, places * self._channels)
         if len(bounds) == 1:
             return g.node("Add", x, gate(g, columns, matrix, shift))
         parts = [

@@ -6,6 +6,7 @@ Tokens are (n, width): those of the spectrum in the order time, frequency; those
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,12 +106,12 @@ class _Layer:
         weight, bias = self._weight(f"{kind}.in_proj_weight").T, self._weight(f"{kind}.in_proj_bias")
         q = g.linear(queries, weight[:, :width], bias[:width])
         # A term that is the same for all keys changes no softmax, so the keys need no bias.
-        k = g.reshaped(g.linear(keys, weight[:, width : 2 * width]), 1, -1, width)
-        v = g.reshaped(g.linear(keys, weight[:, 2 * width :]), 1, -1, width)
-        parts = []
-        for first in range(0, count, QUERIES_AT_ONCE):
-            part = g.reshaped(g.part(q, 0, first, min(first + QUERIES_AT_ONCE, count)), 1, -1, width)
-            parts.append(g.node("MultiHeadAttention", part, k, v, domain=MICROSOFT, num_heads=self._heads))
+        k, v = g.linear(keys, weight[:, width : 2 * width]), g.linear(keys, weight[:, 2 * width :])
+        attend = (_fused_attention if g.style.has_attention else _plain_attention)(g, k, v, self._heads, width)
+        parts = [
+            attend(g.part(q, 0, first, min(first + QUERIES_AT_ONCE, count)))
+            for first in range(0, count, QUERIES_AT_ONCE)
+        ]
         attended = g.reshaped(g.node("Concat", *parts, axis=1), -1, width)
         gamma = self._weight("gamma_1.scale")
         out, out_bias = self._weight(f"{kind}.out_proj.weight"), self._weight(f"{kind}.out_proj.bias")
@@ -129,6 +130,36 @@ class _Layer:
     def _mean(self, tokens: str, count: int) -> str:
         g = self._g
         return mean_of_rows(g, g.node("ReduceMean", tokens, g.whole(1), keepdims=1), count)
+
+
+def _fused_attention(g: GraphBuilder, k: str, v: str, heads: int, width: int) -> Callable[[str], str]:
+    """Return a function that adds the attention of queries, shape (n, width), to keys and values of that shape.
+
+    What it adds has the shape (1, n, width).
+    """
+    k, v = (g.reshaped(x, 1, -1, width) for x in (k, v))
+
+    def attend(queries: str) -> str:
+        part = g.reshaped(queries, 1, -1, width)
+        return g.node("MultiHeadAttention", part, k, v, domain=MICROSOFT, num_heads=heads)
+
+    return attend
+
+
+def _plain_attention(g: GraphBuilder, k: str, v: str, heads: int, width: int) -> Callable[[str], str]:
+    """Return the same as `_fused_attention`, in operators that OpenVINO recognises as attention."""
+    per_head = width // heads
+    k = g.node("Transpose", g.reshaped(k, 1, -1, heads, per_head), perm=[0, 2, 3, 1])
+    v = g.node("Transpose", g.reshaped(v, 1, -1, heads, per_head), perm=[0, 2, 1, 3])
+
+    def attend(queries: str) -> str:
+        scaled = g.node("Mul", queries, g.number(per_head**-0.5))
+        q = g.node("Transpose", g.reshaped(scaled, 1, -1, heads, per_head), perm=[0, 2, 1, 3])
+        shares = g.node("Softmax", g.node("MatMul", q, k), axis=-1)
+        found = g.node("Transpose", g.node("MatMul", shares, v), perm=[0, 2, 1, 3])
+        return g.reshaped(found, 1, -1, width)
+
+    return attend
 
 
 def _positions(arguments: HTDemucsArguments, branch: Tensor) -> _Array:

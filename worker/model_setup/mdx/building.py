@@ -10,15 +10,16 @@ from typing import Any
 from worker.engines.mdx.family import FAMILY, check_parameters
 from worker.engines.segments.manifest import SegmentManifest
 from worker.model_setup.errors import ModelSetupError
+from worker.model_setup.mdx.flat_products import flatten_products
 from worker.model_setup.mdx.memory_limit import limited_memory
 from worker.model_setup.mdx.onnx_check import read_foreign_network
 from worker.model_setup.mdx.upsampling import replace_upsampling
 from worker.model_setup.model_entry import OTHER, REST, ModelEntry
-from worker.model_setup.segment_models import finish_model, optimise_graph
+from worker.model_setup.segment_forms import BFLOAT16, SegmentForm, build_best_form
 
 STEMS = ("vocals", "accompaniment")
 SAMPLE_RATE_HZ = 44_100
-NETWORK_NAME = "network.onnx"
+NETWORK_NAME = "network"
 SETTINGS = ("n_fft", "hop_length", "dim_f", "dim_t", "compensate", "overlap")
 
 OTHER_NAMES = {"instrumental": "accompaniment"}
@@ -30,7 +31,9 @@ TAKEN_STEM_NAMES = frozenset({"mixture", REST})
 """Names that no estimated stem may have. Pictures and reports call the song `mixture`."""
 
 
-def build_mdx(file: Path, parameters: Mapping[str, Any], entry: ModelEntry, folder: Path) -> SegmentManifest:
+def build_mdx(
+    file: Path, parameters: Mapping[str, Any], entry: ModelEntry, folder: Path, precision: str = "auto"
+) -> SegmentManifest:
     """Build the model folder of an MDX-Net for this machine.
 
     Parameters
@@ -44,6 +47,8 @@ def build_mdx(file: Path, parameters: Mapping[str, Any], entry: ModelEntry, fold
         The model's names, licence and scores.
     folder
         An empty folder. The caller moves it to its place afterwards.
+    precision
+        As for `build_best_form`.
 
     Returns
     -------
@@ -67,7 +72,7 @@ def build_mdx(file: Path, parameters: Mapping[str, Any], entry: ModelEntry, fold
         channels=2,
         stems=stems,
         remainder=next(stem for stem in stems if stem != estimated),
-        networks=(NETWORK_NAME,),
+        networks=(),
         files={},
         settings=settings,
         scores=entry.scores,
@@ -77,8 +82,15 @@ def build_mdx(file: Path, parameters: Mapping[str, Any], entry: ModelEntry, fold
     with limited_memory():
         model = read_foreign_network(file, (1, 4, settings["dim_f"], settings["dim_t"]))
         replace_upsampling(model)
-        optimise_graph(model.SerializeToString(), folder / NETWORK_NAME)
-        return finish_model(folder, manifest, FAMILY)
+
+        def write_networks(form: SegmentForm, place: Path) -> tuple[str, ...]:
+            if form is BFLOAT16:
+                flatten_products(model)
+            name = f"{NETWORK_NAME}{form.suffix}"
+            form.write(model.SerializeToString(), place / name)
+            return (name,)
+
+        return build_best_form(folder, manifest, FAMILY, precision, write_networks)
 
 
 def _stems(stem: object) -> tuple[tuple[str, str], str]:

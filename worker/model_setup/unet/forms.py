@@ -19,6 +19,7 @@ import onnxruntime
 from worker.engines.machine import BFLOAT16_INSTRUCTIONS, has_instructions
 from worker.engines.unet.network import RUNTIMES, Network
 from worker.model_setup.errors import PrecisionUnavailableError
+from worker.model_setup.openvino_files import convert_graph, openvino_has_fast_bfloat16
 from worker.model_setup.unet.spleeter import BINS, CHANNELS, CHUNK_FRAMES
 
 TURNS = 8
@@ -55,8 +56,8 @@ def forms_here() -> list[NetworkForm]:
     forms = [NetworkForm("float32", "onnxruntime", ".onnx", _write_optimised)]
     if has_instructions(BFLOAT16_INSTRUCTIONS):
         forms.append(NetworkForm("bfloat16", "numba", ".json", _copy_plan))
-    if _openvino_has_fast_bfloat16():
-        forms.append(NetworkForm("bfloat16", "openvino", ".xml", _write_converted))
+    if openvino_has_fast_bfloat16():
+        forms.append(NetworkForm("bfloat16", "openvino", ".xml", convert_graph))
     return forms
 
 
@@ -69,7 +70,8 @@ def choose_form(precision: str, source: Path, scratch: Path) -> NetworkForm:
     forms = [form for form in forms_here() if precision in {"auto", form.precision}]
     if not forms:
         raise PrecisionUnavailableError(
-            f"UNET_PRECISION={precision} is not possible: this processor has no instructions for it. Use auto."
+            f"UNET_PRECISION={precision} (or MODEL_PRECISION) is not possible: this processor has no instructions for "
+            "it. Use auto."
         )
     if len(forms) == 1:
         return forms[0]
@@ -97,27 +99,11 @@ def _seconds_per_chunk(forms: Sequence[NetworkForm], source: Path, scratch: Path
     return list(seconds[1:].min(axis=0))
 
 
-def _openvino_has_fast_bfloat16() -> bool:
-    """Return whether OpenVINO is installed and reports that this processor computes in bfloat16."""
-    try:
-        import openvino  # noqa: PLC0415 - an optional package
-    except ImportError:
-        return False
-    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-
-
 def _copy_plan(source: Path, path: Path) -> None:
     """Copy the plan of a network, and its file of numbers, which the plan names."""
     shutil.copyfile(source.with_suffix(".json"), path)
     numbers = source.with_suffix(".numbers")
     shutil.copyfile(numbers, path.with_name(numbers.name))
-
-
-def _write_converted(source: Path, path: Path) -> None:
-    """Write a network for OpenVINO, with 16-bit weights: bfloat16 has fewer digits than these."""
-    import openvino  # noqa: PLC0415 - an optional package
-
-    openvino.save_model(openvino.Core().read_model(source), path)
 
 
 def _write_optimised(source: Path, path: Path) -> None:
