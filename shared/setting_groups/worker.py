@@ -40,9 +40,10 @@ class WorkerSettings(BaseSettings):
     )
     model_precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",
-        description="Number format of the networks, chosen when set-up builds them: `float32` runs on every processor "
+        description="Number format of the networks, used when set-up builds them: `float32` runs on every processor "
         "and is the most exact; `bfloat16` is two to three times as fast, but needs a processor with AVX512_BF16 or "
-        "AMX, and for all engines except `unet` the package openvino; `auto`: the fastest on this machine",
+        "AMX, and for all engines except `unet` the package openvino; `auto`: the fastest for `unet`, float32 for the "
+        "others",
     )
     unet_precision: Literal["auto", "float32", "bfloat16"] | None = Field(
         None, description="The same for the engine `unet` alone; empty: MODEL_PRECISION"

@@ -5,7 +5,6 @@ Imports neither onnxruntime nor openvino before they are needed.
 
 from __future__ import annotations
 
-from importlib import metadata
 from pathlib import Path
 
 from worker.model_setup.errors import ModelSetupError
@@ -21,16 +20,6 @@ def openvino_has_fast_bfloat16() -> bool:
     except ImportError:
         return False
     return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-
-
-def choice_here(precision: str) -> str:
-    """Return what the choice between float32 and OpenVINO depends on here, for MODEL_PRECISION.
-
-    A model that separates in segments is built again when this changes.
-    """
-    if precision != "float32" and openvino_has_fast_bfloat16():
-        return f"{precision}, openvino {metadata.version('openvino')}"
-    return "float32" if precision == "auto" else precision
 
 
 def plain_version(version: str) -> str:

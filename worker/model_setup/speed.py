@@ -17,7 +17,7 @@ SECONDS = 30.0
 """Long enough that loading does not matter, short enough to wait for."""
 
 
-class Noise:
+class _Noise:
     """Noise in stereo."""
 
     sample_rate_hz = 44_100
@@ -50,7 +50,7 @@ def measure_engine(engine: SeparationEngine, *, seconds: float = SECONDS) -> Mea
 
     Raises ModelSetupError if the stems are not finite.
     """
-    noise, threads = Noise(round(seconds * Noise.sample_rate_hz)), min(TOLD_THREADS, os.cpu_count() or 1)
+    noise, threads = _Noise(round(seconds * _Noise.sample_rate_hz)), min(TOLD_THREADS, os.cpu_count() or 1)
     give_memory_back()
     reset_peak_memory()
     before = psutil.Process().memory_info().rss

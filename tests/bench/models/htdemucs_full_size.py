@@ -85,6 +85,7 @@ def _rows_of(name: str, arguments: Mapping[str, Any], scratch: Path) -> list[Row
     rows.append(_row(f"{name}: engine, a minute", A_MINUTE * ours["seconds"], "cpu s", peak_mib=ours["peak"]))
     hour = _run(sys.executable, "engine", folder, scratch / "hour.npy", HOUR, HOUR - 2)
     rows.append(_row(f"{name}: engine, the end of an hour", hour["peak"], "MiB at peak"))
+    rows += _bfloat16_rows(name, file, scratch, ours, arguments["sources"])
     reference_python = os.environ.get("REFERENCE_PYTHON")
     if not reference_python:
         rows.append(_row(f"{name}: reference", 0, "not run", reason="REFERENCE_PYTHON names no Python with torch"))
@@ -93,6 +94,25 @@ def _rows_of(name: str, arguments: Mapping[str, Any], scratch: Path) -> list[Row
     rows += _beside(f"{name}: reference in torch", theirs, ours)
     rows += _comparison(f"{name}: 30 s", scratch / "ours.npy", scratch / "theirs.npy", arguments["sources"])
     return [*rows, *_onnx_package(name, reference_python, scratch, ours, len(arguments["sources"]))]
+
+
+def _bfloat16_rows(name: str, file: Path, scratch: Path, float32: Mapping[str, float], sources: list[str]) -> list[Row]:
+    """Return the rows of the engine in bfloat16 and how near it is to float32, if this machine has it."""
+    from worker.model_setup.openvino_files import openvino_has_fast_bfloat16
+
+    if not openvino_has_fast_bfloat16():
+        return []
+    folder, stems = scratch / "model-bfloat16", scratch / "bfloat16.npy"
+    folder.mkdir()
+    _run(sys.executable, "build-bfloat16", file, folder)
+    found = _run(sys.executable, "engine", folder, stems, SECONDS)
+    pairs = zip(np.load(stems), np.load(scratch / "ours.npy"), strict=True)
+    worst = min(_sdr(a.astype(np.float64), b.astype(np.float64)) for a, b in pairs)
+    return [
+        _row(f"{name}: engine in bfloat16, a minute", A_MINUTE * found["seconds"], "cpu s", peak_mib=found["peak"]),
+        _row(f"{name}: bfloat16 is faster than float32 by", float32["seconds"] / found["seconds"], "times"),
+        _row(f"{name}: bfloat16 against float32, worst of {len(sources)} stems", worst, "dB SDR"),
+    ]
 
 
 def _onnx_package(name: str, python: str, scratch: Path, ours: Mapping[str, float], n_stems: int) -> list[Row]:
@@ -143,12 +163,12 @@ def _run(python: str, *arguments: object) -> dict[str, float]:
     return result
 
 
-def build(file: Path, folder: Path) -> None:
+def build(file: Path, folder: Path, precision: str = "float32") -> None:
     """Build a model folder."""
     from worker.model_setup.htdemucs import build_htdemucs
     from worker.model_setup.model_entry import ModelEntry
 
-    build_htdemucs([file], ModelEntry(folder.parent.name, "Random", "Random weights.", "None."), folder)
+    build_htdemucs([file], ModelEntry(folder.parent.name, "Random", "Random weights.", "None."), folder, precision)
 
 
 def separate(folder: Path, stems: Path, seconds: int, start: int = 0) -> float:
@@ -198,6 +218,7 @@ def main() -> None:
     part, source, target, *numbers = sys.argv[1:]
     parts: Mapping[str, Any] = {
         "build": build,
+        "build-bfloat16": lambda file, folder: build(file, folder, "bfloat16"),
         "engine": separate,
         "reference": refer,
         "export": htdemucs_onnx_package.export,

@@ -82,11 +82,6 @@ class SegmentEngine:
         return _description(self._manifest, self._family, self.peak_bytes(**TYPICAL_TRACK))
 
     @property
-    def manifest(self) -> SegmentManifest:
-        """The manifest of the model."""
-        return self._manifest
-
-    @property
     def stems(self) -> tuple[str, ...]:
         """The names of the stems, in the order in which `separate` yields them."""
         return self._manifest.stems

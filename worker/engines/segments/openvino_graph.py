@@ -24,7 +24,7 @@ class OpenVinoGraph:
     path
         The graph. Its weights lie in a file beside it.
     threads
-        How many threads run a layer. Set-up has tested that the number changes no bit of the result.
+        How many threads run a layer. Networks of full size were compared with 1, 2 and 3: the same bits.
     """
 
     def __init__(self, path: Path, threads: int) -> None:

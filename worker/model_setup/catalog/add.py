@@ -50,7 +50,7 @@ def add_known_model(
     folder: Path,
     paths: Sequence[Path],
     *,
-    precision: str = "auto",
+    precision: str = "float32",
     ask: AskLicence,
     on_progress: OnProgress,
     say: Say,
@@ -80,7 +80,7 @@ def add_unknown_model(
     path: Path,
     parameters_file: Path,
     *,
-    precision: str = "auto",
+    precision: str = "float32",
     ask: AskLicence,
     say: Say,
 ) -> Added:

@@ -21,13 +21,13 @@ from worker.model_setup.catalog.fetch import Say
 from worker.model_setup.catalog.model_folders import WEIGHTS, locked_folder, model_names
 from worker.model_setup.errors import ModelSetupError
 from worker.model_setup.model_entry import ModelEntry
-from worker.model_setup.openvino_files import choice_here, plain_version
+from worker.model_setup.openvino_files import plain_version
 
 DIGEST = re.compile(r"\(sha256 ([0-9a-f]{64})(, recognised by its \w+)?\)$")
 """How the entries of `origin` end that are about files."""
 
 
-def rebuild_models(folder: Path, say: Say, precision: str = "auto") -> None:
+def rebuild_models(folder: Path, say: Say, precision: str = "float32") -> None:
     """Build each model in MODEL_FOLDER again that was built for another machine, precision, or in another way.
 
     `precision` is MODEL_PRECISION.
@@ -55,8 +55,8 @@ def _outdated(folder: Path, precision: str) -> SegmentManifest | None:
     if not is_ours:
         return None
     is_for_here = manifest.built_for == describe_machine(packages_of(manifest.networks))
-    # Models that were built before there was a choice are in float32.
-    is_as_asked = manifest.origin.get("precision", "float32") == choice_here(precision)
+    # Only bfloat16 has to be asked for.
+    is_as_asked = manifest.precision == ("float32" if precision == "auto" else precision)
     is_current = is_for_here and is_as_asked and manifest.origin.get("build") == BUILD
     return None if is_current else manifest
 

@@ -13,13 +13,16 @@ from worker.model_setup.htdemucs.graph import GRAPH, build_graph
 from worker.model_setup.htdemucs.graph_builder import FOR_ONNXRUNTIME, FOR_OPENVINO
 from worker.model_setup.htdemucs.network_file import read_network
 from worker.model_setup.model_entry import ModelEntry
-from worker.model_setup.segment_forms import BFLOAT16, SegmentForm, build_best_form
+from worker.model_setup.segment_forms import BFLOAT16, form_for
+from worker.model_setup.segment_models import finish_model
 
 FIRST_STEM = "vocals"
 """The stem that an engine yields first, if it has it: most users want it."""
 
 
-def build_htdemucs(files: Sequence[Path], entry: ModelEntry, folder: Path, precision: str = "auto") -> SegmentManifest:
+def build_htdemucs(
+    files: Sequence[Path], entry: ModelEntry, folder: Path, precision: str = "float32"
+) -> SegmentManifest:
     """Build the networks and their manifest in an empty folder.
 
     Parameters
@@ -32,7 +35,7 @@ def build_htdemucs(files: Sequence[Path], entry: ModelEntry, folder: Path, preci
     folder
         A new folder. Nothing is written into it before all files have passed their checks.
     precision
-        As for `build_best_form`. Several networks can only be in float32: they are loaded again for each segment, and
+        As for `form_for`. Several networks can only be in float32: they are loaded again for each segment, and
         loading in OpenVINO takes longer than bfloat16 saves.
 
     Raises
@@ -43,26 +46,23 @@ def build_htdemucs(files: Sequence[Path], entry: ModelEntry, folder: Path, preci
     arguments = _common_arguments(files)
     order = stem_order(arguments)
     is_bag = len(files) > 1
-    if is_bag and precision == "bfloat16":
+    if is_bag and precision == BFLOAT16.precision:
         raise PrecisionUnavailableError(f"{entry.name} cannot be built in bfloat16. Use MODEL_PRECISION=auto.")
-
-    def write_networks(form: SegmentForm, place: Path) -> tuple[str, ...]:
-        names = [f"{stem}{form.suffix}" for stem in order] if is_bag else [f"network{form.suffix}"]
-        for number, name in enumerate(names):
-            # Each file's weights are read again, so that memory holds those of one network.
-            _, weights = read_network(files[arguments.stems.index(order[number])] if is_bag else files[0])
-            stems = (order[number],) if is_bag else order
-            model = build_graph(arguments, weights, stems, FOR_OPENVINO if form is BFLOAT16 else FOR_ONNXRUNTIME)
-            del weights
-            content = model.SerializeToString()
-            del model
-            form.write(content, place / name)
-        return tuple(names)
-
+    form = form_for(precision, entry.name)
+    style = FOR_OPENVINO if form is BFLOAT16 else FOR_ONNXRUNTIME
+    names = tuple(f"{stem}{form.suffix}" for stem in order) if is_bag else (f"network{form.suffix}",)
+    for number, name in enumerate(names):
+        # Each file's weights are read again, so that memory holds those of one network.
+        _, weights = read_network(files[arguments.stems.index(order[number])] if is_bag else files[0])
+        model = build_graph(arguments, weights, (order[number],) if is_bag else order, style)
+        del weights
+        content = model.SerializeToString()
+        del model
+        form.write(content, folder / name)
     manifest = SegmentManifest(
         family=FAMILY.name,
         name=entry.name,
-        version=entry.version,
+        version=entry.version + form.version,
         title=entry.title,
         summary=entry.summary,
         licence=entry.licence,
@@ -70,14 +70,15 @@ def build_htdemucs(files: Sequence[Path], entry: ModelEntry, folder: Path, preci
         channels=AUDIO_CHANNELS,
         stems=order,
         remainder=None,
-        networks=(),
+        networks=names,
+        precision=form.precision,
         files={},
         settings={"segment_samples": arguments.segment_samples},
         scores=entry.scores,
         scores_from=entry.scores_from,
         origin={**entry.origin, "graph": GRAPH},
     )
-    return build_best_form(folder, manifest, FAMILY, "float32" if is_bag else precision, write_networks)
+    return finish_model(folder, manifest, FAMILY)
 
 
 def stem_order(arguments: HTDemucsArguments) -> tuple[str, ...]:

@@ -15,7 +15,8 @@ from worker.model_setup.mdx.memory_limit import limited_memory
 from worker.model_setup.mdx.onnx_check import read_foreign_network
 from worker.model_setup.mdx.upsampling import replace_upsampling
 from worker.model_setup.model_entry import OTHER, REST, ModelEntry
-from worker.model_setup.segment_forms import BFLOAT16, SegmentForm, build_best_form
+from worker.model_setup.segment_forms import BFLOAT16, form_for
+from worker.model_setup.segment_models import finish_model
 
 STEMS = ("vocals", "accompaniment")
 SAMPLE_RATE_HZ = 44_100
@@ -32,7 +33,7 @@ TAKEN_STEM_NAMES = frozenset({"mixture", REST})
 
 
 def build_mdx(
-    file: Path, parameters: Mapping[str, Any], entry: ModelEntry, folder: Path, precision: str = "auto"
+    file: Path, parameters: Mapping[str, Any], entry: ModelEntry, folder: Path, precision: str = "float32"
 ) -> SegmentManifest:
     """Build the model folder of an MDX-Net for this machine.
 
@@ -48,7 +49,7 @@ def build_mdx(
     folder
         An empty folder. The caller moves it to its place afterwards.
     precision
-        As for `build_best_form`.
+        As for `form_for`.
 
     Returns
     -------
@@ -60,11 +61,12 @@ def build_mdx(
         stems, estimated = _stems(parameters.get("stem"))
     except (TypeError, ValueError) as error:
         raise ModelSetupError(f"The parameters of {entry.name} are refused: {error}.") from error
+    form = form_for(precision, entry.name)
     settings = {name: parameters[name] for name in SETTINGS if name in parameters}
     manifest = SegmentManifest(
         family=FAMILY.name,
         name=entry.name,
-        version=entry.version,
+        version=entry.version + form.version,
         title=entry.title,
         summary=entry.summary,
         licence=entry.licence,
@@ -72,7 +74,8 @@ def build_mdx(
         channels=2,
         stems=stems,
         remainder=next(stem for stem in stems if stem != estimated),
-        networks=(),
+        networks=(f"{NETWORK_NAME}{form.suffix}",),
+        precision=form.precision,
         files={},
         settings=settings,
         scores=entry.scores,
@@ -82,15 +85,10 @@ def build_mdx(
     with limited_memory():
         model = read_foreign_network(file, (1, 4, settings["dim_f"], settings["dim_t"]))
         replace_upsampling(model)
-
-        def write_networks(form: SegmentForm, place: Path) -> tuple[str, ...]:
-            if form is BFLOAT16:
-                flatten_products(model)
-            name = f"{NETWORK_NAME}{form.suffix}"
-            form.write(model.SerializeToString(), place / name)
-            return (name,)
-
-        return build_best_form(folder, manifest, FAMILY, precision, write_networks)
+        if form is BFLOAT16:
+            flatten_products(model)
+        form.write(model.SerializeToString(), folder / manifest.networks[0])
+        return finish_model(folder, manifest, FAMILY)
 
 
 def _stems(stem: object) -> tuple[tuple[str, str], str]:

@@ -91,3 +91,17 @@ def move_to_another_machine(model: Path) -> None:
     manifest = json.loads((model / "manifest.json").read_text())
     manifest["built_for"]["onnxruntime"] = "0.1"
     (model / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_a_wish_for_bfloat16_builds_it_again_and_says_where_that_is_not_possible(
+    folder: Path, name: str, monkeypatch
+) -> None:
+    monkeypatch.setattr("worker.model_setup.segment_forms.openvino_has_fast_bfloat16", lambda: False)
+    before = (folder / name / "manifest.json").read_bytes()
+    said: list[str] = []
+    rebuild_models(folder, said.append, "auto")
+    assert said == []
+    rebuild_models(folder, said.append, "bfloat16")
+    (sentence,) = said
+    assert f"{name} cannot be built in bfloat16 here" in sentence
+    assert (folder / name / "manifest.json").read_bytes() == before

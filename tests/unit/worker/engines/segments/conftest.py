@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.fixtures.stand_ins.four_quarters import make_quarters_model, quarters_engine
+from tests.fixtures.stand_ins.tiny_bfloat16 import copy_bfloat16_htdemucs, make_bfloat16_mdx
 from tests.fixtures.stand_ins.tiny_htdemucs import copy_tiny_htdemucs_model
 from tests.fixtures.stand_ins.tiny_mdx import make_tiny_mdx_model
 from tests.unit.worker.engines.array_source import ArraySource
@@ -19,6 +20,8 @@ from worker.engines.interface import FloatArray, SeparationEngine
 ENGINES: dict[str, Callable[[Path], SeparationEngine]] = {
     "htdemucs": lambda folder: htdemucs.create(None, {}, model_folder=copy_tiny_htdemucs_model(folder)),
     "mdx": lambda folder: mdx.create(None, {}, model_folder=make_tiny_mdx_model(folder)),
+    "htdemucs in bfloat16": lambda folder: htdemucs.create(None, {}, model_folder=copy_bfloat16_htdemucs(folder)),
+    "mdx in bfloat16": lambda folder: mdx.create(None, {}, model_folder=make_bfloat16_mdx(folder)),
     "quarters": lambda folder: quarters_engine(make_quarters_model(folder)),
 }
 """How to make an engine of each family in a new folder. A new family adds a line and gets all properties tested."""
