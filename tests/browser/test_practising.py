@@ -97,7 +97,8 @@ def test_under_the_strict_policy_only_who_asks_for_another_speed_loads_the_stret
     expect(page).to_have_url(re.compile("#.*speed=75"))
     page.wait_for_function("() => heard.level() > 0.005")
     rate = rate_of_the_clock(page)
-    assert rate == pytest.approx(0.75, abs=0.05)
+    # A busy machine looks at the clock late; the other speeds are far from it.
+    assert rate == pytest.approx(0.75, abs=0.1)
     assert {url.rpartition("/")[2] for url in asked if "stretcher" in url} == {
         "stretcher.wasm",
         "stretcher.js",

@@ -70,7 +70,7 @@ def test_it_writes_mixes_alone(tmp_path: Path, song: Path, separate_here: Callab
 def test_without_a_network_it_says_which_engine_stood_in(tmp_path: Path, song: Path) -> None:
     done = separate(song, tmp_path / "out")
     assert done.returncode == 0, done.stderr
-    assert done.stderr.startswith("note: separated by repetition, since unet")
+    assert done.stderr.startswith("note: repetition separated the song, because the better engine unet")
     assert done.stderr.count("\n") == 1
 
 

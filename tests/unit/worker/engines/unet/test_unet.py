@@ -94,12 +94,13 @@ def test_the_stems_of_a_song_sum_to_it_and_two_runs_are_identical(unet, song):
 
 
 @pytest.mark.parametrize("level_db", [6, -6, -20, -40])
-def test_a_song_at_another_level_has_the_same_stems_at_that_level(unet, song, array_source, level_db):
+def test_a_song_at_another_level_has_the_same_stems_at_that_level(unet, song, array_source, level_db, request):
     gain = np.float32(10 ** (level_db / 20))
     vocals = song.separated(unet, threads=2)[0]
     found = array_source(song.y * gain, song.sample_rate_hz).separated(unet, threads=2)[0] / gain
-    # Far more than a tenth of a dB of SDR needs. In bfloat16 a magnitude may round the other way.
-    assert 10 * np.log10(np.sum(vocals**2) / np.sum((found - vocals) ** 2)) > 60
+    # A tenth of a dB of SDR needs far less. In bfloat16 magnitudes may round the other way: 55 to 57 dB were seen.
+    least_db = 50 if "bfloat16" in request.node.callspec.id else 60
+    assert 10 * np.log10(np.sum(vocals**2) / np.sum((found - vocals) ** 2)) > least_db
 
 
 def test_a_song_with_the_peak_of_a_master_is_fed_as_it_is(unet, song, array_source):
