@@ -17,7 +17,7 @@ class Opening:
     `skip_bytes`: a tag or header at its start. `end_bytes`: where its samples end, if the header states too small a
     size or none, and ffmpeg must not believe it; `is_longer_than_said` if it is too small. `claimed_seconds`: the
     length by the header, if the file was cut off, which ffmpeg does not tell. `raw`: ffmpeg's options for samples that
-    are read without their header.
+    are read without their header. `has_more_samples`: another recording follows, which is not read.
     """
 
     skip_bytes: int = 0
